@@ -1,0 +1,1 @@
+"""Answers: models, prompts, retrieval-augmented question answering."""

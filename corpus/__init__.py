@@ -1,0 +1,1 @@
+"""Reads: PubMedQA, the user's documents, the embedded sample."""

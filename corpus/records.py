@@ -1,0 +1,40 @@
+"""Question records: one research question, its abstract and the expert's answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from langchain_core.documents import Document
+
+Label = Literal["yes", "no", "maybe"]
+LABELS: tuple[Label, ...] = ("yes", "no", "maybe")
+
+
+@dataclass(frozen=True, slots=True)
+class QARecord:
+    """One PubMedQA record (Jin et al. 2019): the question, the abstract without its conclusion, and the answer.
+
+    ``contexts`` are the abstract's sections in order, ``sections`` their headings. ``label`` is None in the
+    unlabelled subset. ``conclusion`` is the abstract's own conclusion (``LONG_ANSWER``); it is never a context.
+    """
+
+    id: str
+    question: str
+    contexts: tuple[str, ...]
+    label: Label | None
+    sections: tuple[str, ...] = ()
+    conclusion: str = ""
+
+    @property
+    def context(self) -> str:
+        """The whole abstract without its conclusion, one section a line."""
+        return "\n".join(self.contexts)
+
+    def document(self) -> Document:
+        """The abstract as a LangChain document whose id is the record's."""
+        return Document(id=self.id, page_content=self.context, metadata={"id": self.id})
+
+
+def documents(records: Sequence[QARecord]) -> list[Document]:
+    """The records' abstracts as documents, in the records' order."""
+    return [record.document() for record in records]

@@ -1,0 +1,1 @@
+"""The embedded sample: abstracts, questions and NLI pairs written for this project."""

@@ -1,0 +1,1 @@
+"""Measures: runs a chain over a task and scores it."""

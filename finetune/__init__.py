@@ -1,0 +1,1 @@
+"""Teaches: the recipes that train models."""

@@ -1,0 +1,1 @@
+"""The product: settings and command line."""

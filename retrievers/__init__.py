@@ -1,0 +1,1 @@
+"""Finds: embedders, vector store, lexical search."""
