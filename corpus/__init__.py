@@ -1,1 +1,5 @@
 """Reads: PubMedQA, the user's documents, the embedded sample."""
+
+from corpus.privacy import keep_private
+
+keep_private()  # every room imports this one, so no library is asked before its telemetry is off
