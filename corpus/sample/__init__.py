@@ -1,1 +1,10 @@
-"""The embedded sample: abstracts, questions and NLI pairs written for this project."""
+"""The embedded sample: abstracts, questions and NLI pairs written for this project, and their generator."""
+
+from pathlib import Path
+
+DATA = Path(__file__).with_name("data")
+
+
+def sample_path(name: str) -> Path:
+    """The path of a question file: ``ori_pqal``, ``test_ground_truth``, ``newnames`` or ``newphrases``."""
+    return DATA / f"{name}.json"
