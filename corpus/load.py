@@ -1,0 +1,92 @@
+"""From the settings section ``data`` to the records a command works on."""
+
+import random
+from pathlib import Path
+
+from corpus.config import DataConfig, Split
+from corpus.errors import DataError, UserError
+from corpus.pubmedqa import read_hub, read_records, read_split
+from corpus.records import Label, QARecord
+
+SPLIT_FILE = "test_ground_truth.json"
+_DEV_SEED = 1
+_DEV_SHARE = 10  # one in so many of the records outside the test split
+
+
+def load_records(config: DataConfig, split: Split | None = None) -> list[QARecord]:
+    """The records of one split, in the data's order, cut to ``config.limit``.
+
+    Args:
+        config: what to read.
+        split: taken instead of ``config.split`` where given.
+
+    Raises:
+        UserError: the data names no test split but one is asked for, or the split is empty.
+        DataError: a file cannot be used.
+    """
+    split = split or config.split
+    local = _local_path(config)
+    records = read_hub(config.subset, config.revision) if local is None else read_records(local)
+    if split != "all":
+        records = _in_split(records, _test_answers(config, local, records), split)
+        if not records:
+            raise UserError(
+                f"The {split} split of {config.path} holds no record. Take --split all, or another --split-file."
+            )
+    return records[: config.limit]
+
+
+def corpus_name(config: DataConfig) -> str:
+    """A short name for the whole of the data that ``config`` reads: file name, or the hub's subset."""
+    match config.path:
+        case "sample":
+            return "sample"
+        case "pubmedqa":
+            return config.subset
+        case path:
+            return Path(path).stem
+
+
+def _local_path(config: DataConfig) -> Path | None:
+    """The local file behind ``config.path``; None for the hub's data set."""
+    match config.path:
+        case "sample":
+            from corpus.sample import sample_path
+
+            return sample_path("ori_pqal")
+        case "pubmedqa":
+            return None
+        case path:
+            return Path(path).expanduser()
+
+
+def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord]) -> dict[str, Label]:
+    """Id to answer for the test split, checked against the records."""
+    if config.split_file is not None:
+        path = Path(config.split_file).expanduser()
+    elif local is not None and (local.parent / SPLIT_FILE).is_file():
+        path = local.parent / SPLIT_FILE
+    elif local is None and config.subset != "pqa_labeled":
+        return {}  # the official test records all lie in pqa_labeled
+    else:
+        place = f"beside {local}" if local is not None else "on the hub"
+        raise UserError(
+            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Name one with --split-file, "
+            "or take every record with --split all."
+        )
+    answers = read_split(path)
+    by_id = {record.id: record for record in records}
+    for key, answer in answers.items():
+        if key not in by_id:
+            raise DataError(path, f"is not among the {len(by_id)} records of {config.path}.", record=key)
+        if by_id[key].label not in (None, answer):
+            raise DataError(path, f'says "{answer}", but {config.path} says "{by_id[key].label}".', record=key)
+    return answers
+
+
+def _in_split(records: list[QARecord], test: dict[str, Label], split: Split) -> list[QARecord]:
+    if split == "test":
+        return [record for record in records if record.id in test]
+    rest = sorted(record.id for record in records if record.id not in test)
+    dev = set(random.Random(_DEV_SEED).sample(rest, len(rest) // _DEV_SHARE))
+    return [record for record in records if record.id not in test and (record.id in dev) == (split == "dev")]

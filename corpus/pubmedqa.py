@@ -1,0 +1,148 @@
+"""PubMedQA (Jin et al. 2019, https://pubmedqa.github.io): its JSON files, its split file and its copy on the hub."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from corpus.config import Subset
+from corpus.errors import DataError
+from corpus.json_file import JSONObject, flaw, kind_of, read_object, shown
+from corpus.records import LABELS, Label, QARecord
+
+HUB_ID = "qiaojin/PubMedQA"
+
+
+def read_records(path: Path | str) -> list[QARecord]:
+    """The records of a file in PubMedQA's format (``ori_pqal.json``), in the file's order.
+
+    Needed in every record: ``QUESTION`` (text) and ``CONTEXTS`` (texts, none empty). ``final_decision`` stands in every
+    record or in none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be absent;
+    other fields are not read.
+
+    Raises:
+        DataError: naming the file and, where one is at fault, the record and the field.
+    """
+    path = Path(path)
+    found = read_object(path)
+    if not found:
+        raise DataError(path, "holds no record.")
+    labelled = any(isinstance(value, dict) and "final_decision" in value for value in found.values())
+    return [_record(path, key, value, labelled=labelled) for key, value in found.items()]
+
+
+def read_split(path: Path | str) -> dict[str, Label]:
+    """A split file (``test_ground_truth.json``): a JSON object from record id to answer.
+
+    Raises:
+        DataError: naming the file and the record.
+    """
+    path = Path(path)
+    found = read_object(path)
+    if not found:
+        raise DataError(path, "names no record.")
+    return {_checked_id(path, key): _label(path, key, value, field=None) for key, value in found.items()}
+
+
+def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QARecord]:
+    """One subset of PubMedQA from the hub, through the ``datasets`` library and its cache.
+
+    Args:
+        subset: the configuration's name; ``pqa_unlabeled`` has no answers, so it serves as a corpus only.
+        revision: a commit of the data set's repository.
+        source: the repository on the hub, or a local folder with the same layout.
+
+    Raises:
+        DataError: a row cannot be used; the record's id and the field are named.
+        UserError: the hub cannot be reached or has no such data set or revision.
+    """
+    from datasets import load_dataset
+
+    from corpus.hub import hub_errors
+
+    with hub_errors("Data set", source, repo_type="dataset"):
+        rows = load_dataset(source, subset, revision=revision, split="train")
+    where = f"{source} ({subset})"
+    return _from_rows(where, rows, labelled=subset != "pqa_unlabeled")
+
+
+def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool) -> list[QARecord]:
+    """Rows in the hub's layout as records; the ids must be unique."""
+    records: dict[str, QARecord] = {}
+    for number, row in enumerate(rows):
+        pubid = row.get("pubid")
+        if not isinstance(pubid, int | str):
+            raise DataError(where, f"must be a number, not {kind_of(pubid)}.", record=f"row {number}", field="pubid")
+        context = row.get("context")
+        parts = context if isinstance(context, Mapping) else {}
+        value = {
+            "QUESTION": row.get("question"),
+            "CONTEXTS": parts.get("contexts"),
+            "LABELS": parts.get("labels", []),
+            "LONG_ANSWER": row.get("long_answer") or "",
+            **({"final_decision": row.get("final_decision")} if labelled else {}),
+        }
+        record = _record(where, str(pubid), value, labelled=labelled)
+        if record.id in records:
+            raise DataError(where, "stands in the data twice; ids must be unique.", record=record.id)
+        records[record.id] = record
+    if not records:
+        raise DataError(where, "holds no record.")
+    return list(records.values())
+
+
+def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARecord:
+    key = _checked_id(where, key)
+    if not isinstance(value, dict):
+        raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {kind_of(value)}.", record=key)
+    if isinstance(value, JSONObject) and value.repeated:
+        raise DataError(where, "stands in the record twice.", record=key, field=shown(value.repeated[0]))
+    for field, part in value.items():
+        if problem := flaw(field) or flaw(part):
+            raise DataError(where, problem, record=key, field=shown(field))
+    for field in ("QUESTION", "CONTEXTS", *(["final_decision"] if labelled else [])):
+        if field not in value:
+            raise DataError(where, "is missing.", record=key, field=field)
+    question = _text(where, key, "QUESTION", value["QUESTION"])
+    if not question.strip():
+        raise DataError(where, "is empty.", record=key, field="QUESTION")
+    contexts = _texts(where, key, "CONTEXTS", value["CONTEXTS"])
+    if not contexts:
+        raise DataError(where, "is empty: a record needs at least one context.", record=key, field="CONTEXTS")
+    for number, context in enumerate(contexts):
+        if not context.strip():
+            raise DataError(where, "is empty.", record=key, field=f"CONTEXTS[{number}]")
+    return QARecord(
+        id=key,
+        question=question,
+        contexts=contexts,
+        label=_label(where, key, value["final_decision"], field="final_decision") if labelled else None,
+        sections=_texts(where, key, "LABELS", value.get("LABELS", [])),
+        conclusion=_text(where, key, "LONG_ANSWER", value.get("LONG_ANSWER", "")),
+    )
+
+
+def _checked_id(where: Path | str, key: str) -> str:
+    if problem := flaw(key):
+        raise DataError(where, problem, record=ascii(key))
+    if not key.strip() or not key.isprintable():
+        raise DataError(where, "an id must be printable text and not empty.", record=f'"{shown(key)}"')
+    return key
+
+
+def _text(where: Path | str, key: str, field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise DataError(where, f"must be a text, not {kind_of(value)}.", record=key, field=field)
+    return value
+
+
+def _texts(where: Path | str, key: str, field: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DataError(where, f"must be a list of texts, not {kind_of(value)}.", record=key, field=field)
+    return tuple(_text(where, key, f"{field}[{number}]", part) for number, part in enumerate(value))
+
+
+def _label(where: Path | str, key: str, value: Any, *, field: str | None) -> Label:
+    if value not in LABELS:
+        said = f'"{shown(value)}"' if isinstance(value, str) else kind_of(value)
+        raise DataError(where, f"must be yes, no or maybe, not {said}.", record=key, field=field)
+    return cast(Label, value)
