@@ -1,0 +1,124 @@
+"""Figures for a task: how well passages are ranked and how well labels are predicted."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+
+DEPTH = 10  # passages that the ranking metrics look at
+
+
+def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
+    """``accuracy@1, recall@5, recall@10, mrr@10, ndcg@10`` where one document is relevant for each question.
+
+    With a single relevant document at rank r, recall@k is 1 when r <= k, the reciprocal rank is 1/r (Voorhees 1999)
+    and nDCG is 1/log2(1 + r), because the ideal ranking's gain is 1 (Järvelin and Kekäläinen 2002). All of them are
+    0 where the document is not among the first k.
+
+    Args:
+        ranks: for each question the relevant document's rank from 1, or None when it was not found.
+
+    Raises:
+        ValueError: no ranks, or a rank below 1.
+    """
+    found = [rank for rank in ranks if rank is not None]
+    if any(rank < 1 for rank in found):
+        raise ValueError("ranks count from 1")
+
+    def within(k: int) -> Estimate:
+        return proportion(sum(rank <= k for rank in found), len(ranks))
+
+    near = [rank if rank is not None and rank <= DEPTH else None for rank in ranks]
+    return {
+        "accuracy@1": within(1),
+        "recall@5": within(5),
+        "recall@10": within(10),
+        "mrr@10": mean([0.0 if rank is None else 1 / rank for rank in near]),
+        "ndcg@10": mean([0.0 if rank is None else float(1 / np.log2(1 + rank)) for rank in near]),
+    }
+
+
+def label_metrics(
+    targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]
+) -> dict[str, Estimate]:
+    """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for every candidate label.
+
+    A prediction of None is an answer that names no label: it is wrong, it lowers its target's recall, it is no
+    label's false positive, and ``unparsed`` counts it. Macro F1 is the mean over all candidate labels, also those
+    that the targets lack; a figure whose denominator is 0 is 0. Standard errors and intervals of the per-label
+    figures and of macro F1 come from a bootstrap over the records.
+
+    Raises:
+        ValueError: no records, unequal lengths, or a label that is not a candidate.
+    """
+    n = len(targets)
+    if n == 0 or n != len(predictions):
+        raise ValueError(f"{n} targets and {len(predictions)} predictions")
+    counts = _confusion(targets, predictions, labels).ravel()
+
+    def figures(drawn: Counts) -> Floats:
+        return _label_figures(drawn.reshape(-1, len(labels), len(labels) + 1))
+
+    point = figures(counts)[0]
+    resamples = resampled(counts, figures)
+    names = ["macro_f1"] + [f"{figure}_{label}" for figure in ("precision", "recall", "f1") for label in labels]
+    right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
+    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions)}
+    for column, name in enumerate(names):
+        value = float(point[column])
+        estimates[name] = from_resamples(value, resamples[:, column]) if n > 1 else Estimate(value)
+    return estimates
+
+
+def share(predictions: Sequence[str | None], label: str) -> Estimate:
+    """The share of the predictions that are ``label``; unparsed ones stay in the denominator.
+
+    Raises:
+        ValueError: no predictions.
+    """
+    return proportion(predictions.count(label), len(predictions))
+
+
+def unparsed(predictions: Sequence[str | None]) -> Estimate:
+    """How many predictions are None: a count, and its error and interval are in records too.
+
+    Raises:
+        ValueError: no predictions.
+    """
+    n = len(predictions)
+    return proportion(predictions.count(None), n).times(n)
+
+
+def majority(targets: Sequence[str]) -> str:
+    """The most frequent target; among equals the one that comes first."""
+    return Counter(targets).most_common(1)[0][0]
+
+
+def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
+    """Counts by target (row) and prediction (column); one more column holds the unparsed."""
+    rows = {label: row for row, label in enumerate(labels)}
+    columns: dict[str | None, int] = dict(zip((*labels, None), range(len(labels) + 1), strict=True))
+    matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    for target, prediction in zip(targets, predictions, strict=True):
+        if target not in rows or prediction not in columns:
+            raise ValueError(f"{target!r} answered {prediction!r}: the candidates are {', '.join(labels)}")
+        matrix[rows[target], columns[prediction]] += 1
+    return matrix
+
+
+def _label_figures(matrices: Counts) -> Floats:
+    """Macro F1, then precision, recall and F1 by label: (samples, labels, labels + 1) to (samples, 1 + 3 labels)."""
+    n_labels = matrices.shape[1]
+    true_positives = np.diagonal(matrices[:, :, :n_labels], axis1=1, axis2=2)
+    predicted = matrices[:, :, :n_labels].sum(axis=1)
+    actual = matrices.sum(axis=2)
+    precision = _ratio(true_positives, predicted)
+    recall = _ratio(true_positives, actual)
+    f1 = _ratio(2 * true_positives, predicted + actual)
+    return np.concatenate([f1.mean(axis=1, keepdims=True), precision, recall, f1], axis=1)
+
+
+def _ratio(numerator: Counts, denominator: Counts) -> Floats:
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

@@ -1,0 +1,230 @@
+"""A task's result, and the folder that results are written to."""
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from corpus.errors import UserError
+from eval.estimate import Estimate
+
+RESULTS_FILE = "results.json"
+_TASK_NAME = re.compile(r"[\w@+-][\w@+.-]{0,99}")
+_PACKAGES = (
+    "medground",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "chromadb",
+    "bm25s",
+    "langchain-core",
+    "langchain-huggingface",
+    "langchain-chroma",
+    "bitsandbytes",
+    "peft",
+    "datasets",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a task measured.
+
+    Attributes:
+        task: the task's name, such as ``qa_gold``; it is part of a file name.
+        estimates: by metric the figure with its standard error and 95% interval.
+        samples: one mapping a record, in the records' order, with the fields ``id, question, prompt, output,
+            label_scores, prediction, target, retrieved, key``.
+        reused: how many of the samples were taken from an earlier run instead of computed.
+    """
+
+    task: str
+    estimates: Mapping[str, Estimate]
+    samples: Sequence[Mapping[str, Any]] = field(repr=False)
+    reused: int = 0
+
+    def __post_init__(self) -> None:
+        check_task_name(self.task)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures alone."""
+        return {name: estimate.value for name, estimate in self.estimates.items()}
+
+    @property
+    def stderr(self) -> dict[str, float | None]:
+        """The standard errors; None where one record cannot tell."""
+        return {name: estimate.stderr for name, estimate in self.estimates.items()}
+
+
+def check_task_name(task: str) -> None:
+    """Refuse a task name that cannot be part of a file name.
+
+    Raises:
+        UserError: it holds other signs than letters, digits and ``_ - + @ .``, or is longer than 100.
+    """
+    if not _TASK_NAME.fullmatch(task):
+        raise UserError(
+            f"The task name {task!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
+            "(at most 100). Rename the retriever in the settings."
+        )
+
+
+def check_output(folder: Path) -> None:
+    """Make ``folder`` and see that results can be written there; call it before a long run.
+
+    Raises:
+        UserError: it is a file, it is not writable, or it holds a ``results.json`` that is not ours.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _earlier(folder / RESULTS_FILE)
+
+
+def write_results(
+    folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], *, date: datetime | None = None
+) -> Path:
+    """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file appears whole or not at all.
+
+    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where one record cannot
+    tell), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest task of this run), ``computed`` and
+    ``reused`` (records of all tasks of this run). Numbers that are not finite are written as null.
+
+    Tasks that an earlier run left in the folder stay in ``results``, as do their samples; under ``earlier`` stands
+    for each of them the ``config, versions, date, n`` of the run that measured it. A task measured again replaces
+    its earlier result.
+
+    Args:
+        folder: made if absent.
+        tasks: what this run measured; at least one, no two of a name.
+        config: the settings of the run.
+        date: the time to write; now when None.
+
+    Returns:
+        The path of ``results.json``.
+
+    Raises:
+        UserError: the folder cannot be written to.
+        ValueError: no tasks, or two with one name.
+    """
+    names = [task.task for task in tasks]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"one result for each task is needed, not {names}")
+    check_output(folder)
+    path = folder / RESULTS_FILE
+    before = _earlier(path)
+    kept = {task: figures for task, figures in before.get("results", {}).items() if task not in names}
+    source = {part: before.get(part) for part in ("config", "versions", "date", "n")}
+    reused = sum(task.reused for task in tasks)
+    payload = {
+        "results": kept | {task.task: _figures(task) for task in tasks},
+        "config": config,
+        "versions": versions(),
+        "date": (date or datetime.now(UTC)).isoformat(timespec="seconds"),
+        "n": max(len(task.samples) for task in tasks),
+        "computed": sum(len(task.samples) for task in tasks) - reused,
+        "reused": reused,
+        "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
+    }
+    try:
+        for task in tasks:
+            lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
+            _replace(folder / f"samples_{task.task}.jsonl", "".join(line + "\n" for line in lines))
+        _replace(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that can change a figure."""
+    found = {"python": python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's own types: numpy numbers as numbers, paths as text, what is not finite as None."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return int(value)
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(part) for key, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case Path():
+            return str(value)
+        case _ if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+            return plain(value.tolist())
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _figures(task: TaskResult) -> dict[str, float | None]:
+    figures: dict[str, float | None] = {}
+    for name, estimate in task.estimates.items():
+        figures[name] = estimate.value
+        figures[f"{name}_stderr"] = estimate.stderr
+    return figures
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What an earlier run wrote at ``path``; empty when there is no such file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except ValueError:
+        found = None
+    if (
+        not isinstance(found, dict)
+        or not isinstance(found.get("results"), dict)
+        or not isinstance(found.get("earlier", {}), dict)
+    ):
+        raise UserError(
+            f"{path} is no results file of medground. Name another --output folder, or move that file away."
+        )
+    return found
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and put it in its place in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or str(error)
+    return UserError(
+        f"Results cannot be written to {path}: {reason}. Name another --output folder, or make room there."
+    )

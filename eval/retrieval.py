@@ -1,0 +1,69 @@
+"""The retrieval task: does each question bring back its own abstract?"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import UserError
+from corpus.records import QARecord
+from eval.keys import content_key
+from eval.metrics import DEPTH, ranking_metrics
+from eval.results import TaskResult, check_task_name
+
+if TYPE_CHECKING:
+    from retrievers.base import Retriever
+
+
+def evaluate_retrieval(
+    name: str,
+    retriever: "Retriever",
+    records: Sequence[QARecord],
+    depth: int = DEPTH,
+    *,
+    identity: Mapping[str, Any],
+) -> TaskResult:
+    """Ask every record's question and look for the record's own abstract among the first ``depth`` passages.
+
+    All questions go to the retriever in one call. The retriever must stand over the records' abstracts, indexed under
+    the records' ids (``corpus.records.documents``); it may hold others too.
+
+    Args:
+        name: the retriever's name in the settings; the task is called ``retrieval_NAME``.
+        retriever: what is measured.
+        records: their questions are asked; each abstract is the one relevant document of its question.
+        depth: how many passages are asked for and kept in the samples, at least 10.
+        identity: what determines the retriever's results beside question and abstracts, as plain data (its settings,
+            its embedder's settings); it enters the samples' keys.
+
+    Raises:
+        UserError: no records, or a name that cannot be part of a file name.
+        ValueError: ``depth`` is below 10.
+    """
+    task = f"retrieval_{name}"
+    check_task_name(task)
+    if not records:
+        raise UserError(f"{task}: there are no records to ask about. Choose another split or a higher limit.")
+    if depth < DEPTH:
+        raise ValueError(f"depth {depth} is below {DEPTH}, which the metrics need")
+    found = retriever.search([record.question for record in records], depth)
+    abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
+    ranks: list[int | None] = []
+    samples: list[dict[str, Any]] = []
+    for record, passages in zip(records, found, strict=True):
+        ids = [passage.id for passage in passages]
+        ranks.append(ids.index(record.id) + 1 if record.id in ids else None)
+        samples.append(
+            {
+                "id": record.id,
+                "question": record.question,
+                "prompt": None,
+                "output": None,
+                "label_scores": {},
+                "prediction": ids[0] if ids else None,
+                "target": record.id,
+                "retrieved": [{"id": passage.id, "score": passage.metadata["score"]} for passage in passages],
+                "key": content_key(
+                    question=record.question, abstracts=abstracts, depth=depth, name=name, identity=identity
+                ),
+            }
+        )
+    return TaskResult(task, ranking_metrics(ranks), samples)
