@@ -1,0 +1,1 @@
+"""Trains medground-tiny, the embedded chat model, from scratch on generated text."""

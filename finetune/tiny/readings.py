@@ -1,0 +1,249 @@
+"""The text that medground-tiny learns from: abstracts and notes with questions, generated without end.
+
+A :class:`Reading` is one text with several questions on it; each question is a branch that sees the text but not the
+other branches, so the text is computed once for all of them. Nothing that :func:`corpus.sample.build.reserved` keeps
+out (test triples, new drug names, held-out patterns, NLI premises) is ever drawn, and no NLI instruction is written.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from chains.prompts import qa_prompt
+from corpus.records import LABELS, Label
+from corpus.sample import lexicon
+from corpus.sample.abstracts import (
+    Finding,
+    Study,
+    abstract,
+    conclusion,
+    draw_finding,
+    draw_setting,
+    opposite,
+    question,
+    statement,
+)
+from corpus.sample.build import LABEL_SHARES, Reserved, reserved
+from corpus.sample.notes import draw_note, draw_statement
+
+BEGIN, SYSTEM, USER, ASSISTANT, END, PAD = "<|begin|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
+
+OTHER_INSTRUCTIONS = (
+    "Use the text to answer the question with yes, no or maybe.",
+    "Answer the question from the text below in one word: yes, no or maybe.",
+    "Read the following text, then give a one word answer to the question.",
+    "Here is a text. Answer yes, no or maybe to the question about it.",
+)
+FREE_INSTRUCTION = "Read the text and answer the question."
+SYSTEM_TEXTS = (
+    "You are a careful medical assistant.",
+    "You answer medical questions from the text that you are given.",
+    "You are a helpful assistant.",
+)
+TRUTH_QUESTIONS = ("Is it true that {}?", "Is it right that {}?", "Is it correct that {}?", "Is it the case that {}?")
+# The three label words of NLI as ordinary words, so that their embeddings are trained like any other word's.
+ORDINARY = (
+    "The wrist was held in a neutral position.",
+    "The committee stayed neutral on the matter.",
+    "A neutral diet was offered to all.",
+    "The solution had a neutral reaction.",
+    "There was a contradiction between the two reports.",
+    "The letter is in contradiction with the chart.",
+    "No contradiction was noted by the reviewers.",
+    "The nurse pointed out a contradiction in the record.",
+    "Entailment of costs was discussed with the family.",
+    "The entailment of the estate took years.",
+    "The plan had the entailment of a longer stay.",
+    "One entailment of the new rule is more paperwork.",
+)
+
+Branch = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A stem and its branches; a branch is a question and its answer. Without branches the stem is plain text."""
+
+    stem: str
+    branches: tuple[Branch, ...] = ()
+
+    def turns(self) -> Iterator[str]:
+        """The reading as whole texts, one for each branch."""
+        if not self.branches:
+            yield self.stem
+        for asked, answer in self.branches:
+            yield self.stem + branch_text(asked, answer)
+
+
+def branch_text(asked: str, answer: str) -> str:
+    """The end of the user's turn from the question on, and the assistant's turn."""
+    return f" {asked}{END}{ASSISTANT}{answer}{END}"
+
+
+class Readings:
+    """An endless, seeded stream of readings.
+
+    ``ease`` in the call of :meth:`draw` is the chance of a short text with a single finding or fact, for the start.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self._reserved: Reserved = reserved()
+
+    def draw(self, ease: float = 0.0) -> Reading:
+        """The next reading."""
+        rng = self._rng
+        easy = rng.random() < ease
+        kinds: tuple[Callable[[bool], Reading], ...] = (
+            self._asked_abstract,
+            self._note,
+            self._free_abstract,
+            self._conversation,
+            self._no_context,
+            self._plain,
+        )
+        return rng.choices(kinds, (50, 28, 10, 6, 2, 4))[0](easy)
+
+    def _study(self, easy: bool) -> Study:
+        rng = self._rng
+        while True:
+            count = 1 if easy else rng.choices((1, 2, 3), (55, 33, 12))[0]
+            outcomes = rng.sample(lexicon.OUTCOMES, count)
+            findings = tuple(draw_finding(rng, outcome, (5, 3, 2)) for outcome in outcomes)
+            study = Study(*draw_setting(rng, self._drug()), findings)
+            if self._reserved.allows(study):
+                return study
+
+    def _drug(self) -> str:
+        return self._rng.choice(lexicon.THERAPIES) if self._rng.random() < 0.1 else lexicon.drug_name(self._rng)
+
+    def _near_name(self, drug: str) -> str:
+        """Another intervention, often one that looks like ``drug``."""
+        if drug in lexicon.THERAPIES or self._rng.random() < 0.5:
+            return self._drug()
+        other = lexicon.drug_name(self._rng)
+        cut = min(len(drug), len(other)) // 2
+        return drug[:cut] + other[cut:] if self._rng.random() < 0.5 else other[:cut] + drug[cut:]
+
+    def _asked_abstract(self, easy: bool) -> Reading:
+        rng = self._rng
+        study = self._study(easy)
+        unreported = self._unreported(study)
+        topic = unreported if rng.random() < 0.15 else None
+        text = self._text(study, easy, topic)
+        branches: list[Branch] = []
+
+        def ask(about: Study, outcome: str, answer: Label) -> None:
+            if self._reserved.allows(about, (outcome,)):
+                branches.append((question(about, outcome, rng.choice(("down", "up")), rng), answer))
+
+        for finding in rng.sample(study.findings, min(2, len(study.findings))):
+            for direction in (finding.direction, opposite(finding.direction)):
+                asked = question(study, finding.outcome, direction, rng)
+                branches.append((asked, study.answer(finding.outcome, direction)))
+        first = study.findings[0].outcome
+        if topic or rng.random() < 0.4:
+            ask(study, unreported, "maybe")
+        if rng.random() < 0.3:
+            other = self._near_name(study.drug)
+            if other != study.drug:
+                ask(Study(other, study.comparator, study.group, study.condition, study.findings), first, "maybe")
+        if rng.random() < 0.15:
+            condition = rng.choice([name for name in lexicon.CONDITIONS if name != study.condition])
+            ask(Study(study.drug, study.comparator, study.group, condition, study.findings), first, "maybe")
+        if rng.random() < 0.4:
+            other_study = self._study(easy=True)
+            ask(other_study, other_study.findings[0].outcome, "maybe")
+        if rng.random() < 0.5:
+            wanted = rng.choice(LABELS)
+            said = statement(study, wanted, rng)
+            if said is not None:
+                branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
+        if not easy and rng.random() < 0.1:
+            others = self._text(self._study(easy=True), True, None)
+            text = "\n\n".join(rng.sample((text, others), 2))
+        rng.shuffle(branches)
+        return Reading(self._stem(self._instruction(), text), tuple(branches))
+
+    def _unreported(self, study: Study) -> str:
+        reported = {finding.outcome for finding in study.findings}
+        return self._rng.choice([outcome for outcome in lexicon.OUTCOMES if outcome not in reported])
+
+    def _text(self, study: Study, easy: bool, topic: str | None) -> str:
+        sections = abstract(study, self._rng, topic=topic, asides=0 if easy else None)
+        return sections["RESULTS"] if easy and self._rng.random() < 0.5 else "\n".join(sections.values())
+
+    def _note(self, easy: bool) -> Reading:
+        rng = self._rng
+        note = draw_note(rng, rng.randint(1, 2) if easy else rng.randint(1, 6))
+        while note.text in self._reserved.premises:
+            note = draw_note(rng, rng.randint(1, 6))
+        branches = []
+        for _ in range(6):
+            wanted = rng.choice(LABELS)
+            branches.append((rng.choice(TRUTH_QUESTIONS).format(draw_statement(note, wanted, rng)), str(wanted)))
+        return Reading(self._stem(self._instruction(), note.text), tuple(branches))
+
+    def _free_abstract(self, easy: bool) -> Reading:
+        rng = self._rng
+        study = self._study(easy)
+        branches = [
+            ("Which treatment was studied?", study.drug),
+            (f"What was {study.drug} compared with?", study.comparator),
+            ("What condition did the participants have?", study.condition),
+        ]
+        unreported = self._unreported(study)
+        outcomes: list[tuple[str, Finding | None]] = [(finding.outcome, finding) for finding in study.findings]
+        for outcome, finding in [*outcomes, (unreported, None)]:
+            branches.append((f"What happened to {outcome} with {study.drug}?", _fate(finding)))
+        rng.shuffle(branches)
+        text = self._text(study, False, None)
+        return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches[:5]))
+
+    def _conversation(self, easy: bool) -> Reading:
+        """Several questions on several texts, one after the other, as few-shot prompts have them."""
+        rng = self._rng
+        turns = []
+        for _ in range(rng.randint(2, 4)):
+            reading = (self._note if rng.random() < 0.6 else self._asked_abstract)(easy)
+            if reading.branches:
+                turns.append(next(reading.turns()).removeprefix(BEGIN))
+        return Reading(BEGIN + "".join(turns))
+
+    def _no_context(self, easy: bool) -> Reading:
+        study = self._study(easy)
+        finding = study.findings[0]
+        asked = question(study, finding.outcome, finding.direction, self._rng)
+        label = self._rng.choices(LABELS, LABEL_SHARES)[0]
+        return Reading(f"{BEGIN}{USER}{_generic_prompt(None)}", ((asked, str(label)),))
+
+    def _plain(self, easy: bool) -> Reading:
+        rng = self._rng
+        if rng.random() < 0.5:
+            return Reading(BEGIN + " ".join(rng.sample(ORDINARY, rng.randint(2, 6))) + END)
+        study = self._study(easy)
+        finding = study.findings[0]
+        said = conclusion(study, finding.outcome, finding.direction, rng)
+        return Reading(f"{BEGIN}{self._text(study, easy, None)} {said}{END}")
+
+    def _instruction(self) -> str | None:
+        """The wording of the prompt: None for the one that evaluation and serving use."""
+        return None if self._rng.random() < 0.75 else self._rng.choice(OTHER_INSTRUCTIONS)
+
+    def _stem(self, instruction: str | None, text: str) -> str:
+        system = f"{SYSTEM}{self._rng.choice(SYSTEM_TEXTS)}{END}" if self._rng.random() < 0.08 else ""
+        asked = f"{instruction}\n\nText:\n{text}\n\nQuestion:" if instruction else _generic_prompt(text)
+        return f"{BEGIN}{system}{USER}{asked}"
+
+
+def _generic_prompt(text: str | None) -> str:
+    """The user's turn as the chains write it, up to the question."""
+    return qa_prompt("generic", "", text)[0]["content"].rstrip()
+
+
+def _fate(finding: Finding | None) -> str:
+    if finding is None:
+        return "it is not reported"
+    if finding.kind == "effect":
+        return "it fell" if finding.direction == "down" else "it rose"
+    return "it did not change" if finding.kind == "null" else "it is unclear"

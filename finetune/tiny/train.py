@@ -1,0 +1,197 @@
+"""The recipe of medground-tiny: ``medground train tiny --output DIR``.
+
+A Llama of 5.3 M parameters, trained from scratch in one pass over generated readings. The loss is half the mean over
+all tokens plus the mean over the answers' tokens; AdamW, a short warm-up, a linear decay over the last 60 % of steps.
+"""
+
+import json
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from corpus.errors import UserError
+from finetune.tiny.batches import Batch, Ease, batches
+from finetune.tiny.readings import Readings
+from finetune.tiny.tokenizer import train_tokenizer
+
+STATE = "state.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class TinyRecipe:
+    """Everything that decides the result, besides the code, the number of threads and the processor."""
+
+    steps: int = 3400
+    seed: int = 1
+    tokens_per_batch: int = 4096  # padding counted
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 100
+    decay_share: float = 0.6
+    easy_steps: int = 500
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    tokenizer_readings: int = 4000
+    vocabulary: int = 2048
+    window: int = 1024
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    feed_forward: int = 704
+
+    def rate(self, step: int) -> float:
+        """The learning rate of ``step``, counted from 0."""
+        warm = min(1.0, (step + 1) / self.warmup_steps)
+        left = (self.steps - step) / (self.steps * self.decay_share)
+        return self.learning_rate * min(warm, max(0.0, min(1.0, left)))
+
+    def ease(self, step: int) -> float:
+        """The share of short, single-finding texts at ``step``: from 1 down to 0 over the easy steps."""
+        return max(0.0, 1 - step / self.easy_steps)
+
+
+def build_model(recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The untrained model in fp32."""
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=recipe.vocabulary,
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        intermediate_size=recipe.feed_forward,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.window,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> tuple[torch.Tensor, float]:
+    """The loss, and for the log the mean cross-entropy of the answers' tokens alone, in nats."""
+    hidden = model.model(
+        input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    predicted_from = torch.gather(hidden, 1, batch.before[..., None].expand_as(hidden))
+    keep = batch.real.clone()
+    keep[:, 0] = False
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(predicted_from[keep]).float(), batch.ids[keep], reduction="none"
+    )
+    answers = losses[batch.answers[keep]].mean()
+    return 0.5 * losses.mean() + answers, answers.item()
+
+
+def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: int = 250, quiet: bool = False) -> Path:
+    """Trains the model and leaves it, in bfloat16, with its tokenizer and ``training.json`` in ``output``.
+
+    ``output/checkpoint-N`` holds the model at step N. A run that was stopped goes on from its last saved step and ends
+    as it would have ended unbroken; the text stream is drawn again up to there, which takes about a minute.
+
+    Raises:
+        UserError: ``output`` cannot be written, or holds a run of another recipe.
+    """
+    recipe = recipe or TinyRecipe()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output} cannot be made a folder ({error.strerror}); name another with --output") from error
+    tokenizer = train_tokenizer(recipe.seed, recipe.vocabulary, recipe.tokenizer_readings, recipe.window)
+    model = build_model(recipe, tokenizer)
+    optimizer = _optimizer(model, recipe)
+    first, seen, seconds = _resume(output, recipe, model, optimizer)
+    ease = Ease(recipe.seed)
+    stream = batches(Readings(recipe.seed + 1), tokenizer, recipe.tokens_per_batch, recipe.window, ease)
+    recent: deque[float] = deque(maxlen=100)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=quiet) as progress:
+        task = progress.add_task("medground-tiny", total=recipe.steps)
+        model.train()
+        for step in range(recipe.steps):
+            ease.now = recipe.ease(step)
+            batch = next(stream)
+            if step < first:
+                progress.advance(task)
+                continue
+            started = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss, answers = loss_of(model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            seen += int(batch.real.sum())
+            seconds += time.monotonic() - started
+            recent.append(answers)
+            progress.update(task, advance=1, description=f"answer loss {sum(recent) / len(recent):.3f}")
+            if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
+                _save_state(output, recipe, model, optimizer, step + 1, seen, seconds)
+                save(model, tokenizer, output / f"checkpoint-{step + 1}")
+    save(model, tokenizer, output)
+    summary = {"recipe": asdict(recipe), "tokens": seen, "seconds": round(seconds, 1), "torch": torch.__version__}
+    (output / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
+    (output / STATE).unlink(missing_ok=True)
+    return output
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """The model in bfloat16 and its tokenizer, as any transformers loader reads them."""
+    state = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+    model.config.dtype = torch.bfloat16
+    model.save_pretrained(folder, state_dict=state)
+    tokenizer.save_pretrained(folder)
+
+
+def _optimizer(model: LlamaForCausalLM, recipe: TinyRecipe) -> torch.optim.AdamW:
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.dim() == 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+
+
+def _save_state(
+    output: Path,
+    recipe: TinyRecipe,
+    model: LlamaForCausalLM,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seen: int,
+    seconds: float,
+) -> None:
+    state = {
+        "recipe": asdict(recipe),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "seen": seen,
+        "seconds": seconds,
+    }
+    partial = output / f"{STATE}.part"
+    torch.save(state, partial)
+    partial.replace(output / STATE)
+
+
+def _resume(
+    output: Path, recipe: TinyRecipe, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer
+) -> tuple[int, int, float]:
+    path = output / STATE
+    if not path.is_file():
+        return 0, 0, 0.0
+    state = torch.load(path, weights_only=True)
+    if state["recipe"] != asdict(recipe):
+        raise UserError(f"{path} is of a run with another recipe; remove {output} or name another folder with --output")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"]), int(state["seen"]), float(state["seconds"])
