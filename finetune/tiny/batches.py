@@ -76,12 +76,14 @@ def collate(rows: list[_Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
 
 def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
     """The tokens behind each assistant mark up to the end mark, the end mark included."""
-    assistant, end = tokenizer.convert_tokens_to_ids(ASSISTANT), tokenizer.convert_tokens_to_ids(END)
+    vocabulary = tokenizer.get_vocab()
+    assistant, end = vocabulary[ASSISTANT], vocabulary[END]
     index = torch.arange(ids.shape[1]).expand_as(ids)
     opened = torch.where(ids == assistant, index, -1).cummax(dim=1).values
     closed = torch.where(ids == end, index, -1).cummax(dim=1).values
     closed_before = torch.cat([torch.full_like(closed[:, :1], -1), closed[:, :-1]], dim=1)
-    return (opened > closed_before) & (ids != assistant)
+    answers: torch.Tensor = (opened > closed_before) & (ids != assistant)
+    return answers
 
 
 def batches(
