@@ -1,0 +1,37 @@
+# make demo       set up and show the main job on the embedded default
+# make test       the tests that take seconds
+# make test-slow  the tests that take minutes
+# make check      lint, format, types and the layering contract
+
+PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& command -v python3; } || echo python3.11)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow check docs clean
+
+demo: $(READY)
+	$(BIN)/medground demo
+
+test: $(READY)
+	$(BIN)/pytest -q
+
+test-slow: $(READY)
+	$(BIN)/pytest -q -m "slow and not gpu and not network"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv build dist *.egg-info results .medground
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,74 @@
+"""Strict reading of a YAML settings file, with errors that say on which line."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from corpus.errors import DataError
+from corpus.json_file import read_text, shown
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {shown(key.value)!r} stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; a file of comments only is an empty one.
+
+    Raises:
+        DataError: the file cannot be read as text, is not YAML (with line and column), or holds something else.
+    """
+    value = _parsed(read_text(path), where=path)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(path, f"must hold settings as `section: ...`, but holds {type(value).__name__}.")
+    _check_keys(path, value)
+    return value
+
+
+def read_value(text: str, where: str) -> Any:
+    """One value as YAML writes it: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
+
+    Raises:
+        DataError: the text is not YAML.
+    """
+    return _parsed(text, where=where)
+
+
+def _parsed(text: str, *, where: Path | str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (a subclass of SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise DataError(where, f"is not YAML: {error.problem or error.context}{place}.") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DataError(where, f"is not YAML: character {error.character:#04x} is not allowed (line {line}).") from None
+    except RecursionError:
+        raise DataError(where, "is nested too deeply to be read.") from None
+    except ValueError as error:
+        raise DataError(where, f"is not YAML that can be read: {error}.") from None
+
+
+def _check_keys(path: Path, value: dict[Any, Any], above: str = "", depth: int = 4) -> None:
+    """Only texts are keys, as deep as settings go (an alias can make a mapping contain itself)."""
+    for key, part in value.items():
+        if not isinstance(key, str):
+            raise DataError(path, f"the key {above}{key!r} is not a text. Put it in quotes, or check its spelling.")
+        if isinstance(part, dict) and depth > 1:
+            _check_keys(path, part, f"{above}{key}.", depth - 1)

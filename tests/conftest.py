@@ -1,0 +1,50 @@
+"""For every test: nothing is connected to beyond loopback, and an attempt fails the test that made it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+GUARD = Path(__file__).with_name("guard")
+sys.path.insert(0, str(GUARD))
+os.environ.pop("MEDGROUND_GUARD_LOG", None)
+import sitecustomize as guard  # noqa: E402  (the folder had to come first)
+
+if not hasattr(guard, "BeyondLoopbackError"):  # the interpreter had one of its own, loaded at its start
+    del sys.modules["sitecustomize"]
+    import sitecustomize as guard
+
+_attempts: list[str] = []
+guard.install(_attempts.append)
+
+
+@pytest.fixture(autouse=True)
+def no_connection(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """The attempts of this test; none may be left in it at the end, also when the code swallowed the error."""
+    _attempts.clear()
+    yield _attempts
+    if _attempts:
+        pytest.fail(f"{request.node.name} tried to reach beyond loopback: {'; '.join(_attempts)}")
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def medground(tmp_path: Path) -> Iterator[Run]:
+    """Run ``medground ARGUMENTS`` in a process of its own, guarded, in an empty folder; its attempts fail the test."""
+    log = tmp_path / "guard.log"
+    environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log)}
+
+    def run(*arguments: str, cwd: Path = tmp_path, **more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "medground", *arguments]
+        return subprocess.run(
+            command, cwd=cwd, env={**environment, **more}, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    yield run
+    if log.exists():
+        pytest.fail(f"a command tried to reach beyond loopback: {log.read_text()}")
