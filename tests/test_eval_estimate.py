@@ -1,0 +1,66 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, sem
+
+from eval.estimate import RESAMPLES, Estimate, mean, proportion, resampled
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 500), (500, 500), (276, 500), (3, 7)])
+def test_proportion_has_wilsons_interval(successes: int, n: int) -> None:
+    estimate = proportion(successes, n)
+    expected = binomtest(successes, n).proportion_ci(method="wilson")
+    assert estimate.value == successes / n
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_wilsons_interval_by_hand() -> None:
+    estimate = proportion(8, 10)
+    z = 1.959963984540054
+    centre = (0.8 + z**2 / 20) / (1 + z**2 / 10)
+    half = z / (1 + z**2 / 10) * math.sqrt(0.8 * 0.2 / 10 + z**2 / 400)
+    assert (estimate.low, estimate.high) == pytest.approx((centre - half, centre + half))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 2), (276, 500), (0, 5)])
+def test_proportion_has_the_standard_error_of_the_mean(successes: int, n: int) -> None:
+    assert proportion(successes, n).stderr == pytest.approx(sem([1.0] * successes + [0.0] * (n - successes)))
+
+
+def test_one_record_has_no_standard_error() -> None:
+    assert proportion(1, 1).stderr is None
+    assert mean([0.5]) == Estimate(0.5)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (3, 2), (-1, 2)])
+def test_impossible_counts_are_refused(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="trials"):
+        proportion(successes, n)
+    with pytest.raises(ValueError, match="no values"):
+        mean([])
+
+
+def test_mean_agrees_with_scipy_and_a_plain_bootstrap() -> None:
+    generator = np.random.default_rng(3)
+    values = generator.choice([0.0, 0.25, 0.5, 1.0], size=200).tolist()
+    estimate = mean(values)
+    assert estimate.value == pytest.approx(np.mean(values))
+    assert estimate.stderr == pytest.approx(sem(values))
+    plain = [np.mean(generator.choice(values, size=200)) for _ in range(2_000)]
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=0.01)
+
+
+def test_resamples_keep_the_number_of_records_and_repeat_exactly() -> None:
+    counts = np.array([3, 0, 7])
+    drawn = resampled(counts, lambda cells: cells.astype(float))
+    assert drawn.shape == (RESAMPLES, 3)
+    assert set(drawn.sum(axis=1)) == {10.0}
+    assert not drawn[:, 1].any()
+    assert drawn[:, 0].std() > 0
+    np.testing.assert_array_equal(drawn, resampled(counts, lambda cells: cells.astype(float)))
+
+
+def test_times_scales_every_part() -> None:
+    assert Estimate(0.5, 0.1, 0.25, 0.75).times(8) == Estimate(4.0, 0.8, 2.0, 6.0)
+    assert Estimate(0.5).times(8) == Estimate(4.0)

@@ -1,0 +1,77 @@
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+from corpus.records import LABELS
+from eval.estimate import Estimate
+from eval.metrics import label_metrics, ranking_metrics, share, unparsed
+from eval.results import TaskResult
+from eval.table import qa_table, retrieval_table
+
+
+def _text(table: Table, width: int = 100) -> list[str]:
+    console = Console(file=StringIO(), width=width)
+    console.print(table)
+    assert isinstance(console.file, StringIO)
+    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
+
+
+def _qa(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
+    samples = [{"id": str(number), "target": target} for number, target in enumerate(targets)]
+    return TaskResult(task, label_metrics(targets, predictions, LABELS), samples)
+
+
+def _wrong(predictions: list[str | None]) -> TaskResult:
+    estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
+    samples = [{"id": str(number), "target": "maybe"} for number in range(len(predictions))]
+    return TaskResult("qa_wrong", estimates, samples)
+
+
+def test_retrieval_has_a_row_for_each_retriever() -> None:
+    samples = [{}] * 4
+    results = [
+        TaskResult("retrieval_dense", ranking_metrics([1, 1, 1, 2]), samples),
+        _qa("qa_gold", ["yes"], ["yes"]),
+        TaskResult("retrieval_bm25", ranking_metrics([1, 1, None, None]), samples),
+    ]
+    lines = _text(retrieval_table(results))
+    rows = [line.split() for line in lines if line.startswith(("dense", "bm25"))]
+    assert [row[0] for row in rows] == ["dense", "bm25"]
+    assert rows[0][1:] == ["4", "0.750", "(0.301-0.954)", "1.000", "1.000", "0.875", "0.908"]
+    assert not any("qa_gold" in line for line in lines)
+
+
+def test_answers_stand_beside_the_majority_of_the_same_records() -> None:
+    targets = ["yes"] * 3 + ["no"]
+    results = [
+        _qa("qa_none", targets, ["yes", "no", None, "no"]),
+        _qa("qa_gold_newnames", ["no"] * 4, ["no"] * 4),
+        _qa("qa_gold", targets, ["yes", "yes", "yes", "no"]),
+        _wrong(["maybe", "maybe", "maybe", None]),
+    ]
+    lines = _text(qa_table(results))
+    names = ["qa_none", "qa_gold", 'always "yes"', "qa_gold_newnames", 'always "no"', "qa_wrong"]
+    rows = [line for line in lines if line.startswith(("qa_", "always")) and ":" not in line]
+    assert [row.split("  ")[0] for row in rows] == names
+    assert rows[0].split()[1:4] == ["4", "0.500", "(0.150-0.850)"]
+    assert rows[0].split()[-1] == "1"
+    assert rows[2].split()[2:5] == ["4", "0.750", "(0.301-0.954)"]
+    assert rows[5].split() == ["qa_wrong", "4", "0.750", "(0.301-0.954)", "1"]
+
+
+def test_a_single_record_has_no_interval() -> None:
+    table = qa_table(
+        [TaskResult("qa_gold", {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)}, [{"id": 1, "target": "yes"}])]
+    )
+    assert any(line.split()[:3] == ["qa_gold", "1", "1.000"] for line in _text(table))
+
+
+def test_the_tables_fit_a_narrow_terminal() -> None:
+    targets = ["yes"] * 3 + ["no"]
+    results = [_qa("qa_gold_newphrases", targets, ["yes", "yes", None, "no"]), _wrong(["maybe"] * 4)]
+    lines = _text(qa_table(results), width=80)
+    assert any(line.split()[2:] == ["0.750", "(0.301-0.954)", "0.600", "(0.133-0.667)", "1"] for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+    assert 'right is "maybe"' in lines[-1]
+    assert not any("maybe" in line for line in _text(qa_table(results[:1]))[1:])
