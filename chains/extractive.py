@@ -1,0 +1,53 @@
+"""Answers without a language model: the evidence sentences themselves."""
+
+from collections.abc import Sequence
+
+from langchain_core.retrievers import BaseRetriever
+
+from chains.answer import Answer, Passage
+from chains.citations import cite
+from chains.runnable import AnswerChain, Question, retrieve
+from corpus.errors import UserError
+
+
+def extractive_chain(retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3) -> "ExtractiveChain":
+    """A chain that answers with the sentences of the retrieved passages that bear most on the question.
+
+    The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
+
+    Args:
+        retriever: where passages come from.
+        passages: how many passages are read.
+        max_sentences: how many sentences are quoted at most.
+
+    Raises:
+        UserError: fewer than one passage or sentence.
+    """
+    for count, what in ((passages, "passage"), (max_sentences, "sentence")):
+        if count < 1:
+            raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
+    return ExtractiveChain(retriever, passages, max_sentences)
+
+
+class ExtractiveChain(AnswerChain):
+    """See ``extractive_chain``."""
+
+    def __init__(self, retriever: BaseRetriever, passages: int, max_sentences: int) -> None:
+        self._retriever = retriever
+        self._passages = passages
+        self._max_sentences = max_sentences
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Retrieve for all in one pass, then quote."""
+        found = retrieve(self._retriever, [question.text for question in questions], self._passages)
+        return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
+
+    def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
+        citations = cite(question, passages)[: self._max_sentences]
+        return Answer(
+            question=question,
+            text=" ".join(citation.quote for citation in citations),
+            citations=tuple(citations),
+            passages=tuple(passages),
+            notes=() if citations else ("no sentence of the passages found shares a word with the question",),
+        )

@@ -1,0 +1,118 @@
+"""From a question and its text to a prompt that fits the model's window."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chains.prompts import PromptFamily, qa_prompt
+from chains.scoring import encode
+from chains.templates import render
+from corpus.errors import UserError
+from corpus.sentences import sentence_spans
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Control characters other than tab and line ends, and halves of characters that no text has alone.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A cleaned question and the text to answer it from; None asks without a text."""
+
+    question: str
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPrompt:
+    """A rendered prompt that fits: ``kept`` characters of the context are in it, ``dropped`` sentences are not."""
+
+    text: str
+    ids: list[int]
+    kept: int
+    dropped: int
+
+
+class PromptFitter:
+    """Renders prompts, leaving out sentences from the end of the context where a prompt is longer than the window.
+
+    Args:
+        tokenizer: the model's, with a chat template (``templates.prepare_template``).
+        family: whose wording is used.
+        system: a system text before every prompt.
+        window: how many tokens prompt and answer may take together; None for no limit.
+        reserve: how many of them are kept for the answer.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        family: PromptFamily,
+        system: str | None,
+        *,
+        window: int | None,
+        reserve: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._family = family
+        self._system = system
+        self._window = window
+        self._reserve = reserve
+        special = sorted(filter(None, tokenizer.all_special_tokens), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+
+    def clean(self, text: str) -> str:
+        """``text`` of the same length, with spaces for control characters and for the tokenizer's special tokens.
+
+        A text that spells a special token would otherwise end the user's turn and begin another.
+        """
+        text = _UNPRINTABLE.sub(" ", text)
+        return text if self._special is None else self._special.sub(lambda token: " " * len(token[0]), text)
+
+    def fit(self, asked: Sequence[Asked]) -> list[FittedPrompt | UserError]:
+        """A prompt for each question, or the error of one that is too long without any context.
+
+        All are tokenised together; only those that do not fit are looked at one by one, by bisection over sentences.
+        """
+        texts = self._render(asked)
+        all_ids = encode(self._tokenizer, texts)
+        fitted: list[FittedPrompt | UserError] = []
+        for one, text, ids in zip(asked, texts, all_ids, strict=True):
+            if self._window is None or len(ids) + self._reserve <= self._window:
+                fitted.append(FittedPrompt(text, ids, kept=len(one.context or ""), dropped=0))
+            else:
+                fitted.append(self._shorten(one, ids, self._window))
+        return fitted
+
+    def note(self, dropped: int) -> str:
+        """The sentence that tells a reader of the answer that ``dropped`` sentences were left out."""
+        count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
+        return f"context shortened by {count} to fit the model's window of {self._window} tokens"
+
+    def _render(self, asked: Sequence[Asked]) -> list[str]:
+        messages = [qa_prompt(self._family, one.question, one.context, self._system) for one in asked]
+        return render(self._tokenizer, messages)
+
+    def _shorten(self, one: Asked, ids: list[int], window: int) -> FittedPrompt | UserError:
+        room = window - self._reserve
+        ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
+        best: FittedPrompt | None = None
+        low, high = 0, len(ends) - 2  # how many sentences are kept: all of them is known not to fit
+        while low <= high:
+            keep = (low + high) // 2
+            text = self._render([Asked(one.question, (one.context or "")[: ends[keep]])])[0]
+            ids = encode(self._tokenizer, [text])[0]
+            if len(ids) <= room:
+                best = FittedPrompt(text, ids, kept=ends[keep], dropped=len(ends) - 1 - keep)
+                low = keep + 1
+            else:
+                high = keep - 1
+        if best is not None:
+            return best
+        return UserError(
+            f"The question is too long: with its instruction it takes {len(ids)} tokens, and the model's window of "
+            f"{window} has room for {room}. Ask it in fewer words."
+        )

@@ -1,0 +1,215 @@
+"""One loader for causal language models: a hub id, a folder or the embedded medground-tiny."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chains.adapters import add_adapter
+from chains.config import DType, LLMConfig
+from chains.templates import prepare_template
+from corpus.errors import UserError
+from corpus.hub import hub_errors
+
+if TYPE_CHECKING:
+    import torch
+    from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED = Path(__file__).parent / "embedded"
+# Tokens that model makers keep spare or name for padding; looked up in the vocabulary, in this order.
+_SPARE_TOKENS = (
+    "<pad>",
+    "[PAD]",
+    "<|pad|>",
+    "<|padding|>",
+    "<|finetune_right_pad_id|>",
+    "<|reserved_special_token_0|>",
+    "<unused0>",
+    "<|unused0|>",
+)
+
+
+@dataclass(frozen=True)
+class LocalLLM:
+    """A loaded causal model with its tokenizer, ready to answer.
+
+    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left.
+    """
+
+    name: str
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    config: LLMConfig
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can attend to, prompt and answer together; None where it does not say."""
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if positions:
+            return int(positions)
+        length = self.tokenizer.model_max_length
+        return int(length) if length < 10**9 else None
+
+    @cached_property
+    def pipeline(self) -> "HuggingFacePipeline":
+        """The model as a LangChain LLM: it continues the text it is given, as it stands, and returns what is new."""
+        return self._pipeline(add_special_tokens=True)
+
+    @cached_property
+    def chat(self) -> "ChatHuggingFace":
+        """The model as a LangChain chat model; its template puts in the special tokens."""
+        from langchain_huggingface import ChatHuggingFace
+
+        return ChatHuggingFace(
+            llm=self._pipeline(add_special_tokens=False), tokenizer=self.tokenizer, model_id=self.name
+        )
+
+    def _pipeline(self, *, add_special_tokens: bool) -> "HuggingFacePipeline":
+        from langchain_huggingface import HuggingFacePipeline
+        from transformers import TextGenerationPipeline
+
+        pipeline = TextGenerationPipeline(
+            model=self.model,
+            tokenizer=self.tokenizer,
+            return_full_text=False,
+            max_new_tokens=self.config.max_new_tokens,
+            do_sample=False,
+            add_special_tokens=add_special_tokens,
+        )
+        return HuggingFacePipeline(pipeline=pipeline, model_id=self.name)
+
+
+def load_llm(config: LLMConfig) -> LocalLLM:
+    """Load a causal model, its tokenizer and its adapter as ``config`` says.
+
+    Raises:
+        UserError: the model or adapter cannot be had (absent, gated, offline, broken), is no causal model, does not fit
+            the adapter, or cannot be quantised or placed as asked on this machine.
+    """
+    from transformers import AutoTokenizer
+
+    if config.merge_adapter and config.adapter is None:
+        raise UserError("llm.merge_adapter is true but llm.adapter names no adapter. Set llm.adapter, or drop it.")
+    source = str(EMBEDDED) if config.model == "embedded" else config.model
+    with hub_errors("Model", config.model):
+        model = _load_model(source, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    _set_padding(tokenizer, model)
+    _make_greedy(tokenizer, model)
+    prepare_template(tokenizer)
+    model.eval()
+    if config.adapter is not None:
+        model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
+    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config)
+
+
+def resolve_dtype(dtype: DType, device_map: str = "auto") -> "torch.dtype":
+    """The torch dtype that weights are loaded in; see ``LLMConfig.dtype`` for what ``auto`` means."""
+    import torch
+
+    if dtype != "auto":
+        resolved: torch.dtype = getattr(torch, dtype)
+        return resolved
+    if device_map != "cpu" and torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device_map != "cpu" and torch.backends.mps.is_available():
+        return torch.float16
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else torch.float32
+
+
+def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    auto: Any = AutoModelForCausalLM
+    dtype = resolve_dtype(config.dtype, config.device_map)
+    quantization = None
+    if config.quantization == "4bit":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=config.double_quant,
+        )
+    elif config.quantization == "8bit":
+        quantization = BitsAndBytesConfig(load_in_8bit=True)
+    try:
+        model, report = auto.from_pretrained(
+            source,
+            dtype=dtype,
+            device_map=_device_map(config.device_map),
+            quantization_config=quantization,
+            output_loading_info=True,
+        )
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"Model {config.model} does not fit in the card's memory in {config.dtype} with quantization "
+            f"{config.quantization}. Set llm.quantization to 4bit, or choose a smaller model."
+        ) from error
+    except (ImportError, RuntimeError) as error:
+        if quantization is None:
+            raise
+        raise UserError(
+            f"Model {config.model} cannot be quantised to {config.quantization} on this machine "
+            f"({str(error).strip().splitlines()[0]}). Set llm.quantization to none."
+        ) from error
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        raise UserError(
+            f"Model {config.model} is not a causal language model, so it cannot write answers. "
+            "Choose a model whose page says text generation."
+        ) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise UserError(
+            f"Model {config.model}: its weights lack {len(missing)} tensors that the architecture needs "
+            f"({missing[0]}, ...). Choose a complete causal language model."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _device_map(device_map: str) -> dict[str, str] | str | None:
+    """What transformers is told: several cards are shared out, a machine without one needs no dispatching."""
+    import torch
+
+    if device_map == "auto":
+        return "auto" if torch.accelerator.is_available() else {"": "cpu"}
+    try:
+        device = torch.device(device_map)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"llm.device_map is {device_map!r}, and this machine has no such device. Use auto or cpu."
+        ) from error
+    return {"": device_map}
+
+
+def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Give the tokenizer a padding token that the model already has an embedding for; nothing is ever resized.
+
+    Padding is masked, so any token would do; one that texts do not use keeps the end of a text distinct from it.
+    """
+    embeddings: Any = model.get_input_embeddings()
+    rows: int = embeddings.weight.shape[0]
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
+        vocabulary = tokenizer.get_vocab()
+        candidates = [*_SPARE_TOKENS, tokenizer.unk_token, tokenizer.eos_token, tokenizer.convert_ids_to_tokens(0)]
+        tokenizer.pad_token = next(token for token in candidates if vocabulary.get(token, rows) < rows)
+    tokenizer.padding_side = "left"
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Replace the checkpoint's generation settings: greedy, with its own end tokens and our padding token."""
+    from transformers import GenerationConfig
+
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id if ends is None else ends,
+        pad_token_id=tokenizer.pad_token_id,
+    )

@@ -1,0 +1,197 @@
+"""Question answering with a language model: retrieve, ask, decide on a label, cite."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from langchain_core.retrievers import BaseRetriever
+
+from chains.answer import Answer, Passage
+from chains.citations import best_of_each, cite
+from chains.config import Context, Decide, Family
+from chains.fitting import Asked, FittedPrompt, PromptFitter
+from chains.generation import generate_texts
+from chains.llm import LocalLLM
+from chains.parsing import parse_label
+from chains.prompts import resolve_family
+from chains.runnable import AnswerChain, Question, retrieve
+from chains.scoring import encode, label_log_likelihoods, with_labels
+from chains.templates import label_lead
+from corpus.errors import UserError
+from corpus.records import LABELS
+
+_JOIN = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    text: str
+    label: str | None
+    scores: dict[str, float]
+    output: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def qa_chain(
+    llm: LocalLLM,
+    retriever: BaseRetriever | None = None,
+    *,
+    context: Context = "retrieved",
+    decide: Decide = "score",
+    passages: int = 1,
+    prompt_family: Family = "auto",
+    system: str | None = None,
+) -> "QAChain":
+    """A chain that answers questions with yes, no or maybe.
+
+    Args:
+        llm: the loaded model, see ``chains.llm.load_llm``.
+        retriever: where passages come from; needed for ``context="retrieved"``.
+        context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
+        decide: ``score`` takes the label that the model finds most probable after the prompt, ``generate`` lets it
+            write and reads the label out of the text, which may name none.
+        passages: how many retrieved passages go into the prompt.
+        prompt_family: whose wording the prompt has; ``auto`` goes by the model.
+        system: a system text; by default the model's own setting.
+
+    Raises:
+        UserError: ``context="retrieved"`` without a retriever, or fewer than one passage.
+    """
+    if context == "retrieved" and retriever is None:
+        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
+    if passages < 1:
+        raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
+    return QAChain(llm, retriever, context, decide, passages, prompt_family, system)
+
+
+class QAChain(AnswerChain):
+    """See ``qa_chain``."""
+
+    def __init__(
+        self,
+        llm: LocalLLM,
+        retriever: BaseRetriever | None,
+        context: Context,
+        decide: Decide,
+        passages: int,
+        prompt_family: Family,
+        system: str | None,
+    ) -> None:
+        self._llm = llm
+        self._retriever = retriever
+        self._context = context
+        self._decide = decide
+        self._passages = passages
+        self._lead = label_lead(llm.tokenizer)
+        label_lengths = [len(ids) for ids in encode(llm.tokenizer, [self._lead + label for label in LABELS])]
+        self._fitter = PromptFitter(
+            llm.tokenizer,
+            resolve_family(prompt_family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template)),
+            llm.config.system if system is None else system,
+            window=llm.window,
+            reserve=max(llm.config.max_new_tokens, *label_lengths),
+        )
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Retrieve for all, render all, and put all through the model in batches of similar length."""
+        answers: dict[int, Answer | UserError] = {}
+        read: list[tuple[int, list[Passage]]] = []
+        for index, passages in enumerate(self._find(questions)):
+            if isinstance(passages, UserError):
+                answers[index] = passages
+            else:
+                read.append((index, passages))
+        prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
+        fitted = self._fitter.fit([self._ask(questions[index], passages) for index, passages in read])
+        for (index, passages), prompt in zip(read, fitted, strict=True):
+            if isinstance(prompt, UserError):
+                answers[index] = prompt
+            else:
+                prompts.append((index, passages, prompt))
+        decisions = self._decide_all([prompt for _, _, prompt in prompts])
+        for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
+            answers[index] = self._answer(questions[index].text, passages, prompt, decision)
+        return [answers[index] for index in range(len(questions))]
+
+    def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
+        match self._context:
+            case "none":
+                return [[] for _ in questions]
+            case "gold":
+                return [_gold(question) for question in questions]
+            case "retrieved":
+                assert self._retriever is not None  # qa_chain has seen to it
+                return retrieve(self._retriever, [question.text for question in questions], self._passages)
+        assert_never(self._context)
+
+    def _ask(self, question: Question, passages: list[Passage]) -> Asked:
+        context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
+        return Asked(self._fitter.clean(question.text).strip(), context)
+
+    def _decide_all(self, prompts: Sequence[FittedPrompt]) -> list[_Decision]:
+        model, tokenizer, settings = self._llm.model, self._llm.tokenizer, self._llm.config
+        ids = [prompt.ids for prompt in prompts]
+        match self._decide:
+            case "score":
+                scorables = with_labels(tokenizer, [prompt.text for prompt in prompts], ids, LABELS, self._lead)
+                return [_scored(row) for row in label_log_likelihoods(model, scorables, settings.batch_tokens)]
+            case "generate":
+                texts = generate_texts(
+                    model,
+                    tokenizer,
+                    ids,
+                    max_new_tokens=settings.max_new_tokens,
+                    batch_tokens=settings.batch_tokens,
+                )
+                return [_generated(text) for text in texts]
+        assert_never(self._decide)
+
+    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: _Decision) -> Answer:
+        notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
+        if self._context == "retrieved" and not passages:
+            notes.append("no passage was found: answered without a text")
+        return Answer(
+            question=question,
+            text=decision.text,
+            label=decision.label,
+            label_scores=decision.scores,
+            citations=best_of_each(cite(question, _as_read(passages, prompt.kept))),
+            passages=tuple(passages),
+            prompt=prompt.text,
+            output=decision.output,
+            notes=(*notes, *decision.notes),
+        )
+
+
+def _gold(question: Question) -> list[Passage] | UserError:
+    if question.context is None or not question.context.strip():
+        return UserError(
+            'Gold context was chosen, but the question came without its text. Give {"question": ..., "context": ...}, '
+            "or set chain.context to retrieved or none."
+        )
+    return [Passage(id=question.passage_id or "context", text=question.context)]
+
+
+def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
+    """The passages cut to the first ``kept`` characters of their joined text: what the model has read."""
+    read = []
+    for passage in passages:
+        if kept <= 0:
+            break
+        read.append(passage if kept >= len(passage.text) else Passage(id=passage.id, text=passage.text[:kept]))
+        kept -= len(passage.text) + len(_JOIN)
+    return read
+
+
+def _scored(log_likelihoods: Sequence[float]) -> _Decision:
+    best = max(log_likelihoods)
+    weights = [math.exp(value - best) for value in log_likelihoods]
+    label = LABELS[log_likelihoods.index(best)]
+    return _Decision(label, label, {name: weight / sum(weights) for name, weight in zip(LABELS, weights, strict=True)})
+
+
+def _generated(output: str) -> _Decision:
+    label = parse_label(output, LABELS)
+    notes = () if label is not None else ("the generated text names no label",)
+    return _Decision(output.strip(), label, {}, output, notes)

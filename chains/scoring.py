@@ -1,0 +1,188 @@
+"""The log-likelihood of each candidate label after each prompt, many prompts at a time."""
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TAIL = 48  # characters of a prompt's end that decide how a label after it is split into tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Scorable:
+    """A prompt's token ids and, for each label, the ids that follow them.
+
+    The prompt's ids are what it has in common with prompt and label tokenised together: where a tokenizer joins the
+    prompt's last characters with the label's first, those characters belong to the label.
+    """
+
+    ids: list[int]
+    labels: tuple[tuple[int, ...], ...]
+
+
+def label_log_likelihoods(
+    model: "PreTrainedModel", prompts: Sequence[Scorable], batch_tokens: int
+) -> list[tuple[float, ...]]:
+    """The natural log of each label's probability given its prompt, in the prompts' order.
+
+    A label of several tokens has the sum over its tokens, so labels may share a first token or begin with one another.
+    One forward pass over the prompts suffices where every label is one token; longer labels continue from that pass's
+    key-value cache. The figures do not depend on how prompts are batched, save for rounding.
+
+    Args:
+        model: a causal model in evaluation mode.
+        prompts: as ``with_labels`` makes them.
+        batch_tokens: the most tokens, padding included, that go through the model in one pass.
+    """
+    import torch
+
+    scores: list[tuple[float, ...]] = [()] * len(prompts)
+    with torch.inference_mode():
+        for batch in batches([len(prompt.ids) for prompt in prompts], batch_tokens):
+            chosen = [prompts[index] for index in batch]
+            single = all(len(label) == 1 for prompt in chosen for label in prompt.labels)
+            rows = _single_token(model, chosen) if single else _multi_token(model, chosen)
+            for index, row in zip(batch, rows.tolist(), strict=True):
+                scores[index] = tuple(row)
+    return scores
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each of at most ``batch_tokens`` tokens when padded.
+
+    A prompt longer than the budget is a batch of its own. Longest first, so that memory runs out at once or never.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """The token ids of rendered prompts, whose special tokens are already part of the text."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def with_labels(
+    tokenizer: "PreTrainedTokenizerBase",
+    texts: Sequence[str],
+    ids: Sequence[list[int]],
+    labels: Sequence[str],
+    lead: str,
+) -> list[Scorable]:
+    """Each prompt with its labels' token ids, such that prompt and label are tokenised as one text.
+
+    Only the end of a prompt decides how a label after it is split, and a chat template gives all prompts one end. So
+    each different end is tokenised once with the labels, and checked against the first whole prompt that has it.
+
+    Args:
+        tokenizer: the model's own.
+        texts: the rendered prompts.
+        ids: their token ids.
+        labels: the candidate labels.
+        lead: the white space between prompt and label, see ``templates.label_lead``.
+    """
+    endings = [lead + label for label in labels]
+    known: dict[str, Scorable | None] = {}
+    scorables: list[Scorable] = []
+    for text, prompt_ids in zip(texts, ids, strict=True):
+        tail = text[-_TAIL:]
+        if tail not in known:
+            whole = _with_endings(tokenizer, text, prompt_ids, endings)
+            end_ids = encode(tokenizer, [tail])[0]
+            end = _with_endings(tokenizer, tail, end_ids, endings)
+            replaced = prompt_ids[len(whole.ids) :]
+            alike = end.labels == whole.labels and end_ids[len(end.ids) :] == replaced
+            known[tail] = Scorable(replaced, whole.labels) if alike else None
+        shared = known[tail]
+        if shared is None:
+            scorables.append(_with_endings(tokenizer, text, prompt_ids, endings))
+        else:
+            scorables.append(Scorable(prompt_ids[: len(prompt_ids) - len(shared.ids)], shared.labels))
+    return scorables
+
+
+def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], endings: Sequence[str]) -> Scorable:
+    wholes = encode(tokenizer, [text + ending for ending in endings])
+    kept = 0
+    while kept < len(ids) and all(kept < len(whole) - 1 and whole[kept] == ids[kept] for whole in wholes):
+        kept += 1
+    return Scorable(ids[:kept], tuple(tuple(whole[kept:]) for whole in wholes))
+
+
+def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+    """Label scores of shape (prompts, labels) where every label is one token.
+
+    Prompts are padded on the right: a causal model never looks there, so positions are right and no mask is needed,
+    and logits are computed only where a prompt ends.
+    """
+    import torch
+
+    width = max(len(prompt.ids) for prompt in prompts)
+    ids = torch.tensor([prompt.ids + [prompt.ids[-1]] * (width - len(prompt.ids)) for prompt in prompts])
+    ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
+    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
+    output = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=ends.to(model.device))
+    logits: Tensor = output.logits[:, 0]
+    return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
+
+
+def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+    """Label scores of shape (prompts, labels) where some label has several tokens.
+
+    Prompts are padded on the left, so that all end at one place in the cache and each label continues from there.
+    """
+    import torch
+
+    device = model.device
+    width = max(len(prompt.ids) for prompt in prompts)
+    mask = torch.tensor([[0] * (width - len(prompt.ids)) + [1] * len(prompt.ids) for prompt in prompts], device=device)
+    ids = torch.tensor([[prompt.ids[-1]] * (width - len(prompt.ids)) + prompt.ids for prompt in prompts], device=device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    output = model(input_ids=ids, use_cache=True, logits_to_keep=1, **_where(model, mask, positions))
+    first = output.logits[:, -1].float().log_softmax(-1)
+    columns = []
+    for index in range(len(prompts[0].labels)):
+        label = [prompt.labels[index] for prompt in prompts]
+        column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label], device=first.device))[:, 0]
+        longest = max(map(len, label))
+        if longest > 1:
+            padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label], device=device)
+            counted = torch.tensor([[i < len(tokens) for i in range(1, longest)] for tokens in label], device=device)
+            step = torch.arange(longest - 1, device=device)
+            rest = model(
+                input_ids=padded[:, :-1],
+                past_key_values=copy.deepcopy(output.past_key_values),
+                use_cache=True,
+                **_where(
+                    model,
+                    torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1),
+                    mask.sum(1, keepdim=True) + step,
+                ),
+            )
+            likelihoods = rest.logits.float().log_softmax(-1).gather(2, padded[:, 1:, None].to(rest.logits.device))
+            column = column + (likelihoods[..., 0] * counted).sum(1)
+        columns.append(column)
+    return torch.stack(columns, dim=1)
+
+
+def _where(model: "PreTrainedModel", mask: "Tensor", positions: "Tensor") -> dict[str, Any]:
+    """The mask, and the positions where the architecture takes them (ALiBi models derive them from the mask)."""
+    inputs: dict[str, Any] = {"attention_mask": mask}
+    base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
+    if "position_ids" in inspect.signature(base.forward).parameters:
+        inputs["position_ids"] = positions
+    return inputs
