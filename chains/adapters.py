@@ -1,5 +1,6 @@
 """LoRA and other PEFT adapters, attached to a loaded model or merged into it."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -43,7 +44,8 @@ def add_adapter(model: "PreTrainedModel", adapter: str, *, merge: bool, base: st
         raise misfit  # a folder may be a copy of anything, but two different hub ids are two models
     config.inference_mode = True
     try:
-        attached = peft.get_peft_model(model, config)
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks transformers by an old name
+            attached = peft.get_peft_model(model, config)
         wanted = peft.get_peft_model_state_dict(attached, save_embedding_layers=False)
         given = {name for name in saved if name in wanted or "lora_" in name}
         if given != set(wanted) or any(saved[name].shape != wanted[name].shape for name in wanted):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.adapters import add_adapter
-from chains.config import DType, LLMConfig
+from chains.config import LLMConfig
 from chains.templates import prepare_template
 from corpus.errors import UserError
 from corpus.hub import hub_errors
@@ -70,8 +70,9 @@ class LocalLLM:
         from transformers import TextGenerationPipeline
 
         pipeline = TextGenerationPipeline(
-            model=self.model,
+            model=getattr(self.model, "get_base_model", lambda: self.model)(),  # it holds an attached adapter's layers
             tokenizer=self.tokenizer,
+            task="text-generation",
             return_full_text=False,
             max_new_tokens=self.config.max_new_tokens,
             do_sample=False,
@@ -104,13 +105,16 @@ def load_llm(config: LLMConfig) -> LocalLLM:
     return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config)
 
 
-def resolve_dtype(dtype: DType, device_map: str = "auto") -> "torch.dtype":
+def resolve_dtype(config: LLMConfig) -> "torch.dtype":
     """The torch dtype that weights are loaded in; see ``LLMConfig.dtype`` for what ``auto`` means."""
     import torch
 
-    if dtype != "auto":
-        resolved: torch.dtype = getattr(torch, dtype)
+    if config.dtype != "auto":
+        resolved: torch.dtype = getattr(torch, config.dtype)
         return resolved
+    if config.quantization == "8bit":
+        return torch.float16  # the one in which LLM.int8() computes
+    device_map = config.device_map
     if device_map != "cpu" and torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device_map != "cpu" and torch.backends.mps.is_available():
@@ -124,7 +128,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     auto: Any = AutoModelForCausalLM
-    dtype = resolve_dtype(config.dtype, config.device_map)
+    dtype = resolve_dtype(config)
     quantization = None
     if config.quantization == "4bit":
         quantization = BitsAndBytesConfig(
