@@ -4,6 +4,7 @@ A Llama of 5.3 M parameters, trained from scratch in one pass over generated rea
 all tokens plus the mean over the answers' tokens; AdamW, a short warm-up, a linear decay over the last 60 % of steps.
 """
 
+import copy
 import json
 import time
 from collections import deque
@@ -145,9 +146,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """The model in bfloat16 and its tokenizer, as any transformers loader reads them."""
-    state = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
-    model.config.dtype = torch.bfloat16
-    model.save_pretrained(folder, state_dict=state)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
