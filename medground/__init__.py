@@ -1,1 +1,41 @@
 """The product: settings and command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chains.runnable import AnswerChain
+
+__all__ = ["load_chain"]
+
+
+def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides: Any) -> "AnswerChain":
+    """The chain that the settings describe, ready to answer; the embedded default without any.
+
+    It searches what ``medground ask`` would: your indexed documents where there are any (and no
+    data is named), else the data's abstracts, which are put into the store first.
+
+    Args:
+        config: a settings file, or the same as a mapping.
+        **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
+            ``load_chain(**{"llm.max_new_tokens": 4})``; they win over ``config``.
+
+    Returns:
+        A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to an
+        ``chains.answer.Answer``; ``batch``, ``stream`` and ``ainvoke`` work too.
+
+    Raises:
+        corpus.errors.UserError: the settings are not valid, or a model or the data cannot be used.
+    """
+    from corpus.privacy import keep_private
+
+    keep_private()
+    from medground.assemble import make_chain
+    from medground.corpora import searched_corpus
+    from medground.settings import load_settings
+
+    stated = {**config, **overrides} if isinstance(config, Mapping) else overrides
+    settings = load_settings(None if isinstance(config, Mapping) else config, stated)
+    data_named = any(key.partition(".")[0] == "data" for key in stated)
+    return make_chain(settings, searched_corpus(settings, data_named=data_named), quiet=True)

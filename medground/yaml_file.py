@@ -51,7 +51,7 @@ def read_value(text: str, where: str) -> Any:
 
 def _parsed(text: str, *, where: Path | str) -> Any:
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (a subclass of SafeLoader)
+        return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,34 @@ def no_connection(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     yield _attempts
     if _attempts:
         pytest.fail(f"{request.node.name} tried to reach beyond loopback: {'; '.join(_attempts)}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run ``medground ARGUMENTS`` in this process, in an empty folder; an exception that it lets out is a traceback."""
+    from medground.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        printed = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,0 +1,47 @@
+"""The command line as one Typer application, and the exit status of what goes wrong."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from corpus.errors import UserError
+from corpus.privacy import keep_private
+
+app = typer.Typer(
+    name="medground",
+    help="Medical question answering with open models on your own machine: it retrieves, cites and measures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 stopped by hand.
+
+    A mistake is told in a sentence on stderr; with ``MEDGROUND_DEBUG=1`` its traceback is shown instead.
+    """
+    keep_private()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(arguments)
+    except (UserError, OSError) as error:
+        if os.environ.get("MEDGROUND_DEBUG") == "1":
+            raise
+        print(f"medground: {_told(error)}", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(1)
+
+
+def _told(error: UserError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,38 @@
+"""``medground ask``: one answer with its evidence."""
+
+from typing import Annotated
+
+import typer
+
+from medground.cli import options
+from medground.cli.app import app
+from medground.cli.show import print_answer, print_json, say
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Answer a question, with citations.
+
+    It reads your indexed documents where there are any and --data is not given, else the data's abstracts. Without a
+    language model in the settings, your own documents are answered with quoted sentences.
+    """
+    settings = options.make_settings(config, overrides, data=data)
+    question = options.checked_question(question)
+    from medground.assemble import make_chain, reader_note
+    from medground.corpora import searched_corpus
+
+    corpus = searched_corpus(settings, data_named=data is not None)
+    answer = make_chain(settings, corpus, quiet=quiet).invoke(question)
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+        return
+    print_answer(answer)
+    if note := reader_note(settings, corpus):
+        say(note)

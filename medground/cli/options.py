@@ -1,0 +1,76 @@
+"""The options that commands share, and the settings they make together."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from medground.settings import Settings
+
+Split = Literal["train", "dev", "test", "all"]
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (YAML); else the embedded default.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as llm.dtype=float32. Repeatable."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FILE", help="Records in PubMedQA's format; else what data.path says (the sample)."),
+]
+SplitChoice = Annotated[Split | None, typer.Option("--split", help="Which records; else what data.split says (test).")]
+SplitFile = Annotated[
+    str | None,
+    typer.Option("--split-file", metavar="FILE", help="Ids of the test split; else test_ground_truth.json beside it."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many records.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+def checked_question(text: str) -> str:
+    """The question without the white space around it.
+
+    Raises:
+        UserError: nothing is left of it, or it holds bytes that are no text.
+    """
+    from corpus.errors import UserError
+
+    text = text.strip()
+    if not text:
+        raise UserError('The question is empty. Put it in quotes: medground ask "Does ...?"')
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise UserError("The question holds bytes that are not UTF-8 text. Check the terminal's encoding.")
+    return text
+
+
+def make_settings(
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    data: str | None = None,
+    split: Split | None = None,
+    split_file: str | None = None,
+    limit: int | None = None,
+) -> "Settings":
+    """The settings that a command line asks for; its own options win over ``--set``, and that over the file.
+
+    Raises:
+        UserError: the settings are not valid.
+        typer.BadParameter: an override is not of the form KEY=VALUE.
+    """
+    from medground.settings import load_settings
+    from medground.yaml_file import read_value
+
+    tree: dict[str, Any] = {}
+    for text in overrides or []:
+        key, separator, value = text.partition("=")
+        if not separator or not all(part.strip() for part in key.split(".")):
+            raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
+        tree[key.strip()] = read_value(value, f"--set {key.strip()}")
+    named = {"path": data, "split": split, "split_file": split_file, "limit": limit}
+    tree |= {f"data.{key}": value for key, value in named.items() if value is not None}
+    return load_settings(config, tree)

@@ -1,0 +1,72 @@
+"""Printing: text for people, one JSON document for programs; what comes from documents cannot steer the terminal."""
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from chains.answer import Answer
+
+_SHOWN_CHARACTERS = 600
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def say(text: str) -> None:
+    """A remark that is no result: on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_table(table: "Table") -> None:
+    """A table as wide as it needs to be, also where the output is a file."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+def print_passages(passages: Sequence[tuple[str, float | None, str]]) -> None:
+    """Id, score and text of passages, best first; a long text is cut."""
+    for rank, (key, score, text) in enumerate(passages, start=1):
+        typer.echo(f"{rank}. {plain(key)}" + (f"  score {score:.3f}" if score is not None else ""))
+        cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " ..."
+        typer.echo(wrapped(cut))
+
+
+def print_answer(answer: "Answer") -> None:
+    """An answer with its probabilities, quotes and remarks."""
+    typer.echo(wrapped(answer.text, ""))
+    if answer.label_scores:
+        shares = ", ".join(f"{label} {share:.2f}" for label, share in answer.label_scores.items())
+        typer.echo(f"  probabilities: {shares}")
+    for citation in answer.citations:
+        typer.echo(f"  [{plain(citation.passage_id)}] score {citation.score:.3f}")
+        typer.echo(wrapped(f"\u201c{citation.quote}\u201d", "      "))
+    for note in answer.notes:
+        typer.echo(f"  note: {plain(note)}")
+
+
+def wrapped(text: str, indent: str = "   ") -> str:
+    """The text in lines as wide as the terminal, at most 100 characters, each line indented."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    lines = [textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in text.splitlines()]
+    return plain("\n".join(lines))
+
+
+def plain(text: str) -> str:
+    """The text with control characters other than line breaks escaped."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode("ascii") for char in text
+    )

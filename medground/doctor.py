@@ -1,0 +1,128 @@
+"""What this machine has of what medground needs; nothing is connected to and nothing changed."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medground.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report; ``failed`` means that a default command cannot work."""
+
+    name: str
+    state: Literal["ok", "note", "failed"]
+    value: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Look at the machine and at what the settings name, one check after another."""
+    from eval.results import versions
+
+    found = versions()
+    python = found.pop("python")
+    yield Check("python", "ok" if sys.version_info >= (3, 11) else "failed", f"{python}, {platform.platform()}")
+    yield Check("packages", "ok", ", ".join(f"{name} {number}" for name, number in found.items()))
+    yield from _processor()
+    yield from _cards()
+    yield _memory()
+    yield _embedder()
+    yield _model(settings)
+    yield _hub()
+    yield _telemetry()
+    yield from _store(settings)
+
+
+def _processor() -> Iterator[Check]:
+    import torch
+
+    from chains.llm import resolve_dtype
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
+    native = "computes in bfloat16" if resolve_dtype("auto", "cpu") == torch.bfloat16 else "has no fast bfloat16"
+    yield Check("processor", "ok", f"{torch.backends.cpu.get_cpu_capability()}; it {native}")
+
+
+def _cards() -> Iterator[Check]:
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Check("graphics card", "note", "none that torch can use: everything runs on the processor")
+    for number in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(number)
+        yield Check(f"graphics card {number}", "ok", f"{card.name}, {_gigabytes(card.total_memory)}")
+
+
+def _memory() -> Check:
+    known = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in known or "SC_AVPHYS_PAGES" not in known:
+        return Check("memory", "note", "this system does not tell")
+    page, pages, free = (os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    return Check("memory", "ok", f"{_gigabytes(page * pages)}, of which {_gigabytes(page * free)} hold nothing")
+
+
+def _model(settings: Settings) -> Check:
+    from chains.llm import EMBEDDED
+
+    name = settings.llm.model
+    if settings.llm.kind == "extractive":
+        return Check("language model", "note", "none: answers quote the passages (llm.kind is extractive)")
+    folder = EMBEDDED if name == "embedded" else Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        return Check("language model", "ok" if weights else "failed", f"{folder}: {weights / 1e6:.1f} MB of weights")
+    if name == "embedded":
+        return Check("language model", "failed", f"medground-tiny is not at {folder}; install medground again")
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    place = "in the hub's cache" if cached else "to be fetched from the hub"
+    return Check("language model", "note", f"{name}: {place}")
+
+
+def _hub() -> Check:
+    from huggingface_hub import constants, get_token
+
+    state = "offline (HF_HUB_OFFLINE)" if constants.is_offline_mode() else "may be asked"
+    login = "logged in" if get_token() else "not logged in (gated models need `hf auth login`)"
+    return Check("model hub", "note", f"{constants.ENDPOINT}: {state}, {login}; cache {constants.HF_HUB_CACHE}")
+
+
+def _telemetry() -> Check:
+    """Whether a library would report or trace; each reads its own variables."""
+    on = [name for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2") if _is_true(name)]
+    on += [] if _is_true("HF_HUB_DISABLE_TELEMETRY") else ["HF_HUB_DISABLE_TELEMETRY"]
+    on += ["ANONYMIZED_TELEMETRY"] if _is_true("ANONYMIZED_TELEMETRY") else []
+    if on:
+        return Check("telemetry", "note", f"turned on by {', '.join(on)}")
+    return Check("telemetry", "ok", "off: Chroma, Hugging Face, LangChain tracing")
+
+
+def _is_true(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    if settings.store.url is not None:
+        yield Check("store", "note", f"a Chroma server: {settings.store.url}")
+    path = Path(settings.store.path).expanduser().absolute()
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+        free = shutil.disk_usage(nearest).free
+        yield Check("store", "ok", f"{path} can be written; {_gigabytes(free)} free on its disk")
+    except OSError as error:
+        yield Check("store", "failed", f"{path} cannot be written ({error.strerror}); set store.path to another folder")
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,163 @@
+"""Settings: one YAML file and dotted overrides, laid over the sections' own defaults."""
+
+import difflib
+import reprlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from chains.config import ChainConfig, LLMConfig, PromptConfig
+from corpus.config import DataConfig
+from corpus.errors import UserError
+from medground.yaml_file import read_mapping
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig, default_embedders, default_retrievers
+
+Tree = Mapping[str, Any]
+
+
+class Settings(BaseModel):
+    """Everything a command reads from a configuration; each section's fields are documented in the section's class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    llm: LLMConfig = LLMConfig()
+    prompt: PromptConfig = PromptConfig()
+    embedders: dict[str, EmbedderConfig] = default_embedders()
+    retrievers: dict[str, RetrieverConfig] = default_retrievers()
+    retriever: str = "dense"
+    store: StoreConfig = StoreConfig()
+    chain: ChainConfig = ChainConfig()
+    data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if problems := list(_dangling_names(self.model_dump())):
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def load_settings(config_file: Path | str | None = None, overrides: Tree | None = None) -> Settings:
+    """The defaults, with a YAML file laid over them and the overrides over both.
+
+    A mapping is merged key by key, so a file states only what it changes; an entry whose ``kind`` changes is replaced
+    whole, and so is everything else. A section left empty in the file changes nothing.
+
+    Args:
+        config_file: the YAML file; None for the embedded default.
+        overrides: sections as mappings (``{"llm": {"model": ...}}``) or dotted keys (``{"llm.model": ...}``).
+
+    Raises:
+        UserError: the file cannot be read, or the settings are not valid; every problem found is told at once.
+    """
+    tree: Tree = Settings().model_dump()
+    source = "The settings"
+    if config_file is not None:
+        tree = _merge(tree, read_mapping(Path(config_file).expanduser()))
+        source = str(config_file)
+    for key, value in (overrides or {}).items():
+        tree = _merge(tree, _nested(key, value))
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = [_sentence(tree, detail) for detail in error.errors(include_url=False) if detail["loc"]]
+        problems += _dangling_names(tree)
+        count = "is one problem" if len(problems) == 1 else f"are {len(problems)} problems"
+        raise UserError(f"{source}: there {count}.\n" + "\n".join(f"  {line}" for line in problems)) from None
+
+
+def _merge(base: Tree, new: Tree) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in new.items():
+        old = base.get(key)
+        if isinstance(old, Mapping) and value is None:
+            continue
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            merged[key] = _merge(old, value) if same_kind else value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _nested(dotted: str, value: Any) -> dict[str, Any]:
+    for part in reversed(dotted.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _dangling_names(tree: Tree) -> Iterator[str]:
+    """Problems with names that one section uses and another must define; a malformed section is passed over."""
+    embedders, retrievers, chosen = (tree.get(key) for key in ("embedders", "retrievers", "retriever"))
+    if not isinstance(retrievers, Mapping):
+        return
+    if isinstance(chosen, str) and chosen not in retrievers:
+        yield f"retriever: there is no retriever {chosen!r}; there are {_listed(retrievers)}."
+    for name, entry in retrievers.items():
+        embedder = entry.get("embedder") if isinstance(entry, Mapping) else None
+        if isinstance(embedder, str) and isinstance(embedders, Mapping) and embedder not in embedders:
+            yield f"retrievers.{name}.embedder: there is no embedder {embedder!r}; there are {_listed(embedders)}."
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _sentence(tree: Tree, detail: ErrorDetails) -> str:
+    """One pydantic error as a line: the dotted key, what is wrong with which value, and near names for a wrong key."""
+    keys = _without_tags(tree, detail["loc"])
+    where = ".".join(keys)
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(keys[:-1], tree)
+        near = difflib.get_close_matches(keys[-1], known, n=2, cutoff=0.6)
+        advice = f"Did you mean {' or '.join(near)}?" if near else f"Known here: {', '.join(known)}."
+        return f"{where}: there is no such setting. {advice}"
+    if detail["type"] == "union_tag_invalid":
+        return f"{where}.kind: {detail['ctx']['tag']!r} is not a kind; it must be {detail['ctx']['expected_tags']}."
+    if detail["type"] == "union_tag_not_found":
+        return f"{where}: it must be a mapping with a kind."
+    if detail["type"] == "missing":
+        return f"{where}: this setting is needed and not given."
+    if detail["type"] == "model_type":
+        return f"{where}: must be a mapping of settings, not {reprlib.repr(detail['input'])}."
+    told = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{where}: {told}, not {reprlib.repr(detail['input'])}."
+
+
+def _without_tags(tree: Tree, loc: tuple[int | str, ...]) -> list[str]:
+    """The location as keys of the file: pydantic puts a union's chosen kind into it, which is no key."""
+    keys: list[str] = []
+    here: Any = tree
+    for part in loc:
+        if isinstance(here, Mapping) and part not in here and here.get("kind") == part:
+            continue
+        keys.append(str(part))
+        here = here.get(part) if isinstance(here, Mapping) else None
+    return keys
+
+
+def _fields_at(keys: list[str], tree: Tree) -> list[str]:
+    """The names of the settings that may stand under a key whose value is a mapping."""
+    model: type[BaseModel] = Settings
+    here: Any = tree
+    rest = iter(keys)
+    for key in rest:
+        annotation, here = model.model_fields[key].annotation, here[key]
+        if get_origin(annotation) is dict:
+            annotation, here = get_args(annotation)[1], here[next(rest)]
+        candidates = list(_models_in(annotation))
+        model = next((found for found in candidates if _kind(found) == here.get("kind")), candidates[0])
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _kind(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None

@@ -1,0 +1,129 @@
+"""medground/settings.py: defaults, a file over them, overrides over both, and every problem at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from corpus.errors import UserError
+from medground.settings import Settings, load_settings
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(tmp_path: Path, text: str, **overrides: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        load_settings(written(tmp_path, text), overrides)
+    return str(caught.value)
+
+
+def test_the_shipped_default_states_every_setting_with_its_default() -> None:
+    import yaml
+
+    path = CONFIGS / "default.yaml"
+    assert load_settings(path) == Settings()
+    assert yaml.safe_load(path.read_text()) == Settings().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_file_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    load_settings(path)
+    assert f"--config configs/{path.name}" in path.read_text().split("\nllm:")[0]
+
+
+def test_a_file_states_only_what_it_changes(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm:\n  max_new_tokens: 3\nretrievers:\n  second: {kind: dense, top_k: 9}\nstore:\n")
+    settings = load_settings(path)
+    assert settings.llm.max_new_tokens == 3
+    assert settings.llm.model == "embedded"
+    assert list(settings.retrievers) == ["dense", "bm25", "second"]
+    assert settings.store == Settings().store
+
+
+def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm: {max_new_tokens: 3}\n")
+    assert load_settings(path, {"llm.max_new_tokens": 4}).llm.max_new_tokens == 4
+    assert load_settings(path, {"llm": {"max_new_tokens": 5}}).llm.max_new_tokens == 5
+
+
+def test_another_kind_replaces_the_whole_entry() -> None:
+    settings = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}})
+    assert settings.retrievers["dense"] == settings.retrievers["bm25"]
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    told = problems(
+        tmp_path,
+        """
+llm: {modl: x, dtype: float8, max_new_tokens: 0}
+retrievers:
+  dense: {topk: 3}
+  other: {kind: colbert}
+  third: {kind: dense, embedder: nope}
+retriever: sparse
+prompts: {}
+chain: 3
+""",
+    )
+    for line in (
+        "llm.modl: there is no such setting. Did you mean model?",
+        "llm.dtype: should be",
+        "llm.max_new_tokens: should be greater than or equal to 1, not 0.",
+        "retrievers.dense.topk: there is no such setting. Did you mean top_k?",
+        "retrievers.other.kind: 'colbert' is not a kind",
+        "retrievers.third.embedder: there is no embedder 'nope'; there are minilm.",
+        "retriever: there is no retriever 'sparse'",
+        "prompts: there is no such setting. Did you mean prompt?",
+        "chain: must be a mapping of settings, not 3.",
+    ):
+        assert line in told, told
+    assert "there are 9 problems" in told
+
+
+BAD = {
+    "a section as a list": ("llm: [a]", "llm: must be a mapping"),
+    "a section as a text": ("data: sample", "data: must be a mapping"),
+    "retrievers as a list": ("retrievers: [dense]", "retrievers: should be a valid dictionary"),
+    "a retriever as a text": ("retrievers: {dense: bm25}", "retrievers.dense"),
+    "a retriever without kind": ("retrievers: {mine: {top_k: 3}}", "retrievers.mine"),
+    "a text for a number": ("llm: {max_new_tokens: many}", "llm.max_new_tokens"),
+    "a list for a text": ("llm: {model: [a]}", "llm.model"),
+    "null for a text": ("llm: {model: null}", "llm.model"),
+    "an empty text": ("llm: {model: ''}", "llm.model"),
+    "a negative number": ("retrievers: {dense: {top_k: -1}}", "retrievers.dense.top_k"),
+    "zero": ("chain: {passages: 0}", "chain.passages"),
+    "not a number": ("retrievers: {bm25: {b: .nan}}", "retrievers.bm25.b"),
+    "infinity": ("retrievers: {bm25: {k1: .inf}}", "retrievers.bm25.k1"),
+    "a number that is too big": ("retrievers: {bm25: {b: 7}}", "retrievers.bm25.b"),
+    "yes for a choice": ("chain: {decide: yes}", "chain.decide"),
+    "a huge value is cut": ("llm: {dtype: " + "x" * 100_000 + "}", "llm.dtype"),
+    "an unknown name far from any": ("llm: {zzzzzz: 1}", "Known here: kind, model"),
+    "limit 0": ("data: {limit: 0}", "data.limit"),
+    "an unknown split": ("data: {split: val}", "data.split"),
+    "a mapping in itself": ("llm: &x {model: *x}", "llm.model"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
+def test_a_bad_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
+    message = problems(tmp_path, text)
+    assert told in message
+    assert len(message) < 1_000
+
+
+def test_the_same_holds_for_settings_made_in_python() -> None:
+    with pytest.raises(ValidationError, match="there is no retriever 'sparse'"):
+        Settings(retriever="sparse")
+
+
+@pytest.mark.parametrize("key", ["retrievers.nope.top_k", "nope", "llm.nope.deeper", "llm.model.deeper", ""])
+def test_an_override_of_nothing_is_refused(key: str) -> None:
+    with pytest.raises(UserError):
+        load_settings(None, {key: 3})
