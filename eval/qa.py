@@ -48,8 +48,8 @@ def evaluate_qa(
         quiet: no progress bar on stderr.
 
     Raises:
-        UserError: no records, records without labels, a retriever's name that cannot be part of a file name, or too few
-            different abstracts for ``qa_wrong``.
+        UserError: no records, records without labels, a record that the chain cannot answer (it is named), a
+            retriever's name that cannot be part of a file name, or too few different abstracts for ``qa_wrong``.
         ValueError: the task's name is none of the above.
     """
     check_task_name(task)
@@ -57,7 +57,14 @@ def evaluate_qa(
         raise UserError(f"{task}: there are no records to answer. Choose another split or a higher limit.")
     inputs = _inputs(task, records)
     targets = ["maybe"] * len(records) if task == "qa_wrong" else _targets(task, records)
-    answers = [answer for chunk in chunks_with_progress(inputs, CHUNK, task, quiet) for answer in chain.batch(chunk)]
+    answers: list[Answer] = []
+    for chunk in chunks_with_progress(inputs, CHUNK, task, quiet):
+        for answer in chain.batch(chunk, return_exceptions=True):
+            if isinstance(answer, UserError):
+                raise UserError(f"{task}, record {records[len(answers)].id}: {answer}") from answer
+            if isinstance(answer, Exception):
+                raise answer
+            answers.append(answer)
     predictions = [answer.label for answer in answers]
     if task == "qa_wrong":
         estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}

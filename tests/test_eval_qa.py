@@ -22,12 +22,22 @@ class MarkerChain(Runnable[dict[str, str], Answer]):
     def invoke(self, input: dict[str, str], config: RunnableConfig | None = None, **kwargs: Any) -> Answer:
         return self.batch([input])[0]
 
-    def batch(self, inputs: list[dict[str, str]], *args: Any, **kwargs: Any) -> list[Answer]:
+    def batch(
+        self, inputs: list[dict[str, str]], *args: Any, return_exceptions: bool = False, **kwargs: Any
+    ) -> list[Answer]:
         self.calls.append(inputs)
-        return [self._answer(given) for given in inputs]
+        answers: list[Any] = [self._answer(given) for given in inputs]
+        failures = [answer for answer in answers if isinstance(answer, Exception)]
+        if failures and not return_exceptions:
+            raise failures[0]
+        return answers
 
-    def _answer(self, given: dict[str, str]) -> Answer:
+    def _answer(self, given: dict[str, str]) -> Answer | Exception:
         text = given.get("context", "")
+        if "TOO LONG" in text:
+            return UserError("The question is too long.")
+        if "BROKEN" in text:
+            return RuntimeError("out of order")
         word = text.partition("ANSWER ")[2].split(" ")[0]
         label = word if word in ("yes", "no", "maybe") else None
         passages = [Passage(id=given["passage_id"], text=text)] if text else []
@@ -197,3 +207,16 @@ def test_the_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> No
     evaluate_qa("qa_gold", MarkerChain(), RECORDS, identity=IDENTITY)
     captured = capsys.readouterr()
     assert (captured.out, "qa_gold" in captured.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "message"),
+    [
+        ("TOO LONG", UserError, r"qa_gold, record r130: The question is too long"),
+        ("BROKEN", RuntimeError, "out of order"),
+    ],
+)
+def test_a_record_that_cannot_be_answered_is_named(word: str, kind: type[Exception], message: str) -> None:
+    records = [_record(number, "yes", word if number == CHUNK + 2 else None) for number in range(CHUNK + 5)]
+    with pytest.raises(kind, match=message):
+        evaluate_qa("qa_gold", MarkerChain(), records, identity=IDENTITY, quiet=True)
