@@ -41,7 +41,7 @@ class BM25Config(_Section):
 
     kind: Literal["bm25"] = "bm25"
     top_k: int = Field(default=5, ge=1)
-    k1: float = Field(default=1.5, ge=0)
+    k1: float = Field(default=1.5, ge=0, allow_inf_nan=False)
     b: float = Field(default=0.75, ge=0, le=1)
 
 

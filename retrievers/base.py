@@ -1,0 +1,122 @@
+"""What every retriever is: questions in, scored documents out, best first."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.runnables.config import run_in_executor
+from pydantic import Field
+
+from corpus.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A found document and how well it fits; higher is better, the scale is the retriever's own."""
+
+    document: Document
+    score: float
+
+
+class Retriever(BaseRetriever):
+    """A LangChain retriever that can also answer many questions in one pass.
+
+    What it returns, for every kind: at most ``top_k`` documents (fewer where the corpus has fewer, or a lexical search
+    finds none that shares a word), each id once, with ``Document.id`` set and ``metadata["score"]`` a float; sorted by
+    score, ties by id. The same question gives the same result alone and in a batch, up to the rounding of its scores.
+    """
+
+    top_k: int = Field(default=5, ge=1)
+
+    @abstractmethod
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        """Hits for each question, in any order, among them the ``k`` best; ids are unique within a question."""
+
+    def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
+        """The ``k`` best documents for each question, all questions in one pass.
+
+        Raises:
+            UserError: a question is empty or no text, or ``k`` is below 1.
+        """
+        if k < 1:
+            raise UserError(f"{k} passages were asked for; ask for at least 1.")
+        cleaned = [_checked(question) for question in questions]
+        if not cleaned:
+            return []
+        return [_ranked(hits, k) for hits in self._search(cleaned, k)]
+
+    def batch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """``invoke`` for many questions at the cost of one search.
+
+        Where callbacks or a tracer listen, or exceptions are wanted one by one, each question runs for itself, as
+        LangChain's own ``batch`` does.
+        """
+        if return_exceptions or kwargs or _listened(config):
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return self.search(inputs, self.top_k)
+
+    async def abatch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """``batch`` in a thread of its own."""
+
+        def run() -> list[list[Document]]:
+            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+        return await run_in_executor(None, run)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  (LangChain passes it by name)
+    ) -> list[Document]:
+        return self.search([query], self.top_k)[0]
+
+
+def encodable(text: str) -> str:
+    """The text with what no UTF-8 file can hold (lone surrogates, which JSON lets through) replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _checked(question: object) -> str:
+    if not isinstance(question, str):
+        raise UserError(f"A question must be text, not {type(question).__name__} ({str(question)[:60]!r}).")
+    if not question.strip():
+        raise UserError("The question is empty. Write what you want to find.")
+    return encodable(question)
+
+
+def _ranked(hits: list[Hit], k: int) -> list[Document]:
+    best = sorted(hits, key=lambda hit: (-hit.score, hit.document.id or ""))[:k]
+    return [
+        Document(
+            id=hit.document.id,
+            page_content=hit.document.page_content,
+            metadata={**hit.document.metadata, "score": hit.score},
+        )
+        for hit in best
+    ]
+
+
+def _listened(config: RunnableConfig | list[RunnableConfig] | None) -> bool:
+    """Whether a callback or a tracer, given or switched on by the environment, wants to see the runs."""
+    configs = config if isinstance(config, list) else [config]
+    return any(CallbackManager.configure(ensure_config(each).get("callbacks")).handlers for each in configs)

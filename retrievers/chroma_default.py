@@ -1,0 +1,43 @@
+"""Chroma's own default embedding function as a LangChain embedder."""
+
+from langchain_core.embeddings import Embeddings
+
+from corpus.errors import UserError
+from retrievers.base import encodable
+
+
+class ChromaDefaultEmbedder(Embeddings):
+    """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks against its own SHA-256."""
+
+    def __init__(self) -> None:
+        """Download the file where it is not in Chroma's cache yet.
+
+        Raises:
+            UserError: the download failed.
+        """
+        import httpx
+        from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
+
+        self._function = ONNXMiniLM_L6_V2()
+        self.fingerprint = f"{ONNXMiniLM_L6_V2.MODEL_NAME} onnx {ONNXMiniLM_L6_V2._MODEL_SHA256}"
+        try:
+            self._function._download_model_if_not_exists()
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            raise UserError(
+                f"Embedder chroma-default: its model could not be fetched from {ONNXMiniLM_L6_V2.MODEL_DOWNLOAD_URL} "
+                f"({error}). Try again with a connection, or use model: embedded, the same network without a download."
+            ) from error
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each passage."""
+        if not texts:
+            return []
+        return [vector.tolist() for vector in self._function([encodable(text) for text in texts])]
+
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each question; this model knows no difference between a question and a passage."""
+        return self.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one question."""
+        return self.embed_documents([text])[0]

@@ -1,0 +1,81 @@
+"""Embedders: from a setting, or the user's own ``Embeddings`` object."""
+
+import hashlib
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+from langchain_core.embeddings import Embeddings
+
+from corpus.errors import UserError
+from retrievers.base import encodable
+from retrievers.config import EmbedderConfig
+
+PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 mmHg in the treated group (p=0.03).")
+
+
+@runtime_checkable
+class BatchEmbeddings(Protocol):
+    """What our own embedders offer beyond LangChain's ``Embeddings``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors may change."""
+        ...
+
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each question."""
+        ...
+
+
+@cache
+def make_embedder(config: EmbedderConfig) -> Embeddings:
+    """The embedder that ``config`` names; equal settings share one object, so a model is loaded once.
+
+    Raises:
+        UserError: the model is absent, gated, cannot be reached, or is not what it should be.
+    """
+    if config.model == "chroma-default":
+        from retrievers.chroma_default import ChromaDefaultEmbedder
+
+        if config.query_prompt or config.passage_prompt or config.dtype not in ("auto", "float32"):
+            raise UserError("Embedder chroma-default takes no prompts and computes in float32. Drop those settings.")
+        return ChromaDefaultEmbedder()
+
+    from retrievers.sentence_embedder import SentenceEmbedder
+
+    if config.model == "embedded":
+        from retrievers.packaged import packaged_minilm
+
+        model = str(packaged_minilm())
+    else:
+        model = config.model
+    return SentenceEmbedder(
+        model, dtype=config.dtype, query_prompt=config.query_prompt, passage_prompt=config.passage_prompt
+    )
+
+
+def fingerprint(embedder: Embeddings) -> str:
+    """A text that differs between embedders whose vectors differ.
+
+    Ours know what determines their vectors. Of another object only its vectors can tell, so two fixed texts are
+    embedded; the vectors, brought to one scale and rounded, make the digest, with the object's class.
+    """
+    if isinstance(embedder, BatchEmbeddings):
+        return embedder.fingerprint
+    import numpy as np
+
+    kind = type(embedder)
+    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
+    for probe in PROBES:
+        for vector in (embedder.embed_query(probe), embedder.embed_documents([probe])[0]):
+            values = np.asarray(vector, dtype=np.float64)
+            scale = float(np.sqrt(np.mean(values**2))) or 1.0
+            digest.update(np.round(values / scale, 1).astype(np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[float]]:
+    """A vector for each question, in one pass where the embedder can."""
+    if isinstance(embedder, BatchEmbeddings):
+        return embedder.embed_queries(questions)
+    return [embedder.embed_query(encodable(question)) for question in questions]
