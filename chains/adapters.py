@@ -43,6 +43,7 @@ def add_adapter(model: "PreTrainedModel", adapter: str, *, merge: bool, base: st
     if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
         raise misfit  # a folder may be a copy of anything, but two different hub ids are two models
     config.inference_mode = True
+    config.base_model_name_or_path = None  # compared above; peft would warn of every copy in another folder
     try:
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks transformers by an old name
             attached = peft.get_peft_model(model, config)

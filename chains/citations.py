@@ -62,9 +62,9 @@ def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
 
 
 def _terms(text: str) -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN
+    from bm25s.stopwords import STOPWORDS_EN_PLUS
 
-    words = [word for word in _WORD.findall(text.lower()) if word not in STOPWORDS_EN]
+    words = [word for word in _WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
     return frozenset(_stemmer().stemWords(words))
 
 

@@ -39,6 +39,8 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
     """Each conversation as the text a model continues with the assistant's answer; special tokens are part of it."""
+    if not conversations:
+        return []
     texts = tokenizer.apply_chat_template(list(conversations), tokenize=False, add_generation_prompt=True)
     return [str(text) for text in texts]
 
