@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
-from typing_extensions import Buffer
 
 from corpus.hub import hub_errors
 from corpus.processor import computes_bfloat16
@@ -103,7 +102,7 @@ class SentenceEmbedder(Embeddings):
             if not vectors.size:
                 vectors = np.empty((len(clean), found.shape[1]), dtype=np.float32)
             vectors[batch] = found
-        return vectors.tolist()  # type: ignore[no-any-return]
+        return vectors.tolist()
 
     def _batches(self, texts: list[str]) -> Iterator[list[int]]:
         """Indices of ``texts``, the longest first, in batches that cost about the same."""
@@ -135,8 +134,7 @@ def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
     return torch.bfloat16 if capable else torch.float32
 
 
-def _raw_bytes(tensor: "torch.Tensor") -> Buffer:
+def _raw_bytes(tensor: "torch.Tensor") -> bytes:
     import torch
 
-    raw: Buffer = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return raw
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
