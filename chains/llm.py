@@ -125,7 +125,7 @@ def resolve_dtype(config: LLMConfig) -> "torch.dtype":
 
 def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
     auto: Any = AutoModelForCausalLM
     dtype = resolve_dtype(config)
@@ -139,9 +139,11 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
         )
     elif config.quantization == "8bit":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
+    architecture = AutoConfig.from_pretrained(source)  # first: where the hub is out of reach, this one file says so
     try:
         model, report = auto.from_pretrained(
             source,
+            config=architecture,
             dtype=dtype,
             device_map=_device_map(config.device_map),
             quantization_config=quantization,

@@ -5,13 +5,14 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
+from pydantic import Field
 
 
 class WordRetriever(BaseRetriever):
     """Searches ``texts`` by word overlap and keeps what it was asked in ``searches``."""
 
     texts: dict[str, str]
-    searches: list[list[str]] = []
+    searches: list[list[str]] = Field(default_factory=list)
 
     def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
         self.searches.append(list(questions))
