@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
@@ -49,7 +51,7 @@ class SentenceEmbedder(Embeddings):
 
         device = device or get_device_name()
         resolved = resolve_dtype(dtype, device)
-        with hub_errors("Embedder", model):
+        with hub_errors("Embedder", model), _no_loading_bar(model):
             self.model = SentenceTransformer(model, device=device, model_kwargs={"dtype": resolved})
         self.model.eval()
         use_grouped_attention(self.model.transformers_model)
@@ -132,6 +134,21 @@ def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
     else:
         capable = device == "cpu" and computes_bfloat16()
     return torch.bfloat16 if capable else torch.float32
+
+
+@contextmanager
+def _no_loading_bar(model: str) -> Iterator[None]:
+    """Hide transformers' bar for reading weights, done in a moment from a folder; a download keeps its own."""
+    from transformers.utils import logging
+
+    hide = Path(model).is_dir() and logging.is_progress_bar_enabled()
+    if hide:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hide:
+            logging.enable_progress_bar()
 
 
 def _raw_bytes(tensor: "torch.Tensor") -> bytes:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-WORDS = (
+VOCABULARY = (
     "does aspirin lower reduce the risk of stroke in adults with diabetes blood pressure fell treated group was not "
     "changed statin therapy and mortality after surgery children vaccine trial placebo outcome rate pain query passage"
-).split()
+)
 
 
 def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] | None = None) -> Path:
@@ -22,7 +22,7 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list(":.?")
-    vocabulary = {word: i for i, word in enumerate([*special, *WORDS, *letters, *(f"##{x}" for x in letters)])}
+    vocabulary = {word: i for i, word in enumerate([*special, *VOCABULARY.split(), *letters, *(f"##{x}" for x in letters)])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
