@@ -94,8 +94,8 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
     largest = max(map(len, groups.values()), default=0)
     if 2 * largest > len(records):
         raise UserError(
-            f"qa_wrong gives each question another record's abstract, but {largest} of the {len(records)} records "
-            "share one abstract. Take more records."
+            "qa_wrong gives each question another record's abstract, and no abstract may belong to more than half of "
+            f"the records; of {len(records)} records {largest} have the same one. Take more records."
         )
     line = [index for group in groups.values() for index in group]
     donors: dict[int, QARecord] = {

@@ -224,7 +224,8 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    reason = error.strerror or str(error)
+    is_file = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = "it is a file or lies under one" if is_file else error.strerror or str(error)
     return UserError(
         f"Results cannot be written to {path}: {reason}. Name another --output folder, or make room there."
     )

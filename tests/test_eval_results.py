@@ -111,7 +111,7 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "out"
     place.write_text("mine")
     for folder in (place, place / "deeper"):
-        with pytest.raises(UserError, match=r"out.*--output"):
+        with pytest.raises(UserError, match=r"out.*: it is a file or lies under one\..*--output"):
             write_results(folder, [_task()], {})
     assert place.read_text() == "mine"
 
