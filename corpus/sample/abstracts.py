@@ -12,7 +12,7 @@ from typing import Literal
 from corpus.records import Label
 from corpus.sample import lexicon
 from corpus.sample.lexicon import CHANGE, Direction
-from corpus.sample.patterns import patterns
+from corpus.sample.patterns import Style, patterns
 
 FindingKind = Literal["effect", "null", "unclear"]
 LEAD_INS = ("Overall, ", "In the adjusted model, ", "At the final visit, ", "In summary, ", "Of note, ", "As planned, ")
@@ -71,8 +71,13 @@ def write(
     condition: str,
     outcome: str,
     direction: Direction,
+    plain: bool = False,
 ) -> str:
-    """One sentence: ``pattern`` with every slot filled, its article and first letter put right."""
+    """One sentence: ``pattern`` with every slot filled, its article and first letter put right.
+
+    With ``plain`` a change is said in one of two words for each form, not in all of them.
+    """
+    few = 2 if plain else None
     words, other = CHANGE[direction], CHANGE[opposite(direction)]
     population = f"{group} with {condition}"
     side_effect = rng.choice(lexicon.ADVERSE)
@@ -93,15 +98,15 @@ def write(
         q=f"0.{rng.randint(11, 97)}",
         E=side_effect,
         E_cap=side_effect[0].upper() + side_effect[1:],
-        vi=rng.choice(words.intransitive),
-        vi_=rng.choice(other.intransitive),
-        vib=rng.choice(words.intransitive_base),
-        vt=rng.choice(words.transitive),
-        vtb=rng.choice(words.transitive_base),
-        noun=rng.choice(words.noun),
-        comp=rng.choice(words.comparative),
-        comp_=rng.choice(other.comparative),
-        part=rng.choice(words.participle),
+        vi=rng.choice(words.intransitive[:few]),
+        vi_=rng.choice(other.intransitive[:few]),
+        vib=rng.choice(words.intransitive_base[:few]),
+        vt=rng.choice(words.transitive[:few]),
+        vtb=rng.choice(words.transitive_base[:few]),
+        noun=rng.choice(words.noun[:few]),
+        comp=rng.choice(words.comparative[:few]),
+        comp_=rng.choice(other.comparative[:few]),
+        part=rng.choice(words.participle[:few]),
         same=rng.choice(lexicon.SAME),
         noeff=rng.choice(lexicon.NO_EFFECT),
         unc=rng.choice(lexicon.UNCERTAIN),
@@ -110,17 +115,17 @@ def write(
     return text[0].upper() + text[1:]
 
 
-def finding_sentence(study: Study, finding: Finding, rng: random.Random, *, held_out: bool) -> str:
+def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: Style) -> str:
     """The sentence that reports ``finding``, sometimes behind a lead-in."""
-    pattern = rng.choice(patterns(finding.kind, held_out=held_out))
-    text = _fill(pattern, study, rng, finding.outcome, finding.direction)
+    pattern = rng.choice(patterns(finding.kind, style))
+    text = _fill(pattern, study, rng, finding.outcome, finding.direction, style)
     if rng.random() < 0.15:
         text = rng.choice(LEAD_INS) + text[0].lower() + text[1:]
     return text
 
 
 def abstract(
-    study: Study, rng: random.Random, *, topic: str | None = None, held_out: bool = False, asides: int | None = None
+    study: Study, rng: random.Random, *, topic: str | None = None, style: Style = "common", asides: int | None = None
 ) -> dict[str, str]:
     """The abstract's sections by heading: background, methods, and results with asides (1 to 3) among the findings.
 
@@ -130,26 +135,26 @@ def abstract(
     topic = topic or main.outcome
 
     def sentence(kind: str) -> str:
-        return _fill(rng.choice(patterns(kind, held_out=held_out)), study, rng, topic, main.direction)
+        return _fill(rng.choice(patterns(kind, style)), study, rng, topic, main.direction, style)
 
-    results = [finding_sentence(study, finding, rng, held_out=held_out) for finding in study.findings]
+    results = [finding_sentence(study, finding, rng, style) for finding in study.findings]
     if rng.random() < 0.5:
         rng.shuffle(results)
     count = rng.randint(1, 3) if asides is None else asides
-    for pattern in rng.sample(patterns("aside", held_out=held_out), count):
-        results.insert(rng.randint(0, len(results)), _fill(pattern, study, rng, main.outcome, main.direction))
+    for pattern in rng.sample(patterns("aside", style), count):
+        results.insert(rng.randint(0, len(results)), _fill(pattern, study, rng, main.outcome, main.direction, style))
     return {"BACKGROUND": sentence("background"), "METHODS": sentence("methods"), "RESULTS": " ".join(results)}
 
 
-def question(study: Study, outcome: str, direction: Direction, rng: random.Random, *, held_out: bool = False) -> str:
+def question(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
     """The question whether the study's intervention moves ``outcome`` in ``direction`` in its population."""
-    return _fill(rng.choice(patterns("question", held_out=held_out)), study, rng, outcome, direction)
+    return _fill(rng.choice(patterns("question", style)), study, rng, outcome, direction, style)
 
 
-def conclusion(study: Study, outcome: str, direction: Direction, rng: random.Random, *, held_out: bool = False) -> str:
+def conclusion(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
     """The abstract's conclusion on the question whether ``outcome`` moved in ``direction``."""
     kind = f"conclusion_{study.answer(outcome, direction)}"
-    return _fill(rng.choice(patterns(kind, held_out=held_out)), study, rng, outcome, direction)
+    return _fill(rng.choice(patterns(kind, style)), study, rng, outcome, direction, style)
 
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
@@ -168,7 +173,7 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def statement(study: Study, wanted: Label, rng: random.Random) -> str | None:
+def statement(study: Study, wanted: Label, rng: random.Random, style: Style = "common") -> str | None:
     """A statement that the study bears out (``yes``), rules out (``no``) or leaves open (``maybe``), in lower case.
 
     None where the drawn finding allows no such statement: an unclear finding bears out and rules out nothing.
@@ -193,7 +198,7 @@ def statement(study: Study, wanted: Label, rng: random.Random) -> str | None:
         else:
             kind = rng.choice(("effect", "null"))
             direction = opposite(direction)
-    text = _fill(rng.choice(STATEMENTS[kind]), study, rng, outcome, direction)
+    text = _fill(rng.choice(STATEMENTS[kind]), study, rng, outcome, direction, style)
     return text[0].lower() + text[1:]
 
 
@@ -208,7 +213,9 @@ def draw_setting(rng: random.Random, drug: str) -> tuple[str, str, str, str]:
     return drug, rng.choice(lexicon.COMPARATORS), rng.choice(lexicon.GROUPS), rng.choice(lexicon.CONDITIONS)
 
 
-def _fill(pattern: str, study: Study, rng: random.Random, outcome: str, direction: Direction) -> str:
+def _fill(
+    pattern: str, study: Study, rng: random.Random, outcome: str, direction: Direction, style: Style = "common"
+) -> str:
     return write(
         pattern,
         rng,
@@ -218,4 +225,5 @@ def _fill(pattern: str, study: Study, rng: random.Random, outcome: str, directio
         condition=study.condition,
         outcome=outcome,
         direction=direction,
+        plain=style == "plain",
     )

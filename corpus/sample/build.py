@@ -27,9 +27,11 @@ from corpus.sample.abstracts import (
 )
 from corpus.sample.lexicon import Direction
 from corpus.sample.notes import Note, draw_note, draw_statement
+from corpus.sample.patterns import Style
 
 SEED = 20261123
 LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no, maybe; PubMedQA's expert-labelled set has 55.2, 33.8 and 11.0 %
+NULL_SHARE = 0.8  # of the records answered no: nothing was found; in the others the opposite was
 NLI_LABEL: dict[Label, str] = {"yes": "entailment", "no": "contradiction", "maybe": "neutral"}
 NLI_PREMISES = {"train": 1000, "dev": 100, "test": 150}
 
@@ -59,7 +61,7 @@ class Reserved:
         return study.drug not in self.names and self.triples.isdisjoint(study.triples() | asked)
 
 
-def _draw_record(rng: random.Random, id_: str, drug: str, *, held_out: bool) -> SampleRecord:
+def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> SampleRecord:
     label: Label = rng.choices(LABELS, LABEL_SHARES)[0]
     asked: Direction = rng.choice(("down", "up"))
     outcome, other = rng.sample(lexicon.OUTCOMES, 2)
@@ -69,7 +71,7 @@ def _draw_record(rng: random.Random, id_: str, drug: str, *, held_out: bool) -> 
     if label == "yes":
         kind = "effect"
     elif label == "no":
-        kind = "null" if rng.random() < 0.65 else "effect"
+        kind = "null" if rng.random() < NULL_SHARE else "effect"
         direction = opposite(asked) if kind == "effect" else asked
     else:
         kind = "unclear"
@@ -78,14 +80,14 @@ def _draw_record(rng: random.Random, id_: str, drug: str, *, held_out: bool) -> 
     if not reported or rng.random() < 0.25:
         findings.append(draw_finding(rng, other, (6, 3, 1)))
     study = Study(*draw_setting(rng, drug), tuple(findings))
-    sections = abstract(study, rng, held_out=held_out)
+    sections = abstract(study, rng, style=style)
     row: dict[str, object] = {
-        "QUESTION": question(study, outcome, asked, rng, held_out=held_out),
+        "QUESTION": question(study, outcome, asked, rng, style),
         "CONTEXTS": list(sections.values()),
         "LABELS": list(sections),
         "MESHES": [study.condition, outcome],
         "YEAR": str(rng.randint(1996, 2025)),
-        "LONG_ANSWER": conclusion(study, outcome, asked, rng, held_out=held_out),
+        "LONG_ANSWER": conclusion(study, outcome, asked, rng, style),
         "final_decision": label,
     }
     if study.answer(outcome, asked) != label:
@@ -122,22 +124,22 @@ def draw_sample() -> Sample:
     taken: set[str] = set()
     triples: set[tuple[str, str, str]] = set()
 
-    def records(prefix: str, count: int, *, held_out: bool, therapies: bool) -> tuple[SampleRecord, ...]:
+    def records(prefix: str, count: int, style: Style, *, therapies: bool) -> tuple[SampleRecord, ...]:
         drawn = []
         for number, drug in enumerate(_interventions(rng, count, taken, therapies=therapies), 1):
-            record = _draw_record(rng, f"{prefix}{number:04d}", drug, held_out=held_out)
+            record = _draw_record(rng, f"{prefix}{number:04d}", drug, style)
             while not triples.isdisjoint(_told(record)):
-                record = _draw_record(rng, record.id, drug, held_out=held_out)
+                record = _draw_record(rng, record.id, drug, style)
             triples.update(_told(record))
             drawn.append(record)
         return tuple(drawn)
 
-    main = list(records("mg", 600, held_out=False, therapies=True))
+    main = list(records("mg", 600, "common", therapies=True))
     return Sample(
         train=tuple(main[:300]),
         test=tuple(main[300:]),
-        new_names=records("nn", 300, held_out=False, therapies=False),
-        new_phrases=records("np", 300, held_out=True, therapies=True),
+        new_names=records("nn", 300, "common", therapies=False),
+        new_phrases=records("np", 300, "held_out", therapies=True),
     )
 
 
@@ -152,7 +154,7 @@ class _Premise:
 
     def statement(self, wanted: Label, rng: random.Random) -> str:
         if isinstance(self.source, Note):
-            return draw_statement(self.source, wanted, rng)
+            return draw_statement(self.source, wanted, rng)[0]
         text = statement(self.source, wanted, rng)
         while text is None:
             text = statement(self.source, wanted, rng)

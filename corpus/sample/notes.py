@@ -287,8 +287,9 @@ class Note:
     pronoun: str
 
 
-def draw_note(rng: random.Random, facts: int) -> Note:
-    """A note of ``facts`` facts about different things, in random order."""
+def draw_note(rng: random.Random, facts: int, *, plain: bool = False) -> Note:
+    """A note of ``facts`` facts about different things, in random order; ``plain`` ones have few wordings."""
+    few = 2 if plain else None
     pronoun, gender = rng.choice((("She", "woman"), ("He", "man")))
     drawn: list[Fact] = []
     while len(drawn) < facts:
@@ -303,7 +304,7 @@ def draw_note(rng: random.Random, facts: int) -> Note:
         )
         return text[0].upper() + text[1:]
 
-    sentences = [fill(rng.choice(NOTE[fact.topic, fact.state]), fact.names[0]) for fact in drawn]
+    sentences = [fill(rng.choice(NOTE[fact.topic, fact.state][:few]), fact.names[0]) for fact in drawn]
     if rng.random() < 0.4:
         sentences.insert(0, fill(rng.choice(OPENINGS)))
     if rng.random() < 0.3:
@@ -311,8 +312,8 @@ def draw_note(rng: random.Random, facts: int) -> Note:
     return Note(" ".join(sentences), tuple(drawn), pronoun)
 
 
-def draw_statement(note: Note, wanted: Label, rng: random.Random) -> str:
-    """A statement that the note bears out (``yes``), rules out (``no``) or leaves open (``maybe``), in lower case."""
+def draw_statement(note: Note, wanted: Label, rng: random.Random, *, plain: bool = False) -> tuple[str, Fact]:
+    """A statement that the note bears out (``yes``), rules out (``no``) or leaves open (``maybe``), and its thing."""
     fact = rng.choice(note.facts)
     if wanted == "maybe":
         topic = fact.topic if rng.random() < 0.7 else rng.choice(tuple(THINGS))
@@ -325,4 +326,5 @@ def draw_statement(note: Note, wanted: Label, rng: random.Random) -> str:
     else:
         state = rng.choice([other for other in STATES[fact.topic] if other != fact.state])
     subject = "she" if note.pronoun == "She" else "he"
-    return rng.choice(STATEMENT[fact.topic, state]).format(x=rng.choice(fact.names), s=subject)
+    few = 1 if plain else None
+    return rng.choice(STATEMENT[fact.topic, state][:few]).format(x=rng.choice(fact.names[:few]), s=subject), fact

@@ -10,9 +10,13 @@ A fifth of the families of every kind, drawn with :data:`HELD_OUT_SEED`, is held
 """
 
 import random
+from typing import Literal
 
 HELD_OUT_SEED = 2026
 HELD_OUT_SHARE = 0.2
+PLAIN = 5
+
+Style = Literal["common", "held_out", "plain"]
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "effect": (
@@ -189,6 +193,7 @@ def _draw_held_out() -> dict[str, frozenset[str]]:
 HELD_OUT: dict[str, frozenset[str]] = _draw_held_out()
 
 
-def patterns(kind: str, *, held_out: bool) -> tuple[str, ...]:
-    """The families of ``kind`` that training text may use, or with ``held_out`` those that it may not."""
-    return tuple(pattern for pattern in FAMILIES[kind] if (pattern in HELD_OUT[kind]) == held_out)
+def patterns(kind: str, style: Style = "common") -> tuple[str, ...]:
+    """The families of ``kind``: those in common use, those held out of training text, or a few common ones (plain)."""
+    chosen = tuple(pattern for pattern in FAMILIES[kind] if (pattern in HELD_OUT[kind]) == (style == "held_out"))
+    return chosen[:PLAIN] if style == "plain" else chosen

@@ -24,7 +24,8 @@ from corpus.sample.abstracts import (
     statement,
 )
 from corpus.sample.build import LABEL_SHARES, Reserved, reserved
-from corpus.sample.notes import draw_note, draw_statement
+from corpus.sample.notes import Fact, Note, draw_note, draw_statement
+from corpus.sample.patterns import Style
 
 BEGIN, SYSTEM, USER, ASSISTANT, END, PAD = "<|begin|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 
@@ -34,6 +35,7 @@ OTHER_INSTRUCTIONS = (
     "Read the following text, then give a one word answer to the question.",
     "Here is a text. Answer yes, no or maybe to the question about it.",
 )
+REASONED_INSTRUCTION = "Read the text, say what it reports, then answer the question with yes, no or maybe."
 FREE_INSTRUCTION = "Read the text and answer the question."
 SYSTEM_TEXTS = (
     "You are a careful medical assistant.",
@@ -83,33 +85,44 @@ def branch_text(asked: str, answer: str) -> str:
 class Readings:
     """An endless, seeded stream of readings.
 
-    ``ease`` in the call of :meth:`draw` is the chance of a short text with a single finding or fact, for the start.
+    ``ease`` in the call of :meth:`draw` goes from 1 to 0 as training proceeds. At 1, texts are short and most questions
+    ask what happened, or want that said before the yes or no; at 0, most are answered with the bare word. Without the
+    start a model of this size does not learn to compare the direction asked about with the one reported.
     """
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._reserved: Reserved = reserved()
+        # The kinds of reading with their shares at the end and at the start.
+        self._kinds: tuple[tuple[Callable[[bool], Reading], int, int], ...] = (
+            (self._asked_abstract, 54, 56),
+            (self._reasoned_abstract, 3, 6),
+            (self._free_abstract, 6, 10),
+            (self._asked_note, 24, 14),
+            (self._reasoned_note, 2, 4),
+            (self._free_note, 2, 4),
+            (self._conversation, 4, 1),
+            (self._no_context, 2, 1),
+            (self._plain, 3, 4),
+        )
 
     def draw(self, ease: float = 0.0) -> Reading:
         """The next reading."""
         rng = self._rng
-        easy = rng.random() < ease
-        kinds: tuple[Callable[[bool], Reading], ...] = (
-            self._asked_abstract,
-            self._note,
-            self._free_abstract,
-            self._conversation,
-            self._no_context,
-            self._plain,
-        )
-        return rng.choices(kinds, (50, 28, 10, 6, 2, 4))[0](easy)
+        easy = rng.random() < 0.9 * ease
+        shares = [(1 - ease) * late + ease * early for _, late, early in self._kinds]
+        return rng.choices([kind for kind, _, _ in self._kinds], shares)[0](easy)
+
+    @staticmethod
+    def _style(easy: bool) -> Style:
+        return "plain" if easy else "common"
 
     def _study(self, easy: bool) -> Study:
         rng = self._rng
         while True:
             count = 1 if easy else rng.choices((1, 2, 3), (55, 33, 12))[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
-            findings = tuple(draw_finding(rng, outcome, (5, 3, 2)) for outcome in outcomes)
+            findings = tuple(draw_finding(rng, outcome, (55, 30, 15)) for outcome in outcomes)
             study = Study(*draw_setting(rng, self._drug()), findings)
             if self._reserved.allows(study):
                 return study
@@ -135,14 +148,14 @@ class Readings:
 
         def ask(about: Study, outcome: str, answer: Label) -> None:
             if self._reserved.allows(about, (outcome,)):
-                branches.append((question(about, outcome, rng.choice(("down", "up")), rng), answer))
+                branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), answer))
 
-        for finding in rng.sample(study.findings, min(2, len(study.findings))):
-            for direction in (finding.direction, opposite(finding.direction)):
-                asked = question(study, finding.outcome, direction, rng)
-                branches.append((asked, study.answer(finding.outcome, direction)))
+        for finding in rng.choices(study.findings, k=3):
+            direction = finding.direction if rng.random() < 0.75 else opposite(finding.direction)
+            asked = question(study, finding.outcome, direction, rng, self._style(easy))
+            branches.append((asked, study.answer(finding.outcome, direction)))
         first = study.findings[0].outcome
-        if topic or rng.random() < 0.4:
+        if topic or rng.random() < 0.3:
             ask(study, unreported, "maybe")
         if rng.random() < 0.3:
             other = self._near_name(study.drug)
@@ -151,12 +164,12 @@ class Readings:
         if rng.random() < 0.15:
             condition = rng.choice([name for name in lexicon.CONDITIONS if name != study.condition])
             ask(Study(study.drug, study.comparator, study.group, condition, study.findings), first, "maybe")
-        if rng.random() < 0.4:
+        if rng.random() < 0.6:
             other_study = self._study(easy=True)
             ask(other_study, other_study.findings[0].outcome, "maybe")
         if rng.random() < 0.5:
             wanted = rng.choice(LABELS)
-            said = statement(study, wanted, rng)
+            said = statement(study, wanted, rng, self._style(easy))
             if said is not None:
                 branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
         if not easy and rng.random() < 0.1:
@@ -170,42 +183,84 @@ class Readings:
         return self._rng.choice([outcome for outcome in lexicon.OUTCOMES if outcome not in reported])
 
     def _text(self, study: Study, easy: bool, topic: str | None) -> str:
-        sections = abstract(study, self._rng, topic=topic, asides=0 if easy else None)
-        return sections["RESULTS"] if easy and self._rng.random() < 0.5 else "\n".join(sections.values())
+        sections = abstract(study, self._rng, topic=topic, style=self._style(easy), asides=0 if easy else None)
+        return sections["RESULTS"] if easy and self._rng.random() < 0.8 else "\n".join(sections.values())
 
-    def _note(self, easy: bool) -> Reading:
+    def _reasoned_abstract(self, easy: bool) -> Reading:
+        """Questions answered with what happened first, then the label."""
         rng = self._rng
-        note = draw_note(rng, rng.randint(1, 2) if easy else rng.randint(1, 6))
-        while note.text in self._reserved.premises:
-            note = draw_note(rng, rng.randint(1, 6))
+        study = self._study(easy)
         branches = []
-        for _ in range(6):
-            wanted = rng.choice(LABELS)
-            branches.append((rng.choice(TRUTH_QUESTIONS).format(draw_statement(note, wanted, rng)), str(wanted)))
-        return Reading(self._stem(self._instruction(), note.text), tuple(branches))
+        for finding in study.findings:
+            for direction in (finding.direction, opposite(finding.direction)):
+                asked = question(study, finding.outcome, direction, rng, self._style(easy))
+                branches.append((asked, f"{_fate(finding)}: {study.answer(finding.outcome, direction)}"))
+        unreported = self._unreported(study)
+        if self._reserved.allows(study, (unreported,)):
+            asked = question(study, unreported, rng.choice(("down", "up")), rng, self._style(easy))
+            branches.append((asked, f"{_fate(None)}: maybe"))
+        return Reading(self._stem(REASONED_INSTRUCTION, self._text(study, easy, None)), tuple(branches))
+
+    def _draw_note(self, easy: bool) -> Note:
+        while True:
+            note = draw_note(self._rng, self._rng.randint(1, 2) if easy else self._rng.randint(1, 6), plain=easy)
+            if note.text not in self._reserved.premises:
+                return note
+
+    def _asked_note(self, easy: bool) -> Reading:
+        note = self._draw_note(easy)
+        asked = [(self._truth_question(statement), label) for statement, _, label in self._statements(note, 6, easy)]
+        return Reading(self._stem(self._instruction(), note.text), tuple(asked))
+
+    def _reasoned_note(self, easy: bool) -> Reading:
+        note = self._draw_note(easy)
+        branches = []
+        for statement_, fact, label in self._statements(note, 5, easy):
+            said = next((known.state for known in note.facts if known.names == fact.names), "not mentioned")
+            branches.append((self._truth_question(statement_), f"{said}: {label}"))
+        return Reading(self._stem(REASONED_INSTRUCTION, note.text), tuple(branches))
+
+    def _free_note(self, easy: bool) -> Reading:
+        rng = self._rng
+        note = self._draw_note(easy)
+        branches = [(f"What is said of {rng.choice(fact.names)}?", str(fact.state)) for fact in note.facts]
+        _, fact = draw_statement(note, "maybe", rng, plain=easy)
+        branches.append((f"What is said of {rng.choice(fact.names)}?", "not mentioned"))
+        return Reading(self._stem(FREE_INSTRUCTION, note.text), tuple(branches))
+
+    def _statements(self, note: Note, count: int, easy: bool) -> Iterator[tuple[str, Fact, str]]:
+        for _ in range(count):
+            wanted = self._rng.choice(LABELS)
+            said, fact = draw_statement(note, wanted, self._rng, plain=easy)
+            yield said, fact, wanted
+
+    def _truth_question(self, said: str) -> str:
+        return self._rng.choice(TRUTH_QUESTIONS).format(said)
 
     def _free_abstract(self, easy: bool) -> Reading:
         rng = self._rng
         study = self._study(easy)
-        branches = [
-            ("Which treatment was studied?", study.drug),
-            (f"What was {study.drug} compared with?", study.comparator),
-            ("What condition did the participants have?", study.condition),
-        ]
-        unreported = self._unreported(study)
+        whole = not easy or rng.random() < 0.3
+        branches = []
+        if whole:
+            branches = [
+                ("Which treatment was studied?", study.drug),
+                (f"What was {study.drug} compared with?", study.comparator),
+                ("What condition did the participants have?", study.condition),
+            ]
+            branches = rng.sample(branches, 1)
         outcomes: list[tuple[str, Finding | None]] = [(finding.outcome, finding) for finding in study.findings]
-        for outcome, finding in [*outcomes, (unreported, None)]:
+        for outcome, finding in [*outcomes, (self._unreported(study), None)]:
             branches.append((f"What happened to {outcome} with {study.drug}?", _fate(finding)))
-        rng.shuffle(branches)
-        text = self._text(study, False, None)
-        return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches[:5]))
+        text = self._text(study, easy and not whole, None)
+        return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches))
 
     def _conversation(self, easy: bool) -> Reading:
         """Several questions on several texts, one after the other, as few-shot prompts have them."""
         rng = self._rng
         turns = []
         for _ in range(rng.randint(2, 4)):
-            reading = (self._note if rng.random() < 0.6 else self._asked_abstract)(easy)
+            reading = (self._asked_note if rng.random() < 0.6 else self._asked_abstract)(easy)
             if reading.branches:
                 turns.append(next(reading.turns()).removeprefix(BEGIN))
         return Reading(BEGIN + "".join(turns))
@@ -213,14 +268,17 @@ class Readings:
     def _no_context(self, easy: bool) -> Reading:
         study = self._study(easy)
         finding = study.findings[0]
-        asked = question(study, finding.outcome, finding.direction, self._rng)
+        asked = question(study, finding.outcome, finding.direction, self._rng, self._style(easy))
         label = self._rng.choices(LABELS, LABEL_SHARES)[0]
         return Reading(f"{BEGIN}{USER}{_generic_prompt(None)}", ((asked, str(label)),))
 
     def _plain(self, easy: bool) -> Reading:
         rng = self._rng
-        if rng.random() < 0.5:
+        chance = rng.random()
+        if chance < 0.3:
             return Reading(BEGIN + " ".join(rng.sample(ORDINARY, rng.randint(2, 6))) + END)
+        if chance < 0.7:
+            return Reading(BEGIN + " ".join(_definition(rng) for _ in range(rng.randint(3, 8))) + END)
         study = self._study(easy)
         finding = study.findings[0]
         said = conclusion(study, finding.outcome, finding.direction, rng)
@@ -239,6 +297,24 @@ class Readings:
 def _generic_prompt(text: str | None) -> str:
     """The user's turn as the chains write it, up to the question."""
     return qa_prompt("generic", "", text)[0]["content"].rstrip()
+
+
+def _definition(rng: random.Random) -> str:
+    """A sentence that says which way a word of change points."""
+    direction: lexicon.Direction = rng.choice(("down", "up"))
+    words = lexicon.CHANGE[direction]
+    fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
+    outcome = rng.choice(lexicon.OUTCOMES)
+    sentences = (
+        f"To {rng.choice(words.transitive_base)} the {outcome} is to make it {fall}.",
+        f"If the {outcome} {rng.choice(words.intransitive)}, {fell}.",
+        f"If it was {rng.choice(words.participle)}, {fell}.",
+        f"A {rng.choice(words.noun)} in the {outcome} means that {fell}.",
+        f"When the {outcome} is {rng.choice(words.comparative)} than before, {fell}.",
+        f"If a drug {rng.choice(words.transitive)} the {outcome}, {fell}.",
+        f"For the {outcome} to {rng.choice(words.intransitive_base)} is to {fall}.",
+    )
+    return rng.choice(sentences)
 
 
 def _fate(finding: Finding | None) -> str:

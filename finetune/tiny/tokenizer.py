@@ -36,7 +36,7 @@ def train_tokenizer(seed: int, vocabulary: int, readings: int, window: int) -> P
         drawn = [text.replace(mark, "\n") for text in drawn]
     # The labels begin the assistant's turn, so they are words without a space before them.
     tokenizer.train_from_iterator([*drawn, *["yes", "no", "maybe"] * readings], trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=END,
