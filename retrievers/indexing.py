@@ -58,6 +58,8 @@ def index(store: Store, documents: Sequence[Document], *, quiet: bool = False) -
         vectors = store.embedder.embed_documents(texts)
         metadatas: list[Mapping[str, Any]] = [{**_to_stored(wanted[id].metadata), DIGEST: digests[id]} for id in part]
         with store.errors():
+            if changed := [id for id in part if id in stored]:
+                store.collection.delete(ids=changed)  # an upsert alone would keep metadata that the new one lacks
             store.collection.upsert(ids=part, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
     return IndexReport(total=len(wanted), embedded=len(todo), removed=len(gone))
 

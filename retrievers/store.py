@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 from langchain_core.embeddings import Embeddings
 
 from corpus.errors import UserError
+from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 METRIC: Literal["cosine"] = "cosine"
 # Wide enough that the graph search is exact on some thousands of texts, where users compare figures to a whole search.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
+LOCK_SECONDS = 10.0  # other processes that index hold the lock for moments
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,10 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
             client=client,
             collection_name=collection_name(corpus, mark),
             embedding_function=embedder,
-            collection_metadata={"corpus": corpus, "embedder": mark, "metric": METRIC},
+            collection_metadata={"corpus": encodable(corpus), "embedder": mark, "metric": METRIC},
             collection_configuration={"hnsw": HNSW},
         )
-        collection = client.get_collection(vectors._collection_name, embedding_function=None)
+        collection = client.get_collection(collection_name(corpus, mark), embedding_function=None)
     return Store(vectors, collection, embedder, where)
 
 
@@ -81,19 +85,50 @@ def collection_name(corpus: str, embedder_fingerprint: str, metric: str = METRIC
 
 
 def _client(config: StoreConfig) -> "ClientAPI":
+    if config.url is None:
+        return _folder_client(Path(config.path).expanduser().resolve())
     import chromadb
     from chromadb.config import Settings
 
-    if config.url is not None:
-        url = urlsplit(config.url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise UserError(f"store.url {config.url!r} is no address of a Chroma server. Write http://host:8000.")
-        secure = url.scheme == "https"
-        port = url.port or (443 if secure else 8000)
-        return chromadb.HttpClient(host=url.hostname, port=port, ssl=secure, settings=Settings())
-    path = Path(config.path).expanduser().resolve()
+    host, port, secure = _address(config.url)
+    return chromadb.HttpClient(host=host, port=port, ssl=secure, settings=Settings())
+
+
+@cache
+def _folder_client(path: Path) -> "ClientAPI":
+    """One client a folder and process, as Chroma wants it."""
+    import chromadb
+    from chromadb.config import Settings
+
     path.mkdir(parents=True, exist_ok=True)
+    _check_writable(path / "chroma.sqlite3")
     return chromadb.PersistentClient(path=str(path), settings=Settings())
+
+
+def _check_writable(database: Path) -> None:
+    """Raise what is wrong with a database that is there; Chroma itself would wait for its lock without end.
+
+    Only to be called before Chroma has opened the file: closing it again drops every lock of this process on it.
+    """
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        connection.execute("rollback")
+
+
+def _address(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether the connection is encrypted."""
+    refused = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise refused from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise refused
+    secure = parts.scheme == "https"
+    return parts.hostname, port or (443 if secure else 8000), secure
 
 
 @contextmanager
@@ -110,7 +145,7 @@ def store_errors(where: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ChromaError, httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
+    except (ChromaError, httpx.HTTPError, sqlite3.Error, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"The store {where} {_trouble(str(error), error)}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Chroma's Rust core has given up; it derives from BaseException

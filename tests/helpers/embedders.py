@@ -22,7 +22,8 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list(":.?")
-    vocabulary = {word: i for i, word in enumerate([*special, *VOCABULARY.split(), *letters, *(f"##{x}" for x in letters)])}
+    pieces = [*special, *VOCABULARY.split(), *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -45,7 +46,7 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
     body = Transformer(str(bare), max_seq_length=16)
     model = SentenceTransformer(modules=[body, Pooling(32)], device="cpu", prompts=prompts)
     whole = folder / "model"
-    model.save(str(whole))
+    model.save(str(whole), create_model_card=False)
     return whole
 
 
