@@ -26,7 +26,9 @@ def read_text(path: Path) -> str:
         raise DataError(path, "there is no such file. Check the path.") from None
     except IsADirectoryError:
         raise DataError(path, "this is a folder; name a file in it.") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror}).") from None
+    except ValueError as error:  # a NUL character in the path
         raise DataError(path, f"cannot be read ({error}).") from None
     try:
         text = raw.decode("utf-8-sig")

@@ -1,5 +1,6 @@
 """From the settings section ``data`` to the records a command works on."""
 
+import hashlib
 import random
 from pathlib import Path
 
@@ -37,14 +38,15 @@ def load_records(config: DataConfig, split: Split | None = None) -> list[QARecor
 
 
 def corpus_name(config: DataConfig) -> str:
-    """A short name for the whole of the data that ``config`` reads: file name, or the hub's subset."""
+    """A name for the whole of the data that ``config`` reads; files in different places have different names."""
     match config.path:
         case "sample":
             return "sample"
         case "pubmedqa":
             return config.subset
         case path:
-            return Path(path).stem
+            place = Path(path).expanduser().resolve()
+            return f"{place.stem}-{hashlib.sha256(bytes(place)).hexdigest()[:8]}"
 
 
 def _local_path(config: DataConfig) -> Path | None:

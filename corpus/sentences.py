@@ -5,7 +5,8 @@ import re
 Span = tuple[int, int]
 
 _PARAGRAPH = re.compile(r"\S(?:.*?\S)?(?=[^\S\n]*\n[^\S\n]*\n|\s*\Z)", re.DOTALL)
-_SENTENCE_END = re.compile(r"(?:[.!?][\"')\]]*(?=\s)|[。！？]|\n(?=[^\S\n]*(?:[-*+#>]|\d+[.)])\s))\s*")
+_SENTENCE_END = re.compile(r"(?:[.!?][\"')\]]*(?=\s)|[。！？]|\n)\s*")
+_LIST_ITEM = re.compile(r"(?:[-*+#>]+|\d+[.)])\s")
 # What a full stop ends no sentence after: always, before a digit ("No. 3"), and before a small letter ("E. coli").
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|cf|vs|et al|approx|ca|resp|dr|prof|mr|mrs|ms|st|spp?)\.$", re.IGNORECASE)
 _BEFORE_DIGIT = re.compile(r"\b(?:nos?|figs?|vol|refs?|eq|p|n)\.$", re.IGNORECASE)
@@ -23,13 +24,14 @@ def paragraph_spans(text: str) -> list[Span]:
 def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     """The sentences of ``text[start:end]``, without the white space around them.
 
-    A full stop after a common abbreviation, an initial or inside a number ends no sentence; a list item begins one.
+    A full stop after a common abbreviation, an initial or inside a number ends no sentence; nor does the end of a line,
+    save before a blank line, before a list item or a heading, and after a heading (a line that begins with #).
     """
     end = len(text) if end is None else end
     spans: list[Span] = []
     begin = start
     for match in _SENTENCE_END.finditer(text, start, end):
-        if text[match.start()] == "." and _is_abbreviation(text, begin, match.start() + 1, match.end()):
+        if match[0].count("\n") < 2 and not _ends_sentence(text, begin, match):
             continue
         spans.append((begin, match.end()))
         begin = match.end()
@@ -42,10 +44,13 @@ def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     return [match.span() for match in _WORD.finditer(text, start, len(text) if end is None else end)]
 
 
-def _is_abbreviation(text: str, begin: int, stop: int, after: int) -> bool:
-    """Whether the full stop that ends at ``stop`` belongs to an abbreviation; ``after`` is where the text goes on."""
-    head, follows = text[max(begin, stop - 9) : stop], text[after : after + 1]
-    return bool(
+def _ends_sentence(text: str, begin: int, match: re.Match[str]) -> bool:
+    """Whether a stop or a line's end, with the white space after it, ends the sentence that began at ``begin``."""
+    sign, after = text[match.start()], match.end()
+    if sign == "\n":
+        return text.startswith("#", begin) or _LIST_ITEM.match(text, after) is not None
+    head, follows = text[max(begin, match.start() - 8) : match.start() + 1], text[after : after + 1]
+    return not (
         _ABBREVIATION.search(head)
         or (follows.isdigit() and _BEFORE_DIGIT.search(head))
         or (follows.islower() and _BEFORE_SMALL.search(head))

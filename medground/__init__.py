@@ -28,9 +28,9 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
     Raises:
         corpus.errors.UserError: the settings are not valid, or a model or the data cannot be used.
     """
-    from corpus.privacy import keep_private
+    from medground.environment import prepare
 
-    keep_private()
+    prepare()
     from medground.assemble import make_chain
     from medground.corpora import searched_corpus
     from medground.settings import load_settings
@@ -38,4 +38,4 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
     stated = {**config, **overrides} if isinstance(config, Mapping) else overrides
     settings = load_settings(None if isinstance(config, Mapping) else config, stated)
     data_named = any(key.partition(".")[0] == "data" for key in stated)
-    return make_chain(settings, searched_corpus(settings, data_named=data_named), quiet=True)
+    return make_chain(settings, searched_corpus(settings, data_named=data_named), quiet=False)

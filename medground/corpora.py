@@ -72,7 +72,8 @@ def add_documents(settings: Settings, paths: Sequence[Path], say: Callable[[str]
     reading = read_documents(paths)
     if reading.skipped:
         named = ", ".join(path.name for path in reading.skipped[:5])
-        say(f"passed over {len(reading.skipped)} files that are empty or no text ({named})")
+        count = "1 file that is" if len(reading.skipped) == 1 else f"{len(reading.skipped)} files that are"
+        say(f"passed over {count} empty or no text ({named})")
     path = _documents_file(settings)
     sources = {passage.metadata["source"] for passage in reading.passages}
     before = _read(path) if path.is_file() else []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from corpus.errors import UserError
 from medground.settings import Settings
 
 
@@ -33,7 +34,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _processor()
     yield from _cards()
     yield _memory()
-    yield _embedder()
+    yield from _embedders(settings)
     yield _model(settings)
     yield _hub()
     yield _telemetry()
@@ -43,11 +44,16 @@ def examine(settings: Settings) -> Iterator[Check]:
 def _processor() -> Iterator[Check]:
     import torch
 
+    from chains.config import LLMConfig
     from chains.llm import resolve_dtype
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
-    native = "computes in bfloat16" if resolve_dtype("auto", "cpu") == torch.bfloat16 else "has no fast bfloat16"
+    native = (
+        "computes in bfloat16"
+        if resolve_dtype(LLMConfig(device_map="cpu")) == torch.bfloat16
+        else "has no fast bfloat16"
+    )
     yield Check("processor", "ok", f"{torch.backends.cpu.get_cpu_capability()}; it {native}")
 
 
@@ -69,23 +75,44 @@ def _memory() -> Check:
     return Check("memory", "ok", f"{_gigabytes(page * pages)}, of which {_gigabytes(page * free)} hold nothing")
 
 
+def _embedders(settings: Settings) -> Iterator[Check]:
+    from retrievers.packaged import packaged_minilm
+
+    for name, config in settings.embedders.items():
+        if config.model == "embedded":
+            try:
+                yield Check(f"embedder {name}", "ok", f"{packaged_minilm()}: the weights are the official ones")
+            except UserError as error:
+                yield Check(f"embedder {name}", "failed", str(error))
+        else:
+            yield _source(f"embedder {name}", config.model)
+
+
+def _source(name: str, model: str) -> Check:
+    """Where a model that is not the packaged one would come from."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(model).expanduser().is_dir():
+        return Check(name, "ok", f"{model}: a folder")
+    try:
+        cached = isinstance(try_to_load_from_cache(model, "config.json"), str)
+    except HFValidationError:
+        return Check(name, "failed", f"{model} is neither a folder nor a hub id; correct the setting")
+    return Check(name, "note", f"{model}: " + ("in the hub's cache" if cached else "will be fetched from the hub"))
+
+
 def _model(settings: Settings) -> Check:
     from chains.llm import EMBEDDED
 
-    name = settings.llm.model
     if settings.llm.kind == "extractive":
         return Check("language model", "note", "none: answers quote the passages (llm.kind is extractive)")
-    folder = EMBEDDED if name == "embedded" else Path(name).expanduser()
-    if (folder / "config.json").is_file():
-        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        return Check("language model", "ok" if weights else "failed", f"{folder}: {weights / 1e6:.1f} MB of weights")
-    if name == "embedded":
-        return Check("language model", "failed", f"medground-tiny is not at {folder}; install medground again")
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
-    place = "in the hub's cache" if cached else "to be fetched from the hub"
-    return Check("language model", "note", f"{name}: {place}")
+    if settings.llm.model != "embedded":
+        return _source("language model", settings.llm.model)
+    weights = EMBEDDED / "model.safetensors"
+    if not weights.is_file():
+        return Check("language model", "failed", f"medground-tiny is not at {EMBEDDED}; install medground again")
+    return Check("language model", "ok", f"medground-tiny, {weights.stat().st_size / 1e6:.1f} MB, at {EMBEDDED}")
 
 
 def _hub() -> Check:

@@ -66,7 +66,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def medground(tmp_path: Path) -> Iterator[Run]:
     """Run ``medground ARGUMENTS`` in a process of its own, guarded, in an empty folder; its attempts fail the test."""
     log = tmp_path / "guard.log"
-    environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log)}
+    path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "MEDGROUND_GUARD_LOG": str(log)}
 
     def run(*arguments: str, cwd: Path = tmp_path, **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "medground", *arguments]

@@ -85,7 +85,9 @@ def test_a_setting_out_of_range_is_refused(change: dict[str, object]) -> None:
 def test_the_corpus_is_named_after_the_data() -> None:
     assert corpus_name(DataConfig()) == "sample"
     assert corpus_name(DataConfig(path="pubmedqa")) == "pqa_labeled"
-    assert corpus_name(DataConfig(path="a/ori_pqal.json")) == "ori_pqal"
+    name = corpus_name(DataConfig(path="a/ori_pqal.json"))
+    assert name.startswith("ori_pqal-")
+    assert name == corpus_name(DataConfig(path="a/../a/ori_pqal.json")) != corpus_name(DataConfig(path="ori_pqal.json"))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="PubMedQA is not on this machine (set MEDGROUND_PUBMEDQA to its folder)")

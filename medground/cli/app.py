@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from corpus.errors import UserError
-from corpus.privacy import keep_private
+from medground.environment import prepare
 
 app = typer.Typer(
     name="medground",
@@ -26,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     A mistake is told in a sentence on stderr; with ``MEDGROUND_DEBUG=1`` its traceback is shown instead.
     """
-    keep_private()
+    prepare()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(arguments)
+        app(arguments, prog_name="medground")
     except (UserError, OSError) as error:
         if os.environ.get("MEDGROUND_DEBUG") == "1":
             raise

@@ -13,7 +13,8 @@ from medground.cli.show import print_json, say
 @app.command()
 def index(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", show_default=False, help="Text files (.txt, .md) or folders of them.")
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", show_default=False, help="Text files (.txt, .md) or folders of them."),
     ] = None,
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from medground.environment import hide_progress
+
 if TYPE_CHECKING:
     from medground.settings import Settings
 
@@ -28,7 +30,15 @@ SplitFile = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many records.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+def _silence(quiet: bool) -> bool:
+    if quiet:
+        hide_progress()
+    return quiet
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No progress bars.")]
 
 
 def checked_question(text: str) -> str:

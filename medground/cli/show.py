@@ -35,6 +35,7 @@ def print_table(table: "Table") -> None:
     if not console.is_terminal:
         console.width = 160
     console.print(table)
+    console.print()
 
 
 def print_passages(passages: Sequence[tuple[str, float | None, str]]) -> None:

@@ -1,0 +1,18 @@
+"""What is set up in a process before any of the heavy libraries is imported."""
+
+import logging
+import os
+
+from corpus.privacy import keep_private
+
+
+def prepare() -> None:
+    """Keep the libraries' telemetry off, and bitsandbytes from warning that an optional kernel is not there."""
+    keep_private()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def hide_progress() -> None:
+    """No progress bars of the model and data libraries; they read these variables when they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

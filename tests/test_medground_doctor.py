@@ -1,0 +1,57 @@
+"""medground/doctor.py: what is there is found, and what is missing fails."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medground.doctor import Check, examine
+from medground.settings import load_settings
+
+
+def checks(**overrides: Any) -> dict[str, Check]:
+    return {check.name: check for check in examine(load_settings(None, overrides))}
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_embedded_default_is_complete() -> None:
+    found = checks()
+    assert [check for check in found.values() if check.state == "failed"] == []
+    assert "official" in found["embedder minilm"].value
+    assert "medground-tiny" in found["language model"].value
+    assert not Path(".medground").exists()
+
+
+def test_what_cannot_work_has_failed() -> None:
+    Path("file").touch()
+    found = checks(**{"store.path": "file/store", "embedders.other.model": "a/b/c"})
+    assert found["store"].state == "failed"
+    assert found["embedder other"].state == "failed"
+
+
+def test_a_model_of_the_hub_is_looked_for_in_the_cache_only() -> None:
+    found = checks(**{"llm.model": "someone/some-model"})
+    assert found["language model"].state == "note"
+    assert "will be fetched" in found["language model"].value
+
+
+def test_telemetry_that_is_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    assert checks()["telemetry"].state == "ok"
+    monkeypatch.setenv("LANGCHAIN_TRACING_V2", "true")
+    assert "LANGCHAIN_TRACING_V2" in checks()["telemetry"].value
+
+
+def test_the_command_prints_and_fails(command: Callable[..., Any]) -> None:
+    outcome = command("doctor", "--json")
+    assert outcome.status == 0
+    assert {"name", "state", "value"} == set(json.loads(outcome.out)[0])
+    outcome = command("doctor", "--set", "embedders.minilm.model=a/b/c")
+    assert outcome.status == 1
+    assert "failed  embedder minilm" in outcome.out
