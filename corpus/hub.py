@@ -126,8 +126,8 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
             f"{what} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again: "
             "it goes on where it stopped."
         )
-    if found(SafetensorError):
-        return f"{what} {id}: its weights file is broken ({_first_line(error)}). Delete it from the cache; try again."
+    if broken := found(SafetensorError):
+        return f"{what} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
     if found(PermissionError):
         return f"{what} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
     if found(errors.LocalEntryNotFoundError):

@@ -56,7 +56,7 @@ class SentenceEmbedder(Embeddings):
         self.model.eval()
         use_grouped_attention(self.model.transformers_model)
         self._query_prompt = query_prompt
-        self._passage_prompt = passage_prompt
+        self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
@@ -89,6 +89,11 @@ class SentenceEmbedder(Embeddings):
         )
         digest.update(repr(parts).encode())
         return digest.hexdigest()
+
+    def _shipped_passage_prompt(self) -> str | None:
+        # encode_document stops at its own default, an empty "document" prompt, and so misses what is called otherwise.
+        shipped = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
+        return next((prompt for prompt in shipped if prompt), None)
 
     def _embed(self, texts: list[str], encode: Callable[..., Any], prompt: str | None) -> list[list[float]]:
         import numpy as np
