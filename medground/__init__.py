@@ -35,7 +35,7 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
     from medground.corpora import searched_corpus
     from medground.settings import load_settings
 
-    stated = {**config, **overrides} if isinstance(config, Mapping) else overrides
-    settings = load_settings(None if isinstance(config, Mapping) else config, stated)
-    data_named = any(key.partition(".")[0] == "data" for key in stated)
+    file, stated = (None, config) if isinstance(config, Mapping) else (config, {})
+    settings = load_settings(file, stated, overrides)
+    data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
     return make_chain(settings, searched_corpus(settings, data_named=data_named), quiet=False)

@@ -7,10 +7,9 @@ from medground.corpora import Corpus
 from medground.settings import Settings
 
 if TYPE_CHECKING:
-    from retrievers.base import Retriever
-
     from chains.llm import LocalLLM
     from chains.runnable import AnswerChain
+    from retrievers.base import Retriever
 
 TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "

@@ -90,7 +90,9 @@ def _documents_file(settings: Settings) -> Path:
 def _read(path: Path) -> Iterable["Document"]:
     from langchain_core.documents import Document
 
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    from corpus.json_file import read_text
+
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             yield Document.model_validate_json(line)
         except ValueError:
@@ -101,10 +103,12 @@ def _read(path: Path) -> Iterable["Document"]:
 def _write(path: Path, passages: Sequence["Document"]) -> None:
     """One passage a line; the file is there whole or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
-        for passage in passages:
-            line = {"id": passage.id, "page_content": passage.page_content, "metadata": passage.metadata}
-            file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        partial = Path(folder, path.name)
+        with partial.open("w", encoding="utf-8") as file:
+            for passage in passages:
+                line = {"id": passage.id, "page_content": passage.page_content, "metadata": passage.metadata}
+                file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)

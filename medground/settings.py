@@ -39,8 +39,8 @@ class Settings(BaseModel):
         return self
 
 
-def load_settings(config_file: Path | str | None = None, overrides: Tree | None = None) -> Settings:
-    """The defaults, with a YAML file laid over them and the overrides over both.
+def load_settings(config_file: Path | str | None = None, *overrides: Tree | None) -> Settings:
+    """The defaults, with a YAML file laid over them and the overrides over both, the last of them uppermost.
 
     A mapping is merged key by key, so a file states only what it changes; an entry whose ``kind`` changes is replaced
     whole, and so is everything else. A section left empty in the file changes nothing.
@@ -57,8 +57,9 @@ def load_settings(config_file: Path | str | None = None, overrides: Tree | None 
     if config_file is not None:
         tree = _merge(tree, read_mapping(Path(config_file).expanduser()))
         source = str(config_file)
-    for key, value in (overrides or {}).items():
-        tree = _merge(tree, _nested(key, value))
+    for override in overrides:
+        for key, value in (override or {}).items():
+            tree = _merge(tree, _nested(key, value))
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:

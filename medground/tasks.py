@@ -62,7 +62,8 @@ def measure_qa(
         for variant in UNSEEN:
             unseen = read_records(sample_path(variant))[: settings.data.limit]
             tasks.append(evaluate_qa(f"qa_gold_{variant}", gold, unseen, identity=model, quiet=quiet))
-        tasks.append(evaluate_qa("qa_wrong", gold, records, identity=model, quiet=quiet))
+        if len(records) > 1:  # a single record has no other's abstract
+            tasks.append(evaluate_qa("qa_wrong", gold, records, identity=model, quiet=quiet))
     return tasks
 
 

@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if os.environ.get("MEDGROUND_DEBUG") == "1":
             raise
         print(f"medground: {_told(error)}", file=sys.stderr)  # noqa: T201
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # pathlib's word for a path such as ~nobody/file
+            raise
+        print(f"medground: {error} Write the path out.", file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(1)

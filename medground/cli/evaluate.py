@@ -13,6 +13,9 @@ from medground.cli.show import print_table, say
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from eval.results import TaskResult
+    from medground.settings import Settings
+
 evaluate = typer.Typer(help="Measure retrieval or answers over the data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate, name="eval")
 
@@ -38,19 +41,21 @@ def retrieval(
 
     Each question of the data is asked, and its own abstract looked for among all of the data's.
     """
-    settings = options.make_settings(config, overrides, data=data, split_file=split_file, limit=limit)
+    settings = options.make_settings(
+        config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
+    )
     from corpus.load import load_records
-    from eval.results import check_output, write_results
+    from eval.results import check_output
     from eval.table import retrieval_table
     from medground.assemble import make_retrievers
     from medground.corpora import data_corpus
     from medground.tasks import measure_retrieval
 
     check_output(output)
-    records = load_records(settings.data, split=split or "all")
+    records = load_records(settings.data)
     retrievers = make_retrievers(settings, data_corpus(settings), list(settings.retrievers), quiet=quiet)
     tasks = measure_retrieval(settings, retrievers, records)
-    _report(write_results(output, tasks, settings.model_dump(mode="json")), retrieval_table(tasks), as_json)
+    _report(output, tasks, settings, retrieval_table(tasks), as_json)
 
 
 @evaluate.command()
@@ -75,7 +80,7 @@ def qa(
         raise UserError("eval qa scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
     from chains.llm import load_llm
     from corpus.load import load_records
-    from eval.results import check_output, write_results
+    from eval.results import check_output
     from eval.table import qa_table
     from medground.assemble import make_retrievers, reader_note
     from medground.corpora import data_corpus
@@ -85,14 +90,16 @@ def qa(
     records = load_records(settings.data)
     retriever = make_retrievers(settings, data_corpus(settings), [settings.retriever], quiet=quiet)[settings.retriever]
     tasks = measure_qa(settings, load_llm(settings.llm), retriever, records, quiet=quiet)
-    _report(write_results(output, tasks, settings.model_dump(mode="json")), qa_table(tasks), as_json)
+    _report(output, tasks, settings, qa_table(tasks), as_json)
     if note := reader_note(settings):
         say(note)
 
 
-def _report(results: Path, table: "Table", as_json: bool) -> None:
-    if as_json:
-        typer.echo(results.read_text(encoding="utf-8"), nl=False)
-    else:
+def _report(output: Path, tasks: "list[TaskResult]", settings: "Settings", table: "Table", as_json: bool) -> None:
+    """Shows the table before the results are written: a full disk does not take the figures along."""
+    from eval.results import write_results
+
+    if not as_json:
         print_table(table)
-        typer.echo(f"results: {results}")
+    results = write_results(output, tasks, settings.model_dump(mode="json"))
+    typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)
