@@ -10,6 +10,7 @@ from chains.config import LLMConfig
 from chains.templates import prepare_template
 from corpus.errors import UserError
 from corpus.hub import hub_errors
+from corpus.processor import computes_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -119,8 +120,7 @@ def resolve_dtype(config: LLMConfig) -> "torch.dtype":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device_map != "cpu" and torch.backends.mps.is_available():
         return torch.float16
-    has = torch.cpu.get_capabilities()
-    return torch.bfloat16 if any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else torch.float32
+    return torch.bfloat16 if computes_bfloat16() else torch.float32
 
 
 def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":

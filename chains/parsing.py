@@ -19,7 +19,7 @@ _LEAVES_OPEN = frozenset(
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
     """The label that ``text`` decides on, or None where it decides on none or on several.
 
-    Read as words of the first line that has any, without markup and lead-ins such as "Answer:":
+    Read as words of the first line that has any besides markup and lead-ins such as "Answer:":
 
     - the first label word decides ("Yes, but no harm was seen" is yes); a label inside a longer word is none
       ("another", "know", "yes-or-no");
@@ -34,8 +34,8 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
         text: what the model generated.
         labels: the candidate labels, in lower case.
     """
-    line = next((line for line in text.splitlines() if _WORD.search(line)), "")
-    line = _LEAD_IN.sub("", _MARKUP.sub(" ", line).strip().lower())
+    lines = (_LEAD_IN.sub("", _MARKUP.sub(" ", line).strip().lower()) for line in text.splitlines())
+    line = next((line for line in lines if _WORD.search(line)), "")
     words = list(_WORD.finditer(line))
     decisive: list[re.Match[str]] = []
     for position, word in enumerate(words):

@@ -135,7 +135,13 @@ class QAChain(AnswerChain):
         match self._decide:
             case "score":
                 scorables = with_labels(tokenizer, [prompt.text for prompt in prompts], ids, LABELS, self._lead)
-                return [_scored(row) for row in label_log_likelihoods(model, scorables, settings.batch_tokens)]
+                rows = label_log_likelihoods(model, scorables, settings.batch_tokens)
+                if any(math.isnan(value) for row in rows for value in row):
+                    raise UserError(
+                        f"Model {self._llm.name} gave no finite probabilities in {model.dtype}. Set llm.dtype to "
+                        "float32 or bfloat16; if they are no better, the model's files are damaged."
+                    )
+                return [_scored(row) for row in rows]
             case "generate":
                 texts = generate_texts(
                     model,

@@ -105,6 +105,8 @@ def _read(input: object) -> Question | UserError:
         return UserError('Ask with a text or with {"question": text}; ' + f"this is {type(input).__name__}.")
     if not any(character.isprintable() and not character.isspace() for character in question):
         return UserError("The question is empty. Write what you want to know.")
+    if any("\ud800" <= character <= "\udfff" for character in question):
+        return UserError("The question holds half of a character that cannot be written as text. Take it out.")
     if context is not None and not isinstance(context, str):
         return UserError(f"The context of a question must be a text; this is {type(context).__name__}.")
     return Question(question, context, None if passage_id is None else str(passage_id))

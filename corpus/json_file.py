@@ -69,20 +69,23 @@ def flaw(value: Any) -> str | None:
 
     None when there is nothing of the kind in it, however deep.
     """
-    if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            half = ord(value[error.start])
-            return f"holds \\u{half:04x} alone, half of a character that cannot be written as text."
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"holds {value}, which is not a number that JSON knows."
-    if isinstance(value, JSONObject) and value.repeated:
-        return f"names {shown(value.repeated[0])} twice."
-    if isinstance(value, dict):
-        return next((found for pair in value.items() for part in pair if (found := flaw(part))), None)
-    if isinstance(value, list):
-        return next((found for part in value if (found := flaw(part))), None)
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, str):
+            try:
+                part.encode("utf-8")
+            except UnicodeEncodeError as error:
+                half = ord(part[error.start])
+                return f"holds \\u{half:04x} alone, half of a character that cannot be written as text."
+        elif isinstance(part, float) and not math.isfinite(part):
+            return f"holds {part}, which is not a number that JSON knows."
+        elif isinstance(part, JSONObject) and part.repeated:
+            return f"names {shown(part.repeated[0])} twice."
+        elif isinstance(part, dict):
+            rest.extend(piece for pair in part.items() for piece in pair)
+        elif isinstance(part, list):
+            rest.extend(part)
     return None
 
 

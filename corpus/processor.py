@@ -7,5 +7,5 @@ def computes_bfloat16() -> bool:
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    has = torch.cpu.get_capabilities()
+    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -99,7 +99,7 @@ def encodable(text: str) -> str:
 def _checked(question: object) -> str:
     if not isinstance(question, str):
         raise UserError(f"A question must be text, not {type(question).__name__} ({str(question)[:60]!r}).")
-    if not question.strip():
+    if not any(character.isprintable() and not character.isspace() for character in question):
         raise UserError("The question is empty. Write what you want to find.")
     return encodable(question)
 

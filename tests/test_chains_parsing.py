@@ -26,6 +26,8 @@ from corpus.records import LABELS
         ("It does: yes", "yes"),
         ("### Yes", "yes"),
         ("(no)", "no"),
+        ("Answer:\nyes", "yes"),
+        ("**The answer is:**\n\nNo.", "no"),
     ],
 )
 def test_decided(text: str, label: str) -> None:

@@ -2,7 +2,7 @@
 
 A Llama of 5.3 M parameters, trained from scratch in one pass over generated readings. The loss is half the mean over
 all tokens plus the mean over the answers' tokens. Matrices are moved by Muon (Jordan et al. 2024), which here takes a
-fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, a linear decay over the last 60 % of steps.
+fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, a linear decay over the last 72 % of steps.
 """
 
 import copy
@@ -28,12 +28,12 @@ STATE = "state.pt"
 class TinyRecipe:
     """Everything that decides the result, besides the code, the number of threads and the processor."""
 
-    steps: int = 2200
+    steps: int = 1800
     seed: int = 1
     tokens_per_batch: int = 2560  # padding counted
     learning_rate: float = 4e-3
     warmup_steps: int = 60
-    decay_share: float = 0.6
+    decay_share: float = 0.72
     easy_steps: int = 600
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
