@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from corpus.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_TAIL = 48  # characters of a prompt's end that decide how a label after it is split into tokens
+_TAIL = 64  # characters: more than any tokenizer looks back to split what follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def with_labels(
     """Each prompt with its labels' token ids, such that prompt and label are tokenised as one text.
 
     Only the end of a prompt decides how a label after it is split, and a chat template gives all prompts one end. So
-    each different end is tokenised once with the labels, and checked against the first whole prompt that has it.
+    that end is tokenised once with the labels, and taken for all prompts where it agrees with the first whole one.
 
     Args:
         tokenizer: the model's own.
@@ -95,31 +97,34 @@ def with_labels(
         labels: the candidate labels.
         lead: the white space between prompt and label, see ``templates.label_lead``.
     """
+    if not texts:
+        return []
     endings = [lead + label for label in labels]
-    known: dict[str, Scorable | None] = {}
-    scorables: list[Scorable] = []
-    for text, prompt_ids in zip(texts, ids, strict=True):
-        tail = text[-_TAIL:]
-        if tail not in known:
-            whole = _with_endings(tokenizer, text, prompt_ids, endings)
-            end_ids = encode(tokenizer, [tail])[0]
-            end = _with_endings(tokenizer, tail, end_ids, endings)
-            replaced = prompt_ids[len(whole.ids) :]
-            alike = end.labels == whole.labels and end_ids[len(end.ids) :] == replaced
-            known[tail] = Scorable(replaced, whole.labels) if alike else None
-        shared = known[tail]
-        if shared is None:
-            scorables.append(_with_endings(tokenizer, text, prompt_ids, endings))
-        else:
-            scorables.append(Scorable(prompt_ids[: len(prompt_ids) - len(shared.ids)], shared.labels))
-    return scorables
+    first = _with_endings(tokenizer, texts[0], ids[0], endings)
+    end = _common_end(texts)
+    end_ids = encode(tokenizer, [end])[0]
+    alone = _with_endings(tokenizer, end, end_ids, endings)
+    replaced = ids[0][len(first.ids) :]
+    if alone.labels != first.labels or end_ids[len(alone.ids) :] != replaced:
+        return [
+            _with_endings(tokenizer, text, prompt_ids, endings) for text, prompt_ids in zip(texts, ids, strict=True)
+        ]
+    return [Scorable(prompt_ids[: len(prompt_ids) - len(replaced)], first.labels) for prompt_ids in ids]
+
+
+def _common_end(texts: Sequence[str]) -> str:
+    """What all texts end with, at most ``_TAIL`` characters of it."""
+    tails = [text[-_TAIL:][::-1] for text in texts]
+    low, high = min(tails), max(tails)  # in order: what these two share, all share
+    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return low[:length][::-1]
 
 
 def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], endings: Sequence[str]) -> Scorable:
     wholes = encode(tokenizer, [text + ending for ending in endings])
-    kept = 0
-    while kept < len(ids) and all(kept < len(whole) - 1 and whole[kept] == ids[kept] for whole in wholes):
-        kept += 1
+    kept = min(len(ids), *(len(whole) - 1 for whole in wholes))
+    while any(whole[:kept] != ids[:kept] for whole in wholes):  # at most the few tokens that a label merges with
+        kept -= 1
     return Scorable(ids[:kept], tuple(tuple(whole[kept:]) for whole in wholes))
 
 
@@ -153,6 +158,11 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tens
     ids = torch.tensor([[prompt.ids[-1]] * (width - len(prompt.ids)) + prompt.ids for prompt in prompts], device=device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     output = model(input_ids=ids, use_cache=True, logits_to_keep=1, **_where(model, mask, positions))
+    if getattr(output, "past_key_values", None) is None:
+        raise UserError(
+            f"{type(model).__name__} keeps no key-value cache, which labels of several tokens need. "
+            "Set chain.decide to generate."
+        )
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
     for index in range(len(prompts[0].labels)):
