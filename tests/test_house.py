@@ -1,0 +1,28 @@
+"""pyproject.toml: what is installed is what is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_listed() -> None:
+    roots = PROJECT["tool"]["importlinter"]["root_packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts) for root in roots for path in (ROOT / root).rglob("__init__.py")
+    }
+    assert found == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_dependency_is_constrained() -> None:
+    constrained = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    named = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+    assert [name for name in named if re.match(r"[\w-]+", name)[0].lower() not in constrained] == []
+
+
+def test_no_source_file_is_longer_than_400_lines() -> None:
+    roots = PROJECT["tool"]["importlinter"]["root_packages"]
+    lengths = {path: len(path.read_text().splitlines()) for root in roots for path in (ROOT / root).rglob("*.py")}
+    assert [str(path) for path, length in lengths.items() if length > 400] == []
