@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from langchain_core.embeddings import Embeddings
 
 from corpus.hub import hub_errors
 from corpus.processor import computes_bfloat16
-from retrievers.attention import use_grouped_attention
 from retrievers.base import encodable
 from retrievers.config import Dtype
 
@@ -49,12 +47,15 @@ class SentenceEmbedder(Embeddings):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.util import get_device_name
 
+        from retrievers.packed import pack_encoder
+
         device = device or get_device_name()
         resolved = resolve_dtype(dtype, device)
         with hub_errors("Embedder", model), _no_loading_bar(model):
             self.model = SentenceTransformer(model, device=device, model_kwargs={"dtype": resolved})
         self.model.eval()
-        use_grouped_attention(self.model.transformers_model)
+        self._weights = _weights_digest(self.model)
+        pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
         self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
 
@@ -70,15 +71,12 @@ class SentenceEmbedder(Embeddings):
         """The vector of one question."""
         return self.embed_queries([text])[0]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A digest of all that determines the vectors: weights, their type, modules, tokenizer, prompts, length."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(_raw_bytes(tensor))
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         parts = (
+            self._weights,
             repr(self.model),
             self.model.max_seq_length,
             sorted(self.model.prompts.items()),
@@ -87,8 +85,7 @@ class SentenceEmbedder(Embeddings):
             self._passage_prompt,
             backend.to_str() if backend is not None else repr(self.model.tokenizer),
         )
-        digest.update(repr(parts).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _shipped_passage_prompt(self) -> str | None:
         # encode_document stops at its own default, an empty "document" prompt, and so misses what is called otherwise.
@@ -156,7 +153,11 @@ def _no_loading_bar(model: str) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _raw_bytes(tensor: "torch.Tensor") -> bytes:
+def _weights_digest(model: "torch.nn.Module") -> str:
     import torch
 
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

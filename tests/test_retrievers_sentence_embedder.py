@@ -1,4 +1,4 @@
-"""The sentence-transformers embedder: its own batching and attention change no vector, its identity misses nothing."""
+"""The sentence-transformers embedder: its batching changes no vector, its identity misses nothing."""
 
 import json
 import random
@@ -12,7 +12,6 @@ import torch
 from embedders import VOCABULARY, save_tiny_embedder
 
 from corpus.errors import UserError
-from retrievers.attention import grouped_attention, use_grouped_attention
 from retrievers.sentence_embedder import SentenceEmbedder, resolve_dtype
 
 PROMPTS = {"query": "query: ", "passage": "passage: "}
@@ -54,7 +53,7 @@ def test_no_texts(plain: Path) -> None:
     assert SentenceEmbedder(str(plain)).embed_documents([]) == []
 
 
-def test_bfloat16_with_grouped_attention_stays_close(plain: Path) -> None:
+def test_bfloat16_stays_close(plain: Path) -> None:
     given = texts(60)
     exact = SentenceEmbedder(str(plain), dtype="float32").embed_documents(given)
     fast = SentenceEmbedder(str(plain), dtype="bfloat16").embed_documents(given)
@@ -117,29 +116,6 @@ def test_another_tokenizer_changes_the_fingerprint(plain: Path, tmp_path: Path) 
     tokenizer["normalizer"]["lowercase"] = False
     path.write_text(json.dumps(tokenizer))
     assert SentenceEmbedder(str(folder)).fingerprint != before
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_grouped_attention_is_attention(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrievers.attention.GROUP_TOKENS", 20)
-    torch.manual_seed(1)
-    query, key, value = (torch.randn(5, 4, 9, 8) for _ in range(3))
-    mask = None
-    if masked:
-        lengths = torch.tensor([9, 1, 4, 8, 9])
-        mask = (torch.arange(9) < lengths[:, None])[:, None, None, :].expand(5, 1, 9, 9)
-    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3)
-    found, _ = grouped_attention(None, query, key, value, mask, scaling=0.3)
-    assert torch.allclose(found, expected.transpose(1, 2), atol=1e-5)
-
-
-def test_grouped_attention_is_for_bert_in_bfloat16(plain: Path) -> None:
-    from transformers import BertModel
-
-    assert not use_grouped_attention(BertModel.from_pretrained(plain, dtype=torch.float32))
-    assert not use_grouped_attention(torch.nn.Linear(2, 2))
-    fast = BertModel.from_pretrained(plain, dtype=torch.bfloat16)
-    assert use_grouped_attention(fast) is not torch.cpu.get_capabilities().get("amx_bf16", False)
 
 
 def test_dtype_by_name_and_by_device() -> None:
