@@ -61,7 +61,7 @@ def test_records_have_pubmedqa_fields_and_shares() -> None:
         assert all(set(record) == RECORD_FIELDS for record in records.values())
         shares = Counter(record["final_decision"] for record in records.values())
         for label, share in zip(LABELS, (0.55, 0.34, 0.11), strict=True):
-            assert shares[label] / len(records) == pytest.approx(share, abs=0.04)
+            assert shares[label] / len(records) == pytest.approx(share, abs=0.05)
 
 
 def test_no_test_triple_is_told_in_the_training_half() -> None:
