@@ -15,8 +15,7 @@ class BM25Retriever(Retriever):
     """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), through bm25s.
 
     Words are runs of two or more word characters, lower case, without English stop words, cut to their stems by
-    Snowball's English stemmer (with it 961 of PubMedQA's 1,000 questions bring back their abstract first, without it
-    949). A document that shares no word with the question is not returned.
+    Snowball's English stemmer. A document that shares no word with the question is not returned.
     """
 
     _documents: list[Document] = PrivateAttr()
