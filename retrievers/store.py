@@ -170,8 +170,5 @@ def _trouble(text: str, error: BaseException) -> str:
     if any(
         sign in low for sign in ("malformed", "not a database", "migration", "no such column", "no such table", "hnsw")
     ):
-        return (
-            "is damaged or was written by another version of Chroma. Move the folder away and index again; "
-            "your documents are not in it alone."
-        )
+        return "is damaged or was written by another version of Chroma. Move the folder away and index again."
     return f"failed: {text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__}"

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,32 @@ def test_a_server_that_is_not_there() -> None:
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(UserError, match="no address of a Chroma server"):
         open_store(StoreConfig(url=url), "c", WordEmbedder())
+
+
+def test_a_chroma_server(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("chroma")
+    command = [str(program), "run", "--host", "127.0.0.1", "--port", str(port), "--path", str(tmp_path / "server")]
+    quiet = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet)
+    try:
+        config = StoreConfig(url=f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                store = open_store(config, "c", WordEmbedder())
+                break
+            except UserError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        index(store, DOCUMENTS, quiet=True)
+        assert index(store, DOCUMENTS, quiet=True).embedded == 0
+        assert DenseRetriever(store).search(["finding2 treated"], 2)[0][0].id == "d2"
+    finally:
+        server.terminate()
+        server.wait()
+    with pytest.raises(UserError, match="cannot be reached"):
+        DenseRetriever(store).search(["finding2 treated"], 2)
