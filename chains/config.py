@@ -38,8 +38,8 @@ class LLMConfig(BaseModel):
     adapter: str | None = Field(default=None, min_length=1)
     merge_adapter: bool = False
     device_map: str = Field(default="auto", min_length=1)
-    max_new_tokens: int = Field(default=8, ge=1)
-    batch_tokens: int = Field(default=4096, ge=1)
+    max_new_tokens: int = Field(default=8, ge=1, strict=True)
+    batch_tokens: int = Field(default=4096, ge=1, strict=True)
     system: str | None = None
 
 
@@ -65,5 +65,5 @@ class ChainConfig(BaseModel):
 
     context: Context = "retrieved"
     decide: Decide = "score"
-    passages: int = Field(default=1, ge=1)
-    max_sentences: int = Field(default=3, ge=1)
+    passages: int = Field(default=1, ge=1, strict=True)
+    max_sentences: int = Field(default=3, ge=1, strict=True)

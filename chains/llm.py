@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from chains.packed import PackedLlama
+
 EMBEDDED = Path(__file__).parent / "embedded"
 # Tokens that model makers keep spare or name for padding; looked up in the vocabulary, in this order.
 _SPARE_TOKENS = (
@@ -51,6 +53,13 @@ class LocalLLM:
             return int(positions)
         length = self.tokenizer.model_max_length
         return int(length) if length < 10**9 else None
+
+    @cached_property
+    def packed(self) -> "PackedLlama | None":
+        """The model laid out for scoring labels on this processor, where there is such a form of it."""
+        from chains.packed import pack_llama
+
+        return pack_llama(self.model)
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":

@@ -135,7 +135,7 @@ class QAChain(AnswerChain):
         match self._decide:
             case "score":
                 scorables = with_labels(tokenizer, [prompt.text for prompt in prompts], ids, LABELS, self._lead)
-                rows = label_log_likelihoods(model, scorables, settings.batch_tokens)
+                rows = label_log_likelihoods(model, scorables, settings.batch_tokens, self._llm.packed)
                 if any(math.isnan(value) for row in rows for value in row):
                     raise UserError(
                         f"Model {self._llm.name} gave no finite probabilities in {model.dtype}. Set llm.dtype to "

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from chains.packed import PackedLlama
+
 _TAIL = 64  # characters: more than any tokenizer looks back to split what follows
 
 
@@ -28,7 +30,7 @@ class Scorable:
 
 
 def label_log_likelihoods(
-    model: "PreTrainedModel", prompts: Sequence[Scorable], batch_tokens: int
+    model: "PreTrainedModel", prompts: Sequence[Scorable], batch_tokens: int, packed: "PackedLlama | None" = None
 ) -> list[tuple[float, ...]]:
     """The natural log of each label's probability given its prompt, in the prompts' order.
 
@@ -40,6 +42,7 @@ def label_log_likelihoods(
         model: a causal model in evaluation mode.
         prompts: as ``with_labels`` makes them.
         batch_tokens: the most tokens, padding included, that go through the model in one pass.
+        packed: the model's packed form, which is used where every label is one token.
     """
     import torch
 
@@ -48,7 +51,7 @@ def label_log_likelihoods(
         for batch in batches([len(prompt.ids) for prompt in prompts], batch_tokens):
             chosen = [prompts[index] for index in batch]
             single = all(len(label) == 1 for prompt in chosen for label in prompt.labels)
-            rows = _single_token(model, chosen) if single else _multi_token(model, chosen)
+            rows = _single_token(model, chosen, packed) if single else _multi_token(model, chosen)
             for index, row in zip(batch, rows.tolist(), strict=True):
                 scores[index] = tuple(row)
     return scores
@@ -73,7 +76,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[l
     """The token ids of rendered prompts, whose special tokens are already part of the text."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
     return ids
 
@@ -128,7 +131,7 @@ def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int
     return Scorable(ids[:kept], tuple(tuple(whole[kept:]) for whole in wholes))
 
 
-def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], packed: "PackedLlama | None") -> "Tensor":
     """Label scores of shape (prompts, labels) where every label is one token.
 
     Prompts are padded on the right: a causal model never looks there, so positions are right and no mask is needed,
@@ -136,10 +139,12 @@ def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Ten
     """
     import torch
 
+    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
+    if packed is not None:
+        return packed.next_token_log_probabilities([prompt.ids for prompt in prompts]).gather(1, labels)
     width = max(len(prompt.ids) for prompt in prompts)
     ids = torch.tensor([prompt.ids + [prompt.ids[-1]] * (width - len(prompt.ids)) for prompt in prompts])
     ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
-    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
     output = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=ends.to(model.device))
     logits: Tensor = output.logits[:, 0]
     return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))

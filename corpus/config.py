@@ -26,6 +26,6 @@ class DataConfig(BaseModel):
     path: str = Field(default="sample", min_length=1)
     split: Split = "test"
     split_file: str | None = None
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, strict=True)
     subset: Subset = "pqa_labeled"
     revision: str = "9001f2853fb87cab8d220904e0de81ac6973b318"

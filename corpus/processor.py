@@ -1,4 +1,9 @@
-"""What the processor can compute in."""
+"""What the processor can compute in, and linear layers laid out as its kernels want them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def computes_bfloat16() -> bool:
@@ -7,5 +12,56 @@ def computes_bfloat16() -> bool:
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
+    return any(_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def packs_linear() -> bool:
+    """Whether this processor and this release of torch have what :class:`PackedLinear` needs."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available() or not _capabilities().get("avx2"):  # type: ignore[no-untyped-call]
+        return False
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+
+
+def _capabilities() -> dict[str, bool]:
+    import torch
+
     has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
-    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return has
+
+
+class PackedLinear:
+    """A linear layer for inference, its weight in the layout of oneDNN's kernels, what follows it fused.
+
+    Args:
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
+        activation: oneDNN's name of what is computed on the outputs: ``none``, ``gelu`` or ``swish`` (SiLU).
+        batch: the number of rows that the layout is chosen for; any other number computes the same.
+    """
+
+    def __init__(
+        self, weight: "Tensor", bias: "Tensor | None" = None, activation: str = "none", *, batch: int = 4096
+    ) -> None:
+        import torch
+
+        self._ops = torch.ops.mkldnn
+        self._weight = self._ops._reorder_linear_weight(weight.detach().contiguous(), batch)
+        self._bias = None if bias is None else bias.detach()
+        self._activation = activation
+
+    def __call__(self, states: "Tensor") -> "Tensor":
+        """(rows, inputs) to (rows, outputs)."""
+        result: Tensor = self._ops._linear_pointwise(states, self._weight, self._bias, self._activation, [], "none")
+        return result
+
+    def plus(self, states: "Tensor", other: "Tensor") -> "Tensor":
+        """The outputs without the activation, and ``other`` (rows, outputs) added to them."""
+        result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "add")
+        return result
+
+    def times(self, states: "Tensor", other: "Tensor") -> "Tensor":
+        """The outputs without the activation, multiplied by ``other`` (rows, outputs)."""
+        result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "mul")
+        return result

@@ -33,14 +33,14 @@ class DenseConfig(_Section):
 
     kind: Literal["dense"] = "dense"
     embedder: str = "minilm"
-    top_k: int = Field(default=5, ge=1)
+    top_k: int = Field(default=5, ge=1, strict=True)
 
 
 class BM25Config(_Section):
     """Search by words: BM25 as Lucene scores it (``k1`` saturates term counts, ``b`` weighs a text's length)."""
 
     kind: Literal["bm25"] = "bm25"
-    top_k: int = Field(default=5, ge=1)
+    top_k: int = Field(default=5, ge=1, strict=True)
     k1: float = Field(default=1.5, ge=0, allow_inf_nan=False)
     b: float = Field(default=0.75, ge=0, le=1)
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
+from corpus.processor import PackedLinear, packs_linear
+
 GROUP_TOKENS = 512  # what one attention product covers, so that its scores stay in the second-level cache
-_BATCH_TOKENS = 4096  # the batch that the weights' layout is chosen for; any other computes the same
 
 
 def pack_encoder(model: Any) -> bool:
@@ -32,7 +33,7 @@ def pack_encoder(model: Any) -> bool:
     has = torch.cpu.get_capabilities()
     if not has.get("avx512_bf16") or has.get("amx_bf16") or model.config.is_decoder:
         return False
-    if model.config.hidden_act != "gelu" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if model.config.hidden_act != "gelu" or not packs_linear():
         return False
     packed: Any = PackedEncoder(model.encoder, model.config.num_attention_heads)
     model.encoder = packed
@@ -81,17 +82,17 @@ class _Layer:
         projections = (attention.query, attention.key, attention.value)
         self._heads = heads
         self._scaling = attention.scaling
-        self._qkv = _Linear(torch.cat([p.weight for p in projections]), torch.cat([p.bias for p in projections]))
-        self._out = _Linear(layer.attention.output.dense.weight, layer.attention.output.dense.bias)
-        self._up = _Linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, "gelu")
-        self._down = _Linear(layer.output.dense.weight, layer.output.dense.bias)
+        self._qkv = PackedLinear(torch.cat([p.weight for p in projections]), torch.cat([p.bias for p in projections]))
+        self._out = PackedLinear(layer.attention.output.dense.weight, layer.attention.output.dense.bias)
+        self._up = PackedLinear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, "gelu")
+        self._down = PackedLinear(layer.output.dense.weight, layer.output.dense.bias)
         self._norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         """Encode (tokens, width), which are for each run ``count`` texts of ``length`` tokens."""
         attended = self._out(self._attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))
-        changed: Tensor = self._down(self._up(states))
+        changed = self._down(self._up(states))
         normed: Tensor = self._norms[1](changed.add_(states))
         return normed
 
@@ -113,21 +114,6 @@ class _Layer:
                 out[start:end].view(texts, length, self._heads, -1).copy_(heads.transpose(1, 2))
                 start = end
         return out
-
-
-class _Linear:
-    """A linear layer, its weight in the layout of oneDNN's kernels, its activation fused."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, activation: str = "none") -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _BATCH_TOKENS)
-        self._bias = bias.detach()
-        self._activation = activation
-
-    def __call__(self, states: Tensor) -> Tensor:
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(
-            states, self._weight, self._bias, self._activation, [], "none"
-        )
-        return result
 
 
 def _counts(lengths: Tensor) -> tuple[list[int], list[int]]:

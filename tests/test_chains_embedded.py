@@ -1,6 +1,8 @@
 """medground-tiny as it is shipped: its size, its window, and what it reads right."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -47,3 +49,16 @@ def test_the_longest_abstract_fits_with_room_for_examples() -> None:
 @pytest.mark.parametrize("label", ["yes", "no", "maybe"])
 def test_a_label_is_one_token(label: str) -> None:
     assert len(load_llm(LLMConfig()).tokenizer.encode(label, add_special_tokens=False)) == 1
+
+
+@pytest.mark.slow
+def test_it_answers_from_texts_as_its_card_says(command: Callable[..., Any]) -> None:
+    outcome = command("eval", "qa", "--json", "--quiet")
+    assert outcome.status == 0, outcome.err
+    accuracy = {task: figures["accuracy"] for task, figures in json.loads(outcome.out)["results"].items()}
+    assert accuracy["qa_gold"] >= 0.86
+    assert accuracy["qa_retrieved_dense"] >= accuracy["qa_gold"] - 0.05
+    assert accuracy["qa_none"] <= 0.65
+    assert accuracy["qa_gold_newnames"] >= 0.85
+    assert accuracy["qa_wrong"] >= 0.95  # an abstract on something else leaves a question open
+    assert accuracy["qa_gold_newphrases"] >= 0.5

@@ -27,9 +27,28 @@ def _nli(split: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (DATA / f"mli_{split}_v1.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+FORMS = {
+    "vi": "intransitive",
+    "vib": "intransitive_base",
+    "vt": "transitive",
+    "vtb": "transitive_base",
+    "noun": "noun",
+    "comp": "comparative",
+    "part": "participle",
+}
+
+
 def _regex(pattern: str) -> re.Pattern[str]:
-    """A sentence of the family, its first letter in either case."""
-    text = re.sub(r"\\{\w+\\}", ".+", re.escape(pattern))
+    """A sentence of the family, its first letter in either case, its articles as the next word wants them."""
+
+    def slot(found: re.Match[str]) -> str:
+        if found[1] not in FORMS:
+            return ".+"
+        words = [word for change in lexicon.CHANGE.values() for word in getattr(change, FORMS[found[1]])]
+        return "(?:" + "|".join(words) + ")"
+
+    text = re.sub(r"\b([Aa])\\ (?=\\{)", r"\1n?\\ ", re.escape(pattern))
+    text = re.sub(r"\\{(\w+)\\}", slot, text)
     return re.compile("(?i:" + text[0] + ")" + text[1:] if text[0].isalpha() else text)
 
 

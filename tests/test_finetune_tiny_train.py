@@ -10,14 +10,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from corpus.errors import UserError
 from finetune.tiny import train
-from finetune.tiny.batches import Ease, _row, batches, collate
+from finetune.tiny.batches import Ease, _row, collate, steps
 from finetune.tiny.readings import Reading, Readings
 from finetune.tiny.tokenizer import train_tokenizer
 from finetune.tiny.train import TinyRecipe, build_model, loss_of, train_tiny
 
 SMALL = TinyRecipe(
     steps=6,
-    tokens_per_batch=512,
+    tokens_per_step=512,
     warmup_steps=2,
     easy_steps=3,
     tokenizer_readings=60,
@@ -56,14 +56,18 @@ def test_branches_cost_what_they_cost_alone(tokenizer: PreTrainedTokenizerFast) 
     packed = [reading for reading in (stream.draw() for _ in range(12)) if len(reading.branches) > 2]
     assert packed
     for reading in packed:
-        together = loss_of(model, collate([_row(reading, tokenizer)], tokenizer))[1]
-        sums, count = 0.0, 0
-        for text in reading.turns():
-            batch = collate([_row(Reading(text), tokenizer)], tokenizer)
-            answered = int((batch.answers & (batch.ids != tokenizer.eos_token_id)).sum())
-            sums += loss_of(model, batch)[1] * answered
-            count += answered
-        assert together == pytest.approx(sums / count, rel=1e-4)
+        together = loss_of(model, collate([_row(reading, tokenizer)], tokenizer), 1, 1)[1]
+        alone = (collate([_row(Reading(text), tokenizer)], tokenizer) for text in reading.turns())
+        assert together == pytest.approx(sum(loss_of(model, batch, 1, 1)[1] for batch in alone), rel=1e-4)
+
+
+def test_an_answer_weighs_by_the_root_of_its_length(tokenizer: PreTrainedTokenizerFast) -> None:
+    reading = Reading("<|begin|><|user|>A?<|end|><|assistant|>no<|end|><|user|>", (("B?", "yes"), ("C?", "C" * 4)))
+    batch = collate([_row(reading, tokenizer)], tokenizer)
+    answers = tokenizer.decode(batch.ids[0][batch.answers[0] > 0])
+    assert answers == "noyesCCCC"
+    long = len(tokenizer.encode("CCCC", add_special_tokens=False))
+    assert float(batch.answers.sum()) == pytest.approx(2 + long**0.5)
 
 
 def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -78,12 +82,14 @@ def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     assert torch.allclose(one.last_hidden_state[0], two.last_hidden_state[0, :n], atol=1e-5)
 
 
-def test_batches_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
-    stream = batches(Readings(5), tokenizer, 2048, 700, Ease(1))
+def test_steps_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
+    stream = steps(Readings(5), tokenizer, 2048, 700, Ease())
     for _ in range(20):
-        batch = next(stream)
-        assert batch.ids.shape[0] == 1 or batch.ids.numel() <= 2048
-        assert batch.ids.shape[1] <= 700
+        parts = next(stream)
+        assert 2048 <= sum(int(part.predicted.sum()) + len(part.ids) for part in parts) < 2048 + 700
+        for part in parts:
+            assert part.ids.shape[0] == 1 or part.ids.numel() <= 2048 // 4
+            assert part.ids.shape[1] <= 700
 
 
 def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
@@ -91,10 +97,10 @@ def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     losses: list[float] = []
     original = train.loss_of
 
-    def recorded(model, batch):
-        loss, answers = original(model, batch)
+    def recorded(model, batch, tokens, answers):
+        loss, nats = original(model, batch, tokens, answers)
         losses.append(loss.item())
-        return loss, answers
+        return loss, nats
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "loss_of", recorded)
@@ -113,12 +119,12 @@ def test_a_stopped_run_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pyt
     calls = 0
     original = train.loss_of
 
-    def stopping(model, batch):
+    def stopping(*arguments):
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls == 12:  # some parts into the third or fourth step
             raise KeyboardInterrupt
-        return original(model, batch)
+        return original(*arguments)
 
     monkeypatch.setattr(train, "loss_of", stopping)
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,20 @@ from corpus.sample.lexicon import CHANGE, Direction
 from corpus.sample.patterns import Style, patterns
 
 FindingKind = Literal["effect", "null", "unclear"]
-LEAD_INS = ("Overall, ", "In the adjusted model, ", "At the final visit, ", "In summary, ", "Of note, ", "As planned, ")
+LEAD_INS = (
+    "Overall, ",
+    "In the adjusted model, ",
+    "At the final visit, ",
+    "In summary, ",
+    "Of note, ",
+    "As planned, ",
+    "In this cohort, ",
+    "At both sites, ",
+    "In the whole sample, ",
+    "After adjustment for age, ",
+    "During follow-up, ",
+    "Taken together, ",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,7 @@ def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: 
     """The sentence that reports ``finding``, sometimes behind a lead-in."""
     pattern = rng.choice(patterns(finding.kind, style))
     text = _fill(pattern, study, rng, finding.outcome, finding.direction, style)
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
         text = rng.choice(LEAD_INS) + text[0].lower() + text[1:]
     return text
 

@@ -8,31 +8,30 @@ from transformers import PreTrainedTokenizerFast
 
 from finetune.tiny.readings import ASSISTANT, END, Reading, Readings, branch_text
 
-POOL = 96  # readings that are drawn, sorted by length and cut into batches at a time
+PARTS = 4  # a step's readings are sorted by length and cut into about so many batches
 
 
 class Ease:
-    """How easy the readings are now: 1 at the start, falling to 0 over the first steps; also the seeded shuffle."""
+    """How easy the readings are now: 1 at the start, falling to 0 over the first steps."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         self.now = 1.0
-        self.generator = torch.Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of rows x length: token ids, positions (restarted for each branch), answer tokens and real tokens.
+    """Tensors of rows x length: token ids, positions (restarted for each branch), and which tokens count.
 
-    ``mask`` is rows x 1 x length x length and additive (0 or -inf); ``answers`` marks the assistant's turns; ``real``
-    is false for padding; ``before`` is the index of the token that predicts each token: its predecessor, or the
-    stem's last one.
+    ``mask`` is rows x 1 x length x length and additive (0 or -inf); ``predicted`` is false for padding and for a row's
+    first token; ``answers`` weighs the assistant's turns, each token of an n-token turn with 1 / sqrt(n); ``before`` is
+    the index of the token that predicts each token: its predecessor, or the stem's last one.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
+    predicted: torch.Tensor
     answers: torch.Tensor
-    real: torch.Tensor
     before: torch.Tensor
 
 
@@ -71,32 +70,41 @@ def collate(rows: list[_Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     visible = causal & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
     mask = torch.zeros(len(rows), 1, length, length).masked_fill(~visible[:, None], float("-inf"))
-    return Batch(ids, positions, mask, _answers(ids, tokenizer), branch >= 0, before)
+    predicted = branch >= 0
+    predicted[:, 0] = False
+    return Batch(ids, positions, mask, predicted, _answers(ids, tokenizer), before)
 
 
 def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
-    """The tokens behind each assistant mark up to the end mark, the end mark included."""
+    """Weights of the tokens behind each assistant mark up to the end mark; the others' are 0."""
     vocabulary = tokenizer.get_vocab()
     assistant, end = vocabulary[ASSISTANT], vocabulary[END]
     index = torch.arange(ids.shape[1]).expand_as(ids)
     opened = torch.where(ids == assistant, index, -1).cummax(dim=1).values
     closed = torch.where(ids == end, index, -1).cummax(dim=1).values
-    closed_before = torch.cat([torch.full_like(closed[:, :1], -1), closed[:, :-1]], dim=1)
-    answers: torch.Tensor = (opened > closed_before) & (ids != assistant)
-    return answers
+    inside = (opened > closed) & (ids != assistant)
+    turn = opened.clamp(min=0)
+    lengths = torch.zeros(ids.shape).scatter_add(1, turn, inside.float())
+    return torch.where(inside, lengths.gather(1, turn).clamp(min=1).rsqrt(), 0.0)
 
 
-def batches(
+def steps(
     stream: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, ease: Ease
-) -> Iterator[Batch]:
-    """An endless stream of batches of at most ``tokens`` padded tokens, from readings of at most ``window`` tokens."""
+) -> Iterator[list[Batch]]:
+    """An endless stream of steps, each of about ``tokens`` tokens in batches of like lengths.
+
+    A step's readings are drawn one after the other, so that each step has every kind of them. Readings of more than
+    ``window`` tokens are left out.
+    """
     while True:
-        rows = [_row(stream.draw(ease.now), tokenizer) for _ in range(POOL)]
-        rows = sorted((row for row in rows if len(row.ids) <= window), key=lambda row: len(row.ids))
+        rows: list[_Row] = []
+        while sum(len(row.ids) for row in rows) < tokens:
+            row = _row(stream.draw(ease.now), tokenizer)
+            if len(row.ids) <= window:
+                rows.append(row)
         groups: list[list[_Row]] = [[]]
-        for row in rows:
-            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens:
+        for row in sorted(rows, key=lambda row: len(row.ids)):
+            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens // PARTS:
                 groups.append([])
             groups[-1].append(row)
-        for place in torch.randperm(len(groups), generator=ease.generator).tolist():
-            yield collate(groups[place], tokenizer)
+        yield [collate(group, tokenizer) for group in groups]

@@ -6,6 +6,7 @@ out (test triples, new drug names, held-out patterns, NLI premises) is ever draw
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ OTHER_INSTRUCTIONS = (
 )
 REASONED_INSTRUCTION = "Read the text, say what it reports, then answer the question with yes, no or maybe."
 FREE_INSTRUCTION = "Read the text and answer the question."
+NO_SENTENCE = "no sentence"
+_SENTENCE_END = re.compile(r"(?<=\.)\s(?=[A-Z0-9])")
 SYSTEM_TEXTS = (
     "You are a careful medical assistant.",
     "You answer medical questions from the text that you are given.",
@@ -95,12 +98,14 @@ class Readings:
         self._reserved: Reserved = reserved()
         # The kinds of reading with their shares at the end and at the start.
         self._kinds: tuple[tuple[Callable[[bool], Reading], int, int], ...] = (
-            (self._asked_abstract, 54, 56),
-            (self._reasoned_abstract, 3, 6),
-            (self._free_abstract, 6, 10),
-            (self._asked_note, 24, 14),
-            (self._reasoned_note, 2, 4),
-            (self._free_note, 2, 4),
+            (self._asked_abstract, 36, 22),
+            (self._reasoned_abstract, 2, 3),
+            (self._free_abstract, 5, 12),
+            (self._quoted_abstract, 8, 22),
+            (self._asked_note, 28, 14),
+            (self._reasoned_note, 2, 3),
+            (self._free_note, 4, 8),
+            (self._quoted_note, 6, 12),
             (self._conversation, 4, 1),
             (self._no_context, 2, 1),
             (self._plain, 3, 4),
@@ -120,7 +125,7 @@ class Readings:
     def _study(self, easy: bool) -> Study:
         rng = self._rng
         while True:
-            count = 1 if easy else rng.choices((1, 2, 3), (55, 33, 12))[0]
+            count = 1 if easy else rng.choices((1, 2, 3), (68, 26, 6))[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
             findings = tuple(draw_finding(rng, outcome, (55, 30, 15)) for outcome in outcomes)
             study = Study(*draw_setting(rng, self._drug()), findings)
@@ -143,7 +148,8 @@ class Readings:
         study = self._study(easy)
         unreported = self._unreported(study)
         topic = unreported if rng.random() < 0.15 else None
-        text = self._text(study, easy, topic)
+        whole = topic is not None or self._whole(easy)
+        text = self._text(study, easy, topic, whole=whole)
         branches: list[Branch] = []
 
         def ask(about: Study, outcome: str, answer: Label) -> None:
@@ -151,7 +157,7 @@ class Readings:
                 branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), answer))
 
         for finding in rng.choices(study.findings, k=3):
-            direction = finding.direction if rng.random() < 0.75 else opposite(finding.direction)
+            direction = finding.direction if rng.random() < (0.9 if easy else 0.78) else opposite(finding.direction)
             asked = question(study, finding.outcome, direction, rng, self._style(easy))
             branches.append((asked, study.answer(finding.outcome, direction)))
         first = study.findings[0].outcome
@@ -161,7 +167,7 @@ class Readings:
             other = self._near_name(study.drug)
             if other != study.drug:
                 ask(Study(other, study.comparator, study.group, study.condition, study.findings), first, "maybe")
-        if rng.random() < 0.15:
+        if whole and rng.random() < 0.15:
             condition = rng.choice([name for name in lexicon.CONDITIONS if name != study.condition])
             ask(Study(study.drug, study.comparator, study.group, condition, study.findings), first, "maybe")
         if rng.random() < 0.6:
@@ -173,7 +179,7 @@ class Readings:
             if said is not None:
                 branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
         if not easy and rng.random() < 0.1:
-            others = self._text(self._study(easy=True), True, None)
+            others = self._text(self._study(easy=True), True, whole=self._whole(True))
             text = "\n\n".join(rng.sample((text, others), 2))
         rng.shuffle(branches)
         return Reading(self._stem(self._instruction(), text), tuple(branches))
@@ -182,9 +188,13 @@ class Readings:
         reported = {finding.outcome for finding in study.findings}
         return self._rng.choice([outcome for outcome in lexicon.OUTCOMES if outcome not in reported])
 
-    def _text(self, study: Study, easy: bool, topic: str | None) -> str:
+    def _whole(self, easy: bool) -> bool:
+        return self._rng.random() < (0.2 if easy else 0.6)
+
+    def _text(self, study: Study, easy: bool, topic: str | None = None, *, whole: bool) -> str:
+        """The abstract of ``study``, or its results alone."""
         sections = abstract(study, self._rng, topic=topic, style=self._style(easy), asides=0 if easy else None)
-        return sections["RESULTS"] if easy and self._rng.random() < 0.8 else "\n".join(sections.values())
+        return "\n".join(sections.values()) if whole else sections["RESULTS"]
 
     def _reasoned_abstract(self, easy: bool) -> Reading:
         """Questions answered with what happened first, then the label."""
@@ -199,13 +209,42 @@ class Readings:
         if self._reserved.allows(study, (unreported,)):
             asked = question(study, unreported, rng.choice(("down", "up")), rng, self._style(easy))
             branches.append((asked, f"{_fate(None)}: maybe"))
-        return Reading(self._stem(REASONED_INSTRUCTION, self._text(study, easy, None)), tuple(branches))
+        text = self._text(study, easy, whole=self._whole(easy))
+        return Reading(self._stem(REASONED_INSTRUCTION, text), tuple(branches))
 
     def _draw_note(self, easy: bool) -> Note:
         while True:
             note = draw_note(self._rng, self._rng.randint(1, 2) if easy else self._rng.randint(1, 6), plain=easy)
             if note.text not in self._reserved.premises:
                 return note
+
+    def _quoted_abstract(self, easy: bool) -> Reading:
+        """Questions answered with the sentence that tells of an outcome and an intervention, if one does."""
+        rng = self._rng
+        study = self._study(easy)
+        text = self._text(study, easy, whole=self._whole(easy))
+        sentences = _SENTENCE_END.split(text)
+        branches: list[Branch] = []
+        for finding in study.findings:
+            said = next(sentence for sentence in reversed(sentences) if finding.outcome in sentence.lower())
+            branches.append((f"Quote the result of {study.drug} on {finding.outcome}.", said))
+            other = self._near_name(study.drug)
+            if other != study.drug:
+                branches.append((f"Quote the result of {other} on {finding.outcome}.", NO_SENTENCE))
+        branches.append((f"Quote the result of {study.drug} on {self._unreported(study)}.", NO_SENTENCE))
+        return Reading(self._stem(FREE_INSTRUCTION, text), tuple(rng.sample(branches, min(len(branches), 3))))
+
+    def _quoted_note(self, easy: bool) -> Reading:
+        """Questions answered with the sentence of the note that speaks of a thing, if any does."""
+        note = self._draw_note(easy)
+        sentences = _SENTENCE_END.split(note.text)
+        branches = []
+        for fact in note.facts[:4]:
+            said = next(sentence for sentence in sentences if fact.names[0].lower() in sentence.lower())
+            branches.append((f"Quote what is said of {self._rng.choice(fact.names)}.", said))
+        _, fact = draw_statement(note, "maybe", self._rng, plain=easy)
+        branches.append((f"Quote what is said of {self._rng.choice(fact.names)}.", NO_SENTENCE))
+        return Reading(self._stem(FREE_INSTRUCTION, note.text), tuple(branches))
 
     def _asked_note(self, easy: bool) -> Reading:
         note = self._draw_note(easy)
@@ -229,9 +268,13 @@ class Readings:
         return Reading(self._stem(FREE_INSTRUCTION, note.text), tuple(branches))
 
     def _statements(self, note: Note, count: int, easy: bool) -> Iterator[tuple[str, Fact, str]]:
+        """Statements on ``note``; most say that something is there, not that it is missing."""
         for _ in range(count):
             wanted = self._rng.choice(LABELS)
             said, fact = draw_statement(note, wanted, self._rng, plain=easy)
+            if wanted != "maybe" and (fact.state == "absent") == (wanted == "yes") and self._rng.random() < 0.6:
+                wanted = self._rng.choice(("yes", "no"))
+                said, fact = draw_statement(note, wanted, self._rng, plain=easy)
             yield said, fact, wanted
 
     def _truth_question(self, said: str) -> str:
@@ -240,7 +283,7 @@ class Readings:
     def _free_abstract(self, easy: bool) -> Reading:
         rng = self._rng
         study = self._study(easy)
-        whole = not easy or rng.random() < 0.3
+        whole = self._whole(easy)
         branches = []
         if whole:
             branches = [
@@ -252,7 +295,7 @@ class Readings:
         outcomes: list[tuple[str, Finding | None]] = [(finding.outcome, finding) for finding in study.findings]
         for outcome, finding in [*outcomes, (self._unreported(study), None)]:
             branches.append((f"What happened to {outcome} with {study.drug}?", _fate(finding)))
-        text = self._text(study, easy and not whole, None)
+        text = self._text(study, easy, whole=whole)
         return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches))
 
     def _conversation(self, easy: bool) -> Reading:
@@ -282,7 +325,7 @@ class Readings:
         study = self._study(easy)
         finding = study.findings[0]
         said = conclusion(study, finding.outcome, finding.direction, rng)
-        return Reading(f"{BEGIN}{self._text(study, easy, None)} {said}{END}")
+        return Reading(f"{BEGIN}{self._text(study, easy, whole=self._whole(easy))} {said}{END}")
 
     def _instruction(self) -> str | None:
         """The wording of the prompt: None for the one that evaluation and serving use."""
