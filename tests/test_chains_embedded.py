@@ -55,10 +55,11 @@ def test_a_label_is_one_token(label: str) -> None:
 def test_it_answers_from_texts_as_its_card_says(command: Callable[..., Any]) -> None:
     outcome = command("eval", "qa", "--json", "--quiet")
     assert outcome.status == 0, outcome.err
-    accuracy = {task: figures["accuracy"] for task, figures in json.loads(outcome.out)["results"].items()}
+    results = json.loads(outcome.out)["results"]
+    accuracy = {task: figures.get("accuracy", figures.get("share_maybe")) for task, figures in results.items()}
     assert accuracy["qa_gold"] >= 0.86
     assert accuracy["qa_retrieved_dense"] >= accuracy["qa_gold"] - 0.05
     assert accuracy["qa_none"] <= 0.65
     assert accuracy["qa_gold_newnames"] >= 0.85
-    assert accuracy["qa_wrong"] >= 0.95  # an abstract on something else leaves a question open
     assert accuracy["qa_gold_newphrases"] >= 0.5
+    assert accuracy["qa_wrong"] >= 0.95  # an abstract on something else leaves a question open
