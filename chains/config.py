@@ -16,7 +16,7 @@ class LLMConfig(BaseModel):
     Attributes:
         kind: ``huggingface`` loads a causal model on this machine; ``extractive`` answers with quotes, without a model.
         model: ``embedded`` (medground-tiny), a hub id or a folder.
-        dtype: ``auto`` is bfloat16 where the processor computes in it, else float16 on a card, float32 on a CPU;
+        dtype: ``auto`` is bfloat16 where the processor is faster in it, else float16 on a card, float32 on a CPU;
             with ``8bit`` it is float16.
         quantization: ``4bit`` is NF4, ``8bit`` is LLM.int8(), both through bitsandbytes.
         double_quant: with ``4bit``, quantise the quantisation constants too (0.4 bits less a weight).

@@ -10,7 +10,7 @@ from chains.config import LLMConfig
 from chains.templates import prepare_template
 from corpus.errors import UserError
 from corpus.hub import hub_errors
-from corpus.processor import computes_bfloat16
+from corpus.processor import bfloat16_is_faster
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ def resolve_dtype(config: LLMConfig) -> "torch.dtype":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device_map != "cpu" and torch.backends.mps.is_available():
         return torch.float16
-    return torch.bfloat16 if computes_bfloat16() else torch.float32
+    return torch.bfloat16 if bfloat16_is_faster() else torch.float32
 
 
 def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":

@@ -1,5 +1,7 @@
 """What the processor can compute in, and linear layers laid out as its kernels want them."""
 
+import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,29 @@ def computes_bfloat16() -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return any(_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@cache
+def bfloat16_is_faster() -> bool:
+    """Whether a matrix product in bfloat16 takes at most three quarters of its time in float32; measured once, in 0.1 s.
+
+    Having the instructions says little: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
+    and on Intel's processors whose AMX is not to be had they are half as fast.
+    """
+    import torch
+
+    if not computes_bfloat16():
+        return False
+    times = []
+    for dtype in (torch.float32, torch.bfloat16):
+        states, weight = torch.ones((512, 384), dtype=dtype), torch.ones((1536, 384), dtype=dtype)
+        rounds = []
+        for _ in range(8):
+            started = time.perf_counter()
+            torch.nn.functional.linear(states, weight)
+            rounds.append(time.perf_counter() - started)
+        times.append(min(rounds))
+    return times[1] <= 0.75 * times[0]
 
 
 def packs_linear() -> bool:

@@ -17,7 +17,7 @@ class EmbedderConfig(_Section):
     Attributes:
         model: ``embedded`` (the packaged all-MiniLM-L6-v2), ``chroma-default`` (Chroma's own default function), a
             sentence-transformers id of the hub, or a folder.
-        dtype: the weights' type. ``auto`` is bfloat16 where the processor or the card computes in it, else float32.
+        dtype: the weights' type. ``auto`` is bfloat16 where the processor or the card is faster in it, else float32.
         query_prompt: text put before every question; null takes the prompt the model ships, if any.
         passage_prompt: the same for passages.
     """

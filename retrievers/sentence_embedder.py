@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.embeddings import Embeddings
 
 from corpus.hub import hub_errors
-from corpus.processor import computes_bfloat16
+from corpus.processor import bfloat16_is_faster
 from retrievers.base import encodable
 from retrievers.config import Dtype
 
@@ -125,7 +125,7 @@ class SentenceEmbedder(Embeddings):
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
-    """The torch type for ``dtype``; ``auto`` is bfloat16 where the device computes in it, else float32."""
+    """The torch type for ``dtype``; ``auto`` is bfloat16 where the device is faster in it, else float32."""
     import torch
 
     if dtype != "auto":
@@ -134,7 +134,7 @@ def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
     if device.startswith("cuda"):
         capable = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capable = device == "cpu" and computes_bfloat16()
+        capable = device == "cpu" and bfloat16_is_faster()
     return torch.bfloat16 if capable else torch.float32
 
 

@@ -13,8 +13,10 @@ from corpus.records import Label
 from corpus.sample import lexicon
 from corpus.sample.lexicon import CHANGE, Direction
 from corpus.sample.patterns import Style, patterns
+from corpus.sample.variations import varied
 
 FindingKind = Literal["effect", "null", "unclear"]
+VARIED_SHARE = 0.65  # of the sentences in the style ``varied`` that no family has
 LEAD_INS = (
     "Overall, ",
     "In the adjusted model, ",
@@ -130,8 +132,7 @@ def write(
 
 def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: Style) -> str:
     """The sentence that reports ``finding``, sometimes behind a lead-in."""
-    pattern = rng.choice(patterns(finding.kind, style))
-    text = _fill(pattern, study, rng, finding.outcome, finding.direction, style)
+    text = _fill(_pattern(finding.kind, rng, style), study, rng, finding.outcome, finding.direction, style)
     if rng.random() < 0.3:
         text = rng.choice(LEAD_INS) + text[0].lower() + text[1:]
     return text
@@ -161,7 +162,7 @@ def abstract(
 
 def question(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
     """The question whether the study's intervention moves ``outcome`` in ``direction`` in its population."""
-    return _fill(rng.choice(patterns("question", style)), study, rng, outcome, direction, style)
+    return _fill(_pattern("question", rng, style), study, rng, outcome, direction, style)
 
 
 def conclusion(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
@@ -224,6 +225,12 @@ def draw_finding(rng: random.Random, outcome: str, weights: tuple[float, float, 
 def draw_setting(rng: random.Random, drug: str) -> tuple[str, str, str, str]:
     """Intervention, comparator, group and condition of a new study."""
     return drug, rng.choice(lexicon.COMPARATORS), rng.choice(lexicon.GROUPS), rng.choice(lexicon.CONDITIONS)
+
+
+def _pattern(kind: str, rng: random.Random, style: Style) -> str:
+    if style == "varied" and rng.random() < VARIED_SHARE:
+        return varied(kind, rng)
+    return rng.choice(patterns(kind, style))
 
 
 def _fill(

@@ -16,7 +16,7 @@ HELD_OUT_SEED = 2026
 HELD_OUT_SHARE = 0.2
 PLAIN = 5
 
-Style = Literal["common", "held_out", "plain"]
+Style = Literal["common", "held_out", "plain", "varied"]
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "effect": (
@@ -304,6 +304,9 @@ HELD_OUT: dict[str, frozenset[str]] = _draw_held_out()
 
 
 def patterns(kind: str, style: Style = "common") -> tuple[str, ...]:
-    """The families of ``kind``: those in common use, those held out of training text, or a few common ones (plain)."""
+    """The families of ``kind``: those in common use, those held out of training text, or a few common ones (plain).
+
+    In the style ``varied`` the common ones stand beside the patterns of :mod:`corpus.sample.variations`.
+    """
     chosen = tuple(pattern for pattern in FAMILIES[kind] if (pattern in HELD_OUT[kind]) == (style == "held_out"))
     return chosen[:PLAIN] if style == "plain" else chosen

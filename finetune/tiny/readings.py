@@ -15,6 +15,7 @@ from corpus.records import LABELS, Label
 from corpus.sample import lexicon
 from corpus.sample.abstracts import (
     Finding,
+    FindingKind,
     Study,
     abstract,
     conclusion,
@@ -38,6 +39,7 @@ OTHER_INSTRUCTIONS = (
 )
 REASONED_INSTRUCTION = "Read the text, say what it reports, then answer the question with yes, no or maybe."
 FREE_INSTRUCTION = "Read the text and answer the question."
+DIRECTION_INSTRUCTION = "Does the question ask about a rise or a fall?"
 NO_SENTENCE = "no sentence"
 _SENTENCE_END = re.compile(r"(?<=\.)\s(?=[A-Z0-9])")
 SYSTEM_TEXTS = (
@@ -91,43 +93,50 @@ class Readings:
     ``ease`` in the call of :meth:`draw` goes from 1 to 0 as training proceeds. At 1, texts are short and most questions
     ask what happened, or want that said before the yes or no; at 0, most are answered with the bare word. Without the
     start a model of this size does not learn to compare the direction asked about with the one reported.
+
+    With ``varied`` (the second part of the training) findings and questions are mostly said in ways put together from
+    parts, abstracts have more findings, and the asked and the reported direction differ more often.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, varied: bool = False) -> None:
         self._rng = random.Random(seed)
+        self._varied = varied
         self._reserved: Reserved = reserved()
-        # The kinds of reading with their shares at the end and at the start.
-        self._kinds: tuple[tuple[Callable[[bool], Reading], int, int], ...] = (
-            (self._asked_abstract, 36, 22),
-            (self._reasoned_abstract, 2, 3),
-            (self._free_abstract, 5, 12),
-            (self._quoted_abstract, 8, 22),
-            (self._asked_note, 28, 14),
-            (self._reasoned_note, 2, 3),
-            (self._free_note, 4, 8),
-            (self._quoted_note, 6, 12),
-            (self._conversation, 4, 1),
-            (self._no_context, 2, 1),
-            (self._plain, 3, 4),
+        # The kinds of reading with their shares: at the end and at the start of the first part, and in the second.
+        self._kinds: tuple[tuple[Callable[[bool], Reading], int, int, int], ...] = (
+            (self._asked_abstract, 36, 22, 46),
+            (self._reasoned_abstract, 2, 3, 6),
+            (self._free_abstract, 5, 12, 8),
+            (self._quoted_abstract, 8, 22, 6),
+            (self._asked_note, 28, 14, 16),
+            (self._reasoned_note, 2, 3, 2),
+            (self._free_note, 4, 8, 2),
+            (self._quoted_note, 6, 12, 3),
+            (self._conversation, 4, 1, 4),
+            (self._no_context, 2, 1, 2),
+            (self._plain, 3, 4, 2),
+            (self._asked_direction, 0, 0, 3),
         )
 
     def draw(self, ease: float = 0.0) -> Reading:
         """The next reading."""
         rng = self._rng
         easy = rng.random() < 0.9 * ease
-        shares = [(1 - ease) * late + ease * early for _, late, early in self._kinds]
-        return rng.choices([kind for kind, _, _ in self._kinds], shares)[0](easy)
+        shares = [varied if self._varied else (1 - ease) * late + ease * early for _, late, early, varied in self._kinds]
+        return rng.choices([kind for kind, _, _, _ in self._kinds], shares)[0](easy)
 
-    @staticmethod
-    def _style(easy: bool) -> Style:
-        return "plain" if easy else "common"
+    def _style(self, easy: bool) -> Style:
+        if easy:
+            return "plain"
+        return "varied" if self._varied else "common"
 
     def _study(self, easy: bool) -> Study:
         rng = self._rng
         while True:
-            count = 1 if easy else rng.choices((1, 2, 3), (68, 26, 6))[0]
+            count = 1 if easy else rng.choices((1, 2, 3), (50, 40, 10) if self._varied else (68, 26, 6))[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
-            findings = tuple(draw_finding(rng, outcome, (55, 30, 15)) for outcome in outcomes)
+            kinds = (62, 25, 13) if self._varied else (55, 30, 15)
+            findings = tuple(draw_finding(rng, outcome, kinds) for outcome in outcomes)
             study = Study(*draw_setting(rng, self._drug()), findings)
             if self._reserved.allows(study):
                 return study
@@ -156,8 +165,9 @@ class Readings:
             if self._reserved.allows(about, (outcome,)):
                 branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), answer))
 
-        for finding in rng.choices(study.findings, k=3):
-            direction = finding.direction if rng.random() < (0.9 if easy else 0.78) else opposite(finding.direction)
+        same = 0.62 if self._varied else 0.9 if easy else 0.78
+        for finding in rng.choices(study.findings, k=5 if self._varied else 3):
+            direction = finding.direction if rng.random() < same else opposite(finding.direction)
             asked = question(study, finding.outcome, direction, rng, self._style(easy))
             branches.append((asked, study.answer(finding.outcome, direction)))
         first = study.findings[0].outcome
@@ -178,11 +188,42 @@ class Readings:
             said = statement(study, wanted, rng, self._style(easy))
             if said is not None:
                 branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
+        if self._varied:
+            branches.extend(self._truth_of_answers(study))
         if not easy and rng.random() < 0.1:
             others = self._text(self._study(easy=True), True, whole=self._whole(True))
             text = "\n\n".join(rng.sample((text, others), 2))
         rng.shuffle(branches)
         return Reading(self._stem(self._instruction(), text), tuple(branches))
+
+    def _truth_of_answers(self, study: Study) -> Iterator[Branch]:
+        """Whether a given answer to a question, or a conclusion, is true: what a checker of answers is asked."""
+        rng = self._rng
+        finding = rng.choice(study.findings)
+        direction = finding.direction if rng.random() < 0.62 else opposite(finding.direction)
+        given = rng.choice(("yes", "no"))
+        truth = study.answer(finding.outcome, direction)
+        answer = truth if truth == "maybe" else "yes" if truth == given else "no"
+        if rng.random() < 0.5:
+            asked = question(study, finding.outcome, direction, rng, "varied")
+            yield f"{asked} Is it true that the answer is {given}?", answer
+        else:
+            # What would be concluded had the finding been such that ``given`` is the answer.
+            kind: FindingKind = "effect" if given == "yes" else "null"
+            other = Study(study.drug, study.comparator, study.group, study.condition, (Finding(finding.outcome, kind, direction),))
+            said = conclusion(other, finding.outcome, direction, rng)
+            yield self._truth_question(said[0].lower() + said[1:].rstrip(".")), answer
+
+    def _asked_direction(self, easy: bool) -> Reading:
+        """Which way a question points, without a text that answers it."""
+        rng = self._rng
+        branches = []
+        for _ in range(6):
+            study = self._study(easy=True)
+            direction: lexicon.Direction = rng.choice(("down", "up"))
+            asked = question(study, study.findings[0].outcome, direction, rng, self._style(easy))
+            branches.append((asked, "a rise" if direction == "up" else "a fall"))
+        return Reading(f"{BEGIN}{USER}{DIRECTION_INSTRUCTION}\n\nQuestion:", tuple(branches))
 
     def _unreported(self, study: Study) -> str:
         reported = {finding.outcome for finding in study.findings}

@@ -1,14 +1,18 @@
 """The recipe of medground-tiny: ``medground train tiny --output DIR``.
 
-A Llama of 5.3 M parameters, trained from scratch in one pass over generated readings. The loss is half the mean over
+A Llama of 5.3 M parameters, trained from scratch on generated readings, each seen once. The loss is half the mean over
 all tokens plus the mean over the answers' tokens. Matrices are moved by Muon (Jordan et al. 2024), which here takes a
-fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, a linear decay over the last 65 % of steps.
+fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, and a linear decay over the last steps.
+
+There are two parts. The first teaches the language and to look things up. The second starts from the first's result,
+stored in bfloat16, with new optimizers and more varied readings: it teaches to read what is said however it is said.
 """
 
 import copy
 import json
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from corpus.errors import UserError
+from corpus.processor import bfloat16_is_faster
 from finetune.tiny.batches import Batch, Ease, steps
 from finetune.tiny.readings import Readings
 from finetune.tiny.tokenizer import train_tokenizer
@@ -28,7 +33,7 @@ STATE = "state.pt"
 class TinyRecipe:
     """Everything that decides the result, besides the code, the number of threads and the processor."""
 
-    steps: int = 3000
+    steps: int = 3000  # of the first part
     seed: int = 1
     tokens_per_step: int = 3840
     learning_rate: float = 3e-3
@@ -36,6 +41,9 @@ class TinyRecipe:
     warmup_steps: int = 100
     decay_share: float = 0.6
     easy_steps: int = 900
+    second_steps: int = 2500
+    second_learning_rate: float = 1.5e-3
+    second_decay_share: float = 0.7
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
@@ -48,13 +56,18 @@ class TinyRecipe:
     feed_forward: int = 704
 
     def rate(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 0."""
+        """The learning rate of ``step``, counted from 0 over both parts."""
+        if step < self.steps:
+            return self.learning_rate * self._share(step, self.steps, self.decay_share)
+        return self.second_learning_rate * self._share(step - self.steps, self.second_steps, self.second_decay_share)
+
+    def _share(self, step: int, steps: int, decay_share: float) -> float:
         warm = min(1.0, (step + 1) / self.warmup_steps)
-        left = (self.steps - step) / (self.steps * self.decay_share)
-        return self.learning_rate * min(warm, max(0.0, min(1.0, left)))
+        left = (steps - step) / (steps * decay_share)
+        return min(warm, max(0.0, min(1.0, left)))
 
     def ease(self, step: int) -> float:
-        """The share of short, single-finding texts at ``step``: from 1 down to 0 over the easy steps."""
+        """How easy the readings are at ``step``: from 1 down to 0 over the easy steps."""
         return max(0.0, 1 - step / self.easy_steps)
 
 
@@ -134,18 +147,21 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     optimizers = _optimizers(model, recipe)
     first, seen, seconds = _resume(output, recipe, model, optimizers)
     ease = Ease()
-    stream = steps(Readings(recipe.seed + 1), tokenizer, recipe.tokens_per_step, recipe.window, ease)
+    stream = _stream(recipe, tokenizer, ease, first)
     recent: deque[float] = deque(maxlen=100)
+    bfloat16 = bfloat16_is_faster()
+    total = recipe.steps + recipe.second_steps
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet) as progress:
-        task = progress.add_task("medground-tiny", total=recipe.steps)
+        task = progress.add_task("medground-tiny", total=total, completed=first)
         model.train()
-        for step in range(recipe.steps):
+        for step in range(first, total):
+            if step == recipe.steps:
+                _store_in_bfloat16(model)
+                optimizers = _optimizers(model, recipe)
+                stream = _stream(recipe, tokenizer, ease, step)
             ease.now = recipe.ease(step)
             parts = next(stream)
-            if step < first:
-                progress.advance(task)
-                continue
             started = time.monotonic()
             for optimizer, share in zip(optimizers, (1.0, recipe.embedding_rate_share), strict=True):
                 for group in optimizer.param_groups:
@@ -154,7 +170,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
             answers = sum(float(part.answers[part.predicted].sum()) for part in parts)
             of_answers = 0.0
             for part in parts:
-                with torch.autocast("cpu", torch.bfloat16):
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                     loss, nats = loss_of(model, part, tokens, answers)
                 loss.backward()  # type: ignore[no-untyped-call]
                 of_answers += nats
@@ -166,7 +182,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
             seconds += time.monotonic() - started
             recent.append(of_answers / answers)
             progress.update(task, advance=1, description=f"answer loss {sum(recent) / len(recent):.3f}")
-            if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
+            if (step + 1) % save_every == 0 or step + 1 in (recipe.steps, total):
                 _save_state(output, recipe, model, optimizers, step + 1, seen, seconds)
                 save(model, tokenizer, output / f"checkpoint-{step + 1}")
     save(model, tokenizer, output)
@@ -174,6 +190,25 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     (output / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
     (output / STATE).unlink(missing_ok=True)
     return output
+
+
+def _stream(
+    recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, ease: Ease, step: int
+) -> Iterator[list[Batch]]:
+    """The steps of the part in which ``step`` lies, from ``step`` on: those before it are drawn and dropped."""
+    second = step >= recipe.steps
+    readings = Readings(recipe.seed + (2 if second else 1), varied=second)
+    stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, ease)
+    for before in range(recipe.steps if second else 0, step):
+        ease.now = recipe.ease(before)
+        next(stream)
+    return stream
+
+
+def _store_in_bfloat16(model: LlamaForCausalLM) -> None:
+    with torch.no_grad():
+        for value in model.parameters():
+            value.copy_(value.bfloat16())
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
