@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Verdict = Literal["supported", "contradicted", "not enough evidence"]
+
 
 class Passage(BaseModel):
     """A retrieved text with its id and the retriever's score (higher is better; the scale is the retriever's own)."""
@@ -27,14 +29,46 @@ class Citation(BaseModel):
     score: float
 
 
+class Verification(BaseModel):
+    """How an entailment model came to an answer's verdict.
+
+    ``statement`` is what it judged, the question answered with yes. ``scores`` are the probabilities of the three
+    verdicts on the answer, which sum to 1; empty where the model wrote its judgement instead of scoring labels.
+    ``passage_id`` names the passage that decided, None where there was none to judge by. ``sentence`` is the sentence
+    of that passage which speaks most for the verdict when it is judged alone, its ``score`` the verdict's probability
+    then; None where there is not enough evidence, since no sentence decides that.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    statement: str
+    scores: dict[Verdict, float] = {}
+    passage_id: str | None = None
+    sentence: Citation | None = None
+
+
+class Withheld(BaseModel):
+    """An answer that was found and not given; the fields mean what they mean in ``Answer``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    label: str | None = None
+    label_scores: dict[str, float] = {}
+    output: str | None = None
+
+
 class Answer(BaseModel):
     """One answer with its evidence.
 
     ``label`` is None where the generated text names no label (unparsed); ``label_scores`` are probabilities over the
     candidate labels that sum to 1, empty when the label was parsed from generated text. ``prompt`` is the text sent
     to the model, ``output`` the generated text (None when the label was scored). ``notes`` tell the reader what the
-    chain had to do to answer, such as shortening the context. ``verdict`` is None where no entailment model has judged
-    the answer.
+    chain had to do to answer, such as shortening the context.
+
+    ``verdict`` is what an entailment model makes of the answer, ``verification`` how it came to that; both are None
+    where none has judged it. ``withheld`` holds an answer that was kept back for want of support: ``text`` then says
+    so, and ``verdict`` is about what was withheld.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,7 +79,9 @@ class Answer(BaseModel):
     label_scores: dict[str, float] = {}
     citations: tuple[Citation, ...] = ()
     passages: tuple[Passage, ...] = ()
-    verdict: Literal["supported", "contradicted", "not enough evidence"] | None = None
+    verdict: Verdict | None = None
+    verification: Verification | None = None
+    withheld: Withheld | None = None
     prompt: str | None = None
     output: str | None = None
     notes: tuple[str, ...] = ()

@@ -1,13 +1,14 @@
-"""The settings sections ``llm``, ``prompt`` and ``chain``."""
+"""The settings sections ``llm``, ``prompt``, ``nli`` and ``chain``."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
+Verify = Literal["off", "report", "retry", "abstain"]
 
 
 class LLMConfig(BaseModel):
@@ -44,11 +45,34 @@ class LLMConfig(BaseModel):
 
 
 class PromptConfig(BaseModel):
-    """The wording of the prompts; ``auto`` picks the family that the model belongs to."""
+    """The wording of the prompts.
+
+    Attributes:
+        family: whose wording it is; ``auto`` picks the family that the model belongs to.
+        shots: how many training pairs of each label are shown before the pair that an ``nli`` model judges.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: Family = "auto"
+    shots: int = Field(default=0, ge=0, strict=True)
+
+
+class NLIConfig(BaseModel):
+    """The model that judges whether a statement follows from a text; it verifies answers too.
+
+    Attributes:
+        kind: ``llm`` is the causal model of section ``llm``, ``encoder`` a sequence classifier.
+        model: of ``encoder``, a folder or hub id; null is an error then.
+        adapter: of ``llm``, folder or hub id of a PEFT adapter that is on while pairs are judged and off while
+            questions are answered; null judges with the model as section ``llm`` loads it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["llm", "encoder"] = "llm"
+    model: str | None = Field(default=None, min_length=1)
+    adapter: str | None = Field(default=None, min_length=1)
 
 
 class ChainConfig(BaseModel):
@@ -59,6 +83,9 @@ class ChainConfig(BaseModel):
         decide: ``score`` takes the most probable label, ``generate`` reads the label out of generated text.
         passages: how many retrieved passages the answer may use.
         max_sentences: how many evidence sentences an extractive answer quotes.
+        verify: what the ``nli`` model's check of an answer against its passages does: ``off``: no check; ``report``:
+            the verdict is told; ``retry``: an unsupported answer is tried again with more passages; ``abstain``: an
+            unsupported answer is withheld.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,3 +94,9 @@ class ChainConfig(BaseModel):
     decide: Decide = "score"
     passages: int = Field(default=1, ge=1, strict=True)
     max_sentences: int = Field(default=3, ge=1, strict=True)
+    verify: Verify = "off"
+
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare ``off`` as false

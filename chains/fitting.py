@@ -1,10 +1,10 @@
 """From a question and its text to a prompt that fits the model's window."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chains.cleaning import Cleaner
 from chains.prompts import PromptFamily, qa_prompt
 from chains.scoring import encode
 from chains.templates import render
@@ -13,9 +13,6 @@ from corpus.sentences import sentence_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# Control characters other than tab and line ends, and halves of characters that no text has alone.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +58,7 @@ class PromptFitter:
         self._system = system
         self._window = window
         self._reserve = reserve
-        special = sorted(filter(None, tokenizer.all_special_tokens), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, special))) if special else None
-
-    def clean(self, text: str) -> str:
-        """``text`` of the same length, with spaces for control characters and for the tokenizer's special tokens.
-
-        A text that spells a special token would otherwise end the user's turn and begin another.
-        """
-        text = _UNPRINTABLE.sub(" ", text)
-        return text if self._special is None else self._special.sub(lambda token: " " * len(token[0]), text)
+        self.clean = Cleaner(tokenizer)
 
     def fit(self, asked: Sequence[Asked]) -> list[FittedPrompt | UserError]:
         """A prompt for each question, or the error of one that is too long without any context.

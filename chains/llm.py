@@ -1,5 +1,7 @@
 """One loader for causal language models: a hub id, a folder or the embedded medground-tiny."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,13 +39,15 @@ _SPARE_TOKENS = (
 class LocalLLM:
     """A loaded causal model with its tokenizer, ready to answer.
 
-    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left.
+    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Whoever runs the
+    model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on.
     """
 
     name: str
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     config: LLMConfig
+    guard: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def window(self) -> int | None:
@@ -79,7 +83,16 @@ class LocalLLM:
         from langchain_huggingface import HuggingFacePipeline
         from transformers import TextGenerationPipeline
 
-        pipeline = TextGenerationPipeline(
+        guard = self.guard
+
+        class Guarded(TextGenerationPipeline):
+            """Streaming, too, generates here, in a thread of its own."""
+
+            def _forward(self, *args: Any, **kwargs: Any) -> Any:
+                with guard():
+                    return super()._forward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+        pipeline = Guarded(  # type: ignore[no-untyped-call]
             model=getattr(self.model, "get_base_model", lambda: self.model)(),  # it holds an attached adapter's layers
             tokenizer=self.tokenizer,
             task="text-generation",

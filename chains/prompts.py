@@ -4,6 +4,7 @@ Llama-2 chat tends to answer at length and Gemma to answer "it depends", so each
 generic wording is the one medground-tiny is trained on: changing it means training that model again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -89,3 +90,60 @@ def resolve_family(family: Family, model_type: str, name: str, chat_template: st
     if model_type == "llama" and ("llama2" in plain_name or "[INST]" in chat_template):
         return "llama2"
     return "generic"
+
+
+_MEANINGS = {
+    "entailment": "it follows from the text",
+    "contradiction": "the text rules it out",
+    "neutral": "the text leaves it open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """An example pair with its label, as it is shown to a model before the pair that it is asked about."""
+
+    premise: str
+    hypothesis: str
+    label: str
+
+
+def nli_prompt(
+    family: PromptFamily,
+    premise: str,
+    hypothesis: str,
+    labels: Sequence[str],
+    *,
+    shots: Sequence[Shot] = (),
+    system: str | None = None,
+) -> Messages:
+    """The chat messages that ask how ``hypothesis`` relates to ``premise``; each shot is a turn of its own, answered.
+
+    The answer, one of ``labels``, is the assistant's turn and follows the chat template's generation prompt.
+    """
+    messages = [{"role": "system", "content": system}] if system else []
+    for shot in shots:
+        messages.append({"role": "user", "content": _nli_turn(family, shot.premise, shot.hypothesis, labels)})
+        messages.append({"role": "assistant", "content": shot.label})
+    return [*messages, {"role": "user", "content": _nli_turn(family, premise, hypothesis, labels)}]
+
+
+def _nli_turn(family: PromptFamily, premise: str, hypothesis: str, labels: Sequence[str]) -> str:
+    named = [f"{label} ({_MEANINGS[label]})" if label in _MEANINGS else label for label in labels]
+    choice = f"{', '.join(named[:-1])} or {named[-1]}"
+    asked = f"Read the text and say how the statement relates to it: {choice}."
+    match family:
+        case "gemma":
+            asked, cue = f"{asked} Reply with that one word only.", "\n\nOne-word reply:"
+        case "llama2":
+            asked, cue = f"{asked} Begin your answer with that word.", "\n\nAnswer:"
+        case "generic":
+            cue = ""
+        case _:
+            assert_never(family)
+    return f"{asked}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
+
+
+def answer_statement(question: str, answer: str) -> str:
+    """The statement that ``answer`` is the answer to ``question``, for an entailment model to judge."""
+    return f"{question.strip()} The answer is {answer}."

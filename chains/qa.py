@@ -1,8 +1,6 @@
 """Question answering with a language model: retrieve, ask, decide on a label, cite."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from langchain_core.retrievers import BaseRetriever
@@ -10,27 +8,15 @@ from langchain_core.retrievers import BaseRetriever
 from chains.answer import Answer, Passage
 from chains.citations import best_of_each, cite
 from chains.config import Context, Decide, Family
+from chains.deciding import Decider, Decision
 from chains.fitting import Asked, FittedPrompt, PromptFitter
-from chains.generation import generate_texts
 from chains.llm import LocalLLM
-from chains.parsing import parse_label
 from chains.prompts import resolve_family
 from chains.runnable import AnswerChain, Question, retrieve
-from chains.scoring import encode, label_log_likelihoods, with_labels
-from chains.templates import label_lead
 from corpus.errors import UserError
 from corpus.records import LABELS
 
 _JOIN = "\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    text: str
-    label: str | None
-    scores: dict[str, float]
-    output: str | None = None
-    notes: tuple[str, ...] = ()
 
 
 def qa_chain(
@@ -81,16 +67,14 @@ class QAChain(AnswerChain):
         self._llm = llm
         self._retriever = retriever
         self._context = context
-        self._decide = decide
         self._passages = passages
-        self._lead = label_lead(llm.tokenizer)
-        label_lengths = [len(ids) for ids in encode(llm.tokenizer, [self._lead + label for label in LABELS])]
+        self._decider = Decider(llm, LABELS, decide)
         self._fitter = PromptFitter(
             llm.tokenizer,
             resolve_family(prompt_family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template)),
             llm.config.system if system is None else system,
             window=llm.window,
-            reserve=max(llm.config.max_new_tokens, *label_lengths),
+            reserve=self._decider.reserve,
         )
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
@@ -109,7 +93,7 @@ class QAChain(AnswerChain):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        decisions = self._decide_all([prompt for _, _, prompt in prompts])
+        decisions = self._decider.decide([(prompt.text, prompt.ids) for _, _, prompt in prompts])
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             answers[index] = self._answer(questions[index].text, passages, prompt, decision)
         return [answers[index] for index in range(len(questions))]
@@ -129,37 +113,13 @@ class QAChain(AnswerChain):
         context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
         return Asked(self._fitter.clean(question.text).strip(), context)
 
-    def _decide_all(self, prompts: Sequence[FittedPrompt]) -> list[_Decision]:
-        model, tokenizer, settings = self._llm.model, self._llm.tokenizer, self._llm.config
-        ids = [prompt.ids for prompt in prompts]
-        match self._decide:
-            case "score":
-                scorables = with_labels(tokenizer, [prompt.text for prompt in prompts], ids, LABELS, self._lead)
-                rows = label_log_likelihoods(model, scorables, settings.batch_tokens, self._llm.packed)
-                if any(math.isnan(value) for row in rows for value in row):
-                    raise UserError(
-                        f"Model {self._llm.name} gave no finite probabilities in {model.dtype}. Set llm.dtype to "
-                        "float32 or bfloat16; if they are no better, the model's files are damaged."
-                    )
-                return [_scored(row) for row in rows]
-            case "generate":
-                texts = generate_texts(
-                    model,
-                    tokenizer,
-                    ids,
-                    max_new_tokens=settings.max_new_tokens,
-                    batch_tokens=settings.batch_tokens,
-                )
-                return [_generated(text) for text in texts]
-        assert_never(self._decide)
-
-    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: _Decision) -> Answer:
+    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
         notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
         if self._context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
         return Answer(
             question=question,
-            text=decision.text,
+            text=(decision.output or decision.label or "").strip(),
             label=decision.label,
             label_scores=decision.scores,
             citations=best_of_each(cite(question, _as_read(passages, prompt.kept))),
@@ -188,16 +148,3 @@ def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
         read.append(passage if kept >= len(passage.text) else Passage(id=passage.id, text=passage.text[:kept]))
         kept -= len(passage.text) + len(_JOIN)
     return read
-
-
-def _scored(log_likelihoods: Sequence[float]) -> _Decision:
-    best = max(log_likelihoods)
-    weights = [math.exp(value - best) for value in log_likelihoods]
-    label = LABELS[log_likelihoods.index(best)]
-    return _Decision(label, label, {name: weight / sum(weights) for name, weight in zip(LABELS, weights, strict=True)})
-
-
-def _generated(output: str) -> _Decision:
-    label = parse_label(output, LABELS)
-    notes = () if label is not None else ("the generated text names no label",)
-    return _Decision(output.strip(), label, {}, output, notes)

@@ -1,8 +1,8 @@
-"""The settings section ``data``: which records a command reads."""
+"""The settings sections ``data`` and ``pairs``: which records a command reads."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Split = Literal["train", "dev", "test", "all"]
 Subset = Literal["pqa_labeled", "pqa_unlabeled", "pqa_artificial"]
@@ -29,3 +29,60 @@ class DataConfig(BaseModel):
     limit: int | None = Field(default=None, ge=1, strict=True)
     subset: Subset = "pqa_labeled"
     revision: str = "9001f2853fb87cab8d220904e0de81ac6973b318"
+
+
+PairSplit = Literal["train", "dev", "test"]
+
+
+class PairColumns(BaseModel):
+    """Which column or JSON field holds what, by default MedNLI's and SNLI's. Without an ``id`` lines are counted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    premise: str = Field(default="sentence1", min_length=1)
+    hypothesis: str = Field(default="sentence2", min_length=1)
+    label: str = Field(default="gold_label", min_length=1)
+    id: str | None = "pairID"
+
+
+class PairFiles(BaseModel):
+    """The splits' files in a folder; the defaults are MedNLI's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    train: str = Field(default="mli_train_v1.jsonl", min_length=1)
+    dev: str = Field(default="mli_dev_v1.jsonl", min_length=1)
+    test: str = Field(default="mli_test_v1.jsonl", min_length=1)
+
+
+class PairsConfig(BaseModel):
+    """Where premise-hypothesis pairs come from (natural language inference).
+
+    Attributes:
+        path: ``sample``, ``snli`` (stanfordnlp/snli on the hub), a folder with a file for each split, or one file.
+        split: which pairs are measured.
+        files: the names of the splits' files in a folder.
+        columns: which column holds what.
+        labels: from the file's labels to the words that the model is to say; two or more.
+        unlabelled: what a row says that has no label; such rows are left out and counted.
+        limit: take at most so many pairs of a split, from its beginning.
+        revision: the commit of the hub's data set.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(default="sample", min_length=1)
+    split: PairSplit = "test"
+    files: PairFiles = PairFiles()
+    columns: PairColumns = PairColumns()
+    labels: dict[str, str] = {label: label for label in ("entailment", "neutral", "contradiction")}
+    unlabelled: tuple[str, ...] = ("-", "-1")
+    limit: int | None = Field(default=None, ge=1, strict=True)
+    revision: str = "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b"
+
+    @field_validator("labels")
+    @classmethod
+    def _two_or_more(cls, labels: dict[str, str]) -> dict[str, str]:
+        if len(set(labels.values())) < 2 or any(not word.strip() for word in labels.values()):
+            raise ValueError("must name two or more labels, none of them empty")
+        return labels

@@ -19,7 +19,7 @@ def computes_bfloat16() -> bool:
 
 @cache
 def bfloat16_is_faster() -> bool:
-    """Whether a matrix product in bfloat16 takes at most three quarters of its time in float32; measured once, in 0.1 s.
+    """Whether a matrix product in bfloat16 takes at most three quarters of its time in float32; measured once.
 
     Having the instructions says little: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
     and on Intel's processors whose AMX is not to be had they are half as fast.

@@ -1,5 +1,6 @@
 """Results as tables for the terminal."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
@@ -15,14 +16,16 @@ _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
 
 def retrieval_table(results: Sequence[TaskResult]) -> Table:
     """One row for each ``retrieval_NAME`` among the results; other tasks are passed over."""
-    table = _table("Retrieval: is each question's own abstract found?", "retriever", "n", "accuracy@1 (95%)", *_RANKING)
+    table = new_table(
+        "Retrieval: is each question's own abstract found?", "retriever", "n", "accuracy@1 (95%)", *_RANKING
+    )
     for result in results:
         if result.task.startswith("retrieval_"):
             figures = [f"{result.metrics[name]:.3f}" for name in _RANKING]
             table.add_row(
                 result.task.removeprefix("retrieval_"),
                 str(len(result.samples)),
-                _with_interval(result.estimates["accuracy@1"]),
+                with_interval(result.estimates["accuracy@1"]),
                 *figures,
             )
     return table
@@ -34,7 +37,7 @@ def qa_table(results: Sequence[TaskResult]) -> Table:
     Tasks over the same records stand together, followed by what the most frequent answer, given to all of them, would
     score. The row of ``qa_wrong`` shows ``share_maybe`` as its accuracy, and a caption says so.
     """
-    table = _table("Answers: yes, no or maybe", "task", "n", "accuracy (95%)", "macro F1 (95%)", "unparsed")
+    table = new_table("Answers: yes, no or maybe", "task", "n", "accuracy (95%)", "macro F1 (95%)", "unparsed")
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
         if result.task.startswith("qa_"):
@@ -43,7 +46,7 @@ def qa_table(results: Sequence[TaskResult]) -> Table:
     for records, group in groups.items():
         for result in group:
             right = result.estimates.get("accuracy") or result.estimates.get("share_maybe")
-            figures = [_with_interval(right), _with_interval(result.estimates.get("macro_f1"))]
+            figures = [with_interval(right), with_interval(result.estimates.get("macro_f1"))]
             table.add_row(result.task, str(len(records)), *figures, f"{result.metrics['unparsed']:.0f}")
             if "share_maybe" in result.estimates:
                 table.caption = 'qa_wrong: each question with another record\'s abstract; right is "maybe"'
@@ -51,13 +54,39 @@ def qa_table(results: Sequence[TaskResult]) -> Table:
             targets = [target for _, target in records]
             answer = majority(targets)
             reference = label_metrics(targets, [answer] * len(targets), LABELS)
-            figures = [_with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
+            figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
             table.add_row(f'always "{answer}"', str(len(records)), *figures, "", style="dim")
         table.add_section()
     return table
 
 
-def _table(title: str, first: str, *others: str) -> Table:
+def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
+    """The figures of an inference task, those of each label, and the confusion matrix (rows: the data's label)."""
+    targets = [str(sample["target"]) for sample in result.samples]
+    predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
+    whole = new_table(
+        "Inference: does the hypothesis follow?", "task", "n", "accuracy (95%)", "macro F1 (95%)", "unparsed"
+    )
+    n = str(len(targets))
+    figures = [with_interval(result.estimates[name]) for name in ("accuracy", "macro_f1")]
+    whole.add_row(result.task, n, *figures, f"{result.metrics['unparsed']:.0f}")
+    answer = majority(targets)
+    reference = label_metrics(targets, [answer] * len(targets), labels)
+    figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
+    whole.add_row(f'always "{answer}"', n, *figures, "", style="dim")
+    by_label = new_table("By label", "label", "n", "precision (95%)", "recall (95%)", "F1 (95%)")
+    for label in labels:
+        figures = [with_interval(result.estimates[f"{name}_{label}"]) for name in ("precision", "recall", "f1")]
+        by_label.add_row(label, str(targets.count(label)), *figures)
+    confusion = new_table("Confusion: the data's label by the model's", "label", *labels, "unparsed")
+    counts = Counter(zip(targets, predictions, strict=True))
+    for label in labels:
+        confusion.add_row(label, *(str(counts[label, predicted]) for predicted in (*labels, None)))
+    return [whole, by_label, confusion]
+
+
+def new_table(title: str, first: str, *others: str) -> Table:
+    """An empty table: names in the first column, figures in the others."""
     table = Table(
         title=title,
         title_justify="left",
@@ -73,7 +102,7 @@ def _table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-def _with_interval(estimate: Estimate | None) -> str:
+def with_interval(estimate: Estimate | None) -> str:
     """The figure and its 95% interval; empty where there is none."""
     if estimate is None:
         return ""

@@ -50,9 +50,9 @@ def _processor() -> Iterator[Check]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
     native = (
-        "computes in bfloat16"
+        "is faster in bfloat16"
         if resolve_dtype(LLMConfig(device_map="cpu")) == torch.bfloat16
-        else "has no fast bfloat16"
+        else "is no faster in bfloat16"
     )
     yield Check("processor", "ok", f"{torch.backends.cpu.get_cpu_capability()}; it {native}")
 

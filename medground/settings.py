@@ -9,9 +9,10 @@ from typing import Any, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from chains.config import ChainConfig, LLMConfig, PromptConfig
-from corpus.config import DataConfig
+from chains.config import ChainConfig, LLMConfig, NLIConfig, PromptConfig
+from corpus.config import DataConfig, PairsConfig
 from corpus.errors import UserError
+from finetune.config import TrainConfig
 from medground.yaml_file import read_mapping
 from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig, default_embedders, default_retrievers
 
@@ -30,7 +31,10 @@ class Settings(BaseModel):
     retriever: str = "dense"
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
+    nli: NLIConfig = NLIConfig()
     data: DataConfig = DataConfig()
+    pairs: PairsConfig = PairsConfig()
+    train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -1,19 +1,24 @@
 """The evaluations of the command line: which tasks are run over which records, with which chains."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chains.llm import LocalLLM
-from chains.qa import qa_chain
+from chains.verifier import Verifier
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord
 from corpus.sample import sample_path
+from eval.nli import evaluate_nli
 from eval.qa import evaluate_qa
 from eval.results import TaskResult
 from eval.retrieval import evaluate_retrieval
+from eval.verified import evaluate_swapped, evaluate_verified
+from medground.assemble import Models, answering_chain
 from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from chains.nli import NLIModel
+    from corpus.nli import PairData
     from retrievers.base import Retriever
 
 UNSEEN = ("newnames", "newphrases")  # the sample's further test files
@@ -30,27 +35,21 @@ def measure_retrieval(
 
 
 def measure_qa(
-    settings: Settings, llm: LocalLLM, retriever: "Retriever", records: Sequence[QARecord], *, quiet: bool
+    settings: Settings, models: Models, retriever: "Retriever", records: Sequence[QARecord], *, quiet: bool
 ) -> list[TaskResult]:
     """``qa_none``, ``qa_retrieved_NAME`` (NAME is ``settings.retriever``) and ``qa_gold``.
 
-    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``.
+    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``. The answers are taken as they
+    come from the model; ``measure_verified`` measures what verification makes of them.
 
     Raises:
         UserError: records that carry no label.
     """
     model = _model_identity(settings)
     name = settings.retriever
+    unverified = replace(models, judging=None)
     none, retrieved, gold = (
-        qa_chain(
-            llm,
-            retriever,
-            context=context,
-            decide=settings.chain.decide,
-            passages=settings.chain.passages,
-            prompt_family=settings.prompt.family,
-        )
-        for context in ("none", "retrieved", "gold")
+        answering_chain(settings, unverified, retriever, context) for context in ("none", "retrieved", "gold")
     )
     found = {**model, "passages": settings.chain.passages, "retriever": _retriever_identity(settings, name)}
     tasks = [
@@ -65,6 +64,47 @@ def measure_qa(
         if len(records) > 1:  # a single record has no other's abstract
             tasks.append(evaluate_qa("qa_wrong", gold, records, identity=model, quiet=quiet))
     return tasks
+
+
+def measure_verified(
+    settings: Settings, models: Models, retriever: "Retriever", records: Sequence[QARecord], *, quiet: bool
+) -> list[TaskResult]:
+    """``verified_retrieved_NAME``, ``verified_gold``, ``verified_wrong``, ``verified_swapped``; none without a judge.
+
+    Every answer is scored with its verdict, also what ``chain.verify: abstain`` would withhold: the risk at each
+    coverage says what withholding brings.
+    """
+    if models.judging is None:
+        return []
+    name = settings.retriever
+    identity = {**_model_identity(settings), "nli": settings.nli.model_dump(mode="json")}
+    found = {**identity, "passages": settings.chain.passages, "retriever": _retriever_identity(settings, name)}
+    report = settings.chain.model_copy(update={"verify": "report"})
+    reporting = settings.model_copy(update={"chain": report})
+    retrying = settings if settings.chain.verify == "retry" else reporting
+    gold = answering_chain(reporting, models, None, "gold")
+    unverified = answering_chain(reporting, replace(models, judging=None), None, "gold")
+    retrieved = answering_chain(retrying, models, retriever, "retrieved")
+    tasks = [
+        evaluate_verified(f"verified_retrieved_{name}", retrieved, records, identity=found, quiet=quiet),
+        evaluate_verified("verified_gold", gold, records, identity=identity, quiet=quiet),
+    ]
+    if len(records) > 1:
+        tasks.append(evaluate_verified("verified_wrong", gold, records, identity=identity, quiet=quiet))
+        verifier = Verifier(models.judging)
+        tasks.append(evaluate_swapped(unverified, verifier, records, identity=identity, quiet=quiet))
+    return tasks
+
+
+def measure_nli(settings: Settings, model: "NLIModel", pairs: "PairData", *, quiet: bool) -> TaskResult:
+    """``nli``: how does each hypothesis relate to its premise?
+
+    Raises:
+        UserError: a label that the model does not have, or a pair that it cannot judge.
+    """
+    nli = settings.nli.model_dump(mode="json")
+    identity = {"nli": nli, **({} if settings.nli.kind == "encoder" else _model_identity(settings))}
+    return evaluate_nli(model, pairs.pairs, identity=identity, quiet=quiet)
 
 
 def _retriever_identity(settings: Settings, name: str) -> dict[str, Any]:

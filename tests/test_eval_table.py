@@ -7,7 +7,7 @@ from corpus.records import LABELS
 from eval.estimate import Estimate
 from eval.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.results import TaskResult
-from eval.table import qa_table, retrieval_table
+from eval.table import nli_tables, qa_table, retrieval_table
 
 
 def _text(table: Table, width: int = 100) -> list[str]:
@@ -75,3 +75,24 @@ def test_the_tables_fit_a_narrow_terminal() -> None:
     assert all(len(line) <= 80 for line in lines)
     assert 'right is "maybe"' in lines[-1]
     assert not any("maybe" in line for line in _text(qa_table(results[:1]))[1:])
+
+
+def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
+    labels = ("entailment", "neutral", "contradiction")
+    targets = ["entailment", "entailment", "neutral", "contradiction"]
+    predictions = ["entailment", "neutral", "neutral", None]
+    samples = [
+        {"id": str(number), "target": target, "prediction": prediction}
+        for number, (target, prediction) in enumerate(zip(targets, predictions, strict=True))
+    ]
+    result = TaskResult("nli", label_metrics(targets, predictions, labels), samples)
+    whole, by_label, confusion = (_text(table) for table in nli_tables(result, labels))
+    assert any(line.startswith("nli") and "0.500" in line and line.endswith("1") for line in whole)
+    assert any(line.startswith('always "entailment"') and "0.500" in line for line in whole)
+    assert any(line.startswith("neutral") and "0.500" in line and "1.000" in line for line in by_label)
+    rows = [line.split() for line in confusion if line.split()[0] in labels]
+    assert rows == [
+        ["entailment", "1", "1", "0", "0"],
+        ["neutral", "0", "1", "0", "0"],
+        ["contradiction", "0", "0", "0", "1"],
+    ]

@@ -7,15 +7,17 @@ import pytest
 from chains.prompts import qa_prompt
 from corpus.sample.build import draw_sample, reserved
 from corpus.sample.patterns import FAMILIES, patterns
-from finetune.tiny.readings import ASSISTANT, BEGIN, END, USER, Reading, Readings
+from finetune.tiny.readings import KINDS, MIXTURES, Readings
+from finetune.tiny.wording import ASSISTANT, BEGIN, END, USER, Reading
 
 DRAWN = 2000
 
 
 @pytest.fixture(scope="module")
 def readings() -> list[Reading]:
-    stream = Readings(7)
-    return [stream.draw(ease=0.2) for _ in range(DRAWN)]
+    first, second, third = Readings(7), Readings(7, "second"), Readings(7, "third")
+    later = [stream.draw() for stream in (second, third) for _ in range(DRAWN // 2)]
+    return [first.draw(ease=0.2) for _ in range(DRAWN)] + later
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +72,7 @@ def test_no_held_out_pattern_is_used(texts: list[str]) -> None:
 
 def test_no_nli_premise_and_no_nli_instruction_is_written(texts: list[str]) -> None:
     whole = "\n".join(texts).lower()
-    assert "premise" not in whole
-    assert "hypothesis" not in whole
+    assert not re.search(r"\b(premise|hypothesis)\b", whole)
     stems = {text.split("Text:\n")[1].split("\n\nQuestion:")[0] for text in texts if "Text:\n" in text}
     assert not stems & reserved().premises
     for label in ("entailment", "neutral", "contradiction"):
@@ -91,3 +92,17 @@ def test_every_label_is_asked_for_and_branches_end_the_turn(readings: list[Readi
         assert answers.count(label) / len(answers) > 0.15
     reading = next(reading for reading in readings if reading.branches)
     assert next(reading.turns()).endswith(f"{reading.branches[0][1]}{END}")
+
+
+def test_every_kind_of_reading_has_its_share_and_its_writer() -> None:
+    for mixture in MIXTURES.values():
+        assert len(mixture.shares) == len(mixture.early or KINDS) == len(KINDS)
+    for kind in KINDS:
+        assert isinstance(getattr(Readings(3, "third"), f"_{kind}")(False), Reading)
+
+
+def test_a_single_finding_is_asked_about_in_both_directions() -> None:
+    stream = Readings(4, "third")
+    for _ in range(50):
+        answers = [answer for _, answer in stream._compared(False).branches]
+        assert answers.count("yes") == answers.count("no") == 4

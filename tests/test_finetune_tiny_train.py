@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from corpus.errors import UserError
 from finetune.tiny import train
 from finetune.tiny.batches import Ease, _row, collate, steps
-from finetune.tiny.readings import Reading, Readings
+from finetune.tiny.readings import Readings, Stage
 from finetune.tiny.tokenizer import train_tokenizer
-from finetune.tiny.train import TinyRecipe, build_model, loss_of, train_tiny
+from finetune.tiny.train import Part, TinyRecipe, build_model, loss_of, train_tiny
+from finetune.tiny.wording import Reading
 
 SMALL = TinyRecipe(
-    steps=6,
+    parts=(Part("first", 3, 3e-3, 0.6), Part("second", 2, 1e-3, 0.7, planned=4), Part("third", 2, 1e-3, 0.7)),
     tokens_per_step=512,
     warmup_steps=2,
     easy_steps=3,
@@ -93,7 +94,9 @@ def test_steps_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
-    recipe = replace(SMALL, steps=100, learning_rate=8e-3, embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5)
+    recipe = replace(
+        SMALL, steps=100, second_steps=1, learning_rate=8e-3, embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5
+    )
     losses: list[float] = []
     original = train.loss_of
 
@@ -110,30 +113,67 @@ def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     assert model.dtype == torch.bfloat16
     AutoTokenizer.from_pretrained(tmp_path / "m")
     summary = json.loads((tmp_path / "m/training.json").read_text())
-    assert summary["recipe"]["steps"] == 100
+    assert summary["recipe"]["parts"][0]["steps"] == 100
     assert summary["tokens"] > 0
 
 
-def test_a_stopped_run_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stop", [2, 4, 5, 7])  # steps: the second, the first of each later part, the last
+def test_a_stopped_run_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     train_tiny(tmp_path / "whole", SMALL, save_every=2, quiet=True)
-    calls = 0
-    original = train.loss_of
+    taken = 0
+    original = torch.nn.utils.clip_grad_norm_
 
     def stopping(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls == 12:  # some parts into the third or fourth step
+        nonlocal taken
+        taken += 1
+        if taken == stop:
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(train, "loss_of", stopping)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", stopping)
     with pytest.raises(KeyboardInterrupt):
         train_tiny(tmp_path / "broken", SMALL, save_every=2, quiet=True)
-    monkeypatch.setattr(train, "loss_of", original)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", original)
     train_tiny(tmp_path / "broken", SMALL, save_every=2, quiet=True)
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole").state_dict()
     broken = AutoModelForCausalLM.from_pretrained(tmp_path / "broken").state_dict()
     assert all(torch.equal(value, broken[name]) for name, value in whole.items())
+
+
+def test_a_part_begins_with_the_one_before_it_as_it_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    stages: list[str] = []
+    original = train.loss_of
+
+    def recorded(model, *arguments):
+        if len(seen) < len(stages):
+            seen.append({name: value.detach().clone() for name, value in model.state_dict().items()})
+        return original(model, *arguments)
+
+    def readings(seed: int, stage: Stage) -> Readings:
+        stages.append(stage)
+        return Readings(seed, stage)
+
+    monkeypatch.setattr(train, "loss_of", recorded)
+    monkeypatch.setattr(train, "Readings", readings)
+    train_tiny(tmp_path / "m", SMALL, save_every=100, quiet=True)
+    assert stages == ["first", "second", "third"]
+    for step, begun in ((3, seen[1]), (5, seen[2])):
+        stored = AutoModelForCausalLM.from_pretrained(tmp_path / f"m/checkpoint-{step}", dtype=torch.float32)
+        assert all(torch.equal(value, begun[name]) for name, value in stored.state_dict().items())
+
+
+def test_rates_warm_up_and_fall_in_every_part() -> None:
+    recipe = TinyRecipe(parts=(Part("first", 1000, 3e-3, 0.6), Part("second", 300, 1e-3, 0.5, planned=600)))
+    rates = [recipe.rate(step) for step in range(recipe.steps)]
+    assert max(rates[:1000]) == 3e-3
+    assert rates[0] < 1e-4 > rates[999]
+    assert rates[1000] < 1e-4
+    assert rates[1299] == 1e-3  # it ends before its rate was to fall
+    longer = TinyRecipe(parts=(Part("first", 1000, 3e-3, 0.6), Part("second", 450, 1e-3, 0.5, planned=600)))
+    assert longer.rate(1449) == pytest.approx(1e-3 * 151 / 300)
+    with pytest.raises(ValueError, match="1300"):
+        recipe.rate(1300)
 
 
 def test_a_run_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,16 @@ from corpus.sample.patterns import FAMILIES, HELD_OUT
 _P_VALUE = re.compile(r" \(p [=<] \{[pq]\}\)|[.?]$")
 _ADVERBS = ("", "", " significantly", " clearly", " markedly", " consistently", " substantially")
 _SIZES = ("", "", "significant ", "marked ", "clear ", "{n}% ", "sizeable ", "lasting ", "modest but significant ")
-_TIMES = ("", "", "", " at {k} weeks", " within {k} weeks", " over {k} weeks", " during follow-up", " by the last visit")
+_TIMES = (
+    "",
+    "",
+    "",
+    " at {k} weeks",
+    " within {k} weeks",
+    " over {k} weeks",
+    " during follow-up",
+    " by the last visit",
+)
 _AGAINST = ("", "", "", " compared with {C}", " relative to {C}", ", unlike {C}", ", whereas {C} did not")
 _SIGNIFICANT = ("", "", " (P = {p})", " (P < {p})", ", a significant result", ", beyond chance")
 _NOT_SIGNIFICANT = ("", "", " (P = {q})", ", and chance explains the rest", ", in any analysis")

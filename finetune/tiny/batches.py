@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from finetune.tiny.readings import ASSISTANT, END, Reading, Readings, branch_text
+from finetune.tiny.readings import Readings
+from finetune.tiny.wording import ASSISTANT, END, Reading, branch_text
 
 PARTS = 4  # a step's readings are sorted by length and cut into about so many batches
 

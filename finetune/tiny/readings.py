@@ -6,11 +6,10 @@ out (test triples, new drug names, held-out patterns, NLI premises) is ever draw
 """
 
 import random
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
-from chains.prompts import qa_prompt
 from corpus.records import LABELS, Label
 from corpus.sample import lexicon
 from corpus.sample.abstracts import (
@@ -21,6 +20,7 @@ from corpus.sample.abstracts import (
     conclusion,
     draw_finding,
     draw_setting,
+    finding_sentence,
     opposite,
     question,
     statement,
@@ -28,63 +28,88 @@ from corpus.sample.abstracts import (
 from corpus.sample.build import LABEL_SHARES, Reserved, reserved
 from corpus.sample.notes import Fact, Note, draw_note, draw_statement
 from corpus.sample.patterns import Style
-
-BEGIN, SYSTEM, USER, ASSISTANT, END, PAD = "<|begin|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
-
-OTHER_INSTRUCTIONS = (
-    "Use the text to answer the question with yes, no or maybe.",
-    "Answer the question from the text below in one word: yes, no or maybe.",
-    "Read the following text, then give a one word answer to the question.",
-    "Here is a text. Answer yes, no or maybe to the question about it.",
-)
-REASONED_INSTRUCTION = "Read the text, say what it reports, then answer the question with yes, no or maybe."
-FREE_INSTRUCTION = "Read the text and answer the question."
-DIRECTION_INSTRUCTION = "Does the question ask about a rise or a fall?"
-NO_SENTENCE = "no sentence"
-_SENTENCE_END = re.compile(r"(?<=\.)\s(?=[A-Z0-9])")
-SYSTEM_TEXTS = (
-    "You are a careful medical assistant.",
-    "You answer medical questions from the text that you are given.",
-    "You are a helpful assistant.",
-)
-TRUTH_QUESTIONS = ("Is it true that {}?", "Is it right that {}?", "Is it correct that {}?", "Is it the case that {}?")
-# The three label words of NLI as ordinary words, so that their embeddings are trained like any other word's.
-ORDINARY = (
-    "The wrist was held in a neutral position.",
-    "The committee stayed neutral on the matter.",
-    "A neutral diet was offered to all.",
-    "The solution had a neutral reaction.",
-    "There was a contradiction between the two reports.",
-    "The letter is in contradiction with the chart.",
-    "No contradiction was noted by the reviewers.",
-    "The nurse pointed out a contradiction in the record.",
-    "Entailment of costs was discussed with the family.",
-    "The entailment of the estate took years.",
-    "The plan had the entailment of a longer stay.",
-    "One entailment of the new rule is more paperwork.",
+from finetune.tiny.wording import (
+    BEGIN,
+    DIRECTION_INSTRUCTION,
+    END,
+    FREE_INSTRUCTION,
+    NO_SENTENCE,
+    ORDINARY,
+    OTHER_INSTRUCTIONS,
+    REASONED_INSTRUCTION,
+    SENTENCE_END,
+    SYSTEM,
+    SYSTEM_TEXTS,
+    TRUTH_QUESTIONS,
+    USER,
+    Branch,
+    Reading,
+    definition,
+    fate,
+    generic_prompt,
 )
 
-Branch = tuple[str, str]
+Stage = Literal["first", "second", "third"]
+KINDS = (
+    "asked_abstract",
+    "reasoned_abstract",
+    "free_abstract",
+    "quoted_abstract",
+    "asked_note",
+    "reasoned_note",
+    "free_note",
+    "quoted_note",
+    "conversation",
+    "no_context",
+    "plain",
+    "asked_direction",
+    "compared",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A stem and its branches; a branch is a question and its answer. Without branches the stem is plain text."""
+class Mixture:
+    """What is drawn in one stage of the training.
 
-    stem: str
-    branches: tuple[Branch, ...] = ()
+    Attributes:
+        shares: of the kinds of reading, in the order of ``KINDS``; ``early`` while readings are easy.
+        style: of the sentences that report findings and ask for them.
+        counts: weights of 1, 2 and 3 findings in an abstract.
+        kinds: weights of effects, null findings and open ones.
+        same: how often the asked direction is the reported one.
+        questions: how many are asked of an abstract's findings.
+        given: the answers, one of which is drawn to ask whether it is true; without any that is not asked.
+    """
 
-    def turns(self) -> Iterator[str]:
-        """The reading as whole texts, one for each branch."""
-        if not self.branches:
-            yield self.stem
-        for asked, answer in self.branches:
-            yield self.stem + branch_text(asked, answer)
+    shares: tuple[int, ...]
+    early: tuple[int, ...] | None = None
+    style: Style = "varied"
+    counts: tuple[int, int, int] = (50, 40, 10)
+    kinds: tuple[int, int, int] = (62, 25, 13)
+    same: float = 0.62
+    questions: int = 5
+    given: tuple[str, ...] = ("yes", "no")
 
 
-def branch_text(asked: str, answer: str) -> str:
-    """The end of the user's turn from the question on, and the assistant's turn."""
-    return f" {asked}{END}{ASSISTANT}{answer}{END}"
+MIXTURES: dict[Stage, Mixture] = {
+    "first": Mixture(
+        shares=(36, 2, 5, 8, 28, 2, 4, 6, 4, 2, 3, 0, 0),
+        early=(22, 3, 12, 22, 14, 3, 8, 12, 1, 1, 4, 0, 0),
+        style="common",
+        counts=(68, 26, 6),
+        kinds=(55, 30, 15),
+        same=0.78,
+        questions=3,
+        given=(),
+    ),
+    "second": Mixture(shares=(46, 6, 8, 6, 16, 2, 2, 3, 4, 2, 2, 3, 0)),
+    "third": Mixture(
+        shares=(48, 2, 6, 6, 14, 1, 1, 2, 3, 2, 1, 2, 12),
+        kinds=(57, 29, 14),
+        same=0.85,
+        given=("yes", "yes", "yes", "yes", "no"),
+    ),
+}
 
 
 class Readings:
@@ -94,49 +119,33 @@ class Readings:
     ask what happened, or want that said before the yes or no; at 0, most are answered with the bare word. Without the
     start a model of this size does not learn to compare the direction asked about with the one reported.
 
-    With ``varied`` (the second part of the training) findings and questions are mostly said in ways put together from
-    parts, abstracts have more findings, and the asked and the reported direction differ more often.
+    In the second and third stage findings and questions are mostly said in ways put together from parts, and abstracts
+    have more findings; the third has, besides, single findings asked about in both directions.
     """
 
-    def __init__(self, seed: int, *, varied: bool = False) -> None:
+    def __init__(self, seed: int, stage: Stage = "first") -> None:
         self._rng = random.Random(seed)
-        self._varied = varied
+        self._mixture = MIXTURES[stage]
         self._reserved: Reserved = reserved()
-        # The kinds of reading with their shares: at the end and at the start of the first part, and in the second.
-        self._kinds: tuple[tuple[Callable[[bool], Reading], int, int, int], ...] = (
-            (self._asked_abstract, 36, 22, 46),
-            (self._reasoned_abstract, 2, 3, 6),
-            (self._free_abstract, 5, 12, 8),
-            (self._quoted_abstract, 8, 22, 6),
-            (self._asked_note, 28, 14, 16),
-            (self._reasoned_note, 2, 3, 2),
-            (self._free_note, 4, 8, 2),
-            (self._quoted_note, 6, 12, 3),
-            (self._conversation, 4, 1, 4),
-            (self._no_context, 2, 1, 2),
-            (self._plain, 3, 4, 2),
-            (self._asked_direction, 0, 0, 3),
-        )
 
     def draw(self, ease: float = 0.0) -> Reading:
         """The next reading."""
-        rng = self._rng
+        rng, late, early = self._rng, self._mixture.shares, self._mixture.early
         easy = rng.random() < 0.9 * ease
-        shares = [varied if self._varied else (1 - ease) * late + ease * early for _, late, early, varied in self._kinds]
-        return rng.choices([kind for kind, _, _, _ in self._kinds], shares)[0](easy)
+        shares = [(1 - ease) * a + ease * b for a, b in zip(late, early or late, strict=True)]
+        kind = rng.choices(KINDS, shares)[0]
+        reading: Reading = getattr(self, f"_{kind}")(easy)
+        return reading
 
     def _style(self, easy: bool) -> Style:
-        if easy:
-            return "plain"
-        return "varied" if self._varied else "common"
+        return "plain" if easy else self._mixture.style
 
     def _study(self, easy: bool) -> Study:
         rng = self._rng
         while True:
-            count = 1 if easy else rng.choices((1, 2, 3), (50, 40, 10) if self._varied else (68, 26, 6))[0]
+            count = 1 if easy else rng.choices((1, 2, 3), self._mixture.counts)[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
-            kinds = (62, 25, 13) if self._varied else (55, 30, 15)
-            findings = tuple(draw_finding(rng, outcome, kinds) for outcome in outcomes)
+            findings = tuple(draw_finding(rng, outcome, self._mixture.kinds) for outcome in outcomes)
             study = Study(*draw_setting(rng, self._drug()), findings)
             if self._reserved.allows(study):
                 return study
@@ -165,8 +174,8 @@ class Readings:
             if self._reserved.allows(about, (outcome,)):
                 branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), answer))
 
-        same = 0.62 if self._varied else 0.9 if easy else 0.78
-        for finding in rng.choices(study.findings, k=5 if self._varied else 3):
+        same = 0.9 if easy else self._mixture.same
+        for finding in rng.choices(study.findings, k=self._mixture.questions):
             direction = finding.direction if rng.random() < same else opposite(finding.direction)
             asked = question(study, finding.outcome, direction, rng, self._style(easy))
             branches.append((asked, study.answer(finding.outcome, direction)))
@@ -188,31 +197,50 @@ class Readings:
             said = statement(study, wanted, rng, self._style(easy))
             if said is not None:
                 branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
-        if self._varied:
-            branches.extend(self._truth_of_answers(study))
+        if self._mixture.given:
+            branches.append(self._truth_of_answer(study))
         if not easy and rng.random() < 0.1:
             others = self._text(self._study(easy=True), True, whole=self._whole(True))
             text = "\n\n".join(rng.sample((text, others), 2))
         rng.shuffle(branches)
         return Reading(self._stem(self._instruction(), text), tuple(branches))
 
-    def _truth_of_answers(self, study: Study) -> Iterator[Branch]:
+    def _truth_of_answer(self, study: Study) -> Branch:
         """Whether a given answer to a question, or a conclusion, is true: what a checker of answers is asked."""
         rng = self._rng
         finding = rng.choice(study.findings)
-        direction = finding.direction if rng.random() < 0.62 else opposite(finding.direction)
-        given = rng.choice(("yes", "no"))
+        direction = finding.direction if rng.random() < self._mixture.same else opposite(finding.direction)
+        given = rng.choice(self._mixture.given)
         truth = study.answer(finding.outcome, direction)
         answer = truth if truth == "maybe" else "yes" if truth == given else "no"
         if rng.random() < 0.5:
             asked = question(study, finding.outcome, direction, rng, "varied")
-            yield f"{asked} Is it true that the answer is {given}?", answer
-        else:
-            # What would be concluded had the finding been such that ``given`` is the answer.
-            kind: FindingKind = "effect" if given == "yes" else "null"
-            other = Study(study.drug, study.comparator, study.group, study.condition, (Finding(finding.outcome, kind, direction),))
-            said = conclusion(other, finding.outcome, direction, rng)
-            yield self._truth_question(said[0].lower() + said[1:].rstrip(".")), answer
+            return f"{asked} Is it true that the answer is {given}?", answer
+        # What would be concluded had the finding been such that ``given`` is the answer.
+        kind: FindingKind = "effect" if given == "yes" else "null"
+        supposed = (Finding(finding.outcome, kind, direction),)
+        other = Study(study.drug, study.comparator, study.group, study.condition, supposed)
+        said = conclusion(other, finding.outcome, direction, rng)
+        return self._truth_question(said[0].lower() + said[1:].rstrip(".")), answer
+
+    def _compared(self, easy: bool) -> Reading:
+        """One sentence that reports an effect, asked about in both directions: nothing else is left to tell."""
+        rng = self._rng
+        outcome = rng.choice(lexicon.OUTCOMES)
+        direction: lexicon.Direction = rng.choice(("down", "up"))
+        style: Style = "plain" if easy or rng.random() < 0.6 else self._mixture.style
+        finding = Finding(outcome, "effect", direction)
+        while True:
+            study = Study(*draw_setting(rng, self._drug()), (finding,))
+            if self._reserved.allows(study):
+                break
+        text = finding_sentence(study, finding, rng, style)
+        branches = []
+        directions: tuple[lexicon.Direction, ...] = ("down", "up")
+        for _ in range(4):
+            for asked in rng.sample(directions, 2):
+                branches.append((question(study, outcome, asked, rng, style), str(study.answer(outcome, asked))))
+        return Reading(self._stem(self._instruction(), text), tuple(branches))
 
     def _asked_direction(self, easy: bool) -> Reading:
         """Which way a question points, without a text that answers it."""
@@ -245,11 +273,11 @@ class Readings:
         for finding in study.findings:
             for direction in (finding.direction, opposite(finding.direction)):
                 asked = question(study, finding.outcome, direction, rng, self._style(easy))
-                branches.append((asked, f"{_fate(finding)}: {study.answer(finding.outcome, direction)}"))
+                branches.append((asked, f"{fate(finding)}: {study.answer(finding.outcome, direction)}"))
         unreported = self._unreported(study)
         if self._reserved.allows(study, (unreported,)):
             asked = question(study, unreported, rng.choice(("down", "up")), rng, self._style(easy))
-            branches.append((asked, f"{_fate(None)}: maybe"))
+            branches.append((asked, f"{fate(None)}: maybe"))
         text = self._text(study, easy, whole=self._whole(easy))
         return Reading(self._stem(REASONED_INSTRUCTION, text), tuple(branches))
 
@@ -264,7 +292,7 @@ class Readings:
         rng = self._rng
         study = self._study(easy)
         text = self._text(study, easy, whole=self._whole(easy))
-        sentences = _SENTENCE_END.split(text)
+        sentences = SENTENCE_END.split(text)
         branches: list[Branch] = []
         for finding in study.findings:
             said = next(sentence for sentence in reversed(sentences) if finding.outcome in sentence.lower())
@@ -278,7 +306,7 @@ class Readings:
     def _quoted_note(self, easy: bool) -> Reading:
         """Questions answered with the sentence of the note that speaks of a thing, if any does."""
         note = self._draw_note(easy)
-        sentences = _SENTENCE_END.split(note.text)
+        sentences = SENTENCE_END.split(note.text)
         branches = []
         for fact in note.facts[:4]:
             said = next(sentence for sentence in sentences if fact.names[0].lower() in sentence.lower())
@@ -335,7 +363,7 @@ class Readings:
             branches = rng.sample(branches, 1)
         outcomes: list[tuple[str, Finding | None]] = [(finding.outcome, finding) for finding in study.findings]
         for outcome, finding in [*outcomes, (self._unreported(study), None)]:
-            branches.append((f"What happened to {outcome} with {study.drug}?", _fate(finding)))
+            branches.append((f"What happened to {outcome} with {study.drug}?", fate(finding)))
         text = self._text(study, easy, whole=whole)
         return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches))
 
@@ -354,7 +382,7 @@ class Readings:
         finding = study.findings[0]
         asked = question(study, finding.outcome, finding.direction, self._rng, self._style(easy))
         label = self._rng.choices(LABELS, LABEL_SHARES)[0]
-        return Reading(f"{BEGIN}{USER}{_generic_prompt(None)}", ((asked, str(label)),))
+        return Reading(f"{BEGIN}{USER}{generic_prompt(None)}", ((asked, str(label)),))
 
     def _plain(self, easy: bool) -> Reading:
         rng = self._rng
@@ -362,7 +390,7 @@ class Readings:
         if chance < 0.3:
             return Reading(BEGIN + " ".join(rng.sample(ORDINARY, rng.randint(2, 6))) + END)
         if chance < 0.7:
-            return Reading(BEGIN + " ".join(_definition(rng) for _ in range(rng.randint(3, 8))) + END)
+            return Reading(BEGIN + " ".join(definition(rng) for _ in range(rng.randint(3, 8))) + END)
         study = self._study(easy)
         finding = study.findings[0]
         said = conclusion(study, finding.outcome, finding.direction, rng)
@@ -374,36 +402,5 @@ class Readings:
 
     def _stem(self, instruction: str | None, text: str) -> str:
         system = f"{SYSTEM}{self._rng.choice(SYSTEM_TEXTS)}{END}" if self._rng.random() < 0.08 else ""
-        asked = f"{instruction}\n\nText:\n{text}\n\nQuestion:" if instruction else _generic_prompt(text)
+        asked = f"{instruction}\n\nText:\n{text}\n\nQuestion:" if instruction else generic_prompt(text)
         return f"{BEGIN}{system}{USER}{asked}"
-
-
-def _generic_prompt(text: str | None) -> str:
-    """The user's turn as the chains write it, up to the question."""
-    return qa_prompt("generic", "", text)[0]["content"].rstrip()
-
-
-def _definition(rng: random.Random) -> str:
-    """A sentence that says which way a word of change points."""
-    direction: lexicon.Direction = rng.choice(("down", "up"))
-    words = lexicon.CHANGE[direction]
-    fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
-    outcome = rng.choice(lexicon.OUTCOMES)
-    sentences = (
-        f"To {rng.choice(words.transitive_base)} the {outcome} is to make it {fall}.",
-        f"If the {outcome} {rng.choice(words.intransitive)}, {fell}.",
-        f"If it was {rng.choice(words.participle)}, {fell}.",
-        f"A {rng.choice(words.noun)} in the {outcome} means that {fell}.",
-        f"When the {outcome} is {rng.choice(words.comparative)} than before, {fell}.",
-        f"If a drug {rng.choice(words.transitive)} the {outcome}, {fell}.",
-        f"For the {outcome} to {rng.choice(words.intransitive_base)} is to {fall}.",
-    )
-    return rng.choice(sentences)
-
-
-def _fate(finding: Finding | None) -> str:
-    if finding is None:
-        return "it is not reported"
-    if finding.kind == "effect":
-        return "it fell" if finding.direction == "down" else "it rose"
-    return "it did not change" if finding.kind == "null" else "it is unclear"

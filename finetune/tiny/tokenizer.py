@@ -2,7 +2,8 @@
 
 from transformers import PreTrainedTokenizerFast
 
-from finetune.tiny.readings import ASSISTANT, BEGIN, END, PAD, SYSTEM, USER, Readings, branch_text
+from finetune.tiny.readings import Readings
+from finetune.tiny.wording import ASSISTANT, BEGIN, END, PAD, SYSTEM, USER, branch_text
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"

@@ -4,8 +4,9 @@ A Llama of 5.3 M parameters, trained from scratch on generated readings, each se
 all tokens plus the mean over the answers' tokens. Matrices are moved by Muon (Jordan et al. 2024), which here takes a
 fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, and a linear decay over the last steps.
 
-There are two parts. The first teaches the language and to look things up. The second starts from the first's result,
-stored in bfloat16, with new optimizers and more varied readings: it teaches to read what is said however it is said.
+There are three parts. The first teaches the language and to look things up, the second to read what is said however it
+is said, the third to compare it with what is asked. Each starts from the one before it, stored in bfloat16, with new
+optimizers.
 """
 
 import copy
@@ -23,27 +24,45 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 from corpus.errors import UserError
 from corpus.processor import bfloat16_is_faster
 from finetune.tiny.batches import Batch, Ease, steps
-from finetune.tiny.readings import Readings
+from finetune.tiny.readings import Readings, Stage
 from finetune.tiny.tokenizer import train_tokenizer
 
 STATE = "state.pt"
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the training.
+
+    Attributes:
+        stage: what is read.
+        steps: how many.
+        learning_rate: the highest.
+        decay_share: over which share of the steps, at the end, the rate falls to nothing.
+        planned: over so many steps the rate would fall to nothing, where the part ends earlier.
+    """
+
+    stage: Stage
+    steps: int
+    learning_rate: float
+    decay_share: float
+    planned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TinyRecipe:
     """Everything that decides the result, besides the code, the number of threads and the processor."""
 
-    steps: int = 3000  # of the first part
+    parts: tuple[Part, ...] = (
+        Part("first", 3000, 3e-3, 0.6),
+        Part("second", 1500, 1.5e-3, 0.7, planned=2500),
+        Part("third", 1200, 1e-3, 0.8),
+    )
     seed: int = 1
     tokens_per_step: int = 3840
-    learning_rate: float = 3e-3
     embedding_rate_share: float = 0.33  # of the learning rate; at 1 the answers' prior swings from step to step
     warmup_steps: int = 100
-    decay_share: float = 0.6
     easy_steps: int = 900
-    second_steps: int = 2500
-    second_learning_rate: float = 1.5e-3
-    second_decay_share: float = 0.7
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
@@ -55,16 +74,28 @@ class TinyRecipe:
     heads: int = 4
     feed_forward: int = 704
 
-    def rate(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 0 over both parts."""
-        if step < self.steps:
-            return self.learning_rate * self._share(step, self.steps, self.decay_share)
-        return self.second_learning_rate * self._share(step - self.steps, self.second_steps, self.second_decay_share)
+    @property
+    def steps(self) -> int:
+        """The steps of all parts."""
+        return sum(part.steps for part in self.parts)
 
-    def _share(self, step: int, steps: int, decay_share: float) -> float:
-        warm = min(1.0, (step + 1) / self.warmup_steps)
-        left = (steps - step) / (steps * decay_share)
-        return min(warm, max(0.0, min(1.0, left)))
+    def part(self, step: int) -> tuple[int, int]:
+        """The number of the part in which ``step`` lies, from 0, and the step at which that part begins."""
+        first = 0
+        for number, part in enumerate(self.parts):
+            if step < first + part.steps:
+                return number, first
+            first += part.steps
+        raise ValueError(f"step {step} of {self.steps}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of ``step``, counted from 0 over all parts."""
+        number, first = self.part(step)
+        part = self.parts[number]
+        steps = part.planned or part.steps
+        warm = min(1.0, (step - first + 1) / self.warmup_steps)
+        left = (steps - (step - first)) / (steps * part.decay_share)
+        return part.learning_rate * min(warm, max(0.0, min(1.0, left)))
 
     def ease(self, step: int) -> float:
         """How easy the readings are at ``step``: from 1 down to 0 over the easy steps."""
@@ -147,18 +178,19 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     optimizers = _optimizers(model, recipe)
     first, seen, seconds = _resume(output, recipe, model, optimizers)
     ease = Ease()
-    stream = _stream(recipe, tokenizer, ease, first)
+    stream: Iterator[list[Batch]] | None = None
     recent: deque[float] = deque(maxlen=100)
     bfloat16 = bfloat16_is_faster()
-    total = recipe.steps + recipe.second_steps
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet) as progress:
-        task = progress.add_task("medground-tiny", total=total, completed=first)
+        task = progress.add_task("medground-tiny", total=recipe.steps, completed=first)
         model.train()
-        for step in range(first, total):
-            if step == recipe.steps:
+        for step in range(first, recipe.steps):
+            begins = recipe.part(step)[1]
+            if step == begins and step:
                 _store_in_bfloat16(model)
                 optimizers = _optimizers(model, recipe)
+            if stream is None or step == begins:
                 stream = _stream(recipe, tokenizer, ease, step)
             ease.now = recipe.ease(step)
             parts = next(stream)
@@ -182,7 +214,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
             seconds += time.monotonic() - started
             recent.append(of_answers / answers)
             progress.update(task, advance=1, description=f"answer loss {sum(recent) / len(recent):.3f}")
-            if (step + 1) % save_every == 0 or step + 1 in (recipe.steps, total):
+            if (step + 1) % save_every == 0 or step + 1 == recipe.steps or recipe.part(step + 1)[1] == step + 1:
                 _save_state(output, recipe, model, optimizers, step + 1, seen, seconds)
                 save(model, tokenizer, output / f"checkpoint-{step + 1}")
     save(model, tokenizer, output)
@@ -192,14 +224,12 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     return output
 
 
-def _stream(
-    recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, ease: Ease, step: int
-) -> Iterator[list[Batch]]:
+def _stream(recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, ease: Ease, step: int) -> Iterator[list[Batch]]:
     """The steps of the part in which ``step`` lies, from ``step`` on: those before it are drawn and dropped."""
-    second = step >= recipe.steps
-    readings = Readings(recipe.seed + (2 if second else 1), varied=second)
+    number, first = recipe.part(step)
+    readings = Readings(recipe.seed + 1 + number, recipe.parts[number].stage)
     stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, ease)
-    for before in range(recipe.steps if second else 0, step):
+    for before in range(first, step):
         ease.now = recipe.ease(before)
         next(stream)
     return stream
@@ -226,9 +256,11 @@ def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> list[torch.optim
     of_layers = {id(value) for value in matrices}
     others = [value for value in model.parameters() if id(value) not in of_layers]
     muon = torch.optim.Muon(
-        matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+        matrices, lr=recipe.parts[0].learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
-    adamw = torch.optim.AdamW(others, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=0.0, fused=True)
+    adamw = torch.optim.AdamW(
+        others, lr=recipe.parts[0].learning_rate, betas=recipe.betas, weight_decay=0.0, fused=True
+    )
     return [muon, adamw]
 
 

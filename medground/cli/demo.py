@@ -20,11 +20,10 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     on what came with the installation: no hub, no card, no settings.
     """
     settings = options.make_settings(None, None, limit=limit)
-    from chains.llm import load_llm
     from corpus.load import load_records
     from eval.results import check_output, write_results
     from eval.table import qa_table, retrieval_table
-    from medground.assemble import answering_chain, make_retrievers, reader_note
+    from medground.assemble import answering_chain, load_models, make_retrievers, reader_note
     from medground.corpora import data_corpus
     from medground.tasks import measure_qa, measure_retrieval
 
@@ -35,12 +34,12 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     print_table(retrieval_table(found))
 
     typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
-    llm, retriever, test = load_llm(settings.llm), retrievers[settings.retriever], load_records(settings.data)
-    answered = measure_qa(settings, llm, retriever, test, quiet=quiet)
+    models, retriever, test = load_models(settings), retrievers[settings.retriever], load_records(settings.data)
+    answered = measure_qa(settings, models, retriever, test, quiet=quiet)
     print_table(qa_table(answered))
 
     typer.echo(f"One answer with its evidence.\n\n{wrapped(test[0].question)}")
-    print_answer(answering_chain(settings, llm, retriever).invoke(test[0].question))
+    print_answer(answering_chain(settings, models, retriever).invoke(test[0].question))
     typer.echo(f"\n{reader_note(settings)}")
     results = write_results(output, [*found, *answered], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")

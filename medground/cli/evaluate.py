@@ -55,7 +55,7 @@ def retrieval(
     records = load_records(settings.data)
     retrievers = make_retrievers(settings, data_corpus(settings), list(settings.retrievers), quiet=quiet)
     tasks = measure_retrieval(settings, retrievers, records)
-    _report(output, tasks, settings, retrieval_table(tasks), as_json)
+    _report(output, tasks, settings, [retrieval_table(tasks)], as_json)
 
 
 @evaluate.command()
@@ -73,33 +73,72 @@ def qa(
     """Measure answers.
 
     Each question is answered without a text, with what the retriever finds, and with its own abstract. On the
-    sample also with unseen drug names, with unseen phrases, and with a wrong abstract.
+    sample also with unseen drug names, with unseen phrases, and with a wrong abstract. Unless chain.verify is off the
+    answers are verified too, and risk_TASK.png shows how many are wrong among those best supported.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
     if settings.llm.kind == "extractive":
         raise UserError("eval qa scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
-    from chains.llm import load_llm
     from corpus.load import load_records
     from eval.results import check_output
     from eval.table import qa_table
-    from medground.assemble import make_retrievers, reader_note
+    from eval.verified import verified_tables, write_risk_plots
+    from medground.assemble import load_models, make_retrievers, reader_note
     from medground.corpora import data_corpus
-    from medground.tasks import measure_qa
+    from medground.tasks import measure_qa, measure_verified
 
     check_output(output)
     records = load_records(settings.data)
     retriever = make_retrievers(settings, data_corpus(settings), [settings.retriever], quiet=quiet)[settings.retriever]
-    tasks = measure_qa(settings, load_llm(settings.llm), retriever, records, quiet=quiet)
-    _report(output, tasks, settings, qa_table(tasks), as_json)
+    models = load_models(settings)
+    tasks = measure_qa(settings, models, retriever, records, quiet=quiet)
+    verified = measure_verified(settings, models, retriever, records, quiet=quiet)
+    tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]
+    _report(output, [*tasks, *verified], settings, tables, as_json)
+    write_risk_plots(output, verified)
     if note := reader_note(settings):
         say(note)
 
 
-def _report(output: Path, tasks: "list[TaskResult]", settings: "Settings", table: "Table", as_json: bool) -> None:
+@evaluate.command()
+def nli(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.PairData = None,
+    split: options.PairSplit = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/nli"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure inference: does each hypothesis follow from its premise?
+
+    The section nli names the model: the language model, with an adapter or without, or a sequence classifier.
+    """
+    settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
+    from corpus.nli import load_pairs
+    from eval.results import check_output
+    from eval.table import nli_tables
+    from medground.assemble import make_nli
+    from medground.tasks import measure_nli
+
+    check_output(output)
+    pairs = load_pairs(settings.pairs)
+    model = make_nli(settings)
+    result = measure_nli(settings, model, pairs, quiet=quiet)
+    _report(output, [result], settings, nli_tables(result, model.labels), as_json)
+    if pairs.unlabelled:
+        say(f"{pairs.unlabelled} rows without a label were left out")
+
+
+def _report(
+    output: Path, tasks: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
+) -> None:
     """Shows the table before the results are written: a full disk does not take the figures along."""
     from eval.results import write_results
 
     if not as_json:
-        print_table(table)
+        for table in tables:
+            print_table(table)
     results = write_results(output, tasks, settings.model_dump(mode="json"))
     typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)

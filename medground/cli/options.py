@@ -24,6 +24,13 @@ Data = Annotated[
     typer.Option("--data", metavar="FILE", help="Records in PubMedQA's format; else what data.path says (the sample)."),
 ]
 SplitChoice = Annotated[Split | None, typer.Option("--split", help="Which records; else what data.split says (test).")]
+PairData = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="Pairs: a folder with MedNLI's files or one file; else pairs.path."),
+]
+PairSplit = Annotated[
+    Literal["train", "dev", "test"] | None, typer.Option("--split", help="Which pairs; else pairs.split (test).")
+]
 SplitFile = Annotated[
     str | None,
     typer.Option("--split-file", metavar="FILE", help="Ids of the test split; else test_ground_truth.json beside it."),
@@ -65,8 +72,11 @@ def make_settings(
     split: Split | None = None,
     split_file: str | None = None,
     limit: int | None = None,
+    section: Literal["data", "pairs"] = "data",
 ) -> "Settings":
     """The settings that a command line asks for; its own options win over ``--set``, and that over the file.
+
+    ``section`` is the one that ``--data``, ``--split`` and ``--limit`` belong to.
 
     Raises:
         UserError: the settings are not valid.
@@ -82,5 +92,5 @@ def make_settings(
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
         tree[key.strip()] = read_value(value, f"--set {key.strip()}")
     named = {"path": data, "split": split, "split_file": split_file, "limit": limit}
-    tree |= {f"data.{key}": value for key, value in named.items() if value is not None}
+    tree |= {f"{section}.{key}": value for key, value in named.items() if value is not None}
     return load_settings(config, tree)

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from chains.answer import Answer
+    from chains.answer import Answer, Verdict
 
 _SHOWN_CHARACTERS = 600
 
@@ -50,13 +50,25 @@ def print_answer(answer: "Answer") -> None:
     """An answer with its probabilities, quotes and remarks."""
     typer.echo(wrapped(answer.text, ""))
     if answer.label_scores:
-        shares = ", ".join(f"{label} {share:.2f}" for label, share in answer.label_scores.items())
-        typer.echo(f"  probabilities: {shares}")
+        typer.echo(f"  probabilities: {_listed(answer.label_scores)}")
     for citation in answer.citations:
         typer.echo(f"  [{plain(citation.passage_id)}] score {citation.score:.3f}")
         typer.echo(wrapped(f"\u201c{citation.quote}\u201d", "      "))
+    if answer.verdict is not None and answer.verification is not None:
+        typer.echo(f"  verdict: {answer.verdict}{_shares(answer.verification.scores)}")
+        if (sentence := answer.verification.sentence) is not None:
+            typer.echo(f"  because of [{plain(sentence.passage_id)}] score {sentence.score:.3f}")
+            typer.echo(wrapped(f"\u201c{sentence.quote}\u201d", "      "))
     for note in answer.notes:
         typer.echo(f"  note: {plain(note)}")
+
+
+def _listed(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+
+
+def _shares(scores: Mapping[Verdict, float]) -> str:
+    return f" ({_listed({str(verdict): share for verdict, share in scores.items()})})" if scores else ""
 
 
 def wrapped(text: str, indent: str = "   ") -> str:

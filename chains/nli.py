@@ -1,0 +1,244 @@
+"""Natural language inference with a causal model: how does a hypothesis relate to a premise?
+
+An adapter that was trained for it (``medground train qlora``) is part of the model; zero-shot and few-shot differ only
+in the examples that stand before the pair.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from pydantic import BaseModel, ConfigDict
+
+from chains.cleaning import Cleaner
+from chains.config import Decide, Family
+from chains.deciding import Decider, Decision
+from chains.llm import LocalLLM
+from chains.prompts import Shot, nli_prompt, resolve_family
+from chains.scoring import encode
+from chains.templates import render
+from corpus.errors import UserError
+from corpus.nli import NLIPair
+from corpus.sentences import sentence_spans
+
+Pair = tuple[str, str]
+_SHOT_SEED = 11
+
+
+class Judgement(BaseModel):
+    """How a hypothesis relates to a premise.
+
+    ``label`` is None where the generated text names none; ``label_scores`` are probabilities that sum to 1, empty
+    where the label was read from generated text. A premise longer than the model's window is judged in parts, and
+    this is the judgement of the part that decided.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str | None
+    label_scores: dict[str, float] = {}
+    prompt: str | None = None
+    output: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class NLIModel(Runnable[Mapping[str, str], Judgement], ABC):
+    """A LangChain ``Runnable`` from ``{"premise": ..., "hypothesis": ...}`` to a ``Judgement``; ``batch`` is one pass.
+
+    An input without the two texts raises ``UserError``, or is returned as one where ``return_exceptions`` is set.
+    """
+
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
+        """A judgement, or what was wrong, for each (premise, hypothesis), in order; all in one pass."""
+
+    def invoke(self, input: Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any) -> Judgement:
+        """Judge one pair."""
+        return self._call_with_config(self._one, input, config, **kwargs)
+
+    def batch(
+        self,
+        inputs: list[Mapping[str, str]],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Judgement]:
+        """Judge many pairs in one pass."""
+        return self._batch_with_config(self._many, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    def _one(self, input: Mapping[str, str]) -> Judgement:
+        judgement = self._many([input])[0]
+        if isinstance(judgement, Exception):
+            raise judgement
+        return judgement
+
+    def _many(self, inputs: list[Mapping[str, str]]) -> list[Exception | Judgement]:
+        read = [_read(input) for input in inputs]
+        judged = iter(self.judge([pair for pair in read if not isinstance(pair, UserError)]))
+        return [pair if isinstance(pair, UserError) else next(judged) for pair in read]
+
+
+def _read(input: object) -> Pair | UserError:
+    fields: Mapping[object, object] = input if isinstance(input, Mapping) else {}
+    texts = []
+    for name in ("premise", "hypothesis"):
+        text = fields.get(name)
+        if not isinstance(text, str) or not text.strip():
+            return UserError(f'A pair needs a {name}: give {{"premise": text, "hypothesis": text}}.')
+        texts.append(text)
+    return texts[0], texts[1]
+
+
+def nli_chain(
+    llm: LocalLLM,
+    labels: Sequence[str] = ("entailment", "neutral", "contradiction"),
+    *,
+    shots: Sequence[Shot] = (),
+    decide: Decide = "score",
+    prompt_family: Family = "auto",
+    system: str | None = None,
+) -> "NLIChain":
+    """A chain that says how a hypothesis relates to a premise.
+
+    Args:
+        llm: the loaded model, see ``chains.llm.load_llm``.
+        labels: the candidate labels, two or more.
+        shots: examples to show before each pair, see ``draw_shots``; of those that do not fit the window the last
+            are left out, and the judgement's notes say so.
+        decide: score the labels, or let the model write and read the label out of the text.
+        prompt_family: whose wording the prompt has; ``auto`` goes by the model.
+        system: a system text; by default the model's own setting.
+
+    Raises:
+        UserError: fewer than two labels, or one that cannot be read out of generated text where it is to be.
+    """
+    if len(set(labels)) < 2:
+        raise UserError(f"A choice needs two labels or more; there is {', '.join(labels) or 'none'}.")
+    return NLIChain(llm, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)
+
+
+def draw_shots(train: Sequence[NLIPair], labels: Sequence[str], k: int, *, seed: int = _SHOT_SEED) -> list[Shot]:
+    """``k`` examples of each label, drawn with ``seed`` from the training pairs; label by label in turn.
+
+    Raises:
+        UserError: a label has fewer than ``k`` training pairs.
+    """
+    rng = random.Random(seed)
+    drawn: list[list[Shot]] = []
+    for label in labels:
+        of_label = [pair for pair in train if pair.label == label]
+        if len(of_label) < k:
+            raise UserError(f"{k} examples of each label were asked for; {label} has {len(of_label)} training pairs.")
+        drawn.append([Shot(pair.premise, pair.hypothesis, pair.label) for pair in rng.sample(of_label, k)])
+    return [shot for group in zip(*drawn, strict=True) for shot in group]
+
+
+class NLIChain(NLIModel):
+    """See ``nli_chain``."""
+
+    def __init__(
+        self,
+        llm: LocalLLM,
+        labels: tuple[str, ...],
+        shots: tuple[Shot, ...],
+        decide: Decide,
+        prompt_family: Family,
+        system: str | None,
+    ) -> None:
+        self.labels = labels
+        self._llm = llm
+        self._clean = Cleaner(llm.tokenizer)
+        self._shots = [Shot(self._clean(s.premise), self._clean(s.hypothesis), s.label) for s in shots]
+        self._decider = Decider(llm, labels, decide)
+        self._family = resolve_family(
+            prompt_family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template)
+        )
+        self._system = llm.config.system if system is None else system
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
+        """Render all, split the premises that do not fit, and put all through the model in batches of like length."""
+        cleaned = [(self._clean(premise).strip(), self._clean(hypothesis).strip()) for premise, hypothesis in pairs]
+        parts: list[tuple[int, str, list[int], int]] = []  # pair, prompt, its ids, shots in it
+        judged: dict[int, Judgement | UserError] = {}
+        prompts = self._render(cleaned, len(self._shots))
+        for index, (pair, (text, ids)) in enumerate(zip(cleaned, prompts, strict=True)):
+            if self._fits(ids):
+                parts.append((index, text, ids, len(self._shots)))
+                continue
+            try:
+                parts.extend((index, *part) for part in self._shortened(pair))
+            except UserError as error:
+                judged[index] = error
+        decisions = self._decider.decide([(text, ids) for _, text, ids, _ in parts])
+        by_pair: dict[int, list[tuple[Decision, str, int]]] = {}
+        for (index, text, _, shots), decision in zip(parts, decisions, strict=True):
+            by_pair.setdefault(index, []).append((decision, text, shots))
+        for index, found in by_pair.items():
+            decision, text, shots = max(found, key=lambda part: self._decisiveness(part[0]))
+            judged[index] = Judgement(
+                label=decision.label,
+                label_scores=decision.scores,
+                prompt=text,
+                output=decision.output,
+                notes=(*self._notes(len(found), shots), *decision.notes),
+            )
+        return [judged[index] for index in range(len(pairs))]
+
+    def _render(self, pairs: Sequence[Pair], shots: int) -> list[tuple[str, list[int]]]:
+        conversations = [
+            nli_prompt(self._family, premise, hypothesis, self.labels, shots=self._shots[:shots], system=self._system)
+            for premise, hypothesis in pairs
+        ]
+        texts = render(self._llm.tokenizer, conversations)
+        return list(zip(texts, encode(self._llm.tokenizer, texts), strict=True))
+
+    def _fits(self, ids: list[int]) -> bool:
+        return self._llm.window is None or len(ids) + self._decider.reserve <= self._llm.window
+
+    def _shortened(self, pair: Pair) -> list[tuple[str, list[int], int]]:
+        """With as many shots as fit; where none does, in parts of whole sentences, each as long as fits."""
+        for shots in range(len(self._shots) - 1, -1, -1):
+            text, ids = self._render([pair], shots)[0]
+            if self._fits(ids):
+                return [(text, ids, shots)]
+        premise, hypothesis = pair
+        parts: list[tuple[str, list[int], int]] = []
+        start = 0
+        spans = sentence_spans(premise) or [(0, 0)]
+        while spans:
+            kept = 0
+            for _, end in spans:
+                text, ids = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
+                if not self._fits(ids):
+                    break
+                if kept:
+                    parts.pop()
+                parts.append((text, ids, 0))
+                kept += 1
+            if not kept:
+                raise UserError(
+                    f"The pair is too long: a sentence of the premise and the hypothesis take {len(ids)} tokens, and "
+                    f"the model's window is {self._llm.window}. Give shorter texts."
+                )
+            spans = spans[kept:]
+            start = spans[0][0] if spans else len(premise)
+        return parts
+
+    def _decisiveness(self, decision: Decision) -> float:
+        """How much a part of a premise decides: what is not neutral in it, else how sure its label is."""
+        if not decision.scores:
+            return float(decision.label not in (None, "neutral"))
+        if "neutral" in decision.scores:
+            return 1 - decision.scores["neutral"]
+        return max(decision.scores.values())
+
+    def _notes(self, parts: int, shots: int) -> list[str]:
+        notes = [f"premise judged in {parts} parts to fit the model's window"] if parts > 1 else []
+        if shots < len(self._shots):
+            notes.append(f"{shots} of {len(self._shots)} examples fit the model's window")
+        return notes

@@ -1,0 +1,138 @@
+"""A sequence classifier as transformers loads it: its labels, its window and one pass over many pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chains.config import DType, LLMConfig
+from chains.llm import resolve_dtype
+from chains.pair_texts import PairTexts
+from chains.scoring import batches
+from corpus.errors import UserError
+from corpus.hub import hub_errors
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_NLI_LABELS = ("entailment", "neutral", "contradiction")
+
+
+def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """How many tokens a pair may take: what the tokenizer states, and no more than the model has positions for."""
+    stated = int(min(tokenizer.model_max_length, 10**9))
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not positions:
+        return stated
+    embeddings: Any = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after that of padding
+    return min(stated, int(positions) - (0 if padding is None else padding + 1))
+
+
+@dataclass(frozen=True)
+class SequenceClassifier:
+    """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs."""
+
+    name: str
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: tuple[str, ...]
+    texts: PairTexts
+    batch_tokens: int
+
+    def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
+        """For each encoded pair the labels' probabilities; batches are of like length.
+
+        Raises:
+            UserError: the model computes no finite probabilities.
+        """
+        import torch
+
+        found: list[dict[str, float]] = [{}] * len(encoded)
+        with torch.inference_mode():
+            for batch in batches([len(one["input_ids"]) for one in encoded], self.batch_tokens):
+                inputs = self.tokenizer.pad([dict(encoded[index]) for index in batch], return_tensors="pt")
+                logits = self.model(**inputs.to(self.model.device)).logits
+                rows = logits.float().softmax(-1)
+                if not rows.isfinite().all():
+                    raise UserError(
+                        f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Load it in float32; "
+                        "if they are no better, the model's files are damaged."
+                    )
+                for index, row in zip(batch, rows.tolist(), strict=True):
+                    found[index] = dict(zip(self.labels, row, strict=True))
+        return found
+
+
+def load_sequence_classifier(name: str, dtype: DType, device: str, batch_tokens: int) -> SequenceClassifier:
+    """See ``chains.classifier.load_classifier``, whose arguments and errors these are."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    from retrievers.packed import pack_encoder
+
+    if name == "embedded":
+        raise UserError(
+            "The embedded encoder has no labels of its own. Teach it with `medground train encoder --output DIR`, and "
+            "name that folder."
+        )
+    auto: Any = AutoModelForSequenceClassification
+    no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
+    place = find_device(device)
+    with hub_errors("Model", name):
+        config = AutoConfig.from_pretrained(name)
+        try:
+            model, report = auto.from_pretrained(
+                name,
+                config=config,
+                dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
+                output_loading_info=True,
+            )
+        except ValueError as error:
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            kind = f"there is none of its kind ({config.model_type})"
+            raise UserError(no_classifier.format(kind)) from error
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
+    labels = tuple(_label(str(model.config.id2label[index])) for index in range(model.config.num_labels))
+    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
+        raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
+    set_padding(tokenizer, model)
+    model.eval()
+    pack_encoder(model.base_model)
+    texts = PairTexts(tokenizer, model_window(model, tokenizer))
+    with torch.no_grad():
+        return SequenceClassifier(name, model.to(place), tokenizer, labels, texts, batch_tokens)
+
+
+def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Give a tokenizer without a padding token one that the model has an embedding for; padding is masked."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def find_device(name: str) -> "torch.device":
+    """``auto`` is this machine's accelerator where it has one, else the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"This machine has no device {name!r}. Use auto or cpu.") from error
+    return device
+
+
+def _label(name: str) -> str:
+    """The hub's models spell the three labels of inference in capitals or not; here they have one spelling."""
+    return name.lower() if name.lower() in _NLI_LABELS else name

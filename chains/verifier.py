@@ -1,0 +1,172 @@
+"""Does what was answered follow from the passages that it was answered from?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from chains.answer import Answer, Citation, Passage, Verdict, Verification
+from chains.nli import Judgement, NLIModel
+from chains.prompts import answer_statement
+from corpus.errors import UserError
+from corpus.sentences import sentence_spans
+
+_LABELS = ("entailment", "neutral", "contradiction")
+
+
+class Verifier:
+    """Gives answers their verdicts by an entailment model.
+
+    A question becomes the statement that its answer is yes (``prompts.answer_statement``), and this is judged against
+    every passage of the answer, each as a whole. "yes" is ``supported`` where a passage entails the statement and
+    ``contradicted`` where it rules it out; "no" the other way round, since models that learned from plain statements do
+    not read "the answer is no". Where the statement is left open there is ``not enough evidence``, as there is where
+    nothing was read. The passage that speaks most clearly for or against the answer decides.
+
+    "maybe" claims that the passages leave the question open, and no model of entailment can tell a study that was
+    inconclusive from one that is about something else. So a passage that decides the question, either way, contradicts
+    "maybe"; where all leave it open there is not enough evidence. A "maybe" is never supported.
+
+    An answer without a label claims nothing that could be judged, be it generated text that names none or the quotes
+    of an extractive chain: its verdict is None, and a note says why.
+
+    Args:
+        model: with the labels entailment, neutral and contradiction.
+
+    Raises:
+        UserError: the model's labels are others.
+    """
+
+    def __init__(self, model: NLIModel) -> None:
+        if set(model.labels) != set(_LABELS):
+            raise UserError(
+                f"An answer is verified by a model whose labels are {', '.join(_LABELS)}; this one has "
+                f"{', '.join(model.labels)}. Map the data's labels to those words with pairs.labels and teach the "
+                "model again, or set chain.verify to off."
+            )
+        self._model = model
+
+    def verify(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers with ``verdict`` and ``verification``, in order.
+
+        All are judged in two passes through the model: every passage, then every sentence of the passages that decide
+        for or against an answer. A passage that the model cannot judge is left out, and a note says so.
+        """
+        verified = list(answers)
+        claims: dict[int, _Claim] = {}
+        for index, answer in enumerate(answers):
+            if answer.label is None:
+                verified[index] = _noted(answer, "not verified: the answer does not say yes, no or maybe")
+            else:
+                claims[index] = _Claim(answer, answer_statement(answer.question, "yes"))
+        decided = self._by_passage(list(claims.values()))
+        for index, claim, sentence in zip(claims, decided, self._sentences(decided), strict=True):
+            verified[index] = claim.verified(sentence)
+        return verified
+
+    def _by_passage(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
+        """Each claim with the passage that decides it."""
+        judgements = self._judge([(passage.text, claim) for claim in claims for passage in claim.answer.passages])
+        decided = []
+        for claim in claims:
+            notes: list[str] = []
+            read: list[tuple[Passage, Judgement]] = []
+            for passage in claim.answer.passages:
+                judgement = next(judgements)
+                if isinstance(judgement, UserError):
+                    notes.append(f"not verified against passage {passage.id}: {judgement}")
+                else:
+                    read.append((passage, judgement))
+            if read:
+                passage, judgement = max(read, key=lambda pair: claim.clarity(pair[1]))
+                notes += [f"verification: {note}" for note in judgement.notes]
+                claim = replace(claim, passage=passage, judgement=judgement)
+            elif not claim.answer.passages:
+                notes.append("there was no passage to verify the answer against")
+            decided.append(replace(claim, notes=tuple(notes)))
+        return decided
+
+    def _sentences(self, claims: Sequence["_Claim"]) -> list[Citation | None]:
+        """For each claim that a passage decides for or against: the sentence that speaks most for the verdict."""
+        spans = [
+            sentence_spans(claim.passage.text) if claim.passage and claim.verdict != "not enough evidence" else []
+            for claim in claims
+        ]
+        judgements = self._judge(
+            [
+                (claim.passage.text[start:end], claim)
+                for claim, sentences in zip(claims, spans, strict=True)
+                for start, end in sentences
+                if claim.passage
+            ]
+        )
+        found: list[Citation | None] = []
+        for claim, sentences in zip(claims, spans, strict=True):
+            judged = [(span, next(judgements)) for span in sentences]
+            quotes = [claim.quote(*span, j) for span, j in judged if isinstance(j, Judgement)]
+            found.append(max(quotes, key=lambda quote: quote.score, default=None))
+        return found
+
+    def _judge(self, pairs: Sequence[tuple[str, "_Claim"]]) -> Iterator[Judgement | UserError]:
+        return iter(self._model.judge([(text, claim.statement) for text, claim in pairs]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What an answer claims of a statement; ``judgement`` is that of ``passage``, which decides."""
+
+    answer: Answer
+    statement: str
+    passage: Passage | None = None
+    judgement: Judgement | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most probable verdict; among equals the one that says less."""
+        if self.judgement is None:
+            return "not enough evidence"
+        scores = self.scores(self.judgement)
+        return max(reversed(scores), key=scores.__getitem__)
+
+    def scores(self, judgement: Judgement) -> dict[Verdict, float]:
+        """A judgement of the statement as probabilities of the verdicts; a written label has all of it."""
+        given = judgement.label_scores or {judgement.label or "neutral": 1.0}
+        entailed, ruled_out, left_open = (given.get(name, 0.0) for name in ("entailment", "contradiction", "neutral"))
+        match self.answer.label:
+            case "no":
+                entailed, ruled_out = ruled_out, entailed
+            case "maybe":
+                entailed, ruled_out = 0.0, entailed + ruled_out
+        return {"supported": entailed, "contradicted": ruled_out, "not enough evidence": left_open}
+
+    def clarity(self, judgement: Judgement) -> float:
+        """How clearly a passage speaks for or against the answer."""
+        scores = self.scores(judgement)
+        return max(scores["supported"], scores["contradicted"])
+
+    def quote(self, start: int, end: int, judgement: Judgement) -> Citation:
+        """A sentence of the passage; its score is the verdict's probability by that sentence alone."""
+        assert self.passage is not None
+        return Citation(
+            passage_id=self.passage.id,
+            quote=self.passage.text[start:end],
+            start=start,
+            end=end,
+            score=self.scores(judgement)[self.verdict],
+        )
+
+    def verified(self, sentence: Citation | None) -> Answer:
+        """The answer with its verdict; without one where there were passages and none could be judged."""
+        answer = _noted(self.answer, *self.notes)
+        if self.judgement is None and answer.passages:
+            return answer
+        verification = Verification(
+            statement=self.statement,
+            scores=self.scores(self.judgement) if self.judgement and self.judgement.label_scores else {},
+            passage_id=self.passage.id if self.passage else None,
+            sentence=sentence,
+        )
+        return answer.model_copy(update={"verdict": self.verdict, "verification": verification})
+
+
+def _noted(answer: Answer, *notes: str) -> Answer:
+    return answer.model_copy(update={"notes": (*answer.notes, *notes)})

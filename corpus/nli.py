@@ -1,0 +1,202 @@
+"""Premise-hypothesis pairs: MedNLI's and SNLI's files, any JSONL or CSV, SNLI on the hub, and the sample."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from corpus.config import PairsConfig, PairSplit
+from corpus.errors import DataError, UserError
+from corpus.json_file import flaw, kind_of, read_text, shown
+from corpus.sample import DATA
+
+SNLI_ID = "stanfordnlp/snli"
+_SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
+_SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
+
+
+@dataclass(frozen=True, slots=True)
+class NLIPair:
+    """One pair: does ``hypothesis`` follow from ``premise``? ``label`` is one of the data's label words."""
+
+    id: str
+    premise: str
+    hypothesis: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairData:
+    """The pairs of one split, the candidate labels, and how many rows without a label were left out."""
+
+    pairs: tuple[NLIPair, ...]
+    labels: tuple[str, ...]
+    unlabelled: int = 0
+
+
+def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
+    """The pairs of one split, in the file's order, cut to ``config.limit``.
+
+    Args:
+        config: what to read.
+        split: taken instead of ``config.split`` where given.
+
+    Raises:
+        UserError: the split is empty, or the hub cannot be reached.
+        DataError: a file is missing or has a row that cannot be used; the line and the column are named.
+    """
+    split = split or config.split
+    labels = tuple(dict.fromkeys(config.labels.values()))
+    if config.path == "snli":
+        where, rows, columns = f"{SNLI_ID} ({split})", _hub_rows(config, split), _SNLI_COLUMNS
+    else:
+        path = pair_file(config, split)
+        where, rows, columns = str(path), _file_rows(path), config.columns.model_dump()
+    pairs: list[NLIPair] = []
+    ids: set[str] = set()
+    unlabelled = 0
+    for line, row in rows:
+        pair = _pair(where, line, row, columns, config)
+        if pair is None:
+            unlabelled += 1
+            continue
+        if pair.id in ids:
+            raise DataError(where, f"the id {shown(pair.id)!r} stands in the file twice.", record=f"line {line}")
+        ids.add(pair.id)
+        pairs.append(pair)
+    if not pairs:
+        without = f": all {unlabelled} rows are without a label" if unlabelled else ""
+        raise UserError(f"{where}: there is no pair in the {split} split{without}. Name another file or split.")
+    return PairData(tuple(pairs[: config.limit]), labels, unlabelled)
+
+
+def pair_file(config: PairsConfig, split: PairSplit) -> Path:
+    """The file of a split: as the settings name it, in the folder ``config.path``, or ``config.path`` itself."""
+    place = DATA if config.path == "sample" else Path(config.path).expanduser()
+    if place.is_dir():
+        return place / str(getattr(config.files, split))
+    return place
+
+
+def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list[str]:
+    """Premises that stand in both, in the order of ``test``: what a model has read in training is no test of it.
+
+    White space and case are not looked at.
+    """
+    known = {_folded(pair.premise) for pair in train}
+    return list(dict.fromkeys(pair.premise for pair in test if _folded(pair.premise) in known))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _pair(
+    where: str, line: int, row: Mapping[str, Any], columns: Mapping[str, str | None], config: PairsConfig
+) -> NLIPair | None:
+    """A row as a pair; None where it says that it has no label."""
+    record = f"line {line}"
+    texts = {}
+    for part in ("premise", "hypothesis"):
+        name = str(columns[part])
+        value = _column(where, record, row, name)
+        if not isinstance(value, str):
+            raise DataError(where, f"must be a text, not {kind_of(value)}.", record=record, field=name)
+        if problem := flaw(value):
+            raise DataError(where, problem, record=record, field=name)
+        if not value.strip():
+            raise DataError(where, "is empty.", record=record, field=name)
+        texts[part] = value.strip()
+    name = str(columns["label"])
+    value = _column(where, record, row, name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise DataError(where, f"must be a label, not {kind_of(value)}.", record=record, field=name)
+    given = str(value).strip()
+    if given in config.unlabelled:
+        return None
+    if given not in config.labels:
+        known = ", ".join(config.labels)
+        raise DataError(
+            where,
+            f"{shown(given)!r} is no label of pairs.labels ({known}). Add it there, or to pairs.unlabelled.",
+            record=record,
+            field=name,
+        )
+    id_column = columns.get("id")
+    key = row.get(id_column) if id_column else None
+    return NLIPair(str(key) if key not in (None, "") else str(line), **texts, label=config.labels[given])
+
+
+def _column(where: str, record: str, row: Mapping[str, Any], name: str) -> Any:
+    if name not in row:
+        there = ", ".join(shown(str(key)) for key in row) or "none"
+        raise DataError(
+            where,
+            f"is missing (columns here: {there}). Name the right one in pairs.columns.",
+            record=record,
+            field=name,
+        )
+    return row[name]
+
+
+def _file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
+    text = read_text(path)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        yield from _csv_rows(path, text)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
+            problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
+            raise DataError(path, problem, record=f"line {number}") from None
+        if not isinstance(row, dict):
+            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
+        yield number, row
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows by the header's names, numbered by the line on which they begin: a quoted cell may hold several lines."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    begins = 1
+    try:
+        for cells in reader:
+            if header is None:
+                header = cells or None
+                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
+                    raise DataError(path, "names a column twice.", record=f"line {begins}", field=shown(repeated))
+            elif len(cells) > len(header):
+                raise DataError(path, "has more cells than the header names.", record=f"line {begins}")
+            elif cells:
+                yield begins, dict(zip(header, cells, strict=False))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(path, f"is not CSV: {error}.", record=f"line {begins}") from None
+
+
+def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    """SNLI's rows with label words for its numbers; -1 is "no label"."""
+    from datasets import load_dataset
+
+    from corpus.hub import hub_errors
+
+    with hub_errors("Data set", SNLI_ID, repo_type="dataset"):
+        rows = load_dataset(SNLI_ID, revision=config.revision, split="validation" if split == "dev" else split)
+    return snli_rows(rows)
+
+
+def snli_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The hub's rows, whose labels are numbers, as those of SNLI's own files, counted from 1."""
+    for number, row in enumerate(rows, start=1):
+        label = row.get("label")
+        named = isinstance(label, int) and 0 <= label < len(_SNLI_LABELS)
+        yield number, {**row, "label": _SNLI_LABELS[label] if named and label is not None else label}

@@ -1,0 +1,94 @@
+"""Selective answering: which share of the answers is wrong when only the surest are given?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.estimate import Counts, Estimate, Floats, from_resamples, resampled
+
+COVERAGES = (0.2, 0.4, 0.6, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskPoint:
+    """Of the answers whose score is at least ``threshold``: which share of all they are, and which share is wrong."""
+
+    coverage: float
+    risk: float
+    threshold: float
+
+
+def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoint]:
+    """The risk-coverage curve (Geifman and El-Yaniv 2017), the surest answers first; equal scores stand together.
+
+    Args:
+        scores: how sure each answer is.
+        right: whether it is right.
+
+    Raises:
+        ValueError: no answers, or unequal lengths.
+    """
+    thresholds, cells = _cells(scores, right)
+    coverage, risk = _curve(cells[None])
+    return [
+        RiskPoint(float(share), float(wrong), float(threshold))
+        for share, wrong, threshold in zip(coverage[0], risk[0], thresholds, strict=True)
+    ]
+
+
+def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
+    """The risk of the surest answers, as few as make at least the share ``coverage`` of all."""
+    return next(point.risk for point in points if point.coverage >= coverage)
+
+
+def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Estimate]:
+    """``aurc`` and ``risk@C`` for each of ``COVERAGES``, with errors and intervals from a bootstrap over the answers.
+
+    ``risk@C`` is that of ``risk_at``. ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the
+    mean, over all answers, of the risk when all that are at least as sure are given. A score that says nothing has the
+    risk of all answers as its area.
+
+    Raises:
+        ValueError: no answers, or unequal lengths.
+    """
+    cells = _cells(scores, right)[1]
+
+    def figures(drawn: Counts) -> Floats:
+        return _figures(drawn.reshape(-1, *cells.shape))
+
+    point = figures(cells)[0]
+    names = ["aurc", *(f"risk@{coverage}" for coverage in COVERAGES)]
+    if len(scores) == 1:
+        return {name: Estimate(float(value)) for name, value in zip(names, point, strict=True)}
+    resamples = resampled(cells.ravel(), figures)
+    return {name: from_resamples(float(point[column]), resamples[:, column]) for column, name in enumerate(names)}
+
+
+def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Counts]:
+    """The distinct scores, highest first, and how many answers have each: shape (scores, 2), right and wrong."""
+    if not scores or len(scores) != len(right):
+        raise ValueError(f"{len(scores)} scores of {len(right)} answers")
+    ascending, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    wrong: NDArray[np.int64] = np.logical_not(np.asarray(right, dtype=bool)).astype(np.int64)
+    cells = np.zeros((len(ascending), 2), dtype=np.int64)
+    np.add.at(cells, (place, wrong), 1)
+    return ascending[::-1], cells[::-1]
+
+
+def _curve(cells: Counts) -> tuple[Floats, Floats]:
+    """Coverage and risk at each score: (samples, scores, 2) to two of (samples, scores)."""
+    given = cells.sum(axis=2).cumsum(axis=1)
+    wrong = cells[:, :, 1].cumsum(axis=1)
+    risk = np.divide(wrong, given, out=np.zeros(given.shape), where=given > 0)
+    return given / given[:, -1:], risk
+
+
+def _figures(cells: Counts) -> Floats:
+    coverage, risk = _curve(cells)
+    answers = cells.sum(axis=2)
+    area = (risk * answers).sum(axis=1) / answers.sum(axis=1)
+    reached = [np.argmax(coverage >= share, axis=1) for share in COVERAGES]  # the first that covers so much
+    at = [np.take_along_axis(risk, place[:, None], axis=1)[:, 0] for place in reached]
+    return np.stack([area, *at], axis=1)

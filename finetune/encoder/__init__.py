@@ -1,0 +1,1 @@
+"""A sequence classifier taught on pairs of texts: an encoder and transformers' own trainer."""

@@ -1,0 +1,114 @@
+"""The model that is taught: a pretrained encoder with a new classification head."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging
+
+from chains.pair_texts import PairTexts
+from chains.sequence import SequenceClassifier, find_device, model_window, set_padding
+from corpus.errors import UserError
+from corpus.hub import hub_errors
+from finetune.config import EncoderConfig
+from retrievers.packaged import packaged_minilm
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_MEASURED_TOKENS = 4096  # what goes through the model at once when it is measured
+
+
+def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
+    """The encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
+
+    The head is drawn with ``config.seed``. The tokenizer states the length and the side that long texts are cut on, so
+    that whoever loads the folder lays texts out as they were taught.
+
+    Raises:
+        UserError: the model cannot be had, is no encoder that takes a classification head, or has fewer layers or
+            positions than the settings ask for.
+    """
+    source = str(packaged_minilm()) if config.model == "embedded" else config.model
+    auto: Any = AutoModelForSequenceClassification
+    with hub_errors("Model", config.model), _no_loading_report():
+        architecture = AutoConfig.from_pretrained(
+            source, id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}
+        )
+        _cut(architecture, config)
+        torch.manual_seed(config.seed)
+        try:
+            model = auto.from_pretrained(source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True)
+        except ValueError as error:
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            raise UserError(
+                f"Model {config.model} takes no classification head ({architecture.model_type}). Set "
+                "train.encoder.model to an encoder such as google/electra-base-discriminator."
+            ) from error
+        side = "left" if config.keep_text == "end" else "right"
+        tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side)
+    set_padding(tokenizer, model)
+    window = model_window(model, tokenizer)
+    if config.max_length > window:
+        raise UserError(
+            f"train.encoder.max_length is {config.max_length}, and {config.model} reads {window} tokens. Set it lower."
+        )
+    tokenizer.model_max_length = config.max_length
+    _freeze(model, config)
+    return SequenceClassifier(
+        name=config.model,
+        model=model.to(find_device("auto")),
+        tokenizer=tokenizer,
+        labels=labels,
+        texts=PairTexts(tokenizer, config.max_length),
+        batch_tokens=_MEASURED_TOKENS,
+    )
+
+
+@contextmanager
+def _no_loading_report() -> Iterator[None]:
+    """Hide transformers' warning that the head is new and that layers were left out: both are as asked."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _cut(architecture: Any, config: EncoderConfig) -> None:
+    """Leave the encoder its first ``config.layers`` layers."""
+    has = int(architecture.num_hidden_layers)
+    if config.layers is not None and config.layers > has:
+        raise UserError(f"train.encoder.layers is {config.layers}, and {config.model} has {has}. Set it lower.")
+    used = config.layers or has
+    if config.frozen_layers > used:
+        raise UserError(
+            f"train.encoder.frozen_layers is {config.frozen_layers}, and of {config.model} {used} are used. "
+            "Set it lower."
+        )
+    architecture.num_hidden_layers = used
+
+
+def _freeze(model: "PreTrainedModel", config: EncoderConfig) -> None:
+    """Keep embeddings and the first layers as they are; what is not trained has no dropout either."""
+    if not config.frozen_layers:
+        return
+    base: Any = model.base_model
+    depth = model.config.num_hidden_layers
+    stack = next((part for part in base.modules() if isinstance(part, nn.ModuleList) and len(part) == depth), None)
+    if stack is None:
+        raise UserError(
+            f"train.encoder.frozen_layers is {config.frozen_layers}, and the layers of {config.model} are not told "
+            "apart here. Set it to 0."
+        )
+    embeddings = getattr(base, "embeddings", None) or model.get_input_embeddings()
+    for part in (embeddings, *stack[: config.frozen_layers]):
+        part.requires_grad_(False)
+        for module in part.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0

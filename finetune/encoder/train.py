@@ -1,0 +1,187 @@
+"""``medground train encoder``: pairs or questions in, a sequence classifier with its figures out."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import PrinterCallback, TrainingArguments
+
+from chains.sequence import SequenceClassifier
+from corpus.config import DataConfig, PairsConfig
+from corpus.errors import UserError
+from eval.results import check_output
+from finetune.config import EncoderConfig
+from finetune.encoder.examples import Example, Lesson, lay_out, read_texts
+from finetune.encoder.model import load_untaught
+from finetune.encoder.report import card, summarise
+from finetune.encoder.trainer import EncoderTrainer, Loss, label_weights
+from finetune.qlora.callbacks import Bar, Pace, best_step
+from finetune.qlora.checkpoints import (
+    SUMMARY_FILE,
+    Checkpoint,
+    checkpoints,
+    finished,
+    publish,
+    remove_halves,
+    to_resume,
+    write_json,
+    write_text,
+)
+from finetune.qlora.order import SeededOrder
+
+_FREE = {"report_to", "keep_checkpoints"}  # what is shown or kept, not what is learned
+
+
+def train_encoder(
+    config: EncoderConfig,
+    output: Path,
+    *,
+    pairs: PairsConfig | None = None,
+    data: DataConfig | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Train a sequence classifier and leave it, its card and its figures in ``output``.
+
+    ``output/checkpoint-N`` is the classifier at step N. A run that was stopped goes on from its last whole checkpoint
+    and ends as it would have ended unbroken; a finished one is left as it is.
+
+    Args:
+        config: how to train.
+        output: the folder; made if absent.
+        pairs: where the pairs of task ``nli`` come from; the sample by default.
+        data: where the records of task ``qa``, or of ``answer_pairs``, come from; the sample by default.
+        quiet: nothing is shown.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UserError: the data or the model cannot be used, the settings contradict them, ``output`` holds another
+            recipe's run, or a checkpoint cannot be saved; what was trained until then stays in ``output``.
+    """
+    started = time.perf_counter()
+    console = Console(stderr=True, quiet=quiet)
+    check_output(output)
+    texts = read_texts(config, pairs, data)
+    classifier = load_untaught(config, texts.labels)
+    lesson = lay_out(texts, classifier.texts)
+    if lesson.shortened:
+        console.print(
+            f"{lesson.shortened} of {len(lesson.train)} training texts are cut, by whole sentences where that is "
+            f"possible, to fit {config.max_length} tokens (train.encoder.max_length)."
+        )
+    if lesson.left_out:
+        console.print(f"{lesson.left_out} texts do not fit {config.max_length} tokens at all and were left out.")
+    recipe = _recipe(config, lesson)
+    if finished(output, recipe):
+        console.print(f"{output} holds the result of this very run already; remove it to train again.")
+        return output
+    resumed = to_resume(output, recipe)
+    if resumed is not None:
+        console.print(f"Goes on from {resumed.folder.name}.")
+    remove_halves(output)
+    trainer = _trainer(config, classifier, lesson, recipe, output, resumed)
+    trainer.remove_callback(PrinterCallback)
+    bar = Bar(console)
+    trainer.add_callback(bar)
+    try:
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"The card's memory does not suffice for batches of {config.batch_size} texts of up to "
+            f"{config.max_length} tokens. Set train.encoder.batch_size or train.encoder.max_length lower."
+        ) from error
+    finally:
+        bar.stop()
+        taken = _publish(trainer, config, output)
+    if taken is not None:
+        summary = summarise(trainer, lesson, recipe, taken, time.perf_counter() - started)
+        write_text(output / "README.md", card(summary))
+        write_json(output / SUMMARY_FILE, summary)
+    return output
+
+
+def _trainer(
+    config: EncoderConfig,
+    classifier: SequenceClassifier,
+    lesson: Lesson,
+    recipe: dict[str, Any],
+    output: Path,
+    resumed: Checkpoint | None,
+) -> EncoderTrainer:
+    on_cpu = not torch.accelerator.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=config.warmup,  # below 1 it is a share
+        weight_decay=config.weight_decay,
+        use_cpu=on_cpu,
+        bf16=not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False),
+        save_strategy="no",  # Pace says when
+        logging_steps=max(1, min(10, config.every)),
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=list(config.report_to),
+        seed=config.seed,
+        dataloader_pin_memory=not on_cpu,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # one card is enough for an encoder
+    try:
+        return EncoderTrainer(
+            classifier=classifier,
+            args=arguments,
+            train=lesson.train,
+            dev=lesson.dev,
+            loss=Loss(label_weights(lesson.train, len(lesson.labels), config.class_weight), config.label_smoothing),
+            order=SeededOrder(
+                [len(one.inputs["input_ids"]) for one in lesson.train], config.batch_size, config.seed, grouped=True
+            ),
+            recipe=recipe,
+            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
+            keep=config.keep_checkpoints,
+            callbacks=[Pace(config.every, config.patience)],
+        )
+    except RuntimeError as error:
+        if "is not installed" not in str(error) and "requires" not in str(error):
+            raise
+        raise UserError(
+            f"train.encoder.report_to is {', '.join(config.report_to)}: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def _publish(trainer: EncoderTrainer, config: EncoderConfig, output: Path) -> Checkpoint | None:
+    """Put the result at ``output``, also of a run that was stopped."""
+    found = {one.step: one for one in checkpoints(output)}
+    if not found:
+        return None
+    best = best_step(trainer.state.log_history) if config.keep == "best" else None
+    taken = found.get(best if best is not None else max(found), found[max(found)])
+    try:
+        publish(taken.folder, output)
+    except OSError:  # a full disk: the checkpoint itself is there
+        return None
+    return taken
+
+
+def _recipe(config: EncoderConfig, lesson: Lesson) -> dict[str, Any]:
+    """Everything that decides the result, besides code, number of threads and processor; plain JSON."""
+    recipe = {
+        **config.model_dump(exclude=_FREE),
+        "labels": lesson.labels,
+        "training examples": _digest(lesson.train),
+        "dev examples": _digest(lesson.dev),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(recipe))
+    return plain
+
+
+def _digest(examples: tuple[Example, ...]) -> str:
+    content = [(one.inputs, one.label) for one in examples]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -1,0 +1,45 @@
+from finetune.encoder.report import card
+
+SUMMARY = {
+    "labels": ["yes", "no", "maybe"],
+    "train_examples": {"yes": 3, "no": 2, "maybe": 1},
+    "dev_examples": 4,
+    "shortened": 5,
+    "left_out": 6,
+    "step": 7,
+    "steps": 8,
+    "dev_accuracy": 0.5,
+    "dev_macro_f1": 0.25,
+    "parameters": 1234567,
+    "trainable_parameters": 4321,
+    "examples_per_second": 9.5,
+    "tokens_per_second": 99.5,
+    "seconds_training": 10.5,
+    "seconds": 11.5,
+    "recipe": {"model": "google/electra-base-discriminator", "task": "qa", "max_length": 96, "keep_text": "end"},
+}
+
+
+def test_a_card_has_the_runs_figures() -> None:
+    text = card(SUMMARY)
+    for line in (
+        "base_model: google/electra-base-discriminator",
+        "tags: [qa, medground]",
+        "| examples | yes 3, no 2, maybe 1 |",
+        "| of them cut to fit | 5 |",
+        "| left out because they cannot be made to fit | 6 |",
+        "| dev accuracy, macro F1 | 0.500, 0.250 |",
+        "| checkpoint taken | step 7 of 8 |",
+        "| trained parameters | 4,321 of 1,234,567 |",
+    ):
+        assert line in text.splitlines()
+    assert "It reads up to 96 tokens. Of longer texts the end is read" in text
+
+
+def test_a_card_of_pairs_without_a_dev_split() -> None:
+    recipe = {"model": "embedded", "task": "nli", "max_length": 96, "keep_text": "start"}
+    text = card({**SUMMARY, "dev_accuracy": None, "dev_macro_f1": None, "recipe": recipe})
+    assert "| dev accuracy, macro F1 | not measured, not measured |" in text
+    assert "base_model" not in text
+    assert "`all-MiniLM-L6-v2`" in text
+    assert "--set nli.kind=encoder --set nli.model=DIR" in text
