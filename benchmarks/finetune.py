@@ -25,7 +25,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medground.environment import prepare
+# Python puts this file's folder first, where the file itself would be taken for the package of its name.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+
+from medground.environment import prepare  # noqa: E402
 
 prepare()
 
@@ -107,8 +110,7 @@ def in_a_process(run: str, folder: Path) -> dict[str, Any]:
     """What ``measure`` finds, from a process that has the memory to itself."""
     result = folder / f"{run}.json"
     command = [sys.executable, __file__, *sys.argv[1:], "--single", run, "--folder", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
-    status = subprocess.run(command, env=environment, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
     if status != 0:
         raise UserError(f"The run {run} ended with status {status}; its message is above.")
     found: dict[str, Any] = json.loads(result.read_text())

@@ -80,7 +80,7 @@ class EncoderConfig(BaseModel):
             (question, context) of section ``data``.
         epochs: how often each example is seen.
         batch_size: examples that a step sees.
-        learning_rate, warmup: the rate rises over the first ``warmup`` (a share of all steps), then falls to 0.
+        learning_rate, warmup: the rate rises over the first ``warmup`` (a share of the steps), then falls to 0.
         weight_decay: AdamW's.
         class_weight: a label's weight in the loss is its share of the examples to the power of minus this: 0 weighs all
             examples alike, 1 all labels.
@@ -89,7 +89,9 @@ class EncoderConfig(BaseModel):
         keep_text: which part of a text that is too long is kept, its ``start`` or its ``end``.
         layers: use the encoder's first so many layers only; null uses all.
         frozen_layers: leave the embeddings and the first so many layers as they are; 0 trains everything.
-        conclusions: of ``qa``, teach each record a second time with its conclusion in the context's place.
+        conclusions: of ``qa``, how many epochs teach the questions with the abstracts' own conclusions in the contexts'
+            place, at ``conclusion_rate``, before ``epochs`` teach both; 0 teaches contexts alone.
+        conclusion_rate: the highest rate of those epochs.
         answer_pairs: of ``nli``, mix in pairs made of labelled questions, so that the model can verify answers.
         teach_dev: teach the dev split too; nothing is measured then, and the last checkpoint is the result.
         every: steps between measurements on the dev split, with a checkpoint after each; also measured at the end.
@@ -104,7 +106,7 @@ class EncoderConfig(BaseModel):
 
     model: str = Field(default="embedded", min_length=1)
     task: Literal["nli", "qa"] = "nli"
-    epochs: float = Field(default=3, gt=0)
+    epochs: int = Field(default=3, ge=1, strict=True)
     batch_size: int = Field(default=16, ge=1, strict=True)
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -115,7 +117,8 @@ class EncoderConfig(BaseModel):
     keep_text: Literal["start", "end"] = "start"
     layers: int | None = Field(default=None, ge=1, strict=True)
     frozen_layers: int = Field(default=0, ge=0, strict=True)
-    conclusions: bool = False
+    conclusions: int = Field(default=0, ge=0)
+    conclusion_rate: float = Field(default=3e-4, gt=0)
     answer_pairs: bool = False
     teach_dev: bool = False
     every: int = Field(default=100, ge=1, strict=True)

@@ -39,8 +39,8 @@ def measure_qa(
 ) -> list[TaskResult]:
     """``qa_none``, ``qa_retrieved_NAME`` (NAME is ``settings.retriever``) and ``qa_gold``.
 
-    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``. The answers are taken as they
-    come from the model; ``measure_verified`` measures what verification makes of them.
+    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``. Answers are taken as the
+    model gives them; ``measure_verified`` measures what verification makes of them.
 
     Raises:
         UserError: records that carry no label.
@@ -96,15 +96,17 @@ def measure_verified(
     return tasks
 
 
-def measure_nli(settings: Settings, model: "NLIModel", pairs: "PairData", *, quiet: bool) -> TaskResult:
-    """``nli``: how does each hypothesis relate to its premise?
+def measure_nli(
+    settings: Settings, model: "NLIModel", pairs: "PairData", *, task: str = "nli", quiet: bool
+) -> TaskResult:
+    """``nli``, or as ``task`` names it: how does each hypothesis relate to its premise?
 
     Raises:
         UserError: a label that the model does not have, or a pair that it cannot judge.
     """
     nli = settings.nli.model_dump(mode="json")
     identity = {"nli": nli, **({} if settings.nli.kind == "encoder" else _model_identity(settings))}
-    return evaluate_nli(model, pairs.pairs, identity=identity, quiet=quiet)
+    return evaluate_nli(model, pairs.pairs, identity=identity, task=task, quiet=quiet)
 
 
 def _retriever_identity(settings: Settings, name: str) -> dict[str, Any]:

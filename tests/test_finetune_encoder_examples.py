@@ -63,7 +63,7 @@ def test_records_of_the_sample_with_and_without_conclusions() -> None:
     plain = [(record.question, record.context, record.label) for record in train]
     assert [(one.first, one.second, one.label) for one in texts.train] == plain
     assert {one.side for one in texts.train} == {1}
-    both = read_texts(EncoderConfig(task="qa", conclusions=True), None, config)
+    both = read_texts(EncoderConfig(task="qa", conclusions=1), None, config)
     concluded = [(record.question, record.conclusion, record.label) for record in train if record.conclusion]
     assert concluded
     assert [(one.first, one.second, one.label) for one in both.train] == plain + concluded
@@ -72,7 +72,7 @@ def test_records_of_the_sample_with_and_without_conclusions() -> None:
 
 def test_the_test_split_is_never_taught(tmp_path: Path) -> None:
     data = write_records(tmp_path, ["yes", "no"] * 15, test=["0", "3", "7"])
-    for config in (QA, EncoderConfig(task="qa", conclusions=True, teach_dev=True)):
+    for config in (QA, EncoderConfig(task="qa", conclusions=1, teach_dev=True)):
         texts = read_texts(config, None, data)
         asked = {one.first for one in (*texts.train, *texts.dev)}
         assert asked == {f"Did it {n}?" for n in range(30)} - {"Did it 0?", "Did it 3?", "Did it 7?"}
@@ -84,7 +84,7 @@ def test_the_dev_split_may_be_taught_too() -> None:
     together = read_texts(EncoderConfig(task="qa", teach_dev=True), None, config)
     assert together.train == apart.train + apart.dev
     assert together.dev == ()
-    taught = read_texts(EncoderConfig(task="qa", teach_dev=True, conclusions=True), None, config)
+    taught = read_texts(EncoderConfig(task="qa", teach_dev=True, conclusions=1), None, config)
     assert len(taught.train) == 2 * len(together.train)
 
 

@@ -145,7 +145,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_recipe_refused(encoder: Pat
 def test_questions_of_the_sample(tmp_path: Path) -> None:
     data = DataConfig(limit=30)
     settings = config(
-        make_electra(tmp_path / "m"), task="qa", keep_text="end", conclusions=True, teach_dev=True, layers=1,
+        make_electra(tmp_path / "m"), task="qa", keep_text="end", conclusions=1, teach_dev=True, layers=1,
         frozen_layers=1, class_weight=0.5, label_smoothing=0.1, epochs=1, max_length=160,
     )  # fmt: skip
     output = train_encoder(settings, tmp_path / "out", data=data, quiet=True)

@@ -7,7 +7,8 @@ import pytest
 from chains.prompts import qa_prompt
 from corpus.sample.build import draw_sample, reserved
 from corpus.sample.patterns import FAMILIES, patterns
-from finetune.tiny.readings import KINDS, MIXTURES, Readings
+from finetune.tiny.mixtures import KINDS, MIXTURES
+from finetune.tiny.readings import Readings
 from finetune.tiny.wording import ASSISTANT, BEGIN, END, USER, Reading
 
 DRAWN = 2000

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from corpus.errors import UserError
 from finetune.tiny import train
 from finetune.tiny.batches import Ease, _row, collate, steps
-from finetune.tiny.readings import Readings, Stage
+from finetune.tiny.mixtures import Stage
+from finetune.tiny.readings import Readings
 from finetune.tiny.tokenizer import train_tokenizer
 from finetune.tiny.train import Part, TinyRecipe, build_model, loss_of, train_tiny
 from finetune.tiny.wording import Reading

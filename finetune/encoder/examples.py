@@ -17,20 +17,25 @@ from finetune.pairs import answer_pairs
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """Two texts and the label that a classifier is to give them; ``side`` is the text that may be cut."""
+    """Two texts and the label that a classifier is to give them.
+
+    ``side`` is the text that may be cut; ``concluded`` says that the second is a conclusion in its context's place.
+    """
 
     first: str
     second: str
     label: str
     side: Side
+    concluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the model takes for one pair, and the label's number."""
+    """What the model takes for one pair, and the label's number; ``concluded`` as in ``Taught``."""
 
     inputs: dict[str, list[int]]
     label: int
+    concluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +120,14 @@ def _lay_out(taught: Sequence[Taught], labels: Sequence[str], layout: PairTexts)
     shortened = 0
     for one, pair, whole in zip(taught, cleaned, layout.encode(cleaned), strict=True):
         if layout.fits(whole):
-            examples.append(Example(whole, numbers[one.label]))
+            examples.append(Example(whole, numbers[one.label], one.concluded))
             continue
         try:
             kept = pair[one.side][slice(*layout.fit(pair, one.side))]
         except UserError:
             continue
         cut = (kept, pair[1]) if one.side == 0 else (pair[0], kept)
-        examples.append(Example(layout.encode([cut])[0], numbers[one.label]))
+        examples.append(Example(layout.encode([cut])[0], numbers[one.label], one.concluded))
         shortened += 1
     return tuple(examples), shortened
 
@@ -167,7 +172,7 @@ def _asked(records: Sequence[QARecord]) -> Iterable[Taught]:
 def _concluded(records: Sequence[QARecord]) -> list[Taught]:
     """The question with the abstract's own conclusion, where it has one: the same judgement, plainly put."""
     return [
-        Taught(one.question, one.conclusion, one.label, side=1)
+        Taught(one.question, one.conclusion, one.label, side=1, concluded=True)
         for one in records
         if one.label is not None and one.conclusion.strip()
     ]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from eval.results import versions
@@ -28,8 +29,8 @@ def summarise(
     measured = {int(entry["step"]): entry for entry in measurements(state.log_history)}
     result = measured.get(taken.step, {})
     counts = Counter(lesson.labels[one.label] for one in lesson.train)
-    tokens = sum(len(one.inputs["input_ids"]) for one in lesson.train) / len(lesson.train)
-    seen = state.global_step * trainer.args.per_device_train_batch_size
+    seen = list(islice(trainer.course, state.global_step * trainer.args.per_device_train_batch_size))
+    tokens = sum(len(lesson.train[number].inputs["input_ids"]) for number in seen)
     parameters = list(trainer.model.parameters())
     return {
         "labels": lesson.labels,
@@ -44,8 +45,8 @@ def summarise(
         "dev_loss": result.get("eval_loss"),
         "parameters": sum(one.numel() for one in parameters),
         "trainable_parameters": sum(one.numel() for one in parameters if one.requires_grad),
-        "examples_per_second": round(seen / seconds, 2),
-        "tokens_per_second": round(seen * tokens / seconds, 1),
+        "examples_per_second": round(len(seen) / seconds, 2),
+        "tokens_per_second": round(tokens / seconds, 1),
         "seconds_training": round(seconds, 1),
         "seconds": round(wall, 1),
         "peak_memory": peak_memory(),

@@ -15,6 +15,7 @@ from corpus.config import DataConfig, PairsConfig
 from corpus.errors import UserError
 from eval.results import check_output
 from finetune.config import EncoderConfig
+from finetune.encoder.course import Course, Stage
 from finetune.encoder.examples import Example, Lesson, lay_out, read_texts
 from finetune.encoder.model import load_untaught
 from finetune.encoder.report import card, summarise
@@ -31,7 +32,6 @@ from finetune.qlora.checkpoints import (
     write_json,
     write_text,
 )
-from finetune.qlora.order import SeededOrder
 
 _FREE = {"report_to", "keep_checkpoints"}  # what is shown or kept, not what is learned
 
@@ -116,11 +116,9 @@ def _trainer(
     on_cpu = not torch.accelerator.is_available()
     arguments = TrainingArguments(
         output_dir=str(output),
-        num_train_epochs=config.epochs,
+        num_train_epochs=1,  # the course has all epochs
         per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=config.warmup,  # below 1 it is a share
+        learning_rate=1.0,  # the course has the rates
         weight_decay=config.weight_decay,
         use_cpu=on_cpu,
         bf16=not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False),
@@ -140,9 +138,7 @@ def _trainer(
             train=lesson.train,
             dev=lesson.dev,
             loss=Loss(label_weights(lesson.train, len(lesson.labels), config.class_weight), config.label_smoothing),
-            order=SeededOrder(
-                [len(one.inputs["input_ids"]) for one in lesson.train], config.batch_size, config.seed, grouped=True
-            ),
+            course=_course(config, lesson),
             recipe=recipe,
             spent=0.0 if resumed is None else float(resumed.run["seconds"]),
             keep=config.keep_checkpoints,
@@ -154,6 +150,19 @@ def _trainer(
         raise UserError(
             f"train.encoder.report_to is {', '.join(config.report_to)}: {str(error).strip().splitlines()[0]}"
         ) from error
+
+
+def _course(config: EncoderConfig, lesson: Lesson) -> Course:
+    """Conclusions alone, where they are taught, then everything."""
+    concluded = tuple(number for number, one in enumerate(lesson.train) if one.concluded)
+    stages = [Stage(concluded, config.conclusions, config.conclusion_rate)] if concluded else []
+    return Course(
+        [*stages, Stage(tuple(range(len(lesson.train))), config.epochs, config.learning_rate)],
+        [len(one.inputs["input_ids"]) for one in lesson.train],
+        batch=config.batch_size,
+        warmup=config.warmup,
+        seed=config.seed,
+    )
 
 
 def _publish(trainer: EncoderTrainer, config: EncoderConfig, output: Path) -> Checkpoint | None:

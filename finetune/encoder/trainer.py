@@ -7,21 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainingArguments
 
 from chains.sequence import SequenceClassifier
 from corpus.errors import UserError
 from eval.metrics import label_metrics
+from finetune.encoder.course import Course
 from finetune.encoder.examples import Example
-from finetune.qlora.callbacks import Epochs, best_step
+from finetune.qlora.callbacks import best_step
 from finetune.qlora.checkpoints import checkpoints, mark, rotate
 from finetune.qlora.device import peak_memory
-from finetune.qlora.order import SeededOrder
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class EncoderTrainer(Trainer):
         train: the examples.
         dev: the examples that are measured; nothing is measured where there are none.
         loss: what is made small.
-        order: in which the examples are seen.
+        course: in which order and at which rates the examples are seen; one epoch of transformers'.
         recipe: what a checkpoint must have been made by to be taken up again.
         spent: seconds of training before, where a run is taken up again.
         keep: how many checkpoints stay on disk; None keeps all.
@@ -73,7 +75,7 @@ class EncoderTrainer(Trainer):
         train: Sequence[Example],
         dev: Sequence[Example],
         loss: Loss,
-        order: SeededOrder,
+        course: Course,
         recipe: Mapping[str, Any],
         spent: float,
         keep: int | None,
@@ -82,7 +84,7 @@ class EncoderTrainer(Trainer):
         self._classifier = classifier
         self._dev = dev
         self._loss = loss
-        self._order = order
+        self.course = course
         self._recipe = recipe
         self._spent = spent
         self._keep = keep
@@ -95,7 +97,6 @@ class EncoderTrainer(Trainer):
             data_collator=self._collate,
             **others,
         )
-        self.add_callback(Epochs(order))
 
     @property
     def seconds(self) -> float:
@@ -125,8 +126,14 @@ class EncoderTrainer(Trainer):
         padded = self._classifier.tokenizer.pad(inputs, return_tensors="pt")
         return {**padded, "labels": torch.tensor([row["labels"] for row in rows])}
 
-    def _get_train_sampler(self, *_: object) -> SeededOrder:
-        return self._order
+    def _get_train_sampler(self, *_: object) -> Course:
+        return self.course
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The course's rates; the optimizer's own is 1."""
+        del num_training_steps
+        self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.course.rate)
+        return self.lr_scheduler
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -24,7 +24,8 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 from corpus.errors import UserError
 from corpus.processor import bfloat16_is_faster
 from finetune.tiny.batches import Batch, Ease, steps
-from finetune.tiny.readings import Readings, Stage
+from finetune.tiny.mixtures import Stage
+from finetune.tiny.readings import Readings
 from finetune.tiny.tokenizer import train_tokenizer
 
 STATE = "state.pt"

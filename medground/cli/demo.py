@@ -1,7 +1,8 @@
 """``medground demo``: the main job on the embedded default."""
 
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,15 +10,21 @@ from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import print_answer, print_table, wrapped
 
+if TYPE_CHECKING:
+    from eval.results import TaskResult
+    from medground.settings import Settings
+
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
+STEPS = 320  # of teaching inference: a minute or two on two cores
 
 
 @app.command()
 def demo(output: Output = Path("results/demo"), limit: options.Limit = None, quiet: options.Quiet = False) -> None:
     """Show the main job on the sample.
 
-    It indexes the sample, measures retrieval and answers, and answers one question with its evidence. It runs
-    on what came with the installation: no hub, no card, no settings.
+    It indexes the sample, measures retrieval and answers, teaches the model inference, and answers one question with
+    its evidence, verified. It runs on what came with the installation: no hub, no card, no settings. With --limit it
+    takes so many records, pairs and steps at most.
     """
     settings = options.make_settings(None, None, limit=limit)
     from corpus.load import load_records
@@ -38,9 +45,58 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     answered = measure_qa(settings, models, retriever, test, quiet=quiet)
     print_table(qa_table(answered))
 
-    typer.echo(f"One answer with its evidence.\n\n{wrapped(test[0].question)}")
-    print_answer(answering_chain(settings, models, retriever).invoke(test[0].question))
+    adapter = output / "adapter"
+    judged = _inference(output, adapter, limit, quiet)
+
+    typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(test[0].question)}")
+    checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
+    print_answer(answering_chain(checking, load_models(checking), retriever).invoke(test[0].question))
     typer.echo(f"\n{reader_note(settings)}")
-    results = write_results(output, [*found, *answered], settings.model_dump(mode="json"))
+    results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
+    typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
     typer.echo(f"Store:   {settings.store.path}")
+
+
+def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
+    """The pairs before and after the model was taught, and how near the merged model comes."""
+    from corpus.load import load_records
+    from eval.table import nli_tables
+    from finetune.merge import merge
+    from finetune.qlora.train import train_qlora
+
+    steps = min(STEPS, limit or STEPS)
+    recipe = {"max_steps": steps, "every": max(1, steps // 2), "learning_rate": 2e-3, "answer_pairs": True}
+    overrides = ["llm.quantization=4bit", *(f"train.qlora.{name}={value}" for name, value in recipe.items())]
+    settings = options.make_settings(None, overrides, limit=limit, section="pairs")
+    typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.\n")
+    before, labels = _judged(settings, "nli_before", quiet)
+    print_table(nli_tables(before, labels)[0])
+    answers = load_records(settings.data, split="train")
+    train_qlora(
+        settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
+    )
+    taught = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
+    after, _ = _judged(taught, "nli", quiet)
+    print_table(nli_tables(after, labels)[0])
+
+    merged = output / "merged"
+    if (merged / "merge.json").is_file():  # of an earlier run of this command
+        shutil.rmtree(merged)
+    whole = options.make_settings(None, ["llm.dtype=float32"], limit=limit, section="pairs")
+    from corpus.nli import load_pairs
+
+    pairs = load_pairs(whole.pairs)
+    report = merge(str(adapter), merged, llm=whole.llm, pairs=pairs.pairs, labels=pairs.labels, quiet=quiet)
+    typer.echo(f"{report.text()}\n")
+    return [before, after]
+
+
+def _judged(settings: "Settings", task: str, quiet: bool) -> "tuple[TaskResult, tuple[str, ...]]":
+    from corpus.nli import load_pairs
+    from medground.assemble import make_nli
+    from medground.tasks import measure_nli
+
+    model = make_nli(settings)
+    result = measure_nli(settings, model, load_pairs(settings.pairs), task=task, quiet=quiet)
+    return result, model.labels
