@@ -57,7 +57,7 @@ class TinyRecipe:
     parts: tuple[Part, ...] = (
         Part("first", 3000, 3e-3, 0.6),
         Part("second", 1500, 1.5e-3, 0.7, planned=2500),
-        Part("third", 1200, 1e-3, 0.8),
+        Part("third", 1000, 1e-3, 0.8, planned=1200),
     )
     seed: int = 1
     tokens_per_step: int = 3840

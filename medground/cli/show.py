@@ -67,7 +67,7 @@ def _listed(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
 
 
-def _shares(scores: Mapping[Verdict, float]) -> str:
+def _shares(scores: "Mapping[Verdict, float]") -> str:
     return f" ({_listed({str(verdict): share for verdict, share in scores.items()})})" if scores else ""
 
 
