@@ -95,9 +95,8 @@ def test_steps_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
-    recipe = replace(
-        SMALL, steps=100, second_steps=1, learning_rate=8e-3, embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5
-    )
+    parts = (Part("first", 100, 8e-3, 0.6),)
+    recipe = replace(SMALL, parts=parts, embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5)
     losses: list[float] = []
     original = train.loss_of
 

@@ -32,7 +32,7 @@ def test_every_command_is_understood(line: str) -> None:
     from medground.cli import app
 
     words = line.split("#")[0].split("&&")[0].split()
-    path = words[:2] if words[0] == "eval" else words[:1]
+    path = words[:2] if words[0] in ("eval", "train") else words[:1]
     shown = CliRunner().invoke(app, [*path, "--help"])
     assert shown.exit_code == 0
     assert all(option in shown.output for option in re.findall(r"--[\w-]+", line))
