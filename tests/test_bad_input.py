@@ -70,6 +70,39 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "gold context without a text": (["ask", "x", "--data", "one.json", "--set", "chain.context=gold"], "Gold context"),
     "a split unknown": (["eval", "qa", "--data", "one.json"], "--split-file"),
     "data without labels": (["eval", "qa", "--data", "bare.json", "--split", "all"], "label"),
+    "no such pairs": (["eval", "nli", "--data", "none.jsonl"], "none.jsonl"),
+    "a folder without pairs": (["eval", "nli", "--data", "bare"], "mli_test_v1.jsonl"),
+    "pairs that are records": (["eval", "nli", "--data", "one.json"], "sentence1"),
+    "pairs without a column": (["eval", "nli", "--set", "pairs.columns.premise=text"], "pairs.columns"),
+    "one label": (
+        ["eval", "nli", "--set", "pairs.labels={neutral: x, entailment: x, contradiction: x}"],
+        "two or more",
+    ),
+    "an adapter that is not there": (["eval", "nli", "--set", "llm.adapter=./none"], "./none"),
+    "an encoder without a name": (["eval", "nli", "--set", "nli.kind=encoder"], "nli.model"),
+    "an encoder that is not there": (
+        ["eval", "nli", "--set", "nli.kind=encoder", "--set", "nli.model=./none"],
+        "./none",
+    ),
+    "an encoder that is none": (
+        ["eval", "nli", "--set", "nli.kind=encoder", "--set", "nli.model=bare"],
+        "bare",
+    ),
+    "more examples than there are": (["eval", "nli", "--set", "prompt.shots=5000"], "5000"),
+    "a merge of nothing": (["merge", "./none", "merged"], "./none"),
+    "a merge into 4 bits": (["merge", "bare", "merged", "--set", "llm.quantization=4bit"], "llm.quantization"),
+    "teaching pairs that are not there": (["train", "qlora", "--output", "o", "--data", "none"], "none"),
+    "teaching into a file": (["train", "qlora", "--output", "scan.pdf"], "scan.pdf"),
+    "an encoder taught from nothing": (["train", "encoder", "--output", "o", "--data", "none"], "none"),
+    "verifying with an adapter that is not there": (
+        ["ask", "x", "--data", "one.json", "--set", "chain.verify=report", "--set", "nli.adapter=./none"],
+        "./none",
+    ),
+    "a retry without more passages": (
+        ["ask", "x", "--data", "one.json", "--set", "chain.verify=retry", "--set", "chain.passages=5"],
+        "chain.verify",
+    ),
+    "a policy that is none": (["ask", "x", "--set", "chain.verify=maybe"], "chain.verify"),
     "a store that is a file": (["retrieve", "x", "--data", "one.json", "--set", "store.path=scan.pdf"], "scan.pdf"),
 }
 

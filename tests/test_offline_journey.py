@@ -61,8 +61,11 @@ def test_the_demo_shows_the_main_job(medground: Run, tmp_path: Path) -> None:
     shown = outcome.stdout
     for part in ("dense", "bm25", "qa_none", "qa_retrieved_dense", "qa_gold", "not real medicine", "results/demo"):
         assert part in shown
+    for part in ("nli_before", "of the labels agree", "verdict: "):
+        assert part in shown
     results = json.loads((tmp_path / "results" / "demo" / "results.json").read_text())
-    assert {"retrieval_dense", "retrieval_bm25", "qa_none", "qa_gold"} <= set(results["results"])
+    assert {"retrieval_dense", "retrieval_bm25", "qa_none", "qa_gold", "nli_before", "nli"} <= set(results["results"])
+    assert (tmp_path / "results/demo/adapter/adapter_config.json").is_file()
 
 
 @pytest.mark.slow
