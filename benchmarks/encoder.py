@@ -19,19 +19,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
 
-from chains.classifier import classifier_chain
-from corpus.config import DataConfig
-from corpus.errors import UserError
-from corpus.load import load_records
-from corpus.records import LABELS, QARecord
-from eval.metrics import label_metrics, majority
-from eval.qa import evaluate_qa
-from eval.results import versions
-from finetune.config import EncoderConfig
-from finetune.encoder.train import train_encoder
-from medground.settings import load_settings
+from medground.environment import prepare  # noqa: E402
+
+prepare()
+
+import torch  # noqa: E402  (telemetry is off before the libraries are imported)
+
+from chains.classifier import classifier_chain  # noqa: E402
+from corpus.config import DataConfig  # noqa: E402
+from corpus.errors import UserError  # noqa: E402
+from corpus.load import load_records  # noqa: E402
+from corpus.records import LABELS, QARecord  # noqa: E402
+from eval.metrics import label_metrics, majority  # noqa: E402
+from eval.qa import evaluate_qa  # noqa: E402
+from eval.results import versions  # noqa: E402
+from finetune.config import EncoderConfig  # noqa: E402
+from finetune.encoder.train import train_encoder  # noqa: E402
+from medground.settings import load_settings  # noqa: E402
 
 CONFIG = Path(__file__).parents[1] / "configs" / "encoder.yaml"
 TARGETS = {"accuracy": 0.56, "macro_f1": 0.39}
