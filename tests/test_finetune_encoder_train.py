@@ -88,7 +88,7 @@ def test_it_learns_what_the_texts_tell(encoder: Path, tmp_path: Path) -> None:
         ]
         (tmp_path / f"mli_{split}_v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pairs = PairsConfig(path=str(tmp_path))
-    settings = config(encoder, learning_rate=5e-3, epochs=12, every=24)
+    settings = config(encoder, learning_rate=3e-3, epochs=30, every=30)
     output = train_encoder(settings, tmp_path / "out", pairs=pairs, quiet=True)
     result = evaluate_nli(load_classifier(str(output)), load_pairs(pairs, "test").pairs, identity={}, quiet=True)
     assert result.metrics["accuracy"] == 1
