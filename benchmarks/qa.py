@@ -13,16 +13,23 @@ same number of threads, in turns, for several rounds:
 The peers are handed rendered prompts that fit the window. Loading of models, data and task definitions is not timed on
 any side, answering is. In the modes float32 and bfloat16 all sides compute in that type and lm_eval has batches of 16;
 in the mode default each side has its own defaults (lm_eval: batches of 1, the checkpoint's type; the loop: the type
-that transformers chooses). A ratio is the median over rounds of one round's ratio, with its least and greatest.
+that transformers chooses). A ratio is the median over rounds of one round's ratio, with its least and greatest; where
+other work disturbs the machine, that of processor time, on one thread (OMP_NUM_THREADS=1), is disturbed less.
+
+``--random-llama`` answers with random weights and about 300 million parameters, where the model's own work is nearly
+all there is; ratios are then as measured, without targets. Either way the share of our time that is spent outside the
+model's forward pass is measured in one more round, under Python's profiler, which makes that share rather larger.
 
 lm-evaluation-harness is the optional extra ``bench``; its dependencies conflict with some that Chroma's newest releases
 want, so give it an environment of its own.
 """
 
 import argparse
+import cProfile
 import json
 import math
 import platform
+import pstats
 import statistics
 import sys
 import tempfile
@@ -33,22 +40,42 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
+# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
+_folder = Path(__file__).resolve().parent
+sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
 
-from chains.answer import Answer
-from chains.config import LLMConfig
-from chains.llm import EMBEDDED, LocalLLM, load_llm
-from chains.parsing import parse_label
-from chains.qa import qa_chain
-from chains.templates import label_lead
-from corpus.config import DataConfig
-from corpus.errors import UserError
-from corpus.load import load_records
-from corpus.records import LABELS, QARecord
+from medground.environment import prepare  # noqa: E402
+
+prepare()
+
+import torch  # noqa: E402  (telemetry is off before the libraries are imported)
+
+from benchmarks.random_llama import save_random_llama  # noqa: E402
+from chains.answer import Answer  # noqa: E402
+from chains.config import LLMConfig  # noqa: E402
+from chains.llm import EMBEDDED, LocalLLM, load_llm  # noqa: E402
+from chains.parsing import parse_label  # noqa: E402
+from chains.qa import qa_chain  # noqa: E402
+from chains.templates import label_lead  # noqa: E402
+from corpus.config import DataConfig  # noqa: E402
+from corpus.errors import UserError  # noqa: E402
+from corpus.load import load_records  # noqa: E402
+from corpus.records import LABELS, QARecord  # noqa: E402
 
 Mode = Literal["float32", "bfloat16", "default"]
 MODES: tuple[Mode, ...] = ("float32", "bfloat16", "default")
-TARGETS = {"float32": (2.5, 1.4), "bfloat16": (2.5, 1.4), "default": (5.0, 3.0)}  # times lm_eval, times the loop
+Peer = Literal["lm_eval", "loop", "stopping_loop"]
+PEERS: tuple[Peer, ...] = ("lm_eval", "loop", "stopping_loop")
+_ONE_TYPE = {"lm_eval": 3.0, "loop": 2.0}  # times the peer's rate
+TARGETS: dict[Mode, dict[str, float]] = {
+    "float32": _ONE_TYPE,
+    "bfloat16": _ONE_TYPE,
+    "default": {"lm_eval": 6.0, "loop": 4.0},
+}
+MOST_OUTSIDE = 0.15  # of our time, where the model is of 300 million parameters
+LARGE = {"width": 1024, "feed_forward": 2816, "layers": 24, "window": 1024}  # about as many
+FORWARD = ("packed.py:next_token_log_probabilities", "packed.py:read", "module.py:_wrapped_call_impl")
+STAGES = ("templates.py:render", "scoring.py:encode", "citations.py:cite", "cleaning.py:__call__")
 NEAR_TIE = 1e-4  # difference of the two best log-likelihoods below which a prediction may differ
 
 
@@ -142,45 +169,84 @@ def lm_eval_side(source: str, mode: Mode, prompts: Sequence[str], lead: str, fol
     return Side("lm_eval", str(model.model.dtype), answer)
 
 
-def measure(mode: Mode, model: str, records: Sequence[QARecord], rounds: int, folder: Path) -> dict[str, Any]:
-    """Rates, ratios and differences of one mode."""
+def outside(answer: Callable[[], object]) -> dict[str, Any]:
+    """Where the time of one call goes that is not the model's forward pass, from Python's profiler.
+
+    The model is a PyTorch module, called as one, or its packed form; both are called from ``chains/scoring.py``.
+    """
+    profiler = cProfile.Profile()
+    profiler.runcall(answer)
+    profile: Any = pstats.Stats(profiler)
+    seconds: float = profile.total_tt
+    forward = 0.0
+    stages = dict.fromkeys(STAGES, 0.0)
+    for (file, _, name), (_, _, _, cumulative, callers) in profile.stats.items():
+        function = f"{Path(file).name}:{name}"
+        if function in FORWARD:
+            forward += sum(call[3] for (caller, _, _), call in callers.items() if Path(caller).name == "scoring.py")
+        elif function in stages:
+            stages[function] += cumulative
+    stages["the rest"] = seconds - forward - sum(stages.values())
+    return {"seconds": seconds, "share": 1 - forward / seconds, "stages": stages}
+
+
+def measure(
+    mode: Mode,
+    model: str,
+    records: Sequence[QARecord],
+    rounds: int,
+    peers: Sequence[Peer],
+    folder: Path,
+    *,
+    large: bool,
+) -> dict[str, Any]:
+    """Rates, ratios and differences of one mode; a ``large`` model has another target."""
     source = str(EMBEDDED) if model == "embedded" else model
     llm = load_llm(LLMConfig(model=model, dtype="auto" if mode == "default" else mode))
     answers: list[Answer] = []
     ours = medground_side(llm, records, answers)
-    ours.answer()
+    _ = llm.packed  # laid out when it is first asked for, which is a part of loading
+    spent_outside = outside(ours.answer)
     prompts = [answer.prompt or "" for answer in answers]
-    sides = [
-        ours,
-        loop_side(source, mode, prompts, stopping=False),
-        loop_side(source, mode, prompts, stopping=True),
-        lm_eval_side(source, mode, prompts, label_lead(llm.tokenizer), folder),
-    ]
+    sides = [ours]
+    for peer in peers:
+        match peer:
+            case "lm_eval":
+                sides.append(lm_eval_side(source, mode, prompts, label_lead(llm.tokenizer), folder))
+            case "loop" | "stopping_loop":
+                sides.append(loop_side(source, mode, prompts, stopping=peer == "stopping_loop"))
     rates: dict[str, list[float]] = {side.name: [] for side in sides}
+    worked: dict[str, list[float]] = {side.name: [] for side in sides}
     labels: dict[str, list[str | None]] = {}
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
-            start = time.perf_counter()
+            start, work = time.perf_counter(), time.process_time()
             labels[side.name] = side.answer()
             rates[side.name].append(len(records) / (time.perf_counter() - start))
-            print(f"{mode} round {number + 1} {side.name}: {rates[side.name][-1]:.1f} questions/s", file=sys.stderr)
-    differing = [i for i in range(len(records)) if labels["medground"][i] != labels["lm_eval"][i]]
+            worked[side.name].append(len(records) / (time.process_time() - work))
+            print(f"{mode} round {number + 1} {side.name}: {rates[side.name][-1]:.2f} questions/s", file=sys.stderr)
+    targets = {} if large else TARGETS[mode]
     return {
         "mode": mode,
         "dtype": {side.name: side.dtype for side in sides},
         "rates": rates,
         "median_rate": {name: statistics.median(values) for name, values in rates.items()},
-        "times_lm_eval": ratio(rates["medground"], rates["lm_eval"], TARGETS[mode][0]),
-        "times_loop": ratio(rates["medground"], rates["loop"], TARGETS[mode][1]),
-        "times_stopping_loop": ratio(rates["medground"], rates["stopping_loop"], None),
-        "predictions_unlike_lm_eval": sum(margin(answers[i]) >= NEAR_TIE for i in differing),
-        "near_ties_unlike_lm_eval": sum(margin(answers[i]) < NEAR_TIE for i in differing),
-        "predictions_unlike_loop": sum(a != b for a, b in zip(labels["medground"], labels["loop"], strict=True)),
+        "times": {peer: ratio(rates["medground"], rates[peer], targets.get(peer)) for peer in peers},
+        "times_by_processor": {peer: ratio(worked["medground"], worked[peer], None) for peer in peers},
+        "unlike": {peer: differences(labels["medground"], labels[peer], answers) for peer in peers},
+        "outside": {**spent_outside, "target": MOST_OUTSIDE if large else None},
         "accuracy": {
             name: sum(label == record.label for label, record in zip(given, records, strict=True)) / len(records)
             for name, given in labels.items()
         },
     }
+
+
+def differences(ours: Sequence[str | None], theirs: Sequence[str | None], answers: Sequence[Answer]) -> dict[str, int]:
+    """How many predictions differ, apart from those between labels that are nearly equally probable."""
+    differing = [margin(answer) for answer, a, b in zip(answers, ours, theirs, strict=True) if a != b]
+    near = sum(one < NEAR_TIE for one in differing)
+    return {"predictions": len(differing) - near, "near_ties": near}
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], target: float | None) -> dict[str, Any]:
@@ -201,45 +267,73 @@ def main() -> int:
     """Run the modes that are asked for, print one table and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="PubMedQA's ori_pqal.json, its test_ground_truth.json beside it")
-    parser.add_argument("--model", default="embedded", help="embedded, a folder or a hub id")
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument("--model", default="embedded", help="embedded, a folder or a hub id")
+    models.add_argument("--random-llama", action="store_true", help="random weights, about 300 million parameters")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=int, default=None, help="take so many questions")
     parser.add_argument("--output", type=Path, default=None, help="a JSON file")
     arguments = parser.parse_args()
+    model, large = arguments.model, arguments.random_llama
     try:
         records = load_records(DataConfig(path=arguments.data, split="test", limit=arguments.limit))
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            if large:
+                model = str(folder / "random-llama")
+                parameters = save_random_llama(Path(model), **LARGE)
+                print(f"random weights, {parameters:,} parameters", file=sys.stderr)
             results = [
-                measure(mode, arguments.model, records, arguments.rounds, Path(folder)) for mode in arguments.modes
+                measure(mode, model, records, arguments.rounds, arguments.peers, folder, large=large)
+                for mode in arguments.modes
             ]
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     report = {
-        "model": arguments.model,
+        "model": "random-llama" if large else model,
         "n": len(records),
         "rounds": arguments.rounds,
         "results": results,
         "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
-        "versions": {name: version(name) for name in ("torch", "transformers", "lm_eval", "medground")},
+        "versions": {name: version(name) for name in ("torch", "transformers", "medground")}
+        | ({"lm_eval": version("lm_eval")} if "lm_eval" in arguments.peers else {}),
     }
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(report, indent=2) + "\n")
     for result in results:
-        for peer in ("lm_eval", "loop", "stopping_loop"):
-            times = result[f"times_{peer}"]
-            verdict = {True: "met", False: "MISSED", None: "none"}[times["met"]]
-            print(
-                f"{result['mode']:>8}: {result['median_rate']['medground']:.1f} questions/s, "
-                f"{times['median']:.2f} ({times['least']:.2f} to {times['greatest']:.2f}) times {peer}'s "
-                f"{result['median_rate'][peer]:.1f}; target {times['target'] or ''} {verdict}"
-            )
-        print(
-            f"{result['mode']:>8}: {result['predictions_unlike_lm_eval']} predictions unlike lm_eval's, "
-            f"besides {result['near_ties_unlike_lm_eval']} near ties"
-        )
+        print("\n".join(lines(result)))
     return 0
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """A mode's result for the terminal."""
+    verdicts = {True: ", met", False: ", MISSED", None: ""}
+    found = []
+    for peer, times in result["times"].items():
+        target = "" if times["target"] is None else f"; target {times['target']}{verdicts[times['met']]}"
+        found.append(
+            f"{result['mode']:>8}: {result['median_rate']['medground']:.2f} questions/s, "
+            f"{times['median']:.2f} ({times['least']:.2f} to {times['greatest']:.2f}) times {peer}'s "
+            f"{result['median_rate'][peer]:.2f}{target}; by processor time "
+            f"{result['times_by_processor'][peer]['median']:.2f} times"
+        )
+    if "lm_eval" in result["unlike"]:
+        unlike = result["unlike"]["lm_eval"]
+        found.append(
+            f"{result['mode']:>8}: {unlike['predictions']} predictions unlike lm_eval's, besides {unlike['near_ties']} "
+            "near ties"
+        )
+    outside = result["outside"]
+    met = "" if outside["target"] is None else verdicts[outside["share"] < outside["target"]]
+    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outside["stages"].items())
+    found.append(
+        f"{result['mode']:>8}: {outside['share']:.1%} of our time outside the model's forward pass{met}: {stages} "
+        f"of {outside['seconds']:.1f} s"
+    )
+    return found
 
 
 if __name__ == "__main__":

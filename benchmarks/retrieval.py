@@ -27,17 +27,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
 
-from corpus.errors import UserError
-from corpus.pubmedqa import read_records
-from corpus.records import QARecord, documents
-from retrievers.config import StoreConfig
-from retrievers.dense import DenseRetriever
-from retrievers.indexing import index
-from retrievers.packaged import packaged_minilm
-from retrievers.sentence_embedder import SentenceEmbedder
-from retrievers.store import open_store
+from medground.environment import prepare  # noqa: E402
+
+prepare()
+
+import torch  # noqa: E402  (telemetry is off before the libraries are imported)
+
+from corpus.errors import UserError  # noqa: E402
+from corpus.pubmedqa import read_records  # noqa: E402
+from corpus.records import QARecord, documents  # noqa: E402
+from retrievers.config import StoreConfig  # noqa: E402
+from retrievers.dense import DenseRetriever  # noqa: E402
+from retrievers.indexing import index  # noqa: E402
+from retrievers.packaged import packaged_minilm  # noqa: E402
+from retrievers.sentence_embedder import SentenceEmbedder  # noqa: E402
+from retrievers.store import open_store  # noqa: E402
 
 TARGETS = {"index": 2.5, "search": 6.0}  # times the tutorial's way
 PACKAGES = ("torch", "sentence-transformers", "transformers", "chromadb", "langchain-chroma")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
@@ -69,6 +69,8 @@ class Answer(BaseModel):
     ``verdict`` is what an entailment model makes of the answer, ``verification`` how it came to that; both are None
     where none has judged it. ``withheld`` holds an answer that was kept back for want of support: ``text`` then says
     so, and ``verdict`` is about what was withheld.
+
+    ``reused`` says that a journal of earlier results had all that the model would have computed for this answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,3 +87,4 @@ class Answer(BaseModel):
     prompt: str | None = None
     output: str | None = None
     notes: tuple[str, ...] = ()
+    reused: bool = Field(default=False, exclude=True, repr=False)

@@ -35,9 +35,7 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
     ]
     asked = _terms(question)
     containing = Counter(term for *_, terms in sentences for term in terms & asked)
-    weight = {
-        term: math.log(1 + (len(sentences) - containing[term] + 0.5) / (containing[term] + 0.5)) for term in asked
-    }
+    weight = {term: _rarity(containing[term], len(sentences)) for term in asked}
     total = math.fsum(weight.values())
     citations = [
         Citation(
@@ -51,6 +49,20 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
         if terms & asked
     ]
     return sorted(citations, key=lambda citation: -citation.score)
+
+
+def coverage(question: str, texts: Sequence[str]) -> list[float]:
+    """How much of a question each text has, from 0 to 1: as ``cite`` scores sentences, with rarity among the texts."""
+    asked = _terms(question)
+    found = [_terms(text) & asked for text in texts]
+    containing = Counter(term for terms in found for term in terms)
+    weight = {term: _rarity(containing[term], len(texts)) for term in asked}
+    total = math.fsum(weight.values())
+    return [math.fsum(weight[term] for term in terms) / total if terms else 0.0 for terms in found]
+
+
+def _rarity(containing: int, count: int) -> float:
+    return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:

@@ -13,12 +13,18 @@ from chains.nli import Judgement, NLIModel, Pair
 from chains.runnable import AnswerChain, Question
 from chains.sequence import SequenceClassifier, load_sequence_classifier
 from corpus.errors import UserError
+from corpus.journal import Journal, Recalled
 from corpus.records import LABELS
 from corpus.sentences import Span
 
 
 def load_classifier(
-    model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
+    model: str,
+    *,
+    dtype: DType = "auto",
+    device: str = "auto",
+    batch_tokens: int = 4096,
+    journal: Journal | None = None,
 ) -> "EncoderNLI":
     """The sequence classifier ``model`` as a judge of pairs.
 
@@ -27,12 +33,13 @@ def load_classifier(
         dtype: of the weights; ``auto`` is bfloat16 where the device is faster in it, else float32.
         device: ``auto`` or a torch device such as ``cpu``.
         batch_tokens: how many tokens, padding included, go through the model at once.
+        journal: keeps what it judges.
 
     Raises:
         UserError: the model cannot be had (absent, gated, offline, broken), is no sequence classifier, or has fewer
             than two labels; or there is no such device.
     """
-    return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens))
+    return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens, journal))
 
 
 def classifier_chain(
@@ -55,6 +62,11 @@ class EncoderNLI(NLIModel):
         self.labels = classifier.labels
         self._classifier = classifier
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the classifier, where it keeps a journal."""
+        return self._classifier.fingerprint
+
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
         """Split the premises that do not fit, classify all parts, and take the part of each pair that decides."""
         texts = self._classifier.texts
@@ -74,11 +86,12 @@ class EncoderNLI(NLIModel):
                 continue
             parts.extend((index, part) for part in split)
             encoded.extend(texts.encode(split))
-        found: dict[int, list[tuple[dict[str, float], Pair]]] = {}
-        for (index, part), scores in zip(parts, self._classifier.probabilities(encoded), strict=True):
-            found.setdefault(index, []).append((scores, part))
+        found: dict[int, list[tuple[Recalled, Pair]]] = {}
+        for (index, part), recalled in zip(parts, self._classifier.recalled(encoded), strict=True):
+            found.setdefault(index, []).append((recalled, part))
         for index, of_pair in found.items():
-            scores, part = max(of_pair, key=lambda one: _decisiveness(one[0]))
+            recalled, part = max(of_pair, key=lambda one: _decisiveness(one[0].value))
+            scores = recalled.value
             judged[index] = Judgement(
                 label=max(scores, key=scores.__getitem__),
                 label_scores=scores,
@@ -86,6 +99,7 @@ class EncoderNLI(NLIModel):
                 notes=(f"premise judged in {len(of_pair)} parts to fit the model's window",)
                 if len(of_pair) > 1
                 else (),
+                reused=all(one.reused for one, _ in of_pair),
             )
         return [judged[index] for index in range(len(pairs))]
 

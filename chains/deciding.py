@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, replace
 
 from chains.config import Decide
-from chains.generation import generate_texts
-from chains.llm import LocalLLM
+from chains.model import LLM, Prompt
 from chains.parsing import parse_label
-from chains.scoring import encode, label_log_likelihoods, with_labels
-from chains.templates import label_lead
 from corpus.errors import UserError
+from corpus.journal import Batches, recall
+from corpus.keys import content_key
+
+_UNSCORED = "the server gave no probabilities of the labels: the label was read from what the model wrote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,14 @@ class Decision:
     """A label, or None where the generated text names none.
 
     ``scores`` are probabilities over the labels that sum to 1, empty where the label was read from ``output``, the
-    generated text.
+    generated text. ``reused`` says that the journal had it.
     """
 
     label: str | None
     scores: dict[str, float]
     output: str | None = None
     notes: tuple[str, ...] = ()
+    reused: bool = False
 
 
 class Decider:
@@ -41,7 +42,7 @@ class Decider:
         UserError: a label that cannot be read out of generated text, because it is not one plain word.
     """
 
-    def __init__(self, llm: LocalLLM, labels: Sequence[str], decide: Decide) -> None:
+    def __init__(self, llm: LLM, labels: Sequence[str], decide: Decide) -> None:
         self._llm = llm
         self._labels = tuple(labels)
         self._decide = decide
@@ -52,44 +53,40 @@ class Decider:
                     f"The label {label!r} is not one plain word, so it cannot be read out of generated text. Map it to "
                     "one with pairs.labels, or set chain.decide to score."
                 )
-        self._lead = label_lead(llm.tokenizer)
-        lengths = [len(ids) for ids in encode(llm.tokenizer, [self._lead + label for label in labels])]
-        self.reserve = max(llm.config.max_new_tokens, *lengths)
+        self.reserve = max(llm.config.max_new_tokens, llm.label_length(labels))
         """How many tokens of the window the answer may take."""
 
-    def decide(self, prompts: Sequence[tuple[str, list[int]]]) -> list[Decision]:
+    def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
         """A decision for each rendered prompt and its token ids, in order.
 
         Raises:
             UserError: the model computes no finite probabilities.
         """
-        model, tokenizer, settings = self._llm.model, self._llm.tokenizer, self._llm.config
-        ids = [prompt_ids for _, prompt_ids in prompts]
-        match self._decide:
-            case "score":
-                texts = [text for text, _ in prompts]
-                scorables = with_labels(tokenizer, texts, ids, self._labels, self._lead)
-                with self._llm.guard():
-                    rows = label_log_likelihoods(model, scorables, settings.batch_tokens, self._llm.packed)
-                if any(math.isnan(value) for row in rows for value in row):
-                    raise UserError(
-                        f"Model {self._llm.name} gave no finite probabilities in {model.dtype}. Set llm.dtype to "
-                        "float32 or bfloat16; if they are no better, the model's files are damaged."
-                    )
-                return [self._scored(row) for row in rows]
-            case "generate":
-                with self._llm.guard():
-                    outputs = generate_texts(
-                        model,
-                        tokenizer,
-                        ids,
-                        max_new_tokens=self.reserve,
-                        batch_tokens=settings.batch_tokens,
-                    )
-                return [self._generated(output) for output in outputs]
-        assert_never(self._decide)
+        journal = self._llm.journal
+        keys = [self._key(text) if journal is not None else "" for text, _ in prompts]
+        recalled = recall(journal, keys, lambda places: self._compute([prompts[place] for place in places], places))
+        return [replace(self._decision(one.value), reused=one.reused) for one in recalled]
 
-    def _scored(self, log_likelihoods: Sequence[float]) -> Decision:
+    def _key(self, prompt: str) -> str:
+        model = self._llm.fingerprint
+        if self._decide == "generate":
+            return content_key(prompt=prompt, most=self.reserve, model=model)
+        return content_key(prompt=prompt, labels=self._labels, model=model)
+
+    def _compute(self, prompts: Sequence[Prompt], places: Sequence[int]) -> Batches:
+        score = self._decide == "score"
+        computed = self._llm.score(prompts, self._labels) if score else self._llm.write(prompts, self.reserve)
+        for batch, values in computed:
+            yield [places[index] for index in batch], values
+
+    def _decision(self, value: str | Sequence[float | None]) -> Decision:
+        if not isinstance(value, str):
+            return self._scored(value)
+        decision = self._generated(value)
+        return decision if self._decide == "generate" else replace(decision, notes=(*decision.notes, _UNSCORED))
+
+    def _scored(self, row: Sequence[float | None]) -> Decision:
+        log_likelihoods = [-math.inf if value is None else value for value in row]  # JSON has no infinity
         best = max(log_likelihoods)
         weights = [math.exp(value - best) for value in log_likelihoods]
         scores = {name: weight / sum(weights) for name, weight in zip(self._labels, weights, strict=True)}

@@ -10,7 +10,9 @@ from chains.runnable import AnswerChain, Question, retrieve
 from corpus.errors import UserError
 
 
-def extractive_chain(retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3) -> "ExtractiveChain":
+def extractive_chain(
+    retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3, notes: Sequence[str] = ()
+) -> "ExtractiveChain":
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
     The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
@@ -19,6 +21,7 @@ def extractive_chain(retriever: BaseRetriever, *, passages: int = 5, max_sentenc
         retriever: where passages come from.
         passages: how many passages are read.
         max_sentences: how many sentences are quoted at most.
+        notes: said with every answer.
 
     Raises:
         UserError: fewer than one passage or sentence.
@@ -26,16 +29,17 @@ def extractive_chain(retriever: BaseRetriever, *, passages: int = 5, max_sentenc
     for count, what in ((passages, "passage"), (max_sentences, "sentence")):
         if count < 1:
             raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
-    return ExtractiveChain(retriever, passages, max_sentences)
+    return ExtractiveChain(retriever, passages, max_sentences, tuple(notes))
 
 
 class ExtractiveChain(AnswerChain):
     """See ``extractive_chain``."""
 
-    def __init__(self, retriever: BaseRetriever, passages: int, max_sentences: int) -> None:
+    def __init__(self, retriever: BaseRetriever, passages: int, max_sentences: int, notes: tuple[str, ...]) -> None:
         self._retriever = retriever
         self._passages = passages
         self._max_sentences = max_sentences
+        self._notes = notes
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all in one pass, then quote."""
@@ -44,10 +48,11 @@ class ExtractiveChain(AnswerChain):
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
         citations = cite(question, passages)[: self._max_sentences]
+        found = () if citations else ("no sentence of the passages found shares a word with the question",)
         return Answer(
             question=question,
             text=" ".join(citation.quote for citation in citations),
             citations=tuple(citations),
             passages=tuple(passages),
-            notes=() if citations else ("no sentence of the passages found shares a word with the question",),
+            notes=(*found, *self._notes),
         )

@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from chains.cleaning import Cleaner
+from chains.model import LLM, Prompt
 from chains.prompts import PromptFamily, qa_prompt
-from chains.scoring import encode
-from chains.templates import render
 from corpus.errors import UserError
 from corpus.sentences import sentence_spans
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +31,31 @@ class PromptFitter:
     """Renders prompts, leaving out sentences from the end of the context where a prompt is longer than the window.
 
     Args:
-        tokenizer: the model's, with a chat template (``templates.prepare_template``).
+        llm: the model.
         family: whose wording is used.
         system: a system text before every prompt.
-        window: how many tokens prompt and answer may take together; None for no limit.
-        reserve: how many of them are kept for the answer.
+        reserve: how many tokens of the window are kept for the answer.
     """
 
-    def __init__(
-        self,
-        tokenizer: "PreTrainedTokenizerBase",
-        family: PromptFamily,
-        system: str | None,
-        *,
-        window: int | None,
-        reserve: int,
-    ) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
+        self._llm = llm
         self._family = family
         self._system = system
-        self._window = window
+        self._window = llm.window
         self._reserve = reserve
-        self.clean = Cleaner(tokenizer)
+        self.clean = llm.clean
 
     def fit(self, asked: Sequence[Asked]) -> list[FittedPrompt | UserError]:
         """A prompt for each question, or the error of one that is too long without any context.
 
         All are tokenised together; only those that do not fit are looked at one by one, by bisection over sentences.
         """
-        texts = self._render(asked)
-        all_ids = encode(self._tokenizer, texts)
         fitted: list[FittedPrompt | UserError] = []
-        for one, text, ids in zip(asked, texts, all_ids, strict=True):
-            if self._window is None or len(ids) + self._reserve <= self._window:
-                fitted.append(FittedPrompt(text, ids, kept=len(one.context or ""), dropped=0))
+        for one, prompt in zip(asked, self._prompts(asked), strict=True):
+            if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
+                fitted.append(FittedPrompt(*prompt, kept=len(one.context or ""), dropped=0))
             else:
-                fitted.append(self._shorten(one, ids, self._window))
+                fitted.append(self._shorten(one, prompt, self._window))
         return fitted
 
     def note(self, dropped: int) -> str:
@@ -80,27 +63,25 @@ class PromptFitter:
         count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
-    def _render(self, asked: Sequence[Asked]) -> list[str]:
-        messages = [qa_prompt(self._family, one.question, one.context, self._system) for one in asked]
-        return render(self._tokenizer, messages)
+    def _prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in asked])
 
-    def _shorten(self, one: Asked, ids: list[int], window: int) -> FittedPrompt | UserError:
+    def _shorten(self, one: Asked, prompt: Prompt, window: int) -> FittedPrompt | UserError:
         room = window - self._reserve
         ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
         best: FittedPrompt | None = None
         low, high = 0, len(ends) - 2  # how many sentences are kept: all of them is known not to fit
         while low <= high:
             keep = (low + high) // 2
-            text = self._render([Asked(one.question, (one.context or "")[: ends[keep]])])[0]
-            ids = encode(self._tokenizer, [text])[0]
-            if len(ids) <= room:
-                best = FittedPrompt(text, ids, kept=ends[keep], dropped=len(ends) - 1 - keep)
+            prompt = self._prompts([Asked(one.question, (one.context or "")[: ends[keep]])])[0]
+            if self._llm.length(prompt) <= room:
+                best = FittedPrompt(*prompt, kept=ends[keep], dropped=len(ends) - 1 - keep)
                 low = keep + 1
             else:
                 high = keep - 1
         if best is not None:
             return best
         return UserError(
-            f"The question is too long: with its instruction it takes {len(ids)} tokens, and the model's window of "
-            f"{window} has room for {room}. Ask it in fewer words."
+            f"The question is too long: with its instruction it takes {self._llm.length(prompt)} tokens, and the "
+            f"model's window of {window} has room for {room}. Ask it in fewer words."
         )

@@ -1,18 +1,28 @@
 """One loader for causal language models: a hub id, a folder or the embedded medground-tiny."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.adapters import add_adapter
-from chains.config import LLMConfig
-from chains.templates import prepare_template
+from chains.cleaning import Cleaner
+from chains.config import Family, LLMConfig
+from chains.generation import written_batches
+from chains.model import Prompt
+from chains.prompts import Messages, PromptFamily, resolve_family
+from chains.scoring import encode, scored_batches, with_labels
+from chains.templates import label_lead, prepare_template, render
 from corpus.errors import UserError
 from corpus.hub import hub_errors
+from corpus.journal import Batches, Journal
+from corpus.keys import content_key, weights_digest
 from corpus.processor import bfloat16_is_faster
+from corpus.quiet import no_bars
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +50,8 @@ class LocalLLM:
     """A loaded causal model with its tokenizer, ready to answer.
 
     The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Whoever runs the
-    model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on.
+    model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on. What
+    it decides is looked up in ``journal`` first, where there is one, and entered there.
     """
 
     name: str
@@ -48,6 +59,7 @@ class LocalLLM:
     tokenizer: "PreTrainedTokenizerBase"
     config: LLMConfig
     guard: Callable[[], AbstractContextManager[object]] = nullcontext
+    journal: Journal | None = None
 
     @property
     def window(self) -> int | None:
@@ -59,11 +71,76 @@ class LocalLLM:
         return int(length) if length < 10**9 else None
 
     @cached_property
+    def fingerprint(self) -> str:
+        """Changes with whatever can change an answer to one prompt: weights, adapter, types, device, libraries."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return content_key(
+            weights=weights_digest(self.model),
+            architecture=self.model.config.to_json_string(),
+            tokenizer=backend.to_str() if backend is not None else repr(self.tokenizer),
+            compute=str(resolve_dtype(self.config)),
+            device=self.model.device.type,
+            versions={name: version(name) for name in ("medground", "torch", "transformers")},
+        )
+
+    @cached_property
     def packed(self) -> "PackedLlama | None":
         """The model laid out for scoring labels on this processor, where there is such a form of it."""
         from chains.packed import pack_llama
 
         return pack_llama(self.model)
+
+    @cached_property
+    def clean(self) -> Cleaner:
+        """Blanks out the tokenizer's special tokens, and what cannot be printed."""
+        return Cleaner(self.tokenizer)
+
+    def family(self, family: Family) -> PromptFamily:
+        """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
+        return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
+
+    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
+        """Each conversation rendered by the chat template, with its token ids; all are tokenised together."""
+        texts = render(self.tokenizer, conversations)
+        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
+
+    def length(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has."""
+        return len(prompt[1])
+
+    def label_length(self, labels: Sequence[str]) -> int:
+        """How many tokens the longest label takes after a prompt."""
+        lead = label_lead(self.tokenizer)
+        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
+
+    def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
+        """Places of prompts and the log-likelihoods of the labels, by batches of similar length.
+
+        Raises:
+            UserError: a single prompt does not fit in memory, or the model computes no finite probabilities.
+        """
+        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
+        scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
+        with self.guard():
+            for places, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
+                if any(math.isnan(value) for row in rows for value in row):
+                    raise UserError(
+                        f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Set llm.dtype to "
+                        "float32 or bfloat16; if they are no better, the model's files are damaged."
+                    )
+                yield places, rows
+
+    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
+        """Places of prompts and their greedy continuations, by batches of similar length.
+
+        Raises:
+            UserError: a single prompt does not fit in memory.
+        """
+        ids = [prompt_ids for _, prompt_ids in prompts]
+        with self.guard():
+            yield from written_batches(
+                self.model, self.tokenizer, ids, max_new_tokens=most, batch_tokens=self.config.batch_tokens
+            )
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":
@@ -80,8 +157,9 @@ class LocalLLM:
         )
 
     def _pipeline(self, *, add_special_tokens: bool) -> "HuggingFacePipeline":
-        from langchain_huggingface import HuggingFacePipeline
         from transformers import TextGenerationPipeline
+
+        from chains.streaming import PatientPipeline
 
         guard = self.guard
 
@@ -101,11 +179,11 @@ class LocalLLM:
             do_sample=False,
             add_special_tokens=add_special_tokens,
         )
-        return HuggingFacePipeline(pipeline=pipeline, model_id=self.name)
+        return PatientPipeline(pipeline=pipeline, model_id=self.name)
 
 
-def load_llm(config: LLMConfig) -> LocalLLM:
-    """Load a causal model, its tokenizer and its adapter as ``config`` says.
+def load_llm(config: LLMConfig, journal: Journal | None = None) -> LocalLLM:
+    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``journal`` keeps what it decides.
 
     Raises:
         UserError: the model or adapter cannot be had (absent, gated, offline, broken), is no causal model, does not fit
@@ -113,10 +191,12 @@ def load_llm(config: LLMConfig) -> LocalLLM:
     """
     from transformers import AutoTokenizer
 
+    if config.kind != "huggingface":
+        raise UserError(f"This needs a model's weights, and llm.kind is {config.kind}. Set it to huggingface.")
     if config.merge_adapter and config.adapter is None:
         raise UserError("llm.merge_adapter is true but llm.adapter names no adapter. Set llm.adapter, or drop it.")
     source = str(EMBEDDED) if config.model == "embedded" else config.model
-    with hub_errors("Model", config.model):
+    with hub_errors("Model", config.model), no_bars():
         model = _load_model(source, config)
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     _set_padding(tokenizer, model)
@@ -125,7 +205,7 @@ def load_llm(config: LLMConfig) -> LocalLLM:
     model.eval()
     if config.adapter is not None:
         model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
-    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config)
+    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, journal=journal)
 
 
 def resolve_dtype(config: LLMConfig) -> "torch.dtype":

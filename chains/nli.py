@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from chains.cleaning import Cleaner
 from chains.config import Decide, Family
 from chains.deciding import Decider, Decision
-from chains.llm import LocalLLM
-from chains.prompts import Shot, nli_prompt, resolve_family
-from chains.scoring import encode
-from chains.templates import render
+from chains.model import LLM, Prompt
+from chains.prompts import Shot, nli_prompt
 from corpus.errors import UserError
 from corpus.nli import NLIPair
 from corpus.sentences import sentence_spans
@@ -32,7 +29,7 @@ class Judgement(BaseModel):
 
     ``label`` is None where the generated text names none; ``label_scores`` are probabilities that sum to 1, empty
     where the label was read from generated text. A premise longer than the model's window is judged in parts, and
-    this is the judgement of the part that decided.
+    this is the judgement of the part that decided. ``reused`` says that a journal of earlier results had all parts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,15 +39,24 @@ class Judgement(BaseModel):
     prompt: str | None = None
     output: str | None = None
     notes: tuple[str, ...] = ()
+    reused: bool = Field(default=False, exclude=True, repr=False)
 
 
 class NLIModel(Runnable[Mapping[str, str], Judgement], ABC):
     """A LangChain ``Runnable`` from ``{"premise": ..., "hypothesis": ...}`` to a ``Judgement``; ``batch`` is one pass.
 
     An input without the two texts raises ``UserError``, or is returned as one where ``return_exceptions`` is set.
+
+    Attributes:
+        labels: the candidate labels.
     """
 
     labels: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever can change the judgement of one prompt; empty where that is not known."""
+        return ""
 
     @abstractmethod
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
@@ -95,7 +101,7 @@ def _read(input: object) -> Pair | UserError:
 
 
 def nli_chain(
-    llm: LocalLLM,
+    llm: LLM,
     labels: Sequence[str] = ("entailment", "neutral", "contradiction"),
     *,
     shots: Sequence[Shot] = (),
@@ -106,7 +112,7 @@ def nli_chain(
     """A chain that says how a hypothesis relates to a premise.
 
     Args:
-        llm: the loaded model, see ``chains.llm.load_llm``.
+        llm: the model, see ``chains.llm.load_llm`` and ``chains.remote.connect``.
         labels: the candidate labels, two or more.
         shots: examples to show before each pair, see ``draw_shots``; of those that do not fit the window the last
             are left out, and the judgement's notes say so.
@@ -143,7 +149,7 @@ class NLIChain(NLIModel):
 
     def __init__(
         self,
-        llm: LocalLLM,
+        llm: LLM,
         labels: tuple[str, ...],
         shots: tuple[Shot, ...],
         decide: Decide,
@@ -152,31 +158,34 @@ class NLIChain(NLIModel):
     ) -> None:
         self.labels = labels
         self._llm = llm
-        self._clean = Cleaner(llm.tokenizer)
+        self._clean = llm.clean
         self._shots = [Shot(self._clean(s.premise), self._clean(s.hypothesis), s.label) for s in shots]
         self._decider = Decider(llm, labels, decide)
-        self._family = resolve_family(
-            prompt_family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template)
-        )
+        self._family = llm.family(prompt_family)
         self._system = llm.config.system if system is None else system
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the language model."""
+        return self._llm.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
         """Render all, split the premises that do not fit, and put all through the model in batches of like length."""
         cleaned = [(self._clean(premise).strip(), self._clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        parts: list[tuple[int, str, list[int], int]] = []  # pair, prompt, its ids, shots in it
+        parts: list[tuple[int, Prompt, int]] = []  # pair, its prompt, shots in it
         judged: dict[int, Judgement | UserError] = {}
         prompts = self._render(cleaned, len(self._shots))
-        for index, (pair, (text, ids)) in enumerate(zip(cleaned, prompts, strict=True)):
-            if self._fits(ids):
-                parts.append((index, text, ids, len(self._shots)))
+        for index, (pair, prompt) in enumerate(zip(cleaned, prompts, strict=True)):
+            if self._fits(prompt):
+                parts.append((index, prompt, len(self._shots)))
                 continue
             try:
                 parts.extend((index, *part) for part in self._shortened(pair))
             except UserError as error:
                 judged[index] = error
-        decisions = self._decider.decide([(text, ids) for _, text, ids, _ in parts])
+        decisions = self._decider.decide([prompt for _, prompt, _ in parts])
         by_pair: dict[int, list[tuple[Decision, str, int]]] = {}
-        for (index, text, _, shots), decision in zip(parts, decisions, strict=True):
+        for (index, (text, _), shots), decision in zip(parts, decisions, strict=True):
             by_pair.setdefault(index, []).append((decision, text, shots))
         for index, found in by_pair.items():
             decision, text, shots = max(found, key=lambda part: self._decisiveness(part[0]))
@@ -186,44 +195,45 @@ class NLIChain(NLIModel):
                 prompt=text,
                 output=decision.output,
                 notes=(*self._notes(len(found), shots), *decision.notes),
+                reused=all(part.reused for part, _, _ in found),
             )
         return [judged[index] for index in range(len(pairs))]
 
-    def _render(self, pairs: Sequence[Pair], shots: int) -> list[tuple[str, list[int]]]:
+    def _render(self, pairs: Sequence[Pair], shots: int) -> list[Prompt]:
         conversations = [
             nli_prompt(self._family, premise, hypothesis, self.labels, shots=self._shots[:shots], system=self._system)
             for premise, hypothesis in pairs
         ]
-        texts = render(self._llm.tokenizer, conversations)
-        return list(zip(texts, encode(self._llm.tokenizer, texts), strict=True))
+        return self._llm.prompts(conversations)
 
-    def _fits(self, ids: list[int]) -> bool:
-        return self._llm.window is None or len(ids) + self._decider.reserve <= self._llm.window
+    def _fits(self, prompt: Prompt) -> bool:
+        return self._llm.window is None or self._llm.length(prompt) + self._decider.reserve <= self._llm.window
 
-    def _shortened(self, pair: Pair) -> list[tuple[str, list[int], int]]:
+    def _shortened(self, pair: Pair) -> list[tuple[Prompt, int]]:
         """With as many shots as fit; where none does, in parts of whole sentences, each as long as fits."""
         for shots in range(len(self._shots) - 1, -1, -1):
-            text, ids = self._render([pair], shots)[0]
-            if self._fits(ids):
-                return [(text, ids, shots)]
+            prompt = self._render([pair], shots)[0]
+            if self._fits(prompt):
+                return [(prompt, shots)]
         premise, hypothesis = pair
-        parts: list[tuple[str, list[int], int]] = []
+        parts: list[tuple[Prompt, int]] = []
         start = 0
         spans = sentence_spans(premise) or [(0, 0)]
         while spans:
             kept = 0
             for _, end in spans:
-                text, ids = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
-                if not self._fits(ids):
+                prompt = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
+                if not self._fits(prompt):
                     break
                 if kept:
                     parts.pop()
-                parts.append((text, ids, 0))
+                parts.append((prompt, 0))
                 kept += 1
             if not kept:
                 raise UserError(
-                    f"The pair is too long: a sentence of the premise and the hypothesis take {len(ids)} tokens, and "
-                    f"the model's window is {self._llm.window}. Give shorter texts."
+                    "The pair is too long: a sentence of the premise and the hypothesis take "
+                    f"{self._llm.length(prompt)} tokens, and the model's window is {self._llm.window}. Give "
+                    "shorter texts."
                 )
             spans = spans[kept:]
             start = spans[0][0] if spans else len(premise)

@@ -7,6 +7,7 @@ once as the processor's matrix kernels want them. SiLU, products and sums are co
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -17,9 +18,11 @@ from transformers import LlamaForCausalLM
 
 from corpus.processor import PackedLinear, computes_bfloat16, packs_linear
 
-BLOCK = 256  # tokens whose attention is computed at once, so that their scores stay in the second-level cache
+BLOCK = 128  # tokens whose attention is computed at once: few scores in vain, and all in the second-level cache
 MOST_BYTES = 2 << 30  # the packed weights are a second copy, so larger models stay as they are
 _STATIC_ROPE = ("default", "linear", "llama3")  # the others' angles depend on the longest text of a batch
+
+KeysValues = tuple[Tensor, Tensor]  # of some tokens in one layer, each (key heads, tokens, size)
 
 
 def pack_llama(model: Any) -> "PackedLlama | None":
@@ -59,20 +62,42 @@ class PackedLlama:
         self._layers = [_Layer(layer, last=False) for layer in first]
         self._last = _Layer(last, last=True)
 
-    def next_token_log_probabilities(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Of each token of the vocabulary after each prompt, in float32: (prompts, vocabulary)."""
+    def read(self, prefix: Sequence[int]) -> list[KeysValues]:
+        """Each layer's keys and values of tokens that prompts begin with."""
         with torch.inference_mode():
-            lengths = torch.tensor([len(prompt) for prompt in prompts])
-            stops = lengths.cumsum(0)
-            bounds = list(pairwise([0, *stops.tolist()]))
-            positions = torch.cat([torch.arange(int(length)) for length in lengths])
-            states = self._embedding[torch.tensor([token for prompt in prompts for token in prompt])]
-            cosine, sine = (angles[0, :, None] for angles in self._rotation(states[None], positions[None]))
+            states, cosine, sine = self._embed([prefix], 0)
+            read = []
             for layer in self._layers:
-                states = layer.forward(states, cosine, sine, bounds)
-            states = self._last.forward_ends(states, cosine, sine, bounds, stops - 1)
+                states, keys_values = layer.forward(states, cosine, sine, [(0, len(prefix))])
+                read.append(keys_values)
+            return [*read, self._last.keys_values(states, cosine, sine)]
+
+    def next_token_log_probabilities(
+        self, prompts: Sequence[Sequence[int]], prefix: Sequence[KeysValues] | None = None
+    ) -> Tensor:
+        """Of each token of the vocabulary after each prompt, in float32: (prompts, vocabulary).
+
+        Args:
+            prompts: token ids, one or more of each.
+            prefix: what all prompts begin with, as ``read`` gives it; ``prompts`` then hold what follows it.
+        """
+        with torch.inference_mode():
+            stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
+            bounds = list(pairwise([0, *stops.tolist()]))
+            before: Sequence[KeysValues | None] = prefix or [None] * (len(self._layers) + 1)
+            states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
+            for layer, keys_values in zip(self._layers, before[:-1], strict=True):
+                states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
+            states = self._last.forward_ends(states, cosine, sine, bounds, stops - 1, before[-1])
             logits: Tensor = self._norm(states) @ self._head.T
             return logits.float().log_softmax(-1)
+
+    def _embed(self, prompts: Sequence[Sequence[int]], start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Prompts end to end, (tokens, width), and the angles of their positions, which begin at ``start``."""
+        positions = torch.cat([torch.arange(start, start + len(prompt)) for prompt in prompts])
+        states = self._embedding[torch.tensor([token for prompt in prompts for token in prompt])]
+        cosine, sine = (angles[0, :, None] for angles in self._rotation(states[None], positions[None]))
+        return states, cosine, sine
 
 
 class _Layer:
@@ -95,34 +120,57 @@ class _Layer:
         self._down = PackedLinear(mlp.down_proj.weight)
         self._norms = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
 
-    def forward(self, states: Tensor, cosine: Tensor, sine: Tensor, bounds: list[tuple[int, int]]) -> Tensor:
-        """(tokens, width) to the same; ``bounds`` are where each prompt starts and stops."""
+    def forward(
+        self,
+        states: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        bounds: list[tuple[int, int]],
+        prefix: KeysValues | None = None,
+    ) -> tuple[Tensor, KeysValues]:
+        """(tokens, width) to the same, and the tokens' keys and values; ``bounds`` are where prompts start and stop."""
         projected = self._all(self._norms[0](states)).view(len(states), -1, self._size)
         rotated = _rotate(projected[:, : -self._keys], cosine, sine)
         query, key, value = rotated[:, : self._queries], rotated[:, self._queries :], projected[:, -self._keys :]
         query, key, value = (part.transpose(0, 1).contiguous() for part in (query * self._scaling, key, value))
         attended = torch.empty((len(states), self._queries, self._size), dtype=states.dtype)
+        before = _Before(prefix, key, value, bounds)
         for start, stop in bounds:
+            keys, values = before.seen(start, stop)
             for first in range(start, stop, BLOCK):
                 end = min(first + BLOCK, stop)
-                block = self._attend(query[:, first:end], key[:, start:end], value[:, start:end])
+                seen = keys.shape[1] - (stop - end)
+                block = self._attend(query[:, first:end], keys[:, :seen], values[:, :seen])
                 attended[first:end] = block.transpose(0, 1)
-        return self._change(self._out.plus(attended.flatten(1), states))
+        return self._change(self._out.plus(attended.flatten(1), states)), (key, value)
 
     def forward_ends(
-        self, states: Tensor, cosine: Tensor, sine: Tensor, bounds: list[tuple[int, int]], ends: Tensor
+        self,
+        states: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        bounds: list[tuple[int, int]],
+        ends: Tensor,
+        prefix: KeysValues | None = None,
     ) -> Tensor:
         """(tokens, width) to (prompts, width): the states of the prompts' last tokens, which are at ``ends``."""
         normed = self._norms[0](states)
-        key, value = self._key_value(normed).view(len(states), 2, self._keys, self._size).unbind(1)
         query = self._query(normed[ends]).view(len(ends), self._queries, self._size)
         query = _rotate(query, cosine[ends], sine[ends]) * self._scaling
-        key, value = (part.transpose(0, 1).contiguous() for part in (_rotate(key, cosine, sine), value))
+        before = _Before(prefix, *self._keys_values(normed, cosine, sine), bounds)
         attended = [
-            self._attend(one[:, None], key[:, start:stop], value[:, start:stop]).flatten()
+            self._attend(one[:, None], *before.seen(start, stop)).flatten()
             for one, (start, stop) in zip(query, bounds, strict=True)
         ]
         return self._change(self._out.plus(torch.stack(attended), states[ends]))
+
+    def keys_values(self, states: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
+        """Of (tokens, width), in the last layer, where no more of tokens within a prompt is needed."""
+        return self._keys_values(self._norms[0](states), cosine, sine)
+
+    def _keys_values(self, normed: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
+        key, value = self._key_value(normed).view(len(normed), 2, self._keys, self._size).unbind(1)
+        return _rotate(key, cosine, sine).transpose(0, 1).contiguous(), value.transpose(0, 1).contiguous()
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """The last tokens' queries, (heads, queried, size), over all keys and values, (key heads, tokens, size)."""
@@ -130,14 +178,40 @@ class _Layer:
         shared = (self._keys, -1, self._size)  # query heads that share a key head lie behind each other
         scores = torch.bmm(query.reshape(shared), key.transpose(1, 2)).view(self._queries, queried, tokens)
         if queried > 1:
-            later = torch.ones((queried, queried), dtype=torch.bool).triu(1)
-            scores[:, :, tokens - queried :].masked_fill_(later, float("-inf"))
+            scores[:, :, tokens - queried :] += _later(queried, scores.dtype)
         weights = torch.softmax(scores, dim=-1).view(self._keys, -1, tokens)
         return torch.bmm(weights, value).view(self._queries, queried, self._size)
 
     def _change(self, states: Tensor) -> Tensor:
         normed = self._norms[1](states)
         return self._down.plus(self._up.times(normed, self._gate(normed)), states)
+
+
+class _Before:
+    """What a prompt's tokens look at: a prefix that all prompts have, and their own keys and values.
+
+    The prefix lies in front of a place that each prompt's own are written to in turn, so it is never copied again.
+    """
+
+    def __init__(self, prefix: KeysValues | None, key: Tensor, value: Tensor, bounds: list[tuple[int, int]]) -> None:
+        self._own = key, value
+        self._length = 0 if prefix is None else prefix[0].shape[1]
+        room = max(stop - start for start, stop in bounds)
+        if prefix is not None:
+            self._places = [
+                torch.cat([part, part.new_empty((part.shape[0], room, part.shape[2]))], dim=1) for part in prefix
+            ]
+
+    def seen(self, start: int, stop: int) -> KeysValues:
+        """By the prompt whose own tokens are from ``start`` to ``stop``; until the next prompt is asked for."""
+        key, value = (part[:, start:stop] for part in self._own)
+        if not self._length:
+            return key, value
+        end = self._length + stop - start
+        for place, part in zip(self._places, (key, value), strict=True):
+            place[:, self._length : end] = part
+        keys, values = (place[:, :end] for place in self._places)
+        return keys, values
 
 
 class _Norm:
@@ -148,10 +222,22 @@ class _Norm:
         self._epsilon: float = norm.variance_epsilon
 
     def __call__(self, states: Tensor) -> Tensor:
-        return rms_norm(states, self._weight.shape, self._weight, self._epsilon)
+        if states.dtype != torch.float32:
+            return rms_norm(states, self._weight.shape, self._weight, self._epsilon)
+        squares = states.square().mean(-1, keepdim=True)  # rms_norm does the same in twice the passes
+        return (states * squares.add_(self._epsilon).rsqrt_()).mul_(self._weight)
 
 
 def _rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021), with the halves of a head as Llama's checkpoints have them."""
-    first, second = states.chunk(2, dim=-1)
-    return torch.addcmul(states * cosine, torch.cat([-second, first], dim=-1), sine)
+    half = states.shape[-1] // 2
+    rotated = states * cosine
+    rotated[..., :half].addcmul_(states[..., half:], sine[..., :half], value=-1)
+    rotated[..., half:].addcmul_(states[..., :half], sine[..., half:])
+    return rotated
+
+
+@lru_cache
+def _later(tokens: int, dtype: torch.dtype) -> Tensor:
+    """What is added to the scores of a block's own tokens: minus infinity where the one looked at comes later."""
+    return torch.full((tokens, tokens), float("-inf"), dtype=dtype).triu(1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from chains.config import Family
+from chains.fencing import DATA_RULE, fence
 
 Messages = list[dict[str, str]]
 PromptFamily = Literal["gemma", "llama2", "generic"]
@@ -147,3 +148,71 @@ def _nli_turn(family: PromptFamily, premise: str, hypothesis: str, labels: Seque
 def answer_statement(question: str, answer: str) -> str:
     """The statement that ``answer`` is the answer to ``question``, for an entailment model to judge."""
     return f"{question.strip()} The answer is {answer}."
+
+
+def rewriting_prompt(family: PromptFamily, question: str, count: int, *, system: str | None = None) -> Messages:
+    """The chat messages that ask for ``count`` other wordings of ``question``, one a line in the assistant's turn."""
+    ways = "one other way" if count == 1 else f"{count} other ways"
+    asked = (
+        f"Put this medical question in {ways}. Keep its meaning; use synonyms, full names for abbreviations, and "
+        "abbreviations for full names. Write one question a line and nothing else."
+    )
+    cue = {"gemma": "\n\nThe questions:", "llama2": "\n\nAnswer:", "generic": ""}[family]
+    messages = [{"role": "user", "content": f"{asked}\n\nQuestion: {question}{cue}"}]
+    return messages if not system else [{"role": "system", "content": system}, *messages]
+
+
+def standalone_prompt(said: Sequence[tuple[str, str]], message: str) -> Messages:
+    """The chat messages that ask for ``message`` as a question that needs nothing of what was said before it.
+
+    What was said is fenced: an answer may quote documents. The question is the first line of the assistant's turn.
+    """
+    before = fence([f"User: {user}\nAssistant: {text}" for user, text in said])
+    asked = (
+        f"{DATA_RULE}\n\nA user asked a follow-up question. Write it so that it can be understood without the "
+        "conversation: name what its pronouns stand for and add what it leaves out. Change nothing else, and do not "
+        "answer it. If it can be understood as it is, repeat it. Write one line, the question and nothing else."
+    )
+    return [{"role": "user", "content": f"{asked}\n\nConversation:\n{before}\n\nFollow-up question: {message}"}]
+
+
+def written_prompt(
+    said: Sequence[tuple[str, str]],
+    question: str,
+    texts: Sequence[str],
+    label: str | None,
+    *,
+    system: str | None = None,
+) -> Messages:
+    """The chat messages that ask for an answer in a few sentences, after the turns of a conversation.
+
+    The texts are fenced in the user's turn; the system's turn holds rules only.
+
+    Args:
+        said: earlier turns, oldest first, as pairs of what the user said and what was answered.
+        question: self-contained.
+        texts: the passages to answer from, best first.
+        label: the answer that was decided on, which the sentences are to explain; None where there is none.
+        system: the user's own system text, before the rules.
+    """
+    rules = (
+        f"{DATA_RULE}\n\nAnswer medical questions from the passages in the data alone, in one to three sentences. Put "
+        "the number of the passage that says so in brackets after each statement, like [1]. If the passages do not "
+        "answer the question, say that they do not."
+    )
+    messages = [{"role": "system", "content": f"{system}\n\n{rules}" if system else rules}]
+    for user, text in said:
+        messages += [{"role": "user", "content": user}, {"role": "assistant", "content": text}]
+    decided = f"\n\nThe passages were read as: {label}. Explain that." if label else ""
+    content = f"Passages:\n{fence(texts)}\n\nQuestion: {question}{decided}"
+    return [*messages, {"role": "user", "content": content}]
+
+
+def agent_rules(tools: Sequence[str]) -> str:
+    """The system text of an agent that calls tools; it holds rules only, never text from a document."""
+    return (
+        f"{DATA_RULE}\n\nAnswer the user's medical question from the literature. Search with the tools "
+        f"({', '.join(tools)}), in other words if the first search finds nothing that fits, and read what may answer "
+        "the question. Then answer in one to three sentences from what you have read, and name the ids of the "
+        "abstracts. If nothing that you found answers the question, say so."
+    )

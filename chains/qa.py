@@ -10,8 +10,7 @@ from chains.citations import best_of_each, cite
 from chains.config import Context, Decide, Family
 from chains.deciding import Decider, Decision
 from chains.fitting import Asked, FittedPrompt, PromptFitter
-from chains.llm import LocalLLM
-from chains.prompts import resolve_family
+from chains.model import LLM
 from chains.runnable import AnswerChain, Question, retrieve
 from corpus.errors import UserError
 from corpus.records import LABELS
@@ -20,7 +19,7 @@ _JOIN = "\n\n"
 
 
 def qa_chain(
-    llm: LocalLLM,
+    llm: LLM,
     retriever: BaseRetriever | None = None,
     *,
     context: Context = "retrieved",
@@ -32,7 +31,7 @@ def qa_chain(
     """A chain that answers questions with yes, no or maybe.
 
     Args:
-        llm: the loaded model, see ``chains.llm.load_llm``.
+        llm: the model, see ``chains.llm.load_llm`` and ``chains.remote.connect``.
         retriever: where passages come from; needed for ``context="retrieved"``.
         context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
         decide: ``score`` takes the label that the model finds most probable after the prompt, ``generate`` lets it
@@ -56,7 +55,7 @@ class QAChain(AnswerChain):
 
     def __init__(
         self,
-        llm: LocalLLM,
+        llm: LLM,
         retriever: BaseRetriever | None,
         context: Context,
         decide: Decide,
@@ -70,10 +69,9 @@ class QAChain(AnswerChain):
         self._passages = passages
         self._decider = Decider(llm, LABELS, decide)
         self._fitter = PromptFitter(
-            llm.tokenizer,
-            resolve_family(prompt_family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template)),
+            llm,
+            llm.family(prompt_family),
             llm.config.system if system is None else system,
-            window=llm.window,
             reserve=self._decider.reserve,
         )
 
@@ -127,6 +125,7 @@ class QAChain(AnswerChain):
             prompt=prompt.text,
             output=decision.output,
             notes=(*notes, *decision.notes),
+            reused=decision.reused,
         )
 
 

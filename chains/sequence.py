@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from chains.batching import in_batches
 from chains.config import DType, LLMConfig
 from chains.llm import resolve_dtype
 from chains.pair_texts import PairTexts
-from chains.scoring import batches
 from corpus.errors import UserError
 from corpus.hub import hub_errors
+from corpus.journal import Batches, Journal, Recalled, recall
+from corpus.keys import content_key, weights_digest
+from corpus.quiet import no_bars
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +37,11 @@ def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase")
 
 @dataclass(frozen=True)
 class SequenceClassifier:
-    """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs."""
+    """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs.
+
+    What it computes is looked up in ``journal`` first, where there is one, and entered there under ``fingerprint``,
+    which changes with whatever can change the probabilities of an encoded pair.
+    """
 
     name: str
     model: "PreTrainedModel"
@@ -40,32 +49,46 @@ class SequenceClassifier:
     labels: tuple[str, ...]
     texts: PairTexts
     batch_tokens: int
+    journal: Journal | None = None
+    fingerprint: str = ""
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
         """For each encoded pair the labels' probabilities; batches are of like length.
 
         Raises:
-            UserError: the model computes no finite probabilities.
+            UserError: the model computes no finite probabilities, or a single pair does not fit in memory.
         """
+        return [one.value for one in self.recalled(encoded)]
+
+    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
+        """``probabilities``, each with whether the journal had it."""
+        keys = ["" if self.journal is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
+        return recall(self.journal, keys, lambda places: self._computed(encoded, places))
+
+    def _computed(self, encoded: Sequence[dict[str, list[int]]], places: Sequence[int]) -> Batches:
+        chosen = [encoded[place] for place in places]
+        lengths = [len(one["input_ids"]) for one in chosen]
+        advice = f"Choose a smaller model than {self.name}."
+        for batch, rows in in_batches(lengths, self.batch_tokens, partial(self._classify, chosen), advice):
+            yield [places[index] for index in batch], rows
+
+    def _classify(self, encoded: Sequence[dict[str, list[int]]], batch: list[int]) -> list[dict[str, float]]:
         import torch
 
-        found: list[dict[str, float]] = [{}] * len(encoded)
         with torch.inference_mode():
-            for batch in batches([len(one["input_ids"]) for one in encoded], self.batch_tokens):
-                inputs = self.tokenizer.pad([dict(encoded[index]) for index in batch], return_tensors="pt")
-                logits = self.model(**inputs.to(self.model.device)).logits
-                rows = logits.float().softmax(-1)
-                if not rows.isfinite().all():
-                    raise UserError(
-                        f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Load it in float32; "
-                        "if they are no better, the model's files are damaged."
-                    )
-                for index, row in zip(batch, rows.tolist(), strict=True):
-                    found[index] = dict(zip(self.labels, row, strict=True))
-        return found
+            inputs = self.tokenizer.pad([dict(encoded[index]) for index in batch], return_tensors="pt")
+            rows = self.model(**inputs.to(self.model.device)).logits.float().softmax(-1)
+        if not rows.isfinite().all():
+            raise UserError(
+                f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Load it in float32; "
+                "if they are no better, the model's files are damaged."
+            )
+        return [dict(zip(self.labels, row, strict=True)) for row in rows.tolist()]
 
 
-def load_sequence_classifier(name: str, dtype: DType, device: str, batch_tokens: int) -> SequenceClassifier:
+def load_sequence_classifier(
+    name: str, dtype: DType, device: str, batch_tokens: int, journal: Journal | None = None
+) -> SequenceClassifier:
     """See ``chains.classifier.load_classifier``, whose arguments and errors these are."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
@@ -80,7 +103,7 @@ def load_sequence_classifier(name: str, dtype: DType, device: str, batch_tokens:
     auto: Any = AutoModelForSequenceClassification
     no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
     place = find_device(device)
-    with hub_errors("Model", name):
+    with hub_errors("Model", name), no_bars():
         config = AutoConfig.from_pretrained(name)
         try:
             model, report = auto.from_pretrained(
@@ -102,10 +125,22 @@ def load_sequence_classifier(name: str, dtype: DType, device: str, batch_tokens:
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
     set_padding(tokenizer, model)
     model.eval()
+    fingerprint = "" if journal is None else _fingerprint(model, place)
     pack_encoder(model.base_model)
     texts = PairTexts(tokenizer, model_window(model, tokenizer))
     with torch.no_grad():
-        return SequenceClassifier(name, model.to(place), tokenizer, labels, texts, batch_tokens)
+        placed = model.to(place)
+    return SequenceClassifier(name, placed, tokenizer, labels, texts, batch_tokens, journal, fingerprint)
+
+
+def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
+    """Before the model is packed; the encoded pairs say all of its tokenizer."""
+    return content_key(
+        weights=weights_digest(model),
+        architecture=model.config.to_json_string(),
+        device=device.type,
+        versions={name: version(name) for name in ("medground", "torch", "transformers")},
+    )
 
 
 def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:

@@ -25,7 +25,7 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
     Both run the same weights, and the adapter's are all that is loaded. Their ``guard`` sets the adapter and keeps the
     other job out until the pass is over, so calls may come from any number of threads, and each gets what it would
     get alone. Outside of any guard the adapter is off. What ``answering`` scores labels with on a CPU
-    (``LocalLLM.packed``) is laid out here, while the base has no other layers in it.
+    (``LocalLLM.packed``) is laid out here, while the base has no other layers in it, and so is its fingerprint taken.
 
     Args:
         llm: loaded without an adapter; from now on to be used through the two models only.
@@ -42,10 +42,13 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
             "`medground merge`, name the result in llm.model, and use an adapter that was trained on that."
         )
     packed = llm.packed
+    fingerprint = llm.fingerprint if llm.journal is not None else None
     attached = add_adapter(llm.model, adapter, merge=False, base=llm.name)
     switch = _Switch(attached)
     answering = replace(llm, guard=partial(switch.hold, on=False))
     vars(answering)["packed"] = packed
+    if fingerprint is not None:
+        vars(answering)["fingerprint"] = fingerprint
     judging = replace(
         llm,
         model=attached,

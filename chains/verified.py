@@ -88,6 +88,7 @@ class VerifiedChain(AnswerChain):
         kept = list(answers)
         waiting = {index: answer for index, answer in enumerate(answers) if _unsupported(answer)}
         most = {index: len(answer.passages) for index, answer in waiting.items()}
+        reused = {index: answer.reused for index, answer in waiting.items()}
         for chain in self._wider:
             if not waiting:
                 break
@@ -96,13 +97,14 @@ class VerifiedChain(AnswerChain):
                 if isinstance(answer, UserError):  # the answer from fewer passages stands
                     continue
                 most[index] = max(most[index], len(answer.passages))
+                reused[index] = reused[index] and answer.reused
                 if answer.verdict == "supported":
-                    kept[index] = _noted(
-                        answer, f"asked again with {_passages(answer)}: {_outcome(waiting.pop(index))}"
-                    )
+                    note = f"asked again with {_passages(answer)}: {_outcome(waiting.pop(index))}"
+                    kept[index] = _noted(answer, note, reused[index])
         for index, answer in waiting.items():
             asked = f"asked again with up to {most[index]} passages" if most[index] > len(answer.passages) else ""
-            kept[index] = _noted(answer, f"{asked or 'no more passages were found'}: no answer was supported")
+            note = f"{asked or 'no more passages were found'}: no answer was supported"
+            kept[index] = _noted(answer, note, reused[index])
         return kept
 
 
@@ -153,5 +155,5 @@ def _passages(answer: Answer) -> str:
     return "1 passage" if count == 1 else f"{count} passages"
 
 
-def _noted(answer: Answer, note: str) -> Answer:
-    return answer.model_copy(update={"notes": (*answer.notes, note)})
+def _noted(answer: Answer, note: str, reused: bool) -> Answer:
+    return answer.model_copy(update={"notes": (*answer.notes, note), "reused": reused})

@@ -56,10 +56,10 @@ class Verifier:
             if answer.label is None:
                 verified[index] = _noted(answer, "not verified: the answer does not say yes, no or maybe")
             else:
-                claims[index] = _Claim(answer, answer_statement(answer.question, "yes"))
-        decided = self._by_passage(list(claims.values()))
-        for index, claim, sentence in zip(claims, decided, self._sentences(decided), strict=True):
-            verified[index] = claim.verified(sentence)
+                claims[index] = _Claim(answer, answer_statement(answer.question, "yes"), reused=answer.reused)
+        decided = self._by_sentence(self._by_passage(list(claims.values())))
+        for index, claim in zip(claims, decided, strict=True):
+            verified[index] = claim.verified()
         return verified
 
     def _by_passage(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
@@ -69,23 +69,25 @@ class Verifier:
         for claim in claims:
             notes: list[str] = []
             read: list[tuple[Passage, Judgement]] = []
+            reused = claim.reused
             for passage in claim.answer.passages:
                 judgement = next(judgements)
                 if isinstance(judgement, UserError):
                     notes.append(f"not verified against passage {passage.id}: {judgement}")
                 else:
                     read.append((passage, judgement))
+                    reused = reused and judgement.reused
             if read:
                 passage, judgement = max(read, key=lambda pair: claim.clarity(pair[1]))
                 notes += [f"verification: {note}" for note in judgement.notes]
                 claim = replace(claim, passage=passage, judgement=judgement)
             elif not claim.answer.passages:
                 notes.append("there was no passage to verify the answer against")
-            decided.append(replace(claim, notes=tuple(notes)))
+            decided.append(replace(claim, notes=tuple(notes), reused=reused))
         return decided
 
-    def _sentences(self, claims: Sequence["_Claim"]) -> list[Citation | None]:
-        """For each claim that a passage decides for or against: the sentence that speaks most for the verdict."""
+    def _by_sentence(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
+        """Each claim that a passage decides for or against with the sentence that speaks most for the verdict."""
         spans = [
             sentence_spans(claim.passage.text) if claim.passage and claim.verdict != "not enough evidence" else []
             for claim in claims
@@ -98,12 +100,15 @@ class Verifier:
                 if claim.passage
             ]
         )
-        found: list[Citation | None] = []
+        decided = []
         for claim, sentences in zip(claims, spans, strict=True):
-            judged = [(span, next(judgements)) for span in sentences]
-            quotes = [claim.quote(*span, j) for span, j in judged if isinstance(j, Judgement)]
-            found.append(max(quotes, key=lambda quote: quote.score, default=None))
-        return found
+            told = [(span, next(judgements)) for span in sentences]
+            judged = [(span, judgement) for span, judgement in told if isinstance(judgement, Judgement)]
+            quotes = [claim.quote(*span, judgement) for span, judgement in judged]
+            best = max(quotes, key=lambda quote: quote.score, default=None)
+            reused = claim.reused and all(judgement.reused for _, judgement in judged)
+            decided.append(replace(claim, sentence=best, reused=reused))
+        return decided
 
     def _judge(self, pairs: Sequence[tuple[str, "_Claim"]]) -> Iterator[Judgement | UserError]:
         return iter(self._model.judge([(text, claim.statement) for text, claim in pairs]))
@@ -111,13 +116,15 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What an answer claims of a statement; ``judgement`` is that of ``passage``, which decides."""
+    """What an answer claims of a statement; ``judgement`` is that of ``passage``, which decides by ``sentence``."""
 
     answer: Answer
     statement: str
     passage: Passage | None = None
     judgement: Judgement | None = None
+    sentence: Citation | None = None
     notes: tuple[str, ...] = ()
+    reused: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -154,16 +161,16 @@ class _Claim:
             score=self.scores(judgement)[self.verdict],
         )
 
-    def verified(self, sentence: Citation | None) -> Answer:
+    def verified(self) -> Answer:
         """The answer with its verdict; without one where there were passages and none could be judged."""
-        answer = _noted(self.answer, *self.notes)
+        answer = _noted(self.answer, *self.notes).model_copy(update={"reused": self.reused})
         if self.judgement is None and answer.passages:
             return answer
         verification = Verification(
             statement=self.statement,
             scores=self.scores(self.judgement) if self.judgement and self.judgement.label_scores else {},
             passage_id=self.passage.id if self.passage else None,
-            sentence=sentence,
+            sentence=self.sentence,
         )
         return answer.model_copy(update={"verdict": self.verdict, "verification": verification})
 

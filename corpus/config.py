@@ -1,4 +1,4 @@
-"""The settings sections ``data`` and ``pairs``: which records a command reads."""
+"""The settings sections ``data``, ``pairs`` and ``documents``: what a command reads."""
 
 from typing import Literal
 
@@ -86,3 +86,37 @@ class PairsConfig(BaseModel):
         if len(set(labels.values())) < 2 or any(not word.strip() for word in labels.values()):
             raise ValueError("must name two or more labels, none of them empty")
         return labels
+
+
+class DocumentColumns(BaseModel):
+    """Which column of a table, or field of a JSON line, holds what.
+
+    ``text`` must be there; of the others those are used that are. Without an ``id`` rows are counted from 1. ``mesh``
+    is a list, or a text with semicolons between the headings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    text: str = Field(default="text", min_length=1)
+    id: str | None = "id"
+    title: str | None = "title"
+    year: str | None = "year"
+    mesh: str | None = "mesh"
+
+
+class DocumentsConfig(BaseModel):
+    """How the user's own files are read and cut into passages.
+
+    Attributes:
+        max_tokens: tokens of a passage at most; null is all that the embedder reads of a text.
+        max_bytes: how large a file may be, unpacked; for files of records (XML, .nbib, .csv, .jsonl) a record.
+        max_pages: how many pages a PDF file may have.
+        columns: which column of a .csv, .tsv or .jsonl file holds what.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: int | None = Field(default=None, ge=16, strict=True)
+    max_bytes: int = Field(default=100_000_000, ge=100_000, strict=True)  # readers take in some 10,000 at a time
+    max_pages: int = Field(default=5_000, ge=1, strict=True)
+    columns: DocumentColumns = DocumentColumns()

@@ -1,123 +1,239 @@
-"""The user's own documents: text files and folders of them, cut into passages."""
+"""The user's own documents: which files a command names, and how they come into the library and leave it."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from langchain_core.documents import Document
+from corpus.config import DocumentsConfig
+from corpus.documents import archives, read
+from corpus.documents.extract import Withdrawn
+from corpus.documents.library import Entry, KnownFile, Library, Problem
+from corpus.documents.passages import Window, cut
+from corpus.documents.source import SUFFIXES, Source, format_of
+from corpus.errors import DataError
 
-from corpus.errors import DataError, UserError
-from corpus.json_file import read_text
-from corpus.sentences import Span, paragraph_spans, sentence_spans, word_spans
-
-SUFFIXES = (".txt", ".md")
-PASSAGE_WORDS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read: the passages, the files they come from, and the files of a folder that were passed over."""
-
-    passages: list[Document]
-    files: list[Path]
-    skipped: list[Path]
+EDITION = 1  # to be raised when a format gives another text, or passages are cut otherwise
+READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])
 
 
-def read_documents(paths: Sequence[Path | str]) -> Reading:
-    """Read text files, and folders with everything below them, into passages.
+@dataclass
+class Intake:
+    """What became of the files that were named.
 
-    A passage's id is ``path#n`` with n from 1; the path is relative to the working folder where the file lies in it, so
-    that the same command gives the same ids. Its text is a verbatim slice of the file, which begins at
-    ``metadata["start"]`` (in characters). In a folder, hidden files, empty files and files of other kinds are passed
-    over.
+    Attributes:
+        added: files that are new.
+        changed: files that are others than when they were read before, or whose passages were made by other settings.
+        unchanged: files that were not read again.
+        removed: files that are gone from the folders named.
+        failed: what could not be read, and why. What was read of such a file before stays.
+        skipped: files of a folder that are of other kinds.
+        withdrawn: records that the files read now say are withdrawn.
+        long_sentences: sentences longer than the embedder reads; they are in several passages.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: list[Problem] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    withdrawn: int = 0
+    long_sentences: int = 0
+
+
+def take_in(
+    paths: Sequence[Path | str], library: Path, window: Window, config: DocumentsConfig, *, quiet: bool = False
+) -> Intake:
+    """Bring a library up to date with files, and with folders and everything below them.
+
+    A file that is known with the same bytes and settings is not read again. One that was read from below ``paths`` and
+    is no longer there is removed. Files elsewhere stay as they are. One that cannot be read is reported, and the rest
+    is read. In a folder hidden files and files of other kinds are passed over. Stopped at any moment, the same call
+    completes it.
+
+    Args:
+        paths: what to read.
+        library: the library's file.
+        window: what passages must fit.
+        config: limits, and the columns of tables.
+        quiet: no progress bar.
 
     Raises:
-        DataError: a file is missing, not text, not UTF-8 or (named itself) empty.
-        UserError: a file named itself is of another kind, or there is nothing to read.
+        LibraryError: the library cannot be written.
     """
-    found: dict[Path, Path] = {}
-    skipped: list[Path] = []
-    for given in map(Path, paths):
-        for path in _files(given.expanduser()):
-            if path.suffix.lower() in SUFFIXES and (path == given.expanduser() or not _is_blank(path)):
-                found.setdefault(path.resolve(), path)
-            else:
-                skipped.append(path)
-    passages = [passage for path in found.values() for passage in _passages(path)]
-    if not passages:
-        raise UserError(
-            f"There is nothing to read in {', '.join(map(str, paths))}: "
-            f"no {' or '.join(SUFFIXES)} file with text ({len(skipped)} other files)."
-        )
-    return Reading(passages=passages, files=list(found.values()), skipped=skipped)
+    intake = Intake()
+    with Library(library) as opened:
+        known = opened.files()
+        reader = _Reader(opened, library.parent, known, window, config, intake)
+        roots = [_absolute(path) for path in paths]
+        files = list(_files(paths, roots, known, library.parent, intake))
+        for file in _with_progress(files, quiet=quiet):
+            reader.take(file)
+        found = {_place(file, library.parent) for file in files}
+        for place in known.keys() - found:
+            if any(_lies_below(place, root, library.parent) for root in roots):
+                opened.remove(place)
+                intake.removed += 1
+    return intake
 
 
-def split_passages(text: str, words: int = PASSAGE_WORDS) -> list[Span]:
-    """Cut a text into spans of at most ``words`` words, at ends of paragraphs, else of sentences, else of words."""
-    spans: list[Span] = []
-    size = 0
-    for start, end in _pieces(text, words):
-        count = len(word_spans(text, start, end))
-        if spans and size + count <= words:
-            spans[-1] = (spans[-1][0], end)
-            size += count
+class _Reader:
+    """Reads one file after another into a library."""
+
+    def __init__(
+        self,
+        library: Library,
+        store: Path,
+        known: Mapping[str, KnownFile],
+        window: Window,
+        config: DocumentsConfig,
+        intake: Intake,
+    ) -> None:
+        self._library = library
+        self._store = store
+        self._known = known
+        self._names = {file.name for file in known.values()}
+        self._window = window
+        self._config = config
+        self._intake = intake
+        self._withdrawn = self._long = 0
+        said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump()])
+        self._made_by = hashlib.sha256(said.encode()).hexdigest()
+
+    def take(self, path: Path) -> None:
+        """Read a file, if it is new or changed, and count it."""
+        place = _place(path, self._store)
+        known = self._known.get(place)
+        name = known.name if known else _name(path, self._names)
+        self._withdrawn = self._long = 0
+        try:
+            digest = _digest(path)
+            if known and (known.digest, known.made_by) == (digest, self._made_by):
+                self._intake.unchanged += 1
+                self._intake.failed += known.problems
+                return
+            self._intake.failed += self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
+        except DataError as error:
+            kept = " What it held before is kept." if known else ""
+            self._intake.failed.append(Problem(name, f"{error}{kept}"))
+            return
+        self._intake.withdrawn += self._withdrawn
+        self._intake.long_sentences += self._long
+        if known:
+            self._intake.changed += 1
         else:
-            spans.append((start, end))
-            size = count
-    return spans
+            self._intake.added += 1
+
+    def _parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Entry]]]:
+        if not archives.is_archive(name):
+            yield name, self._entries(Source(name, lambda: path.open("rb")))
+            return
+        for member in archives.members(path, name, self._config):
+            if format_of(member.name) is not None:
+                yield member.name, self._entries(member)
+
+    def _entries(self, source: Source) -> Iterator[Entry]:
+        format = format_of(source.name)
+        assert format is not None  # the caller has seen to it
+        for document in read(source, format, self._config):
+            if isinstance(document, Withdrawn):
+                self._withdrawn += 1
+                yield document
+            else:
+                made = cut(document, self._window)
+                self._long += made.long_sentences
+                yield document, made.passages
 
 
-def _pieces(text: str, words: int) -> Iterator[Span]:
-    """The largest natural pieces (paragraph, sentence, run of words) that fit into ``words`` words."""
-    for paragraph in paragraph_spans(text):
-        if len(word_spans(text, *paragraph)) <= words:
-            yield paragraph
-            continue
-        for sentence in sentence_spans(text, *paragraph):
-            tokens = word_spans(text, *sentence)
-            for first in range(0, len(tokens), words):
-                yield tokens[first][0], tokens[min(first + words, len(tokens)) - 1][1]
-
-
-def _passages(path: Path) -> Iterable[Document]:
-    text = read_text(path)
-    if "\0" in text:
-        raise DataError(path, f"is not a text file: it holds a NUL character at offset {text.index(chr(0))}.")
-    name = _name(path)
-    for number, (start, end) in enumerate(split_passages(text), start=1):
-        key = f"{name}#{number}"
-        yield Document(id=key, page_content=text[start:end], metadata={"id": key, "source": name, "start": start})
-
-
-def _is_blank(path: Path) -> bool:
-    try:
-        return not path.read_bytes().strip()
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror}).") from None
-
-
-def _name(path: Path) -> str:
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  (keeps symbolic links, which resolve() would follow)
-    here = Path.cwd()
-    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
-
-
-def _files(path: Path) -> list[Path]:
-    """The file itself, or the visible files below a folder in sorted order."""
-    if not path.is_dir():
+def _files(
+    paths: Sequence[Path | str], roots: Sequence[str], known: Mapping[str, KnownFile], store: Path, intake: Intake
+) -> Iterator[Path]:
+    """The files to read, each once, in the order of the paths and within a folder sorted."""
+    seen: set[Path] = set()
+    for given, root in zip(map(Path, paths), roots, strict=True):
+        path = given.expanduser()
         if not path.exists():
-            raise DataError(path, "there is no such file or folder. Check the path.")
-        if path.suffix.lower() not in SUFFIXES:
-            advice = " Turn it into text first, for example with pdftotext." if path.suffix.lower() == ".pdf" else ""
-            raise UserError(f"{path}: only {' and '.join(SUFFIXES)} files are read.{advice}")
-        return [path]
+            if not any(_lies_below(place, root, store) for place in known):
+                intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
+            continue
+        for file in _walk(path, intake) if path.is_dir() else [path]:
+            if not is_read(file.name):
+                if file == path:
+                    intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {READ}."))
+                else:
+                    intake.skipped.append(file)
+            elif (real := file.resolve()) not in seen:
+                seen.add(real)
+                yield file
+
+
+def is_read(name: str) -> bool:
+    """Whether files of such a name are read."""
+    return archives.is_archive(name) or format_of(name) is not None
+
+
+def _walk(folder: Path, intake: Intake) -> Iterator[Path]:
+    """The visible files below a folder in sorted order."""
 
     def refuse(error: OSError) -> None:
-        raise DataError(error.filename or path, f"cannot be read ({error.strerror}).")
+        intake.failed.append(_problem(error.filename or folder, f"cannot be read ({error.strerror})."))
 
-    files: list[Path] = []
-    for folder, below, names in os.walk(path, onerror=refuse):
+    for place, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        files += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return [file for file in files if file.is_file()]
+        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        yield from (file for file in files if file.is_file())
+
+
+def _problem(path: Path | str, why: str) -> Problem:
+    name = shown_path(path)
+    return Problem(name, f"{name}: {why}")
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(shown_path(path), f"cannot be read ({error.strerror}).") from None
+
+
+def _absolute(path: Path | str) -> str:
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (keeps symbolic links, which resolve() would follow)
+
+
+def _place(path: Path, store: Path) -> str:
+    """Where a file lies, seen from the store: the same wherever a command is started, also after both were moved."""
+    return shown_path(os.path.relpath(_absolute(path), _absolute(store)))
+
+
+def _lies_below(place: str, root: str, store: Path) -> bool:
+    path = os.path.normpath(os.path.join(shown_path(_absolute(store)), place))  # noqa: PTH118
+    return path == shown_path(root) or path.startswith(shown_path(root).rstrip("/") + "/")
+
+
+def _name(path: Path, taken: Collection[str]) -> str:
+    """The path from the working folder, where the file lies in it and no other file is called so; else all of it."""
+    absolute = Path(_absolute(path))
+    here = Path.cwd()
+    name = shown_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    return name if name not in taken else shown_path(absolute)
+
+
+def shown_path(path: Path | str) -> str:
+    """A path as text; bytes of it that are no text are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _with_progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Path]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not files) as progress:
+        task = progress.add_task("reading", total=len(files))
+        for file in files:
+            yield file
+            progress.advance(task)

@@ -5,8 +5,9 @@ from typing import Any
 
 from chains.nli import Judgement, NLIModel
 from corpus.errors import UserError
+from corpus.keys import content_key
 from corpus.nli import NLIPair
-from eval.keys import content_key
+from eval.calibration import calibration_metrics
 from eval.metrics import label_metrics
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult, check_task_name
@@ -23,6 +24,8 @@ def evaluate_nli(
     quiet: bool = False,
 ) -> TaskResult:
     """Judge every pair and score the labels; an answer without a label is wrong and counted as ``unparsed``.
+
+    Where labels are scored, ``ece`` and ``brier`` tell how well their probabilities are calibrated.
 
     Args:
         model: an LLM with or without an adapter (``chains.nli``) or a sequence classifier; called through ``batch``.
@@ -48,12 +51,14 @@ def evaluate_nli(
         for judgement in model.batch(chunk, return_exceptions=True):
             if isinstance(judgement, UserError):
                 raise UserError(f"{task}, pair {pairs[len(judged)].id}: {judgement}") from judgement
-            if isinstance(judgement, Exception):
+            if isinstance(judgement, BaseException):  # Ctrl-C among them: LangChain hands back whatever was raised
                 raise judgement
             judged.append(judgement)
     targets, predictions = [pair.label for pair in pairs], [judgement.label for judgement in judged]
     samples = [_sample(pair, judgement, identity) for pair, judgement in zip(pairs, judged, strict=True)]
-    return TaskResult(task, label_metrics(targets, predictions, model.labels), samples)
+    reused = sum(judgement.reused for judgement in judged)
+    estimates = label_metrics(targets, predictions, model.labels) | calibration_metrics(samples)
+    return TaskResult(task, estimates, samples, reused)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:

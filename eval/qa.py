@@ -8,8 +8,9 @@ from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
 from corpus.errors import UserError
+from corpus.keys import content_key
 from corpus.records import LABELS, QARecord
-from eval.keys import content_key
+from eval.calibration import calibration_metrics
 from eval.metrics import label_metrics, share, unparsed
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult, check_task_name
@@ -37,7 +38,8 @@ def evaluate_qa(
     - ``qa_wrong``: another record's abstract (``wrong_contexts``). The right answer is then "maybe":
       ``share_maybe`` and ``unparsed`` are measured, and no record needs a label.
 
-    An answer without a label is wrong and counted as ``unparsed``; it never becomes "maybe".
+    An answer without a label is wrong and counted as ``unparsed``; it never becomes "maybe". Where labels are scored,
+    ``ece`` and ``brier`` tell how well their probabilities are calibrated.
 
     Args:
         task: one of the names above.
@@ -62,19 +64,19 @@ def evaluate_qa(
         for answer in chain.batch(chunk, return_exceptions=True):
             if isinstance(answer, UserError):
                 raise UserError(f"{task}, record {records[len(answers)].id}: {answer}") from answer
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):  # Ctrl-C among them: LangChain hands back whatever was raised
                 raise answer
             answers.append(answer)
-    predictions = [answer.label for answer in answers]
-    if task == "qa_wrong":
-        estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
-    else:
-        estimates = label_metrics(targets, predictions, LABELS)
     samples = [
         _sample(record, answer, target, identity)
         for record, answer, target in zip(records, answers, targets, strict=True)
     ]
-    return TaskResult(task, estimates, samples)
+    predictions = [answer.label for answer in answers]
+    if task == "qa_wrong":
+        estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
+    else:
+        estimates = label_metrics(targets, predictions, LABELS) | calibration_metrics(samples)
+    return TaskResult(task, estimates, samples, sum(answer.reused for answer in answers))
 
 
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:

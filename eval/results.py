@@ -1,11 +1,12 @@
 """A task's result, and the folder that results are written to."""
 
+import fcntl
 import json
-import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,8 @@ from platform import python_version
 from typing import Any
 
 from corpus.errors import UserError
+from corpus.keys import plain
+from corpus.writing import write_whole
 from eval.estimate import Estimate
 
 RESULTS_FILE = "results.json"
@@ -105,7 +108,7 @@ def write_results(
 
     Tasks that an earlier run left in the folder stay in ``results``, as do their samples; under ``earlier`` stands
     for each of them the ``config, versions, date, n`` of the run that measured it. A task measured again replaces
-    its earlier result.
+    its earlier result. Two processes may write to one folder: one waits for the other, and keeps its tasks.
 
     Args:
         folder: made if absent.
@@ -124,6 +127,12 @@ def write_results(
     if not names or len(set(names)) != len(names):
         raise ValueError(f"one result for each task is needed, not {names}")
     check_output(folder)
+    with _locked(folder):
+        return _write(folder, tasks, config, date or datetime.now(UTC))
+
+
+def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], date: datetime) -> Path:
+    names = [task.task for task in tasks]
     path = folder / RESULTS_FILE
     before = _earlier(path)
     kept = {task: figures for task, figures in before.get("results", {}).items() if task not in names}
@@ -133,7 +142,7 @@ def write_results(
         "results": kept | {task.task: _figures(task) for task in tasks},
         "config": config,
         "versions": versions(),
-        "date": (date or datetime.now(UTC)).isoformat(timespec="seconds"),
+        "date": date.isoformat(timespec="seconds"),
         "n": max(len(task.samples) for task in tasks),
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
@@ -142,8 +151,8 @@ def write_results(
     try:
         for task in tasks:
             lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
-            _replace(folder / f"samples_{task.task}.jsonl", "".join(line + "\n" for line in lines))
-        _replace(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
+            write_whole(folder / f"samples_{task.task}.jsonl", "".join(line + "\n" for line in lines))
+        write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path
@@ -158,27 +167,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def plain(value: Any) -> Any:
-    """``value`` in JSON's own types: numpy numbers as numbers, paths as text, what is not finite as None."""
-    match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return int(value)
-        case float():
-            return float(value) if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): plain(part) for key, part in value.items()}
-        case list() | tuple():
-            return [plain(part) for part in value]
-        case Path():
-            return str(value)
-        case _ if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
-            return plain(value.tolist())
-        case _:
-            raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _figures(task: TaskResult) -> dict[str, float | None]:
@@ -210,17 +198,15 @@ def _earlier(path: Path) -> dict[str, Any]:
     return found
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path`` and put it in its place in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone among the processes that write results to ``folder``; the lock goes with the process that holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

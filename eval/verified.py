@@ -18,7 +18,7 @@ from eval.plots import plot_risk_coverage
 from eval.qa import QAChain, evaluate_qa, wrong_contexts
 from eval.results import TaskResult
 from eval.risk import COVERAGES, RiskPoint, risk_at, risk_metrics, risk_points
-from eval.table import new_table, with_interval
+from eval.table import new_table, with_interval, with_signed_interval
 
 _SHARES: dict[str, Verdict] = {
     "share_supported": "supported",
@@ -127,7 +127,7 @@ def verified_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
         counted = [answer for answer, given in zip(right, supported, strict=True) if given]
         estimates["accuracy_supported"] = proportion(sum(counted), len(counted))
         estimates["accuracy_gain"] = _gain(right, supported)
-    estimates |= risk_metrics([_support(sample) for sample in samples], right)
+    estimates |= risk_metrics([support(sample) for sample in samples], right)
     if all(sample["label_scores"] for sample in samples):
         estimates["aurc_confidence"] = risk_metrics([_confidence(sample) for sample in samples], right)["aurc"]
     return estimates
@@ -168,7 +168,7 @@ def verified_tables(results: Sequence[TaskResult]) -> list[Table]:
             verdicts.caption = _NOT_TO_BE_SUPPORTED
             continue
         given = [with_interval(result.estimates.get(name)) for name in ("accuracy", "accuracy_supported")]
-        accuracy.add_row(result.task, *given, _signed(result.estimates.get("accuracy_gain")))
+        accuracy.add_row(result.task, *given, with_signed_interval(result.estimates.get("accuracy_gain")))
         for name, points in _curves(result).items():
             figures = [f"{risk_at(points, coverage):.3f}" for coverage in (*COVERAGES, 1)]
             risk.add_row(result.task, *figures, f"{result.metrics[name]:.3f}", _ORDERS[name])
@@ -180,7 +180,9 @@ def _result(task: str, answered: TaskResult, answers: Sequence[Answer]) -> TaskR
     samples = [{**sample, **_verdict(answer)} for sample, answer in zip(answered.samples, answers, strict=True)]
     verdicts, n = [answer.verdict for answer in answers], len(answers)
     estimates = {name: proportion(verdicts.count(verdict), n) for name, verdict in _SHARES.items()}
-    return TaskResult(task, {**estimates, "unverified": proportion(verdicts.count(None), n).times(n)}, samples)
+    unverified = proportion(verdicts.count(None), n).times(n)
+    reused = sum(answer.reused for answer in answers)
+    return TaskResult(task, {**estimates, "unverified": unverified}, samples, reused)
 
 
 class _Kept(Runnable[Any, Answer]):
@@ -211,7 +213,7 @@ class _Kept(Runnable[Any, Answer]):
 def _curves(result: TaskResult) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of a task by the names of their areas."""
     right = [sample["prediction"] == sample["target"] for sample in result.samples]
-    orders = {"aurc": _support, "aurc_confidence": _confidence}
+    orders = {"aurc": support, "aurc_confidence": _confidence}
     return {
         name: risk_points([order(sample) for sample in result.samples], right)
         for name, order in orders.items()
@@ -230,7 +232,7 @@ def _verdict(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _support(sample: Mapping[str, Any]) -> float:
+def support(sample: Mapping[str, Any]) -> float:
     """How probable it is that an answer is supported; below all others where it was not verified."""
     if sample["verdict"] is None:
         return -1.0
@@ -254,11 +256,3 @@ def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
 
     value = float(figures(cells)[0])
     return from_resamples(value, resampled(cells.ravel(), figures)) if len(right) > 1 else Estimate(value)
-
-
-def _signed(gain: Estimate | None) -> str:
-    if gain is None:
-        return ""
-    if gain.low is None or gain.high is None:
-        return f"{gain.value:+.3f}"
-    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"

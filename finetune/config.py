@@ -117,7 +117,7 @@ class EncoderConfig(BaseModel):
     keep_text: Literal["start", "end"] = "start"
     layers: int | None = Field(default=None, ge=1, strict=True)
     frozen_layers: int = Field(default=0, ge=0, strict=True)
-    conclusions: int = Field(default=0, ge=0)
+    conclusions: int = Field(default=0, ge=0, strict=True)
     conclusion_rate: float = Field(default=3e-4, gt=0)
     answer_pairs: bool = False
     teach_dev: bool = False
@@ -136,6 +136,48 @@ class EncoderConfig(BaseModel):
         return self
 
 
+class TaughtEmbedderConfig(BaseModel):
+    """How ``train embedder`` teaches a sentence-transformers model which abstract belongs to which question.
+
+    Attributes:
+        model: ``embedded`` (all-MiniLM-L6-v2), a hub id or a folder.
+        pairs: what of a record is brought near its abstract: its ``question``, its ``conclusion``.
+        negatives: so many wrong abstracts, the first that BM25 finds for a text, are pushed away from it beside the
+            other abstracts of its batch.
+        epochs: how often each pair is seen.
+        batch_size: pairs that a step sees.
+        learning_rate, warmup: the rate rises over the first ``warmup`` (a share of the steps), then falls to 0.
+        weight_decay: AdamW's.
+        max_length: how many tokens of a text are read while training; in use the model reads as many as before.
+        teach_dev: teach the dev split too; nothing is measured then, and the last checkpoint is the result.
+        every: steps between measurements on the dev questions, with a checkpoint after each; also at the end.
+        patience: stop after so many measurements without a better one; null never does.
+        keep: which checkpoint becomes the result, the ``best`` by dev accuracy@1 or the ``last``.
+        keep_checkpoints: how many checkpoints stay on disk, the best and the last among them; null keeps all.
+        report_to: where figures go while training, such as ``tensorboard``, ``wandb`` or ``mlflow``; none when empty.
+        seed: of the order and the dropout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(default="embedded", min_length=1)
+    pairs: tuple[Literal["question", "conclusion"], ...] = Field(default=("question", "conclusion"), min_length=1)
+    negatives: int = Field(default=0, ge=0, strict=True)
+    epochs: int = Field(default=2, ge=1, strict=True)
+    batch_size: int = Field(default=32, ge=2, strict=True)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_length: int = Field(default=128, ge=8, strict=True)
+    teach_dev: bool = False
+    every: int = Field(default=25, ge=1, strict=True)
+    patience: int | None = Field(default=None, ge=1, strict=True)
+    keep: Literal["best", "last"] = "best"
+    keep_checkpoints: int | None = Field(default=3, ge=1, strict=True)
+    report_to: tuple[str, ...] = ("tensorboard",)
+    seed: int = Field(default=1, ge=0, strict=True)
+
+
 class TrainConfig(BaseModel):
     """The section ``train``: one part for each way of teaching."""
 
@@ -143,3 +185,4 @@ class TrainConfig(BaseModel):
 
     qlora: QLoRAConfig = QLoRAConfig()
     encoder: EncoderConfig = EncoderConfig()
+    embedder: TaughtEmbedderConfig = TaughtEmbedderConfig()

@@ -21,8 +21,9 @@ from chains.config import Family, LLMConfig
 from chains.llm import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily, resolve_family
 from corpus.errors import UserError
+from corpus.keys import plain
 from corpus.nli import NLIPair
-from eval.results import plain
+from corpus.quiet import no_bars
 from finetune.agreement import Comparison, PairScorer, Scores, check_comparable, compare
 
 REPORT = "merge.json"
@@ -210,7 +211,7 @@ def _family(llm: LocalLLM, family: Family) -> PromptFamily:
 
 def _save_merged(attached: LocalLLM, adapter: str, folder: Path, output: Path) -> None:
     model = merge_adapter(attached.model, adapter)
-    with _write_errors(output):
+    with _write_errors(output), no_bars():
         model.save_pretrained(folder)
         attached.tokenizer.save_pretrained(folder)
 

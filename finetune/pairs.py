@@ -13,7 +13,7 @@ _ANSWERS = ("yes", "no")
 
 
 def answer_pairs(
-    records: Sequence[QARecord], labels: Mapping[str, str], *, others: float = 0.5, seed: int = 1
+    records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, others: float = 0.5, seed: int = 1
 ) -> list[NLIPair]:
     """Pairs of an abstract and the statement that a question's answer is "yes" or "no".
 
@@ -23,6 +23,7 @@ def answer_pairs(
     Args:
         records: question records of the training split; those without a label are passed over.
         labels: the words for entailment, neutral and contradiction (``pairs.labels``).
+        setting: the dotted key that asks for these pairs, named in errors.
         others: how many pairs with another record's abstract are added, as a share of the records.
         seed: of the choice of those.
 
@@ -31,14 +32,14 @@ def answer_pairs(
     """
     if missing := [role for role in ROLES if role not in labels]:
         raise UserError(
-            f"train.qlora.answer_pairs needs a word for {', '.join(missing)} in pairs.labels. "
-            "Name it there, or set train.qlora.answer_pairs to false."
+            f"{setting} needs a word for {', '.join(missing)} in pairs.labels. Name it there, or set {setting} to "
+            "false."
         )
     labelled = [record for record in records if record.label is not None]
     if not labelled:
         raise UserError(
-            "train.qlora.answer_pairs is true, but there is no labelled question in the training split of the data. "
-            "Name data that has some, or set train.qlora.answer_pairs to false."
+            f"{setting} is true, but there is no labelled question in the training split of the data. Name data that "
+            f"has some, or set {setting} to false."
         )
     pairs = [
         NLIPair(

@@ -1,8 +1,8 @@
 """From settings to things that work: retrievers over a corpus, and the chain that answers from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corpus.errors import UserError
 from medground.corpora import Corpus
@@ -10,59 +10,68 @@ from medground.settings import Settings
 
 if TYPE_CHECKING:
     from chains.config import Context
-    from chains.llm import LocalLLM
+    from chains.model import LLM
     from chains.nli import NLIModel
     from chains.runnable import AnswerChain
+    from corpus.journal import Journal
     from retrievers.base import Retriever
 
 TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
     "mean nothing. llm.model names a real one."
 )
+UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
+ADAPTER_ELSEWHERE = "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to encoder."
 QUOTE_NOTE = "No language model is set, so the answer quotes your documents. llm.model names one."
 
 
 def make_chain(settings: Settings, corpus: Corpus, *, quiet: bool) -> "AnswerChain":
     """The answering chain over a corpus, with the retriever that the settings choose."""
-    retriever = None
-    if settings.chain.context == "retrieved" or quotes(settings, corpus):
-        retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
     if quotes(settings, corpus):
         from chains.extractive import extractive_chain
 
-        assert retriever is not None
+        retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
         sentences = settings.chain.max_sentences
-        return extractive_chain(retriever, passages=retriever.top_k, max_sentences=sentences)
-    return answering_chain(settings, load_models(settings), retriever)
+        notes = () if settings.chain.verify == "off" else (UNVERIFIED_NOTE,)
+        return extractive_chain(retriever, passages=retriever.top_k, max_sentences=sentences, notes=notes)
+    models = load_models(settings)
+    if settings.chain.context != "retrieved":
+        return answering_chain(settings, models, None)
+    found = make_retrievers(settings, corpus, [settings.retriever], llm=models.answering, quiet=quiet)
+    return answering_chain(settings, models, found[settings.retriever])
 
 
 @dataclass(frozen=True)
 class Models:
     """What answers, and what judges whether an answer is borne out; None where no answer is verified."""
 
-    answering: "LocalLLM"
+    answering: "LLM"
     judging: "NLIModel | None" = None
 
 
-def load_models(settings: Settings) -> Models:
+def load_models(settings: Settings, journal: "Journal | None" = None) -> Models:
     """The models of the sections ``llm`` and, where ``chain.verify`` wants it, ``nli``.
 
-    An adapter of ``nli`` shares the base with the model that answers: it is loaded once.
+    An adapter of ``nli`` shares the base with the model that answers: it is loaded once. ``journal`` keeps what the
+    models decide.
 
     Raises:
         UserError: a model or adapter cannot be used.
     """
-    from chains.llm import load_llm
+    from chains.models import make_llm
 
-    llm = load_llm(settings.llm)
+    llm = make_llm(settings.llm, journal)
     if settings.chain.verify == "off":
         return Models(llm)
     if settings.nli.kind == "encoder":
-        return Models(llm, make_nli(settings))
+        return Models(llm, make_nli(settings, journal))
     if settings.nli.adapter is None:
         return Models(llm, judging_chain(settings, llm))
+    from chains.llm import LocalLLM
     from chains.shared import share_base
 
+    if not isinstance(llm, LocalLLM):
+        raise UserError(ADAPTER_ELSEWHERE)
     shared = share_base(llm, settings.nli.adapter)
     return Models(shared.answering, judging_chain(settings, shared.judging))
 
@@ -95,8 +104,10 @@ def answering_chain(
     return verified_chain(chain, models.judging, verify=verify, wider=wider)
 
 
-def make_nli(settings: Settings) -> "NLIModel":
+def make_nli(settings: Settings, journal: "Journal | None" = None) -> "NLIModel":
     """The model of section ``nli``, ready to judge pairs; its few-shot examples come from the training pairs.
+
+    ``journal`` keeps what it judges.
 
     Raises:
         UserError: the model, its adapter or the training pairs cannot be used.
@@ -106,14 +117,16 @@ def make_nli(settings: Settings) -> "NLIModel":
 
         if settings.nli.model is None:
             raise UserError("nli.kind is encoder, and nli.model names none. Set it to a folder or a hub id.")
-        return load_classifier(settings.nli.model)
-    from chains.llm import load_llm
+        return load_classifier(settings.nli.model, journal=journal)
+    from chains.models import make_llm
 
     adapter = settings.nli.adapter or settings.llm.adapter
-    return judging_chain(settings, load_llm(settings.llm.model_copy(update={"adapter": adapter})))
+    if adapter is not None and settings.llm.kind == "openai":
+        raise UserError(ADAPTER_ELSEWHERE)
+    return judging_chain(settings, make_llm(settings.llm.model_copy(update={"adapter": adapter}), journal))
 
 
-def judging_chain(settings: Settings, llm: "LocalLLM") -> "NLIModel":
+def judging_chain(settings: Settings, llm: "LLM") -> "NLIModel":
     """The chain by which a loaded model judges pairs, as the sections ``prompt``, ``chain`` and ``pairs`` say."""
     from chains.nli import draw_shots, nli_chain
     from corpus.nli import load_pairs
@@ -138,18 +151,80 @@ def reader_note(settings: Settings, corpus: Corpus | None = None) -> str | None:
     return QUOTE_NOTE if corpus is not None and corpus.is_users else TINY_NOTE
 
 
-def make_retrievers(settings: Settings, corpus: Corpus, names: Sequence[str], *, quiet: bool) -> "dict[str, Retriever]":
-    """The named retrievers over a corpus, ready to search; what the store lacks of it is embedded first."""
-    from retrievers import make_retriever
+def remembered(
+    settings: Settings, retrievers: "Mapping[str, Retriever]", corpus: Corpus, journal: "Journal"
+) -> "dict[str, Retriever]":
+    """The retrievers of ``make_retrievers`` with a journal of what each found, at least as deep as the metrics look.
+
+    What comes from PubMed is not kept: it is not of the corpus, and may be another tomorrow.
+    """
+    from eval.metrics import DEPTH
+    from retrievers.remembered import Remembered
 
     return {
-        name: make_retriever(
-            settings.retrievers[name],
-            corpus.passages,
-            corpus=corpus.name,
-            embedders=settings.embedders,
-            store=settings.store,
-            quiet=quiet,
-        )
-        for name in names
+        name: retriever
+        if "pubmed" in _kinds(settings, [name])
+        else Remembered(retriever, corpus.passages, journal, identity=retriever_identity(settings, name), depth=DEPTH)
+        for name, retriever in retrievers.items()
     }
+
+
+def retriever_identity(settings: Settings, name: str) -> dict[str, Any]:
+    """What determines a retriever's findings beside question and passages: settings, models, what it builds on."""
+    from retrievers.config import MultiQueryConfig, RerankConfig, referred
+
+    config = settings.retrievers[name]
+    identity: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
+    if (embedder := identity.get("embedder")) is not None:
+        from retrievers.embedders import fingerprint, make_embedder
+
+        identity["embedder"] = fingerprint(make_embedder(settings.embedders[embedder]))
+    if isinstance(config, RerankConfig):
+        from retrievers.rerank import load_reranker
+
+        identity["model"] = load_reranker(config.model, config.dtype, config.against).fingerprint
+    if isinstance(config, MultiQueryConfig):
+        identity["llm"] = settings.llm.model_dump(mode="json")
+    if others := referred(config):
+        identity["builds_on"] = {other: retriever_identity(settings, other) for other in others}
+    return identity
+
+
+def make_retrievers(
+    settings: Settings, corpus: Corpus, names: Sequence[str], *, llm: "LLM | None" = None, quiet: bool
+) -> "dict[str, Retriever]":
+    """The named retrievers over a corpus, ready to search; what the store lacks of it is embedded first.
+
+    Args:
+        settings: the sections ``retrievers``, ``embedders`` and ``store``.
+        corpus: what is searched.
+        names: of section ``retrievers``.
+        llm: rewrites questions where a retriever wants that; loaded as section ``llm`` says if it is not given.
+        quiet: no progress bar.
+    """
+    from retrievers import make_retrievers
+
+    rewriter = None
+    if "multi_query" in _kinds(settings, names):
+        from chains.models import make_llm
+        from chains.rewriting import LLMRewriter
+
+        rewriter = LLMRewriter(llm or make_llm(settings.llm), settings.prompt.family)
+    return make_retrievers(
+        settings.retrievers,
+        names,
+        corpus.passages,
+        corpus=corpus.name,
+        embedders=settings.embedders,
+        store=settings.store,
+        rewriter=rewriter,
+        quiet=quiet,
+    )
+
+
+def _kinds(settings: Settings, names: Iterable[str]) -> set[str]:
+    """The kinds of the named retrievers and of all that they build on."""
+    from retrievers.config import referred
+
+    configs = [settings.retrievers[name] for name in names]
+    return {kind for one in configs for kind in (one.kind, *_kinds(settings, referred(one)))}

@@ -1,28 +1,30 @@
 """The texts that a command searches: the data's abstracts, or the documents that the user has indexed."""
 
-import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.errors import DataError
+from corpus.errors import UserError
 from medground.settings import Settings
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
+    from corpus.documents.passages import Window
+    from corpus.files import Intake
+    from retrievers.config import EmbedderConfig, RetrieverConfig
+
 DOCUMENTS = "documents"
+TOLD = 20  # problems that are told one by one
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named set of passages; the name is part of the store's collections."""
+    """A named sequence of passages; the name is part of the store's collections."""
 
     name: str
-    passages: list["Document"]
+    passages: "Sequence[Document]"
 
     @property
     def is_users(self) -> bool:
@@ -50,65 +52,99 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
         settings: naming other data than the sample there counts.
         data_named: whether the command itself named its data.
     """
-    path = _documents_file(settings)
+    path = library_path(settings)
     if path.is_file() and not data_named and settings.data.path == "sample":
-        return Corpus(DOCUMENTS, list(_read(path)))
+        from corpus.documents.library import Passages
+
+        passages = Passages(path)
+        if len(passages):
+            return Corpus(DOCUMENTS, passages)
     return data_corpus(settings)
 
 
-def add_documents(settings: Settings, paths: Sequence[Path], say: Callable[[str], None]) -> Corpus:
-    """Read the user's files and add their passages to those indexed before; a file read again is replaced.
+def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, Intake]":
+    """Bring the user's documents up to date with files and folders; see ``corpus.files.take_in``.
 
     Args:
-        settings: ``store.path`` is where the passages are kept.
-        paths: text files and folders.
-        say: is told which files of a folder were passed over.
+        settings: ``store.path`` is where they are kept; passages fit the embedders of all retrievers.
+        paths: files and folders.
+        quiet: no progress bar.
 
     Raises:
-        UserError: a file cannot be read.
+        UserError: nothing of the paths could be read, or the store cannot be written.
     """
-    from corpus.files import read_documents
+    from corpus.documents.library import Passages
+    from corpus.files import take_in
 
-    reading = read_documents(paths)
-    if reading.skipped:
-        named = ", ".join(path.name for path in reading.skipped[:5])
-        count = "1 file that is" if len(reading.skipped) == 1 else f"{len(reading.skipped)} files that are"
-        say(f"passed over {count} empty or no text ({named})")
-    path = _documents_file(settings)
-    sources = {passage.metadata["source"] for passage in reading.passages}
-    before = _read(path) if path.is_file() else []
-    kept = [passage for passage in before if passage.metadata["source"] not in sources]
-    passages = kept + reading.passages
-    _write(path, passages)
-    return Corpus(DOCUMENTS, passages)
+    path = library_path(settings)
+    intake = take_in(paths, path, passage_window(settings), settings.documents, quiet=quiet)
+    if not (intake.added or intake.changed or intake.unchanged or intake.removed):
+        raise UserError(_nothing(paths, intake))
+    return Corpus(DOCUMENTS, Passages(path)), intake
 
 
-def _documents_file(settings: Settings) -> Path:
-    return Path(settings.store.path).expanduser() / "documents.jsonl"
+def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
+    """Put the corpus into the store for each embedder that searches it whole; how many passages had to be embedded.
+
+    It is what such a retriever does when it is made, without what it then holds in memory. Retrievers that embed parts
+    of the passages do it when they are made.
+    """
+    from retrievers.embedders import make_embedder
+    from retrievers.indexing import index
+    from retrievers.store import open_store
+
+    kinds = [config for config in settings.retrievers.values() if config.kind in ("dense", "mmr")]
+    return sum(
+        index(open_store(settings.store, corpus.name, make_embedder(config)), corpus.passages, quiet=quiet).embedded
+        for config in _embedders(settings, kinds).values()
+    )
 
 
-def _read(path: Path) -> Iterable["Document"]:
-    from langchain_core.documents import Document
+def passage_window(settings: Settings) -> "Window":
+    """What a passage must fit: the embedder of every retriever reads it whole. Without embedders words are counted."""
+    from corpus.documents.passages import narrowest, words_window
 
-    from corpus.json_file import read_text
-
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        try:
-            yield Document.model_validate_json(line)
-        except ValueError:
-            problem = "is damaged. Remove the file and index your documents again."
-            raise DataError(path, problem, record=f"line {number}") from None
+    windows = list(embedder_windows(settings).values())
+    return narrowest(windows or [words_window()], settings.documents.max_tokens)
 
 
-def _write(path: Path, passages: Sequence["Document"]) -> None:
-    """One passage a line; the file is there whole or as it was before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        partial = Path(folder, path.name)
-        with partial.open("w", encoding="utf-8") as file:
-            for passage in passages:
-                line = {"id": passage.id, "page_content": passage.page_content, "metadata": passage.metadata}
-                file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+def embedder_windows(settings: Settings) -> "dict[str, Window]":
+    """What the embedders of the retrievers read of a passage, by name; those that have no limit are not among them."""
+    from retrievers.embedders import make_embedder
+    from retrievers.windows import window_of
+
+    named = _embedders(settings, settings.retrievers.values())
+    windows = {name: window_of(make_embedder(config)) for name, config in named.items()}
+    return {name: window for name, window in windows.items() if window is not None}
+
+
+def _embedders(settings: Settings, retrievers: "Iterable[RetrieverConfig]") -> "dict[str, EmbedderConfig]":
+    """The embedders that these retrievers name."""
+    named = dict.fromkeys(getattr(config, "embedder", None) for config in retrievers)
+    return {name: settings.embedders[name] for name in named if name is not None}
+
+
+def document_text(settings: Settings, passage_id: str) -> str:
+    """The text as extracted of the document that a passage was cut from: what its ``start`` and ``end`` count in.
+
+    Raises:
+        UserError: there is no such passage.
+    """
+    from corpus.documents import library
+
+    return library.document_text(library_path(settings), passage_id)
+
+
+def library_path(settings: Settings) -> Path:
+    """Where the user's documents are kept, beside Chroma's own files."""
+    return Path(settings.store.path).expanduser() / "documents.sqlite3"
+
+
+def _nothing(paths: Sequence[Path], intake: "Intake") -> str:
+    """Why nothing could be read."""
+    from corpus.files import READ
+
+    if intake.failed:
+        return "\n".join(problem.why for problem in intake.failed[:TOLD])
+    others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
+    return f"There is nothing to read in {', '.join(map(str, paths))}{others}. Kinds that are read: {READ}."

@@ -107,6 +107,8 @@ def _model(settings: Settings) -> Check:
 
     if settings.llm.kind == "extractive":
         return Check("language model", "note", "none: answers quote the passages (llm.kind is extractive)")
+    if settings.llm.kind == "openai":
+        return Check("language model", "note", f"{settings.llm.model}, on the server at {settings.llm.base_url}")
     if settings.llm.model != "embedded":
         return _source("language model", settings.llm.model)
     weights = EMBEDDED / "model.safetensors"

@@ -1,15 +1,13 @@
 """What is set up in a process before any of the heavy libraries is imported."""
 
-import logging
 import os
 
 from corpus.privacy import keep_private
 
 
 def prepare() -> None:
-    """Keep the libraries' telemetry off, and bitsandbytes from warning that an optional kernel is not there."""
+    """Keep the libraries' telemetry off."""
     keep_private()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def hide_progress() -> None:

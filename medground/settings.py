@@ -9,12 +9,21 @@ from typing import Any, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from chains.config import ChainConfig, LLMConfig, NLIConfig, PromptConfig
-from corpus.config import DataConfig, PairsConfig
+from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
+from corpus.config import DataConfig, DocumentsConfig, PairsConfig
 from corpus.errors import UserError
+from eval.config import EvalConfig
 from finetune.config import TrainConfig
+from medground.service.config import ServeConfig
 from medground.yaml_file import read_mapping
-from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig, default_embedders, default_retrievers
+from retrievers.config import (
+    EmbedderConfig,
+    RetrieverConfig,
+    StoreConfig,
+    default_embedders,
+    default_retrievers,
+    find_cycle,
+)
 
 Tree = Mapping[str, Any]
 
@@ -32,9 +41,14 @@ class Settings(BaseModel):
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
     nli: NLIConfig = NLIConfig()
+    chat: ChatConfig = ChatConfig()
+    agent: AgentConfig = AgentConfig()
     data: DataConfig = DataConfig()
+    documents: DocumentsConfig = DocumentsConfig()
     pairs: PairsConfig = PairsConfig()
+    eval: EvalConfig = EvalConfig()
     train: TrainConfig = TrainConfig()
+    serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -100,10 +114,37 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
         return
     if isinstance(chosen, str) and chosen not in retrievers:
         yield f"retriever: there is no retriever {chosen!r}; there are {_listed(retrievers)}."
+    for name in _grid_retrievers(tree):
+        if name not in retrievers:
+            yield f"eval.grid.retrievers: there is no retriever {name!r}; there are {_listed(retrievers)}."
     for name, entry in retrievers.items():
         embedder = entry.get("embedder") if isinstance(entry, Mapping) else None
         if isinstance(embedder, str) and isinstance(embedders, Mapping) and embedder not in embedders:
             yield f"retrievers.{name}.embedder: there is no embedder {embedder!r}; there are {_listed(embedders)}."
+    references = {name: _referred(entry) for name, entry in retrievers.items()}
+    for name, others in references.items():
+        for other, key in others.items():
+            if other not in retrievers:
+                yield f"retrievers.{name}.{key}: there is no retriever {other!r}; there are {_listed(retrievers)}."
+    if cycle := find_cycle(references):
+        yield f"retrievers.{cycle[0]}: these build on each other in a circle: {' -> '.join(cycle)}."
+
+
+def _referred(entry: Any) -> dict[str, str]:
+    """The names of the retrievers that one builds on, each with the key that it stands under."""
+    if not isinstance(entry, Mapping):
+        return {}
+    one, several = entry.get("retriever"), entry.get("retrievers")
+    named = {name: "retrievers" for name in several if isinstance(name, str)} if isinstance(several, Mapping) else {}
+    return {**named, **({one: "retriever"} if isinstance(one, str) else {})}
+
+
+def _grid_retrievers(tree: Tree) -> list[str]:
+    """The names that the grid asks for; none where its section is malformed."""
+    here: Any = tree
+    for key in ("eval", "grid", "retrievers"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return [name for name in here if isinstance(name, str)] if isinstance(here, list | tuple) else []
 
 
 def _listed(names: Mapping[str, Any]) -> str:
@@ -128,6 +169,8 @@ def _sentence(tree: Tree, detail: ErrorDetails) -> str:
     if detail["type"] == "model_type":
         return f"{where}: must be a mapping of settings, not {reprlib.repr(detail['input'])}."
     told = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if detail["type"] == "value_error" and isinstance(detail["input"], Mapping):  # about several settings together
+        return f"{where}: {told}."
     return f"{where}: {told}, not {reprlib.repr(detail['input'])}."
 
 

@@ -1,6 +1,6 @@
 """The evaluations of the command line: which tasks are run over which records, with which chains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from eval.qa import evaluate_qa
 from eval.results import TaskResult
 from eval.retrieval import evaluate_retrieval
 from eval.verified import evaluate_swapped, evaluate_verified
-from medground.assemble import Models, answering_chain
+from medground.assemble import Models, answering_chain, retriever_identity
 from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from chains.config import Context
     from chains.nli import NLIModel
     from corpus.nli import PairData
     from retrievers.base import Retriever
@@ -29,9 +30,35 @@ def measure_retrieval(
 ) -> list[TaskResult]:
     """``retrieval_NAME`` for each retriever: does every record's question bring back its own abstract?"""
     return [
-        evaluate_retrieval(name, retriever, records, identity=_retriever_identity(settings, name))
+        evaluate_retrieval(name, retriever, records, identity=retriever_identity(settings, name))
         for name, retriever in retrievers.items()
     ]
+
+
+def measure_answers(
+    settings: Settings,
+    models: Models,
+    retrievers: Mapping[str, "Retriever"],
+    records: Sequence[QARecord],
+    *,
+    contexts: Sequence["Context"] = ("none", "retrieved", "gold"),
+    quiet: bool,
+) -> Iterator[TaskResult]:
+    """``qa_none``, ``qa_retrieved_NAME`` for each retriever, ``qa_gold``: what ``contexts`` says, one after the other.
+
+    Answers are taken as the model gives them; ``measure_verified`` measures what verification makes of them.
+
+    Raises:
+        UserError: records that carry no label.
+    """
+    unverified = replace(models, judging=None)
+    model = _model_identity(settings, models)
+    for context in contexts:
+        for name, retriever in retrievers.items() if context == "retrieved" else [("", None)]:
+            identity = model if retriever is None else {**model, **_found_identity(settings, name)}
+            chain = answering_chain(settings, unverified, retriever, context)
+            task = f"qa_{context}_{name}".removesuffix("_")
+            yield evaluate_qa(task, chain, records, identity=identity, quiet=quiet)
 
 
 def measure_qa(
@@ -39,25 +66,15 @@ def measure_qa(
 ) -> list[TaskResult]:
     """``qa_none``, ``qa_retrieved_NAME`` (NAME is ``settings.retriever``) and ``qa_gold``.
 
-    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``. Answers are taken as the
-    model gives them; ``measure_verified`` measures what verification makes of them.
+    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``.
 
     Raises:
         UserError: records that carry no label.
     """
-    model = _model_identity(settings)
-    name = settings.retriever
-    unverified = replace(models, judging=None)
-    none, retrieved, gold = (
-        answering_chain(settings, unverified, retriever, context) for context in ("none", "retrieved", "gold")
-    )
-    found = {**model, "passages": settings.chain.passages, "retriever": _retriever_identity(settings, name)}
-    tasks = [
-        evaluate_qa("qa_none", none, records, identity=model, quiet=quiet),
-        evaluate_qa(f"qa_retrieved_{name}", retrieved, records, identity=found, quiet=quiet),
-        evaluate_qa("qa_gold", gold, records, identity=model, quiet=quiet),
-    ]
+    tasks = list(measure_answers(settings, models, {settings.retriever: retriever}, records, quiet=quiet))
     if settings.data.path == "sample":
+        model = _model_identity(settings, models)
+        gold = answering_chain(settings, replace(models, judging=None), None, "gold")
         for variant in UNSEEN:
             unseen = read_records(sample_path(variant))[: settings.data.limit]
             tasks.append(evaluate_qa(f"qa_gold_{variant}", gold, unseen, identity=model, quiet=quiet))
@@ -77,8 +94,8 @@ def measure_verified(
     if models.judging is None:
         return []
     name = settings.retriever
-    identity = {**_model_identity(settings), "nli": settings.nli.model_dump(mode="json")}
-    found = {**identity, "passages": settings.chain.passages, "retriever": _retriever_identity(settings, name)}
+    identity = {**_model_identity(settings, models), "nli": models.judging.fingerprint}
+    found = {**identity, "verify": settings.chain.verify, **_found_identity(settings, name)}
     report = settings.chain.model_copy(update={"verify": "report"})
     reporting = settings.model_copy(update={"chain": report})
     retrying = settings if settings.chain.verify == "retry" else reporting
@@ -104,19 +121,15 @@ def measure_nli(
     Raises:
         UserError: a label that the model does not have, or a pair that it cannot judge.
     """
-    nli = settings.nli.model_dump(mode="json")
-    identity = {"nli": nli, **({} if settings.nli.kind == "encoder" else _model_identity(settings))}
+    identity = {"nli": model.fingerprint, "decide": settings.chain.decide}
     return evaluate_nli(model, pairs.pairs, identity=identity, task=task, quiet=quiet)
 
 
-def _retriever_identity(settings: Settings, name: str) -> dict[str, Any]:
-    """What determines a retriever's results beside question and texts: its settings and its embedder's."""
-    config = settings.retrievers[name].model_dump(mode="json")
-    embedder = config.get("embedder")
-    return config if embedder is None else {**config, "embedder": settings.embedders[embedder].model_dump(mode="json")}
+def _found_identity(settings: Settings, name: str) -> dict[str, Any]:
+    """What determines the passages that a model reads beside question and corpus."""
+    return {"passages": settings.chain.passages, "retriever": retriever_identity(settings, name)}
 
 
-def _model_identity(settings: Settings) -> dict[str, Any]:
+def _model_identity(settings: Settings, models: Models) -> dict[str, Any]:
     """What determines a model's answers beside the prompt."""
-    llm = settings.llm.model_dump(mode="json", exclude={"batch_tokens", "device_map"})
-    return {"llm": llm, "decide": settings.chain.decide}
+    return {"llm": models.answering.fingerprint, "decide": settings.chain.decide}

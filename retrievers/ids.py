@@ -9,8 +9,17 @@ from corpus.errors import UserError
 from retrievers.base import encodable
 
 
+def with_id(document: Document) -> Document:
+    """The document with its id; without one it gets the first 16 hex digits of its text's SHA-256."""
+    text = encodable(document.page_content)
+    if document.id and text == document.page_content:
+        return document
+    id = document.id or hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Document(id=id, page_content=text, metadata=document.metadata)
+
+
 def identified(documents: Sequence[Document]) -> list[Document]:
-    """The documents, each id once; one without an id gets the first 16 hex digits of its text's SHA-256.
+    """The documents, each id once, as ``with_id`` gives them.
 
     A document given twice counts once.
 
@@ -18,10 +27,8 @@ def identified(documents: Sequence[Document]) -> list[Document]:
         UserError: two different texts have one id.
     """
     found: dict[str, Document] = {}
-    for document in documents:
-        text = encodable(document.page_content)
-        id = document.id or hashlib.sha256(text.encode()).hexdigest()[:16]
-        known = found.setdefault(id, Document(id=id, page_content=text, metadata=document.metadata))
-        if known.page_content != text:
-            raise UserError(f"Two different documents have the id {id!r}. Give each its own.")
+    for document in map(with_id, documents):
+        known = found.setdefault(str(document.id), document)
+        if known.page_content != document.page_content:
+            raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
     return list(found.values())

@@ -1,21 +1,29 @@
 """Put documents into a store, so that it holds exactly them."""
 
+import ctypes
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from langchain_core.documents import Document
 
+from corpus.errors import UserError
 from retrievers.base import encodable
-from retrievers.ids import identified
+from retrievers.ids import with_id
 from retrievers.store import Store
 
 BATCH = 128  # a kill costs at most the embedding of so many texts
+SORTED = 2048  # texts that are in memory at a time, sorted by length so that little is padded
 PAGE = 5000
 DIGEST = "_digest"
 JSON = "_json"
+REVISION = "revision"
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ def index(store: Store, documents: Sequence[Document], *, quiet: bool = False) -
     one is replaced; stored ones that are not among ``documents`` are removed. Work is stored in batches: after a kill
     at any moment the same call completes it.
 
+    The documents are gone through twice, and only some thousands are in memory at a time. Where they have an attribute
+    ``revision``, which must change whenever they do, and the store was last filled with that revision, they are not
+    looked at.
+
     Args:
         store: the corpus's collection.
         documents: their ids are kept; one without gets a digest of its text.
@@ -42,26 +54,29 @@ def index(store: Store, documents: Sequence[Document], *, quiet: bool = False) -
     Raises:
         UserError: two texts share an id, or the store cannot be written.
     """
-    wanted = {str(document.id): document for document in identified(documents)}
-    digests = {id: _digest(document) for id, document in wanted.items()}
+    revision = getattr(documents, REVISION, None)
     with store.errors():
-        stored = _stored_digests(store)
-        gone = [id for id in stored if id not in wanted]
-        for part in _parts(gone, PAGE):
-            store.collection.delete(ids=part)
-    # Neighbours in length share a batch, so that little is padded.
-    todo = sorted(
-        (id for id in wanted if stored.get(id) != digests[id]), key=lambda id: (-len(wanted[id].page_content), id)
-    )
-    for part in _with_progress(_parts(todo, BATCH), len(todo), quiet=quiet):
-        texts = [wanted[id].page_content for id in part]
-        vectors = store.embedder.embed_documents(texts)
-        metadatas: list[Mapping[str, Any]] = [{**_to_stored(wanted[id].metadata), DIGEST: digests[id]} for id in part]
-        with store.errors():
-            if changed := [id for id in part if id in stored]:
-                store.collection.delete(ids=changed)  # an upsert alone would keep metadata that the new one lacks
-            store.collection.upsert(ids=part, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
-    return IndexReport(total=len(wanted), embedded=len(todo), removed=len(gone))
+        if revision is not None and _is_filled_with(store, revision, len(documents)):
+            return IndexReport(total=len(documents), embedded=0, removed=0)
+        _fill_with(store, None)
+    digests = _digests(documents)
+    embedded = 0
+    with _progress(len(digests), quiet=quiet) as advance:
+        for lot in _parts(_each_once(documents, digests), SORTED):
+            with store.errors():
+                stored = _stored_digests(store, [str(document.id) for document in lot])
+            todo = [document for document in lot if stored.get(str(document.id)) != digests[str(document.id)].hex()]
+            advance(len(lot) - len(todo))
+            todo.sort(key=lambda document: (-len(document.page_content), str(document.id)))
+            for part in _parts(todo, BATCH):
+                _store(store, part, digests, [str(document.id) for document in part if document.id in stored])
+                embedded += len(part)
+                advance(len(part))
+                _give_back_memory()
+    with store.errors():
+        removed = _remove_others(store, digests)
+        _fill_with(store, revision)
+    return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
@@ -70,8 +85,23 @@ def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
 
+def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
+    """Embed and store documents; ``stored`` are the ids of those that are there in another form."""
+    ids = [str(document.id) for document in documents]
+    texts = [document.page_content for document in documents]
+    vectors = store.embedder.embed_documents(texts)
+    metadatas: list[Mapping[str, Any]] = [
+        {**_to_stored(document.metadata), DIGEST: digests[id].hex()}
+        for id, document in zip(ids, documents, strict=True)
+    ]
+    with store.errors():
+        if stored:
+            store.collection.delete(ids=stored)  # an upsert alone would keep metadata that the new one lacks
+        store.collection.upsert(ids=ids, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
+
+
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as Chroma takes it: plain values under their own keys, the rest in one JSON text."""
+    """Metadata as Chroma takes it: plain values and lists of texts under their own keys, the rest in one JSON text."""
     plain: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -79,23 +109,69 @@ def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
             plain[encodable(key)] = encodable(value)
         elif isinstance(value, (bool, int, float)) and abs(value) < 2**63:
             plain[encodable(key)] = value
+        elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            plain[encodable(key)] = [encodable(item) for item in value]
         else:
             rest[key] = value
     return {**plain, JSON: json.dumps(rest, default=str)} if rest else plain
 
 
-def _digest(document: Document) -> str:
-    said = json.dumps([document.page_content, document.metadata], sort_keys=True, default=str)
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _stored_digests(store: Store) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for offset in range(0, store.collection.count(), PAGE):
-        page = store.collection.get(limit=PAGE, offset=offset, include=["metadatas"])
-        for id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True):
-            found[id] = str((metadata or {}).get(DIGEST, ""))
+def _digests(documents: Iterable[Document]) -> dict[str, bytes]:
+    """A digest of each document by its id, half of it for the text and half for the metadata."""
+    found: dict[str, bytes] = {}
+    for document in map(with_id, documents):
+        text = hashlib.sha256(document.page_content.encode()).digest()[:16]
+        said = json.dumps(document.metadata, sort_keys=True, default=str)
+        digest = text + hashlib.sha256(said.encode()).digest()[:16]
+        if found.setdefault(str(document.id), digest)[:16] != text:
+            raise UserError(f"Two different documents have the id {document.id!r}. Give each its own.")
     return found
+
+
+def _each_once(documents: Iterable[Document], digests: Mapping[str, bytes]) -> Iterator[Document]:
+    """The documents whose digests are known: another process may have added some in the meantime."""
+    seen: set[str] = set()
+    for document in map(with_id, documents):
+        if document.id in digests and document.id not in seen:
+            seen.add(str(document.id))
+            yield document
+
+
+def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
+    page = store.collection.get(ids=ids, include=["metadatas"])
+    rows = zip(page["ids"], page["metadatas"] or [], strict=True)
+    return {id: str((metadata or {}).get(DIGEST, "")) for id, metadata in rows}
+
+
+def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
+    """Remove what is stored and not wanted; all that is wanted is stored."""
+    count = store.collection.count()
+    if count == len(wanted):
+        return 0
+    gone: list[str] = []
+    for offset in range(0, count, PAGE):
+        gone += [id for id in store.collection.get(limit=PAGE, offset=offset, include=[])["ids"] if id not in wanted]
+    for part in _parts(gone, PAGE):
+        store.collection.delete(ids=part)
+    return len(gone)
+
+
+def _is_filled_with(store: Store, revision: str, count: int) -> bool:
+    known = store.collection.metadata or {}
+    return known.get(REVISION) == revision and store.collection.count() == count
+
+
+def _fill_with(store: Store, revision: str | None) -> None:
+    """Note what the store is filled with; None while that is not sure."""
+    known = store.collection.metadata or {}
+    if known.get(REVISION, "") != (revision or ""):
+        store.collection.modify(metadata={**known, REVISION: revision or ""})
+
+
+def _give_back_memory() -> None:
+    """Have glibc return what it keeps of freed memory: batches of ever other sizes leave it full of gaps."""
+    with suppress(OSError, AttributeError):  # other C libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _array(vectors: list[list[float]]) -> Any:
@@ -104,19 +180,25 @@ def _array(vectors: list[list[float]]) -> Any:
     return np.asarray(vectors, dtype=np.float32)
 
 
-def _parts(ids: Sequence[str], size: int) -> list[list[str]]:
-    return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
-def _with_progress(parts: list[list[str]], total: int, *, quiet: bool) -> Iterator[list[str]]:
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of the documents that are stored; what it gives moves it on."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if not parts:
-        return
-    columns = (TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    columns = (
+        TextColumn("embedding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("passages"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
-        for part in parts:
-            yield part
-            progress.advance(task, len(part))
+        yield lambda count: progress.advance(task, count)

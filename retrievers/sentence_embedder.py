@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
 from corpus.hub import hub_errors
+from corpus.keys import weights_digest
 from corpus.processor import bfloat16_is_faster
+from corpus.quiet import no_bars
 from retrievers.base import encodable
 from retrievers.config import Dtype
 
@@ -51,10 +51,13 @@ class SentenceEmbedder(Embeddings):
 
         device = device or get_device_name()
         resolved = resolve_dtype(dtype, device)
-        with hub_errors("Embedder", model), _no_loading_bar(model):
+        with hub_errors("Embedder", model), no_bars():
             self.model = SentenceTransformer(model, device=device, model_kwargs={"dtype": resolved})
         self.model.eval()
-        self._weights = _weights_digest(self.model)
+        self._weights = weights_digest(self.model)
+        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        # Now: using it changes its truncation and padding.
+        self._tokenizer = repr(self.model.tokenizer) if backend is None else backend.to_str()
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
         self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
@@ -74,7 +77,6 @@ class SentenceEmbedder(Embeddings):
     @property
     def fingerprint(self) -> str:
         """A digest of all that determines the vectors: weights, their type, modules, tokenizer, prompts, length."""
-        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         parts = (
             self._weights,
             repr(self.model),
@@ -83,7 +85,7 @@ class SentenceEmbedder(Embeddings):
             self.model.default_prompt_name,
             self._query_prompt,
             self._passage_prompt,
-            backend.to_str() if backend is not None else repr(self.model.tokenizer),
+            self._tokenizer,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -136,28 +138,3 @@ def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
     else:
         capable = device == "cpu" and bfloat16_is_faster()
     return torch.bfloat16 if capable else torch.float32
-
-
-@contextmanager
-def _no_loading_bar(model: str) -> Iterator[None]:
-    """Hide transformers' bar for reading weights, done in a moment from a folder; a download keeps its own."""
-    from transformers.utils import logging
-
-    hide = Path(model).is_dir() and logging.is_progress_bar_enabled()
-    if hide:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if hide:
-            logging.enable_progress_bar()
-
-
-def _weights_digest(model: "torch.nn.Module") -> str:
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

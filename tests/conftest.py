@@ -78,3 +78,22 @@ def medground(tmp_path: Path) -> Iterator[Run]:
     yield run
     if log.exists():
         pytest.fail(f"a command tried to reach beyond loopback: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chat model of random weights in the embedded architecture, small enough to be trained in a test."""
+    from checkpoints import make_chat
+
+    return make_chat(tmp_path_factory.mktemp("base") / "model", window=256)
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in MedNLI's form with two dozen training and six dev pairs."""
+    from qlora_runs import write_pairs
+
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder, "train", 24)
+    write_pairs(folder, "dev", 6)
+    return folder

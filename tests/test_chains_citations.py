@@ -1,5 +1,5 @@
 from chains.answer import Passage
-from chains.citations import best_of_each, cite
+from chains.citations import best_of_each, cite, coverage
 
 TEXT = (
     "Stroke is common. Patients (n = 40, aged 60.5 yrs, Smith et al. 2009) took aspirin vs. placebo. "
@@ -38,3 +38,11 @@ def test_nothing_shared_cites_nothing() -> None:
 def test_other_scripts() -> None:
     passage = Passage(id="a", text="Аспирин снижает риск инсульта. Пациенты были пожилыми.")
     assert cite("Снижает ли аспирин риск?", [passage])[0].quote == "Аспирин снижает риск инсульта."
+
+
+def test_coverage_weighs_words_that_few_texts_have_and_ignores_the_rest() -> None:
+    texts = ["Aspirin was given to adults.", "Adults slept.", "Adults walked.", ""]
+    named, common, same, empty = coverage("Does aspirin help adults?", texts)
+    assert named > 2 * common == 2 * same > empty == 0
+    assert coverage("Does aspirin help adults?", ["Aspirin helps adults."]) == [1.0]
+    assert coverage("Is it so?", ["Is it so."]) == [0.0]

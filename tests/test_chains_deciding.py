@@ -1,15 +1,18 @@
+import math
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import checkpoints
 import pytest
 import torch
 
-from chains.config import LLMConfig
+from chains.config import Decide, LLMConfig
 from chains.deciding import Decider
 from chains.llm import LocalLLM, load_llm
 from chains.scoring import encode
 from corpus.errors import UserError
+from corpus.journal import Journal
 
 LABELS = ("entailment", "No", "not-so")
 PROMPTS = [
@@ -48,7 +51,9 @@ def test_scores_that_underflow_still_sum_to_one(llm: LocalLLM) -> None:
 
 def test_generated_text_is_read_without_regard_to_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     written = ["NO, it is not.", " Entailment", "who knows"]
-    monkeypatch.setattr("chains.deciding.generate_texts", lambda *args, **kwargs: written)
+    monkeypatch.setattr(
+        "chains.llm.written_batches", lambda *args, **kwargs: [([2], written[2:]), ([0, 1], written[:2])]
+    )
     decisions = decide(llm, how="generate")
     assert [decision.label for decision in decisions] == ["No", "entailment", None]
     assert [decision.output for decision in decisions] == written
@@ -64,11 +69,11 @@ def test_generation_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: p
     assert Decider(llm, ("no", "yes"), "score").reserve == llm.config.max_new_tokens
     given: list[int] = []
 
-    def generate(*args, max_new_tokens: int, **kwargs) -> list[str]:
+    def write(*args, max_new_tokens: int, **kwargs):
         given.append(max_new_tokens)
-        return ["no"] * len(PROMPTS)
+        return [(range(len(PROMPTS)), ["no"] * len(PROMPTS))]
 
-    monkeypatch.setattr("chains.deciding.generate_texts", generate)
+    monkeypatch.setattr("chains.llm.written_batches", write)
     decide(short, how="generate")
     assert given == [longest]
 
@@ -111,3 +116,50 @@ def test_a_label_of_several_words_cannot_be_read_from_text(llm: LocalLLM) -> Non
         with pytest.raises(UserError, match=rf"'{label}' is not one plain word.*chain\.decide to score"):
             Decider(llm, ("entailed", label), "generate")
     assert decide(llm, ("entailed", "not entailed"))[0].label in ("entailed", "not entailed")
+
+
+@pytest.mark.parametrize("how", ["score", "generate"])
+def test_what_a_journal_holds_is_not_computed_again(llm: LocalLLM, tmp_path: Path, how: Decide) -> None:
+    path = tmp_path / "journal.jsonl"
+    labels = ("entailment", "no", "maybe")
+    plain = decide(llm, labels, how)
+    first = decide(replace(llm, journal=Journal(path)), labels, how)
+    assert first == plain
+    broken = replace(llm, model=None, journal=Journal(path))  # without a model nothing can be computed
+    vars(broken)["fingerprint"] = llm.fingerprint
+    again = decide(broken, labels, how)
+    assert again == [replace(decision, reused=True) for decision in plain]
+
+
+def test_what_decides_otherwise_has_other_keys(llm: LocalLLM, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    kept = replace(llm, journal=journal)
+    decide(kept)
+    counts = [len(journal)]
+    taught = load_llm(llm.config, journal)  # the same folder and settings, other weights
+    with torch.no_grad():
+        taught.model.get_input_embeddings().weight[5] += 0.01
+    longer = load_llm(llm.config.model_copy(update={"max_new_tokens": 40}), journal)
+    for other, labels, how in (
+        (kept, (*LABELS[:2], "maybe"), "score"),
+        (kept, ("no", "yes"), "generate"),
+        (longer, ("no", "yes"), "generate"),
+        (taught, LABELS, "score"),
+        (load_llm(LLMConfig(model=llm.config.model, dtype="bfloat16"), journal), LABELS, "score"),
+    ):
+        assert not any(decision.reused for decision in decide(other, labels, how))
+        counts.append(len(journal))
+    assert counts == [len(PROMPTS) * (1 + number) for number in range(6)]
+    assert all(decision.reused for decision in decide(load_llm(llm.config, journal)))
+
+
+def test_an_infinite_log_likelihood_comes_back_from_a_journal(
+    llm: LocalLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.put({Decider(replace(llm, journal=journal), LABELS, "score")._key(PROMPTS[0]): [-1.0, -math.inf, -2.0]})
+    kept = replace(llm, journal=Journal(journal.path))
+    decision = Decider(kept, LABELS, "score").decide([(PROMPTS[0], encode(llm.tokenizer, PROMPTS[:1])[0])])[0]
+    assert decision.reused
+    assert decision.scores["No"] == 0
+    assert decision.label == "entailment"

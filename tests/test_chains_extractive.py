@@ -41,6 +41,12 @@ def test_no_evidence_is_said() -> None:
     assert answer.notes == ("no sentence of the passages found shares a word with the question",)
 
 
+def test_notes_go_with_every_answer() -> None:
+    chain = extractive_chain(RETRIEVER, notes=["taken as it is"])
+    assert chain.invoke("Does aspirin reduce stroke?").notes == ("taken as it is",)
+    assert chain.invoke("Warum?").notes[1:] == ("taken as it is",)
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(UserError, match="at least 1 sentence"):
         extractive_chain(RETRIEVER, max_sentences=0)

@@ -1,7 +1,9 @@
 import checkpoints
 import pytest
 
+from chains.config import LLMConfig
 from chains.fitting import Asked, FittedPrompt, PromptFitter
+from chains.llm import LocalLLM
 from chains.templates import prepare_template
 from corpus.errors import UserError
 from corpus.sentences import sentence_spans
@@ -18,7 +20,13 @@ def tokenizer():
 
 
 def fitter(tokenizer, window: int | None, reserve: int = 8) -> PromptFitter:
-    return PromptFitter(tokenizer, "generic", None, window=window, reserve=reserve)
+    class Windowed(LocalLLM):
+        @property
+        def window(self) -> int | None:
+            return window
+
+    llm = Windowed(name="none", model=None, tokenizer=tokenizer, config=LLMConfig())
+    return PromptFitter(llm, "generic", None, reserve=reserve)
 
 
 def fit(tokenizer, window: int | None, question: str = "Does it?", context: str | None = CONTEXT):

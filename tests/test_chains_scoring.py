@@ -7,7 +7,7 @@ import torch
 
 from chains.config import LLMConfig
 from chains.llm import LocalLLM, load_llm
-from chains.scoring import batches, encode, label_log_likelihoods, with_labels
+from chains.scoring import encode, label_log_likelihoods, with_labels
 from chains.templates import label_lead
 
 PROMPTS = [
@@ -60,16 +60,6 @@ def test_labels_are_tokenised_with_the_prompt_as_one_text(llm: LocalLLM) -> None
         for label, ids in zip(labels, prompt.labels, strict=True):
             assert [*prompt.ids, *ids] == llm.tokenizer(text + label, add_special_tokens=False).input_ids
             assert ids
-
-
-def test_batches_hold_every_index_once_and_keep_the_budget() -> None:
-    lengths = [5, 50, 7, 7, 500, 1, 30]
-    made = list(batches(lengths, 60))
-    assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
-    assert made[0] == [4]
-    for batch in made[1:]:
-        assert len(batch) * max(lengths[index] for index in batch) <= 60
-    assert list(batches([], 60)) == []
 
 
 def test_the_lead_is_what_the_template_puts_before_an_answer(llm: LocalLLM) -> None:

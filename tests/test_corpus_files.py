@@ -1,85 +1,292 @@
-"""corpus/files.py: the user's documents become passages with stable ids."""
+"""corpus/files.py: which files a command names, and how a library follows them."""
 
+import os
+import sqlite3
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pubmed_xml
 
-from corpus.errors import DataError, UserError
-from corpus.files import PASSAGE_WORDS, read_documents, split_passages
-from corpus.sentences import word_spans
+from corpus.config import DocumentsConfig
+from corpus.documents.library import LibraryError, Passages
+from corpus.documents.passages import words_window
+from corpus.files import Intake, take_in
+
+LIBRARY = Path("store/documents.sqlite3")
 
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
 
 
-def put(name: str, text: str | bytes) -> Path:
+def put(name: str, content: str | bytes) -> Path:
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def take(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **settings: Any) -> Intake:
+    return take_in(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
+
+
+def counted(intake: Intake) -> tuple[int, int, int, int, int]:
+    return intake.added, intake.changed, intake.unchanged, intake.removed, len(intake.failed)
+
+
+def ids(library: Path = LIBRARY) -> list[str | None]:
+    return [passage.id for passage in Passages(library)]
 
 
 def test_a_folder_is_read_to_its_depth_with_stable_ids() -> None:
     put("docs/a.txt", "One.\n\nTwo.")
     put("docs/deep/er/b.md", "# Title\n\nText.")
-    put("docs/deep/c.pdf", b"%PDF")
+    put("docs/deep/c.png", b"\x89PNG")
     put("docs/.hidden/d.txt", "no")
+    put("docs/.e.txt", "no")
     put("docs/empty.txt", " \n")
-    reading = read_documents(["docs"])
-    assert [passage.id for passage in reading.passages] == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
-    assert sorted(path.name for path in reading.skipped) == ["c.pdf", "empty.txt"]
-    again = read_documents([Path.cwd() / "docs", "docs/a.txt"])
-    assert again.passages == reading.passages
+    intake = take("docs")
+    assert counted(intake) == (2, 0, 0, 0, 1)
+    assert [path.name for path in intake.skipped] == ["c.png"]
+    assert intake.failed[0].why == "docs/empty.txt: is empty."
+    assert ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
+    assert counted(take(Path.cwd() / "docs", "docs/a.txt")) == (0, 0, 2, 0, 1)
+    assert ids() == ["docs/a.txt#1", "docs/deep/er/b.md#1"]
 
 
-def test_a_passage_is_a_verbatim_slice_of_its_file() -> None:
-    text = "".join(f"Paragraph {n} says that drug {n} was given. It helped.\n\n" for n in range(200))
-    put("a.txt", text)
-    passages = read_documents(["a.txt"]).passages
-    assert len(passages) > 5
-    for passage in passages:
-        start = passage.metadata["start"]
-        assert text[start : start + len(passage.page_content)] == passage.page_content
-        assert passage.page_content.startswith("Paragraph")
-        assert passage.page_content.endswith("helped.")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "word " * 1000,
-        "Six words are in this sentence. " * 300,
-        "x" * 30_000,
-        "文字。" * 1000,
-        "a\n" * 2000,
-        "a\n\n" * 999,
-    ],
-    ids=["no full stop", "one paragraph", "no space", "unspaced script", "lines", "paragraphs"],
-)
-def test_no_passage_is_longer_than_the_limit_and_nothing_is_lost(text: str) -> None:
-    spans = split_passages(text)
-    assert all(len(word_spans(text, *span)) <= PASSAGE_WORDS for span in spans)
-    covered = "".join(text[start:end] for start, end in spans)
-    assert "".join(covered.split()) == "".join(text.split())
-
-
-def test_errors_name_the_file() -> None:
-    put("latin.txt", "caf\u00e9".encode("latin-1"))
-    put("empty.txt", "")
-    put("nul.txt", b"a\0b")
-    put("scan.pdf", b"%PDF")
-    Path("bare").mkdir()
-    cases = {
-        "none.txt": "no such file or folder",
-        "latin.txt": "offset 3",
-        "empty.txt": "is empty",
-        "nul.txt": "NUL character at offset 1",
-        "scan.pdf": "pdftotext",
-        "bare": "nothing to read",
+def test_changed_files_are_replaced_and_removed_ones_go() -> None:
+    for name in "abc":
+        put(f"docs/{name}.txt", f"Text {name}.")
+    put("other/d.txt", "Elsewhere.")
+    take("docs", "other")
+    put("docs/a.txt", "Other words.")
+    Path("docs/b.txt").unlink()
+    put("docs/e.txt", "New.")
+    assert counted(take("docs")) == (1, 1, 1, 1, 0)
+    assert {passage.id: passage.page_content for passage in Passages(LIBRARY)} == {
+        "docs/a.txt#1": "Other words.",
+        "docs/c.txt#1": "Text c.",
+        "docs/e.txt#1": "New.",
+        "other/d.txt#1": "Elsewhere.",
     }
-    for name, told in cases.items():
-        with pytest.raises((DataError, UserError), match=told) as caught:
-            read_documents([name])
-        assert name in str(caught.value)
+    Path("other/d.txt").unlink()
+    assert counted(take("docs")) == (0, 0, 3, 0, 0)
+    assert counted(take("other/d.txt")) == (0, 0, 0, 1, 0)
+    assert counted(take("other")) == (0, 0, 0, 0, 0)
+
+
+def test_a_folder_that_is_gone_takes_its_files_along() -> None:
+    put("docs/a.txt", "One.")
+    put("docs2/a.txt", "Two.")
+    take(".")
+    Path("docs/a.txt").unlink()
+    Path("docs").rmdir()
+    assert counted(take("docs")) == (0, 0, 0, 1, 0)
+    assert ids() == ["docs2/a.txt#1"]
+    assert counted(take("docs")) == (0, 0, 0, 0, 1)
+
+
+def test_other_bytes_not_other_dates_make_a_change() -> None:
+    path = put("a.txt", "One.")
+    take("a.txt")
+    os.utime(path, (1, 1))
+    assert counted(take("a.txt")) == (0, 0, 1, 0, 0)
+    dated = path.stat().st_mtime
+    put("a.txt", "Two.")
+    os.utime(path, (dated, dated))
+    assert counted(take("a.txt")) == (0, 1, 0, 0, 0)
+
+
+def test_other_settings_make_the_passages_anew() -> None:
+    put("a.txt", "One two three. Four five six.")
+    put("b.jsonl", lines_jsonl())
+    take(".")
+    assert len(ids()) == 3
+    assert counted(take(".", words=3)) == (0, 2, 0, 0, 0)
+    assert len(ids()) > 3
+    assert counted(take(".", words=3, max_pages=7)) == (0, 0, 2, 0, 0)
+    assert counted(take(".", words=3, columns={"text": "title"})) == (0, 1, 0, 0, 1)
+
+
+def test_a_bad_file_is_told_and_the_rest_is_read() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/b.pdf", b"%PDF-1.4 junk")
+    put("docs/c.txt", b"a\0b")
+    put("docs/d.txt", "Two.")
+    intake = take("docs", "none.txt", "docs/../pic.png")
+    assert counted(intake) == (2, 0, 0, 0, 4)
+    assert [problem.file for problem in intake.failed] == ["none.txt", "docs/../pic.png", "docs/b.pdf", "docs/c.txt"]
+    assert all(problem.why.startswith(problem.file) for problem in intake.failed)
+    put("pic.png", b"\x89PNG")
+    assert "kind that is not read. Those that are: .txt, .md" in take("pic.png").failed[0].why
+
+
+def test_a_file_that_breaks_keeps_what_it_held() -> None:
+    put("a.pdf", pdf_bytes(["Heparin helped."]))
+    take("a.pdf")
+    put("a.pdf", b"%PDF-1.4 half copied")
+    intake = take("a.pdf")
+    assert intake.failed[0].why.endswith("What it held before is kept.")
+    assert ids() == ["a.pdf#1"]
+    put("a.pdf", pdf_bytes(["Other."]))
+    assert counted(take("a.pdf")) == (0, 1, 0, 0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told() -> None:
+    put("docs/a.txt", "One.").chmod(0)
+    put("docs/b.txt", "Two.")
+    assert "Permission denied" in take("docs").failed[0].why
+
+
+def test_update_files_revise_and_withdraw_citations() -> None:
+    Path("pubmed").mkdir()
+    first = [citation(str(n), f"Title {n}", [(None, f"First words of {n}.")]) for n in range(1, 5)]
+    gzipped(Path("pubmed/pubmed25n0001.xml.gz"), pubmed_xml(first))
+    take("pubmed")
+    assert ids() == [f"pubmed:{n}#1" for n in range(1, 5)]
+    revised = citation("2", "Title 2", [(None, "Revised words.")])
+    gzipped(Path("pubmed/pubmed25n0002.xml.gz"), pubmed_xml([revised, citation("9", "New")], deleted=["3", "77"]))
+    intake = take("pubmed")
+    assert (counted(intake), intake.withdrawn) == ((1, 0, 1, 0, 0), 2)
+    texts = {passage.id: passage.page_content for passage in Passages(LIBRARY)}
+    assert set(texts) == {"pubmed:1#1", "pubmed:2#1", "pubmed:4#1", "pubmed:9#1"}
+    assert texts["pubmed:2#1"] == "Title 2\n\nRevised words."
+    # In whatever order the files come, the last by name counts.
+    other = Path("other/documents.sqlite3")
+    take("pubmed/pubmed25n0002.xml.gz", library=other)
+    take("pubmed/pubmed25n0001.xml.gz", library=other)
+    assert {passage.id: passage.page_content for passage in Passages(other)} == texts
+
+
+def test_an_archive_is_read_member_by_member() -> None:
+    def pack(**files: bytes) -> None:
+        with zipfile.ZipFile("a.zip", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name.replace("_", "."), content)
+
+    pack(one_txt=b"One.", two_pdf=b"%PDF junk", three_png=b"x", four_txt=b"Four.", five_zip=b"PK")
+    intake = take("a.zip")
+    assert counted(intake) == (1, 0, 0, 0, 1)
+    assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
+    # What could not be read is told again, although the archive is not read again.
+    again = take("a.zip")
+    assert (counted(again), again.failed) == ((0, 0, 1, 0, 1), intake.failed)
+    pack(two_pdf=b"%PDF junk")
+    assert counted(take("a.zip")) == (0, 0, 0, 0, 1)
+    assert len(ids()) == 2
+    pack(one_txt=b"Another one.")
+    assert counted(take("a.zip")) == (0, 1, 0, 0, 0)
+    assert ids() == ["a.zip/one.txt#1"]
+
+
+def test_nothing_is_written_outside_of_the_library(tmp_path: Path) -> None:
+    with zipfile.ZipFile("evil.zip", "w") as archive:
+        archive.writestr("../../evil.txt", "Evil.")
+        archive.writestr("/tmp/medground-evil.txt", "Evil.")
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    take("evil.zip")
+    after = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert set(after) - set(before) == {tmp_path / "work" / LIBRARY}
+    assert not Path("/tmp/medground-evil.txt").exists()
+
+
+def test_the_folder_that_a_command_starts_in_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("one/notes/a.txt", "One.")
+    put("two/notes/a.txt", "Two.")
+    library = Path.cwd() / LIBRARY
+    monkeypatch.chdir("one")
+    take("notes", library=library)
+    monkeypatch.chdir("../two")
+    take("notes", library=library)
+    monkeypatch.chdir("..")
+    assert counted(take("one", "two", library=library)) == (0, 0, 2, 0, 0)
+    assert ids(library) == ["notes/a.txt#1", f"{Path.cwd()}/two/notes/a.txt#1"]
+
+
+def test_a_project_that_is_moved_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("project/notes/a.txt", "One.")
+    monkeypatch.chdir("project")
+    take("notes")
+    monkeypatch.chdir("..")
+    Path("project").rename("moved")
+    monkeypatch.chdir("moved")
+    assert counted(take("notes")) == (0, 0, 1, 0, 0)
+
+
+def test_a_name_that_is_no_text_is_read() -> None:
+    try:
+        put(os.fsdecode(b"docs/caf\xe9.txt"), "One.")
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    assert counted(take("docs")) == (1, 0, 0, 0, 0)
+    assert counted(take("docs")) == (0, 0, 1, 0, 0)
+    assert ids() == ["docs/caf\\xe9.txt#1"]
+
+
+def test_a_library_that_cannot_be_written_stops_everything() -> None:
+    put("a.txt", "One.")
+    put("store", "a file")
+    with pytest.raises(LibraryError, match="store"):
+        take("a.txt")
+
+
+def test_a_full_disk_stops_everything_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import corpus.documents.library
+
+    put("docs/a.txt", "One.")
+    take("docs")
+    for number in range(20):
+        put(f"docs/b{number}.txt", "Two. " * 5000)
+    connect = corpus.documents.library._connect
+
+    def small(path: Path) -> sqlite3.Connection:
+        database = connect(path)
+        database.execute("PRAGMA max_page_count = 60")
+        return database
+
+    monkeypatch.setattr(corpus.documents.library, "_connect", small)
+    with pytest.raises(LibraryError, match="disk that is full"):
+        take("docs")
+    monkeypatch.setattr(corpus.documents.library, "_connect", connect)
+    assert "docs/a.txt#1" in ids()
+    intake = take("docs")
+    assert (intake.added + intake.unchanged, intake.failed) == (21, [])
+
+
+def test_the_bar_is_shown_unless_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    put("a.txt", "One.")
+    take("a.txt")
+    assert capfd.readouterr() == ("", "")
+    take_in(["a.txt"], LIBRARY, words_window(), DocumentsConfig())
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "1/1 files" in shown.err
+
+
+def test_a_stop_keeps_the_files_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    import corpus.files
+
+    for name in "abcd":
+        put(f"docs/{name}.txt", f"Text {name}.")
+    whole = corpus.files.cut
+
+    def stopping(document: Any, window: Any) -> Any:
+        if document.key == "docs/c.txt":
+            raise KeyboardInterrupt
+        return whole(document, window)
+
+    monkeypatch.setattr(corpus.files, "cut", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        take("docs")
+    assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
+    monkeypatch.setattr(corpus.files, "cut", whole)
+    assert counted(take("docs")) == (2, 0, 2, 0, 0)
+    with sqlite3.connect(LIBRARY) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()

@@ -23,6 +23,8 @@ LABELLING = {"accuracy", "macro_f1", "unparsed"} | {
 }
 FIELDS = {"id", "question", "prompt", "output", "label_scores", "prediction", "target", "retrieved", "key"}
 TASKS = ("qa_none", "qa_gold", "qa_retrieved_bm25", "qa_gold_newnames", "qa_gold_newphrases", "qa_wrong")
+GENERATED = "qa_gold_newphrases"  # labels read from generated text have no probabilities
+CALIBRATION = {"ece", "brier"}
 N = 12
 
 
@@ -36,7 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], d
     tasks = [evaluate_retrieval("bm25", retriever, records, identity={"kind": "bm25"})]
     for task in TASKS:
         context = {"none": "none", "retrieved": "retrieved"}.get(task.split("_")[1], "gold")
-        decide = "generate" if task == "qa_gold_newphrases" else "score"
+        decide = "generate" if task == GENERATED else "score"
         chain = qa_chain(llm, retriever, context=context, decide=decide)  # type: ignore[arg-type]
         identity = {"model": llm.name, "decide": decide}
         tasks.append(evaluate_qa(task, chain, records, identity=identity, quiet=True))
@@ -58,14 +60,17 @@ def test_results_have_the_promised_parts(written: tuple[dict[str, Any], Any]) ->
 def test_every_metric_stands_beside_its_standard_error(written: tuple[dict[str, Any], Any]) -> None:
     results, _ = written
     for task, figures in results["results"].items():
-        expected = LABELLING
-        if task == "qa_wrong":
+        expected = LABELLING | CALIBRATION
+        if task == GENERATED:
+            expected = LABELLING
+        elif task == "qa_wrong":
             expected = {"share_maybe", "unparsed"}
         elif task.startswith("retrieval_"):
             expected = RANKING
         assert set(figures) == expected | {f"{metric}_stderr" for metric in expected}
         assert all(isinstance(value, float) for value in figures.values())
-        assert all(0 <= value <= (N if "unparsed" in metric else 1) for metric, value in figures.items())
+        most = {"unparsed": N, "unparsed_stderr": N, "brier": 2, "brier_stderr": 2}
+        assert all(0 <= value <= most.get(metric, 1) for metric, value in figures.items())
 
 
 def test_every_sample_has_the_promised_fields(written: tuple[Any, dict[str, list[dict[str, Any]]]]) -> None:

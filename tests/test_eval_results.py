@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from corpus.errors import UserError
+from corpus.keys import plain
 from eval.estimate import Estimate
-from eval.results import TaskResult, check_output, plain, versions, write_results
+from eval.results import TaskResult, check_output, versions, write_results
 
 
 def _task(name: str = "qa_gold", value: float = 0.5, **sample: Any) -> TaskResult:

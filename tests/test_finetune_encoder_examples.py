@@ -108,6 +108,9 @@ def test_data_that_cannot_be_taught(tmp_path: Path) -> None:
         read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)
     with pytest.raises(UserError, match=r"20 of 20 records carry no label to learn \(the first is \d+\)"):
         read_texts(QA, None, write_records(tmp_path, [None] * 21))
+    pairs = write_pairs(tmp_path, ["neutral", "entailment"], ["neutral"])
+    with pytest.raises(UserError, match=r"train\.encoder\.answer_pairs is true, but there is no labelled question"):
+        read_texts(EncoderConfig(answer_pairs=True), pairs, write_records(tmp_path, [None] * 21))
 
 
 def test_two_labels_are_enough(tmp_path: Path) -> None:

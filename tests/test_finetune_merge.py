@@ -17,8 +17,8 @@ from chains.config import LLMConfig
 from chains.llm import EMBEDDED, load_llm
 from chains.qa import qa_chain
 from corpus.errors import UserError
+from corpus.keys import plain
 from corpus.nli import NLIPair
-from eval.results import plain
 from finetune.agreement import Comparison
 from finetune.merge import BOUNDS, Bound, MergeReport, merge
 

@@ -1,12 +1,17 @@
 """finetune/pairs.py: what a labelled question teaches a verifier."""
 
+from functools import partial
+
 import pytest
 
 from corpus.errors import UserError
 from corpus.records import QARecord
-from finetune.pairs import ROLES, answer_pairs
+from finetune import pairs
+from finetune.pairs import ROLES
 
 LABELS = {role: role for role in ROLES}
+SETTING = "train.encoder.answer_pairs"
+answer_pairs = partial(pairs.answer_pairs, setting=SETTING)
 
 
 def record(name: str, label: str | None) -> QARecord:
@@ -62,10 +67,14 @@ def test_one_record_has_no_other() -> None:
 
 
 def test_labels_without_neutral() -> None:
-    with pytest.raises(UserError, match=r"needs a word for neutral in pairs\.labels"):
+    with pytest.raises(
+        UserError, match=rf"{SETTING} needs a word for neutral in pairs\.labels.* set {SETTING} to false"
+    ):
         answer_pairs(RECORDS, {"entailment": "yes", "contradiction": "no"})
 
 
 def test_no_labelled_record() -> None:
-    with pytest.raises(UserError, match="no labelled question"):
+    with pytest.raises(
+        UserError, match=f"{SETTING} is true, but there is no labelled question.* set {SETTING} to false"
+    ):
         answer_pairs(RECORDS[3:], LABELS)

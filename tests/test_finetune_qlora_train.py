@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import MAKERS, make_chat
-from qlora_runs import LABELS, QUICK, summary, train, weights, write_pairs
+from qlora_runs import LABELS, QUICK, summary, train, weights
 
 from chains.config import LLMConfig, PromptConfig
 from chains.llm import load_llm
@@ -19,30 +19,17 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_chat(tmp_path_factory.mktemp("base") / "model", window=256)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
-    write_pairs(folder, "train", 24)
-    write_pairs(folder, "dev", 6)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("name", "quantization"),
     [("gemma", "4bit"), ("llama2", "4bit"), ("chat", "none"), ("gpt2", "none")],  # bitsandbytes leaves GPT-2 as it is
 )
 def test_any_causal_model_trains_and_its_checkpoints_evaluate(
-    name: str, quantization: str, pairs: Path, tmp_path: Path
+    name: str, quantization: str, pair_folder: Path, tmp_path: Path
 ) -> None:
     base = MAKERS[name](tmp_path / "model")
-    output = train(base, pairs, tmp_path / "run", llm={"quantization": quantization})
+    output = train(base, pair_folder, tmp_path / "run", llm={"quantization": quantization})
     figures = summary(output)
-    dev = load_pairs(PairsConfig(path=str(pairs)), "dev").pairs
+    dev = load_pairs(PairsConfig(path=str(pair_folder)), "dev").pairs
     for folder in (output, output / "checkpoint-3", output / "checkpoint-9"):
         llm = load_llm(LLMConfig(model=str(base), adapter=str(folder), dtype="float32", quantization=quantization))
         result = evaluate_nli(nli_chain(llm, LABELS), dev, identity={}, quiet=True)
@@ -52,22 +39,24 @@ def test_any_causal_model_trains_and_its_checkpoints_evaluate(
     assert any(value.abs().max() > 0 for key, value in weights(output).items() if "lora_B" in key)
 
 
-def test_full_fine_tuning_gives_a_model(base: Path, pairs: Path, tmp_path: Path) -> None:
-    output = train(base, pairs, tmp_path, method="full")
-    before, after = load_llm(LLMConfig(model=str(base))), load_llm(LLMConfig(model=str(output)))
+def test_full_fine_tuning_gives_a_model(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path, method="full")
+    before, after = load_llm(LLMConfig(model=str(chat_base))), load_llm(LLMConfig(model=str(output)))
     assert not torch.equal(before.model.lm_head.weight, after.model.lm_head.weight)
     assert summary(output)["trainable_parameters"] == summary(output)["parameters"]
 
 
-def test_it_learns(base: Path, pairs: Path, tmp_path: Path) -> None:
-    output = train(base, pairs, tmp_path, max_steps=40, every=40, method="full")  # a random base's adapter cannot
+def test_it_learns(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(
+        chat_base, pair_folder, tmp_path, max_steps=40, every=40, method="full"
+    )  # a random base's adapter cannot
     state = json.loads((output / "checkpoint-40" / "trainer_state.json").read_text())
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     assert losses[-1] < 0.3 * losses[0]  # what follows a label's first token is certain
 
 
-def test_what_is_left_in_the_folder(base: Path, pairs: Path, tmp_path: Path) -> None:
-    output = train(base, pairs, tmp_path, report_to=("tensorboard",), keep_checkpoints=1, keep="last")
+def test_what_is_left_in_the_folder(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path, report_to=("tensorboard",), keep_checkpoints=1, keep="last")
     assert list(output.glob("runs/*/events.*"))
     assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
     assert (output / "checkpoint-9").is_dir()
@@ -86,22 +75,22 @@ def test_what_is_left_in_the_folder(base: Path, pairs: Path, tmp_path: Path) -> 
     assert "None" not in card
 
 
-def test_a_finished_run_is_left_as_it_is(base: Path, pairs: Path, tmp_path: Path) -> None:
-    output = train(base, pairs, tmp_path)
+def test_a_finished_run_is_left_as_it_is(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path)
     written = (output / "summary.json").stat().st_mtime_ns
-    assert train(base, pairs, tmp_path) == output
+    assert train(chat_base, pair_folder, tmp_path) == output
     assert (output / "summary.json").stat().st_mtime_ns == written
     with pytest.raises(UserError, match=r"rank was 4 and is 8"):
-        train(base, pairs, tmp_path, rank=8)
+        train(chat_base, pair_folder, tmp_path, rank=8)
 
 
 def test_the_tutorials_recipe_says_what_this_device_does_instead(
-    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = train_qlora(
-        LLMConfig(model=str(base), device_map="cpu", dtype="float16", quantization="4bit"),
+        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float16", quantization="4bit"),
         PromptConfig(),
-        PairsConfig(path=str(pairs)),
+        PairsConfig(path=str(pair_folder)),
         QLoRAConfig(
             **{**QUICK, "loss": "all", "optimizer": "paged_adamw_32bit", "accumulation": 2, "target_modules": None},
             gradient_checkpointing=True,
@@ -119,20 +108,20 @@ def test_the_tutorials_recipe_says_what_this_device_does_instead(
     assert sorted({key.split(".")[-3] for key in weights(output)}) == ["q_proj", "v_proj"]
 
 
-def test_an_adapter_of_another_base(base: Path, pairs: Path, tmp_path: Path) -> None:
-    output = train(base, pairs, tmp_path / "run", max_steps=3)
+def test_an_adapter_of_another_base(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path / "run", max_steps=3)
     other = make_chat(tmp_path / "other", hidden=32)
     with pytest.raises(UserError, match="does not fit the model"):
         load_llm(LLMConfig(model=str(other), adapter=str(output)))
     with pytest.raises(UserError, match="model was"):
-        train(other, pairs, tmp_path / "run", max_steps=3)
+        train(other, pair_folder, tmp_path / "run", max_steps=3)
 
 
-def test_the_embedded_base_keeps_its_name(pairs: Path, tmp_path: Path) -> None:
+def test_the_embedded_base_keeps_its_name(pair_folder: Path, tmp_path: Path) -> None:
     output = train_qlora(
         LLMConfig(quantization="4bit", dtype="float32", device_map="cpu"),
         PromptConfig(),
-        PairsConfig(path=str(pairs)),
+        PairsConfig(path=str(pair_folder)),
         QLoRAConfig(**{**QUICK, "max_steps": 2, "every": 2}),
         tmp_path,
         quiet=True,

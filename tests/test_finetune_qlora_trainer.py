@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import make_chat
-from qlora_runs import QUICK, TOLERANCE, distance, summary, train, write_pairs
+from qlora_runs import QUICK, TOLERANCE, distance, summary, train
 
 from chains.config import LLMConfig
 from chains.llm import load_llm
@@ -19,21 +18,8 @@ from eval.nli import evaluate_nli
 from finetune.qlora.trainer import PairTrainer
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_chat(tmp_path_factory.mktemp("base") / "model", window=256)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
-    write_pairs(folder, "train", 24)
-    write_pairs(folder, "dev", 6)
-    return folder
-
-
 def test_the_best_checkpoint_is_taken_and_it_stops_early(
-    base: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chat_base: Path, pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])  # the first is before training
 
@@ -43,7 +29,7 @@ def test_the_best_checkpoint_is_taken_and_it_stops_early(
         return type(result)(result.task, {**result.estimates, "accuracy": estimate}, result.samples)
 
     monkeypatch.setattr("finetune.qlora.build.evaluate_nli", evaluate)
-    output = train(base, pairs, tmp_path, max_steps=18, patience=2, keep_checkpoints=None)
+    output = train(chat_base, pair_folder, tmp_path, max_steps=18, patience=2, keep_checkpoints=None)
     figures = summary(output)
     assert (figures["step"], figures["steps"], figures["stopped_early"]) == (6, 12, True)
     assert distance(output, output / "checkpoint-6") == 0
@@ -51,10 +37,10 @@ def test_the_best_checkpoint_is_taken_and_it_stops_early(
 
 
 def test_a_stopped_run_ends_as_an_unbroken_one(
-    base: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chat_base: Path, pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"max_steps": 14, "keep": "last", "llm": {"quantization": "4bit"}}
-    train(base, pairs, tmp_path / "unbroken", **settings)
+    train(chat_base, pair_folder, tmp_path / "unbroken", **settings)
     step = PairTrainer.training_step
     for stop in (4, 7, 11):  # in the first epoch, right after a checkpoint, in the second
 
@@ -65,20 +51,20 @@ def test_a_stopped_run_ends_as_an_unbroken_one(
 
         monkeypatch.setattr(PairTrainer, "training_step", training_step)
         with pytest.raises(KeyboardInterrupt):
-            train(base, pairs, tmp_path / "broken", **settings)
+            train(chat_base, pair_folder, tmp_path / "broken", **settings)
         assert (tmp_path / "broken" / "adapter_model.safetensors").is_file()  # what was trained is kept
         half = tmp_path / "broken" / f"checkpoint-{stop + 100}"
         half.mkdir()
         (half / "adapter_model.safetensors").write_text("half")
     monkeypatch.setattr(PairTrainer, "training_step", step)
-    train(base, pairs, tmp_path / "broken", **settings)
+    train(chat_base, pair_folder, tmp_path / "broken", **settings)
     assert summary(tmp_path / "broken")["resumed"]
     assert not half.exists()
     assert distance(tmp_path / "broken", tmp_path / "unbroken") <= TOLERANCE
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(
-    base: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chat_base: Path, pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = torch.save
 
@@ -90,23 +76,23 @@ def test_a_full_disk_keeps_the_checkpoint_before(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(UserError, match=r"No space left on device.*up to checkpoint-3 is kept.*goes on from there"):
-        train(base, pairs, tmp_path)
+        train(chat_base, pair_folder, tmp_path)
     assert not (tmp_path / "checkpoint-6").exists()
-    assert load_llm(LLMConfig(model=str(base), adapter=str(tmp_path)))
+    assert load_llm(LLMConfig(model=str(chat_base), adapter=str(tmp_path)))
     monkeypatch.setattr(torch, "save", save)
-    assert summary(train(base, pairs, tmp_path))["resumed"]
+    assert summary(train(chat_base, pair_folder, tmp_path))["resumed"]
 
 
-def test_measuring_in_between_changes_nothing(base: Path, pairs: Path, tmp_path: Path) -> None:
+def test_measuring_in_between_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     llm = {"quantization": "4bit"}
-    often = train(base, pairs, tmp_path / "often", llm=llm, every=1, keep="last")
-    once = train(base, pairs, tmp_path / "once", llm=llm, every=9, keep="last")
+    often = train(chat_base, pair_folder, tmp_path / "often", llm=llm, every=1, keep="last")
+    once = train(chat_base, pair_folder, tmp_path / "once", llm=llm, every=9, keep="last")
     assert distance(often, once) <= TOLERANCE
 
 
-def test_sharing_the_start_changes_nothing(base: Path, pairs: Path, tmp_path: Path) -> None:
-    shared = train(base, pairs, tmp_path / "shared", dropout=0, keep="last")
-    alone = train(base, pairs, tmp_path / "alone", dropout=0, keep="last", share_start=False)
+def test_sharing_the_start_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    shared = train(chat_base, pair_folder, tmp_path / "shared", dropout=0, keep="last")
+    alone = train(chat_base, pair_folder, tmp_path / "alone", dropout=0, keep="last", share_start=False)
     assert distance(shared, alone) < 1e-4
 
 
@@ -150,12 +136,12 @@ def run(base: Path, pairs: Path, output: Path, settings: dict[str, Any], kill: i
 
 
 @pytest.mark.slow
-def test_killed_at_three_steps_and_resumed(base: Path, pairs: Path, tmp_path: Path) -> None:
+def test_killed_at_three_steps_and_resumed(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     settings = {**QUICK, "max_steps": 20, "keep": "last"}
-    assert run(base, pairs, tmp_path / "unbroken", settings, -1, "") == 0
+    assert run(chat_base, pair_folder, tmp_path / "unbroken", settings, -1, "") == 0
     for kill, where in ((5, "step"), (12, "save"), (17, "step")):
-        assert run(base, pairs, tmp_path / "broken", settings, kill, where) == -9
-    assert run(base, pairs, tmp_path / "broken", settings, -1, "") == 0
+        assert run(chat_base, pair_folder, tmp_path / "broken", settings, kill, where) == -9
+    assert run(chat_base, pair_folder, tmp_path / "broken", settings, -1, "") == 0
     assert distance(tmp_path / "broken", tmp_path / "unbroken") <= TOLERANCE
 
 
@@ -164,16 +150,16 @@ BOTH = {**QUICK, "every": 2, "max_steps": 8, "dropout": 0, "keep": "last", "grou
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_work(base: Path, pairs: Path, tmp_path: Path) -> None:
-    assert run(base, pairs, tmp_path / "two", BOTH, -1, "", *LAUNCH) == 0
-    assert run(base, pairs, tmp_path / "one", {**BOTH, "batch_size": 8}, -1, "") == 0
+def test_two_processes_share_the_work(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    assert run(chat_base, pair_folder, tmp_path / "two", BOTH, -1, "", *LAUNCH) == 0
+    assert run(chat_base, pair_folder, tmp_path / "one", {**BOTH, "batch_size": 8}, -1, "") == 0
     figures = summary(tmp_path / "two")
     assert figures["recipe"]["processes"] == 2
     assert figures["dev_accuracy"] == summary(tmp_path / "one")["dev_accuracy"]
     assert distance(tmp_path / "two", tmp_path / "one") < 1e-4
     assert (
-        run(base, pairs, tmp_path / "broken", BOTH, 5, "step", *LAUNCH) == 1
+        run(chat_base, pair_folder, tmp_path / "broken", BOTH, 5, "step", *LAUNCH) == 1
     )  # within the second epoch of three steps
-    assert run(base, pairs, tmp_path / "broken", BOTH, -1, "", *LAUNCH) == 0
+    assert run(chat_base, pair_folder, tmp_path / "broken", BOTH, -1, "", *LAUNCH) == 0
     assert summary(tmp_path / "broken")["resumed"]
     assert distance(tmp_path / "two", tmp_path / "broken") <= TOLERANCE

@@ -4,15 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from corpus.errors import DataError
-from medground.corpora import DOCUMENTS, add_documents, data_corpus, searched_corpus
+from corpus.errors import UserError
+from medground.corpora import (
+    DOCUMENTS,
+    add_documents,
+    data_corpus,
+    document_text,
+    embed,
+    embedder_windows,
+    library_path,
+    passage_window,
+    searched_corpus,
+)
 from medground.settings import Settings, load_settings
+
+FLOAT = {"embedders.minilm.dtype": "float32"}
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
-    return load_settings()
+    return load_settings(None, FLOAT)
 
 
 def ids(settings: Settings) -> list[str | None]:
@@ -30,38 +42,81 @@ def test_without_documents_it_is_the_whole_of_the_data(settings: Settings) -> No
 def test_documents_are_added_and_a_file_read_again_is_replaced(settings: Settings) -> None:
     Path("a.txt").write_text("One. " * 300)
     Path("b.md").write_text("Two.")
-    add_documents(settings, [Path("a.txt")], say=print)
-    assert ids(settings) == ["a.txt#1", "a.txt#2"]
-    add_documents(settings, [Path("b.md")], say=print)
+    add_documents(settings, [Path("a.txt")], quiet=True)
+    assert ids(settings) == ["a.txt#1", "a.txt#2", "a.txt#3"]
+    add_documents(settings, [Path("b.md")], quiet=True)
     Path("a.txt").write_text("Shorter.")
-    added = add_documents(settings, [Path("a.txt")], say=print)
-    assert added.is_users
-    assert ids(settings) == ["b.md#1", "a.txt#1"]
-    assert searched_corpus(settings) == added
+    corpus, intake = add_documents(settings, [Path("a.txt")], quiet=True)
+    assert corpus.is_users
+    assert intake.changed == 1
+    assert ids(settings) == ["b.md#1", "a.txt#1"] == [passage.id for passage in corpus.passages]
+    assert document_text(settings, "a.txt#1") == "Shorter."
 
 
 def test_data_that_is_named_is_searched_instead(settings: Settings) -> None:
     Path("a.txt").write_text("One.")
-    add_documents(settings, [Path("a.txt")], say=print)
+    add_documents(settings, [Path("a.txt")], quiet=True)
     assert searched_corpus(settings).name == DOCUMENTS
     assert searched_corpus(settings, data_named=True).name == "sample"
     Path("mine.json").write_text('{"1": {"QUESTION": "a?", "CONTEXTS": ["b"]}}')
     assert searched_corpus(load_settings(None, {"data.path": "mine.json"})).name.startswith("mine-")
 
 
-def test_files_that_are_passed_over_are_told(settings: Settings) -> None:
+def test_when_the_last_document_is_gone_it_is_the_data_again(settings: Settings) -> None:
     Path("docs").mkdir()
     Path("docs/a.txt").write_text("One.")
+    add_documents(settings, [Path("docs")], quiet=True)
+    Path("docs/a.txt").unlink()
+    assert add_documents(settings, [Path("docs")], quiet=True)[1].removed == 1
+    assert searched_corpus(settings).name == "sample"
+
+
+def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> None:
+    Path("docs").mkdir()
     Path("docs/b.png").write_bytes(b"x")
-    said: list[str] = []
-    add_documents(settings, [Path("docs")], say=said.append)
-    assert said == ["passed over 1 file that is empty or no text (b.png)"]
+    with pytest.raises(
+        UserError, match=r"nothing to read in docs \(1 files of other kinds\). Kinds that are read: .txt"
+    ):
+        add_documents(settings, [Path("docs")], quiet=True)
+    Path("docs/c.pdf").write_bytes(b"%PDF")
+    with pytest.raises(UserError, match=r"(?s)none: there is no such file.*docs/c.pdf: is not a PDF file"):
+        add_documents(settings, [Path("none"), Path("docs")], quiet=True)
 
 
-def test_a_damaged_file_of_passages_is_named(settings: Settings) -> None:
+def test_a_damaged_library_is_named(settings: Settings) -> None:
     Path("a.txt").write_text("One.")
-    add_documents(settings, [Path("a.txt")], say=print)
-    kept = Path(settings.store.path, "documents.jsonl")
-    kept.write_text(kept.read_text() + '{"id": 3')
-    with pytest.raises(DataError, match="record line 2: is damaged"):
+    add_documents(settings, [Path("a.txt")], quiet=True)
+    library_path(settings).write_bytes(b"x" * 5000)
+    with pytest.raises(UserError, match=r"documents\.sqlite3 is damaged"):
         searched_corpus(settings)
+
+
+def test_passages_fit_the_embedders_that_retrievers_name(settings: Settings) -> None:
+    assert {name: window.limit for name, window in embedder_windows(settings).items()} == {"minilm": 256}
+    assert passage_window(settings).limit == 256
+    assert passage_window(load_settings(None, {**FLOAT, "documents.max_tokens": 64})).limit == 64
+    words = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}})
+    assert passage_window(words).limit == 200
+    few = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}, "documents.max_tokens": 50})
+    assert passage_window(few).limit == 50
+    Path("a.txt").write_text("pain " * 1000)
+    add_documents(settings, [Path("a.txt")], quiet=True)
+    window = embedder_windows(settings)["minilm"]
+    counts = list(window.count([passage.page_content for passage in searched_corpus(settings).passages]))
+    assert sum(counts) == 1000 + 2 * len(counts)
+    assert max(counts) <= 256
+
+
+def test_what_is_embedded_is_what_a_retriever_searches(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    from medground.assemble import make_retrievers
+
+    Path("a.txt").write_text("Heparin prevented clots.")
+    Path("b.txt").write_text("Statins lowered cholesterol.")
+    corpus, _ = add_documents(settings, [Path("a.txt"), Path("b.txt")], quiet=True)
+    assert embed(settings, corpus, quiet=True) == 2
+    assert embed(settings, corpus, quiet=True) == 0
+    for retriever in make_retrievers(settings, corpus, ["dense", "bm25"], quiet=False).values():
+        found = retriever.invoke("What prevents clots?")[0]
+        assert found.id == "a.txt#1"
+        assert found.metadata["source"] == "a.txt"
+    assert "embedding" not in capsys.readouterr().err

@@ -42,10 +42,19 @@ def test_the_users_documents_are_quoted_where_no_real_model_is_set() -> None:
     from medground.settings import load_settings
 
     Path("note.txt").write_text("Heparin prevented clots. Nothing else was seen.")
-    add_documents(load_settings(), [Path("note.txt")], say=print)
+    add_documents(load_settings(), [Path("note.txt")], quiet=True)
     answer = medground.load_chain().invoke("Does heparin prevent clots?")
     assert answer.label is None
     assert answer.citations[0].quote == "Heparin prevented clots."
+
+
+@pytest.mark.parametrize("verify", ["report", "retry", "abstain"])
+def test_a_quoted_answer_says_that_it_is_not_verified(verify: str) -> None:
+    stated = {"llm": {"kind": "extractive"}, "data.path": "mine.json", "retriever": "bm25"}
+    answer = medground.load_chain(stated, chain={"verify": verify}).invoke("Does heparin lower pressure?")
+    assert answer.citations[0].quote == "Pressure fell with heparin."
+    assert answer.notes == ("not verified: the answer quotes its evidence and claims nothing beyond it",)
+    assert medground.load_chain(stated).invoke("Does heparin lower pressure?").notes == ()
 
 
 def test_gold_context_needs_no_retriever() -> None:

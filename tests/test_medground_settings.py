@@ -127,3 +127,31 @@ def test_the_same_holds_for_settings_made_in_python() -> None:
 def test_an_override_of_nothing_is_refused(key: str) -> None:
     with pytest.raises(UserError):
         load_settings(None, {key: 3})
+
+
+def test_retrievers_that_build_on_others(tmp_path: Path) -> None:
+    text = """
+retrievers:
+  hybrid: {kind: hybrid, retrievers: {dense: 0.7, bm25: 0.3}}
+  top: {kind: mmr, retriever: hybrid}
+retriever: top
+"""
+    settings = load_settings(written(tmp_path, text))
+    assert list(settings.retrievers["hybrid"].model_dump()["retrievers"]) == ["dense", "bm25"]
+    told = problems(
+        tmp_path,
+        """
+retrievers:
+  one: {kind: hybrid, retrievers: {dense: 1, nope: 1}}
+  two: {kind: filter, retriever: nil}
+  a: {kind: rerank, retriever: b, model: m}
+  b: {kind: mmr, retriever: a, embedder: none}
+""",
+    )
+    for line in (
+        "retrievers.one.retrievers: there is no retriever 'nope'; there are dense, bm25, one, two, a, b.",
+        "retrievers.two.retriever: there is no retriever 'nil'",
+        "retrievers.b.embedder: there is no embedder 'none'",
+        "retrievers.a: these build on each other in a circle: a -> b -> a.",
+    ):
+        assert line in told

@@ -7,7 +7,8 @@ import pytest
 
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
-from retrievers import make_retriever
+from medground.settings import load_settings
+from retrievers import make_retriever, make_retrievers
 from retrievers.config import BM25Config, DenseConfig, EmbedderConfig, RetrieverConfig, StoreConfig
 
 FOLDER = Path(os.environ.get("MEDGROUND_PUBMEDQA", Path(__file__).parents[2] / "shared/data/pubmedqa"))
@@ -48,3 +49,19 @@ def test_dense(records: list[QARecord], tmp_path: Path) -> None:
 def test_bfloat16_finds_as_much_as_float32(records: list[QARecord], tmp_path: Path) -> None:
     fast = accuracy(DenseConfig(), records, tmp_path, EmbedderConfig(dtype="bfloat16"))
     assert fast >= accuracy(DenseConfig(), records, tmp_path, EmbedderConfig(dtype="float32")) - 0.002
+
+
+@pytest.mark.slow
+def test_hybrid(records: list[QARecord], tmp_path: Path) -> None:
+    settings = load_settings(Path(__file__).parents[1] / "configs/hybrid.yaml")
+    found = make_retrievers(
+        settings.retrievers,
+        [settings.retriever],
+        documents(records),
+        corpus="pubmedqa",
+        embedders=settings.embedders,
+        store=StoreConfig(path=str(tmp_path)),
+        quiet=True,
+    )[settings.retriever].search([record.question for record in records], 1)
+    right = [best[0].id == record.id for best, record in zip(found, records, strict=True)]
+    assert sum(right) / len(right) >= 0.980

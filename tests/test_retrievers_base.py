@@ -8,11 +8,26 @@ import pytest
 from embedders import WordEmbedder
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
+from word_reranker import WordReranker
 
 from corpus.errors import UserError
-from retrievers import make_retriever
+from retrievers import make_retrievers
 from retrievers.base import Retriever, encodable
-from retrievers.config import BM25Config, DenseConfig, EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.config import (
+    BM25Config,
+    DenseConfig,
+    EmbedderConfig,
+    FilterConfig,
+    HybridConfig,
+    MMRConfig,
+    MultiQueryConfig,
+    ParentConfig,
+    RerankConfig,
+    RetrieverConfig,
+    StoreConfig,
+)
+from retrievers.multi_query import Rewriting
 
 Make = Callable[[Sequence[Document]], Retriever]
 
@@ -26,20 +41,45 @@ TEXTS = {
 DOCUMENTS = [Document(id=id, page_content=text, metadata={"id": id, "year": 2020}) for id, text in TEXTS.items()]
 QUESTIONS = ["Does aspirin lower the risk of stroke?", "Is the vaccine safe in children?", "statin mortality surgery"]
 
-KINDS: dict[str, tuple[RetrieverConfig, dict[str, EmbedderConfig | WordEmbedder]]] = {
-    "bm25": (BM25Config(top_k=3), {}),
-    "dense-packaged": (DenseConfig(top_k=3), {"minilm": EmbedderConfig()}),
-    "dense-own": (DenseConfig(embedder="own", top_k=3), {"own": WordEmbedder()}),
+# pubmed, which searches no corpus of ours, is held to what applies to it in its own test file.
+KINDS: dict[str, RetrieverConfig] = {
+    "bm25": BM25Config(top_k=3),
+    "dense-packaged": DenseConfig(top_k=3),
+    "dense-own": DenseConfig(embedder="own", top_k=3),
+    "parent-sentence": ParentConfig(embedder="own", top_k=3),
+    "parent-section": ParentConfig(parts="section", embedder="own", top_k=3),
+    "hybrid-zscore": HybridConfig(retrievers={"dense-own": 0.5, "bm25": 0.5}, top_k=3),
+    "hybrid-minmax": HybridConfig(retrievers={"bm25": 0.3, "dense-packaged": 0.7}, fusion="minmax", top_k=3),
+    "hybrid-rrf": HybridConfig(retrievers={"dense-own": 1, "bm25": 1}, fusion="rrf", top_k=3),
+    "hybrid-of-hybrids": HybridConfig(retrievers={"hybrid-zscore": 1, "parent-section": 1}, candidates=2, top_k=3),
+    "mmr": MMRConfig(retriever="dense-own", embedder="own", top_k=3),
+    "mmr-of-bm25-in-short": MMRConfig(retriever="hybrid-rrf", embedder="own", candidates=2, top_k=3),
+    "multi_query": MultiQueryConfig(retriever="dense-own", top_k=3),
+    "rerank": RerankConfig(retriever="dense-own", model="words", top_k=3),
+    "filter": FilterConfig(retriever="dense-own", min_score=-1, top_k=3),
 }
 
 
+def other_wordings(asked: Rewriting) -> list[str]:
+    return [asked["question"].replace("lower", "reduce"), "", asked["question"]]
+
+
 @pytest.fixture(params=KINDS)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    config, embedders = KINDS[request.param]
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr("retrievers.rerank.load_reranker", WordReranker)
 
     def build(documents: Sequence[Document]) -> Retriever:
-        store = StoreConfig(path=str(tmp_path / "store"))
-        return make_retriever(config, documents, corpus="five", embedders=embedders, store=store, quiet=True)
+        made = make_retrievers(
+            KINDS,
+            [request.param],
+            documents,
+            corpus="five",
+            embedders={"minilm": EmbedderConfig(), "own": WordEmbedder()},
+            store=StoreConfig(path=str(tmp_path / "store")),
+            rewriter=RunnableLambda(other_wordings),
+            quiet=True,
+        )
+        return made[request.param]
 
     return build
 

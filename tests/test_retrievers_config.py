@@ -3,7 +3,18 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from retrievers.config import BM25Config, DenseConfig, EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.config import (
+    BM25Config,
+    DenseConfig,
+    EmbedderConfig,
+    HybridConfig,
+    MMRConfig,
+    PubMedConfig,
+    RetrieverConfig,
+    StoreConfig,
+    find_cycle,
+    referred,
+)
 
 ADAPTER: TypeAdapter[RetrieverConfig] = TypeAdapter(RetrieverConfig)
 
@@ -23,6 +34,17 @@ def test_the_kind_chooses_the_section() -> None:
         {"kind": "bm25", "b": 1.5},
         {"kind": "bm25", "k1": -1},
         {"kind": "bm25", "embedder": "minilm"},
+        {"kind": "hybrid"},
+        {"kind": "hybrid", "retrievers": {}},
+        {"kind": "hybrid", "retrievers": {"dense": 0}},
+        {"kind": "hybrid", "retrievers": {"dense": 1}, "fusion": "sum"},
+        {"kind": "mmr", "retriever": "dense", "relevance": 1.5},
+        {"kind": "multi_query", "retriever": "dense", "rewrites": 0},
+        {"kind": "rerank", "retriever": "dense"},
+        {"kind": "parent", "parts": "word"},
+        {"kind": "filter", "retriever": "dense", "min_score": float("nan")},
+        {"kind": "pubmed", "url": "file:///etc"},
+        {"kind": "pubmed", "top_k": 101},
     ],
 )
 def test_what_makes_no_sense_is_refused(section: dict[str, object]) -> None:
@@ -37,3 +59,23 @@ def test_sections_are_frozen_and_closed() -> None:
         StoreConfig(path="")
     with pytest.raises(ValidationError):
         EmbedderConfig().model = "x"  # type: ignore[misc]
+
+
+def test_who_builds_on_whom() -> None:
+    assert referred(HybridConfig(retrievers={"b": 1, "a": 2})) == ("b", "a")
+    assert referred(MMRConfig(retriever="dense")) == ("dense",)
+    assert referred(PubMedConfig()) == ()
+
+
+@pytest.mark.parametrize(
+    ("references", "cycle"),
+    [
+        ({}, None),
+        ({"a": ["b", "c"], "b": ["c"], "c": []}, None),
+        ({"a": ["gone"]}, None),
+        ({"a": ["a"]}, ["a", "a"]),
+        ({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}, ["b", "d", "b"]),
+    ],
+)
+def test_cycles(references: dict[str, list[str]], cycle: list[str] | None) -> None:
+    assert find_cycle(references) == cycle

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -103,6 +104,110 @@ def test_metadata_of_any_kind_comes_back(store: Store) -> None:
     assert index(store, [Document(id="a", page_content="aspirin \ud800", metadata=metadata)], quiet=True).embedded == 0
 
 
+def test_lists_of_texts_can_be_filtered_by(store: Store) -> None:
+    every = [
+        Document(id="a", page_content="aspirin", metadata={"mesh": ["Adult", "Stroke"], "year": 2020}),
+        Document(id="b", page_content="aspirin too", metadata={"mesh": ["Child"], "year": 2021}),
+        Document(id="c", page_content="aspirin three", metadata={"mesh": [], "odd": ["x", 1]}),
+    ]
+    index(store, every, quiet=True)
+    assert store.collection.get(where={"mesh": {"$contains": "Stroke"}})["ids"] == ["a"]  # type: ignore[dict-item]
+    found = {one.id: one.metadata for one in DenseRetriever(store).search(["aspirin"], 3)[0]}
+    for document in every:
+        del found[document.id]["score"]
+        assert found[document.id] == document.metadata
+
+
+class Revised(list[Document]):
+    """Documents that say when they change, and count how often they are gone through."""
+
+    def __init__(self, documents: list[Document], revision: str) -> None:
+        super().__init__(documents)
+        self.revision = revision
+        self.read = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        self.read += 1
+        return super().__iter__()
+
+
+def test_a_store_that_holds_this_revision_is_not_compared(store: Store) -> None:
+    every = Revised(documents(20), "one")
+    index(store, every, quiet=True)
+    every.read = 0
+    assert index(store, every, quiet=True) == IndexReport(total=20, embedded=0, removed=0)
+    assert every.read == 0
+    assert index(store, Revised(documents(25), "two"), quiet=True).embedded == 5
+    # The first revision again: what is stored is another one.
+    assert index(store, every, quiet=True).removed == 5
+    # Documents that tell no revision, or a store that was changed by hand.
+    index(store, documents(22), quiet=True)
+    assert index(store, every, quiet=True).removed == 2
+    store.collection.delete(ids=["d3"])
+    assert index(store, every, quiet=True).embedded == 1
+
+
+class Stopping(WordEmbedder):
+    """Stops at the second of its batches."""
+
+    batches = 2
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        if len(texts) > 1:
+            self.batches -= 1
+            if self.batches == 0:
+                raise KeyboardInterrupt
+        return super().embed_documents(texts)
+
+
+def test_a_revision_that_was_stopped_is_not_taken_for_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import retrievers.indexing
+
+    monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
+    embedder = Stopping()
+    store = open_store(StoreConfig(path=str(tmp_path)), "corpus", embedder)
+    first = Revised(documents(20), "one")
+    with pytest.raises(KeyboardInterrupt):
+        index(store, first, quiet=True)
+    assert store.collection.count() == 8
+    assert index(store, first, quiet=True) == IndexReport(total=20, embedded=12, removed=0)
+    # A part of the second revision is stored, and there are as many as of the first.
+    second = [one.model_copy(update={"page_content": f"other {one.page_content}"}) for one in first]
+    embedder.batches = 2
+    with pytest.raises(KeyboardInterrupt):
+        index(store, Revised(second, "two"), quiet=True)
+    assert store.collection.count() == 20
+    assert index(store, first, quiet=True).embedded == 8
+
+
+def test_few_documents_are_in_memory_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+    import weakref
+
+    import retrievers.indexing
+
+    monkeypatch.setattr(retrievers.indexing, "SORTED", 16)
+    monkeypatch.setattr(retrievers.indexing, "BATCH", 8)
+    alive: weakref.WeakSet[Document] = weakref.WeakSet()
+    most = 0
+
+    class Traced(Document):
+        __hash__ = object.__hash__  # type: ignore[assignment]
+
+    class Lazy(Revised):
+        def __iter__(self) -> Iterator[Document]:
+            nonlocal most
+            for document in documents(200):
+                traced = Traced(id=document.id, page_content=document.page_content)
+                alive.add(traced)
+                gc.collect(0)
+                most = max(most, len(alive))
+                yield traced
+
+    assert index(store, Lazy([], "one"), quiet=True).embedded == 200
+    assert most <= 40
+
+
 def test_clashing_ids_change_nothing(store: Store) -> None:
     index(store, documents(3), quiet=True)
     with pytest.raises(UserError, match="d1"):
@@ -116,7 +221,7 @@ def test_the_bar_is_shown_unless_quiet(store: Store, capsys: pytest.CaptureFixtu
     index(store, documents(4))
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "2/2" in shown.err
+    assert "4/4 passages" in shown.err
 
 
 def test_an_embedders_own_error_is_not_blamed_on_the_store(tmp_path: Path) -> None:

@@ -8,10 +8,19 @@ import pytest
 from embedders import WordEmbedder
 
 from corpus.errors import UserError
-from retrievers import make_retriever
+from retrievers import make_retriever, make_retrievers
 from retrievers.bm25 import BM25Retriever
-from retrievers.config import BM25Config, DenseConfig, StoreConfig
+from retrievers.config import (
+    BM25Config,
+    DenseConfig,
+    FilterConfig,
+    HybridConfig,
+    MultiQueryConfig,
+    RetrieverConfig,
+    StoreConfig,
+)
 from retrievers.dense import DenseRetriever
+from retrievers.hybrid import HybridRetriever
 
 
 def test_the_kind_decides(tmp_path: Path) -> None:
@@ -36,6 +45,45 @@ def test_an_unknown_embedder(tmp_path: Path) -> None:
             embedders={"own": WordEmbedder(), "big": WordEmbedder()},
             store=StoreConfig(path=str(tmp_path)),
         )
+
+
+def made(configs: dict[str, RetrieverConfig], *names: str) -> dict[str, object]:
+    return dict(make_retrievers(configs, names, [], corpus="c", embedders={}, store=StoreConfig()))
+
+
+def test_what_others_build_on_is_made_once_and_first() -> None:
+    words = BM25Config()
+    configs: dict[str, RetrieverConfig] = {
+        "top": HybridConfig(retrievers={"filtered": 1, "words": 1}),
+        "filtered": FilterConfig(retriever="words"),
+        "words": words,
+    }
+    found = made(configs, "top", "words")
+    assert list(found) == ["top", "words"]
+    top = found["top"]
+    assert isinstance(top, HybridRetriever)
+    assert top._retrievers[1] is found["words"]
+    assert top._retrievers[0]._retriever is found["words"]  # type: ignore[attr-defined]
+
+
+def test_a_circle_is_refused() -> None:
+    configs: dict[str, RetrieverConfig] = {
+        "a": FilterConfig(retriever="b"),
+        "b": HybridConfig(retrievers={"c": 1, "a": 1}),
+        "c": BM25Config(),
+    }
+    with pytest.raises(UserError, match="in a circle: a -> b -> a"):
+        made(configs, "c")
+
+
+def test_a_retriever_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="no retriever 'nope'; the settings name: a"):
+        made({"a": FilterConfig(retriever="nope")}, "a")
+
+
+def test_rewriting_needs_a_model() -> None:
+    with pytest.raises(UserError, match="multi_query needs a language model"):
+        made({"a": BM25Config(), "b": MultiQueryConfig(retriever="a")}, "b")
 
 
 def test_importing_the_settings_loads_nothing_heavy() -> None:

@@ -141,7 +141,10 @@ def _of_pairs(
             "Name the folder in pairs.path and the files in pairs.files."
         )
     train, dev = load_pairs(config, "train"), load_pairs(config, "dev")
-    made = answer_pairs(load_records(data, "train"), config.labels, seed=how.seed) if how.answer_pairs else []
+    made: list[NLIPair] = []
+    if how.answer_pairs:
+        records = load_records(data, "train")
+        made = answer_pairs(records, config.labels, setting="train.encoder.answer_pairs", seed=how.seed)
     return train.labels, _taught((*train.pairs, *made)), _taught(dev.pairs)
 
 

@@ -13,6 +13,7 @@ from chains.pair_texts import PairTexts
 from chains.sequence import SequenceClassifier, find_device, model_window, set_padding
 from corpus.errors import UserError
 from corpus.hub import hub_errors
+from corpus.quiet import no_bars
 from finetune.config import EncoderConfig
 from retrievers.packaged import packaged_minilm
 
@@ -34,7 +35,7 @@ def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceCla
     """
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     auto: Any = AutoModelForSequenceClassification
-    with hub_errors("Model", config.model), _no_loading_report():
+    with hub_errors("Model", config.model), no_bars(), _no_loading_report():
         architecture = AutoConfig.from_pretrained(
             source, id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}
         )

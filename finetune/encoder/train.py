@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import PrinterCallback, TrainingArguments
+from transformers import TrainingArguments
 
 from chains.sequence import SequenceClassifier
 from corpus.config import DataConfig, PairsConfig
 from corpus.errors import UserError
+from corpus.writing import write_whole
 from eval.results import check_output
 from finetune.config import EncoderConfig
 from finetune.encoder.course import Course, Stage
@@ -20,18 +21,9 @@ from finetune.encoder.examples import Example, Lesson, lay_out, read_texts
 from finetune.encoder.model import load_untaught
 from finetune.encoder.report import card, summarise
 from finetune.encoder.trainer import EncoderTrainer, Loss, label_weights
-from finetune.qlora.callbacks import Bar, Pace, best_step
-from finetune.qlora.checkpoints import (
-    SUMMARY_FILE,
-    Checkpoint,
-    checkpoints,
-    finished,
-    publish,
-    remove_halves,
-    to_resume,
-    write_json,
-    write_text,
-)
+from finetune.qlora.callbacks import Pace
+from finetune.qlora.checkpoints import SUMMARY_FILE, Checkpoint, finished, remove_halves, to_resume, write_json
+from finetune.trainer import teach
 
 _FREE = {"report_to", "keep_checkpoints"}  # what is shown or kept, not what is learned
 
@@ -85,22 +77,17 @@ def train_encoder(
         console.print(f"Goes on from {resumed.folder.name}.")
     remove_halves(output)
     trainer = _trainer(config, classifier, lesson, recipe, output, resumed)
-    trainer.remove_callback(PrinterCallback)
-    bar = Bar(console)
-    trainer.add_callback(bar)
-    try:
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"The card's memory does not suffice for batches of {config.batch_size} texts of up to "
-            f"{config.max_length} tokens. Set train.encoder.batch_size or train.encoder.max_length lower."
-        ) from error
-    finally:
-        bar.stop()
-        taken = _publish(trainer, config, output)
+    taken = teach(
+        trainer,
+        resumed,
+        console,
+        best=config.keep == "best",
+        out_of_memory=f"The card's memory does not suffice for batches of {config.batch_size} texts of up to "
+        f"{config.max_length} tokens. Set train.encoder.batch_size or train.encoder.max_length lower.",
+    )
     if taken is not None:
         summary = summarise(trainer, lesson, recipe, taken, time.perf_counter() - started)
-        write_text(output / "README.md", card(summary))
+        write_whole(output / "README.md", card(summary))
         write_json(output / SUMMARY_FILE, summary)
     return output
 
@@ -163,20 +150,6 @@ def _course(config: EncoderConfig, lesson: Lesson) -> Course:
         warmup=config.warmup,
         seed=config.seed,
     )
-
-
-def _publish(trainer: EncoderTrainer, config: EncoderConfig, output: Path) -> Checkpoint | None:
-    """Put the result at ``output``, also of a run that was stopped."""
-    found = {one.step: one for one in checkpoints(output)}
-    if not found:
-        return None
-    best = best_step(trainer.state.log_history) if config.keep == "best" else None
-    taken = found.get(best if best is not None else max(found), found[max(found)])
-    try:
-        publish(taken.folder, output)
-    except OSError:  # a full disk: the checkpoint itself is there
-        return None
-    return taken
 
 
 def _recipe(config: EncoderConfig, lesson: Lesson) -> dict[str, Any]:

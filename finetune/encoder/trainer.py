@@ -1,29 +1,21 @@
-"""transformers' trainer with weighed labels, dev figures as in serving, and checkpoints that are whole or absent."""
+"""transformers' trainer with weighed labels and dev figures as in serving."""
 
 import math
-import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from chains.sequence import SequenceClassifier
-from corpus.errors import UserError
 from eval.metrics import label_metrics
 from finetune.encoder.course import Course
 from finetune.encoder.examples import Example
-from finetune.qlora.callbacks import best_step
-from finetune.qlora.checkpoints import checkpoints, mark, rotate
-from finetune.qlora.device import peak_memory
+from finetune.trainer import RunTrainer
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ def label_weights(examples: Sequence[Example], labels: int, power: float) -> tor
     return weights * counts.sum() / (weights * counts).sum()
 
 
-class EncoderTrainer(Trainer):
+class EncoderTrainer(RunTrainer):
     """Trains a classifier on laid-out examples.
 
     Args:
@@ -59,13 +51,8 @@ class EncoderTrainer(Trainer):
         dev: the examples that are measured; nothing is measured where there are none.
         loss: what is made small.
         course: in which order and at which rates the examples are seen; one epoch of transformers'.
-        recipe: what a checkpoint must have been made by to be taken up again.
-        spent: seconds of training before, where a run is taken up again.
-        keep: how many checkpoints stay on disk; None keeps all.
+        others: what ``RunTrainer`` and transformers take.
     """
-
-    model: Any
-    processing_class: Any
 
     def __init__(
         self,
@@ -76,19 +63,12 @@ class EncoderTrainer(Trainer):
         dev: Sequence[Example],
         loss: Loss,
         course: Course,
-        recipe: Mapping[str, Any],
-        spent: float,
-        keep: int | None,
         **others: Any,
     ) -> None:
         self._classifier = classifier
         self._dev = dev
         self._loss = loss
         self.course = course
-        self._recipe = recipe
-        self._spent = spent
-        self._keep = keep
-        self._started: float | None = None
         super().__init__(
             model=classifier.model,
             args=args,
@@ -97,29 +77,6 @@ class EncoderTrainer(Trainer):
             data_collator=self._collate,
             **others,
         )
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training steps so far, those before a resumption among them; measuring and saving are not."""
-        return self._spent + (0 if self._started is None else time.perf_counter() - self._started)
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As transformers does it, with the clock running."""
-        self._started = time.perf_counter()
-        try:
-            return super().train(*args, **kwargs)
-        finally:
-            self._spent, self._started = self.seconds, None
-
-    @contextmanager
-    def _pause(self) -> Iterator[None]:
-        running = self._started is not None
-        self._spent, self._started = self.seconds, None
-        try:
-            yield
-        finally:
-            if running:
-                self._started = time.perf_counter()
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         inputs = [{name: value for name, value in row.items() if name != "labels"} for row in rows]
@@ -145,36 +102,9 @@ class EncoderTrainer(Trainer):
         loss = self._loss(outputs.logits, labels)
         return (loss, outputs) if return_outputs else loss
 
-    def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
-        """The dev figures of the live model; none where there are no dev examples."""
-        if not self._dev:
-            return {}
-        with self._pause():
-            self.model.eval()
-            figures = measure(self._classifier, self._dev)
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
-            self.log(dict(metrics))
-            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        output = Path(str(self.args.output_dir))
-        folder = output / f"checkpoint-{self.state.global_step}"
-        with self._pause():
-            try:
-                super()._save_checkpoint(model, trial)
-                # only then are older ones removed: at any moment one whole checkpoint is there
-                mark(folder, {"recipe": self._recipe, "seconds": self.seconds, "peak_memory": peak_memory()})
-                rotate(output, self._keep, best_step(self.state.log_history))
-            except (OSError, RuntimeError, SafetensorError) as error:
-                shutil.rmtree(folder, ignore_errors=True)
-                kept = [one.folder.name for one in checkpoints(output)]
-                raise UserError(
-                    f"{folder} could not be saved ({_reason(error)}). "
-                    + (f"What was trained up to {kept[-1]} is kept there" if kept else "No checkpoint was saved before")
-                    + ". Make room, and run the same command again"
-                    + (": it goes on from there." if kept else ".")
-                ) from error
+    def dev_figures(self) -> dict[str, float]:
+        """See ``measure``."""
+        return measure(self._classifier, self._dev) if self._dev else {}
 
 
 def measure(classifier: SequenceClassifier, examples: Sequence[Example]) -> dict[str, float]:
@@ -189,9 +119,3 @@ def measure(classifier: SequenceClassifier, examples: Sequence[Example]) -> dict
         "macro_f1": figures["macro_f1"].value,
         "loss": -sum(map(math.log, gold)) / len(gold),
     }
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

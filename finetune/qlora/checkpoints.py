@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import UserError
+from corpus.writing import write_whole
 
 RUN_FILE = "run.json"  # written last into a checkpoint: one without it is half-written
 SUMMARY_FILE = "summary.json"
@@ -65,17 +66,7 @@ def rotate(output: Path, keep: int | None, best: int | None) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the whole file or none of it."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write the whole file or none of it."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def to_resume(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
@@ -114,6 +105,24 @@ def publish(checkpoint: Path, output: Path) -> None:
             except OSError:
                 shutil.copyfile(file, partial)
             partial.replace(output / file.name)
+
+
+def publish_best(output: Path, step: int | None) -> Checkpoint | None:
+    """Publish the checkpoint of ``step``, or the last one where that is None or gone.
+
+    Returns:
+        The checkpoint; None where there is none, or where a full disk lets nothing be published: it is there itself.
+    """
+    found = {one.step: one for one in checkpoints(output)}
+    if not found:
+        return None
+    last = found[max(found)]
+    taken = last if step is None else found.get(step, last)
+    try:
+        publish(taken.folder, output)
+    except OSError:
+        return None
+    return taken
 
 
 def _folders(output: Path) -> Iterator[tuple[int, Path]]:

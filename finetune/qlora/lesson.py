@@ -48,7 +48,9 @@ def prepare(
             "Name the folder in pairs.path and the files in pairs.files."
         )
     train, dev = load_pairs(pairs, "train"), load_pairs(pairs, "dev")
-    made = answer_pairs(answers, pairs.labels, seed=config.seed) if config.answer_pairs else []
+    made: list[NLIPair] = []
+    if config.answer_pairs:
+        made = answer_pairs(answers, pairs.labels, setting="train.qlora.answer_pairs", seed=config.seed)
     taught: tuple[NLIPair, ...] = (*train.pairs, *made)
     found = {pair.label for pair in taught}
     if len(found) < 2:

@@ -4,34 +4,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
-from transformers import PrinterCallback
 
 from chains.config import LLMConfig, PromptConfig
 from chains.llm import load_llm
 from corpus.config import PairsConfig
 from corpus.errors import UserError
 from corpus.records import QARecord
+from corpus.writing import write_whole
 from eval.results import check_output
 from finetune.config import QLoRAConfig
 from finetune.qlora.build import build_trainer
-from finetune.qlora.callbacks import Bar, best_step
-from finetune.qlora.checkpoints import (
-    SUMMARY_FILE,
-    Checkpoint,
-    checkpoints,
-    finished,
-    publish,
-    remove_halves,
-    to_resume,
-    write_json,
-    write_text,
-)
+from finetune.qlora.checkpoints import SUMMARY_FILE, finished, remove_halves, to_resume, write_json
 from finetune.qlora.device import fit_to_device, is_main, keep_differentiable
 from finetune.qlora.lesson import prepare, recipe_of
 from finetune.qlora.report import PLOT_FILE, card, plot, summarise
-from finetune.qlora.trainer import PairTrainer
+from finetune.trainer import teach
 
 
 def train_qlora(
@@ -89,37 +77,19 @@ def train_qlora(
     if is_main():
         remove_halves(output)
     trainer = build_trainer(base, lesson, fitted, recipe, output, resumed, prompt)
-    trainer.remove_callback(PrinterCallback)
-    bar = Bar(console)
-    trainer.add_callback(bar)
-    try:
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"The card's memory does not suffice for batches of {config.batch_size}. Set train.qlora.batch_size lower "
-            "and train.qlora.accumulation higher, or train.qlora.gradient_checkpointing to true."
-        ) from error
-    finally:
-        bar.stop()
-        taken = _publish(trainer, fitted.config, output) if is_main() else None
-    if is_main() and taken is not None:
+    taken = teach(
+        trainer,
+        resumed,
+        console,
+        best=fitted.config.keep == "best",
+        out_of_memory=f"The card's memory does not suffice for batches of {config.batch_size}. Set "
+        "train.qlora.batch_size lower and train.qlora.accumulation higher, or train.qlora.gradient_checkpointing to "
+        "true.",
+    )
+    if taken is not None:
         summary = summarise(trainer, lesson, fitted, recipe, taken, resumed, time.perf_counter() - started)
         plot(trainer.state.log_history, output / PLOT_FILE)
-        write_text(output / "README.md", card(summary))
+        write_whole(output / "README.md", card(summary))
         write_json(output / SUMMARY_FILE, summary)
     trainer.accelerator.wait_for_everyone()
     return output
-
-
-def _publish(trainer: PairTrainer, config: QLoRAConfig, output: Path) -> Checkpoint | None:
-    """Put the result at ``output``, also of a run that was stopped."""
-    found = {one.step: one for one in checkpoints(output)}
-    if not found:
-        return None
-    best = best_step(trainer.state.log_history) if config.keep == "best" else None
-    taken = found.get(best if best is not None else max(found), found[max(found)])
-    try:
-        publish(taken.folder, output)
-    except OSError:  # a full disk: the checkpoint itself is there
-        return None
-    return taken

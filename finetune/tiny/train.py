@@ -23,6 +23,7 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 
 from corpus.errors import UserError
 from corpus.processor import bfloat16_is_faster
+from corpus.quiet import no_bars
 from finetune.tiny.batches import Batch, Ease, steps
 from finetune.tiny.mixtures import Stage
 from finetune.tiny.readings import Readings
@@ -244,7 +245,8 @@ def _store_in_bfloat16(model: LlamaForCausalLM) -> None:
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """The model in bfloat16 and its tokenizer, as any transformers loader reads them."""
-    copy.deepcopy(model).bfloat16().save_pretrained(folder)
+    with no_bars():
+        copy.deepcopy(model).bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -1,6 +1,36 @@
 """The command line: one file for each command or group of commands."""
 
-from medground.cli import ask, demo, doctor, evaluate, index, merge, retrieve, train
+from medground.cli import (
+    ask,
+    chat,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    index,
+    merge,
+    report,
+    retrieve,
+    serve,
+    train,
+)
 from medground.cli.app import app, main
 
-__all__ = ["app", "ask", "demo", "doctor", "evaluate", "index", "main", "merge", "retrieve", "train"]
+__all__ = [
+    "app",
+    "ask",
+    "chat",
+    "compare",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "index",
+    "main",
+    "merge",
+    "report",
+    "retrieve",
+    "serve",
+    "train",
+]

@@ -13,6 +13,7 @@ from medground.cli.show import print_table, say
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from corpus.journal import Journal
     from eval.results import TaskResult
     from medground.settings import Settings
 
@@ -45,15 +46,15 @@ def retrieval(
         config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
     )
     from corpus.load import load_records
-    from eval.results import check_output
     from eval.table import retrieval_table
-    from medground.assemble import make_retrievers
+    from medground.assemble import make_retrievers, remembered
     from medground.corpora import data_corpus
     from medground.tasks import measure_retrieval
 
-    check_output(output)
-    records = load_records(settings.data)
-    retrievers = make_retrievers(settings, data_corpus(settings), list(settings.retrievers), quiet=quiet)
+    journal = _journal(output)
+    records, corpus = load_records(settings.data), data_corpus(settings)
+    found = make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
+    retrievers = remembered(settings, found, corpus, journal)
     tasks = measure_retrieval(settings, retrievers, records)
     _report(output, tasks, settings, [retrieval_table(tasks)], as_json)
 
@@ -80,17 +81,17 @@ def qa(
     if settings.llm.kind == "extractive":
         raise UserError("eval qa scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
     from corpus.load import load_records
-    from eval.results import check_output
     from eval.table import qa_table
     from eval.verified import verified_tables, write_risk_plots
-    from medground.assemble import load_models, make_retrievers, reader_note
+    from medground.assemble import load_models, make_retrievers, reader_note, remembered
     from medground.corpora import data_corpus
     from medground.tasks import measure_qa, measure_verified
 
-    check_output(output)
-    records = load_records(settings.data)
-    retriever = make_retrievers(settings, data_corpus(settings), [settings.retriever], quiet=quiet)[settings.retriever]
-    models = load_models(settings)
+    journal = _journal(output)
+    records, corpus = load_records(settings.data), data_corpus(settings)
+    found = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)
+    retriever = remembered(settings, found, corpus, journal)[settings.retriever]
+    models = load_models(settings, journal)
     tasks = measure_qa(settings, models, retriever, records, quiet=quiet)
     verified = measure_verified(settings, models, retriever, records, quiet=quiet)
     tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]
@@ -117,18 +118,70 @@ def nli(
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
     from corpus.nli import load_pairs
-    from eval.results import check_output
     from eval.table import nli_tables
     from medground.assemble import make_nli
     from medground.tasks import measure_nli
 
-    check_output(output)
+    journal = _journal(output)
     pairs = load_pairs(settings.pairs)
-    model = make_nli(settings)
+    model = make_nli(settings, journal)
     result = measure_nli(settings, model, pairs, quiet=quiet)
     _report(output, [result], settings, nli_tables(result, model.labels), as_json)
     if pairs.unlabelled:
         say(f"{pairs.unlabelled} rows without a label were left out")
+
+
+@evaluate.command()
+def grid(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    split: options.SplitChoice = None,
+    split_file: options.SplitFile = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/grid"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure many models on the same questions and pairs.
+
+    The section eval.grid names them, and what they read. Each question is searched for once, equal prompts of one
+    model are answered once, and a run that was stopped goes on where it stood. --limit holds for questions and pairs.
+    """
+    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
+    if limit is not None:
+        settings = settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
+    from eval.grid import GRID_FILE, grid_tables
+    from medground.assemble import TINY_NOTE, reader_note
+    from medground.grid import grid_llms, measure_grid
+
+    measured = measure_grid(settings, output, quiet=quiet)
+    if as_json:
+        typer.echo((output / GRID_FILE).read_text(encoding="utf-8"), nl=False)
+    else:
+        for table in grid_tables(measured.cells, settings.eval.grid.published):
+            print_table(table)
+        typer.echo(f"results: {output / GRID_FILE}")
+    say(f"{measured.computed} results were computed, {measured.reused} were known")
+    if any(reader_note(settings.model_copy(update={"llm": llm})) for llm in grid_llms(settings).values()):
+        say(TINY_NOTE)
+    for name, reason in measured.failures.items():
+        say(f"{name} was not measured to the end: {reason}")
+    if measured.failures:
+        raise typer.Exit(1)
+
+
+def _journal(output: Path) -> "Journal":
+    """The journal of an output folder, which must be fit to be written to."""
+    from corpus.journal import JOURNAL_FILE, Journal
+    from eval.results import check_output
+
+    check_output(output)
+    journal = Journal(output / JOURNAL_FILE)
+    if journal.unreadable:
+        lines = "1 line" if journal.unreadable == 1 else f"{journal.unreadable} lines"
+        say(f"{lines} of {journal.path} cannot be read, from a run that was stopped; computed again")
+    return journal
 
 
 def _report(

@@ -1,20 +1,25 @@
 """``medground index``: put documents or records into the store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, say
+from medground.cli.show import plain, print_json, say
+
+if TYPE_CHECKING:
+    from corpus.files import Intake
+    from medground.corpora import Corpus
+    from medground.settings import Settings
 
 
 @app.command()
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", show_default=False, help="Text files (.txt, .md) or folders of them."),
+        typer.Argument(metavar="[PATH]...", show_default=False, help="Files, archives of files, or folders of them."),
     ] = None,
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
@@ -24,19 +29,87 @@ def index(
 ) -> None:
     """Put documents into the store.
 
+    It reads PubMed XML (also .gz), .nbib, PDF, DOCX, HTML, Markdown, text, CSV, TSV and JSON lines, by their
+    endings, and .zip and .tar.gz archives of them. Files that are unchanged are not read again, changed ones are
+    replaced, and those gone from a folder that is named are removed; what was indexed from elsewhere stays. A file
+    that cannot be read is told and passed over; the exit status is 1 where nothing could be read.
+
     Without PATH it is the data's abstracts that are embedded. What is stored already is not embedded again, so
     a run that was stopped goes on where it was.
     """
     if paths and data is not None:
         raise typer.BadParameter("give files to index or --data, not both", param_hint="PATH")
     settings = options.make_settings(config, overrides, data=data)
-    from medground.assemble import make_retrievers
-    from medground.corpora import add_documents, data_corpus
-
-    corpus = add_documents(settings, paths, say=say) if paths else data_corpus(settings)
-    make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
-    if as_json:
-        print_json({"corpus": corpus.name, "passages": len(corpus.passages), "retrievers": list(settings.retrievers)})
+    if paths:
+        _index_files(settings, paths, as_json=as_json, quiet=quiet)
     else:
-        names = ", ".join(settings.retrievers)
-        typer.echo(f"{len(corpus.passages)} passages of {corpus.name} are ready for {names} in {settings.store.path}")
+        _index_data(settings, as_json=as_json, quiet=quiet)
+
+
+def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quiet: bool) -> None:
+    from medground.corpora import add_documents, embed
+
+    corpus, intake = add_documents(settings, paths, quiet=quiet)
+    _tell(intake)
+    embedded = embed(settings, corpus, quiet=quiet)
+    if as_json:
+        failed = [{"file": problem.file, "problem": problem.why} for problem in intake.failed]
+        counts = {name: getattr(intake, name) for name in ("added", "changed", "unchanged", "removed")}
+        more = {"skipped": len(intake.skipped), "withdrawn": intake.withdrawn, "split": intake.long_sentences}
+        report = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
+        print_json({**_ready(settings, corpus), **report})
+        return
+    counts_told = ", ".join(
+        f"{count} {what}"
+        for count, what in (
+            (intake.added, "added"),
+            (intake.changed, "changed"),
+            (intake.unchanged, "unchanged"),
+            (intake.removed, "removed"),
+            (len(intake.failed), "failed"),
+        )
+    )
+    typer.echo(f"files: {counts_told}")
+    _tell_ready(settings, corpus)
+
+
+def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
+    from medground.assemble import make_retrievers
+    from medground.corpora import data_corpus, embedder_windows
+
+    corpus = data_corpus(settings)
+    make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
+    texts = [passage.page_content for passage in corpus.passages]
+    for name, window in embedder_windows(settings).items():
+        if over := sum(window.over(texts)):
+            say(f"{over} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each")
+    if as_json:
+        print_json(_ready(settings, corpus))
+    else:
+        _tell_ready(settings, corpus)
+
+
+def _tell(intake: "Intake") -> None:
+    """What a user should know of the files beside their counts."""
+    from medground.corpora import TOLD
+
+    for problem in intake.failed[:TOLD]:
+        say(f"failed: {plain(problem.why)}")
+    if (more := len(intake.failed) - TOLD) > 0:
+        say(f"failed: {more} more; --json lists them all")
+    if intake.skipped:
+        named = ", ".join(plain(path.name) for path in intake.skipped[:5])
+        say(f"passed over {len(intake.skipped)} of other kinds ({named}{', ...' if len(intake.skipped) > 5 else ''})")
+    if intake.withdrawn:
+        say(f"{intake.withdrawn} records are withdrawn")
+    if intake.long_sentences:
+        say(f"{intake.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
+
+
+def _ready(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:
+    return {"corpus": corpus.name, "passages": len(corpus.passages), "retrievers": list(settings.retrievers)}
+
+
+def _tell_ready(settings: "Settings", corpus: "Corpus") -> None:
+    names = ", ".join(settings.retrievers)
+    typer.echo(f"{len(corpus.passages)} passages of {corpus.name} are ready for {names} in {settings.store.path}")

@@ -47,19 +47,34 @@ def print_passages(passages: Sequence[tuple[str, float | None, str]]) -> None:
 
 
 def print_answer(answer: "Answer") -> None:
-    """An answer with its probabilities, quotes and remarks."""
+    """An answer with its probabilities, quotes, verdict and remarks."""
     typer.echo(wrapped(answer.text, ""))
+    print_evidence(answer)
+    print_verdict(answer)
+    print_notes(answer.notes)
+
+
+def print_evidence(answer: "Answer") -> None:
+    """What speaks for an answer: its probabilities and quotes."""
     if answer.label_scores:
         typer.echo(f"  probabilities: {_listed(answer.label_scores)}")
     for citation in answer.citations:
         typer.echo(f"  [{plain(citation.passage_id)}] score {citation.score:.3f}")
         typer.echo(wrapped(f"\u201c{citation.quote}\u201d", "      "))
+
+
+def print_verdict(answer: "Answer") -> None:
+    """What an entailment model made of an answer, where one did."""
     if answer.verdict is not None and answer.verification is not None:
         typer.echo(f"  verdict: {answer.verdict}{_shares(answer.verification.scores)}")
         if (sentence := answer.verification.sentence) is not None:
             typer.echo(f"  because of [{plain(sentence.passage_id)}] score {sentence.score:.3f}")
             typer.echo(wrapped(f"\u201c{sentence.quote}\u201d", "      "))
-    for note in answer.notes:
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Remarks on how an answer came about."""
+    for note in notes:
         typer.echo(f"  note: {plain(note)}")
 
 

@@ -69,3 +69,25 @@ def encoder(
     from finetune.encoder.train import train_encoder
 
     train_encoder(settings.train.encoder, output, pairs=settings.pairs, data=settings.data, quiet=quiet)
+
+
+@train.command()
+def embedder(
+    output: Output,
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    limit: options.Limit = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Teach an embedder which abstract belongs to which question.
+
+    DIR then holds the embedder that did best on the dev questions, ready to be named as a model in embedders. A run
+    that was stopped goes on where it was.
+    """
+    settings = options.make_settings(config, overrides, data=data, limit=limit)
+    from corpus.load import load_records
+    from finetune.embedder.train import train_embedder
+
+    taught, measured = (load_records(settings.data, split=split) for split in ("train", "dev"))
+    train_embedder(settings.train.embedder, output, train=taught, dev=measured, quiet=quiet)

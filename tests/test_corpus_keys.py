@@ -1,6 +1,6 @@
 import numpy as np
 
-from eval.keys import content_key
+from corpus.keys import content_key
 
 
 def test_a_key_is_a_sha256_of_the_content() -> None:

@@ -1,0 +1,340 @@
+"""How good retrieval is on PubMedQA, how its settings were chosen, and what teaching the embedder adds.
+
+    python benchmarks/retrieval_quality.py --data PATH/ori_pqal.json --work FOLDER --output quality.json
+
+Every question is asked against all 1,000 abstracts. Three parts; ``--parts`` names which of the last two are run:
+
+- untuned: fusions of the packaged MiniLM with BM25 are tried on the questions outside the official test split, and the
+  best is taken by accuracy@1, then MRR, then the order of the grid. What such a choice is worth is also told by nested
+  cross-validation: chosen on four fifths, measured on the last.
+- tuned: recipes of ``medground train embedder`` are compared by cross-validation on the same questions, each fold's
+  model being taught the others' questions and conclusions; the best is then taught all of them. The fusion of each is
+  chosen on the held-out folds too. No question and no conclusion of the test split is taught, in any part.
+- distractors: the same questions among 20,000 further abstracts (benchmarks/distractors.py).
+
+FOLDER keeps vectors and models, so that a run that was stopped goes on where it was. On 2 idle cores: untuned 2
+minutes, tuned about an hour, distractors half an hour.
+"""
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
+_folder = Path(__file__).resolve().parent
+sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
+
+from medground.environment import prepare  # noqa: E402
+
+prepare()
+
+from langchain_core.documents import Document  # noqa: E402
+
+from benchmarks.distractors import distractors  # noqa: E402
+from corpus.config import DataConfig  # noqa: E402
+from corpus.errors import UserError  # noqa: E402
+from corpus.load import load_records  # noqa: E402
+from corpus.records import QARecord, documents  # noqa: E402
+from eval.estimate import Estimate, proportion  # noqa: E402
+from eval.paired import mcnemar, mean_difference  # noqa: E402
+from finetune.config import TaughtEmbedderConfig  # noqa: E402
+from finetune.embedder.train import train_embedder  # noqa: E402
+from retrievers import make_retrievers  # noqa: E402
+from retrievers.base import Retriever  # noqa: E402
+from retrievers.config import (  # noqa: E402
+    BM25Config,
+    DenseConfig,
+    EmbedderConfig,
+    Fusion,
+    ParentConfig,
+    RetrieverConfig,
+    StoreConfig,
+)
+from retrievers.fusion import weighted_scores  # noqa: E402
+
+DEPTH = 1000
+FOLDS = 3
+NESTED = 5
+BM25 = ((0.9, 0.4), (0.9, 0.9), (1.2, 0.75), (1.5, 0.75))  # k1 and b
+WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
+CANDIDATES = (20, 50, 100)
+RECIPES: dict[str, dict[str, Any]] = {
+    "questions": {"pairs": ("question",)},
+    "questions and conclusions": {},
+    "with a BM25 negative": {"negatives": 1},
+}
+Found = Mapping[str, list[Document]]
+"""What a retriever finds for each record's question, by the record's id."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A fusion of a dense retriever with BM25; ``bm25`` is the latter's weight, of 1."""
+
+    fusion: Fusion
+    k1: float
+    b: float
+    bm25: float
+    candidates: int
+
+
+class Bench:
+    """The records, the corpus and the folder that all parts share."""
+
+    def __init__(self, data: Path, work: Path) -> None:
+        config = DataConfig(path=str(data))
+        self.records = load_records(config, "all")
+        self.test = load_records(config, "test")
+        held_out = {record.id for record in self.test}
+        self.train = [record for record in self.records if record.id not in held_out]
+        self.work = work
+
+    def retrievers(
+        self, configs: Mapping[str, RetrieverConfig], extra: Sequence[Document] = (), model: str = "embedded"
+    ) -> dict[str, Retriever]:
+        """Over all abstracts and ``extra``; dense ones embed with ``model``."""
+        return make_retrievers(
+            configs,
+            list(configs),
+            [*documents(self.records), *extra],
+            corpus=f"pubmedqa with {len(extra)} more",
+            embedders={"minilm": EmbedderConfig(model=model)},
+            store=StoreConfig(path=str(self.work / "store")),
+        )
+
+    def find(self, retriever: Retriever, records: Sequence[QARecord], depth: int = DEPTH) -> dict[str, list[Document]]:
+        """What each record's question finds."""
+        found = retriever.search([record.question for record in records], depth)
+        return {record.id: ones for record, ones in zip(records, found, strict=True)}
+
+    def bm25(self, records: Sequence[QARecord]) -> dict[tuple[float, float], Found]:
+        """By k1 and b."""
+        made = self.retrievers({f"{k1} {b}": BM25Config(k1=k1, b=b) for k1, b in BM25})
+        return {(k1, b): self.find(made[f"{k1} {b}"], records) for k1, b in BM25}
+
+    def folds(self, count: int) -> list[list[QARecord]]:
+        """The training records in ``count`` random parts of like size."""
+        order = list(self.train)
+        random.Random(1).shuffle(order)
+        return [order[place::count] for place in range(count)]
+
+
+def rank(own: str, found: Sequence[str]) -> int | None:
+    """The place of a record's own abstract, from 1."""
+    return found.index(own) + 1 if own in found else None
+
+
+def fused(choice: Choice, dense: Sequence[Document], words: Sequence[Document]) -> list[str]:
+    """Ids, best first."""
+    lists = [dense[: choice.candidates], words[: choice.candidates]]
+    hits = weighted_scores(lists, [1 - choice.bm25, choice.bm25], choice.candidates, choice.fusion)
+    return [str(hit.document.id) for hit in sorted(hits, key=lambda hit: (-hit.score, str(hit.document.id)))]
+
+
+def grid() -> Iterator[Choice]:
+    """All fusions that are tried."""
+    fusions: tuple[Fusion, ...] = ("zscore", "minmax", "rrf")
+    for fusion, (k1, b), candidates, bm25 in product(fusions, BM25, CANDIDATES, WEIGHTS):
+        yield Choice(fusion, k1, b, bm25, candidates)
+
+
+def tried(
+    dense: Found, words: Mapping[tuple[float, float], Found], ids: Sequence[str]
+) -> dict[Choice, list[int | None]]:
+    """The rank of each question's own abstract under each fusion."""
+    return {
+        choice: [rank(id, fused(choice, dense[id], words[choice.k1, choice.b][id])) for id in ids] for choice in grid()
+    }
+
+
+def best(ranks: Mapping[Choice, Sequence[int | None]], places: Sequence[int]) -> Choice:
+    """The fusion with the most questions of ``places`` right; among equals, the one of the highest MRR."""
+
+    def merit(choice: Choice) -> tuple[int, float]:
+        taken = [ranks[choice][place] for place in places]
+        return taken.count(1), sum(1 / one for one in taken if one)
+
+    return max(ranks, key=merit)
+
+
+def nested(ranks: Mapping[Choice, Sequence[int | None]], count: int) -> float:
+    """Accuracy@1 of choices made on all folds but one, measured on that one."""
+    order = list(range(count))
+    random.Random(2).shuffle(order)
+    right = 0
+    for fold in range(NESTED):
+        held = order[fold::NESTED]
+        choice = best(ranks, [place for place in order if place not in set(held)])
+        right += sum(ranks[choice][place] == 1 for place in held)
+    return right / count
+
+
+def untuned(bench: Bench) -> tuple[Choice, dict[str, dict[str, bool]], dict[str, Any]]:
+    """The chosen fusion, whether each retriever is right on each record, and the figures of the choice."""
+    configs: dict[str, RetrieverConfig] = {
+        "dense": DenseConfig(),
+        "bm25": BM25Config(),
+        "sections": ParentConfig(parts="section"),
+        "sentences": ParentConfig(parts="sentence"),
+    }
+    made = bench.retrievers(configs)
+    found = {name: bench.find(made[name], bench.records, DEPTH if name == "dense" else 100) for name in configs}
+    words = bench.bm25(bench.records)
+    ids = [record.id for record in bench.train]
+    ranks = tried(found["dense"], words, ids)
+    choice = best(ranks, range(len(ids)))
+    right = {name: {id: bool(ones) and ones[0].id == id for id, ones in by_id.items()} for name, by_id in found.items()}
+    for name, one in _told(choice, ranks):
+        right[name] = {id: fused(one, found["dense"][id], words[one.k1, one.b][id])[0] == id for id in found["dense"]}
+    figures = {
+        "choice": asdict(choice),
+        "nested_accuracy@1": nested(ranks, len(ids)),
+        "grid": [{**asdict(one), "right": ranks[one].count(1), "of": len(ids)} for one in ranks],
+    }
+    return choice, right, figures
+
+
+def _told(choice: Choice, ranks: Mapping[Choice, Sequence[int | None]]) -> Iterator[tuple[str, Choice]]:
+    """The chosen fusion as "hybrid", and the best of the other two kinds."""
+    everywhere = range(len(next(iter(ranks.values()))))
+    yield "hybrid", choice
+    for fusion in ("zscore", "minmax", "rrf"):
+        if fusion != choice.fusion:
+            yield f"hybrid by {fusion}", best({one: ranks[one] for one in ranks if one.fusion == fusion}, everywhere)
+
+
+def tuned(bench: Bench) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[str, Any]]:
+    """The chosen recipe's model, its fusion, whether it is right on each test record, and the figures of the choice."""
+    words = bench.bm25(bench.records)
+    ids = [record.id for record in bench.train]
+    outcomes: dict[str, tuple[Choice, tuple[int, float], dict[str, Any]]] = {}
+    for name, changes in RECIPES.items():
+        found: dict[str, list[Document]] = {}
+        for place, held in enumerate(bench.folds(FOLDS)):
+            out = {record.id for record in held}
+            taught = [record for record in bench.train if record.id not in out]
+            model = _teach(changes, taught, bench.work / "folds" / f"{name.replace(' ', '-')}-{place}")
+            dense = bench.retrievers({"dense": DenseConfig()}, model=model)["dense"]
+            found |= bench.find(dense, held)
+        ranks = tried(found, words, ids)
+        choice = best(ranks, range(len(ids)))
+        alone = [rank(id, [str(one.id) for one in found[id]]) for id in ids]
+        merit = ranks[choice].count(1), sum(1 / one for one in ranks[choice] if one)
+        told = {
+            "dense": alone.count(1) / len(ids),
+            "hybrid": merit[0] / len(ids),
+            "hybrid_mrr": merit[1] / len(ids),
+            "nested_hybrid": nested(ranks, len(ids)),
+            "fusion": asdict(choice),
+        }
+        outcomes[name] = choice, merit, told
+        print(f"{name}: {told}", file=sys.stderr)
+    name = max(outcomes, key=lambda one: outcomes[one][1])
+    choice = outcomes[name][0]
+    model = _teach(RECIPES[name], bench.train, bench.work / "tuned")
+    dense = bench.retrievers({"dense": DenseConfig()}, model=model)["dense"]
+    test = bench.find(dense, bench.test)
+    right = {
+        "tuned dense": {id: ones[0].id == id for id, ones in test.items()},
+        "tuned hybrid": {id: fused(choice, ones, words[choice.k1, choice.b][id])[0] == id for id, ones in test.items()},
+    }
+    figures = {
+        "recipe": name,
+        "choice": asdict(choice),
+        "cross_validation": {one: told for one, (_, _, told) in outcomes.items()},
+    }
+    return model, choice, right, figures
+
+
+def _teach(changes: Mapping[str, Any], taught: Sequence[QARecord], output: Path) -> str:
+    config = TaughtEmbedderConfig.model_validate({"every": 1000, "keep": "last", "report_to": (), **changes})
+    return str(train_embedder(config, output, train=taught))
+
+
+def among_distractors(
+    bench: Bench, count: int, choice: Choice, taught: tuple[str, Choice] | None
+) -> dict[str, dict[str, bool]]:
+    """Whether each retriever is right on each record, with ``count`` further abstracts."""
+    extra = list(distractors(bench.records, count))
+    right: dict[str, dict[str, bool]] = {}
+    runs = [("", "embedded", choice, bench.records)]
+    if taught is not None:
+        runs.append(("tuned ", taught[0], taught[1], bench.test))
+    for prefix, model, fusion, records in runs:
+        made = bench.retrievers({"dense": DenseConfig(), "bm25": BM25Config(k1=fusion.k1, b=fusion.b)}, extra, model)
+        found = {name: bench.find(made[name], records, max(CANDIDATES)) for name in made}
+        names = ("dense", "bm25") if not prefix else ("dense",)
+        for name in names:
+            right[prefix + name] = {id: bool(ones) and ones[0].id == id for id, ones in found[name].items()}
+        right[f"{prefix}hybrid"] = {
+            id: fused(fusion, ones, found["bm25"][id])[0] == id for id, ones in found["dense"].items()
+        }
+    return right
+
+
+def table(title: str, right: Mapping[str, Mapping[str, bool]], records: Sequence[QARecord]) -> dict[str, Any]:
+    """Print accuracy@1 of each retriever on ``records``, and its paired gain over dense."""
+    ids = [record.id for record in records]
+    rows: dict[str, Any] = {}
+    print(f"\n{title} ({len(ids)} questions)\n{'':20}{'accuracy@1 (95%)':>26}{'gain over dense (95%)':>32}{'p':>8}")
+    for name, by_id in right.items():
+        if not all(id in by_id for id in ids):
+            continue
+        one, base = [by_id[id] for id in ids], [right["dense"][id] for id in ids]
+        accuracy, gain = proportion(sum(one), len(ids)), mean_difference(base, one)
+        p = mcnemar(base, one).p
+        rows[name] = {"accuracy@1": asdict(accuracy), "gain": asdict(gain), "p": p}
+        compared = "" if name == "dense" else f"{_interval(gain, signed=True):>32}{p:>8.3f}"
+        print(f"{name:20}{_interval(accuracy):>26}{compared}")
+    return rows
+
+
+def _interval(estimate: Estimate, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+
+
+def main() -> None:
+    """Choose, measure, print the tables and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a PubMedQA json file, its test split beside it")
+    parser.add_argument("--work", type=Path, required=True, help="folder for vectors and models")
+    parser.add_argument("--parts", nargs="*", choices=("tuned", "distractors"), default=("tuned", "distractors"))
+    parser.add_argument("--distractors", type=int, default=20_000)
+    parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
+    options = parser.parse_args()
+    try:
+        bench = Bench(options.data, options.work)
+        choice, right, chosen = untuned(bench)
+        report: dict[str, Any] = {"untuned": chosen}
+        print(f"fusion chosen on {len(bench.train)} questions: {choice}; nested {chosen['nested_accuracy@1']:.3f}")
+        for title, records in (("questions of choosing", bench.train), ("test", bench.test), ("all", bench.records)):
+            report["untuned"][title] = table(title, right, records)
+        taught = None
+        if "tuned" in options.parts:
+            model, fusion, taught_right, told = tuned(bench)
+            taught = model, fusion
+            print(f"recipe chosen by cross-validation: {told['recipe']}, fused by {fusion}")
+            report["tuned"] = {**told, "test": table("test", {**right, **taught_right}, bench.test)}
+        if "distractors" in options.parts:
+            among = among_distractors(bench, options.distractors, choice, taught)
+            title = f"among {options.distractors:,} further abstracts"
+            report["distractors"] = {
+                "test": table(f"test, {title}", among, bench.test),
+                "all": table(f"all, {title}", among, bench.records),
+            }
+    except UserError as error:
+        sys.exit(str(error))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

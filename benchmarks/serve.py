@@ -1,0 +1,114 @@
+"""How many requests ``medground serve`` answers: one client after the other, then many at once, on the same machine.
+
+    python benchmarks/serve.py --clients 64 --seconds 60
+
+The clients are a process of their own and ask the sample's questions over loopback, each the next as soon as it has an
+answer. A request that is refused with 429 is counted and asked again after a short pause.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from corpus.config import DataConfig
+from corpus.load import load_records
+
+
+@contextlib.contextmanager
+def serving(folder: str, settings: list[str]) -> Iterator[str]:
+    """The address of a service over the sample, its model loaded."""
+    sets = [part for setting in ("serve.page=false", *settings) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *sets]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = next(found[1] for line in process.stderr if (found := re.search(r"Serving at (\S+);", line)))
+        drained = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        try:
+            yield address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            drained.wait()
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, question: str) -> int:
+    """The status of one completion; a client library would take more of the processor than the service does."""
+    body = json.dumps({"model": "medground", "messages": [{"role": "user", "content": question}]}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = re.search(r"content-length: (\d+)", answer)
+    assert length is not None, answer
+    await reader.readexactly(int(length[1]))
+    return int(answer.split()[1])
+
+
+async def load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
+    """What ``clients`` of them reach in ``seconds``."""
+    statuses: Counter[int] = Counter()
+    times: list[float] = []
+    address = urlsplit(url)
+    end = time.monotonic() + seconds
+
+    async def client(number: int) -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        place = number
+        while time.monotonic() < end:
+            started = time.monotonic()
+            status = await ask(reader, writer, questions[place % len(questions)])
+            statuses[status] += 1
+            if status == 200:
+                times.append(time.monotonic() - started)
+                place += clients
+            else:
+                await asyncio.sleep(0.1)
+        writer.close()
+
+    started = time.monotonic()
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    took = time.monotonic() - started
+    times.sort()
+    total = statuses.total()
+    return {
+        "clients": clients,
+        "seconds": round(took, 1),
+        "answered": len(times),
+        "per_second": round(len(times) / took, 2),
+        "p50_ms": round(1000 * times[len(times) // 2]),
+        "p99_ms": round(1000 * times[int(0.99 * (len(times) - 1))]),
+        "share_429": round(statuses[429] / total, 4),
+        "other": {str(status): count for status, count in statuses.items() if status not in (200, 429)},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--set", action="append", default=[], help="a setting of the service, KEY=VALUE")
+    arguments = parser.parse_args()
+    questions = [record.question for record in load_records(DataConfig(split="all"))]
+    with tempfile.TemporaryDirectory() as folder, serving(folder, arguments.set) as url:
+        asyncio.run(load(url, 4, 3, questions))  # what is computed once is not what is measured
+        one = asyncio.run(load(url, 1, arguments.seconds / 2, questions))
+        many = asyncio.run(load(url, arguments.clients, arguments.seconds, questions))
+    ratio = round(many["per_second"] / one["per_second"], 2)
+    print(json.dumps({"one": one, "many": many, "ratio": ratio}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

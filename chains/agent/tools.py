@@ -1,0 +1,95 @@
+"""What a model that calls tools may do: search, read what it found, and have a statement checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import BaseTool, StructuredTool
+
+from chains.answer import Passage
+from chains.fencing import fence
+from chains.nli import Judgement, NLIModel
+from chains.runnable import retrieve
+
+SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
+MOST = 1000  # characters of a query or statement
+
+
+@dataclass
+class Findings:
+    """What one run has searched for and found, by id."""
+
+    searched: list[str] = field(default_factory=list)
+    passages: dict[str, Passage] = field(default_factory=dict)
+
+
+def make_tools(
+    retriever: BaseRetriever,
+    findings: Findings,
+    judge: NLIModel | None,
+    *,
+    passages: int,
+    clean: Callable[[str], str] = str,
+) -> list[BaseTool]:
+    """The tools of one run: ``search_literature``, ``read_abstract`` and, with a judge, ``check_statement``.
+
+    They change nothing, and reach nothing but what the retriever brings: an abstract can be read or checked against
+    only after a search of this run has found it. Whatever comes from a document is fenced.
+
+    Args:
+        retriever: where passages come from.
+        findings: this run's; is added to.
+        judge: judges statements.
+        passages: how many a search brings.
+        clean: blanks out what must not come into a prompt.
+    """
+
+    def search_literature(query: str) -> str:
+        """Search the literature. Returns the ids and beginnings of the abstracts that fit the query best."""
+        if not query.strip():
+            return "The query is empty. Write what to look for."
+        query = query[:MOST]
+        found = retrieve(retriever, [query], passages)[0]
+        findings.searched.append(query)
+        for one in found:
+            findings.passages.setdefault(one.id, one)
+        if not found:
+            return "Nothing was found."
+        return fence([f"id {_id(one.id)}: {clean(one.text[:SHOWN])}" for one in found])
+
+    def read_abstract(id: str) -> str:
+        """Read a whole abstract that a search has found, by its id."""
+        passage = _found(findings, id)
+        return _unknown(id) if passage is None else fence([clean(passage.text)])
+
+    def check_statement(statement: str, id: str) -> str:
+        """Check a statement against an abstract that a search has found: entailment, neutral or contradiction."""
+        passage = _found(findings, id)
+        if passage is None:
+            return _unknown(id)
+        if not statement.strip():
+            return "The statement is empty. Write what to check."
+        assert judge is not None
+        judged = judge.judge([(passage.text, statement[:MOST])])[0]
+        if not isinstance(judged, Judgement):
+            return str(judged)
+        score = judged.label_scores.get(judged.label or "")
+        return f"{judged.label or 'no judgement'}" + (f" ({score:.2f})" if score is not None else "")
+
+    functions: list[Callable[..., str]] = [search_literature, read_abstract]
+    if judge is not None:
+        functions.append(check_statement)
+    return [StructuredTool.from_function(function) for function in functions]
+
+
+def _found(findings: Findings, id: str) -> Passage | None:
+    return findings.passages.get(id) or next((one for one in findings.passages.values() if _id(one.id) == id), None)
+
+
+def _id(id: str) -> str:
+    """An id as it is shown: without what ends a line."""
+    return " ".join(id.split())
+
+
+def _unknown(id: str) -> str:
+    return f"No search of this run has found an abstract with the id {_id(id)[:80]!r}. Search first."

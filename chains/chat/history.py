@@ -1,0 +1,40 @@
+"""How much of a conversation a model is shown: the newest turns that fit its token budget."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chains.chat.turn import Turn
+
+TURN_TOKENS = 8  # that a chat template takes around a user's turn and its answer, about
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The newest turns that fit, oldest first, and how many older ones were left out."""
+
+    turns: tuple[Turn, ...]
+    dropped: int
+
+    @property
+    def note(self) -> str | None:
+        """What a reader is told; None where all fit."""
+        if not self.dropped:
+            return None
+        what = "the oldest turn was" if self.dropped == 1 else f"the {self.dropped} oldest turns were"
+        return f"{what} left out: the conversation is longer than the model can be shown"
+
+
+def keep(history: Sequence[Turn], count: Callable[[str], int], budget: int) -> Kept:
+    """The longest run of newest turns whose messages, questions and answers take at most ``budget`` tokens."""
+    room = budget
+    for kept, turn in enumerate(reversed(history)):
+        questions = turn.message if turn.message == turn.question else f"{turn.message}\n{turn.question}"
+        room -= count(questions) + count(turn.text) + TURN_TOKENS
+        if room < 0:
+            return Kept(tuple(history[len(history) - kept :]), len(history) - kept)
+    return Kept(tuple(history), 0)
+
+
+def estimated_tokens(text: str) -> int:
+    """A cautious count for a model whose tokenizer is elsewhere: a token for each three bytes."""
+    return -(-len(text.encode()) // 3)

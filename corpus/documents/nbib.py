@@ -1,0 +1,63 @@
+"""MEDLINE's tagged format (.nbib), as PubMed's "Send to citation manager" saves it."""
+
+from collections.abc import Iterator
+from io import TextIOWrapper
+
+from corpus.config import DocumentsConfig
+from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.pubmed import key_of, year_in
+from corpus.documents.source import Limited, Source, open_limited
+from corpus.errors import DataError
+
+
+def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
+    """Each citation with a title or an abstract; the text is both.
+
+    Raises:
+        DataError: it is not of this format, not UTF-8, or has a citation without a PMID.
+    """
+    from Bio import Medline
+
+    number = 0
+    with open_limited(source, config) as stream:
+        records = Medline.parse(_lines(source, stream))  # type: ignore[no-untyped-call]
+        while True:
+            try:
+                record = next(records, None)
+            except (KeyError, IndexError):  # a continuation of nothing
+                raise _unlike(source, number + 1) from None
+            if record is None:
+                break
+            stream.restart()
+            number += 1
+            pmid = one_line(record.get("PMID"))
+            if pmid is None or not pmid.isdigit():
+                raise _unlike(source, number)
+            title = one_line(record.get("TI"))
+            body = Body()
+            body.add(title or "")
+            body.add(one_line(record.get("AB")) or "")
+            found = body.extract(
+                key_of(pmid),
+                pmid=pmid,
+                title=title,
+                journal=one_line(record.get("JT")),
+                year=year_in(record.get("DP")),
+                mesh=list(dict.fromkeys(heading.split("/")[0].strip("* ") for heading in record.get("MH", []))),
+            )
+            if found is not None:
+                yield found
+    if number == 0:
+        raise DataError(source.name, "is empty.")
+
+
+def _lines(source: Source, stream: Limited) -> Iterator[str]:
+    try:
+        yield from TextIOWrapper(stream, encoding="utf-8-sig")  # type: ignore[type-var]
+    except UnicodeDecodeError:
+        raise DataError(source.name, "is not UTF-8 text. Save it as UTF-8.") from None
+
+
+def _unlike(source: Source, number: int) -> DataError:
+    problem = 'is not of the .nbib format: it has no line "PMID- " with a number. Save it anew from PubMed.'
+    return DataError(source.name, problem, record=str(number))

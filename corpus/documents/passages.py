@@ -1,0 +1,175 @@
+"""A document's text cut into passages that the embedder reads whole."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from corpus.documents.extract import Extract, Part
+from corpus.sentences import Span, paragraph_spans, sentence_spans, word_spans
+
+PASSAGE_WORDS = 200  # where no embedder says how much it reads
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much of a text its reader takes in.
+
+    Attributes:
+        limit: tokens that are read at most.
+        count: the tokens of each of some texts, those that the reader adds to every text included.
+        mark: differs between windows that cut otherwise.
+    """
+
+    limit: int
+    count: Callable[[Sequence[str]], Sequence[int]]
+    mark: str
+
+    def over(self, texts: Sequence[str]) -> list[bool]:
+        """Which of the texts would be cut."""
+        return [tokens > self.limit for tokens in self.count(texts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """``text[start:end]`` of a document, with the page it lies on and the section it begins in."""
+
+    start: int
+    end: int
+    page: int | None = None
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The passages of a document, and how many of its sentences were too long for the window and are in pieces."""
+
+    passages: tuple[Passage, ...]
+    long_sentences: int
+
+
+def words_window(words: int = PASSAGE_WORDS) -> Window:
+    """A window that counts words, for searches without an embedder."""
+    return Window(words, lambda texts: [len(word_spans(text)) for text in texts], f"words {words}")
+
+
+def narrowest(windows: Sequence[Window], max_tokens: int | None = None) -> Window:
+    """One window for several readers: what fits it fits each of them, and has at most ``max_tokens`` of each's tokens.
+
+    Args:
+        windows: at least one.
+        max_tokens: a limit of the user's own.
+    """
+    limits = [min(window.limit, max_tokens or window.limit) for window in windows]
+    least = min(limits)
+
+    def count(texts: Sequence[str]) -> list[int]:
+        counts = [window.count(texts) for window in windows]
+        # Each count on the scale of the narrowest window, rounded up: over the limit there is over the limit here.
+        return [
+            max(-(-tokens * least // limit) for tokens, limit in zip(row, limits, strict=True))
+            for row in zip(*counts, strict=True)
+        ]
+
+    return Window(
+        least, count, "; ".join(f"{window.mark} {limit}" for window, limit in zip(windows, limits, strict=True))
+    )
+
+
+def cut(document: Extract, window: Window) -> Cut:
+    """Cut a document into passages that fit the window, at ends of paragraphs, else of sentences, else of words.
+
+    A passage lies on one page; it may reach over the end of a section. Nothing but white space is left out.
+    """
+    text, starts = document.text, [part.start for part in document.parts]
+    spans: list[Span] = []
+    long_sentences = 0
+    for page in _pages(document.parts):
+        pieces, long = _pieces(text, page, window)
+        long_sentences += long
+        spans += _packed(text, pieces, window)
+    passages = []
+    for start, end in spans:
+        part = document.parts[bisect_right(starts, start) - 1]
+        passages.append(Passage(start, end, part.page, part.section))
+    return Cut(tuple(passages), long_sentences)
+
+
+def _pages(parts: Sequence[Part]) -> Iterator[Span]:
+    """The stretches of text that no passage may reach over."""
+    start = 0
+    for number, part in enumerate(parts):
+        if number + 1 == len(parts) or parts[number + 1].page != part.page:
+            yield parts[start].start, part.end
+            start = number + 1
+
+
+def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int]], int]:
+    """The largest natural pieces that fit, each with its tokens; and how many sentences did not fit as they are."""
+    paragraphs = paragraph_spans(text[page[0] : page[1]])
+    whole = [(start + page[0], end + page[0]) for start, end in paragraphs]
+    pieces: list[tuple[Span, int]] = []
+    long = 0
+    for paragraph, tokens in _counted(text, whole, window):
+        if tokens <= window.limit:
+            pieces.append((paragraph, tokens))
+            continue
+        for sentence, size in _counted(text, sentence_spans(text, *paragraph), window):
+            if size <= window.limit:
+                pieces.append((sentence, size))
+            else:
+                long += 1
+                pieces += _counted(text, _split(text, sentence, window), window)
+    return pieces, long
+
+
+def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window) -> list[Span]:
+    """Neighbouring pieces put together as long as they fit."""
+    if not pieces:
+        return []
+    added = window.count([""])[0]  # what comes to every text, and so once to a passage
+    groups: list[list[Span]] = []
+    size = 0
+    for span, tokens in pieces:
+        if groups and size + tokens - added <= window.limit:
+            groups[-1].append(span)
+            size += tokens - added
+        else:
+            groups.append([span])
+            size = tokens
+    wholes = [(group[0][0], group[-1][1]) for group in groups]
+    counted = _counted(text, wholes, window)
+    return [
+        span
+        for group, (whole, tokens) in zip(groups, counted, strict=True)
+        for span in ([whole] if tokens <= window.limit or len(group) == 1 else _halved(text, group, window))
+    ]
+
+
+def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
+    """A group in two: for tokenizers that find more tokens in a text than in its pieces."""
+    found: list[Span] = []
+    for part in (group[: len(group) // 2], group[len(group) // 2 :]):
+        ((whole, tokens),) = _counted(text, [(part[0][0], part[-1][1])], window)
+        found += [whole] if tokens <= window.limit or len(part) == 1 else _halved(text, part, window)
+    return found
+
+
+def _split(text: str, sentence: Span, window: Window) -> list[Span]:
+    """A sentence in pieces of whole words; a word that does not fit is cut in halves until it does."""
+    words = word_spans(text, *sentence)
+    if len(words) > 1:
+        half = len(words) // 2
+        halves = [(sentence[0], words[half - 1][1]), (words[half][0], sentence[1])]
+    else:
+        middle = (sentence[0] + sentence[1]) // 2
+        halves = [(sentence[0], middle), (middle, sentence[1])]
+    found: list[Span] = []
+    for span, tokens in _counted(text, halves, window):
+        found += [span] if tokens <= window.limit or span[1] - span[0] <= 1 else _split(text, span, window)
+    return found
+
+
+def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:
+    if not spans:
+        return []
+    return list(zip(spans, window.count([text[start:end] for start, end in spans]), strict=True))

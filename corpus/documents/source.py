@@ -1,0 +1,161 @@
+"""A file to read, or a member of an archive: its name, its format, and its bytes within the limits."""
+
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedIOBase
+from typing import IO, Literal, get_args
+
+from corpus.config import DocumentsConfig
+from corpus.errors import DataError
+
+Format = Literal["text", "markdown", "html", "pdf", "docx", "pubmed", "nbib", "csv", "jsonl"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+SUFFIXES: dict[str, Format] = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".xml": "pubmed",
+    ".nbib": "nbib",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+}
+# How files of other kinds begin that are given a wrong name now and then.
+_SIGNATURES = (
+    (b"%PDF-", "a PDF file", ".pdf"),
+    (b"PK\x03\x04", "a zip file, as .docx files are", ".docx or .zip"),
+    (b"\x1f\x8b", "compressed by gzip", ".gz"),
+    (b"\xd0\xcf\x11\xe0", "an old Office file", ".docx after saving it as one"),
+)
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is read: ``name`` is for messages and ids, ``open`` gives its bytes as they are stored."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+
+
+def format_of(name: str) -> Format | None:
+    """The format that a file's name promises, ``.gz`` after it or not; None for a kind that is not read."""
+    low = name.lower().removesuffix(".gz")
+    return next((found for suffix, found in SUFFIXES.items() if low.endswith(suffix)), None)
+
+
+class Limited(BufferedIOBase):
+    """A stream that refuses to give more than ``limit`` bytes between two calls of ``restart``.
+
+    It is what holds for unpacked bytes, whatever the packed ones promise, and for one record of a stream of records.
+
+    Raises (when read):
+        DataError: the limit is passed, or the file cannot be read or unpacked.
+    """
+
+    def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
+        self._raw = raw
+        self._name = name
+        self._limit = limit
+        self._given = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def restart(self) -> None:
+        """Begin to count anew: a record is done."""
+        self._given = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most ``size`` bytes; all that is left where none or a negative number is given."""
+        left = self._limit - self._given + 1
+        try:
+            piece = self._raw.read(left if size is None or size < 0 else min(size, left))
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError):
+            raise DataError(self._name, "is damaged: it cannot be unpacked to its end.") from None
+        except OSError as error:
+            raise DataError(self._name, f"cannot be read ({error.strerror or error}).") from None
+        self._given += len(piece)
+        if self._given > self._limit:
+            raise DataError(
+                self._name,
+                f"is, or holds a record, larger than documents.max_bytes ({self._limit:,} bytes). "
+                "Split it, or raise the setting.",
+            )
+        return piece
+
+    def read1(self, size: int = -1) -> bytes:
+        """The same for who takes what is there."""
+        return self.read(PIECE if size < 0 else size)
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._raw.close()
+        super().close()
+
+
+def open_limited(source: Source, config: DocumentsConfig) -> Limited:
+    """The source's unpacked bytes.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    try:
+        raw = source.open()
+    except OSError as error:
+        raise DataError(source.name, f"cannot be read ({error.strerror}).") from None
+    if source.name.lower().endswith(".gz"):
+        raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
+    return Limited(raw, source.name, config.max_bytes)
+
+
+def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
+    """All of it, unpacked.
+
+    Raises:
+        DataError: it cannot be read, is empty, or is larger than ``config.max_bytes``.
+    """
+    with open_limited(source, config) as stream:
+        raw = stream.read()
+    if not raw.strip():
+        raise DataError(source.name, "is empty.")
+    return raw
+
+
+def read_text(source: Source, config: DocumentsConfig) -> str:
+    """All of it as text (UTF-8, a byte-order mark allowed), line ends as they are.
+
+    Raises:
+        DataError: as ``read_bytes``, or it is not text.
+    """
+    raw = read_bytes(source, config)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
+        raise DataError(source.name, f"{problem} {hint(raw) or 'Save it as UTF-8.'}") from None
+    if (nul := text.find("\0")) >= 0:
+        raise DataError(source.name, f"is not a text file: it holds a NUL character at offset {nul}.")
+    if told := hint(raw):
+        raise DataError(source.name, f"is not a text file. {told}")
+    return text
+
+
+def hint(raw: bytes) -> str | None:
+    """What a file seems to be that is not what its name says, and what to call it; None where nothing is known."""
+    for signature, what, suffix in _SIGNATURES:
+        if raw.startswith(signature):
+            return f"It seems to be {what}: name it {suffix}."
+    return None

@@ -1,0 +1,127 @@
+"""Tables and JSON lines: a document a row, by the column map of the settings."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from io import TextIOWrapper
+from typing import Any
+
+from corpus.config import DocumentColumns, DocumentsConfig
+from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.pubmed import year_in
+from corpus.documents.source import Limited, Source, open_limited
+from corpus.errors import DataError
+from corpus.json_file import kind_of, shown
+
+Row = tuple[int, Mapping[str, Any]]  # with the line on which it begins
+
+
+def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
+    """Each row of a table with a header; a ``.tsv`` file has tabs between its cells, any other commas.
+
+    Raises:
+        DataError: as ``read_jsonl``, or it is not CSV.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), config.max_bytes))
+    with open_limited(source, config) as stream:
+        yield from _documents(source, config.columns, _csv_rows(source, stream))
+
+
+def read_jsonl(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
+    """Each line, which holds a JSON object.
+
+    A row without text and title is passed over. A document's id is ``FILE/ID``, or ``FILE/N`` by the row's number from
+    1 where it has none.
+
+    Raises:
+        DataError: a row cannot be used (with its line and field), or an id comes twice.
+    """
+    with open_limited(source, config) as stream:
+        yield from _documents(source, config.columns, _json_rows(source, stream))
+
+
+def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract]:
+    seen: set[str] = set()
+    for number, (line, row) in enumerate(rows, start=1):
+        if columns.text not in row:
+            there = ", ".join(shown(str(name)) for name in row) or "none"
+            problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
+            raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
+        id = one_line(_text(source, line, row, columns.id)) or str(number)
+        if id in seen:
+            raise DataError(source.name, f"the id {shown(id)!r} comes twice.", record=f"line {line}", field=columns.id)
+        seen.add(id)
+        title = one_line(_text(source, line, row, columns.title))
+        body = Body()
+        body.add(title or "")
+        body.add(_text(source, line, row, columns.text))
+        found = body.extract(
+            f"{source.name}/{id}",
+            title=title,
+            year=year_in(_text(source, line, row, columns.year)),
+            mesh=_list(source, line, row, columns.mesh),
+        )
+        if found is not None:
+            yield found
+
+
+def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
+    """A field as text; empty where there is no such column or nothing in it."""
+    value = row.get(column) if column else None
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise DataError(source.name, f"must be a text, not {kind_of(value)}.", record=f"line {line}", field=column)
+    return str(value)
+
+
+def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> list[str]:
+    value = row.get(column) if column else None
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        items: list[str] = value
+    else:
+        items = _text(source, line, row, column).split(";")
+    return [item for item in map(one_line, items) if item]
+
+
+def _lines(source: Source, stream: Limited, newline: str | None) -> Iterator[str]:
+    try:
+        yield from TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
+    except UnicodeDecodeError:
+        raise DataError(source.name, "is not UTF-8 text. Save it as UTF-8.") from None
+
+
+def _json_rows(source: Source, stream: Limited) -> Iterator[Row]:
+    for number, line in enumerate(_lines(source, stream, "\n"), start=1):
+        stream.restart()
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
+            raise DataError(source.name, f"is not JSON: {reason}.", record=f"line {number}") from None
+        if not isinstance(row, dict):
+            raise DataError(source.name, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
+        yield number, row
+
+
+def _csv_rows(source: Source, stream: Limited) -> Iterator[Row]:
+    delimiter = "\t" if source.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+    reader = csv.reader(_lines(source, stream, ""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    begins = 1
+    try:
+        for cells in reader:
+            stream.restart()
+            if header is None:
+                header = cells or None
+                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
+                    raise DataError(source.name, "names a column twice.", record="line 1", field=shown(repeated))
+            elif len(cells) > len(header):
+                raise DataError(source.name, "has more cells than the header names.", record=f"line {begins}")
+            elif cells:
+                yield begins, dict(zip(header, cells, strict=False))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(source.name, f"is not CSV: {error}.", record=f"line {begins}") from None

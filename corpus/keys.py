@@ -1,0 +1,62 @@
+"""Keys of results: a hash of all that determines one."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from langchain_core.documents import Document
+
+
+def content_key(**content: Any) -> str:
+    """SHA-256, in hex, of ``content`` as canonical JSON: the same content gives the same key in any order of names."""
+    text = json.dumps(plain(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def documents_digest(documents: "Iterable[Document]") -> str:
+    """SHA-256, in hex, of the documents' ids and texts in their order."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(json.dumps([document.id, document.page_content]).encode("ascii"))
+    return digest.hexdigest()
+
+
+def weights_digest(model: "torch.nn.Module") -> str:
+    """SHA-256, in hex, of a model's parameters and buffers as they are in memory: names, types, shapes and values.
+
+    It tells apart what a path or a hub id cannot: a model taught again in its old place, another revision, an adapter,
+    another type or quantisation. It reads at about 1 GB a second.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's own types: numpy numbers as numbers, paths as text, what is not finite as None."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return int(value)
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(part) for key, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case Path():
+            return str(value)
+        case _ if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+            return plain(value.tolist())
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,116 @@
+"""Paired statistics: two sets of answers to the same records, held against each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, resampled
+
+Answers = Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """McNemar's exact test: how many records each of A and B got right, and the two-sided p-value."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    p: float
+
+
+def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
+    """Test whether A and B are right equally often (McNemar 1947), by the exact binomial.
+
+    Of the records that only one of them got right, each is A's with probability 1/2 if they are equally good. Without
+    such records p is 1.
+
+    Args:
+        a: whether A is right, by record.
+        b: whether B is, for the same records in the same order.
+
+    Raises:
+        ValueError: no records, or unequal lengths.
+    """
+    _check(a, b)
+    from scipy.stats import binomtest
+
+    pairs = list(zip(a, b, strict=True))
+    only_a, only_b = pairs.count((True, False)), pairs.count((False, True))
+    discordant = only_a + only_b
+    p = float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    return McNemar(pairs.count((True, True)), only_a, only_b, pairs.count((False, False)), p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for how many there are, in their own order, by Holm's (1979) step-down method.
+
+    Those below 0.05 can all be called differences, with a chance of at most 0.05 that any of them is none.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    """The mean of B's values minus that of A's, with a percentile bootstrap that draws records, both values together.
+
+    Raises:
+        ValueError: no records, or unequal lengths.
+    """
+    _check(a, b)
+    return mean((np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)).tolist())
+
+
+def macro_f1_difference(
+    targets: Sequence[str], a: Answers, b: Answers, labels: Sequence[str]
+) -> tuple[float, float, Estimate]:
+    """Macro F1 of A, that of B, and B's minus A's, bootstrapped as in ``mean_difference``.
+
+    Macro F1 is that of ``eval.metrics.label_metrics``: over all of ``labels``, an answer of None is wrong. Records with
+    the same target and the same two answers form one cell of the resampling.
+
+    Raises:
+        ValueError: no records, or unequal lengths.
+    """
+    _check(targets, a)
+    _check(a, b)
+    cells: dict[tuple[str, str | None, str | None], int] = {}
+    for cell in zip(targets, a, b, strict=True):
+        cells[cell] = cells.get(cell, 0) + 1
+    counts = np.array(list(cells.values()), dtype=np.int64)
+    target = _marks([cell[0] for cell in cells], labels)
+    answers = [_marks([cell[side] for cell in cells], labels) for side in (1, 2)]
+
+    def figures(drawn: Counts) -> Floats:
+        return np.stack([_macro_f1(drawn, target, answer) for answer in answers], axis=-1)
+
+    value_a, value_b = figures(counts[None])[0]
+    difference = float(value_b - value_a)
+    if len(targets) == 1:
+        return float(value_a), float(value_b), Estimate(difference)
+    resamples = resampled(counts, figures)
+    return float(value_a), float(value_b), from_resamples(difference, resamples[:, 1] - resamples[:, 0])
+
+
+def _marks(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
+    """1 where the answer is the label: shape (answers, labels)."""
+    return np.array([[answer == label for label in labels] for answer in answers], dtype=np.int64)
+
+
+def _macro_f1(drawn: Counts, target: Counts, answer: Counts) -> Floats:
+    """Macro F1 of resampled cells: (samples, cells) and twice (cells, labels) to (samples,)."""
+    found, named = drawn @ (target * answer), drawn @ (target + answer)
+    f1 = np.divide(2 * found, named, out=np.zeros(found.shape), where=named > 0)
+    return np.asarray(f1.mean(axis=1))
+
+
+def _check(a: Sequence[object], b: Sequence[object]) -> None:
+    if not a or len(a) != len(b):
+        raise ValueError(f"pairs of {len(a)} and {len(b)} records")

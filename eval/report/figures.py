@@ -1,0 +1,212 @@
+"""What a report's figures show, apart from how they are drawn."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.calibration import ReliabilityBin, reliability
+from eval.estimate import Estimate, proportion
+from eval.metrics import DEPTH
+from eval.report.tasks import VERDICTS, ReportTask, is_right, rank, setting
+from eval.risk import RiskPoint, risk_points
+from eval.verified import support
+
+UNPARSED = "unparsed"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts by row and column; ``rows`` and ``columns`` name them, ``row_title`` and ``column_title`` say of what."""
+
+    run: str
+    task: str
+    row_title: str
+    column_title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @property
+    def n(self) -> int:
+        """All records together."""
+        return sum(map(sum, self.counts))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Accuracy by confidence, and the expected calibration error."""
+
+    run: str
+    task: str
+    n: int
+    bins: Sequence[ReliabilityBin]
+    ece: Estimate
+
+
+@dataclass(frozen=True)
+class RecallCurve:
+    """For k = 1, 2, ... the share of the questions whose own abstract is among the first k passages."""
+
+    name: str
+    points: Sequence[Estimate]
+
+
+@dataclass(frozen=True)
+class RecallFigure:
+    """Curves over the same questions."""
+
+    data: str
+    n: int
+    curves: Sequence[RecallCurve]
+
+
+@dataclass(frozen=True)
+class RiskCurve:
+    """Which share of the answers is wrong when only the surest are given."""
+
+    name: str
+    points: Sequence[RiskPoint]
+    area: float
+
+
+@dataclass(frozen=True)
+class RiskFigure:
+    """Curves that stand in one picture.
+
+    ``task`` is whose curves they are, None where each curve is a task's own; ``order`` says what sure means, and ``n``
+    how many answers the curves are over.
+    """
+
+    run: str
+    task: str | None
+    order: str
+    n: tuple[int, ...]
+    curves: Sequence[RiskCurve]
+
+
+def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
+    """The data's labels by the model's; rankings are passed over.
+
+    Of verified tasks, ``right`` and ``wrong`` answers by verdict, or ``all`` where none is to be supported.
+    """
+    return [_verdicts(task) if task.section == "verified" else _labels(task) for task in tasks if task.labels]
+
+
+def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
+    """A diagram for each task whose answers come with probabilities."""
+    return [
+        Reliability(task.run, task.task, len(task.samples), reliability(task.samples), task.estimates["ece"])
+        for task in tasks
+        if task.kind == "labels" and task.is_scored
+    ]
+
+
+def recall_figures(tasks: Sequence[ReportTask]) -> list[RecallFigure]:
+    """One figure for all rankings of the same questions."""
+    groups: dict[tuple[str, ...], list[ReportTask]] = {}
+    for task in tasks:
+        if task.kind == "ranking":
+            groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
+    figures = []
+    for group in groups.values():
+        several = len({task.run for task in group}) > 1
+        curves = []
+        for task in group:
+            name = task.task.removeprefix("retrieval_") + (f" ({task.run})" if several else "")
+            curves.append(RecallCurve(name, _recalls(task)))
+        figures.append(RecallFigure(data_name(group[0]), len(group[0].samples), curves))
+    return figures
+
+
+def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
+    """One figure a run for its answers, surest first by their own probability, and one for each verified task."""
+    figures = []
+    scored: dict[tuple[str, str], list[ReportTask]] = {}
+    for task in tasks:
+        if task.kind == "labels" and task.is_scored:
+            scored.setdefault((task.run, task.section), []).append(task)
+    for (run, _), group in scored.items():
+        curves = [RiskCurve(task.task, *_risk(task, _confidence(task))) for task in group]
+        n = tuple(sorted({len(task.samples) for task in group}))
+        figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
+    for task in tasks:
+        if task.kind == "verdicts":
+            curves = [RiskCurve("by the verdict's support", *_risk(task, [support(each) for each in task.samples]))]
+            if task.is_scored:
+                curves.append(RiskCurve("by the answer's own confidence", *_risk(task, _confidence(task))))
+            n = (len(task.samples),)
+            figures.append(
+                RiskFigure(task.run, task.task, "Surest by verdict, or by the answer's own confidence", n, curves)
+            )
+    return figures
+
+
+def data_name(task: ReportTask) -> str:
+    """What the task was measured on, in a few words."""
+    name = file_name(task) + (" (pairs)" if task.section == "nli" else "")
+    variant = task.task.removeprefix("qa_gold_")
+    if variant != task.task and name == "sample":
+        return f"sample, {task.title.split(', ')[-1]}"
+    split = setting(task.config, "pairs" if task.section == "nli" else "data", "split")
+    return f"{name}, {'all' if split == 'all' else f'{split} split'}" if split else name
+
+
+def file_name(task: ReportTask) -> str:
+    """The name of the data's file or set."""
+    path = setting(task.config, "pairs" if task.section == "nli" else "data", "path")
+    return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
+
+
+def _labels(task: ReportTask) -> Confusion:
+    counts = Counter((sample["target"], sample["prediction"]) for sample in task.samples)
+    columns: tuple[str | None, ...] = task.labels
+    if any(sample["prediction"] is None for sample in task.samples):
+        columns = (*task.labels, None)
+    rows = ("maybe",) if task.kind == "refusals" else task.labels
+    return Confusion(
+        run=task.run,
+        task=task.task,
+        row_title="the right label",
+        column_title="the label given",
+        rows=rows,
+        columns=tuple(UNPARSED if column is None else column for column in columns),
+        counts=tuple(tuple(counts[row, column] for column in columns) for row in rows),
+    )
+
+
+def _verdicts(task: ReportTask) -> Confusion:
+    rows = ("right", "wrong") if task.kind == "verdicts" else ("all",)
+    columns: tuple[str | None, ...] = VERDICTS
+    if any(sample["verdict"] is None for sample in task.samples):
+        columns = (*VERDICTS, None)
+    counts = Counter(
+        (rows[0] if len(rows) == 1 or is_right(task.kind, sample) else rows[1], sample["verdict"])
+        for sample in task.samples
+    )
+    return Confusion(
+        run=task.run,
+        task=task.task,
+        row_title="answers",
+        column_title="their verdicts",
+        rows=rows,
+        columns=tuple("none" if column is None else column for column in columns),
+        counts=tuple(tuple(counts[row, column] for column in columns) for row in rows),
+    )
+
+
+def _recalls(task: ReportTask) -> list[Estimate]:
+    ranks = [rank(sample) for sample in task.samples]
+    return [
+        proportion(sum(place is not None and place <= k for place in ranks), len(ranks)) for k in range(1, DEPTH + 1)
+    ]
+
+
+def _confidence(task: ReportTask) -> list[float]:
+    return [max(sample["label_scores"].values()) for sample in task.samples]
+
+
+def _risk(task: ReportTask, scores: Sequence[float]) -> tuple[list[RiskPoint], float]:
+    points = risk_points(scores, [is_right(task.kind, sample) for sample in task.samples])
+    before = [0.0, *(point.coverage for point in points[:-1])]
+    area = sum((point.coverage - start) * point.risk for start, point in zip(before, points, strict=True))
+    return points, area

@@ -1,0 +1,174 @@
+"""The report as one HTML file: everything in it, nothing fetched."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from eval.report import svg
+from eval.report.figures import Confusion, confusions, recall_figures, reliabilities, risk_figures
+from eval.report.payload import Payload
+from eval.report.projection import EmbeddingMap
+from eval.report.provenance import facts, run_table, title, versions
+from eval.report.tables import headlines, section_tables
+from eval.report.tasks import SECTIONS, ReportTask, Section
+from eval.report.terms import terms
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # in this order: each uses those before it
+_LEVELS = 9  # of shade in a confusion matrix
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a page shows.
+
+    Attributes:
+        tasks: at least one.
+        texts: of passages by id, for each task by its place among ``tasks``.
+        maps: of embedded questions and abstracts.
+        gaps: sentences on texts that could not be had.
+        map_gap: why there is no map, where there is none.
+        notes: what a reader must know before all else.
+        failures: models that could not be measured, and why.
+        published: who reports the figures to compare with.
+    """
+
+    tasks: Sequence[ReportTask]
+    texts: Sequence[Mapping[str, str]] = ()
+    maps: Sequence[EmbeddingMap] = ()
+    gaps: Sequence[str] = ()
+    map_gap: str = ""
+    notes: Sequence[str] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+    published: str = ""
+
+
+def render(report: Report) -> str:
+    """The page's HTML. Whatever stands in the data is shown as text: it can neither close a tag nor run."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2.utils import htmlsafe_json_dumps
+    from markupsafe import Markup
+
+    templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    style = Markup(templates.get_template("theme.css").render() + templates.get_template("page.css").render())
+    body = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    script = Markup(f'"use strict";\n(() => {{\n{body}\n}})();\n')
+    payload = Payload()
+    for place, task in enumerate(report.tasks):
+        payload.add_task(task, report.texts[place] if report.texts else {})
+    for shown in report.maps:
+        payload.add_map(shown)
+    return templates.get_template("report.html").render(
+        title=title(report.tasks),
+        facts=facts(report.tasks),
+        notes=report.notes,
+        published=report.published,
+        headlines=headlines(report.tasks),
+        sections=[part for name in SECTIONS if (part := _section(name, report.tasks)) is not None],
+        maps=report.maps,
+        map_gap=report.map_gap,
+        gaps=report.gaps,
+        runs=run_table(report.tasks),
+        failures=report.failures.items(),
+        versions=versions(report.tasks),
+        terms=terms(report.tasks),
+        version=_own_version(),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        data=htmlsafe_json_dumps(payload.data, separators=(",", ":")),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
+    """A section's tables and figures, ready to be put into the page; None where no task belongs to it."""
+    own = [task for task in tasks if task.section == name]
+    if not own:
+        return None
+    numbers = {(task.run, task.task): place for place, task in enumerate(tasks)}
+    titles = {(task.run, task.task): task.title for task in own}
+    several = len({task.run for task in own}) > 1
+
+    def titled(run: str, task: str) -> str:
+        return f"{run}: {titles[run, task]}" if several else titles[run, task]
+
+    def legend(names: Sequence[str]) -> list[tuple[str, str]]:
+        return [(svg.legend_key(place), name) for place, name in enumerate(names)]
+
+    return {
+        "id": name,
+        "title": SECTIONS[name],
+        "tables": section_tables(name, own),
+        "is_small": sum(bool(task.labels) for task in own) == 1,
+        "recalls": [
+            {
+                "chart": svg.recall_chart(one),
+                "legend": legend([curve.name for curve in one.curves]),
+                "caption": f"{one.data}, n = {one.n:,}. Bands: 95 % intervals (Wilson).",
+            }
+            for one in recall_figures(own)
+        ],
+        "confusion_title": "Verdicts on right and wrong answers" if name == "verified" else "Confusion matrices",
+        "confusions": [
+            _confusion(one, numbers[one.run, one.task], titled(one.run, one.task)) for one in confusions(own)
+        ],
+        "reliabilities": [
+            {
+                "title": titled(one.run, one.task),
+                "chart": svg.reliability_chart(one),
+                "caption": f"ECE {svg.with_interval(one.ece)}, n = {one.n:,}",
+            }
+            for one in reliabilities(own)
+        ],
+        "risks": [
+            {
+                "title": titled(one.run, one.task) if one.task else one.run if several else "",
+                "chart": svg.risk_chart(one),
+                "legend": legend([f"{titles.get((one.run, c.name), c.name)}: area {c.area:.3f}" for c in one.curves]),
+                "caption": f"{one.order}, n = {', '.join(f'{n:,}' for n in one.n)}.",
+            }
+            for one in risk_figures(own)
+        ],
+    }
+
+
+def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
+    rows = []
+    for name, counts in zip(one.rows, one.counts, strict=True):
+        whole = sum(counts)
+        cells = []
+        for column, count in zip(one.columns, counts, strict=True):
+            share = count / whole if whole else 0.0
+            told = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
+            level = min(_LEVELS, int(share * (_LEVELS + 1)) + (0 < share < 0.1))
+            shown = f"{share:.0%}" if whole else "\u2013"
+            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": told})
+        rows.append({"name": name, "cells": cells})
+    return {
+        "title": heading,
+        "number": number,
+        "row_title": one.row_title,
+        "column_title": one.column_title,
+        "columns": one.columns,
+        "rows": rows,
+        "caption": f"Rows: {one.row_title}; columns: {one.column_title}. n = {one.n:,}",
+    }
+
+
+def _own_version() -> str:
+    try:
+        return version("medground")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _hash(text: str) -> str:
+    """As a content security policy names what may stand in the page itself."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,147 @@
+"""Maps of embedded questions and abstracts: two dimensions by t-SNE, kept in a CSV file."""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.errors import UserError
+from corpus.keys import content_key
+from corpus.writing import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+FEWEST = 3  # pairs; fewer have no shape
+MOST = 2_000  # pairs; more take minutes, and their points hide each other
+_SEED = 20_240_501
+_PERPLEXITY = 30.0
+_HEADER = ["id", "question_x", "question_y", "abstract_x", "abstract_y"]
+_KEY = "# made from "
+
+
+@dataclass(frozen=True, slots=True)
+class MapPair:
+    """A question and its abstract; ``label`` is the expert's answer where there is one."""
+
+    id: str
+    question: str
+    abstract: str
+    label: str | None
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """Where an embedder puts questions and abstracts.
+
+    Attributes:
+        name: the embedder's name, with the data's where several are in the report.
+        model: what the embedder is.
+        data: what the pairs come from.
+        pairs: what is on the map.
+        left_out: how many more the task had.
+        positions: shape (pairs, 4): x and y of the question, x and y of the abstract, each from 0 to 1.
+    """
+
+    name: str
+    model: str
+    data: str
+    pairs: Sequence[MapPair] = field(repr=False)
+    left_out: int
+    positions: Sequence[tuple[float, float, float, float]] = field(repr=False)
+
+    @property
+    def caption(self) -> str:
+        """What is shown, from what, and how many."""
+        more = f"; {self.left_out:,} more are left out" if self.left_out else ""
+        return (
+            f"{self.name} ({self.model}) over {self.data}: t-SNE by cosine of {len(self.pairs):,} questions and their "
+            f"abstracts, perplexity {_perplexity(2 * len(self.pairs)):g}, seed {_SEED}{more}."
+        )
+
+    @property
+    def file_name(self) -> str:
+        """The stem of the map's files."""
+        return map_file_name(self.name)
+
+
+def map_file_name(name: str) -> str:
+    """The stem of the files of the map ``name``."""
+    return "tsne_" + re.sub(r"[^\w.-]+", "-", name)
+
+
+def project(
+    pairs: Sequence[MapPair],
+    embed: Callable[[], "tuple[Vectors, Vectors]"],
+    cache: Path,
+    **made_from: object,
+) -> list[tuple[float, float, float, float]]:
+    """The pairs' positions: from ``cache`` if it was made from the same texts and settings, else computed and kept.
+
+    t-SNE (van der Maaten and Hinton 2008) over questions and abstracts together, by cosine distance, with a fixed
+    seed. Distances between far points, and the axes, mean nothing.
+
+    Args:
+        pairs: ``FEWEST`` to ``MOST``.
+        embed: gives the vectors of the questions and of the abstracts, each of shape (pairs, dimensions).
+        cache: a CSV file.
+        made_from: what determines the vectors beside the texts, as plain data.
+
+    Raises:
+        UserError: ``cache`` cannot be written, or what ``embed`` raises.
+    """
+    texts = [[pair.id, pair.question, pair.abstract] for pair in pairs]
+    key = content_key(texts=texts, seed=_SEED, perplexity=_PERPLEXITY, **made_from)
+    if (known := _read(cache, key, pairs)) is not None:
+        return known
+    positions = _lay_out(*embed())
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_HEADER)
+    rows.writerows([pair.id, *position] for pair, position in zip(pairs, positions, strict=True))
+    try:
+        write_whole(cache, f"{_KEY}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{cache} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."
+        ) from error
+    return positions
+
+
+def _perplexity(points: int) -> float:
+    """The usual 30, or less where there are too few points for it."""
+    return min(_PERPLEXITY, round((points - 1) / 3, 1))
+
+
+def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, float, float, float]]:
+    import numpy as np
+    from sklearn.manifold import TSNE
+
+    vectors = np.concatenate([questions, abstracts]).astype(np.float64)
+    varied = bool(np.ptp(vectors, axis=0).any())  # what does not vary has no principal components to begin with
+    layout = TSNE(
+        metric="cosine", init="pca" if varied else "random", perplexity=_perplexity(len(vectors)), random_state=_SEED
+    )
+    points = layout.fit_transform(vectors).astype(np.float64)
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    points = np.round((points - low) / np.where(span > 0, span, 1), 4)
+    halves = np.concatenate([points[: len(questions)], points[len(questions) :]], axis=1)
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in halves]
+
+
+def _read(cache: Path, key: str, pairs: Sequence[MapPair]) -> list[tuple[float, float, float, float]] | None:
+    """The positions that the file holds; None where it is absent, cut short, or made from something else."""
+    try:
+        first, _, rest = cache.read_text(encoding="utf-8").partition("\n")
+        rows = list(csv.reader(StringIO(rest)))
+        if first != f"{_KEY}{key}" or rows[:1] != [_HEADER] or len(rows) != len(pairs) + 1:
+            return None
+        return [(float(a), float(b), float(c), float(d)) for _, a, b, c, d in rows[1:]]
+    except (OSError, ValueError, csv.Error):
+        return None

@@ -1,0 +1,109 @@
+"""Tables as the page shows them: cells with figures, intervals and marks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from markupsafe import Markup
+
+from eval.estimate import Estimate
+from eval.report.svg import interval_mark
+from eval.report.tasks import ReportTask
+
+_NO_MARK = Markup("")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: a text, and of a figure its interval, its mark and what others report."""
+
+    text: str = ""
+    interval: str = ""
+    mark: Markup = _NO_MARK
+    published: str = ""
+    is_figure: bool = False
+
+
+_EMPTY = Cell()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its name, the task's own name in small letters, and its cells by column.
+
+    A reference row is something to compare with; one without cells is a heading over those below it.
+    """
+
+    name: str
+    code: str = ""
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    is_reference: bool = False
+
+    def cell(self, column: str) -> Cell:
+        """The cell under a column; an empty one where the row has nothing to say there."""
+        return self.cells.get(column, _EMPTY)
+
+
+@dataclass(frozen=True)
+class View:
+    """A table: its title, what heads the names, the other columns, the rows, and what a reader must know of it.
+
+    One that is folded is shown when its title is clicked.
+    """
+
+    title: str
+    first: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+    is_folded: bool = False
+
+    def is_figure(self, column: str) -> bool:
+        """Whether the column holds figures, which are set to the right."""
+        return any(row.cell(column).is_figure for row in self.rows)
+
+    def is_marked(self, column: str) -> bool:
+        """Whether the column's figures have marks beside them."""
+        return any(row.cell(column).mark for row in self.rows)
+
+    def without_constant(self, column: str) -> "View":
+        """The table without a column that says the same in every row that has it."""
+        if len({row.cells[column].text for row in self.rows if column in row.cells}) > 1:
+            return self
+        return replace(self, columns=tuple(other for other in self.columns if other != column))
+
+
+def figure(estimate: Estimate, *, published: float | None = None, marked: bool = False) -> Cell:
+    """A figure with its interval, and with a mark where it lies between 0 and 1 and is to be seen at a glance."""
+    return Cell(
+        f"{estimate.value:.3f}",
+        _between(estimate),
+        interval_mark(estimate, published) if marked else _NO_MARK,
+        "" if published is None else f"{published:.3f}",
+        is_figure=True,
+    )
+
+
+def signed(estimate: Estimate) -> Cell:
+    """A difference with its interval."""
+    if estimate.low is None or estimate.high is None:
+        return Cell(f"{estimate.value:+.3f}", is_figure=True)
+    return Cell(f"{estimate.value:+.3f}", f"{estimate.low:+.3f} to {estimate.high:+.3f}", is_figure=True)
+
+
+def measured(task: ReportTask, metric: str, *, marked: bool = False) -> Cell:
+    """A task's figure; an empty cell where it has none of that name."""
+    estimate = task.estimates.get(metric)
+    if estimate is None:
+        return _EMPTY
+    return figure(estimate, published=task.published.get(metric), marked=marked)
+
+
+def number(count: float) -> Cell:
+    """A count."""
+    return Cell(f"{round(count):,}", is_figure=True)
+
+
+def _between(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"

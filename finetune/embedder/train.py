@@ -1,0 +1,176 @@
+"""``medground train embedder``: question records in, an embedder with its figures out."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+from sentence_transformers import SentenceTransformerTrainingArguments
+
+from corpus.errors import UserError
+from corpus.keys import weights_digest
+from corpus.records import QARecord
+from corpus.writing import write_whole
+from eval.results import check_output
+from finetune.config import TaughtEmbedderConfig
+from finetune.embedder.batches import Batches
+from finetune.embedder.examples import Lesson, make_lesson
+from finetune.embedder.model import load_untaught
+from finetune.embedder.report import card, summarise
+from finetune.embedder.trainer import EmbedderTrainer
+from finetune.qlora.callbacks import Pace
+from finetune.qlora.checkpoints import (
+    SUMMARY_FILE,
+    Checkpoint,
+    checkpoints,
+    finished,
+    remove_halves,
+    to_resume,
+    write_json,
+)
+from finetune.trainer import teach
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_FREE = {"report_to", "keep_checkpoints"}  # what is shown or kept, not what is learned
+
+
+def train_embedder(
+    config: TaughtEmbedderConfig,
+    output: Path,
+    *,
+    train: Sequence[QARecord],
+    dev: Sequence[QARecord] = (),
+    quiet: bool = False,
+) -> Path:
+    """Teach an embedder and leave it, its card and its figures in ``output``: a sentence-transformers folder.
+
+    ``output/checkpoint-N`` is the embedder at step N. A run that was stopped goes on from its last whole checkpoint and
+    ends as it would have ended unbroken; a finished one is left as it is.
+
+    Args:
+        config: how to train.
+        output: the folder; made if absent.
+        train: their questions and conclusions are taught.
+        dev: their questions choose the checkpoint, asked against the abstracts of both; with ``config.teach_dev`` they
+            are taught too.
+        quiet: nothing is shown.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        UserError: the records or the model cannot be used, ``output`` holds another recipe's run, or a checkpoint
+            cannot be saved; what was trained until then stays in ``output``.
+    """
+    started = time.perf_counter()
+    console = Console(stderr=True, quiet=quiet)
+    check_output(output)
+    if config.teach_dev:
+        train, dev = (*train, *dev), ()
+    lesson = make_lesson(config, train, dev)
+    embedder = load_untaught(config)
+    recipe = _recipe(config, lesson, embedder)
+    if finished(output, recipe):
+        console.print(f"{output} holds the result of this very run already; remove it to train again.")
+        return output
+    resumed = to_resume(output, recipe)
+    if resumed is not None:
+        console.print(f"Goes on from {resumed.folder.name}.")
+    remove_halves(output)
+    trainer = _trainer(config, embedder, lesson, recipe, output, resumed)
+    try:
+        taken = teach(
+            trainer,
+            resumed,
+            console,
+            best=config.keep == "best",
+            out_of_memory=f"The card's memory does not suffice for batches of {config.batch_size} pairs of texts of up "
+            f"to {config.max_length} tokens. Set train.embedder.batch_size or train.embedder.max_length lower.",
+        )
+    finally:
+        _publish_modules(output)
+    if taken is not None:
+        summary = summarise(trainer, lesson, recipe, taken, time.perf_counter() - started)
+        write_whole(output / "README.md", card(summary))
+        write_json(output / SUMMARY_FILE, summary)
+    return output
+
+
+def _trainer(
+    config: TaughtEmbedderConfig,
+    embedder: "SentenceTransformer",
+    lesson: Lesson,
+    recipe: dict[str, Any],
+    output: Path,
+    resumed: Checkpoint | None,
+) -> EmbedderTrainer:
+    on_cpu = not torch.accelerator.is_available()
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=1,  # the batches are those of all epochs
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,  # below 1 it is a share
+        weight_decay=config.weight_decay,
+        use_cpu=on_cpu,
+        bf16=not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False),
+        save_strategy="no",  # Pace says when
+        logging_steps=max(1, min(10, config.every)),
+        disable_tqdm=True,
+        report_to=list(config.report_to),
+        seed=config.seed,
+        dataloader_pin_memory=not on_cpu,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # the loss needs a whole batch on one card
+    try:
+        return EmbedderTrainer(
+            embedder=embedder,
+            args=arguments,
+            lesson=lesson,
+            batches=Batches(lesson.train, config.batch_size, config.epochs, config.seed),
+            max_length=config.max_length,
+            recipe=recipe,
+            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
+            keep=config.keep_checkpoints,
+            callbacks=[Pace(config.every, config.patience)],
+        )
+    except RuntimeError as error:
+        if "is not installed" not in str(error) and "requires" not in str(error):
+            raise
+        raise UserError(
+            f"train.embedder.report_to is {', '.join(config.report_to)}: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def _publish_modules(output: Path) -> None:
+    """Put the folders of the model's further modules, which training does not change, beside what ``teach`` puts."""
+    for checkpoint in checkpoints(output):
+        for folder in checkpoint.folder.iterdir():
+            if folder.is_dir():
+                shutil.copytree(folder, output / folder.name, dirs_exist_ok=True)
+        return
+
+
+def _recipe(config: TaughtEmbedderConfig, lesson: Lesson, embedder: "SentenceTransformer") -> dict[str, Any]:
+    """Everything that decides the result, besides code, number of threads and processor; plain JSON."""
+    recipe = {
+        **config.model_dump(exclude=_FREE),
+        "weights": weights_digest(embedder)[:16],
+        "training examples": _digest(
+            [lesson.abstracts, [(one.text, one.abstract, one.negatives) for one in lesson.train]]
+        ),
+        "dev examples": _digest([(one.text, one.abstract) for one in lesson.dev]),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(recipe))
+    return plain
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

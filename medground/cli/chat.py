@@ -1,0 +1,192 @@
+"""``medground chat``: a conversation in the terminal."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medground.cli import options
+from medground.cli.app import app
+from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdict, say
+
+if TYPE_CHECKING:
+    from chains.chat import Chat, Summary
+
+HELP = """\
+Ask a question, then go on asking. Besides:
+  /new          begin a new conversation
+  /list         your conversations
+  /open N       go on with one of them, by its number in the list or its id
+  /delete [N]   delete one for good; without N the one you are in
+  /passages     the passages of the last answer, whole
+  /help         this
+  /quit         leave (so does the end of input)"""
+
+
+@app.command()
+def chat(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    go_on: Annotated[bool, typer.Option("--continue", help="Go on with your latest conversation.")] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Talk: follow-up questions are understood from those before them.
+
+    Each answer comes with its quotes and, with chain.verify, its verdict. Conversations are kept (chat.path) until you
+    delete them. Lines can be piped in, one message a line. /help tells what else there is.
+
+    It reads your indexed documents where there are any and --data is not given, else the data's abstracts.
+    """
+    settings = options.make_settings(config, overrides, data=data)
+    from medground.assemble import reader_note
+    from medground.assistant import make_chat
+    from medground.corpora import searched_corpus
+
+    corpus = searched_corpus(settings, data_named=data is not None)
+    talk = make_chat(settings, corpus, quiet=quiet)
+    if note := reader_note(settings, corpus):
+        say(note)
+    say(f"Conversations of {settings.chat.user} are kept in {settings.chat.path}. /help tells what you can do.")
+    session = _Session(talk, settings.chat.user)
+    try:
+        if go_on:
+            session.go_on()
+        session.run()
+    finally:
+        talk.conversations.close()
+
+
+class _Session:
+    """One sitting: the conversation that messages go to, begun with the first of them."""
+
+    def __init__(self, chat: "Chat", user: str) -> None:
+        self._chat = chat
+        self._user = user
+        self._conversation: str | None = None
+        self._passages: list[tuple[str, float | None, str]] = []
+
+    def run(self) -> None:
+        """Read lines until there are no more; a mistake is told, and the next line is read."""
+        from corpus.errors import UserError
+
+        while (line := self._line()) is not None:
+            try:
+                if line.startswith("/"):
+                    if not self._command(*line[1:].split(maxsplit=1)):
+                        return
+                elif line:
+                    self._ask(line)
+            except UserError as error:
+                say(f"medground: {error}")
+            except KeyboardInterrupt:
+                say("\nstopped: the answer is not kept")
+
+    def go_on(self) -> None:
+        """Take up the latest conversation; the first message begins one where there is none."""
+        if there := self._chat.conversations.list(self._user):
+            self._open(there[0])
+
+    def _line(self) -> str | None:
+        try:
+            return input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            say("")
+            return None
+
+    def _ask(self, message: str) -> None:
+        """Answer a message; a conversation that would begin with one that fails does not begin."""
+        if self._conversation is not None:
+            self._converse(self._conversation, message)
+            return
+        begun = self._chat.conversations.start(self._user)
+        try:
+            self._converse(begun, message)
+        except BaseException:
+            self._chat.conversations.delete(self._user, begun)
+            raise
+        self._conversation = begun
+
+    def _converse(self, conversation: str, message: str) -> None:
+        from chains.chat.events import Asked, Done, Given, Judged, Token
+
+        for event in self._chat.converse(self._user, conversation, message):
+            match event:
+                case Asked():
+                    print_notes(event.notes)
+                case Token():
+                    typer.echo(plain(event.text), nl=False)
+                    sys.stdout.flush()
+                case Given():
+                    typer.echo()
+                    self._passages = [(one.id, one.score, one.text) for one in event.answer.passages]
+                    print_evidence(event.answer)
+                case Judged():
+                    print_verdict(event.answer)
+                case Done():
+                    print_notes(event.turn.answer.notes if event.turn.answer else ())
+                    typer.echo()
+
+    def _command(self, name: str = "", rest: str = "") -> bool:
+        """Do what a command says; False ends the sitting."""
+        match name:
+            case "quit" | "exit" | "q":
+                return False
+            case "new":
+                self._conversation = None
+                typer.echo("A new conversation begins with your next message.")
+            case "list":
+                self._list()
+            case "open":
+                self._open(self._named(rest))
+            case "delete":
+                self._delete(rest)
+            case "passages":
+                print_passages(self._passages) if self._passages else typer.echo("There are none yet.")
+            case "help":
+                typer.echo(HELP)
+            case _:
+                say(f"There is no command /{plain(name)}.\n{HELP}")
+        return True
+
+    def _list(self) -> None:
+        there = self._chat.conversations.list(self._user)
+        for number, one in enumerate(there, start=1):
+            here = "*" if one.id == self._conversation else " "
+            turns = "1 turn" if one.turns == 1 else f"{one.turns} turns"
+            typer.echo(
+                f"{here}{number}. {plain(one.title) or '(no message yet)'}  {turns}, {one.updated[:16]}, {one.id}"
+            )
+        if not there:
+            typer.echo("There are no conversations yet.")
+
+    def _open(self, one: "Summary") -> None:
+        self._conversation = one.id
+        for turn in self._chat.conversations.read(self._user, one.id):
+            typer.echo(f"> {plain(turn.message)}\n{plain(turn.text)}\n")
+
+    def _delete(self, which: str) -> None:
+        id = self._named(which).id if which else self._conversation
+        if id is None:
+            typer.echo("You are in no conversation. /list shows what there is, /delete N deletes one of it.")
+            return
+        self._chat.conversations.delete(self._user, id)
+        if id == self._conversation:
+            self._conversation = None
+        typer.echo("Deleted.")
+
+    def _named(self, which: str) -> "Summary":
+        """A conversation by its number in the list or its id.
+
+        Raises:
+            UserError: there is no such conversation.
+        """
+        from corpus.errors import UserError
+
+        there = self._chat.conversations.list(self._user)
+        for number, one in enumerate(there, start=1):
+            if which.strip() in (str(number), one.id):
+                return one
+        raise UserError(f"There is no conversation {which.strip()!r}. /list shows those that there are.")

@@ -1,0 +1,46 @@
+"""``medground compare``: paired tests between runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medground.cli import options
+from medground.cli.app import app
+from medground.cli.show import print_json, print_table
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders of results, or FOLDER:TASK each.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Write compare.json there as well.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare runs, record by record.
+
+    Each task is compared with the same one of the first run that has it; a folder of several runs stands for all of
+    them. Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different
+    names, such as r:retrieval_dense r:retrieval_bm25.
+
+    The difference has a paired bootstrap interval; right and wrong answers are tested with McNemar's exact test, and
+    its p-value is corrected by Holm's method for all the tests of the call. Right is, in retrieval, the question's own
+    abstract in the first place, and of verdicts, that right answers are supported and wrong ones are not.
+    """
+    from eval.compare import as_json as plain_comparisons
+    from eval.compare import compare as compare_pairs
+    from eval.compare import write_comparison
+    from eval.compare_table import compare_tables
+    from eval.pairing import choose_pairs
+
+    comparisons = compare_pairs(choose_pairs(runs))
+    if as_json:
+        print_json(plain_comparisons(comparisons))
+    else:
+        for table in compare_tables(comparisons):
+            print_table(table)
+    if output is not None:
+        path = write_comparison(output, comparisons)
+        if not as_json:
+            typer.echo(f"comparison: {path}")

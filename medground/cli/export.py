@@ -1,0 +1,50 @@
+"""``medground export``: results in the layouts of other tools."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from medground.cli.app import app
+from medground.cli.show import say
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of results, or one with several of them.")],
+    layout: Annotated[
+        Literal["lm-eval", "pubmedqa"],
+        typer.Option("--format", help="The lm-evaluation-harness's files, or PubMedQA's {pmid: label}."),
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.")],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Of pubmedqa, whose answers; else the qa_retrieved_ or only one."),
+    ] = None,
+) -> None:
+    """Write results in the layout of another tool.
+
+    lm-eval: results_DATE.json and samples_TASK_DATE.jsonl in a folder for each model, as the lm-evaluation-harness
+    leaves them. pubmedqa: the file that PubMedQA's official evaluation script takes.
+    """
+    if task is not None and layout != "pubmedqa":
+        raise typer.BadParameter("it is of --format pubmedqa; lm-eval takes all tasks", param_hint="--task")
+    from eval.runs import find_runs
+
+    runs = find_runs(run)
+    if layout == "lm-eval":
+        from eval.export.harness import export_harness
+
+        exported = export_harness(runs, output)
+        for file in exported.files:
+            typer.echo(file)
+        if exported.left_out:
+            say(f"left out, because no model labels anything in it: {', '.join(exported.left_out)}")
+    else:
+        from eval.export.pubmedqa import export_pubmedqa
+
+        predictions = export_pubmedqa(runs, output, task)
+        typer.echo(predictions.file)
+        say(f"the answers of {predictions.task}")
+        if predictions.warning is not None:
+            say(predictions.warning)

@@ -1,0 +1,57 @@
+"""How errors are told: status, and a body as OpenAI's clients read it."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from chains.chat.conversations import NoConversation
+from chains.endpoint import ElsewhereError
+from corpus.errors import UserError
+from medground.service.desk import Busy, Closing, TimedOut
+from medground.service.gate import log_failure
+from medground.service.protocol import error_body
+
+
+def told_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers for what went wrong."""
+    match error:
+        case Busy():
+            again = {"Retry-After": str(error.retry_after)}
+            return 429, error_body(f"The service is busy: {error}.", "rate_limit_error", "busy"), again
+        case Closing():
+            return 503, error_body("The service is being stopped.", "server_error", "closing"), {"Retry-After": "5"}
+        case TimedOut():
+            return 504, error_body("The answer took too long (serve.timeout).", "server_error", "timeout"), {}
+        case NoConversation():
+            return 404, error_body(str(error), "invalid_request_error", "no_conversation"), {}
+        case ElsewhereError():
+            return 502, error_body(str(error), "server_error", "model_server"), {}
+        case UserError():
+            return 400, error_body(str(error), "invalid_request_error"), {}
+        case HTTPException():
+            kind = "authentication_error" if error.status_code == 401 else "invalid_request_error"
+            return error.status_code, error_body(str(error.detail), kind), dict(error.headers or {})
+        case RequestValidationError():
+            return 400, error_body("; ".join(map(_problem, error.errors())), "invalid_request_error"), {}
+        case _:
+            log_failure(error)
+            return 500, error_body("The service failed; its log says where.", "server_error"), {}
+
+
+def add_errors(app: FastAPI) -> None:
+    """Have the application tell errors so."""
+
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        status, body, headers = told_error(error)
+        return JSONResponse(body, status, headers)
+
+    for kind in (Busy, Closing, TimedOut, UserError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in detail["loc"] if part != "body")
+    return f"{where}: {detail['msg']}" if where else str(detail["msg"])

@@ -1,0 +1,85 @@
+"""The service brought up, and taken down by a signal."""
+
+import logging
+import socket
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from corpus.errors import UserError
+from medground.corpora import Corpus
+from medground.settings import Settings
+
+if TYPE_CHECKING:
+    from medground.service.service import Service
+
+
+def check_installed(*, page: bool) -> None:
+    """See to it that the packages of the extra ``serve`` are there.
+
+    Raises:
+        UserError: one is not.
+    """
+    needed = ["fastapi", "uvicorn", *(["gradio"] if page else [])]
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise UserError(
+            f"medground serve needs {' and '.join(missing)}, which is not installed: pip install 'medground[serve]'."
+        )
+
+
+def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service":
+    """The service with its models loaded, ready for ``make_app``.
+
+    Raises:
+        UserError: tokens are missing, or a model, the data or the conversations' file cannot be used.
+    """
+    from medground.assemble import quotes, reader_note
+    from medground.assistant import make_chat
+    from medground.service.service import Service
+    from medground.service.users import load_users
+
+    users = load_users(settings.serve, settings.chat.user)
+    model = "none: quotes" if quotes(settings, corpus) else settings.llm.model
+    about = {"llm": "medground-tiny" if model == "embedded" else model, "retriever": settings.retriever}
+    service = Service(settings.serve, users, about, reader_note(settings, corpus))
+    service.chat = make_chat(settings, corpus, quiet=quiet, wrap=service.wrap)
+    return service
+
+
+def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
+    """Serve until SIGINT or SIGTERM; requests that were taken in then have ``serve.grace`` seconds to end.
+
+    Raises:
+        UserError: see ``make_service``; a package is missing, or the address cannot be listened at.
+    """
+    check_installed(page=settings.serve.page)
+    listening = _listen(settings.serve.host, settings.serve.port)
+    with listening:
+        service = make_service(settings, corpus, quiet=quiet)
+        from medground.service.app import make_app
+        from medground.service.server import make_server
+
+        app = make_app(service)
+        if settings.serve.page:
+            from medground.service.page import add_page
+
+            add_page(app, service)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+        for name in ("httpx", "uvicorn.error"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
+        make_server(app, service).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{host}:{port} cannot be listened at: {reason}. Set serve.host or serve.port.") from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,112 @@
+"""What the API and the page share: the chat, the users, and the desk that takes messages in."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chains.chat.events import ChatEvent, Done
+from medground.service.batching import BatchedChain
+from medground.service.config import ServeConfig
+from medground.service.desk import Desk
+from medground.service.metrics import Metrics
+from medground.service.protocol import NEW
+from medground.service.users import Users
+
+if TYPE_CHECKING:
+    from chains.chat import Chat
+    from chains.runnable import AnswerChain
+
+
+@dataclass
+class Asked:
+    """A request taken in; ``conversation`` is the stored one that it belongs to, known when the first event is."""
+
+    conversation: str | None
+    events: AsyncGenerator[ChatEvent] = field(init=False)
+
+
+def _or_forgotten(chat: "Chat", user: str, conversation: str, message: str) -> Iterator[ChatEvent]:
+    """The first turn of a conversation, which is deleted if it comes to nothing."""
+    done = False
+    try:
+        for event in chat.converse(user, conversation, message):
+            done = isinstance(event, Done)
+            yield event
+    finally:
+        if not done:
+            chat.conversations.delete(user, conversation)
+
+
+@dataclass
+class Service:
+    """All that the routes share.
+
+    Attributes:
+        config: the section ``serve``.
+        users: who may ask.
+        about: what answers, for ``/v1/models`` and the page: ``llm``, ``retriever``.
+        note: what a reader of every answer must know; None where there is nothing.
+        chat: set when the models are loaded.
+        at_close: called when the service begins to end.
+    """
+
+    config: ServeConfig
+    users: Users
+    about: dict[str, str]
+    note: str | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    batched: BatchedChain | None = None
+    at_close: list[Callable[[], None]] = field(default_factory=list)
+    chat: "Chat" = field(init=False)
+    desk: Desk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.config.batch + self.config.queue, self.config.timeout)
+
+    def wrap(self, chain: "AnswerChain") -> BatchedChain:
+        """The chain with the queue before it, as ``make_chat`` wants it."""
+        self.batched = BatchedChain(
+            chain, most=self.config.batch, wait=self.config.wait_ms / 1000, observe=self.metrics.batch
+        )
+        return self.batched
+
+    def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
+        """Take a message in; it must be called on the event loop.
+
+        Args:
+            user: who asks.
+            conversation: the id of a kept one, ``NEW`` to begin one, None for one that the client carries.
+            message: the newest message.
+            said: roles and texts before it, of a conversation that the client carries.
+
+        Raises:
+            Busy: there is no room.
+            Closing: the service is being stopped.
+        """
+        asked, chat = Asked(conversation), self.chat
+
+        def stream() -> Iterator[ChatEvent]:
+            if asked.conversation is None:
+                yield from chat.stream(chat.replayed(said), message)
+            elif asked.conversation == NEW:
+                asked.conversation = chat.conversations.start(user)
+                yield from _or_forgotten(chat, user, asked.conversation, message)
+            else:
+                yield from chat.converse(user, asked.conversation, message)
+
+        asked.events = self.desk.open(stream).events()
+        return asked
+
+    def close(self) -> None:
+        """Take nothing in any more; it must be called on the event loop."""
+        self.desk.close()
+        for call in self.at_close:
+            call()
+
+    def stop(self) -> None:
+        """End all threads and close the conversations' file."""
+        self.desk.close()
+        if self.batched is not None:
+            self.batched.close()
+        self.desk.stop()
+        self.chat.conversations.close()

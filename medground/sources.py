@@ -1,0 +1,178 @@
+"""What a report shows beyond the samples: the passages' texts, and where embedders put questions and abstracts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import UserError
+from corpus.json_file import shown
+from corpus.load import corpus_name, load_records
+from corpus.pubmedqa import read_records
+from corpus.records import QARecord, documents
+from corpus.sample import sample_path
+from eval.report.figures import data_name
+from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file_name, project
+from eval.report.tasks import ReportTask, setting
+from medground.assemble import TINY_NOTE
+from medground.settings import Settings, load_settings
+from medground.tasks import UNSEEN
+from retrievers.config import EmbedderConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_RETRIEVED = ("retrieval_", "qa_retrieved_", "verified_retrieved_")
+
+
+@dataclass
+class Sources:
+    """The data behind the tasks of a report, each file read once.
+
+    What cannot be had is no error: ``gaps`` says in sentences which texts are missing and why, ``map_gap`` why there
+    is no map.
+    """
+
+    gaps: list[str] = field(default_factory=list)
+    map_gap: str = ""
+    _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
+
+    def texts(self, task: ReportTask) -> Mapping[str, str]:
+        """The abstracts by id, out of which ``task`` was answered; empty where they cannot be had."""
+        if not any(sample["retrieved"] for sample in task.samples):
+            return {}
+        try:
+            return {id: record.context for id, record in self.records(task).items()}
+        except UserError as error:
+            gap = f"The texts of passages in {task.run} are not shown, only their ids: {error}"
+            self.gaps += [] if gap in self.gaps else [gap]
+            return {}
+
+    def records(self, task: ReportTask) -> Mapping[str, QARecord]:
+        """The records by id, of which ``task`` measured some.
+
+        Raises:
+            UserError: the data cannot be read any more, or is no longer what was measured.
+        """
+        settings = _settings(task)
+        variant = task.task.removeprefix("qa_gold_")
+        if variant not in UNSEEN or settings.data.path != "sample":
+            variant = ""
+        key = (settings.data.model_copy(update={"limit": None, "split": "all"}), variant)
+        if key not in self._records:
+            self._records[key] = _read(settings, variant)
+        records = self._records[key]
+        if isinstance(records, UserError):
+            raise records
+        for sample in task.samples:
+            record = records.get(sample["id"])
+            if record is None or record.question != sample.get("question"):
+                raise UserError(
+                    f"{settings.data.path} has changed since it was measured: the question of record "
+                    f"{shown(sample['id'])} is another or gone."
+                )
+        return records
+
+    def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
+        """A map for each embedder that a retriever of the tasks searched with, kept in ``folder`` as CSV files.
+
+        Passages' vectors come from the store, which embeds what it lacks of them; questions are embedded.
+        """
+        chosen: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
+        gaps = []
+        for task in sorted(tasks, key=lambda task: len(task.samples), reverse=True):
+            try:
+                if (name := _embedder(task)) is not None:
+                    settings = _settings(task)
+                    chosen.setdefault((name, settings.embedders[name], settings.data.path), task)
+            except UserError as error:
+                gaps.append(f"The settings of {task.run} are not understood: {error}")
+        maps: list[EmbeddingMap] = []
+        several = len({data for _, _, data in chosen}) > 1
+        for (embedder, _, _), task in chosen.items():
+            name = f"{embedder}, {data_name(task).split(',')[0]}" if several else embedder
+            name += f" ({task.run})" if name in [other.name for other in maps] else ""
+            try:
+                maps.append(self._map(task, embedder, name, folder, quiet))
+            except UserError as error:
+                gaps.append(f"There is no map of {name}: {error}")
+        if not chosen and not gaps:
+            gaps.append("There is no map of questions and abstracts: no retriever of these runs embeds texts.")
+        self.map_gap = " ".join(dict.fromkeys(gaps))
+        return maps
+
+    def _map(self, task: ReportTask, embedder: str, name: str, folder: Path, quiet: bool) -> EmbeddingMap:
+        records, settings = self.records(task), _settings(task)
+        measured = [records[sample["id"]] for sample in task.samples]
+        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in measured[:MOST]]
+        if len(pairs) < FEWEST:
+            raise UserError(f"{task.task} has {len(pairs)} records, and t-SNE needs {FEWEST} or more.")
+        config = settings.embedders[embedder]
+
+        def embed() -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+            return _vectors(settings, embedder, list(records.values()), pairs, quiet)
+
+        positions = project(
+            pairs, embed, folder / f"{map_file_name(name)}.csv", embedder=config.model_dump(mode="json")
+        )
+        model = "all-MiniLM-L6-v2" if config.model == "embedded" else config.model
+        return EmbeddingMap(name, model, data_name(task), pairs, len(measured) - len(pairs), positions)
+
+
+def notes(tasks: Sequence[ReportTask]) -> list[str]:
+    """What a reader must know of the models that answered."""
+    found: dict[str, None] = {}
+    for task in tasks:
+        own_encoder = task.section == "nli" and setting(task.config, "nli", "kind") == "encoder"
+        embedded = setting(task.config, "llm", "model") == "embedded" and task.section != "retrieval"
+        if embedded and setting(task.config, "llm", "kind") != "extractive" and not own_encoder:
+            found[TINY_NOTE] = None
+    return list(found)
+
+
+def _settings(task: ReportTask) -> Settings:
+    return load_settings(None, task.config)
+
+
+def _read(settings: Settings, variant: str) -> "Mapping[str, QARecord] | UserError":
+    try:
+        if variant:
+            records = read_records(sample_path(variant))
+        else:
+            records = load_records(settings.data.model_copy(update={"limit": None}), split="all")
+    except UserError as error:
+        return error
+    return {record.id: record for record in records}
+
+
+def _embedder(task: ReportTask) -> str | None:
+    """The name of the embedder that the task's retriever searched with; None where there is none."""
+    prefix = next((prefix for prefix in _RETRIEVED if task.task.startswith(prefix)), None)
+    if prefix is None:
+        return None
+    name = getattr(_settings(task).retrievers.get(task.task.removeprefix(prefix)), "embedder", None)
+    return name if isinstance(name, str) else None
+
+
+def _vectors(
+    settings: Settings, embedder: str, records: Sequence[QARecord], pairs: Sequence[MapPair], quiet: bool
+) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+    """The vectors of the pairs' questions and abstracts."""
+    import numpy as np
+
+    from retrievers.base import encodable
+    from retrievers.embedders import embed_questions, make_embedder
+    from retrievers.indexing import index
+    from retrievers.store import open_store
+
+    model = make_embedder(settings.embedders[embedder])
+    store = open_store(settings.store, corpus_name(settings.data), model)
+    index(store, documents(records), quiet=quiet)
+    ids = [pair.id for pair in pairs]
+    with store.errors():
+        found = store.collection.get(ids=ids, include=["embeddings"])
+    vectors = dict(zip(found["ids"], found["embeddings"] if found["embeddings"] is not None else [], strict=True))
+    abstracts = np.asarray([vectors[id] for id in ids], dtype=np.float32)
+    questions = embed_questions(model, [encodable(pair.question) for pair in pairs])
+    return np.asarray(questions, dtype=np.float32), abstracts

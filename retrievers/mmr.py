@@ -1,0 +1,94 @@
+"""Passages that bear on the question and do not repeat each other."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import PrivateAttr
+
+from retrievers.base import Hit, Retriever
+from retrievers.config import MMRConfig
+from retrievers.embedders import embed_questions
+from retrievers.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PAGE = 512
+
+
+class MMRRetriever(Retriever):
+    """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
+
+    One after the other that document is chosen whose score is highest: relevance x its cosine with the question,
+    less (1 - relevance) x its greatest cosine with those chosen before, which counts as 0 where it is negative. So
+    scores never rise from one choice to the next. (LangChain's function for it gives no scores and breaks no ties.)
+    """
+
+    _retriever: Retriever = PrivateAttr()
+    _store: Store = PrivateAttr()
+    _config: MMRConfig = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, store: Store, config: MMRConfig) -> None:
+        """Choose among what ``retriever`` finds; ``store`` has the vectors of all that it may find."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._store = store
+        self._config = config
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        import numpy as np
+
+        candidates = self._retriever.search(questions, max(k, self._config.candidates))
+        asked = _unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
+        with self._store.errors():
+            vectors = self._vectors(sorted({str(one.id) for found in candidates for one in found}))
+        hits: list[list[Hit]] = []
+        for found, question in zip(candidates, asked, strict=True):
+            known = sorted((one for one in found if one.id in vectors), key=lambda one: str(one.id))
+            if not known:
+                hits.append([])
+                continue
+            texts = np.stack([vectors[str(one.id)] for one in known])
+            chosen = _choose(texts @ question, texts @ texts.T, self._config.relevance, k)
+            hits.append([Hit(known[place], score) for place, score in chosen])
+        return hits
+
+    def _vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        vectors: dict[str, np.ndarray] = {}
+        for start in range(0, len(ids), PAGE):
+            page = self._store.collection.get(ids=ids[start : start + PAGE], include=["embeddings"])
+            rows = _unit(np.asarray(page["embeddings"], dtype=np.float32))
+            vectors.update(zip(page["ids"], rows, strict=True))
+        return vectors
+
+
+def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
+    """The places chosen, in order, with their scores; among equals the first place.
+
+    Args:
+        near: cosines with the question, shape (n,).
+        alike: cosines with each other, shape (n, n).
+        relevance: as the settings have it.
+        count: how many at most.
+    """
+    import numpy as np
+
+    nearest_chosen = np.zeros(len(near))
+    left = np.ones(len(near), dtype=bool)
+    chosen: list[tuple[int, float]] = []
+    for _ in range(min(count, len(near))):
+        scores = np.where(left, relevance * near - (1 - relevance) * nearest_chosen, -np.inf)
+        place = int(scores.argmax())
+        chosen.append((place, float(scores[place])))
+        left[place] = False
+        nearest_chosen = np.maximum(nearest_chosen, alike[place])
+    return chosen
+
+
+def _unit(vectors: "np.ndarray") -> "np.ndarray":
+    """Each row at length 1."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))

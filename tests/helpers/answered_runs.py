@@ -1,0 +1,75 @@
+"""Results folders with the prompts, outputs and scores that an evaluation leaves, of answers that a test states."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from corpus.records import LABELS
+from eval.metrics import label_metrics, share, unparsed
+from eval.results import TaskResult, write_results
+from eval.runs import Run, read_run
+
+DATE = datetime(2024, 5, 1, 12, 30, 15, tzinfo=UTC)
+PAIR_LABELS = ("entailment", "neutral", "contradiction")
+
+
+def config(model: str = "org/model", **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run keeps them, so far as an export reads them; ``sections`` change some."""
+    base: dict[str, dict[str, Any]] = {
+        "llm": {"model": model, "dtype": "auto", "adapter": None, "quantization": "none", "system": None},
+        "prompt": {"shots": 0},
+        "nli": {"kind": "llm", "model": None, "adapter": None},
+        "data": {"path": "ori_pqal.json", "split": "test", "limit": None},
+        "pairs": {"path": "sample", "split": "test", "limit": 2, "labels": {name: name for name in PAIR_LABELS}},
+    }
+    return {name: {**section, **sections.get(name, {})} for name, section in base.items()}
+
+
+def qa_task(
+    name: str, predictions: Sequence[str | None], targets: Sequence[str], *, generated: bool = False
+) -> TaskResult:
+    """A question-answering task; each prediction has the probability 0.8, its two others 0.1 and 0.1."""
+    samples = [
+        {
+            "id": f"{number + 100}",
+            "question": f"Does drug {number} help?\u2028",
+            "prompt": f"Text {number}. Does drug {number} help?",
+            "output": (prediction or "hm").capitalize() if generated else None,
+            "label_scores": {} if generated else {name: 0.8 if name == prediction else 0.1 for name in LABELS},
+            "prediction": prediction,
+            "target": target,
+        }
+        for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
+    ]
+    if name == "qa_wrong":
+        estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
+    else:
+        estimates = label_metrics(targets, predictions, LABELS)
+    return TaskResult(name, estimates, samples)
+
+
+def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nli") -> TaskResult:
+    """An inference task of a sequence classifier, which has no prompt."""
+    samples = [
+        {
+            "id": f"p{number}",
+            "premise": f"Pain fell by {number}.",
+            "hypothesis": "Pain fell.",
+            "prompt": None,
+            "output": None,
+            "label_scores": {label: 1.0 if label == prediction else 0.0 for label in PAIR_LABELS},
+            "prediction": prediction,
+            "target": target,
+        }
+        for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
+    ]
+    return TaskResult(name, label_metrics(targets, predictions, PAIR_LABELS), samples)
+
+
+def written(
+    folder: Path, tasks: Sequence[TaskResult], settings: Mapping[str, Any] | None = None, date: datetime = DATE
+) -> Run:
+    """The tasks written to ``folder`` and read back."""
+    write_results(folder, tasks, config() if settings is None else settings, date=date)
+    return read_run(folder)

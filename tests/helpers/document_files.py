@@ -1,0 +1,209 @@
+"""Files of the user's that the tests make, each as the programs that write such files make them."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+DOCTYPE = (
+    '<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2025//EN" '
+    '"https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd">'
+)
+
+
+def pdf_bytes(pages: Sequence[str], *, title: str | None = None) -> bytes:
+    """A PDF 1.4 file with a page of Helvetica for each text, a line a line; an empty text gives a page without any."""
+    objects: list[bytes] = []
+
+    def add(body: bytes) -> int:
+        objects.append(body)
+        return len(objects)
+
+    font = add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+    tree = len(objects) + 2 * len(pages) + 1
+    kids = []
+    for text in pages:
+        lines = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n")]
+        shown = "".join(f"({line}) Tj T* " for line in lines if line)
+        stream = f"BT /F1 11 Tf 72 760 Td 14 TL {shown}ET".encode("cp1252")
+        content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
+        resources = b"<< /Font << /F1 %d 0 R >> >>" % font
+        box = b"/MediaBox [0 0 595 842]"
+        kids.append(
+            add(b"<< /Type /Page /Parent %d 0 R %s /Resources %s /Contents %d 0 R >>" % (tree, box, resources, content))
+        )
+    add(b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(b"%d 0 R" % kid for kid in kids)))
+    catalog = add(b"<< /Type /Catalog /Pages %d 0 R >>" % tree)
+    info = add(b"<< /Title (%s) >>" % title.encode("cp1252")) if title else None
+    written = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
+    places = []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(written))
+        written += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    start = len(written)
+    written += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    written += b"".join(b"%010d 00000 n \n" % place for place in places)
+    trailer = b"/Size %d /Root %d 0 R" % (len(objects) + 1, catalog) + (b" /Info %d 0 R" % info if info else b"")
+    return written + b"trailer\n<< %s >>\nstartxref\n%d\n%%%%EOF\n" % (trailer, start)
+
+
+def encrypted_pdf(pages: Sequence[str], *, user_password: str, algorithm: str = "AES-256") -> bytes:
+    """The same behind a password; an empty one lets everyone read, as publishers do who only forbid changes."""
+    from io import BytesIO
+
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf_bytes(pages))))
+    writer.encrypt(user_password=user_password, owner_password="owner", algorithm=algorithm)
+    written = BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def docx_file(path: Path, blocks: Sequence[tuple[str, str]], *, title: str = "") -> Path:
+    """A Word file; a block is its style ("Heading 1", "Normal", "Title" ...) and its text, or "table" and its rows."""
+    import docx
+
+    document = docx.Document()
+    document.core_properties.title = title
+    for style, text in blocks:
+        if style == "table":
+            rows = [line.split("\t") for line in text.split("\n")]
+            table = document.add_table(len(rows), len(rows[0]))
+            for cells, row in zip(rows, table.rows, strict=True):
+                for cell, value in zip(row.cells, cells, strict=True):
+                    cell.text = value
+        else:
+            document.add_paragraph(text, style=style)
+    document.save(str(path))
+    return path
+
+
+def citation(
+    pmid: str,
+    title: str,
+    sections: Sequence[tuple[str | None, str]] = (),
+    *,
+    year: str = "<Year>2019</Year><Month>Nov</Month>",
+    mesh: Sequence[str] = (),
+) -> str:
+    """A PubmedArticle as PubMed exports it; texts may hold markup such as <i>."""
+    labelled = "".join(
+        f'<AbstractText Label="{label}" NlmCategory="{label}">{text}</AbstractText>' if label else
+        f"<AbstractText>{text}</AbstractText>"
+        for label, text in sections
+    )  # fmt: skip
+    headings = "".join(
+        f'<MeshHeading><DescriptorName UI="D0" MajorTopicYN="N">{escape(name)}</DescriptorName>'
+        '<QualifierName UI="Q0" MajorTopicYN="Y">therapy</QualifierName></MeshHeading>'
+        for name in mesh
+    )
+    return f"""
+<PubmedArticle>
+  <MedlineCitation Status="MEDLINE" Owner="NLM">
+    <PMID Version="1">{pmid}</PMID>
+    <DateRevised><Year>2021</Year><Month>02</Month><Day>01</Day></DateRevised>
+    <Article PubModel="Print">
+      <Journal><ISSN IssnType="Print">0000-0019</ISSN>
+        <JournalIssue CitedMedium="Print"><Volume>3</Volume><PubDate>{year}</PubDate></JournalIssue>
+        <Title>Journal of made trials</Title><ISOAbbreviation>J Made Trials</ISOAbbreviation></Journal>
+      <ArticleTitle>{title}</ArticleTitle>
+      {f"<Abstract>{labelled}<CopyrightInformation>C</CopyrightInformation></Abstract>" if labelled else ""}
+      <Language>eng</Language>
+    </Article>
+    {f"<MeshHeadingList>{headings}</MeshHeadingList>" if headings else ""}
+  </MedlineCitation>
+  <PubmedData><ArticleIdList><ArticleId IdType="pubmed">{pmid}</ArticleId></ArticleIdList>
+    <ReferenceList><Reference><Citation>Another paper. 2001.</Citation>
+      <ArticleIdList><ArticleId IdType="pubmed">999</ArticleId></ArticleIdList></Reference></ReferenceList></PubmedData>
+</PubmedArticle>"""
+
+
+def pubmed_xml(citations: Sequence[str], deleted: Sequence[str] = ()) -> str:
+    """A file as the baseline and update folders have it."""
+    names = "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in deleted)
+    gone = f"<DeleteCitation>{names}</DeleteCitation>" if deleted else ""
+    body = "".join(citations) + gone
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{DOCTYPE}\n<PubmedArticleSet>{body}</PubmedArticleSet>\n'
+
+
+def gzipped(path: Path, text: str) -> Path:
+    """A file compressed by gzip."""
+    path.write_bytes(gzip.compress(text.encode()))
+    return path
+
+
+NBIB = """PMID- 31000001
+OWN - NLM
+STAT- MEDLINE
+DCOM- 20200101
+DP  - 2019 Nov-Dec
+TI  - Rotesartan in adults with itch: a randomised trial that goes on
+      over a line.
+PG  - 11-19
+AB  - BACKGROUND: Itch is common. RESULTS: Rotesartan lowered the itch score by 2.1
+      points. CONCLUSIONS: It helped.
+FAU - Doe, Jane
+AU  - Doe J
+LA  - eng
+JT  - Journal of made trials
+MH  - Adult
+MH  - *Pruritus/drug therapy
+MH  - Pruritus/etiology
+SO  - J Made Trials. 2019 Nov-Dec;3(1):11-19.
+
+PMID- 31000002
+OWN - NLM
+STAT- MEDLINE
+DP  - 2020 Jan
+TI  - Heparin after knee surgery.
+AB  - Heparin prevented clots in 40 patients.
+JT  - Journal of made trials
+"""
+
+HTML = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Ward notes  &amp; rules</title>
+<style>p { color: red }</style><script>var hidden = "not to be read";</script></head>
+<body><nav><a href="/">Home</a> <a href="/more">More</a></nav>
+<h1>Ward <em>notes</em></h1>
+<p>Heparin prevented clots in <b>40</b> patients.<br>It was stopped after a week.</p>
+<h2>Doses</h2>
+<ul><li>Heparin: 5,000 units</li><li>Aspirin: 75 mg</li></ul>
+<table><tr><th>Drug</th><th>Dose</th></tr><tr><td>Statin</td><td>20&nbsp;mg</td></tr></table>
+<pre>line one
+  line two</pre>
+<!-- a comment --></body></html>
+"""
+
+MARKDOWN = """# Heparin
+
+Heparin prevented clots in 40 patients.
+
+## Doses
+
+- 5,000 units twice a day
+- less with kidney disease
+
+```
+# not a heading
+```
+"""
+
+
+def table_csv() -> str:
+    """A table with quoted commas and line breaks."""
+    return (
+        "id,title,text,year,mesh\r\n"
+        'a1,Heparin,"Heparin prevented clots, in 40 patients.\r\nIt was safe.",2019,Adult; Heparin\r\n'
+        "a2,,Statins lowered cholesterol.,,\r\n"
+    )
+
+
+def lines_jsonl() -> str:
+    """Two JSON lines."""
+    rows = [
+        {"id": "b1", "title": "Aspirin", "text": "Aspirin lowered the risk.", "year": 2020, "mesh": ["Adult"]},
+        {"id": 7, "text": "Nothing changed.", "year": "2018 Jan"},
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,0 +1,90 @@
+"""The service on loopback in this process, over any chain."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chains.answer import Answer, Citation, Passage
+from chains.chat import Chat, Conversations
+from chains.runnable import AnswerChain, Question
+from corpus.errors import UserError
+from medground.service.app import make_app
+from medground.service.config import ServeConfig
+from medground.service.server import Server, make_server
+from medground.service.service import Service
+from medground.service.users import Users
+
+_HTTP = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+class Scripted(AnswerChain):
+    """Answers yes from one passage, after ``seconds`` for a pass; keeps the passes that it was asked."""
+
+    def __init__(self, seconds: float = 0.0, answer: Callable[[Question], Answer | UserError] | None = None) -> None:
+        self.seconds = seconds
+        self.passes: list[list[str]] = []
+        self._answer = answer or yes
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        self.passes.append([question.text for question in questions])
+        time.sleep(self.seconds)
+        return [self._answer(question) for question in questions]
+
+
+def yes(question: Question) -> Answer:
+    text = "Aspirin reduced stroke. Tea did not."
+    return Answer(
+        question=question.text,
+        text="yes",
+        label="yes",
+        label_scores={"yes": 0.9, "no": 0.06, "maybe": 0.04},
+        citations=(Citation(passage_id="p1", quote=text[:23], start=0, end=23, score=0.5),),
+        passages=(Passage(id="p1", text=text, score=0.7),),
+    )
+
+
+def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None = None, **config: Any) -> Service:
+    service = Service(ServeConfig(**config), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"})
+    chat = Chat(service.wrap(chain), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000)
+    service.chat = chat
+    return service
+
+
+@contextmanager
+def running(service: Service, add: Callable[[Any, Service], None] = lambda *_: None) -> Iterator[tuple[str, Server]]:
+    """The address of the running service, and the server; it ends as on SIGTERM."""
+    app = make_app(service)
+    add(app, service)
+    server = make_server(app, service)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield url, server
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
+        assert not thread.is_alive(), "the service did not end"
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something has come true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def ask(url: str, text: str = "Does it help?", token: str | None = None, **more: Any) -> httpx.Response:
+    """One completion."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body = {"model": "medground", "messages": [{"role": "user", "content": text}], **more}
+    return _HTTP.post(f"{url}/v1/chat/completions", json=body, headers=headers)

@@ -1,0 +1,102 @@
+"""A server on loopback that speaks OpenAI's protocol as far as chains/remote.py needs it, and can be made to fail."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
+"""Status, a JSON document or a raw text, and headers."""
+
+
+def said(text: str | None, *alternatives: dict[str, float]) -> dict[str, Any]:
+    """A chat completion; ``alternatives`` are log-probabilities at each token, the first that of the one written."""
+    content = [
+        {
+            "token": next(iter(at)),
+            "logprob": next(iter(at.values())),
+            "top_logprobs": [{"token": token, "logprob": value} for token, value in at.items()],
+        }
+        for at in alternatives
+    ]
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    choice["logprobs"] = {"content": content} if content else None
+    return {"id": "1", "object": "chat.completion", "model": "stub", "choices": [choice]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "Stub"
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output clean."""
+
+    def _answer(self, body: Any) -> None:
+        self.server.asked.append((self.path, body, dict(self.headers)))
+        reply = self.server.models if self.path.endswith("/models") else self.server.reply(body)
+        status, document, *headers = reply
+        content = (document if isinstance(document, str) else json.dumps(document)).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = bool(headers)
+
+
+class Stub(ThreadingHTTPServer):
+    """``reply`` makes the reply to a completion's body, ``models`` is the one to /models; ``asked`` has all."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, reply: Callable[[Any], Reply]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.reply = reply
+        self.models: Reply = (200, {"object": "list", "data": [{"id": "stub", "max_model_len": 2048}]})
+        self.asked: list[tuple[str, Any, dict[str, str]]] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what some tests are about."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    @property
+    def bodies(self) -> list[Any]:
+        """The bodies of the completions that were asked for."""
+        return [body for path, body, _ in self.asked if path.endswith("/chat/completions")]
+
+
+def slowly(reply: Reply, seconds: float) -> Callable[[Any], Reply]:
+    """A reply that takes its time."""
+
+    def made(_: Any) -> Reply:
+        time.sleep(seconds)
+        return reply
+
+    return made
+
+
+@contextmanager
+def stub_openai(reply: Callable[[Any], Reply] = lambda _: (200, said("yes"))) -> Iterator[Stub]:
+    """A running server."""
+    stub = Stub(reply)
+    thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        stub.shutdown()
+        stub.server_close()
+        thread.join()

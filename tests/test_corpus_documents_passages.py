@@ -1,0 +1,108 @@
+"""corpus/documents/passages.py: passages that fit, with nothing lost and their places right."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from corpus.documents.extract import Body, Extract, Part
+from corpus.documents.passages import PASSAGE_WORDS, Window, cut, narrowest, words_window
+from corpus.sentences import word_spans
+
+WORDS = words_window()
+
+
+def document(text: str) -> Extract:
+    return Extract("a", text, (Part(0, len(text)),))
+
+
+def texts(found: Extract, window: Window) -> list[str]:
+    return [found.text[one.start : one.end] for one in cut(found, window).passages]
+
+
+def letters(limit: int, added: int = 2) -> Window:
+    """A window that counts characters, with some that come to every text."""
+    return Window(limit, lambda some: [len(text) + added for text in some], "letters")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word " * 1000,
+        "Six words are in this sentence. " * 300,
+        "x" * 30_000,
+        "文字。" * 1000,
+        "a\n" * 2000,
+        "a\n\n" * 999,
+        "A short one.\n\n" + "long " * 300 + "\n\nA short one.",
+    ],
+    ids=["no full stop", "one paragraph", "no space", "unspaced script", "lines", "paragraphs", "mixed"],
+)
+@pytest.mark.parametrize("window", [WORDS, letters(50), letters(9)], ids=["words", "letters", "few letters"])
+def test_no_passage_is_over_the_limit_and_nothing_is_lost(text: str, window: Window) -> None:
+    found = texts(document(text), window)
+    assert not any(window.over(found))
+    assert "".join("".join(found).split()) == "".join(text.split())
+
+
+def test_passages_are_as_long_as_the_window_lets_them() -> None:
+    text = " ".join(f"Sentence number {n:03} has seven words here." for n in range(100))
+    found = texts(document(text), words_window(50))
+    assert all(len(word_spans(one)) == 49 for one in found[:-1])
+    assert all(one.startswith("Sentence") and one.endswith("here.") for one in found)
+
+
+def test_paragraphs_stay_whole_where_they_fit() -> None:
+    text = "One two three. Four five six.\n\nSeven eight. Nine ten.\n\nEleven."
+    assert texts(document(text), words_window(6)) == [
+        "One two three. Four five six.",
+        "Seven eight. Nine ten.\n\nEleven.",
+    ]
+
+
+def test_a_sentence_that_is_too_long_is_split_at_words_and_counted() -> None:
+    made = cut(document("Short one. " + "word " * 500 + "end. Short again."), WORDS)
+    assert made.long_sentences == 1
+    assert cut(document("Short one. Short again."), WORDS).long_sentences == 0
+
+
+def test_a_passage_lies_on_one_page_and_tells_its_section() -> None:
+    body = Body()
+    body.add("First page.", page=1, section="A")
+    body.add("Second page.", page=2, section="A")
+    body.add("Still second.", page=2, section="B")
+    found = body.extract("a")
+    assert found is not None
+    made = cut(found, WORDS).passages
+    assert [(one.page, one.section, found.text[one.start : one.end]) for one in made] == [
+        (1, "A", "First page."),
+        (2, "A", "Second page.\n\nStill second."),
+    ]
+
+
+def test_tokenizers_that_find_more_in_the_whole_than_in_its_parts() -> None:
+    def count(some: Sequence[str]) -> list[int]:
+        return [len(text.split()) + text.count("\n\n") for text in some]
+
+    window = Window(4, count, "odd")
+    found = texts(document("a a\n\nb b\n\nc c\n\nd\n\ne\n\nf"), window)
+    assert found == ["a a", "b b", "c c", "d\n\ne", "f"]
+
+
+def test_what_fits_the_narrowest_fits_all() -> None:
+    three, words = letters(60, added=3), words_window(8)
+    both = narrowest([three, words])
+    text = "Some words of other lengths are in every one of these sentences. " * 40
+    found = texts(document(text), both)
+    assert not any(three.over(found) or words.over(found))
+    assert all(len(word_spans(one)) >= 5 for one in found[:-1])
+    # 33 of 60 and 2 of 8 are 4.4 and 2 on a scale of 8.
+    assert list(both.count(["x" * 15 + " " + "y" * 14])) == [5]
+    assert narrowest([three]).count(["abc"]) == three.count(["abc"])
+    assert not any(narrowest([letters(60)], 20).over(["x" * 18]))
+    assert narrowest([letters(60)], 20).over(["x" * 19]) == [True]
+    assert narrowest([letters(60)], 20).mark != narrowest([letters(60)]).mark
+
+
+def test_the_limit_without_an_embedder() -> None:
+    assert WORDS.limit == PASSAGE_WORDS
+    assert WORDS.over(["word " * PASSAGE_WORDS, "word " * (PASSAGE_WORDS + 1)]) == [False, True]

@@ -1,0 +1,65 @@
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from written_runs import label_task, retrieval_task, written
+
+from eval.compare import compare
+from eval.compare_table import SHOWN, compare_tables
+from eval.pairing import choose_pairs
+
+
+def _shown(*names: Path) -> list[list[str]]:
+    """The tables of a comparison, each as its lines."""
+    tables = []
+    for table in compare_tables(compare(choose_pairs([str(name) for name in names]))):
+        console = Console(file=StringIO(), width=80)
+        console.print(table)
+        assert isinstance(console.file, StringIO)
+        tables.append([line.strip() for line in console.file.getvalue().splitlines() if line.strip()])
+    return tables
+
+
+def test_a_comparison_of_two_runs(tmp_path: Path) -> None:
+    targets = ["yes"] * 8
+    written(tmp_path / "[a]", label_task("qa_gold", [*targets, "no"], [*targets[:1], *[None] * 7, "no"]))
+    written(tmp_path / "b", label_task("qa_gold", targets, targets))
+    figures, tests, changed = _shown(tmp_path / "[a]", tmp_path / "b")
+    assert "[a]" in "".join(figures[:4])  # a folder's name, not markup
+    rows = [line.split() for line in figures if "accuracy" in line or "macro_f1" in line]
+    assert rows[0][:5] == ["qa_gold", "8", "accuracy", "0.125", "1.000"]
+    assert rows[0][5].startswith("+0.875")
+    assert rows[1][:3] == ["macro_f1", "0.074", "0.333"]
+    assert any("left out 1 records of A alone, 0 of B" in line for line in figures)
+    assert tests[-1].split() == ["qa_gold", "1", "0", "7", "0", "0.016", "0.016"]
+    assert [line.split() for line in changed[-7:]] == [[str(n), "yes", "unparsed", "yes", "B"] for n in range(1, 8)]
+
+
+def test_tasks_of_one_run_are_named_on_both_sides(tmp_path: Path) -> None:
+    many = SHOWN + 5
+    written(tmp_path, retrieval_task("retrieval_dense", [1] * many), retrieval_task("retrieval_bm25", [None] * many))
+    figures, tests, changed = _shown(tmp_path)
+    for lines in (figures, tests):
+        assert any(line.startswith("A retrieval_dense") for line in lines)
+        assert any(line.startswith("B retrieval_bm25") for line in lines)
+    assert any(line.split()[-6:] == ["0", "15", "0", "0", "6.1e-05", "6.1e-05"] for line in tests)
+    assert sum("other 0" in line for line in changed) == SHOWN
+    assert changed[-1] == "and 5 more: see --json"
+
+
+def test_equal_answers_leave_no_list_of_changes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written(tmp_path / name, label_task("nli", ["yes"], ["yes"]))
+    figures, tests = _shown(tmp_path / "a", tmp_path / "b")
+    assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in figures)
+    assert tests[-1].split() == ["nli", "1", "0", "0", "0", "1.000", "1.000"]
+
+
+def test_texts_from_data_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    for name, answer in (("a", "[red]\x1b[31m"), ("b", "yes")):
+        task = label_task("qa_gold", ["yes"], ["yes"])
+        task.samples[0]["prediction"] = answer  # type: ignore[index]
+        del task.estimates["accuracy"]  # type: ignore[attr-defined]
+        written(tmp_path / name, task)
+    *_, changed = _shown(tmp_path / "a", tmp_path / "b")
+    assert "[red]\\x1b[31m" in changed[-1]

@@ -1,0 +1,70 @@
+import hashlib
+import json
+import math
+
+import pytest
+from answered_runs import nli_task, qa_task
+
+from eval.export.harness_samples import harness_samples, is_scored
+
+FIELDS = {
+    "doc_id",
+    "doc",
+    "target",
+    "arguments",
+    "resps",
+    "filtered_resps",
+    "filter",
+    "metrics",
+    "doc_hash",
+    "prompt_hash",
+    "target_hash",
+    "acc",
+}
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_scored_labels_are_choices_with_log_probabilities() -> None:
+    first, second = harness_samples(qa_task("qa_gold", ["no", "yes"], ["yes", "yes"]).samples)
+    assert set(first) == FIELDS
+    assert (first["doc_id"], second["doc_id"]) == (0, 1)
+    prompt = "Text 0. Does drug 0 help?"
+    assert first["arguments"] == {
+        f"gen_args_{place}": {"arg_0": prompt, "arg_1": label} for place, label in enumerate(("yes", "no", "maybe"))
+    }
+    expected = [[str(math.log(0.1)), "None"], [str(math.log(0.8)), "None"], [str(math.log(0.1)), "None"]]
+    assert first["filtered_resps"] == expected
+    assert first["resps"] == [[one] for one in expected]
+    assert (first["target"], first["acc"], second["acc"]) == ("yes", 0.0, 1.0)
+    assert (first["metrics"], first["filter"]) == (["acc"], "none")
+
+
+def test_hashes_are_those_of_the_harness() -> None:
+    sample = harness_samples(qa_task("qa_gold", ["no"], ["yes"]).samples)[0]
+    doc = {"id": "100", "question": "Does drug 0 help?\u2028", "target": "yes"}
+    assert sample["doc"] == doc
+    assert sample["doc_hash"] == _sha(json.dumps(doc, indent=2, ensure_ascii=False))
+    assert sample["prompt_hash"] == _sha("Text 0. Does drug 0 help?")
+    assert sample["target_hash"] == _sha("yes")
+
+
+def test_generated_answers_keep_their_text_and_what_was_read_from_it() -> None:
+    samples = qa_task("qa_gold", ["no", None], ["yes", "yes"], generated=True).samples
+    assert not is_scored(samples)
+    read, unread = harness_samples(samples)
+    assert read["arguments"] == {
+        "gen_args_0": {"arg_0": "Text 0. Does drug 0 help?", "arg_1": {"do_sample": False}},
+    }
+    assert (read["resps"], read["filtered_resps"]) == ([["No"]], ["no"])
+    assert (unread["resps"], unread["filtered_resps"], unread["acc"]) == ([["Hm"]], ["[invalid]"], 0.0)
+
+
+def test_a_pair_without_a_prompt_is_its_two_texts() -> None:
+    sample = harness_samples(nli_task(["neutral"], ["neutral"]).samples)[0]
+    assert sample["doc"] == {"id": "p0", "premise": "Pain fell by 0.", "hypothesis": "Pain fell.", "target": "neutral"}
+    assert sample["arguments"]["gen_args_0"] == {"arg_0": "Pain fell by 0.\n\nPain fell.", "arg_1": "entailment"}
+    assert sample["filtered_resps"] == [["-inf", "None"], ["0.0", "None"], ["-inf", "None"]]
+    assert [float(value) for value, _ in sample["filtered_resps"]] == pytest.approx([-math.inf, 0, -math.inf])

@@ -1,0 +1,132 @@
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_runs as runs
+
+from eval.report.page import Report, render
+from eval.report.projection import EmbeddingMap, MapPair
+from eval.report.tasks import read_tasks
+from eval.results import write_results
+
+HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>\u2028\u202e'
+
+
+class Page(HTMLParser):
+    """The tags of a page, and what stands in its scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.within: dict[str, list[str]] = {"script": [], "style": []}
+        self._open: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag if tag in self.within else None
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.within[self._open].append(data)
+            self._open = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.within["script"][0])
+
+
+def hostile(tmp_path: Path) -> Report:
+    """A report whose texts, names and reasons all try to break out of the page."""
+    task = runs.answers("qa_gold", ["yes", "no", None])
+    samples = [dict(sample) for sample in task.samples]
+    samples[0] |= {"question": HOSTILE, "output": HOSTILE, "notes": [HOSTILE]}
+    samples[1] |= {"id": HOSTILE, "retrieved": [{"id": HOSTILE, "score": 1.0}], "question": "\ud800 lone"}
+    config = runs.settings(llm={"model": HOSTILE}, data={"path": f"x/{HOSTILE}"})
+    write_results(tmp_path / "r<b>&", [replace(task, samples=samples)], config)
+    tasks = read_tasks([tmp_path / "r<b>&"]).tasks
+    shown = EmbeddingMap(HOSTILE, HOSTILE, HOSTILE, [MapPair("i", HOSTILE, HOSTILE, HOSTILE)], 0, [(0, 0, 1, 1)])
+    return Report(
+        tasks,
+        texts=[{HOSTILE: HOSTILE}],
+        maps=[shown],
+        gaps=[HOSTILE],
+        map_gap=HOSTILE,
+        notes=[HOSTILE],
+        failures={HOSTILE: HOSTILE},
+        published=HOSTILE,
+    )
+
+
+def test_what_stands_in_the_data_stays_text(tmp_path: Path) -> None:
+    page = Page(render(hostile(tmp_path)))
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "img" not in [tag for tag, _ in page.tags]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert [HOSTILE, HOSTILE] in page.data["passages"]
+    assert any(HOSTILE in texts for texts in page.data["records"])
+
+
+def test_the_policy_allows_the_page_s_own_script_and_style_and_nothing_else(tmp_path: Path) -> None:
+    page = Page(render(Report(read_tasks([runs.full(tmp_path)]).tasks)))
+    policy = next(attributes["content"] for tag, attributes in page.tags if tag == "meta" and "content" in attributes)
+    assert policy is not None
+    for text in (page.within["script"][1], page.within["style"][0]):
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_nothing_outside_is_named(tmp_path: Path) -> None:
+    html = render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+    found = set(re.findall(r"https?://[^\s\"'<]+", html))
+    assert found == {"http://www.w3.org/2000/svg"}  # a namespace, which is never fetched
+    for tag, attributes in Page(html).tags:
+        assert not {"src", "srcset", "style", "action"} & set(attributes), tag
+        assert attributes.get("href", "#")[0] in "#d", tag  # an anchor, or data:
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_a_report_has_the_parts_that_its_tasks_have(tmp_path: Path) -> None:
+    html = render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+    for part in ("retrieval", "qa", "nli", "verified", "records", "how"):
+        assert f'<section id="{part}">' in html
+    assert '<section id="map">' not in html
+    write_results(tmp_path / "one", [runs.ranking([1])], runs.settings())
+    one = render(Report(read_tasks([tmp_path / "one"]).tasks, map_gap="There is no map: bm25 only."))
+    assert '<section id="qa">' not in one
+    assert "There is no map: bm25 only." in one
+    assert "Reliability" not in one
+    assert "Confusion" not in one
+
+
+def test_cells_tell_how_many_and_which(tmp_path: Path) -> None:
+    tasks = read_tasks([runs.full(tmp_path)]).tasks
+    page = Page(render(Report(tasks)))
+    cells = [attributes for tag, attributes in page.tags if tag == "button" and "data-column" in attributes]
+    number = next(place for place, task in enumerate(tasks) if task.task == "qa_gold")
+    own = {(cell["data-row"], cell["data-column"]): cell for cell in cells if cell["data-task"] == str(number)}
+    yes = [record.label for record in runs.records(8)].count("yes")
+    assert own["yes", "yes"]["title"] == f"the right label yes, the label given yes: {yes} of {yes}"
+    assert own["yes", "yes"]["class"] == "h9"
+    assert own["yes", "no"]["class"] == "h0"
+
+
+def test_the_prompt_is_left_out(tmp_path: Path) -> None:
+    assert "which no report shows" not in render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+
+
+@pytest.mark.parametrize("predictions", [["yes"], [None], [None, None]])
+def test_the_smallest_reports(tmp_path: Path, predictions: list[str | None]) -> None:
+    for confidence in (0.8, None):
+        write_results(tmp_path, [runs.answers("qa_none", predictions, confidence=confidence)], runs.settings())
+        page = Page(render(Report(read_tasks([tmp_path]).tasks)))
+        assert len(page.data["tasks"]) == 1

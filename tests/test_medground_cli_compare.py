@@ -1,0 +1,37 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from written_runs import label_task, retrieval_task, written
+
+
+def test_two_tasks_are_compared_and_written(tmp_path: Path, command: Callable[..., Any]) -> None:
+    written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1]), retrieval_task("retrieval_bm25", [1, 2]))
+    names = ("r:retrieval_bm25", "r:retrieval_dense")
+    shown = command("compare", *names, "--output", "out")
+    assert shown.status == 0
+    assert "0.500  1.000" in shown.out
+    assert "Changed sides" in shown.out
+    assert "comparison: out/compare.json" in shown.out
+    printed = command("compare", *names, "--json", "--output", "again")
+    content = json.loads(printed.out)
+    assert content["comparisons"][0]["figures"]["accuracy@1"]["difference"]["value"] == 0.5
+    for folder in ("out", "again"):
+        assert json.loads((tmp_path / folder / "compare.json").read_text()) == content
+
+
+def test_json_without_an_output_folder_writes_nothing(tmp_path: Path, command: Callable[..., Any]) -> None:
+    for name in ("a", "b"):
+        written(tmp_path / name, label_task("qa_gold", ["yes"], ["yes"]))
+    assert json.loads(command("compare", "a", "b", "--json").out)["comparisons"][0]["n"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, command: Callable[..., Any]) -> None:
+    written(tmp_path / "a", label_task("qa_gold", ["yes"], ["yes"]))
+    for names, told in {("a",): "a has no two tasks", ("a", "absent"): "absent is not there"}.items():
+        outcome = command("compare", *names)
+        assert outcome.status == 1
+        assert outcome.err.startswith(f"medground: {told}")
+    assert command("compare").status == 2

@@ -1,0 +1,54 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from answered_runs import config, qa_task, written
+
+from eval.results import TaskResult
+from eval.retrieval import ranking_metrics
+
+GOLD = qa_task("qa_gold", ["yes", "no"], ["yes", "yes"])
+
+
+def test_an_evaluation_goes_to_the_harness_and_to_pubmedqa(command: Callable[..., Any], tmp_path: Path) -> None:
+    assert command("eval", "qa", "--limit=2", "--set=retriever=bm25", "--output=run", "--quiet").status == 0
+    exported = command("export", "run", "--format", "lm-eval", "--output", "out")
+    assert (exported.status, exported.err) == (0, "")
+    files = [Path(line) for line in exported.out.splitlines()]
+    assert all((tmp_path / file).is_file() for file in files)
+    results = json.loads((tmp_path / files[0]).read_text())
+    assert files[0].parent == Path("out/medground-tiny")
+    ours = json.loads((tmp_path / "run" / "results.json").read_text())["results"]
+    assert {task: figures["acc,none"] for task, figures in results["results"].items()} == {
+        task: figures.get("accuracy", figures.get("share_maybe")) for task, figures in ours.items()
+    }
+    exported = command("export", "run", "--format", "pubmedqa", "--output", "out")
+    assert exported.out.strip() == "out/predictions_qa_retrieved_bm25.json"
+    assert "the answers of qa_retrieved_bm25\nThese are the sample's ids" in exported.err
+
+
+def test_every_run_below_the_folder_goes_to_the_harness(command: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written(tmp_path / "grid" / name, [GOLD], config(name))
+    assert command("export", "grid", "--format", "lm-eval", "--output", "out").status == 0
+    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["a", "b"]
+
+
+def test_what_is_left_out_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
+    found = [{"id": "1", "prediction": "1", "target": "1"}]
+    written(tmp_path / "run", [TaskResult("retrieval_bm25", ranking_metrics([1]), found), GOLD])
+    exported = command("export", "run", "--format", "lm-eval", "--output", "out")
+    assert exported.err == "left out, because no model labels anything in it: retrieval_bm25\n"
+
+
+def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
+    written(tmp_path / "run", [GOLD])
+    missing = command("export", "none", "--format", "lm-eval", "--output", "out")
+    assert (missing.status, missing.err[:29]) == (1, "medground: none is not there.")
+    assert command("export", "run", "--format", "csv", "--output", "out").status == 2
+    assert command("export", "run", "--format", "lm-eval", "--task", "qa_gold", "--output", "out").status == 2
+    assert command("export", "run", "--format", "pubmedqa", "--task", "qa_gold", "--output", "out").status == 0
+    (tmp_path / "file").write_text("")
+    assert command("export", "run", "--format", "pubmedqa", "--output", "file").status == 1
+    assert not (tmp_path / "out" / "org__model").exists()

@@ -1,0 +1,245 @@
+"""medground index: a user's documents, from files to cited answers, however often it is run or killed."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from document_files import (
+    HTML,
+    MARKDOWN,
+    NBIB,
+    citation,
+    docx_file,
+    gzipped,
+    lines_jsonl,
+    pdf_bytes,
+    pubmed_xml,
+    table_csv,
+)
+
+Run = Callable[..., Any]
+EXACT = ("--set", "embedders.minilm.dtype=float32")  # on a busy machine "auto" may measure otherwise the next time
+
+
+def write_one_of_each(folder: Path) -> None:
+    folder.mkdir()
+    abstract = [("BACKGROUND", "Clots are common."), ("RESULTS", "Heparin prevented clots in 40 patients.")]
+    (folder / "a.txt").write_text("Heparin prevented clots in 40 patients. Nothing else.")
+    (folder / "b.md").write_text(MARKDOWN)
+    (folder / "c.html").write_text(HTML)
+    (folder / "d.pdf").write_bytes(pdf_bytes(["A first page.", "Heparin prevented clots\nin 40 patients. It did."]))
+    docx_file(folder / "e.docx", [("Heading 1", "Results"), ("Normal", "Heparin prevented clots in 40 patients.")])
+    (folder / "f.xml").write_text(pubmed_xml([citation("1", "Heparin & clots".replace("&", "and"), abstract)]))
+    gzipped(folder / "g.xml.gz", pubmed_xml([citation("2", "More on heparin", abstract)]))
+    (folder / "h.nbib").write_text(NBIB)
+    (folder / "i.csv").write_text(table_csv(), newline="")
+    (folder / "j.jsonl").write_text(lines_jsonl().replace("Aspirin lowered the risk", "Heparin prevented clots"))
+
+
+def done(outcome: Any) -> Any:
+    assert outcome.status == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_a_quote_of_every_format_is_cut_out_of_the_stored_text(command: Run, tmp_path: Path) -> None:
+    from medground.corpora import document_text, searched_corpus
+    from medground.settings import load_settings
+
+    write_one_of_each(tmp_path / "docs")
+    report = done(command("index", "docs", "--json", "--quiet", *EXACT))
+    assert (report["added"], report["failed"], report["embedded"]) == (10, 0, report["passages"])
+    asked = ("ask", "Did heparin prevent clots?", "--json", "--quiet", "--set", "chain.max_sentences=99")
+    top = ("--set", "retrievers.bm25.top_k=99", "--set", "retriever=bm25")
+    answer = done(command(*asked, *top))
+    settings = load_settings()
+    passages = {passage.id: passage for passage in searched_corpus(settings).passages}
+    quoted = set()
+    for citation_ in answer["citations"]:
+        passage = passages[citation_["passage_id"]]
+        text = document_text(settings, citation_["passage_id"])
+        start = passage.metadata["start"]
+        assert text[start : passage.metadata["end"]] == passage.page_content
+        assert text[start + citation_["start"] : start + citation_["end"]] == citation_["quote"]
+        if "clots" in citation_["quote"]:
+            quoted.add(Path(passage.metadata["source"]).name)
+    assert quoted == {path.name for path in (tmp_path / "docs").iterdir()}
+    assert passages["docs/d.pdf#2"].metadata["page"] == 2
+
+
+def test_what_became_of_the_files_is_told(command: Run, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("One.")
+    (docs / "b.txt").write_text("Two.")
+    (docs / "bad\x1b[31m.pdf").write_bytes(b"%PDF")
+    (docs / "c.png").write_bytes(b"x")
+    first = command("index", "docs", *EXACT)
+    assert first.status == 0
+    assert "files: 2 added, 0 changed, 0 unchanged, 0 removed, 1 failed" in first.out
+    assert "failed: docs/bad\\x1b[31m.pdf: is not a PDF file" in first.err
+    assert "passed over 1 of other kinds (c.png)" in first.err
+    (docs / "a.txt").write_text("Other.")
+    (docs / "b.txt").unlink()
+    (docs / "d.txt").write_text("Three. " + "word " * 400)
+    report = done(command("index", "docs", "--json", "--quiet", *EXACT))
+    assert {name: report[name] for name in ("added", "changed", "unchanged", "removed", "failed", "split")} == {
+        "added": 1,
+        "changed": 1,
+        "unchanged": 0,
+        "removed": 1,
+        "failed": 1,
+        "split": 1,
+    }
+    assert report["failures"][0]["file"] == "docs/bad\x1b[31m.pdf"
+    assert (report["skipped"], report["corpus"]) == (1, "documents")
+
+
+def test_abstracts_that_the_embedder_cuts_are_counted(command: Run, tmp_path: Path) -> None:
+    record = {"QUESTION": "Does it help?", "CONTEXTS": ["pain " * 300]}
+    short = {"QUESTION": "Does it not?", "CONTEXTS": ["It does."]}
+    (tmp_path / "mine.json").write_text(json.dumps({"1": record, "2": short}))
+    outcome = command("index", "--data", "mine.json", "--quiet", *EXACT)
+    assert outcome.status == 0
+    assert "1 of 2 abstracts are longer than the 256 tokens that minilm reads of each" in outcome.err
+
+
+def test_nothing_readable_is_a_mistake(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").write_bytes(pdf_bytes([""]))
+    outcome = command("index", "scan.pdf")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "seems to be a scan" in outcome.err
+
+
+def write_mixed(folder: Path, count: int) -> None:
+    """Files of eight kinds in turn, each with texts of its own; one in fifty is broken."""
+    folder.mkdir()
+    for n in range(count):
+        words = " ".join(f"finding{n}x{i} was measured in group {i % 7} of ward {n % 11}." for i in range(10))
+        stem = folder / f"file{n:03}"
+        match n % 8:
+            case _ if n % 50 == 49:
+                stem.with_suffix(".pdf").write_bytes(b"%PDF broken")
+            case 0:
+                stem.with_suffix(".txt").write_text(words)
+            case 1:
+                stem.with_suffix(".md").write_text(f"# Note {n}\n\n{words}")
+            case 2:
+                stem.with_suffix(".html").write_text(f"<h1>Note {n}</h1><p>{words}</p>")
+            case 3:
+                lines = words.replace(". ", ".\n")
+                stem.with_suffix(".pdf").write_bytes(pdf_bytes([lines, f"Last page of {n}."]))
+            case 4:
+                rows = "".join(json.dumps({"id": i, "text": f"{words} Row {i}."}) + "\n" for i in range(2))
+                stem.with_suffix(".jsonl").write_text(rows)
+            case 5:
+                cited = citation(str(10_000 + n), f"Trial {n}", [(None, words)])
+                gzipped(folder / f"file{n:03}.xml.gz", pubmed_xml([cited]))
+            case 6:
+                docx_file(stem.with_suffix(".docx"), [("Heading 1", f"Note {n}"), ("Normal", words)])
+            case 7:
+                stem.with_suffix(".csv").write_text(f'id,text\n1,"{words}"\n')
+
+
+# The command with its start-up (the libraries, the model, the store) before the clock is started.
+TIMED = """
+import sys, time
+from medground.cli import main
+from medground.corpora import embedder_windows
+from medground.settings import load_settings
+from retrievers.embedders import make_embedder
+from retrievers.store import open_store
+settings = load_settings(None, {"embedders.minilm.dtype": "float32", "store.path": sys.argv[-1].partition("=")[2]})
+embedder_windows(settings)["minilm"].count(["warm up"])
+open_store(settings.store, "documents", make_embedder(settings.embedders["minilm"]))
+started = time.perf_counter()
+try:
+    main()
+finally:
+    print(time.perf_counter() - started, file=sys.stderr)
+"""
+LIBRARY = Path(".medground/store/documents.sqlite3")
+
+
+@pytest.mark.slow
+def test_an_index_killed_five_times_ends_complete_and_a_run_over_unchanged_files_is_short(tmp_path: Path) -> None:
+    write_mixed(tmp_path / "docs", 500)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    rng = random.Random(5)
+
+    def run(store: str) -> tuple[dict[str, Any], float]:
+        arguments = ["index", "docs", "--json", "--quiet", *EXACT, "--set", f"store.path={store}"]
+        command = [sys.executable, "-c", TIMED, *arguments]
+        outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(outcome.stdout), float(outcome.stderr.split()[-1])
+
+    # Twice while files are read, three times while passages are embedded.
+    moments = [("files", 60), ("files", 250), ("embeddings", 1), ("embeddings", 130), ("embeddings", 300)]
+    for table, rows in moments:
+        database = tmp_path / (LIBRARY if table == "files" else LIBRARY.with_name("chroma.sqlite3"))
+        command = [sys.executable, "-m", "medground", "index", "docs", "--quiet", *EXACT]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        while count_of(database, table) < rows and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.random() * 0.2)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+
+    report, _ = run(".medground/store")
+    assert (report["added"] + report["unchanged"], report["failed"]) == (490, 10)
+    assert report["unchanged"] >= 250
+    assert 0 < report["embedded"] <= report["passages"] - 300
+    ids, vectors = stored_in(tmp_path / ".medground" / "store")
+    wanted = passage_ids(tmp_path / LIBRARY)
+    assert len(wanted) == len(set(wanted)) == report["passages"]
+    assert sorted(ids) == sorted(wanted)
+
+    again, short = run(".medground/store")
+    assert (again["unchanged"], again["embedded"], again["added"], again["changed"]) == (490, 0, 0, 0)
+    assert stored_in(tmp_path / ".medground" / "store") == (ids, vectors)
+
+    # Against a run that reads and embeds everything, into a store of its own.
+    fresh, long = run("other")
+    assert fresh["embedded"] == fresh["passages"] == again["passages"]
+    assert sorted(stored_in(tmp_path / "other")[0]) == sorted(ids)
+    assert short < long / 10, f"{short:.2f} s of {long:.2f} s"
+
+
+def count_of(database: Path, table: str) -> int:
+    """The rows that another process has written so far."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    except sqlite3.Error:
+        return 0
+    return int(rows)
+
+
+def stored_in(folder: Path) -> tuple[list[str], list[list[float]]]:
+    """The ids and vectors of the documents' collection, as another process finds them."""
+    code = """
+import json, sys, chromadb
+from chromadb.config import Settings
+client = chromadb.PersistentClient(sys.argv[1], settings=Settings())
+(name,) = [one.name for one in client.list_collections() if one.name.startswith("documents")]
+found = client.get_collection(name, embedding_function=None).get(include=["embeddings"])
+print(json.dumps([found["ids"], found["embeddings"].tolist()]))
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    ids, vectors = json.loads(run.stdout)
+    return ids, vectors
+
+
+def passage_ids(library: Path) -> list[str | None]:
+    from corpus.documents.library import Passages
+
+    return [passage.id for passage in Passages(library)]

@@ -1,0 +1,34 @@
+from chains.answer import Answer, Citation
+from medground.service.protocol import Message, footnotes, history
+
+
+def message(role: str, content: object) -> Message:
+    return Message.model_validate({"role": role, "content": content})
+
+
+def test_the_history_is_without_the_footnotes_that_were_added() -> None:
+    answer = Answer(
+        question="Q",
+        text="Yes.",
+        citations=(Citation(passage_id="p", quote="It\nfell.", start=0, end=8, score=1.0),),
+        verdict="supported",
+    )
+    told = "Yes.\n\nIt fell [1]." + footnotes(answer, "A note.")
+    assert told == "Yes.\n\nIt fell [1].\n\n[1] p: “It fell.”\nVerdict: supported.\nNote: A note."
+    messages = [message("user", "Is it?\n\n[1] x"), message("assistant", told), message("user", "And then?")]
+    assert history(messages) == [("user", "Is it?\n\n[1] x"), ("assistant", "Yes.\n\nIt fell [1].")]
+
+
+def test_content_is_a_text_or_parts_of_it() -> None:
+    parts = [{"type": "text", "text": "Is it"}, {"type": "text", "text": "so?"}]
+    assert [message("user", content).text for content in ("Is it?", parts, None, [])] == [
+        "Is it?",
+        "Is it\nso?",
+        "",
+        "",
+    ]
+
+
+def test_an_answer_without_quotes_has_no_footnotes() -> None:
+    assert footnotes(Answer(question="Q", text="Yes."), None) == ""
+    assert footnotes(None, "A note.") == ""

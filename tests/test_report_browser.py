@@ -1,0 +1,305 @@
+"""The page of ``medground report`` as a reader meets it: in headless Chromium, light and dark, wide and narrow."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_runs as runs
+
+from corpus.records import LABELS
+from eval.estimate import Estimate
+from eval.report.page import Report
+from eval.report.projection import EmbeddingMap, MapPair
+from eval.report.tasks import read_tasks
+from eval.report.write import write_report
+from eval.results import TaskResult, write_results
+
+pytestmark = pytest.mark.slow
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHANGED = "input[name=show][value=changed]"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; skipped where it, or playwright, is not installed."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a full run of eight records, with two maps."""
+    folder = tmp_path_factory.mktemp("report")
+    tasks = read_tasks([runs.full(folder / "runs")]).tasks
+    texts = {record.id: record.context for record in runs.records(40)}
+    pairs = [MapPair(one.id, one.question, one.context, one.label) for one in runs.records(8)]
+    places = [(0.1 * n, 0.1, 0.1 * n, 0.9) for n in range(8)]
+    maps = [EmbeddingMap(name, name, "sample, all", pairs, 0, places) for name in ("minilm", "other")]
+    return write_report(folder, Report(tasks, texts=[texts] * len(tasks), maps=maps, notes=["A note."]))[0]
+
+
+@dataclass
+class Opened:
+    """A page that was opened, what its console said, and what it asked for."""
+
+    page: Any
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+Opening = Callable[..., Opened]
+
+
+@pytest.fixture
+def show(browser: Any) -> Iterator[Opening]:
+    """Open a file in a window of the given width and theme; at the end nothing may have been said or asked for."""
+    opened: list[tuple[Path, Opened]] = []
+
+    def open_page(path: Path, width: int = 1440, theme: str = "light") -> Opened:
+        page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme).new_page()
+        shown = Opened(page)
+        page.on("console", lambda message: shown.said.append(message.text))
+        page.on("pageerror", lambda error: shown.said.append(str(error)))
+        page.on("request", lambda request: shown.asked.append(request.url))
+        opened.append((path, shown))
+        page.goto(path.as_uri())
+        return shown
+
+    yield open_page
+    for path, shown in opened:
+        assert shown.said == []
+        assert {url for url in shown.asked if not url.startswith("data:")} == {path.as_uri()}
+        shown.page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_page_fits_its_window(report: Path, show: Opening, width: int, theme: str) -> None:
+    page = show(report, width, theme).page
+    for summary in page.locator("section > details > summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") is (theme == "light")
+
+
+def test_the_theme_can_be_chosen(report: Path, show: Opening) -> None:
+    page = show(report).page
+    page.click("#theme")
+    page.click("#theme")
+    assert page.inner_text("#theme") == "Theme: dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    page.reload()
+    assert page.inner_text("#theme") == "Theme: dark"
+
+
+def test_text_can_be_read_in_both_themes(report: Path, show: Opening) -> None:
+    for theme in ("light", "dark"):
+        page = show(report, theme=theme).page
+        assert min(page.evaluate(CONTRASTS)) >= 4.5
+
+
+def test_pointing_at_the_map_joins_a_question_with_its_abstract(report: Path, show: Opening) -> None:
+    page = show(report).page
+    third = runs.records(8)[2]
+    page.locator("#plane circle.q").nth(2).hover(force=True)
+    line = page.locator("#plane line.join")
+    assert float(line.get_attribute("y1")) > float(line.get_attribute("y2"))
+    assert third.question in page.inner_text("#map-told")
+    assert third.context.split("\n")[0] in page.inner_text("#map-told")
+    page.click("#map-told button")
+    assert page.inner_text("#detail h3") == third.question
+
+
+def test_the_map_can_be_used_by_keyboard(report: Path, show: Opening) -> None:
+    page = show(report).page
+    page.focus("#tab-1")
+    page.keyboard.press("ArrowLeft")
+    assert page.get_attribute("#tab-0", "aria-selected") == "true"
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    assert runs.records(8)[1].question in page.inner_text("#map-told")
+    page.keyboard.press("Escape")
+    assert page.locator("#plane line.join").count() == 0
+
+
+def test_records_are_filtered(report: Path, show: Opening) -> None:
+    page = show(report).page
+    choose(page, "qa_none")
+    given = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
+    right = [record.label == label for record, label in zip(runs.records(8), given, strict=True)]
+    assert count(page) == 8
+    page.check("input[name=show][value=right]", force=True)
+    assert count(page) == sum(right)
+    page.check("input[name=show][value=wrong]", force=True)
+    assert count(page) == 8 - sum(right)
+    page.select_option("#given", "unparsed")
+    assert count(page) == 1
+    assert page.inner_text("#detail h3") == runs.records(8)[6].question
+    page.select_option("#given", "")
+    page.check("input[name=show][value=all]", force=True)
+    page.fill("#search", runs.records(8)[3].id)
+    assert count(page) == 1
+    page.fill("#search", "no such words")
+    assert page.inner_text("#list") == "No record fits these filters."
+
+
+def test_what_changed_between_two_tasks_is_found(report: Path, show: Opening) -> None:
+    page = show(report).page
+    choose(page, "qa_none")
+    choose(page, "qa_gold", "#other")
+    page.check(CHANGED, force=True)
+    given = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
+    assert count(page) == sum(record.label != label for record, label in zip(runs.records(8), given, strict=True))
+    choose(page, "nli")
+    assert page.is_disabled(CHANGED)
+    assert count(page) == 8
+    choose(page, "retrieval_dense")
+    page.check(CHANGED, force=True)
+    assert count(page) == 3
+
+
+def test_a_cell_of_a_confusion_matrix_lists_its_records(report: Path, show: Opening) -> None:
+    page = show(report).page
+    for row, column in (("no", "no"), ("maybe", "maybe")):
+        cell = page.locator(f'.confusion button[data-row="{row}"][data-column="{column}"]').first
+        cell.click()
+        assert count(page) == int(cell.inner_text().split()[0])
+    verified = page.locator('.confusion button[data-row="right"][data-column="supported"]').first
+    verified.click()
+    assert count(page) == int(verified.inner_text().split()[0])
+
+
+def test_a_record_tells_all(report: Path, show: Opening) -> None:
+    page = show(report).page
+    choose(page, "verified_gold")
+    record = runs.records(1)[0]
+    detail = page.inner_text("#detail")
+    assert record.question in detail
+    assert "supported" in detail
+    assert f"{record.question} The answer is yes." in detail
+    assert page.inner_text("#detail mark") == record.context.split(".")[0] + "."
+    assert page.locator("#detail .badge").all_inner_texts() == ["own abstract", "decided the verdict"]
+    assert [float(bar.get_attribute("value")) for bar in page.locator("#detail meter").all()[:3]] == [0.8, 0.1, 0.1]
+    page.click("#detail table button:has-text('Retrieval: bm25')")
+    assert "found at place 1" in page.inner_text("#detail")
+    choose(page, "nli")
+    assert "Pain fell by 0." in page.inner_text("#detail")
+
+
+def test_the_list_can_be_used_by_keyboard(report: Path, show: Opening) -> None:
+    page = show(report).page
+    choose(page, "qa_none")
+    page.focus("#list")
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text("#detail h3") == runs.records(8)[1].question
+    page.keyboard.press("End")
+    assert page.inner_text("#detail h3") == runs.records(8)[7].question
+    assert page.get_attribute("#list", "aria-activedescendant") == "record-7"
+
+
+def test_texts_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, show: Opening) -> None:
+    text = "</script><img src=x onerror=alert(1)> <b>\u202ebold</b> \U0001f9ea " + "long " * 5000
+    made = runs.answers("qa_gold", ["yes", None], confidence=None, output=[text, None], question=[text, "q"])
+    write_results(tmp_path / "run", [made], runs.settings())
+    tasks = read_tasks([tmp_path / "run"]).tasks
+    texts = {sample["id"]: text for sample in made.samples}
+    page = show(write_report(tmp_path, Report(tasks, texts=[texts]))[0], 390).page
+    assert page.locator("img").count() == 0
+    assert page.inner_text("#detail h3").startswith("</script><img src=x")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_thousand_records_are_small_and_fast(tmp_path: Path, show: Opening) -> None:
+    texts = {str(n): f"Abstract {n}. " + "It has some hundred words about this and that. " * 30 for n in range(1000)}
+    tasks = [large(name, n) for n, name in enumerate(("retrieval_dense", "retrieval_bm25"))]
+    tasks += [large(name, n) for n, name in enumerate(("qa_none", "qa_retrieved_dense", "qa_gold", "qa_gold_x"))]
+    write_results(tmp_path / "run", tasks, runs.settings())
+    read = read_tasks([tmp_path / "run"]).tasks
+    pairs = [MapPair(str(n), f"Question {n}?", texts[str(n)], LABELS[n % 3]) for n in range(1000)]
+    places = [(n / 1000, n % 7 / 7, n / 1000, n % 11 / 11) for n in range(1000)]
+    maps = [EmbeddingMap("minilm", "model", "data", pairs, 0, places)]
+    path = write_report(tmp_path, Report(read, texts=[texts] * len(read), maps=maps))[0]
+    assert path.stat().st_size < 5_000_000
+    show(path)  # the browser's own start is not the page's
+    started = time.perf_counter()
+    page = show(path).page
+    assert time.perf_counter() - started < 2
+    assert count(page) == 1000
+    assert page.locator("#list .item").count() < 40
+    page.locator("#list").evaluate("list => list.scrollTo(0, list.scrollHeight)")
+    page.wait_for_selector("#record-999")
+
+
+def large(name: str, seed: int) -> TaskResult:
+    """A task of a thousand records."""
+    samples: list[dict[str, Any]] = []
+    for n in range(1000):
+        found = [{"id": str((n + place * (seed + 1)) % 1000), "score": 0.912345 - place / 50} for place in range(10)]
+        label = LABELS[(n + seed) % 3]
+        sample = {"id": str(n), "question": f"Question {n}?", "prediction": label, "target": LABELS[n % 3]}
+        sample |= {"label_scores": dict(zip(LABELS, (0.71234, 0.212345, 0.075315), strict=True))}
+        sample |= {"retrieved": [] if name == "qa_none" else found[:3]}
+        if name.startswith("retrieval"):
+            sample |= {"prediction": found[0]["id"], "target": str(n), "retrieved": found, "label_scores": {}}
+        samples.append(sample)
+    right = sum(sample["prediction"] == sample["target"] for sample in samples) / 1000
+    return TaskResult(name, {"accuracy@1" if name.startswith("retrieval") else "accuracy": Estimate(right)}, samples)
+
+
+def choose(page: Any, task: str, select: str = "#task") -> None:
+    """Choose a task by its name, which stands in brackets behind its title."""
+    option = page.locator(f"{select} option", has_text=f"({task})").first
+    page.select_option(select, option.get_attribute("value"))
+
+
+def count(page: Any) -> int:
+    """How many records the list says that it holds."""
+    return int(page.inner_text("#count").split(" of ")[0].replace(",", ""))
+
+
+# For every element with text of its own, the contrast of its colour with the nearest background that is not clear
+# (WCAG 2.2, relative luminance).
+CONTRASTS = """() => {
+  const parse = (colour) => {
+    const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = (colour) => {
+    const [r, g, b] = colour.slice(0, 3).map((value) => linear(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll('body *')]
+    .filter((e) => !e.closest('svg, script, noscript, .quiet, :disabled + span') && e.checkVisibility()
+      && [...e.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((e) => [light(parse(getComputedStyle(e).color)), light(ground(e))])
+    .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+}"""
