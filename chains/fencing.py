@@ -23,4 +23,3 @@ def fence(texts: Sequence[str]) -> str:
         salt += 1
     numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
-

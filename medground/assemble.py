@@ -21,7 +21,10 @@ TINY_NOTE = (
     "mean nothing. llm.model names a real one."
 )
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
-ADAPTER_ELSEWHERE = "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to encoder."
+ADAPTER_ELSEWHERE = (
+    "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to "
+    "encoder."
+)
 QUOTE_NOTE = "No language model is set, so the answer quotes your documents. llm.model names one."
 
 

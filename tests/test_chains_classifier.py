@@ -11,6 +11,7 @@ from chains.classifier import EncoderNLI, classifier_chain, load_classifier
 from chains.nli import Judgement
 from chains.sequence import SequenceClassifier, load_sequence_classifier
 from corpus.errors import UserError
+from corpus.journal import Recalled
 from corpus.nli import NLIPair
 from corpus.records import QARecord
 from eval.nli import evaluate_nli
@@ -68,13 +69,13 @@ def test_batches_of_any_size_give_the_same(folder: Path, model: EncoderNLI) -> N
 
 def test_a_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
     seen: list[dict[str, list[int]]] = []
-    classify = SequenceClassifier.probabilities
+    classify = SequenceClassifier.recalled
 
     def watched(self, encoded):
         seen.extend(encoded)
         return classify(self, encoded)
 
-    monkeypatch.setattr(SequenceClassifier, "probabilities", watched)
+    monkeypatch.setattr(SequenceClassifier, "recalled", watched)
     pair = {"premise": LONG, "hypothesis": "It did not."}
     short, judgement = model.batch([PAIRS[0], pair])
     assert short.notes == ()
@@ -93,9 +94,9 @@ def test_a_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, 
 def test_the_part_that_is_least_neutral_decides(model: EncoderNLI, monkeypatch) -> None:
     def scored(self, encoded):
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
-        return [dict(zip(LABELS, row, strict=True)) for row in rows]
+        return [Recalled(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
-    monkeypatch.setattr(SequenceClassifier, "probabilities", scored)
+    monkeypatch.setattr(SequenceClassifier, "recalled", scored)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
     assert "number 8 " in (judgement.prompt or "")

@@ -41,6 +41,18 @@ def test_a_full_pass_does_not_wait_and_a_lonely_question_waits_its_time() -> Non
     asked.close()
 
 
+def test_passes_go_on_at_once() -> None:
+    together = threading.Barrier(2, timeout=5)  # passed only where two passes are under way
+
+    def answer(question) -> Answer:
+        together.wait()
+        return yes(question)
+
+    asked = BatchedChain(Scripted(answer=answer), most=1, passes=2, wait=0, observe=lambda _: None)
+    assert [one.question for one in asked.batch(["a", "b", "c", "d"])] == ["a", "b", "c", "d"]
+    asked.close()
+
+
 def test_an_error_is_only_the_questions_own() -> None:
     def answer(question) -> Answer | UserError:
         if question.text == "bad":

@@ -102,7 +102,7 @@ class TestInChromium:
             assert service.chat.conversations.list("local") == []
             started = time.monotonic()
             server.should_exit = True
-            until(lambda: not service.batched._worker.is_alive(), 10)  # an open page does not hold the service up
+            until(lambda: not service.batched._workers[0].is_alive(), 10)  # an open page does not hold the service up
             assert time.monotonic() - started < 10
 
     def test_an_answer_that_is_stopped_is_not_kept(self, tmp_path: Path) -> None:

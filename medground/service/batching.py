@@ -60,17 +60,20 @@ class BatchedChain(AnswerChain):
     """A chain whose callers, each in a thread of its own, share passes through ``chain``.
 
     The first question that waits is given ``wait`` seconds for others to join it; then up to ``most`` of those that
-    wait are answered in one pass, in the order they came in. While the model reads, the next pass gathers. A pass that
-    fails is taken apart, so that one question's error is not the others'.
+    wait are answered in one pass, in the order they came in. Meanwhile the next pass gathers. A pass that fails is
+    taken apart, so that one question's error is not the others'.
 
     Args:
-        chain: is only ever called from one thread.
+        chain: is called from ``passes`` threads.
         most: questions in a pass.
+        passes: how many at once.
         wait: seconds.
         observe: is told the size of each pass.
     """
 
-    def __init__(self, chain: AnswerChain, *, most: int, wait: float, observe: Callable[[int], None]) -> None:
+    def __init__(
+        self, chain: AnswerChain, *, most: int, passes: int = 1, wait: float, observe: Callable[[int], None]
+    ) -> None:
         self._chain = chain
         self._most = most
         self._wait = wait
@@ -78,8 +81,9 @@ class BatchedChain(AnswerChain):
         self._queue: deque[tuple[Question, Future[Answer | UserError]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._worker = threading.Thread(target=self._work, name="model", daemon=True)
-        self._worker.start()
+        self._workers = [threading.Thread(target=self._work, name="model", daemon=True) for _ in range(passes)]
+        for worker in self._workers:
+            worker.start()
 
     @property
     def waiting(self) -> int:
@@ -101,7 +105,7 @@ class BatchedChain(AnswerChain):
             if self._closed:
                 raise Cancelled
             self._queue.extend(zip(questions, futures, strict=True))
-            self._changed.notify()
+            self._changed.notify_all()
         answers = []
         for future in futures:
             try:
@@ -113,15 +117,16 @@ class BatchedChain(AnswerChain):
         return answers
 
     def close(self) -> None:
-        """Cancel what waits and end the worker when its pass is over."""
+        """Cancel what waits and end the workers when their passes are over."""
         with self._changed:
             self._closed = True
             waiting = list(self._queue)
             self._queue.clear()
-            self._changed.notify()
+            self._changed.notify_all()
         for _, future in waiting:
             future.cancel()
-        self._worker.join()
+        for worker in self._workers:
+            worker.join()
 
     def _work(self) -> None:
         while batch := self._gather():

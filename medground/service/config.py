@@ -13,8 +13,9 @@ class ServeConfig(BaseModel):
         tokens_file: a YAML file of further ones, ``NAME: TOKEN`` a line.
         page: whether there is a page at ``/``.
         batch: how many questions go through the model in one pass at most.
+        passes: how many passes there are at once; the processor's threads are shared out among them.
         wait_ms: how long the first question of a pass waits for others, in milliseconds.
-        queue: how many requests may wait beside those of one pass; more are told to come back (status 429).
+        queue: how many requests may wait beside those in passes; more are told to come back (status 429).
         timeout: seconds after which a request that is not answered ends with status 504.
         grace: seconds that requests have to end in when the service is stopped.
         max_body: bytes of a request.
@@ -30,6 +31,7 @@ class ServeConfig(BaseModel):
     tokens_file: str | None = Field(default=None, min_length=1)
     page: bool = True
     batch: int = Field(default=16, ge=1, strict=True)
+    passes: int = Field(default=1, ge=1, strict=True)
     wait_ms: int = Field(default=5, ge=0, strict=True)
     queue: int = Field(default=64, ge=0, strict=True)
     timeout: float = Field(default=120, gt=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import UserError
 from medground.corpora import Corpus
+from medground.environment import share_processor
 from medground.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
         UserError: see ``make_service``; a package is missing, or the address cannot be listened at.
     """
     check_installed(page=settings.serve.page)
+    share_processor(settings.serve.passes)
     listening = _listen(settings.serve.host, settings.serve.port)
     with listening:
         service = make_service(settings, corpus, quiet=quiet)

@@ -61,12 +61,13 @@ class Service:
     desk: Desk = field(init=False)
 
     def __post_init__(self) -> None:
-        self.desk = Desk(self.config.batch + self.config.queue, self.config.timeout)
+        self.desk = Desk(self.config.passes * self.config.batch + self.config.queue, self.config.timeout)
 
     def wrap(self, chain: "AnswerChain") -> BatchedChain:
         """The chain with the queue before it, as ``make_chat`` wants it."""
+        config = self.config
         self.batched = BatchedChain(
-            chain, most=self.config.batch, wait=self.config.wait_ms / 1000, observe=self.metrics.batch
+            chain, most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batch
         )
         return self.batched
 

@@ -50,7 +50,9 @@ def yes(question: Question) -> Answer:
 
 
 def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None = None, **config: Any) -> Service:
-    service = Service(ServeConfig(**config), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"})
+    service = Service(
+        ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"}
+    )
     chat = Chat(service.wrap(chain), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000)
     service.chat = chat
     return service
