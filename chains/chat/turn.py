@@ -9,8 +9,8 @@ from chains.answer import Answer
 
 
 def now() -> str:
-    """The time of day as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """The time of day as ISO 8601 in UTC, to the microsecond: conversations are put in order by it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class Turn(BaseModel):

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any
 
@@ -22,9 +23,18 @@ def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     Raises:
         DataError: as ``read_jsonl``, or it is not CSV.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), config.max_bytes))
-    with open_limited(source, config) as stream:
+    with open_limited(source, config) as stream, _long_cells(config.max_bytes):
         yield from _documents(source, config.columns, _csv_rows(source, stream))
+
+
+@contextmanager
+def _long_cells(most: int) -> Iterator[None]:
+    """Cells of so many characters are read; the limit is one for the whole process, so it is put back."""
+    before = csv.field_size_limit(most)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def read_jsonl(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
