@@ -9,8 +9,8 @@ from pathlib import Path
 
 from corpus.config import DocumentsConfig
 from corpus.documents import archives, read
+from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn
-from corpus.documents.library import Entry, KnownFile, Library, Problem
 from corpus.documents.passages import Window, cut
 from corpus.documents.source import SUFFIXES, Source, format_of
 from corpus.errors import DataError

@@ -46,7 +46,7 @@ def make_chat(
         UserError: a model, the data or the conversations' file cannot be used.
     """
     from chains.chat import Chat, Conversations
-    from chains.chat.history import estimated_tokens
+    from chains.model import estimated_tokens
 
     config, llm_is_real = settings.chat, settings.llm.model != "embedded"
     if quotes(settings, corpus):

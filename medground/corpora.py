@@ -54,7 +54,7 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
     """
     path = library_path(settings)
     if path.is_file() and not data_named and settings.data.path == "sample":
-        from corpus.documents.library import Passages
+        from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
         if len(passages):
@@ -73,7 +73,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     Raises:
         UserError: nothing of the paths could be read, or the store cannot be written.
     """
-    from corpus.documents.library import Passages
+    from corpus.documents.catalogue import Passages
     from corpus.files import take_in
 
     path = library_path(settings)
@@ -130,9 +130,9 @@ def document_text(settings: Settings, passage_id: str) -> str:
     Raises:
         UserError: there is no such passage.
     """
-    from corpus.documents import library
+    from corpus.documents import catalogue
 
-    return library.document_text(library_path(settings), passage_id)
+    return catalogue.document_text(library_path(settings), passage_id)
 
 
 def library_path(settings: Settings) -> Path:

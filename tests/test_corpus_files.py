@@ -10,7 +10,7 @@ import pytest
 from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pubmed_xml
 
 from corpus.config import DocumentsConfig
-from corpus.documents.library import LibraryError, Passages
+from corpus.documents.catalogue import LibraryError, Passages
 from corpus.documents.passages import words_window
 from corpus.files import Intake, take_in
 
@@ -237,23 +237,23 @@ def test_a_library_that_cannot_be_written_stops_everything() -> None:
 
 
 def test_a_full_disk_stops_everything_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import corpus.documents.library
+    import corpus.documents.catalogue
 
     put("docs/a.txt", "One.")
     take("docs")
     for number in range(20):
         put(f"docs/b{number}.txt", "Two. " * 5000)
-    connect = corpus.documents.library._connect
+    connect = corpus.documents.catalogue._connect
 
     def small(path: Path) -> sqlite3.Connection:
         database = connect(path)
         database.execute("PRAGMA max_page_count = 60")
         return database
 
-    monkeypatch.setattr(corpus.documents.library, "_connect", small)
+    monkeypatch.setattr(corpus.documents.catalogue, "_connect", small)
     with pytest.raises(LibraryError, match="disk that is full"):
         take("docs")
-    monkeypatch.setattr(corpus.documents.library, "_connect", connect)
+    monkeypatch.setattr(corpus.documents.catalogue, "_connect", connect)
     assert "docs/a.txt#1" in ids()
     intake = take("docs")
     assert (intake.added + intake.unchanged, intake.failed) == (21, [])

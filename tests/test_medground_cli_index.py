@@ -240,6 +240,6 @@ print(json.dumps([found["ids"], found["embeddings"].tolist()]))
 
 
 def passage_ids(library: Path) -> list[str | None]:
-    from corpus.documents.library import Passages
+    from corpus.documents.catalogue import Passages
 
     return [passage.id for passage in Passages(library)]

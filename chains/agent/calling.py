@@ -12,8 +12,8 @@ from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
-from chains.chat.history import estimated_tokens
 from chains.config import AgentConfig
+from chains.model import estimated_tokens
 from chains.nli import NLIModel
 from chains.prompts import agent_rules
 from chains.runnable import AnswerChain, Question

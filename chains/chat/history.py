@@ -33,8 +33,3 @@ def keep(history: Sequence[Turn], count: Callable[[str], int], budget: int) -> K
         if room < 0:
             return Kept(tuple(history[len(history) - kept :]), len(history) - kept)
     return Kept(tuple(history), 0)
-
-
-def estimated_tokens(text: str) -> int:
-    """A cautious count for a model whose tokenizer is elsewhere: a token for each three bytes."""
-    return -(-len(text.encode()) // 3)

@@ -1,4 +1,4 @@
-"""corpus/documents/library.py: what is written is whole, what is read back is what was written."""
+"""corpus/documents/catalogue.py: what is written is whole, what is read back is what was written."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from corpus.documents.catalogue import Entry, Library, LibraryError, Passages, Problem, document_text
 from corpus.documents.extract import Extract, Part, Withdrawn
-from corpus.documents.library import Entry, Library, LibraryError, Passages, Problem, document_text
 from corpus.documents.passages import Passage
 from corpus.errors import DataError, UserError
 
@@ -151,7 +151,7 @@ def test_reading_goes_on_while_another_writes(path: Path) -> None:
 
 def test_what_is_wrong_with_the_file_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(path, "a", [entry("a", "aabb")])
-    monkeypatch.setattr("corpus.documents.library.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("corpus.documents.catalogue.LOCK_SECONDS", 0.1)
     with sqlite3.connect(path) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LibraryError, match="in use by another process"):
