@@ -66,6 +66,7 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
 CANDIDATES = (20, 50, 100)
 RECIPES: dict[str, dict[str, Any]] = {
     "questions": {"pairs": ("question",)},
+    "questions and conclusions, one epoch": {"epochs": 1},
     "questions and conclusions": {},
     "with a BM25 negative": {"negatives": 1},
 }
@@ -219,7 +220,7 @@ def tuned(bench: Bench) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[s
         for place, held in enumerate(bench.folds(FOLDS)):
             out = {record.id for record in held}
             taught = [record for record in bench.train if record.id not in out]
-            model = _teach(changes, taught, bench.work / "folds" / f"{name.replace(' ', '-')}-{place}")
+            model = _teach(changes, taught, bench.work / "folds" / f"{name.replace(',', '').replace(' ', '-')}-{place}")
             dense = bench.retrievers({"dense": DenseConfig()}, model=model)["dense"]
             found |= bench.find(dense, held)
         ranks = tried(found, words, ids)

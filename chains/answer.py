@@ -1,6 +1,6 @@
 """What a question-answering chain returns."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,13 +8,28 @@ Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
 
 class Passage(BaseModel):
-    """A retrieved text with its id and the retriever's score (higher is better; the scale is the retriever's own)."""
+    """A retrieved text with its id and the retriever's score (higher is better; the scale is the retriever's own).
+
+    ``metadata`` is what the retriever's document says of itself besides. A passage of the user's own documents has at
+    least its ``source``, and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``,
+    ``section``, ``title`` and ``year`` where they are known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     text: str
     score: float | None = None
+    metadata: dict[str, Any] = {}
+
+    @property
+    def origin(self) -> str:
+        """Where the text stands, in words: title, file, page and section; empty where none is known."""
+        parts = []
+        for name in ("title", "source", "page", "section"):
+            if value := " ".join(str(self.metadata.get(name) or "").split()):
+                parts.append(value if name in ("title", "source") else f"{name} {value}")
+        return ", ".join(parts)
 
 
 class Citation(BaseModel):

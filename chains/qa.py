@@ -144,6 +144,6 @@ def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
     for passage in passages:
         if kept <= 0:
             break
-        read.append(passage if kept >= len(passage.text) else Passage(id=passage.id, text=passage.text[:kept]))
+        read.append(passage if kept >= len(passage.text) else passage.model_copy(update={"text": passage.text[:kept]}))
         kept -= len(passage.text) + len(_JOIN)
     return read

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
 from corpus.errors import UserError
@@ -83,17 +85,18 @@ def retrieve(retriever: BaseRetriever, questions: Sequence[str], k: int) -> list
         return []
     search = getattr(retriever, "search", None)
     found = retriever.batch(list(questions)) if search is None else search(list(questions), k)
-    return [
-        [
-            Passage(
-                id=str(document.id or document.metadata.get("id") or rank),
-                text=document.page_content,
-                score=document.metadata.get("score"),
-            )
-            for rank, document in enumerate(documents[:k])
-        ]
-        for documents in found
-    ]
+    return [[as_passage(document, rank) for rank, document in enumerate(documents[:k])] for documents in found]
+
+
+def as_passage(document: Document, rank: int = 0) -> Passage:
+    """A retriever's document; metadata that JSON cannot write become text. ``rank`` names one that has no id."""
+    rest = {key: value for key, value in document.metadata.items() if key not in ("id", "score")}
+    return Passage(
+        id=str(document.id or document.metadata.get("id") or rank),
+        text=document.page_content,
+        score=document.metadata.get("score"),
+        metadata=to_jsonable_python(rest, fallback=str),
+    )
 
 
 def _read(input: object) -> Question | UserError:

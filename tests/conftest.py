@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +69,10 @@ def medground(tmp_path: Path) -> Iterator[Run]:
     path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "MEDGROUND_GUARD_LOG": str(log)}
 
-    def run(*arguments: str, cwd: Path = tmp_path, **more: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "medground", *arguments]
+    def run(
+        *arguments: str, cwd: Path = tmp_path, within: Sequence[str] = (), **more: str
+    ) -> "subprocess.CompletedProcess[str]":
+        command = [*within, sys.executable, "-m", "medground", *arguments]
         return subprocess.run(
             command, cwd=cwd, env={**environment, **more}, capture_output=True, text=True, timeout=600, check=False
         )

@@ -31,10 +31,12 @@ def test_quotes_are_marked_where_they_stand_and_cited_passages_come_first() -> N
 
 def test_nothing_from_a_text_is_markup() -> None:
     bad = "<script>alert(1)</script>\"'&"
-    answer = Answer(question=bad, text=bad, passages=(Passage(id=bad, text=bad),), notes=(bad,))
+    answer = Answer(
+        question=bad, text=bad, passages=(Passage(id=bad, text=bad, metadata={"title": bad}),), notes=(bad,)
+    )
     html = evidence_html(Turn(message=bad, question=bad, text=bad, answer=answer, notes=(bad,)))
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 4
+    assert html.count("&lt;script&gt;") == 5
 
 
 def test_the_verdict_and_the_sentence_that_decided_it() -> None:

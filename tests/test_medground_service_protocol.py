@@ -1,4 +1,4 @@
-from chains.answer import Answer, Citation
+from chains.answer import Answer, Citation, Passage
 from medground.service.protocol import Message, footnotes, history
 
 
@@ -17,6 +17,13 @@ def test_the_history_is_without_the_footnotes_that_were_added() -> None:
     assert told == "Yes.\n\nIt fell [1].\n\n[1] p: “It fell.”\nVerdict: supported.\nNote: A note."
     messages = [message("user", "Is it?\n\n[1] x"), message("assistant", told), message("user", "And then?")]
     assert history(messages) == [("user", "Is it?\n\n[1] x"), ("assistant", "Yes.\n\nIt fell [1].")]
+
+
+def test_a_footnote_tells_where_the_passage_stands() -> None:
+    passage = Passage(id="p", text="It fell.", metadata={"title": "A\ntrial", "source": "a.pdf", "page": 3, "start": 9})
+    citation = Citation(passage_id="p", quote="It fell.", start=0, end=8, score=1.0)
+    answer = Answer(question="Q", text="Yes.", passages=(passage,), citations=(citation,))
+    assert footnotes(answer, None) == "\n\n[1] p (A trial, a.pdf, page 3): “It fell.”"
 
 
 def test_content_is_a_text_or_parts_of_it() -> None:

@@ -10,6 +10,7 @@ from medground.cli.app import app
 from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdict, say
 
 if TYPE_CHECKING:
+    from chains.answer import Passage
     from chains.chat import Chat, Summary
 
 HELP = """\
@@ -64,7 +65,7 @@ class _Session:
         self._chat = chat
         self._user = user
         self._conversation: str | None = None
-        self._passages: list[tuple[str, float | None, str]] = []
+        self._passages: tuple[Passage, ...] = ()
 
     def run(self) -> None:
         """Read lines until there are no more; a mistake is told, and the next line is read."""
@@ -121,7 +122,7 @@ class _Session:
                     sys.stdout.flush()
                 case Given():
                     typer.echo()
-                    self._passages = [(one.id, one.score, one.text) for one in event.answer.passages]
+                    self._passages = event.answer.passages
                     print_evidence(event.answer)
                 case Judged():
                     print_verdict(event.answer)

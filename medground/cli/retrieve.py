@@ -25,15 +25,16 @@ def retrieve(
     It looks in your indexed documents where there are any and --data is not given, else in the data's abstracts.
     """
     settings = options.make_settings(config, overrides, data=data)
+    from chains.runnable import as_passage
     from medground.assemble import make_retrievers
     from medground.corpora import searched_corpus
 
     question = options.checked_question(question)
     corpus = searched_corpus(settings, data_named=data is not None)
     retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
-    found = retriever.invoke(question)
+    found = [as_passage(document) for document in retriever.invoke(question)]
     if as_json:
-        passages = [{"id": one.id, "score": one.metadata["score"], "text": one.page_content} for one in found]
+        passages = [one.model_dump(mode="json") for one in found]
         print_json({"question": question, "retriever": settings.retriever, "corpus": corpus.name, "passages": passages})
     else:
-        print_passages([(str(one.id), one.metadata["score"], one.page_content) for one in found])
+        print_passages(found)

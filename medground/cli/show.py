@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from chains.answer import Answer, Verdict
+    from chains.answer import Answer, Passage, Verdict
 
 _SHOWN_CHARACTERS = 600
 
@@ -38,10 +38,13 @@ def print_table(table: "Table") -> None:
     console.print()
 
 
-def print_passages(passages: Sequence[tuple[str, float | None, str]]) -> None:
-    """Id, score and text of passages, best first; a long text is cut."""
-    for rank, (key, score, text) in enumerate(passages, start=1):
-        typer.echo(f"{rank}. {plain(key)}" + (f"  score {score:.3f}" if score is not None else ""))
+def print_passages(passages: "Sequence[Passage]") -> None:
+    """Id, score, origin and text of passages, best first; a long text is cut."""
+    for rank, one in enumerate(passages, start=1):
+        typer.echo(f"{rank}. {plain(one.id)}" + (f"  score {one.score:.3f}" if one.score is not None else ""))
+        if one.origin:
+            typer.echo(wrapped(f"({one.origin})"))
+        text = one.text
         cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS].rsplit(" ", 1)[0] + " ..."
         typer.echo(wrapped(cut))
 
@@ -58,8 +61,11 @@ def print_evidence(answer: "Answer") -> None:
     """What speaks for an answer: its probabilities and quotes."""
     if answer.label_scores:
         typer.echo(f"  probabilities: {_listed(answer.label_scores)}")
+    origins = {passage.id: passage.origin for passage in answer.passages}
     for citation in answer.citations:
         typer.echo(f"  [{plain(citation.passage_id)}] score {citation.score:.3f}")
+        if origin := origins.get(citation.passage_id):
+            typer.echo(wrapped(f"({origin})", "      "))
         typer.echo(wrapped(f"\u201c{citation.quote}\u201d", "      "))
 
 

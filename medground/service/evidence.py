@@ -46,7 +46,8 @@ def _passage(answer: Answer, passage: Passage, numbers: Sequence[int]) -> str:
     score = "" if passage.score is None else f" <span class='mg-score'>{passage.score:.3f}</span>"
     text = _marked(passage.text, quoted, deciding)
     opened = " open" if numbers else ""
-    return f"<details{opened}><summary>{cited}{escape(passage.id)}{score}</summary><p>{text}</p></details>"
+    origin = f"<p class='mg-origin'>{escape(passage.origin)}</p>" if passage.origin else ""
+    return f"<details{opened}><summary>{cited}{escape(passage.id)}{score}</summary>{origin}<p>{text}</p></details>"
 
 
 def _marked(text: str, quoted: Sequence[Citation], deciding: Citation | None) -> str:

@@ -34,8 +34,8 @@ footer { display: none !important; }
 .mg-supported { color: #15803d; } .dark .mg-supported { color: #86efac; }
 .mg-contradicted { color: #b91c1c; } .dark .mg-contradicted { color: #fca5a5; }
 .mg-not { color: #92400e; } .dark .mg-not { color: #fcd34d; }
-.mg-head p, .mg-score, .mg-shares, .mg-note, .mg-none { color: #52525b; font-size: var(--text-sm); }
-.dark .mg-head p, .dark .mg-score, .dark .mg-shares, .dark .mg-note, .dark .mg-none { color: #a1a1aa; }
+.mg-head p, .mg-score, .mg-origin, .mg-shares, .mg-note, .mg-none { color: #52525b; font-size: var(--text-sm); }
+.dark :is(.mg-head p, .mg-score, .mg-origin, .mg-shares, .mg-note, .mg-none) { color: #a1a1aa; }
 @media (max-width: 767px) { .mg-head { padding-left: 1.2rem; } }
 textarea::placeholder { color: #71717a !important; } .dark textarea::placeholder { color: #a1a1aa !important; }
 .mg-list label { overflow-wrap: anywhere; }

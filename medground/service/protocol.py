@@ -74,10 +74,11 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
     """What is added to an answer's text: a line for each quote, for the verdict, and for what a reader must know."""
     if answer is None:
         return ""
-    lines = [
-        f"[{number}] {citation.passage_id}: \u201c{' '.join(citation.quote.split())}\u201d"
-        for number, citation in enumerate(answer.citations, start=1)
-    ]
+    origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
+    lines = []
+    for number, citation in enumerate(answer.citations, start=1):
+        origin = origins.get(citation.passage_id, "")
+        lines.append(f"[{number}] {citation.passage_id}{origin}: \u201c{' '.join(citation.quote.split())}\u201d")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
     if note is not None:
