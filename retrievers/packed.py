@@ -1,15 +1,16 @@
-"""A BERT encoder in bfloat16 on a CPU with AVX512-BF16: the same arithmetic, less of it wasted.
+"""A BERT encoder on a CPU, in float32, or in bfloat16 with AVX512-BF16: the same arithmetic, less of it wasted.
 
 Three things are saved. Padding is never computed: the texts of a batch lie end to end, and only attention looks at them
 one length at a time. Weights are laid out once as the processor's matrix kernels want them, and GELU is computed where
-its input is made. Attention is two plain matrix products for a group of texts whose scores stay in the cache; torch's
-own CPU kernel multiplies blocks too small for these instructions.
+its input is made. In bfloat16 attention is two plain matrix products for a group of texts whose scores stay in the
+cache; torch's own CPU kernel multiplies blocks too small for these instructions.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
@@ -21,19 +22,21 @@ GROUP_TOKENS = 512  # what one attention product covers, so that its scores stay
 def pack_encoder(model: Any) -> bool:
     """Replace the encoder of a loaded ``BertModel`` by a packed one, where that is the same and faster.
 
-    It is for BERT encoders with exact GELU, in bfloat16, on a CPU with AVX512-BF16. With AMX torch's own kernels do
-    well, so there, as everywhere else, the model stays as it is. The packed encoder is for inference: it has no
-    parameters that could be trained or saved.
+    It is for BERT encoders with exact GELU on a CPU with AVX2, in float32, or in bfloat16 with AVX512-BF16. With AMX
+    torch's own bfloat16 kernels do well, so there, as everywhere else, the model stays as it is. The packed encoder is
+    for inference: it has no parameters that could be trained or saved.
 
     Returns:
         Whether the encoder was replaced.
     """
-    if type(model) is not BertModel or model.device.type != "cpu" or model.dtype != torch.bfloat16:
+    if type(model) is not BertModel or model.device.type != "cpu" or not packs_linear():
+        return False
+    if model.config.hidden_act != "gelu" or model.config.is_decoder:
         return False
     has = torch.cpu.get_capabilities()
-    if not has.get("avx512_bf16") or has.get("amx_bf16") or model.config.is_decoder:
-        return False
-    if model.config.hidden_act != "gelu" or not packs_linear():
+    if model.dtype != torch.float32 and not (
+        model.dtype == torch.bfloat16 and has.get("avx512_bf16") and not has.get("amx_bf16")
+    ):
         return False
     packed: Any = PackedEncoder(model.encoder, model.config.num_attention_heads)
     model.encoder = packed
@@ -90,7 +93,8 @@ class _Layer:
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         """Encode (tokens, width), which are for each run ``count`` texts of ``length`` tokens."""
-        attended = self._out(self._attend(self._qkv(states), runs))
+        attend = self._attend_by_torch if states.dtype == torch.float32 else self._attend
+        attended = self._out(attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))
         changed = self._down(self._up(states))
         normed: Tensor = self._norms[1](changed.add_(states))
@@ -114,6 +118,15 @@ class _Layer:
                 out[start:end].view(texts, length, self._heads, -1).copy_(heads.transpose(1, 2))
                 start = end
         return out
+
+    def _attend_by_torch(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        parts = qkv.split([count * length for count, length in runs])
+        attended = []
+        for part, (count, length) in zip(parts, runs, strict=True):
+            query, key, value = part.view(count, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            heads = scaled_dot_product_attention(query, key, value, scale=self._scaling)
+            attended.append(heads.transpose(1, 2).reshape(count * length, -1))
+        return torch.cat(attended)
 
 
 def _counts(lengths: Tensor) -> tuple[list[int], list[int]]:

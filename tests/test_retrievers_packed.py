@@ -47,6 +47,21 @@ def test_it_computes_what_bert_does(lengths: list[int], group: int, monkeypatch:
     assert near.mean() > own.mean() - 0.001  # no further from float32 than torch's own bfloat16
 
 
+@pytest.mark.parametrize("lengths", [[9], [7, 7, 7], [9, 1, 4, 8, 4, 4, 9, 2], [3, 0, 5]], ids=str)
+def test_in_float32_it_computes_the_same(lengths: list[int]) -> None:
+    model = bert().float()
+    longest = max(lengths)
+    ids = torch.randint(0, 50, (len(lengths), longest))
+    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
+    with torch.inference_mode():
+        plain = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        assert pack_encoder(model)
+        found = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    real = mask.bool()
+    assert torch.count_nonzero(found[~real]) == 0
+    torch.testing.assert_close(found[real], plain[real], rtol=1e-4, atol=1e-5)
+
+
 @needs_bfloat16
 def test_bert_in_bfloat16_is_packed() -> None:
     model = bert()
@@ -55,10 +70,10 @@ def test_bert_in_bfloat16_is_packed() -> None:
 
 def test_all_else_stays_as_it_is() -> None:
     others = [
-        bert().float(),
+        bert().double(),
         bert().half(),
-        bert(hidden_act="gelu_new"),
-        bert(is_decoder=True),
+        bert(hidden_act="gelu_new").float(),
+        bert(is_decoder=True).float(),
         torch.nn.Linear(2, 2),
     ]
     for model in others:
