@@ -7,6 +7,7 @@ Of 200 test questions of the sample 50 lose their abstract: it is not among thos
 there from the best passage, whatever it is. The difference in accuracy, of the agent's answers among those 150 less
 plain answers to all of them, has a bootstrap interval that draws questions with both sides' results together.
 ``agent.relevance`` and ``agent.confidence`` were set on the training split, none of whose questions are asked here.
+``--split newnames`` and ``newphrases`` ask the sample's further test questions; their abstracts join those searched.
 """
 
 import argparse
@@ -27,12 +28,15 @@ import numpy as np  # noqa: E402  (telemetry is off before the libraries are imp
 
 from chains.answer import Answer  # noqa: E402
 from corpus.load import load_records  # noqa: E402
-from corpus.records import QARecord  # noqa: E402
+from corpus.pubmedqa import read_records  # noqa: E402
+from corpus.records import QARecord, documents  # noqa: E402
+from corpus.sample import sample_path  # noqa: E402
 from eval.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
 from medground.assemble import Models, answering_chain, load_models, make_retrievers  # noqa: E402
 from medground.assistant import make_agent  # noqa: E402
 from medground.corpora import Corpus, data_corpus  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
+from medground.tasks import UNSEEN  # noqa: E402
 
 WANTED_WITHHELD, WANTED_ANSWERED = 0.8, 130 / 150
 
@@ -43,7 +47,7 @@ def main() -> int:
     parser.add_argument("--adapter", help="of medground train qlora; without one nothing is judged")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--absent", type=int, default=50)
-    parser.add_argument("--split", default="test", choices=("train", "dev", "test"))
+    parser.add_argument("--split", default="test", choices=("train", "dev", "test", *UNSEEN))
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--store", default=".medground/store", help="where the embedded abstracts are kept")
     parser.add_argument("--trace", help="a JSONL file for the agent's steps")
@@ -51,11 +55,14 @@ def main() -> int:
     settings = load_settings(None, {"store.path": asked.store, "agent.kind": "graph", "agent.trace": asked.trace})
     if asked.adapter:
         settings = load_settings(None, settings.model_dump(), {"chain.verify": "report", "nli.adapter": asked.adapter})
-    records = random.Random(asked.seed).sample(list(load_records(settings.data, split=asked.split)), asked.questions)
+    unseen = read_records(sample_path(asked.split)) if asked.split in UNSEEN else []
+    asking = unseen or list(load_records(settings.data, split=asked.split))
+    records = random.Random(asked.seed).sample(asking, asked.questions)
     absent, there = records[: asked.absent], records[asked.absent :]
     gone = {record.id for record in absent}
     corpus = data_corpus(settings)
-    corpus = Corpus(f"{corpus.name}-lacking", [one for one in corpus.passages if one.id not in gone])
+    abstracts = [*corpus.passages, *documents(unseen)]
+    corpus = Corpus(f"{corpus.name}-lacking", [one for one in abstracts if one.id not in gone])
     models = load_models(settings)
     retriever = make_retrievers(settings, corpus, ["dense"], quiet=True)["dense"]
     agent = make_agent(settings, models, retriever)

@@ -120,12 +120,13 @@ class _Layer:
         return out
 
     def _attend_by_torch(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        parts = qkv.split([count * length for count, length in runs])
-        attended = []
-        for part, (count, length) in zip(parts, runs, strict=True):
-            query, key, value = part.view(count, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+        attended, start = [], 0
+        for count, length in runs:
+            part = qkv[start : start + count * length].view(count, length, 3, self._heads, -1)
+            query, key, value = part.permute(2, 0, 3, 1, 4)
             heads = scaled_dot_product_attention(query, key, value, scale=self._scaling)
             attended.append(heads.transpose(1, 2).reshape(count * length, -1))
+            start += count * length
         return torch.cat(attended)
 
 
