@@ -7,6 +7,7 @@ PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sy
 	&& command -v python3; } || echo python3.11)
 BIN := .venv/bin
 READY := .venv/.ready
+TWO := OMP_NUM_THREADS=1 # a process for each of two cores, and a thread for each process
 
 .PHONY: demo test test-slow check docs clean
 
@@ -14,7 +15,7 @@ demo: $(READY)
 	$(BIN)/medground demo
 
 test: $(READY)
-	$(BIN)/pytest -q
+	$(TWO) $(BIN)/pytest -q -n 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/pytest -q -m "slow and not gpu and not network"

@@ -57,7 +57,7 @@ class LLMConfig(BaseModel):
         if self.kind != "openai":
             for name in ("base_url", "window"):
                 if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is for kind openai, and the kind is {self.kind}")
+                    raise ValueError(f"{name} is for kind openai, and the kind is {self.kind}; set it to null")
             return self
         if self.base_url is None or not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", self.base_url):
             raise ValueError(

@@ -56,8 +56,8 @@ class Decider:
         self.reserve = max(llm.config.max_new_tokens, llm.label_length(labels))
         """How many tokens of the window the answer may take."""
 
-    def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
-        """A decision for each rendered prompt and its token ids, in order.
+    def decide(self, prompts: Sequence[Prompt]) -> list[Decision | UserError]:
+        """A decision, or why the model makes none, for each rendered prompt and its token ids, in order.
 
         Raises:
             UserError: the model computes no finite probabilities.
@@ -65,7 +65,10 @@ class Decider:
         journal = self._llm.journal
         keys = [self._key(text) if journal is not None else "" for text, _ in prompts]
         recalled = recall(journal, keys, lambda places: self._compute([prompts[place] for place in places], places))
-        return [replace(self._decision(one.value), reused=one.reused) for one in recalled]
+        return [
+            one.value if isinstance(one.value, UserError) else replace(self._decision(one.value), reused=one.reused)
+            for one in recalled
+        ]
 
     def _key(self, prompt: str) -> str:
         model = self._llm.fingerprint

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 KEY = "MEDGROUND_LLM_KEY"
 _LATER = frozenset({408, 425, 429, 502, 503, 504, 529})  # what a server says that may answer a little later
-_TOO_LONG = ("context length", "context size", "context window", "maximum context", "too long", "exceeds the available")
+_TOO_LONG = (
+    "context length", "context size", "context window", "maximum context", "too long",  # vLLM, llama.cpp, Ollama
+    "must have less than", "`max_new_tokens` must be",  # TGI
+)  # fmt: skip
 
 
 class ElsewhereError(UserError):
@@ -30,6 +33,10 @@ class RefusedError(ElsewhereError):
         super().__init__(message)
         self.status = status
         self.told = told
+
+
+class TooLongError(RefusedError):
+    """The request is longer than the server's model takes; a shorter one may be answered."""
 
 
 class Endpoint:
@@ -135,6 +142,13 @@ class Endpoint:
     def refused(self, response: "httpx.Response", path: str) -> RefusedError:
         """What to raise for an answer whose status is no success."""
         status, told = response.status_code, _told(response)
+        if status not in (401, 403, 404, *_LATER) and any(words in told.lower() for words in _TOO_LONG):
+            return TooLongError(
+                f"The prompt is longer than the model at {self.url} takes. It says: {told} Set llm.window to what it "
+                "takes, so that prompts are shortened to it.",
+                status,
+                told,
+            )
         server = f"The server at {self.url} (llm.base_url)"
         said = f" It says: {told}" if told else ""
         if status in (401, 403):
@@ -149,11 +163,6 @@ class Endpoint:
         elif 300 <= status < 400:
             where = response.headers.get("Location", "another address")
             message = f"{server} points to {where}, and is not followed. If that is right, set llm.base_url to it."
-        elif any(words in told.lower() for words in _TOO_LONG):
-            message = (
-                f"The prompt is longer than the model at {self.url} takes.{said} Set llm.window to what it takes, so "
-                "that prompts are shortened to it."
-            )
         elif status >= 500:
             message = f"{server} failed with status {status}.{said} Look at its log, and try again."
         else:

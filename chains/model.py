@@ -60,7 +60,8 @@ class LLM(Protocol):
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """Places of prompts, and for each the log-likelihoods of the labels, by batches; -inf where there is none.
 
-        Where no likelihoods can be had, what the model wrote stands in their place.
+        Where no likelihoods can be had, what the model wrote stands in their place; where a single prompt cannot be
+        answered, a ``UserError``.
 
         Raises:
             UserError: the model cannot be run, or gives no finite likelihoods.
@@ -68,6 +69,8 @@ class LLM(Protocol):
 
     def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
         """Places of prompts, and for each the most probable continuation, at most ``most`` tokens of it, by batches.
+
+        Where a single prompt cannot be answered, a ``UserError`` stands in its place.
 
         Raises:
             UserError: the model cannot be run.

@@ -186,8 +186,13 @@ class NLIChain(NLIModel):
         decisions = self._decider.decide([prompt for _, prompt, _ in parts])
         by_pair: dict[int, list[tuple[Decision, str, int]]] = {}
         for (index, (text, _), shots), decision in zip(parts, decisions, strict=True):
-            by_pair.setdefault(index, []).append((decision, text, shots))
+            if isinstance(decision, UserError):
+                judged[index] = decision
+            else:
+                by_pair.setdefault(index, []).append((decision, text, shots))
         for index, found in by_pair.items():
+            if index in judged:
+                continue
             decision, text, shots = max(found, key=lambda part: self._decisiveness(part[0]))
             judged[index] = Judgement(
                 label=decision.label,

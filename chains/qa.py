@@ -93,7 +93,10 @@ class QAChain(AnswerChain):
                 prompts.append((index, passages, prompt))
         decisions = self._decider.decide([(prompt.text, prompt.ids) for _, _, prompt in prompts])
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
-            answers[index] = self._answer(questions[index].text, passages, prompt, decision)
+            if isinstance(decision, UserError):
+                answers[index] = decision
+            else:
+                answers[index] = self._answer(questions[index].text, passages, prompt, decision)
         return [answers[index] for index in range(len(questions))]
 
     def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from chains.config import Family, LLMConfig
-from chains.endpoint import KEY, Endpoint, RefusedError
+from chains.endpoint import KEY, Endpoint, RefusedError, TooLongError
 from chains.model import Prompt, estimated_tokens
 from chains.prompts import Messages, PromptFamily, resolve_family
 from corpus.errors import UserError
@@ -115,6 +115,8 @@ class RemoteLLM:
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """The place of each prompt with the log-likelihoods of the labels, or with what the model wrote.
 
+        A prompt that the server finds too long has the error in their place.
+
         Raises:
             UserError: the server gives no answer that can be used.
         """
@@ -128,7 +130,7 @@ class RemoteLLM:
         return self._each(prompts, one)
 
     def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
-        """The place of each prompt with what the model wrote.
+        """The place of each prompt with what the model wrote, or with the error where the server finds it too long.
 
         Raises:
             UserError: the server gives no answer that can be used.
@@ -136,9 +138,19 @@ class RemoteLLM:
         return self._each(prompts, lambda prompt: _text(self.endpoint, self._choice(prompt, most, scored=False)))
 
     def _each(self, prompts: Sequence[Prompt], one: Callable[[Prompt], Any]) -> Iterator[tuple[list[int], list[Any]]]:
-        """Results one by one as they come in; the first error ends it, and what had not been sent is not sent."""
+        """Results one by one as they come in.
+
+        A prompt that is too long has its own error; any other ends it, and what had not been sent is not sent.
+        """
+
+        def result(prompt: Prompt) -> Any:
+            try:
+                return one(prompt)
+            except TooLongError as error:
+                return error
+
         with ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="llm") as pool:
-            places = {pool.submit(one, prompt): place for place, prompt in enumerate(prompts)}
+            places = {pool.submit(result, prompt): place for place, prompt in enumerate(prompts)}
             try:
                 for future in as_completed(places):
                     yield [places[future]], [future.result()]
@@ -187,7 +199,7 @@ def _row(alternatives: Sequence[object], labels: Sequence[str]) -> list[float] |
                 begun = [label for label in labels if label.lower().startswith(start)]
                 exact = [label for label in begun if label.lower() == start]
                 if len(one := exact or begun) == 1 and not math.isnan(likelihood):
-                    found[one[0]].append(float(likelihood))
+                    found[one[0]].append(min(float(likelihood), 0.0))  # rounding may leave it a little above
     row = [
         math.log(sum(map(math.exp, values))) if any(map(math.exp, values)) else -math.inf for values in found.values()
     ]

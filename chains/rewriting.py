@@ -10,6 +10,7 @@ from chains.batching import in_order
 from chains.config import Family
 from chains.model import LLM
 from chains.prompts import rewriting_prompt
+from corpus.errors import UserError
 from retrievers.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take
@@ -57,10 +58,11 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
         window = self._llm.window
         lengths = [self._llm.length(prompt) for prompt in prompts]
         fitting = [place for place, length in enumerate(lengths) if window is None or length + reserve <= window]
-        written: list[str] = in_order(self._llm.write([prompts[place] for place in fitting], reserve))
+        written: list[str | UserError] = in_order(self._llm.write([prompts[place] for place in fitting], reserve))
         found: list[list[str]] = [[] for _ in inputs]
         for place, text in zip(fitting, written, strict=True):
-            found[place] = wordings(text, inputs[place])
+            if isinstance(text, str):
+                found[place] = wordings(text, inputs[place])
         return found
 
 

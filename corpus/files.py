@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from corpus.documents.passages import Window, cut
 from corpus.documents.source import SUFFIXES, Source, format_of
 from corpus.errors import DataError
 
-EDITION = 1  # to be raised when a format gives another text, or passages are cut otherwise
+EDITION = 2  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])
 
 
@@ -51,8 +51,8 @@ def take_in(
 
     A file that is known with the same bytes and settings is not read again. One that was read from below ``paths`` and
     is no longer there is removed. Files elsewhere stay as they are. One that cannot be read is reported, and the rest
-    is read. In a folder hidden files and files of other kinds are passed over. Stopped at any moment, the same call
-    completes it.
+    is read; of a folder that cannot be looked into everything stays. In a folder hidden files, files of other kinds and
+    links to folders are passed over. Stopped at any moment, the same call completes it.
 
     Args:
         paths: what to read.
@@ -69,12 +69,13 @@ def take_in(
         known = opened.files()
         reader = _Reader(opened, library.parent, known, window, config, intake)
         roots = [_absolute(path) for path in paths]
-        files = list(_files(paths, roots, known, library.parent, intake))
+        unseen: list[str] = []
+        files = list(_files(paths, roots, known, library.parent, intake, unseen))
         for file in _with_progress(files, quiet=quiet):
             reader.take(file)
         found = {_place(file, library.parent) for file in files}
         for place in known.keys() - found:
-            if any(_lies_below(place, root, library.parent) for root in roots):
+            if _lies_below(place, roots, library.parent) and not _lies_below(place, unseen, library.parent):
                 opened.remove(place)
                 intake.removed += 1
     return intake
@@ -149,17 +150,35 @@ class _Reader:
 
 
 def _files(
-    paths: Sequence[Path | str], roots: Sequence[str], known: Mapping[str, KnownFile], store: Path, intake: Intake
+    paths: Sequence[Path | str],
+    roots: Sequence[str],
+    known: Mapping[str, KnownFile],
+    store: Path,
+    intake: Intake,
+    unseen: list[str],
 ) -> Iterator[Path]:
-    """The files to read, each once, in the order of the paths and within a folder sorted."""
+    """The files to read, each once, in the order of the paths and within a folder sorted.
+
+    Files and folders that cannot be looked at go into ``unseen``.
+    """
     seen: set[Path] = set()
+
+    def refuse(path: Path | str, error: OSError) -> None:
+        unseen.append(_absolute(path))
+        intake.failed.append(_problem(path, f"cannot be read ({error.strerror})."))
+
     for given, root in zip(map(Path, paths), roots, strict=True):
         path = given.expanduser()
-        if not path.exists():
-            if not any(_lies_below(place, root, store) for place in known):
+        try:
+            is_folder, is_there = path.is_dir(), path.exists()
+        except OSError as error:
+            refuse(given, error)
+            continue
+        if not is_there:
+            if not any(_lies_below(place, [root], store) for place in known):
                 intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
             continue
-        for file in _walk(path, intake) if path.is_dir() else [path]:
+        for file in _walk(path, refuse) if is_folder else [path]:
             if not is_read(file.name):
                 if file == path:
                     intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {READ}."))
@@ -175,16 +194,17 @@ def is_read(name: str) -> bool:
     return archives.is_archive(name) or format_of(name) is not None
 
 
-def _walk(folder: Path, intake: Intake) -> Iterator[Path]:
-    """The visible files below a folder in sorted order."""
-
-    def refuse(error: OSError) -> None:
-        intake.failed.append(_problem(error.filename or folder, f"cannot be read ({error.strerror})."))
-
-    for place, below, names in os.walk(folder, onerror=refuse):
+def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
+    """The visible files below a folder in sorted order; what cannot be looked at is refused."""
+    for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
-        yield from (file for file in files if file.is_file())
+        for name in sorted(name for name in names if not name.startswith(".")):
+            file = Path(place, name)
+            try:
+                if file.is_file():
+                    yield file
+            except OSError as error:
+                refuse(file, error)
 
 
 def _problem(path: Path | str, why: str) -> Problem:
@@ -209,9 +229,10 @@ def _place(path: Path, store: Path) -> str:
     return shown_path(os.path.relpath(_absolute(path), _absolute(store)))
 
 
-def _lies_below(place: str, root: str, store: Path) -> bool:
+def _lies_below(place: str, roots: Sequence[str], store: Path) -> bool:
+    """Whether a place is one of these absolute paths or lies below one."""
     path = os.path.normpath(os.path.join(shown_path(_absolute(store)), place))  # noqa: PTH118
-    return path == shown_path(root) or path.startswith(shown_path(root).rstrip("/") + "/")
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(shown_path, roots))
 
 
 def _name(path: Path, taken: Collection[str]) -> str:

@@ -112,7 +112,7 @@ def recall(journal: Journal | None, keys: Sequence[str], compute: Callable[[Sequ
         journal: None computes all.
         keys: equal keys mean equal values: one of them is computed, for the others its value counts as reused.
         compute: is given the places among ``keys`` to compute values for, and gives them batch by batch, in any order;
-            each batch is entered at once.
+            each batch is entered at once. A value that is a ``UserError`` is handed on and not entered.
     """
     if journal is None:
         found: dict[int, Any] = {}
@@ -123,7 +123,13 @@ def recall(journal: Journal | None, keys: Sequence[str], compute: Callable[[Sequ
     for place, key in enumerate(keys):
         if key not in journal:
             first.setdefault(key, place)
+    failed: dict[str, UserError] = {}
     if first:
         for places, values in compute(list(first.values())):
-            journal.put({keys[place]: value for place, value in zip(places, values, strict=True)})
-    return [Recalled(journal[key], reused=first.get(key) != place) for place, key in enumerate(keys)]
+            known = {keys[place]: value for place, value in zip(places, values, strict=True)}
+            failed |= {key: value for key, value in known.items() if isinstance(value, UserError)}
+            journal.put({key: value for key, value in known.items() if key not in failed})
+    return [
+        Recalled(failed[key] if key in failed else journal[key], reused=first.get(key) != place)
+        for place, key in enumerate(keys)
+    ]

@@ -11,7 +11,7 @@ __all__ = ["load_chain"]
 
 
 def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides: Any) -> "AnswerChain":
-    """The chain that the settings describe, ready to answer; the embedded default without any.
+    """The chain, or agent, that the settings describe, ready to answer; the embedded default without any.
 
     It searches what ``medground ask`` would: your indexed documents where there are any (and no
     data is named), else the data's abstracts, which are put into the store first.
@@ -31,11 +31,11 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
     from medground.environment import prepare
 
     prepare()
-    from medground.assemble import make_chain
+    from medground.assistant import make_answering
     from medground.corpora import searched_corpus
     from medground.settings import load_settings
 
     file, stated = (None, config) if isinstance(config, Mapping) else (config, {})
     settings = load_settings(file, stated, overrides)
     data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
-    return make_chain(settings, searched_corpus(settings, data_named=data_named), quiet=False)
+    return make_answering(settings, searched_corpus(settings, data_named=data_named), quiet=False)

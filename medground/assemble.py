@@ -181,7 +181,7 @@ def retriever_identity(settings: Settings, name: str) -> dict[str, Any]:
     if (embedder := identity.get("embedder")) is not None:
         from retrievers.embedders import fingerprint, make_embedder
 
-        identity["embedder"] = fingerprint(make_embedder(settings.embedders[embedder]))
+        identity["embedder"] = fingerprint(make_embedder(settings.embedders[embedder], settings.store))
     if isinstance(config, RerankConfig):
         from retrievers.rerank import load_reranker
 

@@ -1,8 +1,8 @@
 """From settings to what people talk with: agents, and chats over them or over the plain chain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, assert_never
 
 from corpus.errors import UserError
 from medground.assemble import Models, answering_chain, load_models, make_chain, make_retrievers, quotes
@@ -18,10 +18,50 @@ if TYPE_CHECKING:
     from chains.model import LLM
     from chains.prompts import Messages
     from chains.runnable import AnswerChain
-    from chains.verifier import Verifier
     from retrievers.base import Retriever
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 QUESTION_TOKENS = 96  # that a question put self-contained by a model may take
+
+
+class Share(Protocol):
+    """Makes, of a function over many things, one whose callers share its passes."""
+
+    def __call__(
+        self, run: Callable[[Sequence[Item]], Sequence[Result]], /
+    ) -> Callable[[Sequence[Item]], Sequence[Result]]:
+        """``run``, however many callers it takes to fill a pass."""
+        ...
+
+
+def unshared(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], Sequence[Result]]:
+    """``run`` itself: a ``Share`` for a single caller."""
+    return run
+
+
+def about(settings: Settings, corpus: Corpus) -> dict[str, str]:
+    """What answers, for people: ``llm``, ``retriever`` and, where there is one, ``agent``."""
+    quoting = quotes(settings, corpus)
+    model = "none: quotes" if quoting else settings.llm.model
+    told = {
+        "llm": "medground-tiny" if model == "embedded" else model,
+        "retriever": settings.retriever if quoting or settings.chain.context == "retrieved" else "none",
+    }
+    return told if settings.agent.kind == "off" else {**told, "agent": settings.agent.kind}
+
+
+def make_answering(settings: Settings, corpus: Corpus, *, quiet: bool) -> "AnswerChain":
+    """What answers single questions over the corpus: the agent where ``agent.kind`` names one, else the chain.
+
+    Raises:
+        UserError: a model or the data cannot be used, or the settings leave an agent nothing to work with.
+    """
+    if settings.agent.kind == "off":
+        return make_chain(settings, corpus, quiet=quiet)
+    _check(settings, corpus)
+    models = load_models(settings)
+    return make_agent(settings, models, _retriever(settings, corpus, models, quiet))
 
 
 def make_chat(
@@ -30,6 +70,7 @@ def make_chat(
     *,
     quiet: bool,
     wrap: "Callable[[AnswerChain], AnswerChain]" = lambda chain: chain,
+    share: Share = unshared,
 ) -> "Chat":
     """The chat of section ``chat`` over the corpus: the agent where ``agent.kind`` names one, else the chain.
 
@@ -41,27 +82,34 @@ def make_chat(
         corpus: what is searched.
         quiet: no progress bar.
         wrap: is given the answering chain and makes the one that is asked; a server puts its queue here.
+        share: the same for what else goes through a model: judging, and putting questions self-contained.
 
     Raises:
-        UserError: a model, the data or the conversations' file cannot be used.
+        UserError: a model, the data or the conversations' file cannot be used, or the settings want a model to do what
+            there is none for.
     """
     from chains.chat import Chat, Conversations
+    from chains.chat.rewriters import as_it_stands, by_rules
     from chains.model import estimated_tokens
 
+    _check(settings, corpus)
     config, llm_is_real = settings.chat, settings.llm.model != "embedded"
     if quotes(settings, corpus):
-        chain = wrap(make_chain(settings, corpus, quiet=quiet))
-        return Chat(chain, Conversations(config.path), count=estimated_tokens, budget=config.history_tokens)
-    if settings.agent.kind != "off" and settings.chain.context != "retrieved":
-        raise UserError(f"agent.kind is {settings.agent.kind}, and an agent searches. Set chain.context to retrieved.")
+        return Chat(
+            wrap(make_chain(settings, corpus, quiet=quiet)),
+            Conversations(config.path),
+            rewriter=as_it_stands if config.rewrite == "off" else by_rules,
+            count=estimated_tokens,
+            budget=config.history_tokens,
+        )
     models = load_models(settings)
-    chain, verifier = _answering(settings, corpus, models, quiet)
+    chain, verifier = _answering(settings, corpus, models, share, quiet)
     rewrite = "llm" if config.rewrite == "auto" and llm_is_real else config.rewrite
     written = config.answers == "written" or (config.answers == "auto" and llm_is_real)
     return Chat(
         wrap(chain),
         Conversations(config.path),
-        rewriter=_rewriter(models.answering, rewrite),
+        rewriter=_rewriter(models.answering, rewrite, share),
         verifier=verifier,
         writer=_writer(settings, models.answering) if written else None,
         count=lambda text: _tokens(models.answering, text),
@@ -88,7 +136,7 @@ def make_agent(
     if models.judging is None:
         decides, verify = by_labels(answering_chain(settings, unjudged, None, "gold")), None
     else:
-        decides, verify = by_judge(models.judging), _one(Verifier(models.judging))
+        decides, verify = by_judge(models.judging), _one(Verifier(models.judging).verify)
     if tell is None:
         tell = trace_to(config.trace) if config.trace else lambda _: None
     evidence = Grader(decides, config.relevance)
@@ -120,25 +168,46 @@ def make_agent(
     assert_never(config.kind)
 
 
+def _check(settings: Settings, corpus: Corpus) -> None:
+    """See to it that there is a model for what the settings want of one, and something to search for an agent."""
+    if quotes(settings, corpus):
+        wanted = {
+            f"agent.kind is {settings.agent.kind}": settings.agent.kind != "off",
+            "chat.rewrite is llm": settings.chat.rewrite == "llm",
+            "chat.answers is written": settings.chat.answers == "written",
+        }
+        if stated := [text for text, is_so in wanted.items() if is_so]:
+            raise UserError(
+                f"{' and '.join(stated)}, which takes a language model, and none is set: answers are quotes. Set "
+                "llm.model, or leave that out."
+            )
+    if settings.agent.kind != "off" and settings.chain.context != "retrieved":
+        raise UserError(f"agent.kind is {settings.agent.kind}, and an agent searches. Set chain.context to retrieved.")
+
+
+def _retriever(settings: Settings, corpus: Corpus, models: Models, quiet: bool) -> "Retriever":
+    names = [settings.retriever]
+    return make_retrievers(settings, corpus, names, llm=models.answering, quiet=quiet)[settings.retriever]
+
+
 def _answering(
-    settings: Settings, corpus: Corpus, models: Models, quiet: bool
+    settings: Settings, corpus: Corpus, models: Models, share: Share, quiet: bool
 ) -> "tuple[AnswerChain, Callable[[Answer], Answer] | None]":
     """What answers, and what judges afterwards where that is to come after the answer."""
     retriever = None
     if settings.chain.context == "retrieved":
-        names = [settings.retriever]
-        retriever = make_retrievers(settings, corpus, names, llm=models.answering, quiet=quiet)[settings.retriever]
+        retriever = _retriever(settings, corpus, models, quiet)
         if settings.agent.kind != "off":
             return make_agent(settings, models, retriever), None
     if models.judging is None or settings.chain.verify != "report":
         return answering_chain(settings, models, retriever), None
     from chains.verifier import Verifier
 
-    return answering_chain(settings, Models(models.answering), retriever), _one(Verifier(models.judging))
+    return answering_chain(settings, Models(models.answering), retriever), _one(share(Verifier(models.judging).verify))
 
 
-def _one(verifier: "Verifier") -> "Callable[[Answer], Answer]":
-    return lambda answer: verifier.verify([answer])[0]
+def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], Result]:
+    return lambda item: run([item])[0]
 
 
 def _reword(settings: Settings, llm: "LLM") -> "Callable[..., str | None]":
@@ -152,7 +221,7 @@ def _reword(settings: Settings, llm: "LLM") -> "Callable[..., str | None]":
     return by_model(LLMRewriter(llm, settings.prompt.family))
 
 
-def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"]) -> "QuestionRewriter":
+def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"], share: Share) -> "QuestionRewriter":
     """Who makes follow-ups self-contained."""
     from langchain_core.runnables import RunnableLambda
 
@@ -164,14 +233,23 @@ def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"]) -> "Quest
         case "off":
             return as_it_stands
         case "llm":
-
-            def write(messages: "Messages") -> str:
-                return "".join(
-                    str(text) for _, texts in llm.write(llm.prompts([messages]), QUESTION_TOKENS) for text in texts
-                )
-
-            return ByModel(RunnableLambda(write), llm.clean)
+            return ByModel(RunnableLambda(_one(share(partial(_written, llm)))), llm.clean)
     assert_never(who)
+
+
+def _written(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
+    """What the model writes after each conversation; nothing after one that leaves no room for it in the window."""
+    from chains.batching import in_order
+
+    prompts = llm.prompts(conversations)
+    fitting = [
+        place
+        for place, prompt in enumerate(prompts)
+        if llm.window is None or llm.length(prompt) + QUESTION_TOKENS <= llm.window
+    ]
+    texts: list[str | UserError] = in_order(llm.write([prompts[place] for place in fitting], QUESTION_TOKENS))
+    written = {place: text for place, text in zip(fitting, texts, strict=True) if isinstance(text, str)}
+    return [written.get(place, "") for place in range(len(prompts))]
 
 
 def _writer(settings: Settings, llm: "LLM") -> "Writer":

@@ -1,6 +1,6 @@
 """The texts that a command searches: the data's abstracts, or the documents that the user has indexed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from corpus.documents.passages import Window
     from corpus.files import Intake
-    from retrievers.config import EmbedderConfig, RetrieverConfig
 
 DOCUMENTS = "documents"
 TOLD = 20  # problems that are told one by one
@@ -84,20 +83,34 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
-    """Put the corpus into the store for each embedder that searches it whole; how many passages had to be embedded.
+    """Put the corpus, whole and in parts, into the store for the embedders that search it so.
 
-    It is what such a retriever does when it is made, without what it then holds in memory. Retrievers that embed parts
-    of the passages do it when they are made.
+    It is what a retriever does when it is made, without what it then holds in memory.
+
+    Returns:
+        How many passages and parts had to be embedded.
     """
+    from retrievers.config import DenseConfig, MMRConfig, ParentConfig
     from retrievers.embedders import make_embedder
     from retrievers.indexing import index
+    from retrievers.parent import index_parts, parts_name
     from retrievers.store import open_store
 
-    kinds = [config for config in settings.retrievers.values() if config.kind in ("dense", "mmr")]
-    return sum(
-        index(open_store(settings.store, corpus.name, make_embedder(config)), corpus.passages, quiet=quiet).embedded
-        for config in _embedders(settings, kinds).values()
+    searched = dict.fromkeys(
+        (config.embedder, config.parts if isinstance(config, ParentConfig) else None)
+        for config in settings.retrievers.values()
+        if isinstance(config, (DenseConfig, MMRConfig, ParentConfig))
     )
+    embedded = 0
+    for name, parts in searched:
+        embedder = make_embedder(settings.embedders[name], settings.store)
+        if parts is None:
+            report = index(open_store(settings.store, corpus.name, embedder), corpus.passages, quiet=quiet)
+        else:
+            into = open_store(settings.store, parts_name(corpus.name, parts), embedder)
+            report = index_parts(into, corpus.passages, parts, quiet=quiet)
+        embedded += report.embedded
+    return embedded
 
 
 def passage_window(settings: Settings) -> "Window":
@@ -113,15 +126,11 @@ def embedder_windows(settings: Settings) -> "dict[str, Window]":
     from retrievers.embedders import make_embedder
     from retrievers.windows import window_of
 
-    named = _embedders(settings, settings.retrievers.values())
-    windows = {name: window_of(make_embedder(config)) for name, config in named.items()}
+    named = dict.fromkeys(getattr(config, "embedder", None) for config in settings.retrievers.values())
+    windows = {
+        name: window_of(make_embedder(settings.embedders[name], settings.store)) for name in named if name is not None
+    }
     return {name: window for name, window in windows.items() if window is not None}
-
-
-def _embedders(settings: Settings, retrievers: "Iterable[RetrieverConfig]") -> "dict[str, EmbedderConfig]":
-    """The embedders that these retrievers name."""
-    named = dict.fromkeys(getattr(config, "embedder", None) for config in retrievers)
-    return {name: settings.embedders[name] for name in named if name is not None}
 
 
 def document_text(settings: Settings, passage_id: str) -> str:

@@ -26,6 +26,7 @@ from retrievers.config import (
 )
 
 Tree = Mapping[str, Any]
+_ENTRIES = 1  # how deep the named entries lie whose kinds have settings of their own; a section's kinds share theirs
 
 
 class Settings(BaseModel):
@@ -60,8 +61,8 @@ class Settings(BaseModel):
 def load_settings(config_file: Path | str | None = None, *overrides: Tree | None) -> Settings:
     """The defaults, with a YAML file laid over them and the overrides over both, the last of them uppermost.
 
-    A mapping is merged key by key, so a file states only what it changes; an entry whose ``kind`` changes is replaced
-    whole, and so is everything else. A section left empty in the file changes nothing.
+    A mapping is merged key by key, so a file states only what it changes; an embedder or retriever whose ``kind``
+    changes is replaced whole, and so is everything else. A section left empty in the file changes nothing.
 
     Args:
         config_file: the YAML file; None for the embedded default.
@@ -87,15 +88,15 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         raise UserError(f"{source}: there {count}.\n" + "\n".join(f"  {line}" for line in problems)) from None
 
 
-def _merge(base: Tree, new: Tree) -> dict[str, Any]:
+def _merge(base: Tree, new: Tree, depth: int = 0) -> dict[str, Any]:
     merged = dict(base)
     for key, value in new.items():
         old = base.get(key)
         if isinstance(old, Mapping) and value is None:
             continue
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
-            merged[key] = _merge(old, value) if same_kind else value
+            same = depth != _ENTRIES or value.get("kind", old.get("kind")) == old.get("kind")
+            merged[key] = _merge(old, value, depth + 1) if same else value
         else:
             merged[key] = value
     return merged

@@ -166,7 +166,7 @@ def _vectors(
     from retrievers.indexing import index
     from retrievers.store import open_store
 
-    model = make_embedder(settings.embedders[embedder])
+    model = make_embedder(settings.embedders[embedder], settings.store)
     store = open_store(settings.store, corpus_name(settings.data), model)
     index(store, documents(records), quiet=quiet)
     ids = [pair.id for pair in pairs]

@@ -108,7 +108,7 @@ def make_retriever(
         from retrievers.store import open_store
 
         chosen = _named(embedders, embedder, "embedder")
-        return open_store(store, name, make_embedder(chosen) if isinstance(chosen, EmbedderConfig) else chosen)
+        return open_store(store, name, make_embedder(chosen, store) if isinstance(chosen, EmbedderConfig) else chosen)
 
     def filled(embedder: str) -> "Store":
         from retrievers.indexing import index
@@ -127,9 +127,10 @@ def make_retriever(
 
             return BM25Retriever(documents, config)
         case ParentConfig():
-            from retrievers.parent import ParentRetriever
+            from retrievers.parent import ParentRetriever, parts_name
 
-            return ParentRetriever(opened(config.embedder, f"{corpus} {config.parts}"), documents, config, quiet=quiet)
+            into = opened(config.embedder, parts_name(corpus, config.parts))
+            return ParentRetriever(into, documents, config, quiet=quiet)
         case HybridConfig():
             from retrievers.hybrid import HybridRetriever
 

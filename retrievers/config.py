@@ -18,7 +18,8 @@ class EmbedderConfig(_Section):
     Attributes:
         model: ``embedded`` (the packaged all-MiniLM-L6-v2), ``chroma-default`` (Chroma's own default function), a
             sentence-transformers id of the hub, or a folder.
-        dtype: the weights' type. ``auto`` is bfloat16 where the processor or the card is faster in it, else float32.
+        dtype: the weights' type. ``auto`` is bfloat16 where the processor or the card is faster in it, else float32; a
+            store keeps to what it came to first.
         query_prompt: text put before every question; null takes the prompt the model ships, if any.
         passage_prompt: the same for passages.
     """
@@ -46,6 +47,9 @@ class BM25Config(_Section):
     b: float = Field(default=0.75, ge=0, le=1)
 
 
+PartKind = Literal["sentence", "section"]
+
+
 class ParentConfig(_Section):
     """Search by embedding in parts of the documents; a document is as near as its nearest part, and comes back whole.
 
@@ -55,7 +59,7 @@ class ParentConfig(_Section):
     """
 
     kind: Literal["parent"] = "parent"
-    parts: Literal["sentence", "section"] = "sentence"
+    parts: PartKind = "sentence"
     embedder: str = "minilm"
     top_k: int = Field(default=5, ge=1, strict=True)
 

@@ -1,15 +1,19 @@
 """Embedders: from a setting, or the user's own ``Embeddings`` object."""
 
 import hashlib
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from langchain_core.embeddings import Embeddings
 
 from corpus.errors import UserError
+from corpus.writing import write_whole
 from retrievers.base import encodable
-from retrievers.config import EmbedderConfig
+from retrievers.config import Dtype, EmbedderConfig, StoreConfig
 
+DTYPE_FILE = "auto_dtype.txt"  # in the store's folder
 PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 mmHg in the treated group (p=0.03).")
 
 
@@ -27,13 +31,42 @@ class BatchEmbeddings(Protocol):
         ...
 
 
-@cache
-def make_embedder(config: EmbedderConfig) -> Embeddings:
+def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> Embeddings:
     """The embedder that ``config`` names; equal settings share one object, so a model is loaded once.
+
+    Args:
+        config: its settings.
+        store: where its vectors are kept. What ``dtype: auto`` came to there first is kept beside them: measured anew
+            on a busy machine it might be another, and everything would be embedded again.
 
     Raises:
         UserError: the model is absent, gated, cannot be reached, or is not what it should be.
     """
+    if store is not None and config.dtype == "auto" and config.model != "chroma-default":
+        config = config.model_copy(update={"dtype": _kept_dtype(store)})
+    return _make(config)
+
+
+def _kept_dtype(store: StoreConfig) -> Dtype:
+    """What ``auto`` is in this store; chosen now, if it is not yet."""
+    from sentence_transformers.util import get_device_name
+
+    from retrievers.sentence_embedder import resolve_dtype
+
+    path = Path(store.path).expanduser() / DTYPE_FILE
+    with suppress(OSError, UnicodeError):
+        match path.read_text(encoding="utf-8").strip():
+            case "float32" | "bfloat16" as known:
+                return known
+    chosen: Dtype = "bfloat16" if str(resolve_dtype("auto", get_device_name())) == "torch.bfloat16" else "float32"
+    with suppress(OSError):  # where nothing can be written the next command measures again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, f"{chosen}\n")
+    return chosen
+
+
+@cache
+def _make(config: EmbedderConfig) -> Embeddings:
     if config.model == "chroma-default":
         from retrievers.chroma_default import ChromaDefaultEmbedder
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.documents import Document
 
@@ -35,7 +35,15 @@ class IndexReport:
     removed: int
 
 
-def index(store: Store, documents: Sequence[Document], *, quiet: bool = False) -> IndexReport:
+class Documents(Protocol):
+    """What can be counted and gone through more than once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Document]: ...
+
+
+def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
     """Make the store hold exactly ``documents``.
 
     A document that is stored already under its id, the same in text and metadata, is not embedded again; a changed

@@ -1,5 +1,6 @@
 """Passages that bear on the question and do not repeat each other."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import PrivateAttr
@@ -28,7 +29,7 @@ class MMRRetriever(Retriever):
     _config: MMRConfig = PrivateAttr()
 
     def __init__(self, retriever: Retriever, store: Store, config: MMRConfig) -> None:
-        """Choose among what ``retriever`` finds; ``store`` has the vectors of all that it may find."""
+        """Choose among what ``retriever`` finds; ``store`` has the vectors of the corpus."""
         super().__init__(top_k=config.top_k)
         self._retriever = retriever
         self._store = store
@@ -39,11 +40,10 @@ class MMRRetriever(Retriever):
 
         candidates = self._retriever.search(questions, max(k, self._config.candidates))
         asked = _unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
-        with self._store.errors():
-            vectors = self._vectors(sorted({str(one.id) for found in candidates for one in found}))
+        vectors = self._vectors({str(one.id): one.page_content for found in candidates for one in found})
         hits: list[list[Hit]] = []
         for found, question in zip(candidates, asked, strict=True):
-            known = sorted((one for one in found if one.id in vectors), key=lambda one: str(one.id))
+            known = sorted(found, key=lambda one: str(one.id))
             if not known:
                 hits.append([])
                 continue
@@ -52,14 +52,20 @@ class MMRRetriever(Retriever):
             hits.append([Hit(known[place], score) for place, score in chosen])
         return hits
 
-    def _vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
+    def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
+        """The vectors of texts by their ids; what the store lacks, as articles found online, is embedded now."""
         import numpy as np
 
         vectors: dict[str, np.ndarray] = {}
-        for start in range(0, len(ids), PAGE):
-            page = self._store.collection.get(ids=ids[start : start + PAGE], include=["embeddings"])
-            rows = _unit(np.asarray(page["embeddings"], dtype=np.float32))
-            vectors.update(zip(page["ids"], rows, strict=True))
+        ids = sorted(texts)
+        with self._store.errors():
+            for start in range(0, len(ids), PAGE):
+                page = self._store.collection.get(ids=ids[start : start + PAGE], include=["embeddings"])
+                rows = _unit(np.asarray(page["embeddings"], dtype=np.float32))
+                vectors.update(zip(page["ids"], rows, strict=True))
+        if lacking := [id for id in ids if id not in vectors]:
+            made = self._store.embedder.embed_documents([texts[id] for id in lacking])
+            vectors.update(zip(lacking, _unit(np.asarray(made, dtype=np.float32)), strict=True))
         return vectors
 
 

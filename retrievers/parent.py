@@ -1,6 +1,7 @@
 """Search in parts of documents; whole documents come back."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
@@ -9,9 +10,12 @@ from corpus.sentences import Span, sentence_spans
 from retrievers.base import Hit, Retriever
 from retrievers.config import ParentConfig
 from retrievers.dense import DenseRetriever
-from retrievers.ids import identified
-from retrievers.indexing import index
+from retrievers.ids import identified, with_id
+from retrievers.indexing import REVISION, IndexReport, index
 from retrievers.store import Store
+
+if TYPE_CHECKING:
+    from retrievers.config import PartKind
 
 SEPARATOR = "#"
 MORE = 8  # how many parts are looked at first for each document that is wanted
@@ -39,9 +43,7 @@ class ParentRetriever(Retriever):
         config = config or ParentConfig()
         super().__init__(top_k=config.top_k)
         self._documents = {str(document.id): document for document in identified(documents)}
-        parts = [part for document in self._documents.values() for part in cut(document, config)]
-        self._count = len(parts)
-        index(store, parts, quiet=quiet)
+        self._count = index_parts(store, documents, config.parts, quiet=quiet).total
         self._parts = DenseRetriever(store)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
@@ -71,10 +73,36 @@ class ParentRetriever(Retriever):
                 yield Hit(self._documents[id], part.metadata["score"])
 
 
-def cut(document: Document, config: ParentConfig) -> Iterator[Document]:
+def parts_name(corpus: str, kind: "PartKind") -> str:
+    """What a corpus's parts are called in the store."""
+    return f"{corpus} {kind}"
+
+
+def index_parts(store: Store, documents: Sequence[Document], kind: "PartKind", *, quiet: bool = False) -> IndexReport:
+    """Make ``store`` hold exactly the parts of ``documents``; see ``retrievers.indexing.index``."""
+    return index(store, _Parts(documents, kind), quiet=quiet)
+
+
+class _Parts:
+    """The parts of documents, cut whenever they are gone through: few are in memory at a time."""
+
+    def __init__(self, documents: Sequence[Document], kind: "PartKind") -> None:
+        self._documents = documents
+        self._kind = kind
+        self.revision = getattr(documents, REVISION, None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in map(with_id, self._documents):
+            yield from cut(document, self._kind)
+
+
+def cut(document: Document, kind: "PartKind") -> Iterator[Document]:
     """The parts of a document under ids of their own; one without a letter is left out where there are others."""
     text = document.page_content
-    match config.parts:
+    match kind:
         case "sentence":
             spans = sentence_spans(text)
         case "section":

@@ -7,13 +7,17 @@ import sys
 import urllib.error
 from collections.abc import Iterator
 from http.client import HTTPException
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from xml.parsers.expat import ExpatError
 
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
-from corpus.errors import UserError
+from corpus.config import DocumentsConfig
+from corpus.documents import pubmed
+from corpus.documents.extract import Extract
+from corpus.documents.source import Source
+from corpus.errors import DataError, UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import PubMedConfig
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
 
 KEY = "NCBI_API_KEY"
-NO_TEXT = "No abstract available"  # what LangChain's retriever puts in an abstract's place
+ABSTRACT = "abstract"
 INSTALL = "pip install langchain-community xmltodict"
 
 
@@ -29,8 +33,11 @@ class PubMedRetriever(Retriever):
     """LangChain's PubMed retriever under this house's contract.
 
     Articles come in PubMed's order of relevance, those without an abstract left out; the score is 1 / rank. A question
-    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's, and ``source``, ``title`` and,
-    where it is known, ``year`` are in the metadata.
+    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's, and ``source`` and, where they are
+    known, ``title``, ``year``, ``journal`` and ``mesh`` are in the metadata.
+
+    LangChain searches and fetches; articles are read as PubMed's files are. Its own reading tears words in italics out
+    of their sentences and knows neither headings nor most years.
     """
 
     _config: PubMedConfig = PrivateAttr()
@@ -53,7 +60,7 @@ class PubMedRetriever(Retriever):
         online = _online(self._config, k)
         with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # it prints where it has to wait
             found = online.load_docs(question[: online.MAX_QUERY_LENGTH])
-        articles = [_article(one) for one in found if one.page_content.strip() not in ("", NO_TEXT)]
+        articles = [one for one in found if one.page_content]
         each = {str(article.id): article for article in reversed(articles)}
         ranked = [article for article in articles if each.get(str(article.id)) is article]
         return [Hit(article, 1 / rank) for rank, article in enumerate(ranked, start=1)]
@@ -63,35 +70,40 @@ def _online(config: PubMedConfig, count: int) -> "LangChainPubMed":
     try:
         from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
 
-        return LangChainPubMed(
+        class Online(LangChainPubMed):
+            def _parse_article(self, uid: str, text_dict: dict[str, Any]) -> dict[str, Any]:
+                return {**text_dict, "id": uid, "source": f"https://pubmed.ncbi.nlm.nih.gov/{uid}/"}
+
+            def _dict2document(self, doc: dict[str, Any]) -> Document:
+                return Document(id=doc["id"], page_content=doc.pop(ABSTRACT), metadata=doc)
+
+        online = Online(
             top_k_results=count,
             base_url_esearch=f"{config.url}/esearch.fcgi?sort=relevance&",
             base_url_efetch=f"{config.url}/efetch.fcgi?",
             api_key=os.environ.get(KEY, ""),
             parse=None,
         )
+        online.parse = _read
     except ImportError as error:
         raise UserError(f"Retrievers of kind pubmed need {error.name or 'more packages'}. Install: {INSTALL}") from None
+    return online
 
 
-def _article(found: Document) -> Document:
-    known = found.metadata
-    id = str(known["uid"])
-    metadata: dict[str, Any] = {"id": id, "source": f"https://pubmed.ncbi.nlm.nih.gov/{id}/"}
-    title = known.get("Title")
-    if isinstance(title, dict):  # of a title with italics or the like LangChain passes the parts on
-        title = title.get("#text")
-    if title:
-        metadata["title"] = str(title)
-    year = str(known.get("Published", ""))[:4]
-    if year.isdigit():
-        metadata["year"] = int(year)
-    return Document(id=id, page_content=found.page_content, metadata=metadata)
+def _read(answer: str) -> dict[str, Any]:
+    """The article in an answer of PubMed's: its abstract, empty where it has none, and its metadata."""
+    source = Source("the article", lambda: BytesIO(answer.encode()))
+    for found in pubmed.read(source, DocumentsConfig()):
+        if isinstance(found, Extract):
+            known = {name: value for name, value in found.metadata.items() if name != "pmid"}
+            title = str(known.get("title", ""))
+            return {**known, ABSTRACT: found.text.removeprefix(title).strip()}
+    return {ABSTRACT: ""}  # of a book
 
 
 @contextlib.contextmanager
 def _errors(url: str) -> Iterator[None]:
-    """Translate what urllib and the parsers raise about the server."""
+    """Translate what urllib and the readers raise about the server."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -100,7 +112,7 @@ def _errors(url: str) -> Iterator[None]:
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(f"PubMed at {url} cannot be reached ({reason}). Check the network, or the url.") from error
-    except (json.JSONDecodeError, ExpatError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
+    except (DataError, json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"PubMed at {url} gave an answer that cannot be read ({type(error).__name__}: {error}). Try again later."
         ) from error

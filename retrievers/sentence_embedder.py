@@ -58,6 +58,7 @@ class SentenceEmbedder(Embeddings):
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         # Now: using it changes its truncation and padding.
         self._tokenizer = repr(self.model.tokenizer) if backend is None else backend.to_str()
+        self._modules = repr(self.model)  # before packing, which changes how vectors are computed and not what they are
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
         self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
@@ -79,7 +80,7 @@ class SentenceEmbedder(Embeddings):
         """A digest of all that determines the vectors: weights, their type, modules, tokenizer, prompts, length."""
         parts = (
             self._weights,
-            repr(self.model),
+            self._modules,
             self.model.max_seq_length,
             sorted(self.model.prompts.items()),
             self.model.default_prompt_name,

@@ -14,6 +14,14 @@ def test_given_passages_are_found_for_any_question_in_their_order() -> None:
     assert [one.id for one in given.invoke("x")] == ["a", "b"]
 
 
+def test_where_the_evidence_stands_is_told_with_the_answer() -> None:
+    page = {"source": "a.pdf", "page": 3}
+    passage = PASSAGES[0].model_copy(update={"metadata": page})
+    answer = answer_from(lambda retriever: qa_chain(ObeyingLLM(), retriever), "Is it so?", (passage,), None)
+    assert answer.passages == (passage,)
+    assert "a.pdf" in (answer.passages[0].origin or "")
+
+
 def test_the_answer_reads_the_evidence_and_is_judged() -> None:
     answer = answer_from(
         lambda retriever: qa_chain(ObeyingLLM(), retriever, passages=2),

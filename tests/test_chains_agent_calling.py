@@ -136,6 +136,21 @@ def test_the_limits_of_tokens_and_time_hold_too(monkeypatch: pytest.MonkeyPatch)
     assert "stopped after 30 seconds" in answer.text
 
 
+class Wordy(Endless):
+    """Writes much, all of it into its calls."""
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        call = {"name": "search_literature", "args": {"query": "aspirin " * 500}, "id": f"call{len(messages)}"}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=[call]))])
+
+
+def test_what_a_model_writes_into_its_calls_counts_too() -> None:
+    steps: list[Step] = []
+    answer = agent(Wordy(), CLEAN, steps.append, max_tokens=2000, max_steps=1000).invoke(QUESTION)
+    assert "agent.max_tokens is 2000" in answer.text
+    assert len(calls(steps)) <= 2
+
+
 def test_without_evidence_there_is_no_answer_whatever_the_model_says() -> None:
     answer = agent(ObeyingModel(), {"other": "Zinc shortened colds."}).invoke(QUESTION)
     assert answer.label is None

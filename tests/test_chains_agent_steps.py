@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,38 @@ def test_limits_are_reached_and_not_passed() -> None:
     run.begin()
     with pytest.raises(LimitReached, match="after 9 seconds"):
         run.begin()
+
+
+def test_steps_that_are_taken_at_once_are_counted_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    run = Run(50, 9, 9, trace_to(file), clock=_slow)
+    refused: list[LimitReached] = []
+
+    def take() -> None:
+        for _ in range(20):
+            try:
+                run.begin()
+            except LimitReached as limit:
+                refused.append(limit)
+            else:
+                run.done("tool", result="x" * 20_000)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(run.steps), len(refused)) == (50, 110)
+    assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == list(range(1, 51))
+
+
+def _slow() -> float:
+    time.sleep(0.0002)  # lets another thread in
+    return 1.0
+
+
+def test_only_the_owner_may_read_a_trace(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    Run(9, 9, 9, trace_to(file)).done("tool", result="half of a character: \ud800")
+    assert (file.stat().st_mode & 0o777) == 0o600
+    assert "half of a character" in file.read_text()

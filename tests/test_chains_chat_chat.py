@@ -8,7 +8,7 @@ from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
-from chains.chat import Chat, Conversations, NoConversation, Turn
+from chains.chat import Chat, Conversations, NoConversation, Turn, phrases
 from chains.chat.events import ChatEvent, Done
 from chains.chat.following import Completed
 from chains.chat.writer import Writer
@@ -109,6 +109,21 @@ def test_an_answer_that_was_withheld_is_not_written() -> None:
 def test_an_empty_message_is_refused(message: str) -> None:
     with pytest.raises(UserError, match="empty"):
         chat().reply([], message)
+
+
+def test_a_message_too_long_to_be_a_question_is_refused() -> None:
+    with pytest.raises(UserError, match=r"The question is too long: it has 20001 characters, and 20000 are the most"):
+        next(chat().stream([], "x" * 20_001))
+    assert next(chat().stream([], "x" * 20_000)).kind == "question"
+
+
+def test_the_questions_of_a_long_history_are_read_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    people = phrases._people
+    monkeypatch.setattr(phrases, "_people", lambda question: read.append(question) or people(question))
+    messages = [("user", f"Does aspirin lower pain number {n} in women with gout?") for n in range(100)]
+    assert len(chat().replayed(messages)) == 100
+    assert len(read) <= 200
 
 
 @pytest.fixture

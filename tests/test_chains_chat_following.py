@@ -102,3 +102,10 @@ def test_text_with_what_regular_expressions_take_for_theirs_is_harmless() -> Non
 def test_anything_gives_a_question(message: str) -> None:
     assert complete([FIRST], message).question.strip()
     assert complete(["?"], message).question.strip()
+
+
+def test_what_is_a_text_and_no_question_is_neither_completed_nor_completed_from() -> None:
+    long = f"And in women? {'It was so in women with gout. ' * 80}"
+    assert complete([FIRST], long).question == " ".join(long.split())
+    assert complete([FIRST, long], "And in women?").question == complete([FIRST], "And in women?").question
+    assert complete([long], "And in women?").question == "And in women?"

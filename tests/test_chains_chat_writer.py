@@ -114,3 +114,26 @@ def test_what_goes_wrong_while_it_writes_is_raised_to_the_reader(
     monkeypatch.setattr(tiny.model, "generate", broken)
     with pytest.raises(RuntimeError, match="out of everything"):
         list(local_speaker(tiny, 8)(ASKED))
+
+
+def test_answers_are_written_one_at_a_time(tiny: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing: list[int] = []
+    most: list[int] = []
+    begun = threading.Event()
+
+    def generate(*, streamer, **_: object) -> None:
+        writing.append(1)
+        most.append(len(writing))
+        begun.set()
+        time.sleep(0.1)
+        writing.pop()
+
+    monkeypatch.setattr(tiny.model, "generate", generate)
+    speak = local_speaker(tiny, 8)
+    threads = [threading.Thread(target=lambda: list(speak(ASKED))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.wait(5)
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]

@@ -91,6 +91,15 @@ def test_a_prompt_that_is_too_long_says_what_to_set(stub: Stub) -> None:
     message = refusal(stub)
     assert words in message
     assert "Set llm.window" in message
+    stub.reply = lambda _: (422, {"error": "Input validation error: `inputs` must have less than 1024 tokens."})
+    assert "Set llm.window" in refusal(stub)
+    stub.reply = lambda _: (500, "the upstream failed")
+    assert "Set llm.window" not in refusal(stub)
+
+
+def test_a_server_that_takes_too_long_is_not_a_prompt_that_is_too_long(stub: Stub) -> None:
+    stub.reply = lambda _: (504, "the upstream took too long", {"Retry-After": "999"})
+    assert "failed with status 504" in refusal(stub)
 
 
 def test_a_wrong_path_a_broken_server_and_one_that_moved(stub: Stub) -> None:

@@ -17,6 +17,7 @@ from chains.nli import nli_chain
 from chains.prompts import qa_prompt
 from chains.qa import qa_chain
 from chains.remote import RemoteLLM, connect, label_row
+from chains.rewriting import LLMRewriter
 from corpus.errors import UserError
 from corpus.journal import Journal
 
@@ -196,6 +197,31 @@ def test_the_first_error_ends_a_run_and_what_came_before_it_is_kept(stub: Stub, 
     assert len(stub.bodies) < 10
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_prompt_that_is_too_long_is_only_its_own_error(stub: Stub, tmp_path: Path, kept: bool) -> None:
+    def reply(body):
+        if "long" in body["messages"][0]["content"]:
+            return 400, {"error": {"message": "This model's maximum context length is 2048 tokens."}}
+        return 200, said("yes", YES)
+
+    stub.reply = reply
+    journal = Journal(tmp_path / "journal.jsonl") if kept else None
+    model = llm(stub, journal)
+    answers = qa_chain(model, context="none").batch(["Is it?", "Is it long?", "Was it?"], return_exceptions=True)
+    assert [getattr(answer, "label", None) for answer in answers] == ["yes", None, "yes"]
+    assert "The prompt is longer than the model" in str(answers[1])
+    assert journal is None or len(Journal(journal.path)) == 2
+    judged = nli_chain(model, ("yes", "no")).judge([("All slept.", "None did."), ("The long night.", "None slept.")])
+    assert judged[0].label == "yes"
+    assert "The prompt is longer than the model" in str(judged[1])
+    parts = " ".join(["All slept well."] * 30 + ["It was long."])
+    judge = nli_chain(llm(stub, window=120), ("yes", "no"))
+    assert "The prompt is longer than the model" in str(judge.judge([(parts, "None did.")])[0])
+    assert len(judge.judge([(parts.replace("long", "short"), "None did.")])[0].notes) == 1  # in parts
+    asked = [{"question": question, "count": 2} for question in ("Is it?", "Is it long?")]
+    assert LLMRewriter(model).batch(asked) == [["yes"], []]
+
+
 def test_the_key_is_read_from_the_environment(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDGROUND_LLM_KEY", "sesame")
     monkeypatch.setenv("OPENAI_API_KEY", "not-for-this-server")
@@ -227,6 +253,7 @@ def test_an_address_beyond_this_machine_is_told_once(
         ({"n": 0.5, "neutral": 0.3, "no": 0.1}, ("no", "neutral"), [0.1, 0.3]),
         ({"not": 0.5, "not-so": 0.3}, ("not", "not-so"), [0.5, 0.3]),
         ({"Well": 0.9, "yesterday": 0.1}, LABELS, None),
+        ({"yes": math.exp(700), "no": 0.1}, LABELS, [1.0, 0.1, 0.0]),
     ],
 )
 def test_alternatives_count_for_the_label_that_they_begin(alternatives, labels, row) -> None:

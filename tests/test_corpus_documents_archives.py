@@ -71,6 +71,14 @@ def test_links_and_devices_are_passed_over(tmp_path: Path) -> None:
     assert contents(tarred(tmp_path / "x.tar.gz", {"a.txt": b"one"}, *odd)) == {"x.tar.gz/a.txt": b"one"}
 
 
+def test_names_that_are_no_text_are_written_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as archive:
+        info = tarfile.TarInfo("caf\xe9.txt")
+        archive.addfile(info, io.BytesIO())
+    assert [source.name for source in members(path, path.name, CONFIG)] == ["x.tar/caf\\xe9.txt"]
+
+
 def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     limit = DocumentsConfig(max_bytes=100_000)
     many = {f"{n}.txt": b" " * 200_000 for n in range(60)}
@@ -82,6 +90,8 @@ def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 def test_a_damaged_or_encrypted_archive_is_told(tmp_path: Path) -> None:
     whole = zipped(tmp_path / "x.zip", FILES).read_bytes()
     packed = tarred(tmp_path / "y.tar.gz", {"a.txt": bytes(range(256)) * 4000}).read_bytes()
+    utf8 = zipped(tmp_path / "z.zip", {"\xe4.txt": b"one"}).read_bytes()
+    inner, listed = utf8.index(b"\xc3"), utf8.rindex(b"\xc3")
     flagged = bytearray(whole)
     flagged[flagged.index(b"PK\x01\x02") + 8] |= 1
     cases = {
@@ -89,8 +99,10 @@ def test_a_damaged_or_encrypted_archive_is_told(tmp_path: Path) -> None:
         "b.tar.gz": (packed[: len(packed) // 2], "cannot be unpacked"),
         "c.tar": (b"no archive", "damaged archive"),
         "d.zip": (bytes(flagged), "is encrypted"),
+        "e.zip": (utf8[:listed] + b"\xff" + utf8[listed + 1 :], "damaged archive"),
+        "f.zip": (utf8[:inner] + b"\xff" + utf8[inner + 1 :], "cannot be read"),
     }
     for name, (raw, told) in cases.items():
         (tmp_path / name).write_bytes(raw)
-        with pytest.raises(DataError, match=f"{name}(/a.txt)?: .*{told}"):
+        with pytest.raises(DataError, match=f"{name}(/.+)?: .*{told}"):
             contents(tmp_path / name)

@@ -1,6 +1,7 @@
 """corpus/documents/docx.py: the body of Word files, and files that are none."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,39 @@ def test_a_merged_cell_is_read_once(tmp_path: Path) -> None:
     table.cell(0, 2).text = "small"
     document.save(str(tmp_path / "a.docx"))
     assert read_one("a.docx", (tmp_path / "a.docx").read_bytes()).text == "wide\tsmall"
+
+
+def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
+    import docx
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document = docx.Document()
+    for inner in (
+        "<w:p %s><w:r><w:t>Heparin did </w:t></w:r><w:ins w:id='1' w:author='A'><w:r><w:t>not </w:t></w:r></w:ins>"
+        "<w:del w:id='2' w:author='A'><w:r><w:delText>surely </w:delText></w:r></w:del>"
+        "<w:r><w:t>help.</w:t></w:r></w:p>",
+        "<w:sdt %s><w:sdtContent><w:p><w:r><w:t>In a control.</w:t></w:r></w:p></w:sdtContent></w:sdt>",
+        "<w:p %s><w:moveFrom w:id='3' w:author='A'><w:r><w:t>Moved.</w:t></w:r></w:moveFrom></w:p>",
+        "<w:p %s><w:r><w:t>Seen.</w:t><w:pict><w:txbxContent><w:p><w:r><w:t>Boxed.</w:t></w:r></w:p></w:txbxContent>"
+        "</w:pict></w:r></w:p>",
+    ):
+        document.element.body.insert(len(document.element.body) - 1, parse_xml(inner % nsdecls("w")))
+    written = io.BytesIO()
+    document.save(written)
+    assert read_one("a.docx", written.getvalue()).text == "Heparin did not help.\n\nIn a control.\n\nSeen."
+
+
+def test_without_properties_there_is_no_title(tmp_path: Path) -> None:
+    whole = docx_file(tmp_path / "a.docx", [("Normal", "Text.")], title="T").read_bytes()
+    assert read_one("a.docx", whole).metadata == {"title": "T"}
+    bare = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(bare, "w") as new:
+        for name in old.namelist():
+            if "core" not in name:
+                links = rb'<Relationship [^>]*core-properties[^>]*/>|<Override PartName="/docProps/core[^>]*/>'
+                new.writestr(name, re.sub(links, b"", old.read(name)))
+    assert read_one("a.docx", bare.getvalue()).metadata == {}
 
 
 def test_what_is_no_word_file_is_refused(raw: bytes, tmp_path: Path) -> None:

@@ -46,12 +46,31 @@ def test_text_outside_of_blocks_and_between_them_is_read() -> None:
         "<p>na\u00efve".encode("cp1252"),
         "\ufeff<meta charset=latin-1><p>na\u00efve".encode(),
         '<meta charset="nonsense"><p>na\u00efve'.encode(),
+        '<meta charset="utf-16"><p>na\u00efve'.encode(),
+        '<meta charset="idna"><p>na\u00efve'.encode(),
+        '<meta charset="undefined"><p>na\u00efve'.encode(),
         '<?xml version="1.0" encoding="iso-8859-1"?><html><body><p>na\u00efve</p></body></html>'.encode("latin-1"),
     ],
-    ids=["utf-8", "latin-1", "koi8", "unnamed utf-8", "unnamed old", "mark", "unknown", "xhtml"],
+    ids=[
+        "utf-8",
+        "latin-1",
+        "koi8",
+        "unnamed utf-8",
+        "unnamed old",
+        "mark",
+        "unknown",
+        "not utf-16",
+        "no texts",
+        "no encoding",
+        "xhtml",
+    ],
 )
 def test_the_encoding_is_the_pages(raw: bytes) -> None:
     assert read_one("a.html", raw).text in ("na\u00efve", "nave")
+
+
+def test_an_encoding_may_give_halves_of_characters() -> None:
+    assert read_one("a.html", rb'<meta charset="unicode_escape"><p>na\ud800ve').text == "na?ve"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,22 @@ def test_no_passage_is_over_the_limit_and_nothing_is_lost(text: str, window: Win
     assert "".join("".join(found).split()) == "".join(text.split())
 
 
+@pytest.mark.parametrize("text", ["x y " * 500_000, "One. " * 400_000, "One.\n\n" * 300_000, "x" * 2_000_000])
+def test_of_a_huge_text_little_is_counted_at_a_time(text: str) -> None:
+    most = 0
+
+    def count(some: Sequence[str]) -> list[int]:
+        nonlocal most
+        most = max(most, sum(map(len, some)))
+        return [len(one) // 4 + 1 for one in some]
+
+    window = Window(1000, count, "quarters")
+    found = texts(document(text), window)
+    assert most < 300_000
+    assert not any(window.over(found))
+    assert sum(len(one.replace(" ", "")) for one in found) >= len("".join(text.split())) * 0.99
+
+
 def test_passages_are_as_long_as_the_window_lets_them() -> None:
     text = " ".join(f"Sentence number {n:03} has seven words here." for n in range(100))
     found = texts(document(text), words_window(50))

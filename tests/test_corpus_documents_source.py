@@ -52,6 +52,21 @@ def test_the_limit_is_one_of_unpacked_bytes() -> None:
     assert read_text(source(gzip.compress(b"one"), "a.txt.gz"), SMALL) == "one"
 
 
+def test_the_limit_is_not_set_aside_before_there_is_so_much() -> None:
+    class Asked(BytesIO):
+        most = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size >= 0
+            Asked.most = max(Asked.most, size)
+            return super().read(size)
+
+    whole = Source("a.txt", lambda: Asked(b"x" * 200_000))
+    assert len(read_bytes(whole, DocumentsConfig(max_bytes=10**30))) == 200_000
+    assert Asked.most < 200_000
+
+
 def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
     with open_limited(source(b"x" * 250_000), SMALL) as stream:
         for _ in range(5):
@@ -70,6 +85,8 @@ def test_text_is_utf_8_without_a_nul() -> None:
         (b"ab\xffc", r"byte 0xff at offset 2\. Save it as UTF-8"),
         (b"ab\0c", "NUL character at offset 2"),
         (b"  \n", "is empty"),
+        ("\ufeff".encode(), "is empty"),
+        ("\u00a0\u2003\n".encode(), "is empty"),
         (b"%PDF-1.4 x", r"It seems to be a PDF file: name it \.pdf"),
         (b"PK\x03\x04\xff", "a zip file"),
         (b"\x1f\x8b\x08", r"compressed by gzip: name it \.gz"),

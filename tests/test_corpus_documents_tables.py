@@ -39,6 +39,7 @@ def test_rows_without_text_are_passed_over_and_still_counted() -> None:
 
 def test_a_long_cell_is_read_whole() -> None:
     assert len(read_all("a.csv", "text\n" + "x" * 300_000 + "\n")[0].text) == 300_000
+    assert len(read_all("a.csv", "text\na\n", max_bytes=10**30)) == 1
 
 
 def test_half_characters_and_control_characters_are_left_out() -> None:

@@ -91,6 +91,33 @@ def test_a_folder_that_is_gone_takes_its_files_along() -> None:
     assert counted(take("docs")) == (0, 0, 0, 0, 1)
 
 
+def test_of_a_folder_that_cannot_be_looked_into_everything_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("docs/a.txt", "One.")
+    put("docs/deep/b.txt", "Two.")
+    put("docs/deep2/c.txt", "Three.")
+    take("docs")
+    scan = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    Path("docs/deep2/c.txt").unlink()
+    intake = take("docs")
+    assert counted(intake) == (0, 0, 1, 1, 1)
+    assert intake.failed[0].why == "docs/deep: cannot be read (Permission denied)."
+    assert ids() == ["docs/a.txt#1", "docs/deep/b.txt#1"]
+
+
+def test_a_path_that_cannot_be_looked_at_is_told_and_the_rest_is_read() -> None:
+    put("a.txt", "One.")
+    intake = take("x" * 300 + ".txt", "a.txt")
+    assert counted(intake) == (1, 0, 0, 0, 1)
+    assert intake.failed[0].why.endswith("cannot be read (File name too long).")
+
+
 def test_other_bytes_not_other_dates_make_a_change() -> None:
     path = put("a.txt", "One.")
     take("a.txt")
@@ -174,6 +201,7 @@ def test_an_archive_is_read_member_by_member() -> None:
     intake = take("a.zip")
     assert counted(intake) == (1, 0, 0, 0, 1)
     assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
+    assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # What could not be read is told again, although the archive is not read again.
     again = take("a.zip")
     assert (counted(again), again.failed) == ((0, 0, 1, 0, 1), intake.failed)

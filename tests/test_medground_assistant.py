@@ -1,6 +1,7 @@
 """Chats and agents over the real tiny model and a few of the sample's abstracts."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 
 from corpus.errors import UserError
 from medground.assemble import load_models, make_retrievers
-from medground.assistant import make_agent, make_chat
+from medground.assistant import about, make_agent, make_answering, make_chat
 from medground.corpora import Corpus, data_corpus
+from medground.service.batching import Passes
+from medground.service.run import make_service
 from medground.settings import Settings, load_settings
 
 QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
@@ -96,6 +99,27 @@ def test_report_judges_after_the_answer_and_abstain_before_it(tmp_path: Path) ->
     assert events[-3].answer.verdict is not None  # type: ignore[union-attr]
 
 
+def test_verdicts_and_rewritten_questions_share_passes(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    passes = Passes(most=3, wait=5, observe=sizes.append)
+    stated = {"chain.verify": "report", "chat.rewrite": "llm"}
+    chat = make_chat(settings(tmp_path, **stated), sample("mg0312"), quiet=True, share=passes.share)
+    first = chat.reply  # neither waits for others: nothing is rewritten first, and only the verdict is shared
+    with ThreadPoolExecutor(3) as pool:
+        begun = list(pool.map(lambda _: first([], QUESTION), range(3)))
+        assert sizes == [3]
+        list(pool.map(lambda turn: chat.reply([turn], "And in women?"), begun))
+    assert sizes == [3, 3, 3]
+    passes.close()
+
+
+def test_a_follow_up_without_room_for_the_model_is_completed_by_rule(tmp_path: Path) -> None:
+    chat = make_chat(settings(tmp_path, **{"chat.rewrite": "llm"}), sample("mg0312"), quiet=True)
+    history = [chat.reply([], QUESTION)]
+    asked = next(chat.stream(history, "And in women? " * 400))
+    assert "the model wrote no question; its place was taken by rules" in asked.notes[0]  # type: ignore[union-attr]
+
+
 def test_the_agent_withholds_without_evidence_and_its_steps_are_in_the_trace(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     set_to = settings(tmp_path, **{"agent.kind": "graph", "agent.trace": str(trace)})
@@ -123,3 +147,57 @@ def test_an_agent_must_be_chosen_and_must_search(tmp_path: Path) -> None:
         make_agent(off, models, retriever)
     with pytest.raises(UserError, match=r"Set chain\.context to retrieved"):
         make_chat(settings(tmp_path, **{"agent.kind": "graph", "chain.context": "none"}), sample("mg0312"), quiet=True)
+
+
+def test_single_questions_are_asked_of_the_agent_too(tmp_path: Path) -> None:
+    corpus = sample("mg0312", "mg0004", "mg0308", "mg0327")
+    absent = "Does jadacoprazole cause an increase in wound infection rate in women with acne?"
+    agent = make_answering(settings(tmp_path, **{"agent.kind": "graph"}), corpus, quiet=True)
+    assert agent.invoke(QUESTION).label == "no"
+    assert agent.invoke(absent).text.startswith("No answer is given")
+    assert make_answering(settings(tmp_path), corpus, quiet=True).invoke(absent).label is not None
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"agent.kind": "graph"}, "agent.kind is graph, which takes a language model"),
+        ({"chat.rewrite": "llm", "chat.answers": "written"}, "chat.rewrite is llm and chat.answers is written, which"),
+    ],
+)
+def test_what_takes_a_model_is_refused_where_answers_are_quotes(
+    tmp_path: Path, stated: dict[str, Any], told: str
+) -> None:
+    documents = Corpus("documents", sample("mg0312").passages)
+    with pytest.raises(UserError, match=told):
+        make_chat(settings(tmp_path, **stated), documents, quiet=True)
+    if "agent.kind" in stated:
+        with pytest.raises(UserError, match=told):
+            make_answering(settings(tmp_path, **stated), documents, quiet=True)
+
+
+def test_quotes_follow_the_setting_of_rewriting_too(tmp_path: Path) -> None:
+    documents = Corpus("documents", sample("mg0312").passages)
+    chat = make_chat(settings(tmp_path, **{"chat.rewrite": "off"}), documents, quiet=True)
+    assert chat.reply([chat.reply([], QUESTION)], "And in women?").question == "And in women?"
+
+
+def test_what_answers_is_told(tmp_path: Path) -> None:
+    corpus = sample("mg0312")
+    assert about(settings(tmp_path), corpus) == {"llm": "medground-tiny", "retriever": "bm25"}
+    documents = Corpus("documents", corpus.passages)
+    assert about(settings(tmp_path), documents) == {"llm": "none: quotes", "retriever": "bm25"}
+    stated = {"agent.kind": "graph", "chain.context": "none", "llm.model": "some/model"}
+    told = {"llm": "some/model", "retriever": "none", "agent": "graph"}
+    assert about(settings(tmp_path, **stated), corpus) == told
+
+
+@pytest.mark.parametrize("kind", ["off", "graph"])
+def test_with_an_agent_nobody_waits_for_the_questions_of_a_pass(tmp_path: Path, kind: str) -> None:
+    stated = {"agent.kind": kind, "serve.wait_ms": 1000}
+    service = make_service(settings(tmp_path, **stated), sample("mg0312"), quiet=True)
+    with ThreadPoolExecutor(4) as pool:
+        turns = list(pool.map(service.chat.reply, [[]] * 4, [f"{QUESTION} {number}" for number in range(4)]))
+    assert len(turns) == 4
+    assert ('medground_batch_size_bucket{le="1.0"} 4' in service.metrics.text({})) == (kind == "graph")
+    service.stop()

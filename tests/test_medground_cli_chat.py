@@ -1,4 +1,5 @@
 import io
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def test_lines_are_messages_and_follow_ups_are_understood(talk: Command) -> None
     assert "[mg0312] score" in told.out
     assert "note: read as: Is itch score decreased by rotesartan in women with breast cancer?" in told.out
     assert "medground-tiny gave the answers" in told.err
+    assert "llm: medground-tiny · retriever: bm25\n" in told.err
 
 
 def test_conversations_are_listed_opened_gone_on_with_and_deleted(talk: Command) -> None:
@@ -81,3 +83,16 @@ def test_users_are_kept_apart(talk: Command) -> None:
     talk(QUESTION, options=("--set", "chat.user=ann"))
     assert "There are no conversations yet." in talk("/list", options=("--set", "chat.user=bob")).out
     assert QUESTION in talk("/list", options=("--set", "chat.user=ann")).out
+
+
+def test_a_file_that_can_no_longer_be_written_is_told(talk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chains.chat import Conversations
+
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Conversations, "append", full)
+    told = talk(QUESTION, "/list")
+    assert told.status == 0
+    assert "the conversations' file (chat.path): database or disk is full" in told.err
+    assert "There are no conversations yet." in told.out

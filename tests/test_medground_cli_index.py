@@ -1,7 +1,6 @@
 """medground index: a user's documents, from files to cited answers, however often it is run or killed."""
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -26,9 +25,10 @@ from document_files import (
     pubmed_xml,
     table_csv,
 )
+from forked import start_index
 
 Run = Callable[..., Any]
-EXACT = ("--set", "embedders.minilm.dtype=float32")  # on a busy machine "auto" may measure otherwise the next time
+EXACT = ("--set", "embedders.minilm.dtype=float32")  # the same on every machine
 
 
 def write_one_of_each(folder: Path) -> None:
@@ -124,7 +124,7 @@ def write_mixed(folder: Path, count: int) -> None:
     """Files of eight kinds in turn, each with texts of its own; one in fifty is broken."""
     folder.mkdir()
     for n in range(count):
-        words = " ".join(f"finding{n}x{i} was measured in group {i % 7} of ward {n % 11}." for i in range(10))
+        words = " ".join(f"finding{n}x{i} was measured in group {i % 7} of ward {n % 11}." for i in range(3))
         stem = folder / f"file{n:03}"
         match n % 8:
             case _ if n % 50 == 49:
@@ -150,49 +150,32 @@ def write_mixed(folder: Path, count: int) -> None:
                 stem.with_suffix(".csv").write_text(f'id,text\n1,"{words}"\n')
 
 
-# The command with its start-up (the libraries, the model, the store) before the clock is started.
-TIMED = """
-import sys, time
-from medground.cli import main
-from medground.corpora import embedder_windows
-from medground.settings import load_settings
-from retrievers.embedders import make_embedder
-from retrievers.store import open_store
-settings = load_settings(None, {"embedders.minilm.dtype": "float32", "store.path": sys.argv[-1].partition("=")[2]})
-embedder_windows(settings)["minilm"].count(["warm up"])
-open_store(settings.store, "documents", make_embedder(settings.embedders["minilm"]))
-started = time.perf_counter()
-try:
-    main()
-finally:
-    print(time.perf_counter() - started, file=sys.stderr)
-"""
 LIBRARY = Path(".medground/store/documents.sqlite3")
 
 
 @pytest.mark.slow
 def test_an_index_killed_five_times_ends_complete_and_a_run_over_unchanged_files_is_short(tmp_path: Path) -> None:
     write_mixed(tmp_path / "docs", 500)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     rng = random.Random(5)
 
     def run(store: str) -> tuple[dict[str, Any], float]:
-        arguments = ["index", "docs", "--json", "--quiet", *EXACT, "--set", f"store.path={store}"]
-        command = [sys.executable, "-c", TIMED, *arguments]
-        outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        return json.loads(outcome.stdout), float(outcome.stderr.split()[-1])
+        process = start_index(tmp_path, store, tmp_path / "printed.json")
+        process.join()
+        assert process.exitcode == 0
+        seconds = (tmp_path / "printed.seconds").read_text()
+        return json.loads((tmp_path / "printed.json").read_text()), float(seconds)
 
     # Twice while files are read, three times while passages are embedded.
     moments = [("files", 60), ("files", 250), ("embeddings", 1), ("embeddings", 130), ("embeddings", 300)]
     for table, rows in moments:
         database = tmp_path / (LIBRARY if table == "files" else LIBRARY.with_name("chroma.sqlite3"))
-        command = [sys.executable, "-m", "medground", "index", "docs", "--quiet", *EXACT]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
-        while count_of(database, table) < rows and process.poll() is None:
+        process = start_index(tmp_path, ".medground/store", tmp_path / "printed.json")
+        while count_of(database, table) < rows and process.is_alive():
             time.sleep(0.005)
         time.sleep(rng.random() * 0.2)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it was done before it could be killed"
 
     report, _ = run(".medground/store")
     assert (report["added"] + report["unchanged"], report["failed"]) == (490, 10)

@@ -83,6 +83,39 @@ def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> N
         add_documents(settings, [Path("none"), Path("docs")], quiet=True)
 
 
+def test_parts_are_embedded_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedders import save_tiny_embedder
+
+    from medground.assemble import make_retrievers
+    from retrievers.sentence_embedder import SentenceEmbedder
+
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(
+        None,
+        {
+            "embedders.minilm.model": str(save_tiny_embedder(tmp_path / "tiny")),
+            "retrievers": {
+                "near": {"kind": "parent", "parts": "sentence"},
+                "same": {"kind": "parent", "parts": "sentence", "top_k": 1},
+                "lines": {"kind": "parent", "parts": "section"},
+            },
+            "retriever": "near",
+        },
+    )
+    Path("a.txt").write_text("Pain fell. Risk fell.\nThe rate fell.")
+    corpus, _ = add_documents(settings, [Path("a.txt")], quiet=True)
+    assert len(corpus.passages) == 1
+    assert embed(settings, corpus, quiet=True) == 1 + 3 + 2  # the passage for dense, its sentences, its lines
+    assert embed(settings, corpus, quiet=True) == 0
+
+    def asked(self: SentenceEmbedder, texts: list[str]) -> list[list[float]]:
+        raise AssertionError(f"{len(texts)} are embedded")
+
+    monkeypatch.setattr(SentenceEmbedder, "embed_documents", asked)
+    made = make_retrievers(settings, corpus, ["near", "same", "lines"], quiet=True)
+    assert [one.id for one in made["near"].invoke("pain")] == ["a.txt#1"]
+
+
 def test_a_damaged_library_is_named(settings: Settings) -> None:
     Path("a.txt").write_text("One.")
     add_documents(settings, [Path("a.txt")], quiet=True)

@@ -67,3 +67,10 @@ def test_gold_context_needs_no_retriever() -> None:
 def test_a_wrong_setting_is_a_user_error() -> None:
     with pytest.raises(UserError, match="Did you mean model"):
         medground.load_chain(llm={"modle": "x"})
+
+
+def test_an_agent_answers_where_the_settings_name_one() -> None:
+    stated = {"data.path": "mine.json", "retriever": "bm25", "agent.kind": "graph"}
+    answer = medground.load_chain(stated).invoke("Does heparin prevent clots in children with asthma?")
+    assert answer.text.startswith("No answer is given")
+    assert answer.label is None

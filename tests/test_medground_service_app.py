@@ -274,6 +274,7 @@ def test_the_end_lets_what_was_taken_in_be_answered(tmp_path: Path) -> None:
             until(lambda: service.desk.active == 6)
             server.should_exit = True
         assert [response.result().status_code for response in asked] == [200] * 6
+    assert not any(worker.is_alive() for worker in service.passes._workers)
     kept = sqlite3.connect(tmp_path / "chat.sqlite3").execute("SELECT turns FROM conversations").fetchall()
     assert kept == [(1,)] * 6
 

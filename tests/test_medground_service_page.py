@@ -1,5 +1,6 @@
 """The page, over a scripted chain; in Chromium where there is one."""
 
+import asyncio
 import os
 import shutil
 import time
@@ -13,8 +14,12 @@ import httpx
 import pytest
 from served import Scripted, make_service, running, until, yes
 
+from chains.answer import Answer, Passage
+from chains.chat import Turn
+
 pytest.importorskip("gradio")
-from medground.service.page import add_page
+from medground.service.evidence import NOTHING
+from medground.service.page import _STOPPED, _Page, add_page
 
 TOKEN = "t" * 20
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -70,6 +75,59 @@ def test_with_tokens_the_page_wants_a_login(tmp_path: Path) -> None:
         assert client.get("/gradio_api/info").status_code == 200
 
 
+class Chosen:
+    """A message of the chat that was chosen."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Request:
+    """Of a page without a login."""
+
+    username = None
+
+
+def said(*answers: str) -> list[dict[str, Any]]:
+    """Messages as Gradio gives them back."""
+    pairs = [[("user", "Q"), ("assistant", answer)] for answer in answers]
+    return [{"role": role, "content": [{"type": "text", "text": text}]} for pair in pairs for role, text in pair]
+
+
+def test_the_evidence_of_a_chosen_answer_is_its_own_after_one_that_was_stopped(tmp_path: Path) -> None:
+    service = make_service(Scripted(answer=answer), tmp_path)
+    page = _Page(service)
+    kept = service.chat.conversations
+    id = kept.start("local")
+    for number in range(2):
+        passage = Passage(id=f"p{number}", text="It fell.")
+        given = Answer(question="Q", text="Yes.", passages=(passage,))
+        kept.append("local", id, Turn(message="Q", question="Q", text="Yes.", answer=given))
+    shown = said("Yes.", _STOPPED, "⚠ The service is busy.", "Yes.")
+    evidence = [page.select(id, shown, Chosen(index), Request()) for index in range(8)]
+    assert ["p0" in one for one in evidence] == [True, True, *[False] * 6]
+    assert ["p1" in one for one in evidence] == [*[False] * 6, True, True]
+    assert page.select(id, shown, Chosen(9), Request()) == NOTHING
+    kept.delete("local", id)
+    assert page.select(id, shown, Chosen(0), Request()) == NOTHING
+    service.stop()
+
+
+def test_a_full_service_is_told_on_the_page(tmp_path: Path) -> None:
+    service = make_service(Scripted(seconds=0.5), tmp_path, batch=1, queue=0)
+
+    async def ask() -> list[Any]:
+        held = service.ask("local", None, "Is it so?")
+        shown = [one async for one in _Page(service).ask(QUESTION, None, [], Request())]
+        await held.events.aclose()
+        return shown
+
+    last = asyncio.run(ask())[-1]
+    assert last[2][-1]["content"].startswith("⚠ The service is busy")
+    assert last[-1].interactive is False  # nothing is left to be stopped
+    service.stop()
+
+
 class TestInChromium:
     pytestmark = in_chromium
 
@@ -102,7 +160,7 @@ class TestInChromium:
             assert service.chat.conversations.list("local") == []
             started = time.monotonic()
             server.should_exit = True
-            until(lambda: not service.batched._workers[0].is_alive(), 10)  # an open page does not hold the service up
+            until(lambda: not service.passes._workers[0].is_alive(), 10)  # an open page does not hold the service up
             assert time.monotonic() - started < 10
 
     def test_an_answer_that_is_stopped_is_not_kept(self, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from chains.answer import Answer, Citation, Passage
 from medground.service.protocol import Message, footnotes, history
 
@@ -39,3 +41,15 @@ def test_content_is_a_text_or_parts_of_it() -> None:
 def test_an_answer_without_quotes_has_no_footnotes() -> None:
     assert footnotes(Answer(question="Q", text="Yes."), None) == ""
     assert footnotes(None, "A note.") == ""
+
+
+@pytest.mark.parametrize("verdict", [None, "not enough evidence"])
+@pytest.mark.parametrize("note", [None, "A note."])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_whatever_was_added_is_taken_off_again(verdict: str | None, note: str | None, quoted: bool) -> None:
+    quotes = [{"passage_id": "p", "quote": "It fell.", "start": 0, "end": 8, "score": 1.0}] if quoted else []
+    answer = Answer.model_validate({"question": "Q", "text": "T", "verdict": verdict, "citations": quotes})
+    text = "No answer is given.\n\nNote: that is what it wrote.\n\nMore."
+    assert history([message("assistant", text + footnotes(answer, note)), message("user", "x")]) == [
+        ("assistant", text)
+    ]

@@ -58,6 +58,19 @@ def test_another_kind_replaces_the_whole_entry() -> None:
     assert settings.retrievers["dense"] == settings.retrievers["bm25"]
 
 
+def test_another_kind_of_a_section_leaves_its_other_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm: {model: served, system: Be brief.}\nagent: {passages: 8}\n")
+    settings = load_settings(
+        path, {"llm.base_url": "http://127.0.0.1:1/v1", "llm.kind": "openai"}, {"agent.kind": "graph"}
+    )
+    assert (settings.llm.model, settings.llm.system) == ("served", "Be brief.")
+    assert (settings.agent.kind, settings.agent.passages) == ("graph", 8)
+    served = {"llm": {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}}
+    with pytest.raises(UserError, match="base_url is for kind openai, and the kind is huggingface; set it to null"):
+        load_settings(None, served, {"llm.kind": "huggingface"})
+    assert load_settings(None, served, {"llm.kind": "huggingface", "llm.base_url": None}).llm.model == "m"
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     told = problems(
         tmp_path,

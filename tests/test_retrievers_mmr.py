@@ -65,7 +65,12 @@ def test_scores_never_rise_even_where_texts_are_opposites() -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_candidate_that_the_store_lacks_is_passed_over(tmp_path: Path) -> None:
-    mmr = make(tmp_path, 0.5)
-    mmr._retriever = FixedRetriever({"c": 2.0, "unknown": 3.0})
-    assert [one.id for one in mmr.search(["q", "r"], 3)[1]] == ["c"]
+def test_a_candidate_that_the_store_lacks_is_embedded(tmp_path: Path) -> None:
+    mmr = make(tmp_path, 1.0)
+    mmr._retriever = FixedRetriever({"c": 2.0, "online": 3.0})
+    for question, best in (("text online", "online"), (TEXTS["c"], "c")):
+        found = mmr.search(["other", question], 3)[1]
+        assert [one.id for one in found] == sorted(["c", "online"], key=lambda id: id != best)
+        assert found[0].metadata["score"] == pytest.approx(1, abs=1e-4)
+    mmr._retriever = FixedRetriever({})
+    assert mmr.search(["q"], 3) == [[]]

@@ -4,7 +4,7 @@ import pytest
 from embedders import WordEmbedder
 from langchain_core.documents import Document
 
-from retrievers.config import ParentConfig, StoreConfig
+from retrievers.config import PartKind, StoreConfig
 from retrievers.parent import ParentRetriever, cut
 from retrievers.store import Store, open_store
 
@@ -22,10 +22,10 @@ def opened(path: Path, embedder: WordEmbedder) -> Store:
 
 
 def test_parts_are_whole_sentences_or_lines() -> None:
-    sentences = [part.page_content for part in cut(LONG, ParentConfig())]
+    sentences = [part.page_content for part in cut(LONG, "sentence")]
     assert sentences[:3] == ["Aspirin is old.", "Many things were measured here.", "The kidney was not looked at."]
     assert "* * *" not in sentences
-    sections = [(part.id, part.page_content) for part in cut(LONG, ParentConfig(parts="section"))]
+    sections = [(part.id, part.page_content) for part in cut(LONG, "section")]
     assert sections == [
         ("long#0", "Aspirin is old. Many things were measured here."),
         ("long#1", "The kidney was not looked at."),
@@ -34,10 +34,9 @@ def test_parts_are_whole_sentences_or_lines() -> None:
 
 
 @pytest.mark.parametrize("parts", ["sentence", "section"])
-def test_a_text_without_letters_is_its_own_part(parts: str) -> None:
-    config = ParentConfig.model_validate({"parts": parts})
+def test_a_text_without_letters_is_its_own_part(parts: PartKind) -> None:
     for text in ("--- ---", ""):
-        assert [part.page_content for part in cut(Document(id="x", page_content=text), config)] == [text]
+        assert [part.page_content for part in cut(Document(id="x", page_content=text), parts)] == [text]
 
 
 def test_the_best_part_finds_the_whole_document(tmp_path: Path) -> None:
@@ -66,6 +65,24 @@ def test_a_second_time_nothing_is_embedded_and_what_is_gone_is_not_found(tmp_pat
     assert len(embedder.embedded) == count
     alone = ParentRetriever(opened(tmp_path, embedder), [SHORT], quiet=True)
     assert [one.id for one in alone.search(["The kidney was not looked at."], 9)[0]] == ["short"]
+
+
+class Revised(list[Document]):
+    """Documents that say when they change."""
+
+    revision = "one"
+
+
+@pytest.mark.parametrize("kind", [list, Revised])
+def test_changed_texts_are_embedded_again(tmp_path: Path, kind: type[list[Document]]) -> None:
+    embedder = WordEmbedder()
+    ParentRetriever(opened(tmp_path, embedder), kind([SHORT]), quiet=True)
+    changed = kind([Document(id="short", page_content="The kidney was looked at.")])
+    if isinstance(changed, Revised):
+        changed.revision = "two"
+    retriever = ParentRetriever(opened(tmp_path, embedder), changed, quiet=True)
+    assert embedder.embedded[-1] == "The kidney was looked at."
+    assert retriever.invoke("The kidney was looked at.")[0].metadata["score"] == pytest.approx(1, abs=1e-5)
 
 
 def test_ids_with_the_separator_in_them(tmp_path: Path) -> None:

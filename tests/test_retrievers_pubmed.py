@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from document_files import citation, pubmed_xml
 from stub_pubmed import StubPubMed
 
 from corpus.errors import UserError
@@ -44,6 +45,23 @@ def test_articles_come_in_pubmeds_order_with_what_is_known_of_them(url: str) -> 
     assert found[1].page_content == "It was found & read."
     assert "year" not in found[1].metadata
     assert found[1].metadata["score"] == 0.5
+
+
+def test_an_abstract_keeps_its_words_in_their_places(stub: StubPubMed, url: str) -> None:
+    sections = [("BACKGROUND", "In <i>E. coli</i> it was <b>not</b> found."), ("RESULTS", "It was rare.")]
+    whole = citation("11", "Found in <i>E. coli</i>?", sections, mesh=["Adult", "Escherichia coli"])
+    stub.articles, stub.order = {"11": {"xml": pubmed_xml([whole])}, "7": {"xml": pubmed_xml([])}}, ["11", "7"]
+    (found,) = PubMedRetriever(PubMedConfig(url=url)).invoke("coli?")
+    assert found.page_content == "BACKGROUND: In E. coli it was not found.\n\nRESULTS: It was rare."
+    assert found.metadata == {
+        "id": "11",
+        "source": "https://pubmed.ncbi.nlm.nih.gov/11/",
+        "title": "Found in E. coli?",
+        "journal": "Journal of made trials",
+        "year": 2019,
+        "mesh": ["Adult", "Escherichia coli"],
+        "score": 1.0,
+    }
 
 
 def test_what_is_sent(stub: StubPubMed, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ class Given(BaseRetriever):
     def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
         """The first ``k`` passages for each question."""
         documents = [
-            Document(id=one.id, page_content=one.text, metadata={"score": one.score}) for one in self.passages[:k]
+            Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score})
+            for one in self.passages[:k]
         ]
         return [documents for _ in questions]
 

@@ -154,4 +154,5 @@ def _counted(run: Run) -> "AgentMiddleware[Any, Any]":
 
 
 def _tokens(message: BaseMessage) -> int:
-    return estimated_tokens(str(message.text))
+    calls = [str(call["args"]) for call in message.tool_calls] if isinstance(message, AIMessage) else []
+    return sum(map(estimated_tokens, (str(message.text), *calls)))

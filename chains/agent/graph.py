@@ -17,7 +17,7 @@ from corpus.errors import UserError
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-_Next = Literal["grade", "answer", "reword", "retrieve", "withhold", "verify", "__end__"]
+_Next = Literal["answer", "reword", "withhold", "__end__"]
 
 
 class _State(TypedDict):

@@ -1,6 +1,8 @@
 """What an agent does, step by step: counted against its limits, and told to a trace."""
 
 import json
+import os
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -29,7 +31,7 @@ class LimitReached(Exception):  # noqa: N818  (it ends a run in order; nothing w
 
 
 class Run:
-    """One question's steps.
+    """One question's steps; several threads may take them, as a model's tools do that it calls at once.
 
     Args:
         max_steps: how many steps there may be.
@@ -54,6 +56,7 @@ class Run:
         self._begun = 0
         self._tell = tell
         self._clock = clock
+        self._lock = threading.Lock()
         self._start = clock()
 
     def begin(self) -> None:
@@ -63,24 +66,32 @@ class Run:
             LimitReached: there may be none.
         """
         steps, tokens, seconds = self._limits
-        if self._begun >= steps:
-            raise LimitReached(f"stopped after {steps} steps (agent.max_steps)")
-        if self.tokens >= tokens:
-            raise LimitReached(f"stopped after {self.tokens} tokens (agent.max_tokens is {tokens})")
-        if self._clock() - self._start >= seconds:
-            raise LimitReached(f"stopped after {seconds:g} seconds (agent.max_seconds)")
-        self._begun += 1
+        with self._lock:
+            if self._begun >= steps:
+                raise LimitReached(f"stopped after {steps} steps (agent.max_steps)")
+            if self.tokens >= tokens:
+                raise LimitReached(f"stopped after {self.tokens} tokens (agent.max_tokens is {tokens})")
+            if self._clock() - self._start >= seconds:
+                raise LimitReached(f"stopped after {seconds:g} seconds (agent.max_seconds)")
+            self._begun += 1
 
     def done(self, kind: str, **detail: Any) -> None:
         """Tell a step that was done."""
-        seconds = round(self._clock() - self._start, 3)
-        step = Step(run=self.id, number=len(self.steps) + 1, kind=kind, seconds=seconds, detail=detail)
-        self.steps.append(step)
-        self._tell(step)
+        with self._lock:
+            seconds = round(self._clock() - self._start, 3)
+            step = Step(run=self.id, number=len(self.steps) + 1, kind=kind, seconds=seconds, detail=detail)
+            self.steps.append(step)
+            self._tell(step)
+
+
+def _owners(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def trace_to(path: Path | str) -> Callable[[Step], None]:
-    """What adds each step to a JSONL file, a line a step.
+    """What adds each step to a JSONL file, a line a step; the file is readable by its owner only.
+
+    Runs in several threads may share it: a line is written at once.
 
     Raises:
         UserError: the file cannot be written to.
@@ -88,9 +99,10 @@ def trace_to(path: Path | str) -> Callable[[Step], None]:
     file = Path(path).expanduser()
 
     def tell(step: Step) -> None:
+        line = json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n"
         try:
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n")
+            with open(file, "ab", buffering=0, opener=_owners) as lines:
+                lines.write(line.encode("utf-8", "replace"))
         except OSError as error:
             raise UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace.") from error
 

@@ -13,6 +13,7 @@ from chains.chat.writer import Writer
 from chains.runnable import AnswerChain
 from corpus.errors import UserError
 
+MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds
 _PIECE = re.compile(r"\S+\s*|\s+")
 
 
@@ -69,6 +70,11 @@ class Chat:
         """
         if not any(character.isprintable() and not character.isspace() for character in message):
             raise UserError("The message is empty. Write what you want to know.")
+        if len(message) > MOST:
+            raise UserError(
+                f"The question is too long: it has {len(message)} characters, and {MOST} are the most. Ask it in fewer "
+                "words."
+            )
         kept = keep(history, self._count, self._budget)
         completed = self._rewriter(kept.turns, message)
         notes = tuple(note for note in (kept.note, completed.note) if note)

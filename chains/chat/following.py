@@ -53,6 +53,7 @@ _STUDY = re.compile(
     re.IGNORECASE,
 )
 _OF_STUDY = ", in the study of "
+_LONGEST = 2000  # characters that a follow-up, or a question that it follows, may have: more is a text, not a question
 _FEW = 6  # words of content up to which a question on a study is on the earlier one
 
 
@@ -72,8 +73,8 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
         message: what is asked now, white space in it made plain.
     """
     message = " ".join(message.split())
-    talk = _Talk.of(earlier)
-    if talk is None or _is_whole(message):
+    talk = _Talk.of([question for question in earlier if len(question) <= _LONGEST])
+    if talk is None or len(message) > _LONGEST or _is_whole(message):
         return Completed(message)
     said = _LEAD.sub("", message) or message
     is_sentence = bool(_YES_NO.match(said) or _ASKING.match(said))

@@ -8,6 +8,7 @@ cannot place has no kind; among two in one question the other's kind tells.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["group", "condition", "treatment", "measure"]
@@ -87,6 +88,11 @@ class Phrase:
 
 def phrases(question: str) -> list[Phrase]:
     """The phrases of a question in order, each kind as often as it is there."""
+    return list(_found(question))
+
+
+@lru_cache(maxsize=4096)  # a conversation's questions are read again with every message
+def _found(question: str) -> tuple[Phrase, ...]:
     people = list(_people(question))
     taken = [(phrase.start, phrase.end) for phrase in people]
     others = _by_elimination(
@@ -97,7 +103,7 @@ def phrases(question: str) -> list[Phrase]:
             replace(one, kind="treatment") if one.kind == "condition" and _kind(one.text) == "treatment" else one
             for one in people
         ]
-    return sorted([*people, *others], key=lambda phrase: phrase.start)
+    return tuple(sorted([*people, *others], key=lambda phrase: phrase.start))
 
 
 def first(kind: Kind, found: list[Phrase]) -> Phrase | None:

@@ -56,7 +56,14 @@ def chat_model_speaker(model: BaseChatModel, max_new_tokens: int) -> Speaker:
 
 
 def local_speaker(llm: "LocalLLM", max_new_tokens: int) -> Speaker:
-    """A model on this machine as a speaker; its generation ends within a token of the iterator's being closed."""
+    """A model on this machine as a speaker; its generation ends within a token of the iterator's being closed.
+
+    It says one thing at a time: what is asked for meanwhile, from other threads, waits, as its memory need not hold for
+    many.
+    """
+    from threading import Lock
+
+    turn = Lock()
 
     def speak(messages: Messages) -> Iterator[str]:
         from threading import Event, Thread
@@ -87,7 +94,9 @@ def local_speaker(llm: "LocalLLM", max_new_tokens: int) -> Speaker:
             model: Any = llm.model
             prompt = torch.tensor([ids], device=llm.model.device)
             try:
-                with llm.guard(), torch.inference_mode():
+                with turn, llm.guard(), torch.inference_mode():
+                    if stopped.is_set():  # while it waited
+                        return
                     model.generate(
                         input_ids=prompt,
                         attention_mask=torch.ones_like(prompt),

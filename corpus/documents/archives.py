@@ -2,7 +2,6 @@
 
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,7 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
     """The plain files in an archive, each to be read before the next is asked for.
 
     Folders, links, devices and hidden files are passed over. A member is called ``ARCHIVE/MEMBER``, without ``..`` and
-    a leading slash.
+    a leading slash; bytes of its name that are no text are written out.
 
     Raises:
         DataError: the archive is damaged, encrypted, or unpacks to more than 100 times ``config.max_bytes``.
@@ -40,10 +39,12 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
                 raise DataError(name, f"{problem} Unpack it and index what is in it.")
             if not any(part.startswith((".", "__MACOSX")) for part in inner.parts):
                 yield source
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        raise DataError(name, f"is a damaged archive ({error}).") from None
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(name, f"cannot be read ({error.strerror or error}).") from None
+    except Exception as error:  # zipfile and tarfile give up on what is broken in many ways
+        raise DataError(name, f"is a damaged archive ({error}).") from None
 
 
 Member = tuple[PurePosixPath, int, Source]
@@ -63,7 +64,7 @@ def _zip(path: Path, name: str) -> Iterator[Member]:
 def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     try:
         return archive.open(member)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
         raise OSError(0, str(error)) from None
 
 
@@ -82,4 +83,5 @@ def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]
 
 
 def _inside(name: str) -> PurePosixPath:
-    return PurePosixPath(*(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..")))
+    told = name.replace("\\", "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return PurePosixPath(*(part for part in PurePosixPath(told).parts if part not in ("/", "..")))

@@ -148,7 +148,7 @@ class Library:
                 done = 0
                 for part, documents in parts:
                     try:
-                        self._add_part(file, part, documents)
+                        self._add_part(file, name, part, documents)
                         done += 1
                     except DataError as error:
                         problems.append((part, error))
@@ -167,8 +167,9 @@ class Library:
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
             self._commit(COMMIT_SECONDS)
 
-    def _add_part(self, file: int | None, name: str, documents: Iterable[Entry]) -> None:
+    def _add_part(self, file: int | None, whole: str, name: str, documents: Iterable[Entry]) -> None:
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
+        member = {} if name == whole else {"source": name}  # of an archive it is the member that is cited
         empty = True
         with self._all_or_nothing("part"):
             for document in documents:
@@ -177,7 +178,7 @@ class Library:
                     self._database.execute(insert, (file, document.key, None, "{}"))
                     continue
                 extract, passages = document
-                row = (file, extract.key, extract.text, json.dumps(dict(extract.metadata)))
+                row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **member}))
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
@@ -213,8 +214,8 @@ class Passages(Sequence[Document]):
     """All passages of a library, read from the disk whenever they are gone through; few are in memory at a time.
 
     A passage's id is ``KEY#N``, N counted from 1 within its document. Its metadata hold the id, the document's own
-    (title, year ...), ``source`` (the file), ``start`` and ``end`` (where it lies in the document's text), and ``page``
-    and ``section`` where the format knows them.
+    (title, year ...), ``source`` (the file, or ARCHIVE/MEMBER), ``start`` and ``end`` (where it lies in the document's
+    text), and ``page`` and ``section`` where the format knows them.
 
     Attributes:
         revision: changes whenever the library does.

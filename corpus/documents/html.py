@@ -40,7 +40,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         )
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
-        root = html.document_fromstring(_decoded(raw).encode(), parser=parser)
+        root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise DataError(source.name, f"is not HTML that can be read ({one_line(str(error))}).") from None
     body = Body()
@@ -60,8 +60,10 @@ def _decoded(raw: bytes) -> str:
     """The text by the encoding that the page names; else by UTF-8 where it fits, else as old pages are written."""
     named = _CHARSET.search(raw[:_CHARSET_WITHIN])
     if named and not raw.startswith(codecs.BOM_UTF8):
-        with suppress(LookupError):
-            return raw.decode((named[1] or named[2]).decode("ascii"), "replace")
+        encoding = (named[1] or named[2]).decode("ascii")
+        with suppress(LookupError, UnicodeError):  # there is no such encoding, or it is none of texts
+            if b"<p>".decode(encoding) == "<p>":  # UTF-16 has not written what names it
+                return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:

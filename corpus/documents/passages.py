@@ -8,6 +8,9 @@ from corpus.documents.extract import Extract, Part
 from corpus.sentences import Span, paragraph_spans, sentence_spans, word_spans
 
 PASSAGE_WORDS = 200  # where no embedder says how much it reads
+# Tokenizers need some hundred times as many bytes as a text has characters, so that not all of one is counted at once.
+COUNTED = 1 << 18  # characters
+TOKEN = 64  # characters that a token has at most; a text of freaks that have more is split without need
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,25 @@ def _split(text: str, sentence: Span, window: Window) -> list[Span]:
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:
-    if not spans:
-        return []
-    return list(zip(spans, window.count([text[start:end] for start, end in spans]), strict=True))
+    """Each stretch with its tokens; one that is too long by its characters counts as just over the limit."""
+    longest = TOKEN * window.limit
+    found: list[tuple[Span, int]] = []
+    for lot in _lots(spans, longest):
+        texts = [text[start:end] for start, end in lot if end - start <= longest]
+        counts = iter(window.count(texts) if texts else ())
+        found += [(span, next(counts) if span[1] - span[0] <= longest else window.limit + 1) for span in lot]
+    return found
+
+
+def _lots(spans: Sequence[Span], longest: int) -> Iterator[list[Span]]:
+    """The spans in order, as many at a time as may be counted at once."""
+    lot: list[Span] = []
+    size = 0
+    for start, end in spans:
+        if end - start <= longest:
+            if size + end - start > COUNTED and lot:
+                yield lot
+                lot, size = [], 0
+            size += end - start
+        lot.append((start, end))
+    yield lot

@@ -80,9 +80,10 @@ class Limited(BufferedIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """At most ``size`` bytes; all that is left where none or a negative number is given."""
-        left = self._limit - self._given + 1
+        if size is None or size < 0:  # in pieces: to be given the limit's bytes at once they would have to be there
+            return b"".join(iter(lambda: self.read(PIECE), b""))
         try:
-            piece = self._raw.read(left if size is None or size < 0 else min(size, left))
+            piece = self._raw.read(min(size, self._limit - self._given + 1))
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError):
             raise DataError(self._name, "is damaged: it cannot be unpacked to its end.") from None
         except OSError as error:
@@ -146,6 +147,8 @@ def read_text(source: Source, config: DocumentsConfig) -> str:
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
         raise DataError(source.name, f"{problem} {hint(raw) or 'Save it as UTF-8.'}") from None
+    if not text.strip():
+        raise DataError(source.name, "is empty.")
     if (nul := text.find("\0")) >= 0:
         raise DataError(source.name, f"is not a text file: it holds a NUL character at offset {nul}.")
     if told := hint(raw):

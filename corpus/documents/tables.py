@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -30,7 +31,7 @@ def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 @contextmanager
 def _long_cells(most: int) -> Iterator[None]:
     """Cells of so many characters are read; the limit is one for the whole process, so it is put back."""
-    before = csv.field_size_limit(most)
+    before = csv.field_size_limit(min(most, sys.maxsize))
     try:
         yield
     finally:

@@ -21,15 +21,17 @@ def ask(
     """Answer a question, with citations.
 
     It reads your indexed documents where there are any and --data is not given, else the data's abstracts. Without a
-    language model in the settings, your own documents are answered with quoted sentences.
+    language model in the settings, your own documents are answered with quoted sentences. With agent.kind an agent
+    answers, which may withhold an answer and says why.
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)
-    from medground.assemble import make_chain, reader_note
+    from medground.assemble import reader_note
+    from medground.assistant import make_answering
     from medground.corpora import searched_corpus
 
     corpus = searched_corpus(settings, data_named=data is not None)
-    answer = make_chain(settings, corpus, quiet=quiet).invoke(question)
+    answer = make_answering(settings, corpus, quiet=quiet).invoke(question)
     if as_json:
         print_json(answer.model_dump(mode="json"))
         return

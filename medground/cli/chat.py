@@ -1,5 +1,6 @@
 """``medground chat``: a conversation in the terminal."""
 
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,13 +42,14 @@ def chat(
     """
     settings = options.make_settings(config, overrides, data=data)
     from medground.assemble import reader_note
-    from medground.assistant import make_chat
+    from medground.assistant import about, make_chat
     from medground.corpora import searched_corpus
 
     corpus = searched_corpus(settings, data_named=data is not None)
     talk = make_chat(settings, corpus, quiet=quiet)
     if note := reader_note(settings, corpus):
         say(note)
+    say(" · ".join(f"{key}: {value}" for key, value in about(settings, corpus).items()))
     say(f"Conversations of {settings.chat.user} are kept in {settings.chat.path}. /help tells what you can do.")
     session = _Session(talk, settings.chat.user)
     try:
@@ -80,6 +82,8 @@ class _Session:
                     self._ask(line)
             except UserError as error:
                 say(f"medground: {error}")
+            except sqlite3.Error as error:  # such as a full disk
+                say(f"medground: the conversations' file (chat.path): {error}. What was asked last may not be kept.")
             except KeyboardInterrupt:
                 say("\nstopped: the answer is not kept")
 

@@ -74,17 +74,16 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
 
 
 def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
-    from medground.assemble import make_retrievers
-    from medground.corpora import data_corpus, embedder_windows
+    from medground.corpora import data_corpus, embed, embedder_windows
 
     corpus = data_corpus(settings)
-    make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
+    embedded = embed(settings, corpus, quiet=quiet)
     texts = [passage.page_content for passage in corpus.passages]
     for name, window in embedder_windows(settings).items():
         if over := sum(window.over(texts)):
             say(f"{over} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each")
     if as_json:
-        print_json(_ready(settings, corpus))
+        print_json({**_ready(settings, corpus), "embedded": embedded})
     else:
         _tell_ready(settings, corpus)
 

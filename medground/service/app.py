@@ -18,8 +18,6 @@ from medground.service.protocol import MODEL, ChatRequest, Told, evidence, footn
 from medground.service.service import Asked, Service
 from medground.service.users import Users
 
-_WATCH = 0.1  # seconds between looks whether a client is still there
-
 
 def make_app(service: Service) -> FastAPI:
     """The application with all routes but the page; ``Gate`` is around it."""
@@ -104,8 +102,8 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/metrics")
     async def metrics(_: user) -> PlainTextResponse:
         """Counts in Prometheus' text format."""
-        waiting = service.batched.waiting if service.batched is not None else 0
-        text = service.metrics.text({"active_requests": service.desk.active, "waiting_questions": waiting})
+        gauges = {"active_requests": service.desk.active, "waiting_questions": service.passes.waiting}
+        text = service.metrics.text(gauges)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -145,8 +143,8 @@ async def _whole(service: Service, asked: Asked, request: Request) -> Response:
         raise AssertionError("a turn ends with Done")
 
     async def gone() -> None:
-        while not await request.is_disconnected():
-            await asyncio.sleep(_WATCH)
+        while (await request.receive())["type"] != "http.disconnect":  # the body has been read
+            pass
 
     work, watch = asyncio.create_task(turn()), asyncio.create_task(gone())
     try:

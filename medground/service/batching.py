@@ -1,4 +1,4 @@
-"""Many requests, one model: questions that wait together are answered in one pass."""
+"""Many requests, one model: what waits together goes through it in one pass."""
 
 import threading
 import time
@@ -6,16 +6,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from chains.answer import Answer
 from chains.runnable import AnswerChain, Question
 from corpus.errors import UserError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _thread = threading.local()
 
 
 class Cancelled(Exception):  # noqa: N818  (nothing is wrong)
-    """Nobody waits for the answer any more."""
+    """Nobody waits for what was asked any more."""
 
 
 class Cancel:
@@ -23,11 +27,11 @@ class Cancel:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[Future[Answer | UserError]] = []
+        self._waiting: list[Future[Any]] = []
         self.requested = False
 
     def __call__(self) -> None:
-        """Take the request's questions out of the queue; those that the model reads already are let go."""
+        """Take what the request asked for out of the queue; what the model reads already is let go."""
         with self._lock:
             self.requested = True
             waiting, self._waiting = self._waiting, []
@@ -36,14 +40,14 @@ class Cancel:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """Inside, what this thread asks of a ``BatchedChain`` belongs to the request."""
+        """Inside, what this thread asks of ``Passes`` belongs to the request."""
         _thread.cancel = self
         try:
             yield
         finally:
             _thread.cancel = None
 
-    def watch(self, futures: "Sequence[Future[Answer | UserError]]") -> None:
+    def watch(self, futures: Sequence[Future[Any]]) -> None:
         """Cancel these too.
 
         Raises:
@@ -56,29 +60,25 @@ class Cancel:
         raise Cancelled
 
 
-class BatchedChain(AnswerChain):
-    """A chain whose callers, each in a thread of its own, share passes through ``chain``.
+class Passes:
+    """Functions over many things at a time, whose callers, each in a thread of its own, share passes through them.
 
-    The first question that waits is given ``wait`` seconds for others to join it; then up to ``most`` of those that
-    wait are answered in one pass, in the order they came in. Meanwhile the next pass gathers. A pass that fails is
-    taken apart, so that one question's error is not the others'.
+    The first that waits is given ``wait`` seconds for others to join it; then up to ``most`` of those that wait for the
+    same function go through it in one pass, in the order they came in. Meanwhile the next pass gathers. A pass that
+    fails is taken apart, so that one caller's error is not the others'.
 
     Args:
-        chain: is called from ``passes`` threads.
-        most: questions in a pass.
-        passes: how many at once.
+        most: how many in a pass.
+        passes: how many at once, each in a thread of its own.
         wait: seconds.
         observe: is told the size of each pass.
     """
 
-    def __init__(
-        self, chain: AnswerChain, *, most: int, passes: int = 1, wait: float, observe: Callable[[int], None]
-    ) -> None:
-        self._chain = chain
+    def __init__(self, *, most: int, passes: int = 1, wait: float, observe: Callable[[int], None]) -> None:
         self._most = most
         self._wait = wait
         self._observe = observe
-        self._queue: deque[tuple[Question, Future[Answer | UserError]]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._workers = [threading.Thread(target=self._work, name="model", daemon=True) for _ in range(passes)]
@@ -87,34 +87,41 @@ class BatchedChain(AnswerChain):
 
     @property
     def waiting(self) -> int:
-        """How many questions wait for a pass."""
+        """How many wait for a pass."""
         with self._changed:
-            return sum(not future.cancelled() for _, future in self._queue)
+            return sum(not one.future.cancelled() for one in self._queue)
 
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Wait until the questions have been in a pass.
+    def share(self, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], list[Result]]:
+        """``run`` by way of passes; it gives a result for each item, in order.
 
-        Raises:
-            Cancelled: the request that this thread works for was cancelled, or the chain was closed.
+        What is returned raises ``Cancelled`` where the request that its thread works for was cancelled, or the passes
+        were closed.
         """
-        futures: list[Future[Answer | UserError]] = [Future() for _ in questions]
+
+        def shared(items: Sequence[Item]) -> list[Result]:
+            return self._results(run, items)
+
+        return shared
+
+    def _results(self, run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
         cancel: Cancel | None = getattr(_thread, "cancel", None)
+        waiting = [_Waiting(run, item, cancel) for item in items]
         if cancel is not None:
-            cancel.watch(futures)
+            cancel.watch([one.future for one in waiting])
         with self._changed:
             if self._closed:
                 raise Cancelled
-            self._queue.extend(zip(questions, futures, strict=True))
+            self._queue.extend(waiting)
             self._changed.notify_all()
-        answers = []
-        for future in futures:
+        results = []
+        for one in waiting:
             try:
-                answers.append(future.result())
+                results.append(one.future.result())
             except BaseException as error:
-                if future.cancelled():
+                if one.future.cancelled():
                     raise Cancelled from error
                 raise
-        return answers
+        return results
 
     def close(self) -> None:
         """Cancel what waits and end the workers when their passes are over."""
@@ -123,32 +130,35 @@ class BatchedChain(AnswerChain):
             waiting = list(self._queue)
             self._queue.clear()
             self._changed.notify_all()
-        for _, future in waiting:
-            future.cancel()
+        for one in waiting:
+            one.future.cancel()
         for worker in self._workers:
             worker.join()
 
     def _work(self) -> None:
         while batch := self._gather():
             self._observe(len(batch))
+            run = batch[0].run
             try:
-                answers: Sequence[Answer | UserError] = self._chain.answer_all([question for question, _ in batch])
+                results = run([one.item for one in batch])
             except BaseException as error:
                 if len(batch) == 1:
-                    batch[0][1].set_exception(error)
+                    batch[0].future.set_exception(error)
                     continue
-                for question, future in batch:
+                for one in batch:
                     try:
-                        future.set_result(self._chain.answer_all([question])[0])
+                        if one.cancel is not None and one.cancel.requested:  # a slow failure may outlast them all
+                            raise Cancelled
+                        one.future.set_result(run([one.item])[0])
                     except BaseException as own:
-                        future.set_exception(own)
+                        one.future.set_exception(own)
                 continue
-            for (_, future), answer in zip(batch, answers, strict=True):
-                future.set_result(answer)
+            for one, result in zip(batch, results, strict=True):
+                one.future.set_result(result)
 
-    def _gather(self) -> list[tuple[Question, "Future[Answer | UserError]"]]:
-        """The next pass, none of it cancelled; empty when the chain is closed."""
-        batch: list[tuple[Question, Future[Answer | UserError]]] = []
+    def _gather(self) -> list["_Waiting"]:
+        """The next pass, all for one function and none of it cancelled; empty when the passes are closed."""
+        batch: list[_Waiting] = []
         with self._changed:
             while not batch and not self._closed:
                 self._changed.wait_for(lambda: self._queue or self._closed)
@@ -156,11 +166,40 @@ class BatchedChain(AnswerChain):
                 while len(self._queue) < self._most and not self._closed:
                     if not self._changed.wait_for(self._full, max(0.0, end - time.monotonic())):
                         break
+                others: deque[_Waiting] = deque()
                 while self._queue and len(batch) < self._most:
-                    question, future = self._queue.popleft()
-                    if future.set_running_or_notify_cancel():
-                        batch.append((question, future))
+                    one = self._queue.popleft()
+                    if batch and one.run != batch[0].run:
+                        others.append(one)
+                    elif one.future.set_running_or_notify_cancel():
+                        batch.append(one)
+                self._queue.extendleft(reversed(others))
         return batch
 
     def _full(self) -> bool:
         return len(self._queue) >= self._most or self._closed
+
+
+@dataclass
+class _Waiting:
+    """One thing that waits for a pass through ``run``."""
+
+    run: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    cancel: Cancel | None
+    future: Future[Any] = field(default_factory=Future)
+
+
+class BatchedChain(AnswerChain):
+    """A chain whose callers share passes through ``chain``."""
+
+    def __init__(self, chain: AnswerChain, passes: Passes) -> None:
+        self._answer_all = passes.share(chain.answer_all)
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Wait until the questions have been in a pass.
+
+        Raises:
+            Cancelled: see ``Passes.share``.
+        """
+        return self._answer_all(questions)

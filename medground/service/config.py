@@ -12,7 +12,7 @@ class ServeConfig(BaseModel):
         tokens: a bearer token for each user, by name. Without any, whoever reaches the address is ``chat.user``.
         tokens_file: a YAML file of further ones, ``NAME: TOKEN`` a line.
         page: whether there is a page at ``/``.
-        batch: how many questions go through the model in one pass at most.
+        batch: how many questions go through the model in one pass at most; an agent's go one by one.
         passes: how many passes there are at once; the processor's threads are shared out among them.
         wait_ms: how long the first question of a pass waits for others, in milliseconds.
         queue: how many requests may wait beside those in passes; more are told to come back (status 429).

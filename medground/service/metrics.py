@@ -67,7 +67,9 @@ class Metrics:
                 "# TYPE medground_cancelled_total counter",
                 f"medground_cancelled_total {self._cancelled}",
                 *self._seconds.lines("medground_request_seconds", "Seconds from a request to the end of its answer."),
-                *self._batches.lines("medground_batch_size", "Questions in a pass through the model."),
+                *self._batches.lines(
+                    "medground_batch_size", "Questions in a pass through a model, or answers that are judged."
+                ),
             ]
         for name, value in gauges.items():
             lines += [f"# TYPE medground_{name} gauge", f"medground_{name} {value}"]

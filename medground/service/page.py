@@ -1,6 +1,6 @@
 """The page at ``/``: a chat with the evidence beside it. It loads nothing from elsewhere and reports nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -46,6 +46,7 @@ _DARK = "() => { document.body.classList.toggle('dark'); }"
 _NARROW = "() => { if (window.innerWidth < 768) document.querySelector('.sidebar .toggle-button')?.click(); }"
 
 _STOPPED = "Stopped. This question is not kept."
+_FAILED = "⚠ "  # begins what is told in place of an answer
 
 Said = list[dict[str, Any]]
 
@@ -115,7 +116,7 @@ def _blocks(service: Service) -> Any:
         new.click(page.new, None, [*shown, listed], cancels=[asked], **private)
         listed.input(page.open, listed, shown, cancels=[asked], **private)
         delete.click(page.delete, current, [*shown, listed], **private)
-        chat.select(page.select, current, beside, **private)
+        chat.select(page.select, [current, chat], beside, **private)
         dark.click(None, None, None, js=_DARK, **private)
         blocks.load(page.load, None, listed, **private)
         blocks.load(None, None, None, js=_NARROW, **private)
@@ -131,7 +132,8 @@ class _Page:
 
     def head(self) -> str:
         """What answers, and what a reader must know."""
-        about = f"**medground** · Model: {self._service.about['llm']} · Retriever: {self._service.about['retriever']}"
+        names = {"llm": "Model", "retriever": "Retriever", "agent": "Agent"}
+        about = " · ".join(["**medground**", *(f"{names[key]}: {it}" for key, it in self._service.about.items())])
         return f"{about}\n\n{self._service.note}" if self._service.note else about
 
     def load(self, request: gr.Request) -> Any:
@@ -148,8 +150,8 @@ class _Page:
         said = [*said, {"role": "user", "content": message}, {"role": "assistant", "content": "…"}]
         yield "", current, said, gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=True)
         text, beside, done = "", NOTHING, False
-        asked = self._service.ask(self._user(request), current or NEW, message)
         try:
+            asked = self._service.ask(self._user(request), current or NEW, message)
             async with aclosing(asked.events) as events:
                 async for event in events:
                     match event:
@@ -165,7 +167,7 @@ class _Page:
                     yield gr.skip(), gr.skip(), said, beside, gr.skip(), gr.skip(), gr.skip()
         except Exception as error:
             _, body, _ = told_error(error)
-            said = [*said[:-1], {"role": "assistant", "content": f"⚠ {body['error']['message']}"}]
+            said = [*said[:-1], {"role": "assistant", "content": f"{_FAILED}{body['error']['message']}"}]
         current = asked.conversation if done else current
         delete, stop = gr.Button(interactive=current is not None), gr.Button(interactive=False)
         yield gr.skip(), current, said, beside, self._listed(request, current), delete, stop
@@ -195,13 +197,18 @@ class _Page:
                 gr.Warning(str(error))
         return *self._shown(None, []), self._listed(request)
 
-    def select(self, current: str | None, chosen: gr.SelectData, request: gr.Request) -> str:
-        """The evidence of the answer that was chosen."""
-        if current is None:
-            return NOTHING
-        turns = self._service.chat.conversations.read(self._user(request), current)
+    def select(self, current: str | None, said: Said, chosen: gr.SelectData, request: gr.Request) -> str:
+        """The evidence of the answer that was chosen; what was stopped or failed is shown, and is no turn."""
         place = chosen.index[0] if isinstance(chosen.index, list | tuple) else chosen.index
-        return evidence_html(turns[place // 2] if 0 <= place // 2 < len(turns) else None)
+        kept = [_is_kept(answer) for answer in said[1::2]]
+        if current is None or not 0 <= place // 2 < len(kept) or not kept[place // 2]:
+            return NOTHING
+        try:
+            turns = self._service.chat.conversations.read(self._user(request), current)
+        except NoConversation:
+            return NOTHING
+        turn = sum(kept[: place // 2])
+        return evidence_html(turns[turn] if turn < len(turns) else None)
 
     def _user(self, request: gr.Request) -> str:
         """Who is logged in; where nobody need be, the local user."""
@@ -217,6 +224,13 @@ class _Page:
         for turn in turns:
             said += [{"role": "user", "content": turn.message}, {"role": "assistant", "content": _text(turn)}]
         return id, said, evidence_html(turns[-1] if turns else None), gr.Button(interactive=id is not None)
+
+
+def _is_kept(answer: Mapping[str, Any]) -> bool:
+    """Whether a message shown is a turn's answer; Gradio gives back a text as a list of its parts."""
+    content = answer["content"]
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return text != _STOPPED and not text.startswith(_FAILED)
 
 
 def _text(turn: Turn) -> str:

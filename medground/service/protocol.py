@@ -13,7 +13,8 @@ from chains.chat.turn import Turn
 
 MODEL = "medground"
 NEW = "new"
-_FOOTNOTES = re.compile(r"\n\n\[1\] .*\Z", re.S)
+# What ``footnotes`` adds: from the first quote on, or where there is none the lines for verdict and note.
+_FOOTNOTES = re.compile(r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)?|Note: [^\n]*)\Z", re.S)
 
 
 class _Part(BaseModel):

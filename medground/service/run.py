@@ -34,16 +34,17 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
     Raises:
         UserError: tokens are missing, or a model, the data or the conversations' file cannot be used.
     """
-    from medground.assemble import quotes, reader_note
-    from medground.assistant import make_chat
+    from medground.assemble import reader_note
+    from medground.assistant import about, make_chat
     from medground.service.service import Service
     from medground.service.users import load_users
 
     users = load_users(settings.serve, settings.chat.user)
-    model = "none: quotes" if quotes(settings, corpus) else settings.llm.model
-    about = {"llm": "medground-tiny" if model == "embedded" else model, "retriever": settings.retriever}
-    service = Service(settings.serve, users, about, reader_note(settings, corpus))
-    service.chat = make_chat(settings, corpus, quiet=quiet, wrap=service.wrap)
+    config = settings.serve
+    if settings.agent.kind != "off":  # which answers questions one by one: sharing a pass, all would wait for the last
+        config = config.model_copy(update={"batch": 1})
+    service = Service(config, users, about(settings, corpus), reader_note(settings, corpus))
+    service.chat = make_chat(settings, corpus, quiet=quiet, wrap=service.wrap, share=service.passes.share)
     return service
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chains.chat.events import ChatEvent, Done
-from medground.service.batching import BatchedChain
+from medground.service.batching import BatchedChain, Passes
 from medground.service.config import ServeConfig
 from medground.service.desk import Desk
 from medground.service.metrics import Metrics
@@ -44,9 +44,10 @@ class Service:
     Attributes:
         config: the section ``serve``.
         users: who may ask.
-        about: what answers, for ``/v1/models`` and the page: ``llm``, ``retriever``.
+        about: what answers, for ``/v1/models`` and the page, see ``assistant.about``.
         note: what a reader of every answer must know; None where there is nothing.
         chat: set when the models are loaded.
+        passes: what goes through the models goes through these.
         at_close: called when the service begins to end.
     """
 
@@ -55,21 +56,21 @@ class Service:
     about: dict[str, str]
     note: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    batched: BatchedChain | None = None
     at_close: list[Callable[[], None]] = field(default_factory=list)
     chat: "Chat" = field(init=False)
     desk: Desk = field(init=False)
+    passes: Passes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.desk = Desk(self.config.passes * self.config.batch + self.config.queue, self.config.timeout)
+        config = self.config
+        self.desk = Desk(config.passes * config.batch + config.queue, config.timeout)
+        self.passes = Passes(
+            most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batch
+        )
 
     def wrap(self, chain: "AnswerChain") -> BatchedChain:
         """The chain with the queue before it, as ``make_chat`` wants it."""
-        config = self.config
-        self.batched = BatchedChain(
-            chain, most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batch
-        )
-        return self.batched
+        return BatchedChain(chain, self.passes)
 
     def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
         """Take a message in; it must be called on the event loop.
@@ -107,7 +108,6 @@ class Service:
     def stop(self) -> None:
         """End all threads and close the conversations' file."""
         self.desk.close()
-        if self.batched is not None:
-            self.batched.close()
+        self.passes.close()
         self.desk.stop()
         self.chat.conversations.close()

@@ -13,7 +13,10 @@ Article = Mapping[str, Any]
 
 
 class StubPubMed:
-    """Finds ``articles`` (id to title, text, year) in the order given; ``busy`` requests are told to wait first."""
+    """Finds ``articles`` (id to title, text, year, or to xml) in the order given.
+
+    ``busy`` requests are told to wait first.
+    """
 
     def __init__(self, articles: Mapping[str, Article], order: Sequence[str] | None = None, busy: int = 0) -> None:
         self.articles = articles
@@ -61,6 +64,8 @@ class StubPubMed:
             return 429, "wait"
         id = query["id"][0]
         one = self.articles[id]
+        if "xml" in one:
+            return 200, one["xml"]
         text = f"<Abstract><AbstractText>{escape(one['text'])}</AbstractText></Abstract>" if one.get("text") else ""
         date = (
             f"<ArticleDate><Year>{one['year']}</Year><Month>1</Month><Day>2</Day></ArticleDate>"
