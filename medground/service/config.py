@@ -31,7 +31,7 @@ class ServeConfig(BaseModel):
     tokens_file: str | None = Field(default=None, min_length=1)
     page: bool = True
     batch: int = Field(default=16, ge=1, strict=True)
-    passes: int = Field(default=1, ge=1, strict=True)
+    passes: int = Field(default=2, ge=1, strict=True)
     wait_ms: int = Field(default=5, ge=0, strict=True)
     queue: int = Field(default=64, ge=0, strict=True)
     timeout: float = Field(default=120, gt=0)
