@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import LlamaForCausalLM
 
-from corpus.processor import PackedLinear, computes_bfloat16, packs_linear
+from corpus.processor import PackedLinear, computes_bfloat16, packs_linear, rounded
 
 BLOCK = 128  # tokens whose attention is computed at once: few scores in vain, and all in the second-level cache
 MOST_BYTES = 2 << 30  # the packed weights are a second copy, so larger models stay as they are
@@ -82,13 +82,19 @@ class PackedLlama:
             prefix: what all prompts begin with, as ``read`` gives it; ``prompts`` then hold what follows it.
         """
         with torch.inference_mode():
+            asked = len(prompts)
+            tokens = sum(map(len, prompts))
+            if more := rounded(tokens) - tokens:  # a prompt that nobody asked about
+                prompts = [*prompts, [0] * more]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
             before: Sequence[KeysValues | None] = prefix or [None] * (len(self._layers) + 1)
             states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
             for layer, keys_values in zip(self._layers, before[:-1], strict=True):
                 states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
-            states = self._last.forward_ends(states, cosine, sine, bounds, stops - 1, before[-1])
+            last = [*range(asked), *[asked - 1] * (rounded(asked) - asked)]  # the same row again costs next to nothing
+            ends, bounds = stops[last] - 1, [bounds[place] for place in last]
+            states = self._last.forward_ends(states, cosine, sine, bounds, ends, before[-1])[:asked]
             logits: Tensor = self._norm(states) @ self._head.T
             return logits.float().log_softmax(-1)
 

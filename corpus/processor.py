@@ -50,6 +50,16 @@ def packs_linear() -> bool:
     return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
+def rounded(rows: int) -> int:
+    """``rows``, or up to an eighth more (15 where there are few), so that few different numbers of rows occur.
+
+    For each number of rows oneDNN compiles and keeps what a :class:`PackedLinear` runs, about half a megabyte a layer,
+    and the memory between is not given back.
+    """
+    step = min(128, max(16, (1 << rows.bit_length()) // 16))
+    return -(-rows // step) * step
+
+
 def _capabilities() -> dict[str, bool]:
     import torch
 

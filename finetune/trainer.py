@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from finetune.qlora.checkpoints import Checkpoint, checkpoints, mark, publish_be
 from finetune.qlora.device import is_main, peak_memory
 
 
-class RunTrainer(Trainer):
+class RunTrainer(Trainer, ABC):
     """Stands before transformers' trainer or one made of it, and takes its arguments too.
 
     Args:
@@ -38,9 +39,9 @@ class RunTrainer(Trainer):
         self._started: float | None = None
         super().__init__(**others)
 
+    @abstractmethod
     def dev_figures(self) -> dict[str, float]:
         """The figures of the live model on the dev split, among them ``accuracy`` and ``loss``; none without one."""
-        raise NotImplementedError
 
     @property
     def seconds(self) -> float:

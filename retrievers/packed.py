@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from corpus.processor import PackedLinear, packs_linear
+from corpus.processor import PackedLinear, packs_linear, rounded
 
 GROUP_TOKENS = 512  # what one attention product covers, so that its scores stay in the second-level cache
 
@@ -60,21 +60,25 @@ class PackedEncoder(nn.Module):
         """
         texts, tokens, width = hidden_states.shape
         if attention_mask is None:
-            packed = hidden_states.reshape(texts * tokens, width)
-            for layer in self._layers:
-                packed = layer.forward(packed, [(texts, tokens)])
+            packed = self._encode(hidden_states.reshape(texts * tokens, width), [(texts, tokens)])
             return Output(last_hidden_state=packed.view(texts, tokens, width))
         valid = attention_mask[:, 0, 0, :]
         lengths = valid.sum(1)
         order = torch.argsort(lengths)
         runs = [(count, length) for length, count in zip(*_counts(lengths), strict=True) if length]
         place = valid[order]
-        packed = hidden_states[order][place]
-        for layer in self._layers:
-            packed = layer.forward(packed, runs)
         padded = hidden_states.new_zeros(hidden_states.shape)
-        padded[place] = packed
+        padded[place] = self._encode(hidden_states[order][place], runs)
         return Output(last_hidden_state=padded[torch.argsort(order)])
+
+    def _encode(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        tokens = len(states)
+        if more := rounded(tokens) - tokens:
+            states = torch.cat([states, states.new_zeros(more, states.shape[1])])
+            runs = [*runs, (more, 1)]  # as texts of one token each
+        for layer in self._layers:
+            states = layer.forward(states, runs)
+        return states[:tokens]
 
 
 class _Layer:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from corpus.processor import bfloat16_is_faster, computes_bfloat16
+from corpus.processor import bfloat16_is_faster, computes_bfloat16, rounded
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists() or sys.platform != "linux", reason="reads Linux's own list")
@@ -33,3 +33,10 @@ def test_bfloat16_must_prove_faster(monkeypatch: pytest.MonkeyPatch, slower: flo
 def test_a_processor_without_bfloat16_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("corpus.processor.computes_bfloat16", lambda: False)
     assert bfloat16_is_faster.__wrapped__() is False
+
+
+def test_few_different_numbers_of_rows_are_left() -> None:
+    left = [rounded(rows) for rows in range(1, 4097)]
+    assert all(0 <= more - rows <= max(15, rows / 8) for rows, more in enumerate(left, start=1))
+    assert len(set(left)) < 70
+    assert rounded(0) == 0

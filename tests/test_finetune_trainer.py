@@ -14,7 +14,6 @@ from finetune.config import EncoderConfig
 from finetune.encoder.train import train_encoder
 from finetune.encoder.trainer import EncoderTrainer
 from finetune.qlora.checkpoints import publish_best
-from finetune.trainer import RunTrainer
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EncoderConfig:
 def test_measuring_and_saving_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    trainer = RunTrainer.__new__(RunTrainer)  # without a model: the clock needs none
+    trainer = EncoderTrainer.__new__(EncoderTrainer)  # without a model: the clock needs none
     trainer._spent, trainer._started = 5.0, 100.0
     now = 110.0
     assert trainer.seconds == 15
