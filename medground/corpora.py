@@ -45,19 +45,26 @@ def data_corpus(settings: Settings) -> Corpus:
 
 
 def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
-    """The user's documents where there are any and no data is named, else the data's abstracts.
+    """The user's documents where some were indexed and no data is named, else the data's abstracts.
 
     Args:
         settings: naming other data than the sample there counts.
         data_named: whether the command itself named its data.
+
+    Raises:
+        UserError: documents were indexed and none is left, or the data cannot be read.
     """
     path = library_path(settings)
     if path.is_file() and not data_named and settings.data.path == "sample":
         from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
-        if len(passages):
-            return Corpus(DOCUMENTS, passages)
+        if not len(passages):  # the sample's answers would look like the documents'
+            raise UserError(
+                f"None of the documents indexed in {settings.store.path} is left. Index some (medground index PATH) "
+                "or name what is to be searched: --data sample is the sample."
+            )
+        return Corpus(DOCUMENTS, passages)
     return data_corpus(settings)
 
 

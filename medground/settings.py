@@ -77,7 +77,8 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         tree = _merge(tree, read_mapping(Path(config_file).expanduser()))
         source = str(config_file)
     for override in overrides:
-        for key, value in (override or {}).items():
+        stated = (override or {}).items()
+        for key, value in sorted(stated, key=lambda one: not one[0].endswith(".kind")):  # what it replaces comes after
             tree = _merge(tree, _nested(key, value))
     try:
         return Settings.model_validate(tree)

@@ -62,13 +62,15 @@ def test_data_that_is_named_is_searched_instead(settings: Settings) -> None:
     assert searched_corpus(load_settings(None, {"data.path": "mine.json"})).name.startswith("mine-")
 
 
-def test_when_the_last_document_is_gone_it_is_the_data_again(settings: Settings) -> None:
+def test_when_the_last_document_is_gone_nothing_else_is_searched_in_its_place(settings: Settings) -> None:
     Path("docs").mkdir()
     Path("docs/a.txt").write_text("One.")
     add_documents(settings, [Path("docs")], quiet=True)
     Path("docs/a.txt").unlink()
     assert add_documents(settings, [Path("docs")], quiet=True)[1].removed == 1
-    assert searched_corpus(settings).name == "sample"
+    with pytest.raises(UserError, match=r"None of the documents indexed in \S+ is left\. Index some"):
+        searched_corpus(settings)
+    assert searched_corpus(settings, data_named=True).name == "sample"
 
 
 def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> None:

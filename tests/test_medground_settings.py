@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from corpus.errors import UserError
 from medground.settings import Settings, load_settings
+from retrievers.config import MMRConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -56,6 +57,11 @@ def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
 def test_another_kind_replaces_the_whole_entry() -> None:
     settings = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}})
     assert settings.retrievers["dense"] == settings.retrievers["bm25"]
+
+
+def test_overrides_of_one_command_may_name_the_kind_last() -> None:
+    stated = {"retrievers.dense.candidates": 9, "retrievers.dense.retriever": "bm25", "retrievers.dense.kind": "mmr"}
+    assert load_settings(None, stated).retrievers["dense"] == MMRConfig(retriever="bm25", candidates=9)
 
 
 def test_another_kind_of_a_section_leaves_its_other_settings(tmp_path: Path) -> None:

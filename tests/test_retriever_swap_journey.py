@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from classifiers import make_classifier
+from stub_openai import stub_openai
 from stub_pubmed import StubPubMed
 
 from chains.answer import Answer
@@ -109,3 +110,13 @@ def test_a_crossencoder_that_is_not_there_is_the_users_mistake(settings_file: Pa
     settings = load_settings(settings_file, {"retriever": "rerank", "retrievers.rerank.model": "./nowhere"})
     with pytest.raises(UserError, match="nowhere"):
         make_chain(settings, data_corpus(settings), quiet=True)
+
+
+def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, medground) -> None:
+    with stub_openai() as model:
+        llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub", "retriever=multi_query"]
+        stated = [part for one in llm for part in ("--set", one)]
+        ended = medground("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *stated)
+        assert ended.returncode == 0, ended.stderr
+        assert [path for path, *_ in model.asked].count("/v1/models") == 1  # asked for when it is loaded
+        assert any("retrieved" in line for line in ended.stdout.splitlines())

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from served import until
+from stub_openai import Reply, said, stub_openai
 
 from chains.chat import Conversations
 
@@ -157,6 +159,28 @@ def test_the_end_in_the_middle_of_a_load_loses_no_answer(tmp_path: Path) -> None
     conversations = Conversations(tmp_path / ".medground" / "conversations.sqlite3")
     assert {one.id: one.turns for one in conversations.list("local")} == dict.fromkeys(kept, 1)
     assert [turn.message for turn in conversations.read("local", kept[-1])] == [QUESTION]
+
+
+def test_a_model_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def never(_: object) -> Reply:
+        asked.set()
+        over.wait(60)
+        return 200, said("yes")
+
+    with stub_openai(never) as model, ThreadPoolExecutor(1) as pool:
+        llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub"]
+        settings = [*llm, "retriever=bm25", "serve.page=false", "serve.grace=1"]
+        with serving(tmp_path, *(part for one in settings for part in ("--set", one))) as (address, process):
+            body = {"messages": [{"role": "user", "content": QUESTION}]}
+            pool.submit(httpx.post, f"{address}/v1/chat/completions", json=body, timeout=60, trust_env=False)
+            assert asked.wait(30)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 1
+            assert process.stderr is not None
+            assert "still at a pass 2 seconds after the stop" in process.stderr.read()
+        over.set()
 
 
 def test_what_cannot_be_served_is_told(medground) -> None:

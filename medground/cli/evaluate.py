@@ -89,9 +89,9 @@ def qa(
 
     journal = _journal(output)
     records, corpus = load_records(settings.data), data_corpus(settings)
-    found = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)
-    retriever = remembered(settings, found, corpus, journal)[settings.retriever]
     models = load_models(settings, journal)
+    found = make_retrievers(settings, corpus, [settings.retriever], llm=models.answering, quiet=quiet)
+    retriever = remembered(settings, found, corpus, journal)[settings.retriever]
     tasks = measure_qa(settings, models, retriever, records, quiet=quiet)
     verified = measure_verified(settings, models, retriever, records, quiet=quiet)
     tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]

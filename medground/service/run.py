@@ -1,9 +1,12 @@
 """The service brought up, and taken down by a signal."""
 
 import logging
+import os
 import socket
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from corpus.errors import UserError
@@ -51,6 +54,8 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
 def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
     """Serve until SIGINT or SIGTERM; requests that were taken in then have ``serve.grace`` seconds to end.
 
+    A pass that a model is at has as long again; then the process ends with status 1, whatever the model does.
+
     Raises:
         UserError: see ``make_service``; a package is missing, or the address cannot be listened at.
     """
@@ -71,7 +76,21 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
         sys.stderr.write(f"Serving at {_address(listening)}; stop with Ctrl-C.\n")
+        service.at_close.append(_end_within(2 * max(1.0, settings.serve.grace)))
         make_server(app, service).run(sockets=[listening])
+
+
+def _end_within(seconds: float) -> Callable[[], None]:
+    """Starts the time after which the process is gone: a model on a server may never answer, and no thread be ended."""
+
+    def end() -> None:
+        sys.stderr.write(f"A model was still at a pass {seconds:g} seconds after the stop; its answers are lost.\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    return timer.start
 
 
 def _listen(host: str, port: int) -> socket.socket:
