@@ -39,7 +39,7 @@ from corpus.load import load_records  # noqa: E402
 from corpus.nli import load_pairs  # noqa: E402
 from eval.nli import evaluate_nli  # noqa: E402
 from eval.results import versions  # noqa: E402
-from finetune.qlora.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
+from finetune.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
 from medground.settings import Settings, load_settings  # noqa: E402
 
 RUNS = ("before", "qlora", "lora", "full", "tutorial")

@@ -44,7 +44,7 @@ from chains.llm import EMBEDDED  # noqa: E402
 from corpus.errors import UserError  # noqa: E402
 from corpus.quiet import no_bars  # noqa: E402
 from eval.results import versions  # noqa: E402
-from finetune.qlora.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
+from finetune.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
 from finetune.qlora.train import train_qlora  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
 

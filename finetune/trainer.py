@@ -1,9 +1,9 @@
-"""What the trainers have in common: a clock for training alone, whole checkpoints, and the result."""
+"""What the trainers have in common: their arguments, a clock for training alone, whole checkpoints, and the result."""
 
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,58 @@ import torch
 from rich.console import Console
 from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from corpus.errors import UserError
 from corpus.quiet import no_bars
-from finetune.qlora.callbacks import Bar, best_step
-from finetune.qlora.checkpoints import Checkpoint, checkpoints, mark, publish_best, rotate
-from finetune.qlora.device import is_main, peak_memory
+from finetune.callbacks import Bar, best_step
+from finetune.checkpoints import Checkpoint, checkpoints, mark, publish_best, rotate
+from finetune.config import EncoderConfig, QLoRAConfig, TaughtEmbedderConfig
+from finetune.process import is_main, peak_memory
+
+
+def common_arguments(
+    config: QLoRAConfig | EncoderConfig | TaughtEmbedderConfig, output: Path, *, on_cpu: bool
+) -> dict[str, Any]:
+    """The arguments that every trainer is given, by their names in transformers' ``TrainingArguments``."""
+    return {
+        "output_dir": str(output),
+        "per_device_train_batch_size": config.batch_size,
+        "weight_decay": config.weight_decay,
+        "use_cpu": on_cpu,
+        "save_strategy": "no",  # Pace says when
+        "logging_steps": max(1, min(10, config.every)),
+        "disable_tqdm": True,
+        "report_to": list(config.report_to),
+        "seed": config.seed,
+        "dataloader_pin_memory": not on_cpu,
+    }
+
+
+def one_card_arguments(config: EncoderConfig | TaughtEmbedderConfig, output: Path) -> dict[str, Any]:
+    """``common_arguments`` of a trainer whose batches come in the order and number they are to be taken in."""
+    on_cpu = not torch.accelerator.is_available()
+    bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {**common_arguments(config, output, on_cpu=on_cpu), "num_train_epochs": 1, "bf16": bf16}
+
+
+def check_reports(names: Sequence[str], setting: str) -> None:
+    """See to it that figures can be sent where ``setting`` says.
+
+    Raises:
+        UserError: transformers knows no such place, or its package is missing.
+    """
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UserError(f"{setting} is {name}, and figures can be sent to {known}. Choose among these.")
+        try:
+            INTEGRATION_TO_CALLBACK[name]()
+        except (ImportError, RuntimeError) as error:
+            raise UserError(
+                f"{setting} is {name}, whose package is missing ({str(error).strip().splitlines()[0]}) "
+                "Install it, or take the name out."
+            ) from error
 
 
 class RunTrainer(Trainer, ABC):

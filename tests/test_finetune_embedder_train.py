@@ -211,3 +211,8 @@ def test_a_window_that_the_model_lacks(base: Path, tmp_path: Path) -> None:
 def test_no_such_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         train_embedder(config(tmp_path / "nowhere"), tmp_path / "out", train=TRAIN, quiet=True)
+
+
+def test_no_such_place_to_report_to(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.embedder\.report_to is nowhere, and figures can be sent to"):
+        train_embedder(config(base, report_to=("nowhere",)), tmp_path, train=TRAIN, quiet=True)

@@ -186,5 +186,5 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(encode
 
 
 def test_no_such_place_to_report_to(encoder: Path, tmp_path: Path) -> None:
-    with pytest.raises((UserError, ValueError), match="nowhere"):
+    with pytest.raises(UserError, match=r"train\.encoder\.report_to is nowhere, and figures can be sent to"):
         train_encoder(config(encoder, report_to=("nowhere",)), tmp_path, pairs=PAIRS, quiet=True)

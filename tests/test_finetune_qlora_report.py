@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune.qlora.callbacks import best_step, measurements
+from finetune.callbacks import best_step, measurements
 from finetune.qlora.report import card, plot
 
 SUMMARY: dict[str, Any] = {

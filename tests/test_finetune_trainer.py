@@ -10,10 +10,10 @@ from classifiers import make_encoder
 
 from corpus.config import PairsConfig
 from corpus.errors import UserError
+from finetune.checkpoints import publish_best
 from finetune.config import EncoderConfig
 from finetune.encoder.train import train_encoder
 from finetune.encoder.trainer import EncoderTrainer
-from finetune.qlora.checkpoints import publish_best
 
 
 @pytest.fixture(scope="module")
@@ -83,5 +83,5 @@ def test_the_best_checkpoint_is_published_or_the_last(tmp_path: Path, monkeypatc
     def full(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("finetune.qlora.checkpoints.publish", full)
+    monkeypatch.setattr("finetune.checkpoints.publish", full)
     assert publish_best(tmp_path, 3) is None

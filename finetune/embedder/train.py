@@ -8,23 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 from sentence_transformers import SentenceTransformerTrainingArguments
 
-from corpus.errors import UserError
 from corpus.keys import weights_digest
 from corpus.records import QARecord
 from corpus.writing import write_whole
 from eval.results import check_output
-from finetune.config import TaughtEmbedderConfig
-from finetune.embedder.batches import Batches
-from finetune.embedder.examples import Lesson, make_lesson
-from finetune.embedder.model import load_untaught
-from finetune.embedder.report import card, summarise
-from finetune.embedder.trainer import EmbedderTrainer
-from finetune.qlora.callbacks import Pace
-from finetune.qlora.checkpoints import (
+from finetune.callbacks import Pace
+from finetune.checkpoints import (
     SUMMARY_FILE,
     Checkpoint,
     checkpoints,
@@ -33,7 +25,13 @@ from finetune.qlora.checkpoints import (
     to_resume,
     write_json,
 )
-from finetune.trainer import teach
+from finetune.config import TaughtEmbedderConfig
+from finetune.embedder.batches import Batches
+from finetune.embedder.examples import Lesson, make_lesson
+from finetune.embedder.model import load_untaught
+from finetune.embedder.report import card, summarise
+from finetune.embedder.trainer import EmbedderTrainer
+from finetune.trainer import check_reports, one_card_arguments, teach
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -111,42 +109,24 @@ def _trainer(
     output: Path,
     resumed: Checkpoint | None,
 ) -> EmbedderTrainer:
-    on_cpu = not torch.accelerator.is_available()
+    check_reports(config.report_to, "train.embedder.report_to")
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(output),
-        num_train_epochs=1,  # the batches are those of all epochs
-        per_device_train_batch_size=config.batch_size,
+        **one_card_arguments(config, output),
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,  # below 1 it is a share
-        weight_decay=config.weight_decay,
-        use_cpu=on_cpu,
-        bf16=not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False),
-        save_strategy="no",  # Pace says when
-        logging_steps=max(1, min(10, config.every)),
-        disable_tqdm=True,
-        report_to=list(config.report_to),
-        seed=config.seed,
-        dataloader_pin_memory=not on_cpu,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # the loss needs a whole batch on one card
-    try:
-        return EmbedderTrainer(
-            embedder=embedder,
-            args=arguments,
-            lesson=lesson,
-            batches=Batches(lesson.train, config.batch_size, config.epochs, config.seed),
-            max_length=config.max_length,
-            recipe=recipe,
-            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
-            keep=config.keep_checkpoints,
-            callbacks=[Pace(config.every, config.patience)],
-        )
-    except RuntimeError as error:
-        if "is not installed" not in str(error) and "requires" not in str(error):
-            raise
-        raise UserError(
-            f"train.embedder.report_to is {', '.join(config.report_to)}: {str(error).strip().splitlines()[0]}"
-        ) from error
+    return EmbedderTrainer(
+        embedder=embedder,
+        args=arguments,
+        lesson=lesson,
+        batches=Batches(lesson.train, config.batch_size, config.epochs, config.seed),
+        max_length=config.max_length,
+        recipe=recipe,
+        spent=0.0 if resumed is None else float(resumed.run["seconds"]),
+        keep=config.keep_checkpoints,
+        callbacks=[Pace(config.every, config.patience)],
+    )
 
 
 def _publish_modules(output: Path) -> None:

@@ -6,11 +6,11 @@ from itertools import islice
 from typing import Any
 
 from eval.results import versions
+from finetune.callbacks import measurements
+from finetune.checkpoints import Checkpoint
 from finetune.encoder.examples import Lesson
 from finetune.encoder.trainer import EncoderTrainer
-from finetune.qlora.callbacks import measurements
-from finetune.qlora.checkpoints import Checkpoint
-from finetune.qlora.device import peak_memory
+from finetune.process import peak_memory
 
 
 def summarise(

@@ -6,24 +6,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from transformers import TrainingArguments
 
 from chains.sequence import SequenceClassifier
 from corpus.config import DataConfig, PairsConfig
-from corpus.errors import UserError
 from corpus.writing import write_whole
 from eval.results import check_output
+from finetune.callbacks import Pace
+from finetune.checkpoints import SUMMARY_FILE, Checkpoint, finished, remove_halves, to_resume, write_json
 from finetune.config import EncoderConfig
 from finetune.encoder.course import Course, Stage
 from finetune.encoder.examples import Example, Lesson, lay_out, read_texts
 from finetune.encoder.model import load_untaught
 from finetune.encoder.report import card, summarise
 from finetune.encoder.trainer import EncoderTrainer, Loss, label_weights
-from finetune.qlora.callbacks import Pace
-from finetune.qlora.checkpoints import SUMMARY_FILE, Checkpoint, finished, remove_halves, to_resume, write_json
-from finetune.trainer import teach
+from finetune.trainer import check_reports, one_card_arguments, teach
 
 _FREE = {"report_to", "keep_checkpoints"}  # what is shown or kept, not what is learned
 
@@ -100,43 +98,25 @@ def _trainer(
     output: Path,
     resumed: Checkpoint | None,
 ) -> EncoderTrainer:
-    on_cpu = not torch.accelerator.is_available()
+    check_reports(config.report_to, "train.encoder.report_to")
     arguments = TrainingArguments(
-        output_dir=str(output),
-        num_train_epochs=1,  # the course has all epochs
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=1.0,  # the course has the rates
-        weight_decay=config.weight_decay,
-        use_cpu=on_cpu,
-        bf16=not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False),
-        save_strategy="no",  # Pace says when
-        logging_steps=max(1, min(10, config.every)),
+        **one_card_arguments(config, output),
+        learning_rate=1.0,  # the course has the rates, and all epochs
         remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to=list(config.report_to),
-        seed=config.seed,
-        dataloader_pin_memory=not on_cpu,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # one card is enough for an encoder
-    try:
-        return EncoderTrainer(
-            classifier=classifier,
-            args=arguments,
-            train=lesson.train,
-            dev=lesson.dev,
-            loss=Loss(label_weights(lesson.train, len(lesson.labels), config.class_weight), config.label_smoothing),
-            course=_course(config, lesson),
-            recipe=recipe,
-            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
-            keep=config.keep_checkpoints,
-            callbacks=[Pace(config.every, config.patience)],
-        )
-    except RuntimeError as error:
-        if "is not installed" not in str(error) and "requires" not in str(error):
-            raise
-        raise UserError(
-            f"train.encoder.report_to is {', '.join(config.report_to)}: {str(error).strip().splitlines()[0]}"
-        ) from error
+    return EncoderTrainer(
+        classifier=classifier,
+        args=arguments,
+        train=lesson.train,
+        dev=lesson.dev,
+        loss=Loss(label_weights(lesson.train, len(lesson.labels), config.class_weight), config.label_smoothing),
+        course=_course(config, lesson),
+        recipe=recipe,
+        spent=0.0 if resumed is None else float(resumed.run["seconds"]),
+        keep=config.keep_checkpoints,
+        callbacks=[Pace(config.every, config.patience)],
+    )
 
 
 def _course(config: EncoderConfig, lesson: Lesson) -> Course:

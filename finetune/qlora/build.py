@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl.trainer.sft_config import SFTConfig
 
 from chains.config import PromptConfig
@@ -19,15 +18,17 @@ from chains.llm import LocalLLM
 from chains.nli import nli_chain
 from corpus.errors import UserError
 from eval.nli import evaluate_nli
+from finetune.callbacks import Pace
+from finetune.checkpoints import Checkpoint
 from finetune.config import QLoRAConfig
-from finetune.qlora.callbacks import Pace
-from finetune.qlora.checkpoints import Checkpoint
-from finetune.qlora.device import Fitted, processes
+from finetune.process import processes
+from finetune.qlora.device import Fitted
 from finetune.qlora.examples import columns
 from finetune.qlora.lesson import Lesson
 from finetune.qlora.loss import common_start
 from finetune.qlora.order import SeededOrder
 from finetune.qlora.trainer import Measure, PairTrainer
+from finetune.trainer import check_reports, common_arguments
 
 
 def build_trainer(
@@ -56,7 +57,7 @@ def build_trainer(
     config = fitted.config
     rows = list(columns(lesson.train.examples, answer_alone=config.loss == "answer"))
     arguments = _arguments(fitted, output, fresh=resumed is None)
-    _check_reports(config.report_to)
+    check_reports(config.report_to, "train.qlora.report_to")
     torch.manual_seed(config.seed)
     return PairTrainer(
         model=_trained(base, config),
@@ -74,20 +75,6 @@ def build_trainer(
         spent=0.0 if resumed is None else float(resumed.run["seconds"]),
         keep=config.keep_checkpoints,
     )
-
-
-def _check_reports(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-            raise UserError(f"train.qlora.report_to is {name}, and figures can be sent to {known}. Choose among these.")
-        try:
-            INTEGRATION_TO_CALLBACK[name]()
-        except (ImportError, RuntimeError) as error:
-            raise UserError(
-                f"train.qlora.report_to is {name}, whose package is missing ({str(error).strip().splitlines()[0]}) "
-                "Install it, or take the name out."
-            ) from error
 
 
 def _trained(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:
@@ -132,30 +119,21 @@ def _measure(base: LocalLLM, lesson: Lesson, prompt: PromptConfig) -> Measure:
 def _arguments(fitted: Fitted, output: Path, *, fresh: bool) -> SFTConfig:
     config = fitted.config
     arguments = SFTConfig(
-        output_dir=str(output),
+        **common_arguments(config, output, on_cpu=fitted.on_cpu),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
         warmup_steps=config.warmup,  # below 1 it is a share
         optim={"adamw": "adamw_torch"}.get(config.optimizer, config.optimizer),
-        weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         activation_checkpointing=config.gradient_checkpointing,
         bf16=fitted.compute == torch.bfloat16,
         fp16=fitted.compute == torch.float16,
-        use_cpu=fitted.on_cpu,
         max_length=None,  # too long pairs were left out
-        save_strategy="no",  # Pace says when
         eval_on_start=fresh,
-        logging_steps=max(1, min(10, config.every)),
         include_num_input_tokens_seen="non_padding",
-        disable_tqdm=True,
-        report_to=list(config.report_to),
-        seed=config.seed,
-        dataloader_pin_memory=not fitted.on_cpu,
     )
     if processes() == 1:
         arguments._n_gpu = min(1, arguments.n_gpu)  # several cards in one process share the model's layers, not batches

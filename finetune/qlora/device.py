@@ -1,7 +1,6 @@
-"""What the device can do of what the settings ask, and what it costs in memory."""
+"""What the device can do of what the settings ask."""
 
 import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from chains.config import LLMConfig
 from chains.llm import resolve_dtype
 from corpus.errors import UserError
 from finetune.config import QLoRAConfig
+from finetune.process import processes
 
 if TYPE_CHECKING:
     import torch
@@ -55,16 +55,6 @@ def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> Fitted:
     return Fitted(llm, config, compute, on_cpu, tuple(substitutions))
 
 
-def processes() -> int:
-    """How many processes train together (``accelerate launch``, ``torchrun``)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes and reports."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def keep_differentiable(model: "PreTrainedModel") -> None:
     """Keep bitsandbytes from laying NF4 weights out for inference when the model is measured between training steps.
 
@@ -75,20 +65,6 @@ def keep_differentiable(model: "PreTrainedModel") -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def peak_memory() -> int | None:
-    """The most bytes held so far: on the card where there is one, else by this process; None where unknown."""
-    import torch
-
-    if torch.cuda.is_available():
-        return sum(torch.cuda.max_memory_allocated(card) for card in range(torch.cuda.device_count()))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def _check(llm: LLMConfig, config: QLoRAConfig) -> None:

@@ -15,7 +15,8 @@ from corpus.nli import NLIPair, load_pairs, pair_file, repeated_premises
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig
 from finetune.pairs import answer_pairs
-from finetune.qlora.device import Fitted, processes
+from finetune.process import processes
+from finetune.qlora.device import Fitted
 from finetune.qlora.examples import Examples, encode_pairs
 
 # Settings that change what is shown or kept, not what is learned.

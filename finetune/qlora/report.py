@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.results import versions
-from finetune.qlora.callbacks import measurements
-from finetune.qlora.checkpoints import Checkpoint
-from finetune.qlora.device import Fitted, peak_memory
+from finetune.callbacks import measurements
+from finetune.checkpoints import Checkpoint
+from finetune.process import peak_memory
+from finetune.qlora.device import Fitted
 from finetune.qlora.lesson import Lesson
 from finetune.qlora.trainer import PairTrainer
 

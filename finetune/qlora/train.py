@@ -13,10 +13,11 @@ from corpus.errors import UserError
 from corpus.records import QARecord
 from corpus.writing import write_whole
 from eval.results import check_output
+from finetune.checkpoints import SUMMARY_FILE, finished, remove_halves, to_resume, write_json
 from finetune.config import QLoRAConfig
+from finetune.process import is_main
 from finetune.qlora.build import build_trainer
-from finetune.qlora.checkpoints import SUMMARY_FILE, finished, remove_halves, to_resume, write_json
-from finetune.qlora.device import fit_to_device, is_main, keep_differentiable
+from finetune.qlora.device import fit_to_device, keep_differentiable
 from finetune.qlora.lesson import prepare, recipe_of
 from finetune.qlora.report import PLOT_FILE, card, plot, summarise
 from finetune.trainer import teach

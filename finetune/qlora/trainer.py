@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from finetune.qlora.callbacks import Epochs
+from finetune.callbacks import Epochs
 from finetune.qlora.loss import IGNORED, answer_loss, shares_cache
 from finetune.qlora.order import SeededOrder
 from finetune.trainer import RunTrainer

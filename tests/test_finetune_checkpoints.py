@@ -1,4 +1,4 @@
-"""finetune/qlora/checkpoints.py: what counts as a checkpoint, and what is taken up again."""
+"""finetune/checkpoints.py: what counts as a checkpoint, and what is taken up again."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import UserError
-from finetune.qlora.checkpoints import (
+from finetune.checkpoints import (
     RUN_FILE,
     SUMMARY_FILE,
     checkpoints,
