@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 __all__ = ["load_chain"]
 
 
-def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides: Any) -> "AnswerChain":
+def load_chain(
+    config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
+) -> "AnswerChain":
     """The chain, or agent, that the settings describe, ready to answer; the embedded default without any.
 
     It searches what ``medground ask`` would: your indexed documents where there are any (and no
@@ -18,6 +20,7 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
 
     Args:
         config: a settings file, or the same as a mapping.
+        quiet: no progress bar where passages are embedded first.
         **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
             ``load_chain(**{"llm.max_new_tokens": 4})``; they win over ``config``.
 
@@ -38,4 +41,4 @@ def load_chain(config: Path | str | Mapping[str, Any] | None = None, **overrides
     file, stated = (None, config) if isinstance(config, Mapping) else (config, {})
     settings = load_settings(file, stated, overrides)
     data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
-    return make_answering(settings, searched_corpus(settings, data_named=data_named), quiet=False)
+    return make_answering(settings, searched_corpus(settings, data_named=data_named), quiet=quiet)

@@ -28,6 +28,14 @@ def test_the_embedded_default_answers_from_its_evidence() -> None:
     assert list(chain.stream("Does heparin lower pressure?")) == [answer]
 
 
+def test_quiet_shows_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    for quiet in (True, False):
+        medground.load_chain(
+            data={"path": "mine.json"}, llm={"kind": "extractive"}, store={"path": f"{quiet}"}, quiet=quiet
+        )
+        assert bool(capfd.readouterr().err) is not quiet
+
+
 def test_settings_come_from_a_file_a_mapping_or_keywords() -> None:
     Path("mine.yaml").write_text("llm: {kind: extractive}\ndata: {path: mine.json}\nretriever: bm25\n")
     quoted = medground.load_chain("mine.yaml").invoke("Does heparin lower pressure?")
