@@ -32,7 +32,8 @@ docs: $(READY)
 clean:
 	rm -rf .venv build dist *.egg-info results .medground
 
+# In this mode a folder of the user's that is called like a package (corpus, eval) does not hide it.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]" --config-settings editable_mode=compat
 	touch $@

@@ -9,6 +9,9 @@ from chains.citations import cite
 from chains.runnable import AnswerChain, Question, retrieve
 from corpus.errors import UserError
 
+NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
+WEAK = 0.3  # below it the passages may not answer: docs/log.md, "When quotes are weak"
+
 
 def extractive_chain(
     retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3, notes: Sequence[str] = ()
@@ -16,6 +19,8 @@ def extractive_chain(
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
     The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
+    A sentence whose score is less than half of the best one's is not quoted. Where the best one's is below 0.3, a note
+    says that the evidence is weak.
 
     Args:
         retriever: where passages come from.
@@ -47,8 +52,19 @@ class ExtractiveChain(AnswerChain):
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        citations = cite(question, passages)[: self._max_sentences]
-        found = () if citations else ("no sentence of the passages found shares a word with the question",)
+        ranked = cite(question, passages)
+        best = ranked[0].score if ranked else 0.0
+        citations = [one for one in ranked if one.score >= NEAR * best][: self._max_sentences]
+        if not passages:
+            found = ["no passage was found"]
+        elif not citations:
+            found = ["no sentence of the passages found shares a word with the question"]
+        elif best < WEAK:
+            found = [
+                f"weak evidence: no sentence has more of the question's words than {best:.0%}, rare ones counted more"
+            ]
+        else:
+            found = []
         return Answer(
             question=question,
             text=" ".join(citation.quote for citation in citations),

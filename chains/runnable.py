@@ -79,6 +79,21 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
         return [question if isinstance(question, UserError) else next(answers) for question in read]
 
 
+class NotedChain(AnswerChain):
+    """A chain all of whose answers carry a note besides their own."""
+
+    def __init__(self, chain: AnswerChain, note: str) -> None:
+        self._chain = chain
+        self._note = note
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """As the chain answers, with the note last."""
+        return [
+            answer.model_copy(update={"notes": (*answer.notes, self._note)}) if isinstance(answer, Answer) else answer
+            for answer in self._chain.answer_all(questions)
+        ]
+
+
 def retrieve(retriever: BaseRetriever, questions: Sequence[str], k: int) -> list[list[Passage]]:
     """The best ``k`` passages for each question, best first, through the retriever's batched search if it has one."""
     if not questions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import UserError
@@ -25,7 +26,7 @@ ADAPTER_ELSEWHERE = (
     "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to "
     "encoder."
 )
-QUOTE_NOTE = "No language model is set, so the answer quotes your documents. llm.model names one."
+QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
 
 
 def make_chain(settings: Settings, corpus: Corpus, *, quiet: bool) -> "AnswerChain":
@@ -142,16 +143,30 @@ def judging_chain(settings: Settings, llm: "LLM") -> "NLIModel":
     return nli_chain(llm, labels, shots=shots, decide=settings.chain.decide, prompt_family=settings.prompt.family)
 
 
+def reads_only_the_sample(model: str) -> bool:
+    """Whether a setting ``llm.model`` means medground-tiny, or a folder that an adapter was merged into it in."""
+    report = Path(model).expanduser() / "merge.json"
+    if model == "embedded" or not report.is_file():
+        return model == "embedded"
+    from chains.llm import EMBEDDED
+    from corpus.json_file import read_object
+
+    base = str(read_object(report).get("base"))
+    return base == "embedded" or Path(base).parts[-2:] == EMBEDDED.parts[-2:]
+
+
 def quotes(settings: Settings, corpus: Corpus) -> bool:
     """Whether answers quote the passages: as set, or because only medground-tiny is there for the user's documents."""
-    return settings.llm.kind == "extractive" or (corpus.is_users and settings.llm.model == "embedded")
+    return settings.llm.kind == "extractive" or (corpus.is_users and reads_only_the_sample(settings.llm.model))
 
 
 def reader_note(settings: Settings, corpus: Corpus | None = None) -> str | None:
-    """What a reader of the answers must know about where they come from; None where a real model gave them."""
-    if settings.llm.kind == "extractive" or settings.llm.model != "embedded":
-        return None
-    return QUOTE_NOTE if corpus is not None and corpus.is_users else TINY_NOTE
+    """What a reader of the answers must know about what was searched and who answered; None where there is nothing."""
+    searching = settings.llm.kind == "extractive" or settings.chain.context == "retrieved"
+    notes = [corpus.note] if searching and corpus is not None and corpus.note is not None else []
+    if settings.llm.kind != "extractive" and reads_only_the_sample(settings.llm.model):
+        notes.append(QUOTE_NOTE if corpus is not None and corpus.is_users else TINY_NOTE)
+    return " ".join(notes) or None
 
 
 def remembered(

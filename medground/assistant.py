@@ -5,7 +5,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, assert_never
 
 from corpus.errors import UserError
-from medground.assemble import Models, answering_chain, load_models, make_chain, make_retrievers, quotes
+from medground.assemble import (
+    Models,
+    answering_chain,
+    load_models,
+    make_chain,
+    make_retrievers,
+    quotes,
+    reader_note,
+    reads_only_the_sample,
+)
 from medground.corpora import Corpus
 from medground.settings import Settings
 
@@ -54,14 +63,21 @@ def about(settings: Settings, corpus: Corpus) -> dict[str, str]:
 def make_answering(settings: Settings, corpus: Corpus, *, quiet: bool) -> "AnswerChain":
     """What answers single questions over the corpus: the agent where ``agent.kind`` names one, else the chain.
 
+    What a reader must know (``assemble.reader_note``) is among the answers' notes.
+
     Raises:
         UserError: a model or the data cannot be used, or the settings leave an agent nothing to work with.
     """
     if settings.agent.kind == "off":
-        return make_chain(settings, corpus, quiet=quiet)
-    _check(settings, corpus)
-    models = load_models(settings)
-    return make_agent(settings, models, _retriever(settings, corpus, models, quiet))
+        chain = make_chain(settings, corpus, quiet=quiet)
+    else:
+        _check(settings, corpus)
+        models = load_models(settings)
+        chain = make_agent(settings, models, _retriever(settings, corpus, models, quiet))
+    from chains.runnable import NotedChain
+
+    note = reader_note(settings, corpus)
+    return chain if note is None else NotedChain(chain, note)
 
 
 def make_chat(
@@ -93,7 +109,7 @@ def make_chat(
     from chains.model import estimated_tokens
 
     _check(settings, corpus)
-    config, llm_is_real = settings.chat, settings.llm.model != "embedded"
+    config, llm_is_real = settings.chat, not reads_only_the_sample(settings.llm.model)
     if quotes(settings, corpus):
         return Chat(
             wrap(make_chain(settings, corpus, quiet=quiet)),
@@ -178,8 +194,8 @@ def _check(settings: Settings, corpus: Corpus) -> None:
         }
         if stated := [text for text, is_so in wanted.items() if is_so]:
             raise UserError(
-                f"{' and '.join(stated)}, which takes a language model, and none is set: answers are quotes. Set "
-                "llm.model, or leave that out."
+                f"{' and '.join(stated)}, which takes a language model, and here passages are quoted. Set llm.model "
+                "(medground-tiny reads the sample only: --data sample), or leave that out."
             )
     if settings.agent.kind != "off" and settings.chain.context != "retrieved":
         raise UserError(f"agent.kind is {settings.agent.kind}, and an agent searches. Set chain.context to retrieved.")
@@ -214,7 +230,7 @@ def _reword(settings: Settings, llm: "LLM") -> "Callable[..., str | None]":
     """Who puts a question in other words: the model, where it is one that can."""
     from chains.agent.wording import by_keywords, by_model
 
-    if settings.llm.model == "embedded":
+    if reads_only_the_sample(settings.llm.model):
         return by_keywords
     from chains.rewriting import LLMRewriter
 

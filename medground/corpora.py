@@ -1,7 +1,7 @@
 """The texts that a command searches: the data's abstracts, or the documents that the user has indexed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,17 @@ TOLD = 20  # problems that are told one by one
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named sequence of passages; the name is part of the store's collections."""
+    """A named sequence of passages.
+
+    Attributes:
+        name: is part of the store's collections.
+        passages: what is searched.
+        note: what a reader of anything found in it must know; None where there is nothing.
+    """
 
     name: str
     passages: "Sequence[Document]"
+    note: str | None = None
 
     @property
     def is_users(self) -> bool:
@@ -65,7 +72,13 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
                 "or name what is to be searched: --data sample is the sample."
             )
         return Corpus(DOCUMENTS, passages)
-    return data_corpus(settings)
+    corpus = data_corpus(settings)
+    if data_named or settings.data.path != "sample":
+        return corpus
+    nothing = (
+        f"No documents are indexed in {settings.store.path}, so the sample was searched: its abstracts are invented."
+    )
+    return replace(corpus, note=nothing)
 
 
 def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, Intake]":

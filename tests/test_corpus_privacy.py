@@ -29,13 +29,13 @@ VARIABLES = {
 }
 
 
-def asked(first: str = "", **environment: str) -> tuple[bool, bool, bool]:
+def asked(first: str = "", folder: Path = Path(__file__).parents[1], **environment: str) -> tuple[bool, bool, bool]:
     """Whether the hub's telemetry is disabled, Chroma's and LangSmith's tracing enabled, in a fresh process."""
     clean = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     found = subprocess.run(
         [sys.executable, "-c", ASK.format(first=first)],
         env={**clean, **environment},
-        cwd=Path(__file__).parents[1],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
@@ -46,6 +46,11 @@ def asked(first: str = "", **environment: str) -> tuple[bool, bool, bool]:
 
 def test_all_is_off() -> None:
     assert asked() == (True, False, False)
+
+
+def test_all_is_off_beside_a_folder_of_the_users_that_is_called_like_a_package(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    assert asked(folder=tmp_path) == (True, False, False)
 
 
 def test_all_is_off_where_the_hub_was_imported_first() -> None:

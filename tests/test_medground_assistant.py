@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from corpus.errors import UserError
-from medground.assemble import load_models, make_retrievers
+from medground.assemble import load_models, make_retrievers, reader_note
 from medground.assistant import about, make_agent, make_answering, make_chat
 from medground.corpora import Corpus, data_corpus
 from medground.service.batching import Passes
@@ -201,3 +201,16 @@ def test_with_an_agent_nobody_waits_for_the_questions_of_a_pass(tmp_path: Path, 
     assert len(turns) == 4
     assert ('medground_batch_size_bucket{le="1.0"} 4' in service.metrics.text({})) == (kind == "graph")
     service.stop()
+
+
+def test_an_adapter_merged_into_medground_tiny_does_not_make_it_read_other_texts(tmp_path: Path) -> None:
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    (merged / "merge.json").write_text('{"base": "embedded"}')
+    documents = Corpus("documents", sample("mg0312").passages)
+    stated = settings(tmp_path, **{"llm.model": str(merged)})
+    assert about(stated, documents)["llm"] == "none: quotes"
+    assert "so your documents are quoted" in (reader_note(stated, documents) or "")
+    (merged / "merge.json").write_text('{"base": "a/real-model"}')
+    assert about(stated, documents)["llm"] == str(merged)
+    assert reader_note(stated, documents) is None

@@ -36,7 +36,9 @@ def test_without_documents_it_is_the_whole_of_the_data(settings: Settings) -> No
     assert found.name == "sample"
     assert not found.is_users
     assert len(found.passages) == 600
-    assert found == data_corpus(settings)
+    assert found.passages == data_corpus(settings).passages
+    assert "No documents are indexed in" in (found.note or "")
+    assert searched_corpus(settings, data_named=True).note is None
 
 
 def test_documents_are_added_and_a_file_read_again_is_replaced(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import pytest
 import medground
 from chains.answer import Answer
 from corpus.errors import UserError
+from medground.assemble import TINY_NOTE
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,19 @@ def test_the_users_documents_are_quoted_where_no_real_model_is_set() -> None:
     answer = medground.load_chain().invoke("Does heparin prevent clots?")
     assert answer.label is None
     assert answer.citations[0].quote == "Heparin prevented clots."
+    assert answer.notes[-1].startswith("medground-tiny reads the sample only, so your documents are quoted")
+
+
+def test_that_the_sample_was_searched_in_place_of_documents_is_said_whoever_answers() -> None:
+    quoting = medground.load_chain(retriever="bm25", llm={"kind": "extractive"})
+    answer = quoting.invoke("Is itch score decreased by rotesartan in men with breast cancer?")
+    assert answer.notes == (
+        "No documents are indexed in .medground/store, so the sample was searched: its abstracts are invented.",
+    )
+    reading = medground.load_chain(retriever="bm25")
+    (note,) = reading.invoke("Is itch score decreased by rotesartan in men with breast cancer?").notes
+    assert note == f"{answer.notes[0]} {TINY_NOTE}"
+    assert medground.load_chain(data={"path": "mine.json"}).invoke("Does heparin help?").notes == (TINY_NOTE,)
 
 
 @pytest.mark.parametrize("verify", ["report", "retry", "abstain"])

@@ -6,7 +6,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_answer, print_json, say
+from medground.cli.show import print_answer, print_json
 
 
 @app.command()
@@ -26,7 +26,6 @@ def ask(
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)
-    from medground.assemble import reader_note
     from medground.assistant import make_answering
     from medground.corpora import searched_corpus
 
@@ -34,7 +33,5 @@ def ask(
     answer = make_answering(settings, corpus, quiet=quiet).invoke(question)
     if as_json:
         print_json(answer.model_dump(mode="json"))
-        return
-    print_answer(answer)
-    if note := reader_note(settings, corpus):
-        say(note)
+    else:
+        print_answer(answer)

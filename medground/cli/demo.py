@@ -48,10 +48,11 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     adapter = output / "adapter"
     judged = _inference(output, adapter, limit, quiet)
 
-    typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(test[0].question)}")
+    shown = next((record for record in test if record.label != "maybe"), test[0])  # a maybe is never supported
+    typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(shown.question)}")
     checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
-    print_answer(answering_chain(checking, load_models(checking), retriever).invoke(test[0].question))
-    typer.echo(f"\n{reader_note(settings)}")
+    print_answer(answering_chain(checking, load_models(checking), retriever).invoke(shown.question))
+    typer.echo(f"  the record says: {shown.label}\n\n{reader_note(settings)}")
     results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
@@ -69,7 +70,8 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     recipe = {"max_steps": steps, "every": max(1, steps // 2), "learning_rate": 2e-3, "answer_pairs": True}
     overrides = ["llm.quantization=4bit", *(f"train.qlora.{name}={value}" for name, value in recipe.items())]
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
-    typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.\n")
+    typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.")
+    typer.echo("The whole recipe is configs/qlora.yaml.\n")
     before, labels = _judged(settings, "nli_before", quiet)
     print_table(nli_tables(before, labels)[0])
     answers = load_records(settings.data, split="train")
