@@ -81,7 +81,7 @@ def test_a_sentence_that_is_too_long_is_split_at_words_and_counted() -> None:
     assert cut(document("Short one. Short again."), WORDS).long_sentences == 0
 
 
-def test_a_passage_lies_on_one_page_and_tells_its_section() -> None:
+def test_a_passage_lies_on_one_page_and_tells_its_sections() -> None:
     body = Body()
     body.add("First page.", page=1, section="A")
     body.add("Second page.", page=2, section="A")
@@ -91,7 +91,7 @@ def test_a_passage_lies_on_one_page_and_tells_its_section() -> None:
     made = cut(found, WORDS).passages
     assert [(one.page, one.section, found.text[one.start : one.end]) for one in made] == [
         (1, "A", "First page."),
-        (2, "A", "Second page.\n\nStill second."),
+        (2, "A; B", "Second page.\n\nStill second."),
     ]
 
 

@@ -1,6 +1,6 @@
 """A document's text cut into passages that the embedder reads whole."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """``text[start:end]`` of a document, with the page it lies on and the section it begins in."""
+    """``text[start:end]`` of a document, with the page it lies on and the section, or the sections ("A; B")."""
 
     start: int
     end: int
@@ -92,8 +92,9 @@ def cut(document: Extract, window: Window) -> Cut:
         spans += _packed(text, pieces, window)
     passages = []
     for start, end in spans:
-        part = document.parts[bisect_right(starts, start) - 1]
-        passages.append(Passage(start, end, part.page, part.section))
+        parts = document.parts[bisect_right(starts, start) - 1 : bisect_left(starts, end)]
+        sections = dict.fromkeys(part.section for part in parts if part.section is not None)
+        passages.append(Passage(start, end, parts[0].page, "; ".join(sections) or None))
     return Cut(tuple(passages), long_sentences)
 
 
