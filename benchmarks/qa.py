@@ -18,7 +18,9 @@ other work disturbs the machine, that of processor time, on one thread (OMP_NUM_
 
 ``--random-llama`` answers with random weights and about 300 million parameters, where the model's own work is nearly
 all there is; ratios are then as measured, without targets. Either way the share of our time that is spent outside the
-model's forward pass is measured in one more round, under Python's profiler, which makes that share rather larger.
+model's forward pass is measured in one more round, under Python's profiler, which makes that share rather larger. On
+a processor the greatest ratio is told too that any float32 program could reach over a peer in this run: it would
+multiply at the processor's full rate only what label scores need, and do nothing else (``benchmarks.bound``).
 
 lm-evaluation-harness is the optional extra ``bench``; its dependencies conflict with some that Chroma's newest releases
 want, so give it an environment of its own.
@@ -50,6 +52,7 @@ prepare()
 
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
+from benchmarks.bound import label_operations, product_rate  # noqa: E402
 from benchmarks.random_llama import save_random_llama  # noqa: E402
 from chains.answer import Answer  # noqa: E402
 from chains.config import LLMConfig  # noqa: E402
@@ -226,12 +229,14 @@ def measure(
             worked[side.name].append(len(records) / (time.process_time() - work))
             print(f"{mode} round {number + 1} {side.name}: {rates[side.name][-1]:.2f} questions/s", file=sys.stderr)
     targets = {} if large else TARGETS[mode]
+    most = bound(llm, prompts)
     return {
         "mode": mode,
         "dtype": {side.name: side.dtype for side in sides},
         "rates": rates,
         "median_rate": {name: statistics.median(values) for name, values in rates.items()},
         "times": {peer: ratio(rates["medground"], rates[peer], targets.get(peer)) for peer in peers},
+        "at_most": {} if most is None else {peer: most / statistics.median(rates[peer]) for peer in peers},
         "times_by_processor": {peer: ratio(worked["medground"], worked[peer], None) for peer in peers},
         "unlike": {peer: differences(labels["medground"], labels[peer], answers) for peer in peers},
         "outside": {**spent_outside, "target": MOST_OUTSIDE if large else None},
@@ -240,6 +245,23 @@ def measure(
             for name, given in labels.items()
         },
     }
+
+
+def bound(llm: LocalLLM, prompts: Sequence[str]) -> float | None:
+    """The most questions a second that float32 leaves room for on this processor; None for a model on a card."""
+    if llm.model.device.type != "cpu":
+        return None
+    config: Any = llm.model.config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    operations = label_operations(
+        [len(llm.tokenizer(prompt, add_special_tokens=False)["input_ids"]) for prompt in prompts],
+        width=config.hidden_size,
+        feed_forward=config.intermediate_size,
+        layers=config.num_hidden_layers,
+        queries=config.num_attention_heads * size,
+        keys=config.num_key_value_heads * size,
+    )
+    return len(prompts) * product_rate() / operations
 
 
 def differences(ours: Sequence[str | None], theirs: Sequence[str | None], answers: Sequence[Answer]) -> dict[str, int]:
@@ -319,6 +341,7 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"{times['median']:.2f} ({times['least']:.2f} to {times['greatest']:.2f}) times {peer}'s "
             f"{result['median_rate'][peer]:.2f}{target}; by processor time "
             f"{result['times_by_processor'][peer]['median']:.2f} times"
+            + (f"; at most possible in float32 {most:.2f}" if (most := result["at_most"].get(peer)) else "")
         )
     if "lm_eval" in result["unlike"]:
         unlike = result["unlike"]["lm_eval"]

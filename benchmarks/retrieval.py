@@ -11,7 +11,8 @@ same number of threads, in turns, for several rounds; each round has a fresh fol
 
 Loading the model and reading the data are not timed on any side. A ratio is the median over rounds of one round's
 ratio, with its least and greatest. With one type on both sides the vectors are the same, so accuracy@1 may differ only
-by how the graph is searched.
+by how the graph is searched. Beside the ratios stands the greatest that any float32 program could reach over the
+tutorial's way in this run: it would multiply at the processor's full rate and do nothing else (``benchmarks.bound``).
 """
 
 import argparse
@@ -28,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 # Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+_folder = Path(__file__).resolve().parent
+sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
 
 from medground.environment import prepare  # noqa: E402
 
@@ -36,6 +38,7 @@ prepare()
 
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
+from benchmarks.bound import encoder_operations, product_rate  # noqa: E402
 from corpus.errors import UserError  # noqa: E402
 from corpus.pubmedqa import read_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
@@ -134,6 +137,24 @@ def summarise(timings: dict[str, list[Timing]], dtypes: dict[str, str], n: int) 
     return summary
 
 
+def bounds(embedder: SentenceEmbedder, records: Sequence[QARecord], peer: Sequence[Timing]) -> dict[str, float]:
+    """The greatest ratio to the tutorial's way that float32 leaves room for, by phase."""
+    model: Any = embedder.model
+    config, rate = model[0].auto_model.config, product_rate()
+    texts = {"index": [record.context for record in records], "search": [record.question for record in records]}
+    found = {}
+    for phase, read in texts.items():
+        tokens = model.tokenizer(read, truncation=True, max_length=model.max_seq_length)["input_ids"]
+        operations = encoder_operations(
+            [len(ids) for ids in tokens],
+            width=config.hidden_size,
+            feed_forward=config.intermediate_size,
+            layers=config.num_hidden_layers,
+        )
+        found[phase] = statistics.median(getattr(timing, phase) for timing in peer) * rate / operations
+    return found
+
+
 def table(summary: dict[str, Any]) -> str:
     """The summary for a reader."""
     lines = [f"{'':20}{'dtype':16}{'abstracts/s':>12}{'ratio':>20}{'questions/s':>13}{'ratio':>20}{'accuracy@1':>12}"]
@@ -171,15 +192,18 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     folder = str(packaged_minilm())
+    embedder = SentenceEmbedder(folder, device="cpu")
     sides = {
         "tutorial": tutorial_side(),
-        "medground": medground_side(SentenceEmbedder(folder, device="cpu")),
+        "medground": medground_side(embedder),
         "medground-float32": medground_side(SentenceEmbedder(folder, device="cpu", dtype="float32")),
     }
     timings = measure(sides, records, options.rounds)
     summary = summarise(timings, {name: dtype for name, (dtype, _) in sides.items()}, len(records))
     met = verdict(summary)
+    most = bounds(embedder, records, timings["tutorial"])
     print(table(summary))
+    print("at most possible in float32: " + ", ".join(f"{phase} {ratio:.2f}" for phase, ratio in most.items()))
     print("targets: " + ", ".join(f"{name} {'met' if done else 'missed'}" for name, done in met.items()))
     if options.output:
         report = {
@@ -189,6 +213,7 @@ def main() -> None:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "targets": TARGETS,
             "met": met,
+            "bounds": most,
             "sides": summary,
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
