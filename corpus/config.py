@@ -63,7 +63,8 @@ class PairsConfig(BaseModel):
         split: which pairs are measured.
         files: the names of the splits' files in a folder.
         columns: which column holds what.
-        labels: from the file's labels to the words that the model is to say; two or more.
+        labels: from the file's labels to the words that the model is to say; two or more. Those of a settings file
+            stand in the place of the defaults, not beside them.
         unlabelled: what a row says that has no label; such rows are left out and counted.
         limit: take at most so many pairs of a split, from its beginning.
         revision: the commit of the hub's data set.

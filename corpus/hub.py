@@ -4,10 +4,12 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from corpus.errors import UserError
+
+NAMED = 5  # how many things that a folder holds are named
 
 
 @contextmanager
@@ -18,6 +20,9 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
     ``KeyError``, httpx or safetensors error is taken to be about ``id``. A ``UserError`` passes through unchanged, and
     so does any other type (an out-of-memory ``RuntimeError``, a missing package).
 
+    A model that is plainly meant to be a folder here and is not there is refused before the call: the hub may have
+    somebody else's under that name.
+
     Args:
         what: what the thing is to the user, to start a sentence: "Embedder", "Model", "Adapter", "Data set".
         id: the hub id or the folder as the user wrote it.
@@ -27,6 +32,8 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
         UserError: gated (which page to accept and how to log in), absent, offline, unreachable, a dropped connection,
             a refused token, a folder without the files, files that cannot be read, a full disk.
     """
+    if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
+        raise UserError(mistyped)
     try:
         yield
     except UserError:
@@ -54,9 +61,50 @@ def _local(error: Exception, what: str, id: str) -> str | None:
         return _folder(error, what, id)
     if path.is_file():
         return f"{what} {id} is a file. Give the folder that holds the model's config.json, or a hub id."
-    if path.is_absolute() or id.startswith((".", "~")) or id.count("/") > 1 or (os.sep != "/" and os.sep in id):
+    if _is_path(id):
         return f"{what} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
     return None
+
+
+def _missing_below(what: str, id: str) -> str | None:
+    """The sentence where the name begins with a folder that is here and the rest of it is not in there."""
+    first, *rest = PurePath(id).parts or ("",)
+    if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
+        return None
+    folder = Path(first)
+    while (folder / rest[0]).is_dir():
+        folder /= rest.pop(0)
+    sentence = f"{what} {id}: there is a folder {folder} here, and no {PurePath(*rest)} in it{_held(folder)}. "
+    if _is_path(id):
+        return f"{sentence}Check the path."
+    return f"{sentence}Check the path; if you mean {id} on the hub, start the command where there is no folder {first}."
+
+
+def _held(folder: Path) -> str:
+    """What a folder holds, to go on with a sentence about it."""
+    try:
+        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    except OSError:
+        return ""
+    return (
+        f" (it holds {', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})" if names else " (it is empty)"
+    )
+
+
+def _is_path(id: str) -> bool:
+    """Whether the name cannot be that of anything on the hub."""
+    return (
+        Path(id).expanduser().is_absolute()
+        or id.startswith((".", "~"))
+        or id.count("/") > 1
+        or (os.sep != "/" and os.sep in id)
+    )
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode()
 
 
 def _folder(error: Exception, what: str, id: str) -> str | None:
@@ -94,7 +142,7 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
         )
     if found(errors.OfflineModeIsEnabled) or constants.is_offline_mode():
-        return (
+        return (_missing_below(what, id) if repo_type == "model" else None) or (
             f"{what} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
         )

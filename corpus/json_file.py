@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from corpus.encoding import CONVERT, encoding_of
 from corpus.errors import DataError
 
 
@@ -15,10 +16,10 @@ class JSONObject(dict[str, Any]):
 
 
 def read_text(path: Path) -> str:
-    """The whole file as text (UTF-8, a byte-order mark allowed).
+    """The whole file as text: UTF-8, a byte order mark allowed, or UTF-16 with one.
 
     Raises:
-        DataError: the file is missing, a folder, unreadable, empty, or not UTF-8 (with the byte's offset).
+        DataError: the file is missing, a folder, unreadable, empty, or in another encoding (with the byte's offset).
     """
     try:
         raw = path.read_bytes()
@@ -31,11 +32,10 @@ def read_text(path: Path) -> str:
     except ValueError as error:  # a NUL character in the path
         raise DataError(path, f"cannot be read ({error}).") from None
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError as error:
-        raise DataError(
-            path, f"is not UTF-8 text: byte {error.object[error.start]:#04x} at offset {error.start}. Save it as UTF-8."
-        ) from None
+        problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
+        raise DataError(path, f"{problem} {CONVERT}") from None
     if not text.strip():
         raise DataError(path, "is empty.")
     return text

@@ -18,11 +18,14 @@ def content_key(**content: Any) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def documents_digest(documents: "Iterable[Document]") -> str:
-    """SHA-256, in hex, of the documents' ids and texts in their order."""
+def documents_digest(documents: "Iterable[Document]", *, metadata: bool = False) -> str:
+    """SHA-256, in hex, of the documents' ids and texts in their order, and where asked of their metadata."""
     digest = hashlib.sha256()
     for document in documents:
-        digest.update(json.dumps([document.id, document.page_content]).encode("ascii"))
+        content: list[Any] = [document.id, document.page_content]
+        if metadata:
+            content.append(document.metadata)
+        digest.update(json.dumps(content, sort_keys=True, default=str).encode("ascii"))
     return digest.hexdigest()
 
 

@@ -25,14 +25,16 @@ def load_records(config: DataConfig, split: Split | None = None) -> list[QARecor
         UserError: the data names no test split but one is asked for, or the split is empty.
         DataError: a file cannot be used.
     """
+    every = ", or take every record with --split all (data.split)" if split is None else ""
     split = split or config.split
     local = _local_path(config)
     records = read_hub(config.subset, config.revision) if local is None else read_records(local)
     if split != "all":
-        records = _in_split(records, _test_answers(config, local, records), split)
+        records = _in_split(records, _test_answers(config, local, records, every), split)
         if not records:
             raise UserError(
-                f"The {split} split of {config.path} holds no record. Take --split all, or another --split-file."
+                f"The {split} split of {config.path} holds no record. Name another split file with --split-file or "
+                f"--set data.split_file=FILE{every}."
             )
     return records[: config.limit]
 
@@ -62,8 +64,8 @@ def _local_path(config: DataConfig) -> Path | None:
             return Path(path).expanduser()
 
 
-def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord]) -> dict[str, Label]:
-    """Id to answer for the test split, checked against the records."""
+def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord], every: str) -> dict[str, Label]:
+    """Id to answer for the test split, checked against the records; ``every`` is the advice to do without it."""
     if config.split_file is not None:
         path = Path(config.split_file).expanduser()
     elif local is not None and (local.parent / SPLIT_FILE).is_file():
@@ -73,8 +75,8 @@ def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord
     else:
         place = f"beside {local}" if local is not None else "on the hub"
         raise UserError(
-            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Name one with --split-file, "
-            "or take every record with --split all."
+            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Write one, an object from test id to "
+            f"answer, or name one with --split-file or --set data.split_file=FILE{every}."
         )
     answers = read_split(path)
     by_id = {record.id: record for record in records}

@@ -1,6 +1,5 @@
 """Premise-hypothesis pairs: MedNLI's and SNLI's files, any JSONL or CSV, SNLI on the hub, and the sample."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from corpus.config import PairsConfig, PairSplit
+from corpus.csv_rows import csv_rows
 from corpus.errors import DataError, UserError
 from corpus.json_file import flaw, kind_of, read_text, shown
 from corpus.sample import DATA
 
+NAMED = 10  # how many files of a folder are named
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
 _SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
@@ -54,6 +55,7 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
         where, rows, columns = f"{SNLI_ID} ({split})", _hub_rows(config, split), _SNLI_COLUMNS
     else:
         path = pair_file(config, split)
+        _check_there(config, path, split)
         where, rows, columns = str(path), _file_rows(path), config.columns.model_dump()
     pairs: list[NLIPair] = []
     ids: set[str] = set()
@@ -79,6 +81,17 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
     if place.is_dir():
         return place / str(getattr(config.files, split))
     return place
+
+
+def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
+    """Refuse a folder that has no file by the name of a split, telling what it has."""
+    if path.exists() or config.path == "sample" or not (folder := Path(config.path).expanduser()).is_dir():
+        return
+    names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    held = ", ".join(map(shown, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
+    has = f"which holds {held}" if names else "which is empty"
+    advice = f"Set pairs.files.{split} to the name of the {split} split's file."
+    raise DataError(path, f"there is no such file in the folder, {has}. {advice}")
 
 
 def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list[str]:
@@ -146,7 +159,7 @@ def _file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
     text = read_text(path)
     if path.suffix.lower() in (".csv", ".tsv"):
-        yield from _csv_rows(path, text)
+        yield from csv_rows(path, StringIO(text, newline=""), tabs=path.suffix.lower() == ".tsv")
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -160,27 +173,6 @@ def _file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not isinstance(row, dict):
             raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
         yield number, row
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows by the header's names, numbered by the line on which they begin: a quoted cell may hold several lines."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    begins = 1
-    try:
-        for cells in reader:
-            if header is None:
-                header = cells or None
-                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
-                    raise DataError(path, "names a column twice.", record=f"line {begins}", field=shown(repeated))
-            elif len(cells) > len(header):
-                raise DataError(path, "has more cells than the header names.", record=f"line {begins}")
-            elif cells:
-                yield begins, dict(zip(header, cells, strict=False))
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(path, f"is not CSV: {error}.", record=f"line {begins}") from None
 
 
 def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapping[str, Any]]]:

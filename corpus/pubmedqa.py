@@ -1,5 +1,6 @@
 """PubMedQA (Jin et al. 2019, https://pubmedqa.github.io): its JSON files, its split file and its copy on the hub."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,14 +11,15 @@ from corpus.json_file import JSONObject, flaw, kind_of, read_object, shown
 from corpus.records import LABELS, Label, QARecord
 
 HUB_ID = "qiaojin/PubMedQA"
+_YEAR = re.compile("[0-9]{4}")
 
 
 def read_records(path: Path | str) -> list[QARecord]:
     """The records of a file in PubMedQA's format (``ori_pqal.json``), in the file's order.
 
     Needed in every record: ``QUESTION`` (text) and ``CONTEXTS`` (texts, none empty). ``final_decision`` stands in every
-    record or in none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be absent;
-    other fields are not read.
+    record or in none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be absent,
+    ``YEAR`` (a number, or a text of four digits or none) and ``MESHES`` (texts) absent or null; others are not read.
 
     Raises:
         DataError: naming the file and, where one is at fault, the record and the field.
@@ -78,6 +80,7 @@ def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool)
             "QUESTION": row.get("question"),
             "CONTEXTS": parts.get("contexts"),
             "LABELS": parts.get("labels", []),
+            "MESHES": parts.get("meshes"),
             "LONG_ANSWER": row.get("long_answer") or "",
             **({"final_decision": row.get("final_decision")} if labelled else {}),
         }
@@ -118,6 +121,8 @@ def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARec
         label=_label(where, key, value["final_decision"], field="final_decision") if labelled else None,
         sections=_texts(where, key, "LABELS", value.get("LABELS", [])),
         conclusion=_text(where, key, "LONG_ANSWER", value.get("LONG_ANSWER", "")),
+        year=_year(where, key, value.get("YEAR")),
+        mesh=() if value.get("MESHES") is None else _texts(where, key, "MESHES", value["MESHES"]),
     )
 
 
@@ -139,6 +144,15 @@ def _texts(where: Path | str, key: str, field: str, value: Any) -> tuple[str, ..
     if not isinstance(value, list):
         raise DataError(where, f"must be a list of texts, not {kind_of(value)}.", record=key, field=field)
     return tuple(_text(where, key, f"{field}[{number}]", part) for number, part in enumerate(value))
+
+
+def _year(where: Path | str, key: str, value: Any) -> int | None:
+    if value in (None, ""):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _YEAR.fullmatch(str(value)):
+        said = f'"{shown(str(value))}"' if isinstance(value, int | float | str) else kind_of(value)
+        raise DataError(where, f"must be a year of four digits or null, not {said}.", record=key, field="YEAR")
+    return int(value)
 
 
 def _label(where: Path | str, key: str, value: Any, *, field: str | None) -> Label:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from langchain_core.documents import Document
 
@@ -16,6 +16,7 @@ class QARecord:
 
     ``contexts`` are the abstract's sections in order, ``sections`` their headings. ``label`` is None in the
     unlabelled subset. ``conclusion`` is the abstract's own conclusion (``LONG_ANSWER``); it is never a context.
+    ``year`` (of publication) and ``mesh`` (headings) are what retrievers can filter by.
     """
 
     id: str
@@ -24,6 +25,8 @@ class QARecord:
     label: Label | None
     sections: tuple[str, ...] = ()
     conclusion: str = ""
+    year: int | None = None
+    mesh: tuple[str, ...] = ()
 
     @property
     def context(self) -> str:
@@ -31,8 +34,13 @@ class QARecord:
         return "\n".join(self.contexts)
 
     def document(self) -> Document:
-        """The abstract as a LangChain document whose id is the record's."""
-        return Document(id=self.id, page_content=self.context, metadata={"id": self.id})
+        """The abstract as a LangChain document whose id is the record's; its metadata are named as PubMed's own are."""
+        metadata: dict[str, Any] = {"id": self.id}
+        if self.year is not None:
+            metadata["year"] = self.year
+        if self.mesh:
+            metadata["mesh"] = list(self.mesh)
+        return Document(id=self.id, page_content=self.context, metadata=metadata)
 
 
 def documents(records: Sequence[QARecord]) -> list[Document]:

@@ -87,8 +87,8 @@ def compare(pairs: Sequence[tuple[Side, Side]]) -> list[Comparison]:
     return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
 
 
-def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The comparisons in JSON's types: ``confidence, resamples, comparisons``, each with all that the classes hold."""
+def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -> dict[str, Any]:
+    """The comparisons in JSON's types: ``confidence, resamples, comparisons, unmatched``, with all the classes hold."""
     return {
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
@@ -108,10 +108,11 @@ def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
             }
             for one in comparisons
         ],
+        "unmatched": [_side(side) for side in unmatched],
     }
 
 
-def write_comparison(folder: Path, comparisons: Sequence[Comparison]) -> Path:
+def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -> Path:
     """Write ``compare.json``, whole or not at all, and return its path.
 
     Raises:
@@ -120,7 +121,7 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison]) -> Path:
     check_output(folder)
     path = folder / COMPARE_FILE
     try:
-        write_whole(path, json.dumps(plain(as_json(comparisons)), indent=2, allow_nan=False) + "\n")
+        write_whole(path, json.dumps(plain(as_json(comparisons, unmatched)), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(
             f"{path} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."

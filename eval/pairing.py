@@ -1,5 +1,6 @@
 """Which tasks of which runs are held against each other, and their records side by side."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -98,6 +99,21 @@ def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
     runs = [run for name in names for run in find_runs(Path(name))]
     _refuse_repeated([str(run.folder.resolve()) for run in runs])
     return _within(runs[0]) if len(runs) == 1 else _across(runs)
+
+
+def left_over(names: Sequence[str]) -> list[Side]:
+    """The tasks that ``choose_pairs`` holds against nothing, as only one of several runs has them.
+
+    None where tasks are named, or where there is one run alone, whose tasks need not be of one kind.
+
+    Raises:
+        UserError: a run is not there.
+    """
+    if any(_named_side(name) for name in names):
+        return []
+    runs = [run for name in names for run in find_runs(Path(name))]
+    counts = Counter(task for run in runs for task in run.tasks)
+    return [Side(run, task) for run in runs for task in run.tasks if counts[task] == 1] if len(runs) > 1 else []
 
 
 def pair(a: Side, b: Side) -> Paired:

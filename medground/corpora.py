@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from corpus.errors import UserError
 from medground.settings import Settings
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from corpus.documents.passages import Window
     from corpus.files import Intake
+    from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
 TOLD = 20  # problems that are told one by one
@@ -112,9 +113,10 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
     """
     from retrievers.config import DenseConfig, MMRConfig, ParentConfig
     from retrievers.embedders import make_embedder
-    from retrievers.indexing import index
-    from retrievers.parent import index_parts, parts_name
-    from retrievers.store import open_store
+    from retrievers.indexing import fill
+    from retrievers.parent import Parts, parts_name
+    from retrievers.purging import purge
+    from retrievers.store import folder_of, open_store, store_errors
 
     searched = dict.fromkeys(
         (config.embedder, config.parts if isinstance(config, ParentConfig) else None)
@@ -122,15 +124,33 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
         if isinstance(config, (DenseConfig, MMRConfig, ParentConfig))
     )
     embedded = 0
+    filled: set[str] = set()
     for name, parts in searched:
         embedder = make_embedder(settings.embedders[name], settings.store)
-        if parts is None:
-            report = index(open_store(settings.store, corpus.name, embedder), corpus.passages, quiet=quiet)
-        else:
-            into = open_store(settings.store, parts_name(corpus.name, parts), embedder)
-            report = index_parts(into, corpus.passages, parts, quiet=quiet)
-        embedded += report.embedded
+        documents: Documents = corpus.passages if parts is None else Parts(corpus.passages, parts)
+        into = open_store(settings.store, corpus.name if parts is None else parts_name(corpus.name, parts), embedder)
+        embedded += fill(into, documents, quiet=quiet).embedded
+        filled.add(into.collection.name)
+    _prune_others(settings, corpus, filled)
+    with store_errors(settings.store.url or settings.store.path):
+        purge(folder_of(settings.store))  # once for all collections
     return embedded
+
+
+def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
+    """Take what is no longer in the corpus out of collections too that no retriever of these settings searches."""
+    from retrievers.config import PartKind
+    from retrievers.indexing import prune
+    from retrievers.parent import Parts, parts_name
+    from retrievers.store import folder_of, other_collections, store_errors
+
+    named: dict[str, Documents] = {corpus.name: corpus.passages}
+    for kind in get_args(PartKind):
+        named[parts_name(corpus.name, kind)] = Parts(corpus.passages, kind)
+    for name, documents in named.items():
+        for collection in other_collections(settings.store, name, filled):
+            with store_errors(settings.store.url or settings.store.path):
+                prune(collection, folder_of(settings.store), documents)
 
 
 def passage_window(settings: Settings) -> "Window":

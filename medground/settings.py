@@ -3,6 +3,7 @@
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin
 
@@ -27,6 +28,14 @@ from retrievers.config import (
 
 Tree = Mapping[str, Any]
 _ENTRIES = 1  # how deep the named entries lie whose kinds have settings of their own; a section's kinds share theirs
+_WHOLE = (  # mappings whose keys are the user's own: one that is stated is meant to be all of it
+    "retrievers.*.retrievers",
+    "pairs.labels",
+    "eval.grid.llms",
+    "eval.grid.encoders",
+    "eval.grid.published",
+    "serve.tokens",
+)
 
 
 class Settings(BaseModel):
@@ -61,8 +70,10 @@ class Settings(BaseModel):
 def load_settings(config_file: Path | str | None = None, *overrides: Tree | None) -> Settings:
     """The defaults, with a YAML file laid over them and the overrides over both, the last of them uppermost.
 
-    A mapping is merged key by key, so a file states only what it changes; an embedder or retriever whose ``kind``
-    changes is replaced whole, and so is everything else. A section left empty in the file changes nothing.
+    A mapping is merged key by key, so a file states only what it changes. Replaced whole are an embedder or retriever
+    whose ``kind`` changes, a mapping of the user's own keys such as ``pairs.labels`` or the ``retrievers`` of a hybrid,
+    and everything else. A dotted key into such a mapping changes that key alone. A section left empty in the file
+    changes nothing.
 
     Args:
         config_file: the YAML file; None for the embedded default.
@@ -79,7 +90,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
     for override in overrides:
         stated = (override or {}).items()
         for key, value in sorted(stated, key=lambda one: not one[0].endswith(".kind")):  # what it replaces comes after
-            tree = _merge(tree, _nested(key, value))
+            tree = _merge(tree, _nested(key, value), led=key.count("."))
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -89,15 +100,17 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         raise UserError(f"{source}: there {count}.\n" + "\n".join(f"  {line}" for line in problems)) from None
 
 
-def _merge(base: Tree, new: Tree, depth: int = 0) -> dict[str, Any]:
+def _merge(base: Tree, new: Tree, where: tuple[str, ...] = (), led: int = 0) -> dict[str, Any]:
+    """``new`` laid over ``base``, which lies at the key ``where``; the first ``led`` mappings only lead to a key."""
     merged = dict(base)
     for key, value in new.items():
-        old = base.get(key)
+        old, here = base.get(key), (*where, str(key))
         if isinstance(old, Mapping) and value is None:
             continue
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = depth != _ENTRIES or value.get("kind", old.get("kind")) == old.get("kind")
-            merged[key] = _merge(old, value, depth + 1) if same else value
+            same = len(where) != _ENTRIES or value.get("kind", old.get("kind")) == old.get("kind")
+            whole = len(where) >= led and any(fnmatchcase(".".join(here), pattern) for pattern in _WHOLE)
+            merged[key] = value if whole or not same else _merge(old, value, here, led)
         else:
             merged[key] = value
     return merged

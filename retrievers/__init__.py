@@ -50,15 +50,24 @@ def make_retrievers(
     The other arguments are those of ``make_retriever``.
 
     Raises:
-        UserError: as ``make_retriever``; or retrievers build on each other in a circle.
+        UserError: as ``make_retriever``; or retrievers build on each other in a circle, or a filter looks at metadata
+            that none of the documents has.
     """
     if cycle := find_cycle({name: referred(config) for name, config in configs.items()}):
         raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
     made: dict[str, Retriever] = {}
 
+    def is_online(name: str) -> bool:
+        config = _named(configs, name, "retriever")
+        return isinstance(config, PubMedConfig) or any(map(is_online, referred(config)))
+
     def make(name: str) -> "Retriever":
         if name not in made:
             config = _named(configs, name, "retriever")
+            if isinstance(config, FilterConfig) and not is_online(name):
+                from retrievers.filtered import check_fields
+
+                check_fields(documents, config)
             made[name] = make_retriever(
                 config,
                 documents,

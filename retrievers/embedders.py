@@ -60,7 +60,7 @@ def _kept_dtype(store: StoreConfig) -> Dtype:
                 return known
     chosen: Dtype = "bfloat16" if str(resolve_dtype("auto", get_device_name())) == "torch.bfloat16" else "float32"
     with suppress(OSError):  # where nothing can be written the next command measures again
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, f"{chosen}\n")
     return chosen
 

@@ -1,15 +1,22 @@
 """Only passages that meet conditions."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
+from corpus.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import FilterConfig
 
 FIRST = 50  # how many passages are looked through first, at least
+WHO_HAS = {
+    "year": "PubMed's files, tables with a year column and records with YEAR do; or drop year_from and year_to.",
+    "mesh": "PubMed's files, tables with a mesh column and records with MESHES do; or drop mesh.",
+    "source": "Documents of your own do (medground index PATH); or drop source.",
+}
 
 
 class FilteredRetriever(Retriever):
@@ -54,6 +61,29 @@ def fits(document: Document, config: FilterConfig) -> bool:
     return not config.source or (
         isinstance(source, str) and any(fnmatchcase(source, pattern) for pattern in config.source)
     )
+
+
+def check_fields(documents: Sequence[Document], config: FilterConfig) -> None:
+    """Refuse a filter that nothing can pass because what it looks at is in none of the documents.
+
+    Raises:
+        UserError: naming that, and what has it.
+    """
+    asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
+    missing = {name for name, condition in asked.items() if condition}
+    for document in documents:
+        if not missing:
+            return
+        missing = {name for name in missing if not _has(document, name)}
+    if missing and len(documents):
+        name = min(missing)
+        none = f"A filter asks for a passage's {name}, and none of the {len(documents)} passages has one"
+        raise UserError(f"{none}, so it would find nothing. {WHO_HAS[name]}")
+
+
+def _has(document: Document, name: str) -> bool:
+    value = document.metadata.get(name)
+    return bool(_folded(value)) if name == "mesh" else isinstance(value, int if name == "year" else str)
 
 
 def _score(document: Document) -> float:

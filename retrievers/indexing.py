@@ -7,21 +7,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_core.documents import Document
 
 from corpus.errors import UserError
 from retrievers.base import encodable
 from retrievers.ids import with_id
+from retrievers.purging import mark, purge
 from retrievers.store import Store
+
+if TYPE_CHECKING:
+    from chromadb import Collection
 
 BATCH = 128  # a kill costs at most the embedding of so many texts
 SORTED = 2048  # texts that are in memory at a time, sorted by length so that little is padded
 PAGE = 5000
 DIGEST = "_digest"
 JSON = "_json"
+TEXT_DIGITS = 32  # of a digest in hexadecimal; the rest is about the metadata
 REVISION = "revision"
+PRUNED = "pruned"  # the revision that nothing is older than in a collection that is not filled any more
 
 Item = TypeVar("Item")
 
@@ -44,11 +51,22 @@ class Documents(Protocol):
 
 
 def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents``.
+    """Make the store hold exactly ``documents``, and nothing of what it held before in its files.
 
-    A document that is stored already under its id, the same in text and metadata, is not embedded again; a changed
-    one is replaced; stored ones that are not among ``documents`` are removed. Work is stored in batches: after a kill
-    at any moment the same call completes it.
+    Arguments and errors are those of ``fill``, which does the first; ``retrievers.purging`` does the second.
+    """
+    report = fill(store, documents, quiet=quiet)
+    with store.errors():
+        purge(store.folder)
+    return report
+
+
+def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
+    """Make the store hold exactly ``documents``; what was removed or replaced is in its files until a purge.
+
+    A document whose text is stored already under its id is not embedded again; one that is changed is replaced; stored
+    ones that are not among ``documents`` are removed. Work is stored in batches: after a kill at any moment the same
+    call completes it.
 
     The documents are gone through twice, and only some thousands are in memory at a time. Where they have an attribute
     ``revision``, which must change whenever they do, and the store was last filled with that revision, they are not
@@ -73,7 +91,9 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
         for lot in _parts(_each_once(documents, digests), SORTED):
             with store.errors():
                 stored = _stored_digests(store, [str(document.id) for document in lot])
-            todo = [document for document in lot if stored.get(str(document.id)) != digests[str(document.id)].hex()]
+            todo, told_anew = _differing(lot, digests, stored)
+            if told_anew:
+                _store_metadata(store, told_anew, digests)
             advance(len(lot) - len(todo))
             todo.sort(key=lambda document: (-len(document.page_content), str(document.id)))
             for part in _parts(todo, BATCH):
@@ -85,6 +105,32 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
         removed = _remove_others(store, digests)
         _fill_with(store, revision)
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
+
+
+def prune(collection: "Collection", folder: Path | None, documents: Documents) -> None:
+    """Remove from a collection that nobody fills the texts that are not, or not any more, among ``documents``.
+
+    Args:
+        collection: what an embedder or retriever has left that the settings name no more.
+        folder: the store's; a purge is due there then.
+        documents: what the corpus, or its parts, are now.
+    """
+    known = collection.metadata or {}
+    revision = getattr(documents, REVISION, None)
+    if revision is not None and revision in (known.get(REVISION), known.get(PRUNED)):
+        return
+    texts = {id: digest.hex()[:TEXT_DIGITS] for id, digest in _digests(documents).items()}
+    gone: list[str] = []
+    for offset in range(0, collection.count(), PAGE):
+        page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
+        rows = zip(page["ids"], page["metadatas"] or [], strict=True)
+        gone += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+    if gone:
+        mark(folder)
+    for part in _parts(gone, PAGE):
+        collection.delete(ids=part)
+    if revision is not None:
+        collection.modify(metadata={**known, PRUNED: revision})
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
@@ -104,8 +150,39 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
     ]
     with store.errors():
         if stored:
+            mark(store.folder)
             store.collection.delete(ids=stored)  # an upsert alone would keep metadata that the new one lacks
         store.collection.upsert(ids=ids, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
+
+
+def _differing(
+    lot: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
+) -> tuple[list[Document], list[Document]]:
+    """Those whose text is not stored, and those whose text is, with other metadata."""
+    texts: list[Document] = []
+    metadata: list[Document] = []
+    for document in lot:
+        wanted, known = digests[str(document.id)].hex(), stored.get(str(document.id), "")
+        if wanted != known:
+            (metadata if wanted[:TEXT_DIGITS] == known[:TEXT_DIGITS] else texts).append(document)
+    return texts, metadata
+
+
+def _store_metadata(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes]) -> None:
+    """Give stored documents the metadata that they have now; their texts and vectors stay."""
+    told = {str(document.id): document for document in documents}
+    with store.errors():
+        for ids in _parts(told, BATCH):
+            page = store.collection.get(ids=ids, include=["metadatas"])
+            metadatas: list[Any] = []
+            for id, known in zip(page["ids"], page["metadatas"] or [], strict=True):
+                before = {key: value for key, value in (known or {}).items() if key != DIGEST}
+                now = _to_stored(told[id].metadata)
+                if any(now.get(key) != value for key, value in before.items()):
+                    mark(store.folder)
+                # What is None Chroma takes out.
+                metadatas.append({**dict.fromkeys(before), **now, DIGEST: digests[id].hex()})
+            store.collection.update(ids=page["ids"], metadatas=metadatas)
 
 
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +236,8 @@ def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
     gone: list[str] = []
     for offset in range(0, count, PAGE):
         gone += [id for id in store.collection.get(limit=PAGE, offset=offset, include=[])["ids"] if id not in wanted]
+    if gone:
+        mark(store.folder)
     for part in _parts(gone, PAGE):
         store.collection.delete(ids=part)
     return len(gone)

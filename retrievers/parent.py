@@ -80,10 +80,10 @@ def parts_name(corpus: str, kind: "PartKind") -> str:
 
 def index_parts(store: Store, documents: Sequence[Document], kind: "PartKind", *, quiet: bool = False) -> IndexReport:
     """Make ``store`` hold exactly the parts of ``documents``; see ``retrievers.indexing.index``."""
-    return index(store, _Parts(documents, kind), quiet=quiet)
+    return index(store, Parts(documents, kind), quiet=quiet)
 
 
-class _Parts:
+class Parts:
     """The parts of documents, cut whenever they are gone through: few are in memory at a time."""
 
     def __init__(self, documents: Sequence[Document], kind: "PartKind") -> None:

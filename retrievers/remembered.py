@@ -52,7 +52,8 @@ class Remembered(Retriever):
         self._retriever = retriever
         self._documents = {str(document.id): document for document in documents}
         self._journal = journal
-        self._key = content_key(documents=documents_digest(documents), identity=identity)
+        digest = documents_digest(documents, metadata=_filters(identity))
+        self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
@@ -67,3 +68,8 @@ class Remembered(Retriever):
             chunk = places[start : start + CHUNK]
             found = self._retriever.search([questions[place] for place in chunk], depth)
             yield chunk, [[(str(one.id), one.metadata["score"]) for one in documents] for documents in found]
+
+
+def _filters(identity: Mapping[str, Any]) -> bool:
+    """Whether metadata determine the findings: where a filter is among what the retriever builds on."""
+    return identity.get("kind") == "filter" or any(map(_filters, identity.get("builds_on", {}).values()))

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from corpus.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint
+from retrievers.purging import DATABASE
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -39,12 +40,14 @@ class Store:
         collection: Chroma's own view.
         embedder: makes the vectors, of questions too; no other has ever written here.
         where: folder or address, for messages.
+        folder: the folder; None for a server.
     """
 
     vectors: "Chroma"
     collection: "Collection"
     embedder: Embeddings
     where: str
+    folder: Path | None
 
     def errors(self) -> Any:
         """A context in which what Chroma raises becomes a ``UserError`` that names the store."""
@@ -74,7 +77,27 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
             collection_configuration={"hnsw": HNSW},
         )
         collection = client.get_collection(collection_name(corpus, mark), embedding_function=None)
-    return Store(vectors, collection, embedder, where)
+    return Store(vectors, collection, embedder, where, folder_of(config))
+
+
+def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
+    """The store's collections of ``corpus`` whose names are not in ``but``: what other embedders have left there.
+
+    Raises:
+        UserError: the folder or server cannot be used.
+    """
+    folder = folder_of(config)
+    if folder is not None and not (folder / DATABASE).exists():
+        return []
+    with store_errors(config.url or config.path):
+        found = _client(config).list_collections()
+    name = encodable(corpus)
+    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in but]
+
+
+def folder_of(config: StoreConfig) -> Path | None:
+    """Where the store's files are; None for a server's."""
+    return Path(config.path).expanduser().resolve() if config.url is None else None
 
 
 def collection_name(corpus: str, embedder_fingerprint: str, metric: str = METRIC) -> str:
@@ -85,12 +108,13 @@ def collection_name(corpus: str, embedder_fingerprint: str, metric: str = METRIC
 
 
 def _client(config: StoreConfig) -> "ClientAPI":
-    if config.url is None:
-        return _folder_client(Path(config.path).expanduser().resolve())
+    folder = folder_of(config)
+    if folder is not None:
+        return _folder_client(folder)
     import chromadb
     from chromadb.config import Settings
 
-    host, port, secure = _address(config.url)
+    host, port, secure = _address(str(config.url))
     return chromadb.HttpClient(host=host, port=port, ssl=secure, settings=Settings())
 
 
@@ -100,8 +124,8 @@ def _folder_client(path: Path) -> "ClientAPI":
     import chromadb
     from chromadb.config import Settings
 
-    path.mkdir(parents=True, exist_ok=True)
-    _check_writable(path / "chroma.sqlite3")
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
+    _check_writable(path / DATABASE)
     return chromadb.PersistentClient(path=str(path), settings=Settings())
 
 

@@ -1,6 +1,7 @@
 """corpus/documents/catalogue.py: what is written is whole, what is read back is what was written."""
 
 import sqlite3
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -165,3 +166,18 @@ def test_what_is_wrong_with_the_file_is_told(path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(LibraryError, match="is damaged"):
         Passages(path)
+
+
+def test_what_is_removed_or_replaced_is_overwritten(path: Path) -> None:
+    secret = "secretariat " * 2000  # on pages of its own too
+    put(path, "a.txt", [entry("a.txt", secret)])
+    put(path, "b.txt", [entry("b.txt", f"x {secret}")])
+    put(path, "a.txt", [entry("a.txt", "other")], digest="e")
+    with Library(path) as library:
+        library.remove("b.txt")
+    assert b"secretariat" not in path.read_bytes()
+
+
+def test_the_folder_is_its_owners_alone(path: Path) -> None:
+    put(path, "a.txt", [entry("a.txt", "one")])
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

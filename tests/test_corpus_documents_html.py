@@ -40,6 +40,7 @@ def test_text_outside_of_blocks_and_between_them_is_read() -> None:
     "raw",
     [
         '<meta charset="utf-8"><p>na\u00efve'.encode(),
+        '<meta charset="utf-8"><p>na\u00efve'.encode("utf-16"),
         '<meta charset="iso-8859-1"><p>na\u00efve'.encode("latin-1"),
         '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>na\u00efve'.encode("koi8-r", "ignore"),
         "<p>na\u00efve".encode(),
@@ -53,6 +54,7 @@ def test_text_outside_of_blocks_and_between_them_is_read() -> None:
     ],
     ids=[
         "utf-8",
+        "utf-16",
         "latin-1",
         "koi8",
         "unnamed utf-8",

@@ -26,6 +26,10 @@ def test_citations_with_what_is_known_of_them(raw: str) -> None:
     assert "mesh" not in second.metadata
 
 
+def test_a_file_in_utf_16_is_the_same() -> None:
+    assert read_all("a.nbib", NBIB.encode("utf-16")) == read_all("a.nbib", NBIB)
+
+
 @pytest.mark.parametrize(
     ("raw", "told"),
     [

@@ -80,10 +80,13 @@ def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
 
 
 def test_text_is_utf_8_without_a_nul() -> None:
-    assert read_text(source("\ufeffna\u00efve\r\n".encode()), SMALL) == "na\u00efve\r\n"
+    for codec in ("utf-8-sig", "utf-16"):
+        assert read_text(source("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
     for raw, told in (
-        (b"ab\xffc", r"byte 0xff at offset 2\. Save it as UTF-8"),
+        (b"ab\xffc", r"byte 0xff at offset 2\. Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 "),
         (b"ab\0c", "NUL character at offset 2"),
+        ("ab".encode("utf-16-le"), r"NUL character at offset 1\. If it is UTF-16: iconv -f UTF-16LE"),
+        ("abc".encode("utf-16")[:-1], "is not UTF-8 text"),
         (b"  \n", "is empty"),
         ("\ufeff".encode(), "is empty"),
         ("\u00a0\u2003\n".encode(), "is empty"),
@@ -108,3 +111,11 @@ def test_what_cannot_be_opened_or_read_is_told(tmp_path: Path) -> None:
     for told, opened in opens.items():
         with pytest.raises(DataError, match=rf"a\.txt: cannot be read \({told}"):
             read_bytes(Source("a.txt", opened), SMALL)
+
+
+def test_what_was_looked_at_is_still_to_be_read() -> None:
+    with open_limited(source(b"abcdef"), SMALL) as stream:
+        assert stream.peek(2) == b"ab"
+        assert stream.read(1) + stream.read(3) + stream.read() == b"abcdef"
+    with open_limited(source(b"a"), SMALL) as stream:
+        assert stream.peek(2) == stream.read() == b"a"

@@ -47,6 +47,22 @@ def test_half_characters_and_control_characters_are_left_out() -> None:
     assert found.text == "abc[0m\nd"
 
 
+def test_a_table_as_spreadsheets_write_it_where_a_comma_is_the_decimal_sign() -> None:
+    (found,) = read_all("a.csv", "id;text;year\r\n7;Dose 2,5 mg;2011\r\n")
+    assert (found.key, found.text, found.metadata) == ("a.csv/7", "Dose 2,5 mg", {"year": 2011})
+    with pytest.raises(DataError, match=r"columns here: id, body\)"):
+        read_all("a.csv", "id;body\n1;x\n")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-8-sig"])
+def test_a_table_or_lines_with_a_byte_order_mark(codec: str) -> None:
+    assert [one.text for one in read_all("a.csv", "text;id\r\nna\u00efve;7\r\n".encode(codec))] == ["na\u00efve"]
+    assert [one.key for one in read_all("a.jsonl", '{"text": "a"}\n{"text": "b"}'.encode(codec))] == [
+        "a.jsonl/1",
+        "a.jsonl/2",
+    ]
+
+
 BAD = {
     "a column that is not there": ("a.csv", "id,body\n1,x\n", "record line 2, field text: is missing .*id, body"),
     "a short row": ("a.csv", "id,text\n1\n", "record line 2, field text"),
@@ -54,7 +70,7 @@ BAD = {
     "an open quote": ("a.csv", 'id,text\n1,a\n2,"open\nx\n', "record line 3: is not CSV"),
     "an id twice": ("a.csv", "id,text\n1,a\n1,b\n", "record line 3, field id: the id '1' comes twice"),
     "a column twice": ("a.csv", "text,text\na,b\n", "names a column twice"),
-    "another encoding": ("a.csv", b"text\ncaf\xe9\n", "not UTF-8"),
+    "another encoding": ("a.csv", b"text\ncaf\xe9\n", "not UTF-8 .*iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
     "a line that is no object": ("a.jsonl", '{"text": "a"}\n[1]\n', "record line 2: must be an object, not a list"),
     "a line that is no JSON": ("a.jsonl", "{text}\n", "record line 1: is not JSON"),
     "a line that is deep": ("a.jsonl", "[" * 100_000, "record line 1: is not JSON"),

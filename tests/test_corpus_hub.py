@@ -78,6 +78,59 @@ def test_paths(tmp_path: Path) -> None:
     assert "weights file is broken" in sentence(SafetensorError("short"), str(tmp_path))
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "adapters" / "int1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(id: str) -> str:
+    """What is said before the hub is asked."""
+    with pytest.raises(UserError) as raised, hub_errors("Adapter", id):
+        pytest.fail("the hub is asked")
+    return str(raised.value)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_name_below_a_folder_that_is_here_is_not_asked_of_the_hub() -> None:
+    told = refusal("adapters/int2")
+    assert told.startswith(
+        "Adapter adapters/int2: there is a folder adapters here, and no int2 in it (it holds int1). Check the path; "
+    )
+    assert "if you mean adapters/int2 on the hub, start the command where there is no folder adapters" in told
+    assert refusal("adapters/int1/last").endswith("no last in it (it is empty). Check the path.")
+    assert "folder adapters here, and no a/b in it" in refusal("./adapters/a/b")
+    for number in range(2, 8):
+        Path(f"adapters/int{number}").mkdir()
+    assert "(it holds int1, int2, int3, int4, int5, ...)" in refusal("adapters/none")
+
+
+@pytest.mark.parametrize("id", ["owner/name", "adapters/int1", "adapters", "name"])
+@pytest.mark.usefixtures("here")
+def test_other_names_are(id: str) -> None:
+    asked = False
+    with hub_errors("Adapter", id):
+        asked = True
+    assert asked
+
+
+def test_a_data_set_has_names_of_the_hub_only(here: Path) -> None:
+    (here / "owner").mkdir()
+    with hub_errors("Data set", "owner/name", repo_type="dataset"):
+        pass
+
+
+def test_offline_the_cache_is_asked_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "owner").mkdir()
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
+    with hub_errors("Model", "owner/name"):
+        pass  # it is there
+    assert "a folder owner here, and no name in it" in sentence(errors.OfflineModeIsEnabled("offline"))
+    (here / "owner").rmdir()
+    assert "HF_HUB_OFFLINE is set" in sentence(errors.OfflineModeIsEnabled("offline"))
+
+
 def test_a_full_disk_comes_before_all_else(tmp_path: Path) -> None:
     assert "disk is full" in sentence(OSError(errno.ENOSPC, "No space left"))
     assert "disk is full" in sentence(wrapped(OSError(errno.ENOSPC, "No space left")), str(tmp_path))

@@ -13,7 +13,8 @@ BROKEN = {
     "single quotes": (b"{'1': {}}", "line 1, column 2"),
     "trailing text": (b"{} {}", "Extra data"),
     "latin-1": ('{"1": "caf\u00e9"}'.encode("latin-1"), "byte 0xe9 at offset 10"),
-    "utf-16": ('{"1": {}}'.encode("utf-16"), "not UTF-8"),
+    "another encoding": (b'"caf\xe9"', "convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
+    "half of utf-16": ('{"1": {}}'.encode("utf-16")[:-1], "not UTF-8"),
     "binary": (bytes(range(256)), "not UTF-8"),
     "empty": (b"", "is empty"),
     "blank": (b" \n\t\n", "is empty"),
@@ -48,6 +49,8 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     path.write_bytes(b'\xef\xbb\xbf{"1": "\xc3\xa9"}')
+    assert read_object(path) == {"1": "\u00e9"}
+    path.write_bytes('{"1": "\u00e9"}'.encode("utf-16"))
     assert read_object(path) == {"1": "\u00e9"}
 
 

@@ -55,8 +55,10 @@ def test_a_split_argument_wins_over_the_setting(folder: Path) -> None:
 def test_without_a_split_file_only_all_is_known(folder: Path) -> None:
     (folder / "test_ground_truth.json").unlink()
     path = str(folder / "ori_pqal.json")
-    with pytest.raises(UserError, match="--split-file"):
+    with pytest.raises(UserError, match=r"--split-file or --set data\.split_file=FILE, or .*--split all \(data\.split"):
         load_records(DataConfig(path=path))
+    with pytest.raises(UserError, match=r"--set data\.split_file=FILE\.$"):  # all of them is no answer to "train"
+        load_records(DataConfig(path=path), split="train")
     assert len(load_records(DataConfig(path=path, split="all"))) == 40
 
 
@@ -72,7 +74,7 @@ def test_a_split_that_does_not_fit_the_data_is_refused(folder: Path) -> None:
 
 def test_an_empty_split_is_an_error(folder: Path) -> None:
     (folder / "test_ground_truth.json").write_text(json.dumps({str(n): "yes" for n in range(40)}))
-    with pytest.raises(UserError, match="dev split"):
+    with pytest.raises(UserError, match=r"dev split .*--set data\.split_file=FILE, or take every"):
         load_records(DataConfig(path=str(folder / "ori_pqal.json"), split="dev"))
 
 

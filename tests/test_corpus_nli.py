@@ -211,6 +211,15 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
         load_pairs(PairsConfig(path=str(path)))
 
 
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_table_with_semicolons_is_read_as_one_with_commas(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("sentence1;sentence2;gold_label\r\nIt fell, by 2,5.;It rose.;contradiction\r\n".encode(codec))
+    assert load_pairs(PairsConfig(path=str(path))).pairs == (
+        NLIPair("2", "It fell, by 2,5.", "It rose.", "contradiction"),
+    )
+
+
 def test_splits_without_pairs_are_refused(tmp_path: Path) -> None:
     header = tmp_path / "header.csv"
     header.write_text("sentence1,sentence2,gold_label\n")
@@ -223,8 +232,16 @@ def test_splits_without_pairs_are_refused(tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(DataError, match="is empty"):
         load_pairs(PairsConfig(path=str(empty)))
-    with pytest.raises(DataError, match=r"mli_train_v1\.jsonl: there is no such file"):
+    held = (
+        r"mli_train_v1\.jsonl: there is no such file in the folder, which holds empty\.jsonl, header\.csv, open\.jsonl"
+    )
+    with pytest.raises(DataError, match=rf"{held}\. Set pairs\.files\.train to the name"):
         load_pairs(PairsConfig(path=str(tmp_path)), "train")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="which is empty"):
+        load_pairs(PairsConfig(path=str(tmp_path / "none")))
+    with pytest.raises(DataError, match=r"nowhere\.csv: there is no such file\. Check the path"):
+        load_pairs(PairsConfig(path=str(tmp_path / "nowhere.csv")))
 
 
 def test_premises_in_both_splits_are_found_whatever_their_case_and_spaces() -> None:

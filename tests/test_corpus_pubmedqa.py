@@ -8,6 +8,7 @@ import pytest
 
 from corpus.errors import DataError, UserError
 from corpus.pubmedqa import read_hub, read_records, read_split
+from corpus.records import documents
 
 GOOD: dict[str, Any] = {
     "QUESTION": "Does drug A lower pressure?",
@@ -15,6 +16,7 @@ GOOD: dict[str, Any] = {
     "LABELS": ["METHODS", "RESULTS"],
     "final_decision": "yes",
     "LONG_ANSWER": "It does.",
+    "MESHES": ["Humans"],
 }
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -39,6 +41,13 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "label true": ({"final_decision": True}, "final_decision", "true or false"),
     "label a list": ({"final_decision": ["yes"]}, "final_decision", "a list"),
     "long answer a number": ({"LONG_ANSWER": 1.5}, "LONG_ANSWER", "not a number"),
+    "year a word": ({"YEAR": "unknown"}, "YEAR", 'four digits or null, not "unknown"'),
+    "year of five digits": ({"YEAR": 20111}, "YEAR", 'not "20111"'),
+    "year true": ({"YEAR": True}, "YEAR", "four digits"),
+    "year with a fraction": ({"YEAR": 2011.5}, "YEAR", 'not "2011.5"'),
+    "year a list": ({"YEAR": ["2011"]}, "YEAR", "not a list"),
+    "headings of MeSH a text": ({"MESHES": "Humans"}, "MESHES", "not a text"),
+    "one heading of MeSH a number": ({"MESHES": ["Humans", 1]}, "MESHES[1]", "not a number"),
     "NaN in an unread field": ({"YEAR": float("nan")}, "YEAR", "nan"),
     "infinity deep in an unread field": ({"EXTRA": {"a": [1, float("-inf")]}}, "EXTRA", "-inf"),
 }
@@ -88,6 +97,22 @@ def test_good_records_come_back_in_the_files_order(tmp_path: Path) -> None:
     assert [record.label for record in records] == ["yes", "maybe"]
 
 
+def test_what_can_be_filtered_by_goes_with_the_abstract(tmp_path: Path) -> None:
+    records = {
+        "1": {**GOOD, "YEAR": "2011", "MESHES": ["Humans", "Stroke"]},
+        "2": {**GOOD, "YEAR": 1997, "MESHES": []},
+        "3": {**GOOD, "YEAR": None, "MESHES": None},
+        "4": {**GOOD, "YEAR": "", "MESHES": []},
+    }
+    found = [document.metadata for document in documents(read_records(written(tmp_path, records)))]
+    assert found == [
+        {"id": "1", "year": 2011, "mesh": ["Humans", "Stroke"]},
+        {"id": "2", "year": 1997},
+        {"id": "3"},
+        {"id": "4"},
+    ]
+
+
 def test_a_file_without_any_label_is_the_unlabelled_subset(tmp_path: Path) -> None:
     bare = {"QUESTION": "a?", "CONTEXTS": ["b"]}
     assert [record.label for record in read_records(written(tmp_path, {"1": bare, "2": bare}))] == [None, None]
@@ -117,7 +142,7 @@ def hub_folder(tmp_path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def hub_row(number: int, **change: Any) -> dict[str, Any]:
-    context = {"contexts": GOOD["CONTEXTS"], "labels": GOOD["LABELS"], "meshes": ["Humans"]}
+    context = {"contexts": GOOD["CONTEXTS"], "labels": GOOD["LABELS"], "meshes": GOOD["MESHES"]}
     row = {"pubid": number, "question": GOOD["QUESTION"], "context": context, "long_answer": "It does."}
     return {**row, "final_decision": "yes", **change}
 

@@ -175,11 +175,12 @@ def test_verified_answers_are_answers_beside_those_that_were_not_verified(tmp_pa
 def test_the_json_holds_everything(tmp_path: Path) -> None:
     a = label_task("qa_gold", YES_NO, ["yes", "no", None, "no"])
     comparison = _one(tmp_path, a, label_task("qa_gold", YES_NO[:3], ["yes", "yes", "yes"]))
-    path = write_comparison(tmp_path / "out", [comparison])
+    path = write_comparison(tmp_path / "out", [comparison], [comparison.pairs.b])
     assert path == tmp_path / "out" / "compare.json"
     assert [one.name for one in path.parent.iterdir()] == ["compare.json"]
     content = json.loads(path.read_text())
-    assert content == as_json([comparison])
+    assert content == as_json([comparison], [comparison.pairs.b])
+    assert content["unmatched"] == [{"run": str(tmp_path / "b"), "task": "qa_gold"}]
     accuracy = comparison.figures["accuracy"]
     (one,) = content["comparisons"]
     assert one["figures"]["accuracy"] == {

@@ -6,7 +6,7 @@ import pytest
 from written_runs import label_task, retrieval_task, verified_task, written
 
 from corpus.errors import UserError
-from eval.pairing import Side, choose_pairs, pair
+from eval.pairing import Side, choose_pairs, left_over, pair
 from eval.results import TaskResult
 
 TARGETS = ["yes", "no", "yes"]
@@ -36,6 +36,15 @@ def test_each_later_run_is_held_against_the_first_that_has_the_task(tmp_path: Pa
         (f"{a}:qa_gold", f"{c}:qa_gold"),
         (f"{a}:qa_none", f"{c}:qa_none"),
     ]
+
+
+def test_tasks_that_one_run_alone_has_are_left_over(tmp_path: Path) -> None:
+    a, b = str(tmp_path / "a"), str(tmp_path / "b:c")
+    written(tmp_path / "a", _task("qa_none"), _task("qa_retrieved_dense"))
+    written(tmp_path / "b:c", _task("qa_retrieved_bm25"), _task("qa_none"))
+    assert [side.name for side in left_over([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
+    assert left_over([f"{a}:qa_none", f"{b}:qa_none"]) == []
+    assert left_over([a]) == []
 
 
 def test_a_folder_stands_for_the_runs_below_it(tmp_path: Path) -> None:

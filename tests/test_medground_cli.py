@@ -1,9 +1,12 @@
 """medground/cli: what every command has in common."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +69,38 @@ def test_wrong_usage_is_status_2(medground: Callable[..., Any]) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_stopping_by_hand_is_status_130(monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    {
+        "doctor": "Stopped.\n",
+        "eval nli": "Stopped. The same command goes on where it stood.\n",
+        "index": "Stopped. The same command goes on where it stood.\n",
+        "train qlora --output x": "Stopped. The same command goes on from its last checkpoint.\n",
+    }.items(),
+)
+def test_stopping_by_hand_is_status_130(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any], words: str, told: str
+) -> None:
     import medground.settings
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(medground.settings, "load_settings", stopped)
-    outcome = command("doctor")
-    assert outcome.status == 130
-    assert "Traceback" not in outcome.err
+    outcome = command(*words.split())
+    assert (outcome.status, outcome.out, outcome.err) == (130, "", told)
+
+
+def test_a_signal_stops_a_process(tmp_path: Path) -> None:
+    path = tmp_path / "waits"
+    os.mkfifo(path)  # nobody writes into it, so the command waits
+    words = [sys.executable, "-m", "medground", "eval", "qa", "--config", str(path)]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # where the tests run in the background it is not
+    started = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    with started as process, path.open("w"):  # opens once the command has opened it
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+    assert (process.returncode, told) == (130, "Stopped. The same command goes on where it stood.\n")
 
 
 def test_a_terminal_that_cannot_show_a_sign_is_no_error(medground: Callable[..., Any]) -> None:

@@ -21,6 +21,21 @@ def test_two_tasks_are_compared_and_written(tmp_path: Path, command: Callable[..
         assert json.loads((tmp_path / folder / "compare.json").read_text()) == content
 
 
+def test_tasks_without_a_counterpart_are_told(tmp_path: Path, command: Callable[..., Any]) -> None:
+    for name, retriever in (("a", "hybrid"), ("b", "bm25")):
+        tasks = [label_task(task, ["yes"], ["yes"]) for task in ("qa_gold", f"qa_retrieved_{retriever}")]
+        written(tmp_path / name, *tasks)
+    shown = command("compare", "a", "b", "--output", "out")
+    assert shown.err == (
+        "Not compared, as one run alone has them: a:qa_retrieved_hybrid, b:qa_retrieved_bm25. To compare tasks of "
+        "different names, write FOLDER:TASK FOLDER:TASK.\n"
+    )
+    printed = json.loads(command("compare", "a", "b", "--json").out)
+    assert [one["task"] for one in printed["unmatched"]] == ["qa_retrieved_hybrid", "qa_retrieved_bm25"]
+    assert json.loads((tmp_path / "out" / "compare.json").read_text()) == printed
+    assert command("compare", "a:qa_retrieved_hybrid", "b:qa_retrieved_bm25").err == ""
+
+
 def test_json_without_an_output_folder_writes_nothing(tmp_path: Path, command: Callable[..., Any]) -> None:
     for name in ("a", "b"):
         written(tmp_path / name, label_task("qa_gold", ["yes"], ["yes"]))

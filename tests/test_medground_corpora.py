@@ -157,3 +157,26 @@ def test_what_is_embedded_is_what_a_retriever_searches(settings: Settings, capsy
         assert found.id == "a.txt#1"
         assert found.metadata["source"] == "a.txt"
     assert "embedding" not in capsys.readouterr().err
+
+
+def test_a_removed_document_is_in_no_file_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedders import save_tiny_embedder
+
+    monkeypatch.chdir(tmp_path)
+    tiny = {"embedders.minilm.model": str(save_tiny_embedder(tmp_path / "tiny"))}
+    parts = {"near": {"kind": "parent"}, "lines": {"kind": "parent", "parts": "section"}, "dense": {"kind": "dense"}}
+    Path("docs").mkdir()
+    Path("docs/a.txt").write_text("Pain fell. Wolframstrasse is in Hamburg.\nThe rate fell.")
+    Path("docs/b.txt").write_text("Risk fell.")
+
+    def indexed(**more: object) -> int:
+        settings = load_settings(None, {**tiny, **more})
+        return embed(settings, add_documents(settings, [Path("docs")], quiet=True)[0], quiet=True)
+
+    assert indexed(retrievers=parts, retriever="near") > 6
+    store = library_path(load_settings(None, tiny)).parent
+    assert any(b"Wolfram" in file.read_bytes() for file in store.iterdir() if file.is_file())
+    Path("docs/a.txt").write_text("Itch fell.")
+    assert indexed() == 1  # no retriever searches in parts now
+    assert [file.name for file in store.rglob("*") if file.is_file() and b"Wolfram" in file.read_bytes()] == []
+    assert indexed(retrievers=parts, retriever="near") == 2  # of b.txt's parts all are stored still

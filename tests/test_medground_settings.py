@@ -1,14 +1,16 @@
 """medground/settings.py: defaults, a file over them, overrides over both, and every problem at once."""
 
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from corpus.errors import UserError
-from medground.settings import Settings, load_settings
-from retrievers.config import MMRConfig
+from medground.settings import _WHOLE, Settings, load_settings
+from retrievers.config import HybridConfig, MMRConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -52,6 +54,62 @@ def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "llm: {max_new_tokens: 3}\n")
     assert load_settings(path, {"llm.max_new_tokens": 4}).llm.max_new_tokens == 4
     assert load_settings(path, {"llm": {"max_new_tokens": 5}}).llm.max_new_tokens == 5
+
+
+def test_a_mapping_of_ones_own_keys_is_taken_whole(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+pairs: {labels: {"yes": follows, "no": rejected}, columns: {label: verdict}}
+retrievers: {both: {kind: hybrid, retrievers: {dense: 0.7, bm25: 0.3}}}
+eval: {grid: {llms: {a: {model: x, dtype: float16}, b: {model: y}}, encoders: {e: f}}}
+serve: {tokens: {ann: one, bob: two}}
+""",
+    )
+    settings = load_settings(path)
+    assert settings.pairs.labels == {"yes": "follows", "no": "rejected"}
+    assert settings.pairs.columns.premise == "sentence1"  # its keys are ours
+    whole = {
+        "pairs.labels": {"1": "a", "2": "b"},
+        "retrievers.both.retrievers": {"bm25": 1},
+        "eval": {"grid": {"llms": {"c": {"model": "z"}}, "encoders": {}}},
+        "serve.tokens": {"eve": "three"},
+    }
+    changed = load_settings(path, whole)
+    assert changed.pairs.labels == {"1": "a", "2": "b"}
+    assert changed.retrievers["both"] == HybridConfig(retrievers={"bm25": 1})
+    assert list(changed.eval.grid.llms) == ["c"]
+    assert changed.eval.grid.encoders == {}
+    assert list(changed.serve.tokens) == ["eve"]
+
+
+def test_a_dotted_key_into_such_a_mapping_changes_that_key_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "eval: {grid: {llms: {a: {model: x, dtype: float16}, b: {model: y}}}}\n")
+    stated = {"pairs.labels.neutral": "open", "eval.grid.llms.a.dtype": "float32"}
+    settings = load_settings(path, stated)
+    assert list(settings.pairs.labels.values()) == ["entailment", "open", "contradiction"]
+    assert [(one.model, one.dtype) for one in settings.eval.grid.llms.values()] == [("x", "float32"), ("y", "auto")]
+
+
+def _mappings(annotation: Any, where: str) -> Iterator[str]:
+    """The dotted keys of all mappings below an annotation whose keys are the user's own."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield from _mappings(field.annotation, f"{where}.{name}".lstrip("."))
+    elif get_origin(annotation) in (dict, Mapping):
+        yield where
+        yield from _mappings(get_args(annotation)[1], f"{where}.NAME")
+    else:
+        for part in get_args(annotation):
+            yield from _mappings(part, where)
+
+
+def test_each_mapping_of_ones_own_keys_is_taken_whole_or_lies_in_one_that_is() -> None:
+    beside = {"embedders", "retrievers"}  # entries of a file stand beside the defaults
+    found = set(_mappings(Settings, "")) - beside
+    assert {"pairs.labels", "retrievers.NAME.retrievers", "eval.grid.published.qa.NAME"} & found
+    left = {key for key in found if not any(fnmatchcase(key, one) or fnmatchcase(key, f"{one}.*") for one in _WHOLE)}
+    assert left == set()
 
 
 def test_another_kind_replaces_the_whole_entry() -> None:

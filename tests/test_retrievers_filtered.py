@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 from fixed_retriever import FixedRetriever
+from langchain_core.documents import Document
 from pydantic import ValidationError
 
+from corpus.errors import UserError
 from retrievers.config import FilterConfig
-from retrievers.filtered import FilteredRetriever
+from retrievers.filtered import FilteredRetriever, check_fields
 
 METADATA: dict[str, dict[str, Any]] = {
     "a": {"year": 1999, "mesh": ["Humans", "Stroke"], "source": "trials/a.pdf"},
@@ -68,3 +70,33 @@ def test_below_the_threshold_it_looks_no_further() -> None:
 def test_years_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(ValidationError, match="year_from 2010 is after year_to 2000"):
         FilterConfig(retriever="inner", year_from=2010, year_to=2000)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "metadata", "told"),
+    [
+        (
+            {"year_from": 2000},
+            [{}, {"year": "2005"}],
+            r"a passage's year, and none of the 2 passages has one.*drop year",
+        ),
+        ({"year_to": 2000}, [{"mesh": ["x"]}], "passage's year"),
+        ({"mesh": ("x",)}, [{"mesh": []}, {"year": 1}], "passage's mesh.*MESHES"),
+        ({"source": ("x",)}, [{"year": 1}], "passage's source.*medground index"),
+        ({"mesh": ("x",), "year_to": 2}, [{"year": 1}], "passage's mesh"),
+        ({"mesh": ("x",), "year_to": 2}, [{"year": 1}, {"mesh": ["y"]}], None),
+        ({"year_from": 2000}, [{}, {"year": 1}], None),
+        ({"year_from": 2000}, [], None),
+        ({"min_score": 0.5}, [{}], None),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_refused(
+    conditions: dict[str, Any], metadata: list[dict[str, Any]], told: str | None
+) -> None:
+    documents = [Document(page_content="x", metadata=one) for one in metadata]
+    config = FilterConfig(retriever="inner", **conditions)
+    if told is None:
+        check_fields(documents, config)
+        return
+    with pytest.raises(UserError, match=told):
+        check_fields(documents, config)

@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 from corpus.errors import UserError
 from retrievers.config import StoreConfig
 from retrievers.dense import DenseRetriever
-from retrievers.indexing import IndexReport, index
+from retrievers.indexing import IndexReport, index, prune
 from retrievers.store import Store, open_store
 
 HELPERS = Path(__file__).with_name("helpers")
@@ -70,6 +70,41 @@ def test_changed_metadata_is_replaced(store: Store) -> None:
     found = DenseRetriever(store).search(["aspirin"], 1)[0][0]
     del found.metadata["score"]
     assert found.metadata == {"page": 2}
+
+
+def test_for_other_metadata_nothing_is_embedded(store: Store) -> None:
+    index(store, documents(300), quiet=True)
+    embedded(store)
+    dated = [
+        one.model_copy(update={"metadata": {"year": n, "mesh": ["Adult"], "deep": {"a": n}}})
+        for n, one in enumerate(documents(300))
+    ]
+    assert index(store, dated, quiet=True) == IndexReport(total=300, embedded=0, removed=0)
+    assert embedded(store) == []
+    found = DenseRetriever(store).search(["finding7 in group0 treated"], 300)[0]
+    assert len(found) == 300
+    for document in found:
+        number = int(str(document.id)[1:])
+        del document.metadata["score"]
+        assert document.metadata == {"year": number, "mesh": ["Adult"], "deep": {"a": number}}
+        assert document.page_content == documents(300)[number].page_content
+    assert index(store, documents(300), quiet=True).embedded == 0
+    assert store.collection.get(where={"year": {"$gte": 0}})["ids"] == []
+
+
+def test_a_collection_that_is_not_filled_any_more_loses_old_texts(tmp_path: Path) -> None:
+    config = StoreConfig(path=str(tmp_path / "store"))
+    store = open_store(config, "corpus", WordEmbedder())
+    index(store, Revised(documents(20), "one"), quiet=True)
+    changed = [*documents(12), Document(id="d12", page_content="aspirin"), Document(id="new", page_content="new")]
+    changed[3] = changed[3].model_copy(update={"metadata": {"year": 2011}})
+    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, Revised(changed, "two"))
+    assert sorted(store.collection.get()["ids"]) == sorted(f"d{n}" for n in range(12))
+    store.collection.upsert(ids=["x"], documents=["x"], embeddings=[[1.0] * 64])
+    prune(open_store(config, "corpus", WordEmbedder()).collection, store.folder, Revised(changed, "two"))
+    assert store.collection.count() == 13  # for this revision it has been done
+    again = open_store(config, "corpus", WordEmbedder())
+    assert index(again, Revised(changed, "two"), quiet=True) == IndexReport(total=14, embedded=2, removed=1)
 
 
 def test_what_is_no_longer_wanted_is_removed(store: Store) -> None:

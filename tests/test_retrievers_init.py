@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from embedders import WordEmbedder
+from langchain_core.documents import Document
 
 from corpus.errors import UserError
 from retrievers import make_retriever, make_retrievers
@@ -16,6 +17,7 @@ from retrievers.config import (
     FilterConfig,
     HybridConfig,
     MultiQueryConfig,
+    PubMedConfig,
     RetrieverConfig,
     StoreConfig,
 )
@@ -93,3 +95,21 @@ def test_importing_the_settings_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_a_filter_by_what_no_document_has_is_refused_unless_it_searches_elsewhere() -> None:
+    configs: dict[str, RetrieverConfig] = {
+        "words": BM25Config(),
+        "old": FilterConfig(retriever="words", year_to=2000),
+        "online": PubMedConfig(),
+        "both": HybridConfig(retrievers={"online": 1, "words": 1}),
+        "new": FilterConfig(retriever="both", year_from=2000),
+    }
+
+    def make(name: str) -> None:
+        documents = [Document(id="a", page_content="aspirin")]
+        make_retrievers(configs, [name], documents, corpus="c", embedders={}, store=StoreConfig())
+
+    with pytest.raises(UserError, match="passage's year, and none of the 1 passages has one"):
+        make("old")
+    make("new")

@@ -82,3 +82,18 @@ def test_findings_of_other_texts_or_settings_are_never_served(tmp_path: Path, ch
 def test_questions_are_checked_as_by_any_retriever(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="empty"):
         remembered(tmp_path / "journal.jsonl")[0].search([" "], 2)
+
+
+def test_other_metadata_count_where_a_filter_looks_at_them(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    changed = [one.model_copy(update={"metadata": {"year": 1}}) for one in DOCUMENTS]
+    for identity, reused in (
+        ({"kind": "bm25"}, 1),
+        ({"kind": "filter", "builds_on": {"a": {"kind": "bm25"}}}, 0),
+        ({"kind": "hybrid", "builds_on": {"a": {"kind": "bm25"}, "b": {"kind": "filter"}}}, 0),
+    ):
+        for documents, expected in ((DOCUMENTS, 0), (changed, reused)):
+            inner = Counting(documents)
+            retriever = Remembered(inner, documents, Journal(path), identity=identity, depth=4)
+            retriever.search(["clot"], 1)
+            assert retriever.reused == expected

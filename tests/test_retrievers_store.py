@@ -22,7 +22,7 @@ from retrievers import make_retriever
 from retrievers.config import DenseConfig, EmbedderConfig, StoreConfig
 from retrievers.dense import DenseRetriever
 from retrievers.indexing import index
-from retrievers.store import collection_name, open_store
+from retrievers.store import collection_name, open_store, other_collections
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
 
@@ -203,3 +203,20 @@ def test_a_chroma_server(tmp_path: Path) -> None:
         server.wait()
     with pytest.raises(UserError, match="cannot be reached"):
         DenseRetriever(store).search(["finding2 treated"], 2)
+
+
+def test_a_new_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    open_store(StoreConfig(path=str(tmp_path / "a" / "store")), "c", WordEmbedder())
+    assert stat.S_IMODE((tmp_path / "a" / "store").stat().st_mode) == 0o700
+    (tmp_path / "shared").mkdir(mode=0o755)
+    open_store(StoreConfig(path=str(tmp_path / "shared")), "c", WordEmbedder())
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755
+
+
+def test_other_collections_are_those_of_the_corpus(tmp_path: Path) -> None:
+    config = StoreConfig(path=str(tmp_path / "store"))
+    assert other_collections(config, "c", set()) == []
+    assert not (tmp_path / "store").exists()
+    first, second = (open_store(config, "c", WordEmbedder(size)) for size in (8, 16))
+    open_store(config, "d", WordEmbedder())
+    assert [one.name for one in other_collections(config, "c", {first.collection.name})] == [second.collection.name]

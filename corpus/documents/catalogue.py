@@ -104,7 +104,7 @@ class Library:
 
     def __enter__(self) -> "Library":
         with _errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
             self._database = _connect(self._path)
         return self
 
@@ -309,6 +309,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             problem = "was written by another version. Move it away and index your documents again."
             raise LibraryError(f"{path} {problem}")
         database.execute("PRAGMA foreign_keys = ON")
+        database.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten; some builds have it off
     except BaseException:
         database.close()
         raise

@@ -8,6 +8,7 @@ from contextlib import suppress
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.source import Source, hint, read_bytes
+from corpus.encoding import CONVERT, encoding_of
 from corpus.errors import DataError
 
 _UNSEEN = {
@@ -34,10 +35,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     from lxml import etree, html
 
     raw = read_bytes(source, config)
-    if b"\0" in raw or hint(raw):
-        raise DataError(
-            source.name, f"is not an HTML file. {hint(raw) or 'It holds NUL characters: save it as UTF-8.'}"
-        )
+    if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
+        raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)
@@ -57,7 +56,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _decoded(raw: bytes) -> str:
-    """The text by the encoding that the page names; else by UTF-8 where it fits, else as old pages are written."""
+    """The text by its byte order mark or the encoding that it names; else as UTF-8, else as old pages are written."""
+    if encoding_of(raw) == "utf-16":
+        return raw.decode("utf-16", "replace")
     named = _CHARSET.search(raw[:_CHARSET_WITHIN])
     if named and not raw.startswith(codecs.BOM_UTF8):
         encoding = (named[1] or named[2]).decode("ascii")

@@ -1,12 +1,11 @@
 """MEDLINE's tagged format (.nbib), as PubMed's "Send to citation manager" saves it."""
 
 from collections.abc import Iterator
-from io import TextIOWrapper
 
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import key_of, year_in
-from corpus.documents.source import Limited, Source, open_limited
+from corpus.documents.source import Source, open_limited, text_lines
 from corpus.errors import DataError
 
 
@@ -20,7 +19,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
     number = 0
     with open_limited(source, config) as stream:
-        records = Medline.parse(_lines(source, stream))  # type: ignore[no-untyped-call]
+        records = Medline.parse(text_lines(source, stream, None))  # type: ignore[no-untyped-call]
         while True:
             try:
                 record = next(records, None)
@@ -49,13 +48,6 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
                 yield found
     if number == 0:
         raise DataError(source.name, "is empty.")
-
-
-def _lines(source: Source, stream: Limited) -> Iterator[str]:
-    try:
-        yield from TextIOWrapper(stream, encoding="utf-8-sig")  # type: ignore[type-var]
-    except UnicodeDecodeError:
-        raise DataError(source.name, "is not UTF-8 text. Save it as UTF-8.") from None
 
 
 def _unlike(source: Source, number: int) -> DataError:

@@ -5,12 +5,13 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedIOBase, TextIOWrapper
 from typing import IO, Literal, get_args
 
 from corpus.config import DocumentsConfig
+from corpus.encoding import CONVERT, encoding_of
 from corpus.errors import DataError
 
 Format = Literal["text", "markdown", "html", "pdf", "docx", "pubmed", "nbib", "csv", "jsonl"]
@@ -69,10 +70,19 @@ class Limited(BufferedIOBase):
         self._name = name
         self._limit = limit
         self._given = 0
+        self._ahead = b""
 
     def readable(self) -> bool:
         """True."""
         return True
+
+    def peek(self, size: int) -> bytes:
+        """The next ``size`` bytes, fewer where there are no more; they are still to be read."""
+        ahead = b""
+        while len(ahead) < size and (piece := self.read(size - len(ahead))):
+            ahead += piece
+        self._ahead = ahead
+        return ahead
 
     def restart(self) -> None:
         """Begin to count anew: a record is done."""
@@ -82,6 +92,9 @@ class Limited(BufferedIOBase):
         """At most ``size`` bytes; all that is left where none or a negative number is given."""
         if size is None or size < 0:  # in pieces: to be given the limit's bytes at once they would have to be there
             return b"".join(iter(lambda: self.read(PIECE), b""))
+        if self._ahead:
+            piece, self._ahead = self._ahead[:size], self._ahead[size:]
+            return piece
         try:
             piece = self._raw.read(min(size, self._limit - self._given + 1))
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError):
@@ -136,24 +149,37 @@ def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
 
 
 def read_text(source: Source, config: DocumentsConfig) -> str:
-    """All of it as text (UTF-8, a byte-order mark allowed), line ends as they are.
+    """All of it as text (UTF-8, a byte order mark allowed, or UTF-16 with one), line ends as they are.
 
     Raises:
         DataError: as ``read_bytes``, or it is not text.
     """
     raw = read_bytes(source, config)
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
-        raise DataError(source.name, f"{problem} {hint(raw) or 'Save it as UTF-8.'}") from None
+        raise DataError(source.name, f"{problem} {hint(raw) or CONVERT}") from None
     if not text.strip():
         raise DataError(source.name, "is empty.")
     if (nul := text.find("\0")) >= 0:
-        raise DataError(source.name, f"is not a text file: it holds a NUL character at offset {nul}.")
+        problem = f"is not a text file: it holds a NUL character at offset {nul}."
+        raise DataError(source.name, f"{problem} If it is UTF-16: iconv -f UTF-16LE -t UTF-8 OLD > NEW.")
     if told := hint(raw):
         raise DataError(source.name, f"is not a text file. {told}")
     return text
+
+
+def text_lines(source: Source, stream: Limited, newline: str | None) -> Iterator[str]:
+    """The lines of a stream of records, decoded as ``read_text`` does; ``newline`` is as ``open`` takes it.
+
+    Raises (while iterating):
+        DataError: it is in another encoding.
+    """
+    try:
+        yield from TextIOWrapper(stream, encoding=encoding_of(stream.peek(2)), newline=newline)  # type: ignore[type-var]
+    except UnicodeDecodeError:
+        raise DataError(source.name, f"is not UTF-8 text. {CONVERT}") from None
 
 
 def hint(raw: bytes) -> str | None:

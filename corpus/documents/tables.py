@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from io import TextIOWrapper
 from typing import Any
 
 from corpus.config import DocumentColumns, DocumentsConfig
+from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import year_in
-from corpus.documents.source import Limited, Source, open_limited
+from corpus.documents.source import Limited, Source, open_limited, text_lines
 from corpus.errors import DataError
 from corpus.json_file import kind_of, shown
 
@@ -19,13 +19,15 @@ Row = tuple[int, Mapping[str, Any]]  # with the line on which it begins
 
 
 def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """Each row of a table with a header; a ``.tsv`` file has tabs between its cells, any other commas.
+    """Each row of a table with a header; a ``.tsv`` file has tabs between its cells, any other what its header has.
 
     Raises:
         DataError: as ``read_jsonl``, or it is not CSV.
     """
     with open_limited(source, config) as stream, _long_cells(config.max_bytes):
-        yield from _documents(source, config.columns, _csv_rows(source, stream))
+        tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
+        lines = text_lines(source, stream, "")
+        yield from _documents(source, config.columns, csv_rows(source.name, lines, tabs=tabs, done=stream.restart))
 
 
 @contextmanager
@@ -95,15 +97,8 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     return [item for item in map(one_line, items) if item]
 
 
-def _lines(source: Source, stream: Limited, newline: str | None) -> Iterator[str]:
-    try:
-        yield from TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)  # type: ignore[type-var]
-    except UnicodeDecodeError:
-        raise DataError(source.name, "is not UTF-8 text. Save it as UTF-8.") from None
-
-
 def _json_rows(source: Source, stream: Limited) -> Iterator[Row]:
-    for number, line in enumerate(_lines(source, stream, "\n"), start=1):
+    for number, line in enumerate(text_lines(source, stream, "\n"), start=1):
         stream.restart()
         if not line.strip():
             continue
@@ -115,24 +110,3 @@ def _json_rows(source: Source, stream: Limited) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise DataError(source.name, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
         yield number, row
-
-
-def _csv_rows(source: Source, stream: Limited) -> Iterator[Row]:
-    delimiter = "\t" if source.name.lower().removesuffix(".gz").endswith(".tsv") else ","
-    reader = csv.reader(_lines(source, stream, ""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    begins = 1
-    try:
-        for cells in reader:
-            stream.restart()
-            if header is None:
-                header = cells or None
-                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
-                    raise DataError(source.name, "names a column twice.", record="line 1", field=shown(repeated))
-            elif len(cells) > len(header):
-                raise DataError(source.name, "has more cells than the header names.", record=f"line {begins}")
-            elif cells:
-                yield begins, dict(zip(header, cells, strict=False))
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(source.name, f"is not CSV: {error}.", record=f"line {begins}") from None

@@ -10,6 +10,13 @@ import typer
 from corpus.errors import UserError
 from medground.environment import prepare
 
+_STOPPED = 130
+_GOES_ON = {  # commands that are worth running again after they were stopped
+    "index": "where it stood",
+    "eval": "where it stood",
+    "train": "from its last checkpoint",
+}
+
 app = typer.Typer(
     name="medground",
     help="Medical question answering with open models on your own machine: it retrieves, cites and measures.",
@@ -40,8 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if "home directory" not in str(error):  # pathlib's word for a path such as ~nobody/file
             raise
         print(f"medground: {error} Write the path out.", file=sys.stderr)  # noqa: T201
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (SystemExit, KeyboardInterrupt) as ended:  # while a command runs, Typer makes the second of them the first
+        if isinstance(ended, SystemExit) and ended.code != _STOPPED:
+            raise
+        named = next(iter(sys.argv[1:] if arguments is None else arguments), None)
+        more = f" The same command goes on {_GOES_ON[named]}." if named in _GOES_ON else ""
+        print(f"Stopped.{more}", file=sys.stderr)  # noqa: T201
+        sys.exit(_STOPPED)
     sys.exit(1)
 
 

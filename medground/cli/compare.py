@@ -7,7 +7,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, print_table
+from medground.cli.show import print_json, print_table, say
 
 
 @app.command()
@@ -22,7 +22,7 @@ def compare(
 
     Each task is compared with the same one of the first run that has it; a folder of several runs stands for all of
     them. Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different
-    names, such as r:retrieval_dense r:retrieval_bm25.
+    names, such as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are told.
 
     The difference has a paired bootstrap interval; right and wrong answers are tested with McNemar's exact test, and
     its p-value is corrected by Holm's method for all the tests of the call. Right is, in retrieval, the question's own
@@ -32,15 +32,20 @@ def compare(
     from eval.compare import compare as compare_pairs
     from eval.compare import write_comparison
     from eval.compare_table import compare_tables
-    from eval.pairing import choose_pairs
+    from eval.pairing import choose_pairs, left_over
 
-    comparisons = compare_pairs(choose_pairs(runs))
+    comparisons, unmatched = compare_pairs(choose_pairs(runs)), left_over(runs)
     if as_json:
-        print_json(plain_comparisons(comparisons))
+        print_json(plain_comparisons(comparisons, unmatched))
     else:
         for table in compare_tables(comparisons):
             print_table(table)
+    if unmatched:
+        say(
+            f"Not compared, as one run alone has them: {', '.join(side.name for side in unmatched)}. To compare tasks "
+            "of different names, write FOLDER:TASK FOLDER:TASK."
+        )
     if output is not None:
-        path = write_comparison(output, comparisons)
+        path = write_comparison(output, comparisons, unmatched)
         if not as_json:
             typer.echo(f"comparison: {path}")

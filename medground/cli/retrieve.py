@@ -6,7 +6,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import print_json, print_passages
+from medground.cli.show import print_json, print_passages, say
 
 
 @app.command()
@@ -36,5 +36,7 @@ def retrieve(
     if as_json:
         passages = [one.model_dump(mode="json") for one in found]
         print_json({"question": question, "retriever": settings.retriever, "corpus": corpus.name, "passages": passages})
-    else:
+    elif found:
         print_passages(found)
+    else:
+        say("Nothing was found.")
