@@ -15,3 +15,9 @@ def test_that_nothing_was_found_is_said(command: Run) -> None:
     assert outcome.err == ""
     assert json.loads(outcome.out)["passages"] == []
     assert command("retrieve", "itch score", *WORDS).err == ""
+
+
+def test_that_the_sample_was_searched_in_place_of_documents_is_said(command: Run) -> None:
+    outcome = command("retrieve", "itch score", *WORDS[:-2])
+    assert "mg" in outcome.out
+    assert outcome.err.startswith("No documents are indexed in .medground/store, so the sample was searched")

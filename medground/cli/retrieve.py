@@ -40,3 +40,5 @@ def retrieve(
         print_passages(found)
     else:
         say("Nothing was found.")
+    if corpus.note is not None:
+        say(corpus.note)
