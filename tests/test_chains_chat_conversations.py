@@ -115,8 +115,10 @@ def test_deleting_while_another_program_reads_is_said(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_only_the_owner_may_read_the_file(kept: Conversations) -> None:
+def test_only_the_owner_may_read_the_file_and_enter_its_folder(kept: Conversations, tmp_path: Path) -> None:
     assert (kept._path.stat().st_mode & 0o777) == 0o600
+    Conversations(tmp_path / "new" / "c.sqlite3").close()
+    assert ((tmp_path / "new").stat().st_mode & 0o777) == 0o700
 
 
 def test_a_file_that_is_none_of_ours_is_said(tmp_path: Path) -> None:

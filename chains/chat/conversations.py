@@ -54,7 +54,7 @@ class Conversations:
         self._path = Path(path).expanduser()
         self._lock = threading.RLock()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
             self._connection.execute("PRAGMA secure_delete = ON")
