@@ -111,10 +111,18 @@ class Endpoint:
             tries += 1
 
     def _once(self, method: str, path: str, body: dict[str, Any] | None) -> "httpx.Response":
+        """The answer to one request, which is sent again if its connection broke.
+
+        A server may close an idle connection in the moment in which it is used again (RFC 9112, 9.3.1), and a
+        completion that was asked for twice changes nothing there.
+        """
         import httpx
 
         try:
-            return self._client.request(method, self.url + path, json=body)
+            try:
+                return self._client.request(method, self.url + path, json=body)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                return self._client.request(method, self.url + path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self.unreachable(error) from error
         except httpx.TimeoutException as error:
@@ -171,7 +179,7 @@ class Endpoint:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header, which has a number or a date (RFC 9110, 10.2.3)."""
+    """Seconds from a ``Retry-After`` header, which has a number or a date (RFC 9110, 10.2.3); None if it is no wait."""
     if header is None:
         return None
     try:
@@ -181,7 +189,7 @@ def _retry_after(header: str | None) -> float | None:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
         except ValueError:
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _told(response: "httpx.Response") -> str:

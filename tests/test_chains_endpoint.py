@@ -58,6 +58,26 @@ def test_a_connection_that_breaks(stub: Stub) -> None:
         ask(stub, timeout=0.5)
 
 
+@pytest.mark.parametrize("drops", [1, 2])
+def test_a_kept_connection_that_the_server_closes_is_made_anew_once(stub: Stub, drops: int) -> None:
+    endpoint = Endpoint(stub.url, None, timeout=5)
+    endpoint.post("/chat/completions", {"n": 1})
+    dropped = iter(range(drops))
+
+    def reply(_: object):
+        if next(dropped, None) is not None:
+            raise ConnectionAbortedError
+        return 200, said("again")
+
+    stub.reply = reply
+    if drops == 1:
+        assert endpoint.post("/chat/completions", {"n": 2}) == said("again")
+    else:
+        with pytest.raises(ElsewhereError, match=r"broke: Server disconnected without sending a response\."):
+            endpoint.post("/chat/completions", {"n": 2})
+    assert [body["n"] for body in stub.bodies] == [1, 2, 2]
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_missing_or_wrong(stub: Stub, status: int) -> None:
     stub.reply = lambda _: (status, {"error": {"message": "no entry"}})
@@ -132,6 +152,13 @@ def test_a_busy_server_is_asked_again_when_it_says(stub: Stub, status: int) -> N
     assert ask(stub, patience=5) == said("yes")
     assert time.monotonic() - started >= 0.2
     assert len(stub.bodies) == 3
+
+
+@pytest.mark.parametrize("again", ["0", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_wait_that_is_none_does_not_hammer_the_server(stub: Stub, again: str) -> None:
+    stub.reply = lambda _: (429, {}, {"Retry-After": again})
+    refusal(stub, patience=2)
+    assert 2 <= len(stub.bodies) <= 3  # pauses of at least a half, one and two seconds
 
 
 @pytest.mark.parametrize("again", ["60", "-1", "soon", "nan"])

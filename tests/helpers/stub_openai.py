@@ -48,9 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():
             self.send_header(name, value)
+        if headers:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
-        self.close_connection = bool(headers)
 
 
 class Stub(ThreadingHTTPServer):
