@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
-from chains.citations import cite
+from chains.citations import cite, coverage
 from chains.runnable import AnswerChain, Question, retrieve
 from corpus.errors import UserError
+from corpus.sentences import sentence_spans
 
 NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
-WEAK = 0.3  # below it the passages may not answer: docs/log.md, "When quotes are weak"
+WEAK = 0.3  # of the question's words; below it the passages may not answer: docs/log.md, "When quotes are weak"
 
 
 def extractive_chain(
@@ -19,8 +20,8 @@ def extractive_chain(
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
     The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
-    A sentence whose score is less than half of the best one's is not quoted. Where the best one's is below 0.3, a note
-    says that the evidence is weak.
+    A sentence whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has
+    0.3 of the question's words (``citations.coverage``), a note says that the evidence is weak.
 
     Args:
         retriever: where passages come from.
@@ -53,15 +54,16 @@ class ExtractiveChain(AnswerChain):
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
         ranked = cite(question, passages)
-        best = ranked[0].score if ranked else 0.0
-        citations = [one for one in ranked if one.score >= NEAR * best][: self._max_sentences]
+        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
+        texts = [passage.text[start:end] for passage in passages for start, end in sentence_spans(passage.text)]
+        most = max(coverage(question, texts), default=0.0)
         if not passages:
             found = ["no passage was found"]
         elif not citations:
             found = ["no sentence of the passages found shares a word with the question"]
-        elif best < WEAK:
+        elif most < WEAK:
             found = [
-                f"weak evidence: no sentence has more of the question's words than {best:.0%}, rare ones counted more"
+                f"weak evidence: no sentence has more of the question's words than {most:.0%}, rare ones counted more"
             ]
         else:
             found = []

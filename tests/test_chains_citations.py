@@ -11,7 +11,7 @@ def test_quotes_are_verbatim_and_best_first() -> None:
     passage = Passage(id="a", text=TEXT)
     citations = cite("Does aspirin reduce stroke?", [passage])
     assert citations[0].quote == "Aspirin reduced strokes (p = .03)."
-    assert citations[0].score == 1.0
+    assert citations[0].score > 0.9
     assert [citation.score for citation in citations] == sorted((c.score for c in citations), reverse=True)
     for citation in citations:
         assert TEXT[citation.start : citation.end] == citation.quote
@@ -23,8 +23,39 @@ def test_rare_words_weigh_more() -> None:
     assert cite("Did patients get warfarin?", [passage])[0].quote == "Warfarin was given."
 
 
+STUDY = (
+    "Pain after knee surgery is common. The aim of this study was to determine whether ice reduces pain after knee "
+    "surgery. We randomly assigned 80 patients to ice or usual care. Pain was significantly lower with ice (p=0.01)."
+)
+
+
+def test_what_was_found_comes_before_what_was_asked() -> None:
+    found, *others = cite("Does ice reduce pain after knee surgery?", [Passage(id="a", text=STUDY)])
+    assert found.quote == "Pain was significantly lower with ice (p=0.01)."
+    assert [other.quote.split()[0] for other in others[-2:]] == ["We", "The"]
+
+
+def test_a_finding_of_another_passage_does_not_come_before_what_is_near() -> None:
+    other = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
+    cited = cite("Does ice reduce pain after knee surgery?", [other, Passage(id="a", text=STUDY)])
+    assert cited[0].passage_id == "a"
+
+
+def test_what_is_no_study_is_cited_by_its_words() -> None:
+    text = (
+        "Give 300 mg aspirin at once unless bleeding is likely. Thrombolysis is offered within 4.5 hours of onset. "
+        "Swallowing must be tested before anything is given by mouth."
+    )
+    for question, quote in (
+        ("How much aspirin is given unless bleeding is likely?", "Give 300 mg"),
+        ("Within how many hours is thrombolysis offered?", "Thrombolysis is"),
+        ("What is tested before food is given by mouth?", "Swallowing must"),
+    ):
+        assert cite(question, [Passage(id="a", text=text)])[0].quote.startswith(quote)
+
+
 def test_one_citation_a_passage() -> None:
-    passages = [Passage(id="a", text="Aspirin. More aspirin."), Passage(id="b", text="Aspirin too. Other text.")]
+    passages = [Passage(id="a", text="Aspirin. Any aspirin."), Passage(id="b", text="Aspirin too. Other text.")]
     best = best_of_each(cite("aspirin", passages))
     assert [(citation.passage_id, citation.quote) for citation in best] == [("a", "Aspirin."), ("b", "Aspirin too.")]
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,10 @@ def test_help_comes_at_once(medground: Callable[..., Any]) -> None:
     medground("--help")  # compiles, and warms the disk's cache
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = os.times()
         shown = medground("--help")
-        seconds.append(time.perf_counter() - started)
+        after = os.times()  # of the processor, and so also right on a busy machine
+        seconds.append(sum(after[2:4]) - sum(before[2:4]))
     assert shown.returncode == 0
     assert "retrieve" in shown.stdout
     assert min(seconds) < 0.6
