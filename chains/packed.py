@@ -1,4 +1,4 @@
-"""A Llama on a CPU that computes what label scores need and no more.
+"""A Llama, or a model built like one, on a CPU: it computes what label scores need and no more.
 
 Against the model's own forward pass five things are saved. Padding is never computed: prompts lie end to end, and only
 attention looks at them one by one. In the last layer all but keys and values is computed for the prompts' last tokens
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
 from corpus.processor import PackedLinear, computes_bfloat16, packs_linear, rounded
 
 BLOCK = 128  # tokens whose attention is computed at once: few scores in vain, and all in the second-level cache
 MOST_BYTES = 2 << 30  # the packed weights are a second copy, so larger models stay as they are
 _STATIC_ROPE = ("default", "linear", "llama3")  # the others' angles depend on the longest text of a batch
+_ALIKE = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 KeysValues = tuple[Tensor, Tensor]  # of some tokens in one layer, each (key heads, tokens, size)
 
@@ -28,10 +29,11 @@ KeysValues = tuple[Tensor, Tensor]  # of some tokens in one layer, each (key hea
 def pack_llama(model: Any) -> "PackedLlama | None":
     """The packed form of ``model``, or None where it would not compute the same, or not faster.
 
-    It is for Llama models without biases, quantisation or attached adapters, in float32, or in bfloat16 on a processor
-    that computes in it, with weights of at most ``MOST_BYTES``.
+    It is for Llama, Mistral, Qwen 2 and Qwen 3 models whose layers all look back to the first token, without
+    quantisation or attached adapters, in float32, or in bfloat16 on a processor that computes in it, with weights of at
+    most ``MOST_BYTES``.
     """
-    if type(model) is not LlamaForCausalLM or model.device.type != "cpu" or not packs_linear():
+    if type(model) not in _ALIKE or model.device.type != "cpu" or not packs_linear():
         return None
     if model.dtype != torch.float32 and not (model.dtype == torch.bfloat16 and computes_bfloat16()):
         return None
@@ -39,13 +41,16 @@ def pack_llama(model: Any) -> "PackedLlama | None":
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     if config.hidden_act != "silu" or rope.get("rope_type", "default") not in _STATIC_ROPE:
         return None
+    slides = type(model) is MistralForCausalLM and config.sliding_window is not None
+    if slides or "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        return None
     parameters = list(model.parameters())
     if any(value.is_meta or value.dtype != model.dtype for value in parameters):
         return None
     if sum(value.numel() * value.element_size() for value in parameters) > MOST_BYTES:
         return None
-    linear = [part for layer in model.model.layers for part in (*layer.self_attn.children(), *layer.mlp.children())]
-    if any(type(part) is not nn.Linear or part.bias is not None for part in linear if hasattr(part, "weight")):
+    parts = [part for layer in model.model.layers for part in (*layer.self_attn.children(), *layer.mlp.children())]
+    if any(type(part) is not nn.Linear for part in parts if getattr(part, "weight", torch.empty(0)).ndim > 1):
         return None
     return PackedLlama(model)
 
@@ -111,20 +116,22 @@ class _Layer:
 
     def __init__(self, layer: Any, *, last: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        query, key, value = (part.weight for part in (attention.q_proj, attention.k_proj, attention.v_proj))
+        query, key, value = attention.q_proj, attention.k_proj, attention.v_proj
         self._size: int = attention.head_dim
         self._scaling: float = attention.scaling
-        self._queries = query.shape[0] // self._size
-        self._keys = key.shape[0] // self._size
+        self._queries = query.out_features // self._size
+        self._keys = key.out_features // self._size
         if last:
-            self._query, self._key_value = PackedLinear(query, batch=16), PackedLinear(torch.cat([key, value]))
+            self._query, self._key_value = _packed(query, batch=16), _packed(key, value)
         else:
-            self._all = PackedLinear(torch.cat([query, key, value]))
-        self._out = PackedLinear(attention.o_proj.weight)
-        self._gate = PackedLinear(mlp.gate_proj.weight, activation="swish")
-        self._up = PackedLinear(mlp.up_proj.weight)
-        self._down = PackedLinear(mlp.down_proj.weight)
+            self._all = _packed(query, key, value)
+        self._out = _packed(attention.o_proj)
+        self._gate = _packed(mlp.gate_proj, activation="swish")
+        self._up, self._down = _packed(mlp.up_proj), _packed(mlp.down_proj)
         self._norms = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        self._head_norms: tuple[_Norm, _Norm] | None = None
+        if hasattr(attention, "q_norm"):
+            self._head_norms = _Norm(attention.q_norm), _Norm(attention.k_norm)
 
     def forward(
         self,
@@ -136,7 +143,11 @@ class _Layer:
     ) -> tuple[Tensor, KeysValues]:
         """(tokens, width) to the same, and the tokens' keys and values; ``bounds`` are where prompts start and stop."""
         projected = self._all(self._norms[0](states)).view(len(states), -1, self._size)
-        rotated = _rotate(projected[:, : -self._keys], cosine, sine)
+        turned = projected[:, : -self._keys]
+        if self._head_norms:
+            of_query, of_key = self._head_norms
+            turned = torch.cat([of_query(turned[:, : self._queries]), of_key(turned[:, self._queries :])], dim=1)
+        rotated = _rotate(turned, cosine, sine)
         query, key, value = rotated[:, : self._queries], rotated[:, self._queries :], projected[:, -self._keys :]
         query, key, value = (part.transpose(0, 1).contiguous() for part in (query * self._scaling, key, value))
         attended = torch.empty((len(states), self._queries, self._size), dtype=states.dtype)
@@ -162,6 +173,8 @@ class _Layer:
         """(tokens, width) to (prompts, width): the states of the prompts' last tokens, which are at ``ends``."""
         normed = self._norms[0](states)
         query = self._query(normed[ends]).view(len(ends), self._queries, self._size)
+        if self._head_norms:
+            query = self._head_norms[0](query)
         query = _rotate(query, cosine[ends], sine[ends]) * self._scaling
         before = _Before(prefix, *self._keys_values(normed, cosine, sine), bounds)
         attended = [
@@ -176,6 +189,8 @@ class _Layer:
 
     def _keys_values(self, normed: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
         key, value = self._key_value(normed).view(len(normed), 2, self._keys, self._size).unbind(1)
+        if self._head_norms:
+            key = self._head_norms[1](key)
         return _rotate(key, cosine, sine).transpose(0, 1).contiguous(), value.transpose(0, 1).contiguous()
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -218,6 +233,15 @@ class _Before:
             place[:, self._length : end] = part
         keys, values = (place[:, :end] for place in self._places)
         return keys, values
+
+
+def _packed(*layers: nn.Linear, activation: str = "none", batch: int = 4096) -> PackedLinear:
+    """Linear layers of one input as one, their outputs behind each other."""
+    weight, *more = (layer.weight.detach() for layer in layers)
+    biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
+    assert len(biases) in (0, len(layers))  # all of one setting of the architecture
+    whole = torch.cat([weight, *more]) if more else weight
+    return PackedLinear(whole, torch.cat(biases) if biases else None, activation, batch=batch)
 
 
 class _Norm:

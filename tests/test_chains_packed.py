@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from architectures import make_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from chains.config import LLMConfig
 from chains.llm import load_llm
@@ -30,8 +31,16 @@ def llama(**changes: Any) -> LlamaForCausalLM:
         **settings,
     )
     model = LlamaForCausalLM(config).eval()
-    for norm in (module for name, module in model.named_modules() if name.endswith("norm")):
-        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    return vary(model)
+
+
+def vary(model: Any) -> Any:
+    """Norms and biases as training leaves them: neither ones nor noughts."""
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+        elif name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.3)
     return model
 
 
@@ -49,8 +58,9 @@ def prompts(lengths: list[int]) -> list[Scorable]:
         {"num_key_value_heads": 1},
         {"num_key_value_heads": 2, "tie_word_embeddings": True},
         {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}},
+        {"attention_bias": True, "mlp_bias": True},
     ],
-    ids=["llama", "one key head", "two key heads", "scaled positions"],
+    ids=["llama", "one key head", "two key heads", "scaled positions", "biases"],
 )
 def test_it_computes_what_llama_does(lengths: list[int], changes: dict[str, Any]) -> None:
     model = llama(**changes)
@@ -60,6 +70,18 @@ def test_it_computes_what_llama_does(lengths: list[int], changes: dict[str, Any]
         expected = torch.tensor(label_log_likelihoods(model, prompts(lengths), batch_tokens))
         found = torch.tensor(label_log_likelihoods(model, prompts(lengths), batch_tokens, packed))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["mistral", "qwen 2", "qwen 3"])
+@pytest.mark.parametrize("lengths", LENGTHS[:3], ids=str)
+def test_it_computes_what_models_built_alike_do(name: str, lengths: list[int]) -> None:
+    model = vary(make_model(name))
+    packed = pack_llama(model)
+    assert packed is not None
+    expected = torch.tensor(label_log_likelihoods(model, prompts(lengths), 100_000))
+    found = torch.tensor(label_log_likelihoods(model, prompts(lengths), 100_000, packed))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @needs_kernels
@@ -88,11 +110,11 @@ def test_the_embedded_model_is_packed_and_scores_the_same() -> None:
 
 
 def test_all_else_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    mistral = MistralForCausalLM(MistralConfig(vocab_size=60, hidden_size=40, num_hidden_layers=1, intermediate_size=8))
     others: list[Any] = [
-        mistral,
+        make_model("mistral, sliding"),
+        make_model("gemma"),
+        make_model("qwen 2, experts"),
         llama().half(),
-        llama(attention_bias=True),
         llama(hidden_act="gelu"),
         llama(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 500.0}),
         llama().to("meta"),
