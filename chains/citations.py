@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 
 from chains.answer import Citation, Passage
 from chains.findings import finding_log_odds, stemmer
@@ -12,45 +13,79 @@ from corpus.sentences import sentence_spans
 OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
 DOUBT = 1.5  # added to the log-odds of a finding: what is no study's abstract is not marked down for it
 LEAST = 0.25  # of its score is what a sentence keeps that is surely no finding
+NOTHING = 0.05  # the same of a heading or a question
 _WORD = re.compile(r"\w+")
 
 
 def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Every sentence of the passages that shares a word with the question, best first.
+    """Every sentence of the passages that shares a word with the question, itself or by its heading, best first.
 
     A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. How near:
-    0.3 times the share of the question's words that it has, plus 0.7 times the share that its passage has, because a
-    finding seldom names again all that was asked. Each word is weighted by how rare it is among the passages' sentences
-    (BM25's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared by
-    stem, without English stop words. How likely: between 0.25 and 1, which lowers what tells the aim of a study or its
-    methods (``findings.finding_log_odds``). The numbers' choice: docs/log.md, "Findings, not aims". Equal scores keep
+    0.3 times the share of the question's words that it and its section's heading have, plus 0.7 times the share that
+    its passage has, because a finding seldom names again all that was asked. Each word is weighted by how rare it is
+    among the passages' sentences (BM25's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and
+    Zaragoza 2009), and compared by stem, without English stop words. How likely: between 0.25 and 1, which lowers what
+    tells the aim of a study or its methods (``findings.finding_log_odds``), and 0.05 for headings, titles and
+    questions, which say nothing themselves. The numbers' choice: docs/log.md, "Findings, not aims". Equal scores keep
     the passages' order.
 
     Args:
         question: in any script; a script without spaces matches whole runs only.
-        passages: what the answer rests on, best first.
+        passages: what the answer rests on, best first. A heading is known as such by its # or by the passage's
+            metadata, ``section`` and ``title``.
     """
-    spans = [(number, *span) for number, passage in enumerate(passages) for span in sentence_spans(passage.text)]
-    quotes = [passages[number].text[start:end] for number, start, end in spans]
-    asked = _terms(question)
-    found = [_terms(quote) & asked for quote in quotes]
-    share = _share(asked, found)
+    sentences, share = _read(question, passages)
     together: list[set[str]] = [set() for _ in passages]
-    for (number, *_), terms in zip(spans, found, strict=True):
-        together[number] |= terms
+    for sentence in sentences:
+        together[sentence.passage] |= sentence.terms
     whole = [share(terms) for terms in together]
     citations = [
         Citation(
-            passage_id=passages[number].id,
-            quote=quote,
-            start=start,
-            end=end,
-            score=(OWN * share(terms) + (1 - OWN) * whole[number]) * _likely(quote),
+            passage_id=passages[one.passage].id,
+            quote=one.text,
+            start=one.start,
+            end=one.start + len(one.text),
+            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(one),
         )
-        for (number, start, end), quote, terms in zip(spans, quotes, found, strict=True)
-        if terms
+        for one in sentences
+        if one.terms
     ]
     return sorted(citations, key=lambda citation: -citation.score)
+
+
+def nearest(question: str, passages: Sequence[Passage]) -> float:
+    """The greatest share of a question's words that a sentence of the passages has, with its heading; from 0 to 1."""
+    sentences, share = _read(question, passages)
+    return max((share(sentence.terms) for sentence in sentences), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question."""
+
+    passage: int
+    start: int
+    text: str
+    terms: Set[str]
+    says: bool
+
+
+def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
+    """The passages' sentences, and what some of the question's words are worth of all."""
+    asked = _terms(question)
+    sentences, own = [], []
+    for number, passage in enumerate(passages):
+        sections = [name for name in str(passage.metadata.get("section") or "").split("; ") if name]
+        names = {*sections, str(passage.metadata.get("title") or "")}
+        above = _terms(sections[0]) & asked if sections else frozenset()
+        for start, end in sentence_spans(passage.text):
+            text = passage.text[start:end]
+            own.append(_terms(text) & asked)
+            heading = text.startswith("#") or " ".join(text.split()) in names
+            if heading:
+                above = own[-1]
+            sentences.append(_Sentence(number, start, text, own[-1] | above, not heading and not text.endswith("?")))
+    return sentences, _share(asked, own)
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:
@@ -73,8 +108,10 @@ def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
-def _likely(sentence: str) -> float:
-    return LEAST + (1 - LEAST) / (1 + math.exp(-(finding_log_odds(sentence) + DOUBT)))
+def _likely(sentence: _Sentence) -> float:
+    if not sentence.says:
+        return NOTHING
+    return LEAST + (1 - LEAST) / (1 + math.exp(-(finding_log_odds(sentence.text) + DOUBT)))
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
-from chains.citations import cite, coverage
+from chains.citations import cite, nearest
 from chains.runnable import AnswerChain, Question, retrieve
 from corpus.errors import UserError
-from corpus.sentences import sentence_spans
 
 NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
 WEAK = 0.3  # of the question's words; below it the passages may not answer: docs/log.md, "When quotes are weak"
@@ -21,7 +20,7 @@ def extractive_chain(
 
     The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
     A sentence whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has
-    0.3 of the question's words (``citations.coverage``), a note says that the evidence is weak.
+    0.3 of the question's words (``citations.nearest``), a note says that the evidence is weak.
 
     Args:
         retriever: where passages come from.
@@ -55,8 +54,7 @@ class ExtractiveChain(AnswerChain):
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
         ranked = cite(question, passages)
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
-        texts = [passage.text[start:end] for passage in passages for start, end in sentence_spans(passage.text)]
-        most = max(coverage(question, texts), default=0.0)
+        most = nearest(question, passages)
         if not passages:
             found = ["no passage was found"]
         elif not citations:

@@ -1,5 +1,5 @@
 from chains.answer import Passage
-from chains.citations import best_of_each, cite, coverage
+from chains.citations import best_of_each, cite, coverage, nearest
 
 TEXT = (
     "Stroke is common. Patients (n = 40, aged 60.5 yrs, Smith et al. 2009) took aspirin vs. placebo. "
@@ -52,6 +52,40 @@ def test_what_is_no_study_is_cited_by_its_words() -> None:
         ("What is tested before food is given by mouth?", "Swallowing must"),
     ):
         assert cite(question, [Passage(id="a", text=text)])[0].quote.startswith(quote)
+
+
+GUIDE = (
+    "# Aspirin after stroke\n\n## Dose of aspirin\n\nGive 300 mg on the first day. Later 75 mg daily are enough.\n\n"
+    "## Contraindications\n\n- Active peptic ulcer\n- Allergy to aspirin"
+)
+
+
+def test_a_heading_is_no_answer_but_speaks_for_what_stands_below() -> None:
+    cited = cite("What are contraindications?", [Passage(id="a", text=GUIDE)])
+    assert {one.quote for one in cited[:2]} == {"- Active peptic ulcer", "- Allergy to aspirin"}
+    cited = cite("What dose of aspirin is right?", [Passage(id="a", text=GUIDE)])
+    assert {one.quote[-20:] for one in cited[:2]} == {"mg on the first day.", "75 mg daily are enough."[-20:]}
+    assert all(GUIDE[one.start : one.end] == one.quote for one in cited)
+
+
+def test_headings_without_a_mark_are_known_by_the_metadata() -> None:
+    text = "Feet in diabetes\n\nHow often are feet seen?\n\nThey are seen once a year.\n\nUlcers\n\nRefer them."
+    known = {"title": "Feet in diabetes", "section": "How often are feet seen?; Ulcers"}
+    cited = cite("How often are feet seen in diabetes?", [Passage(id="a", text=text, metadata=known)])
+    assert [one.quote for one in cited][:1] == ["They are seen once a year."]
+    assert cited[-1].score < 0.1
+    later = Passage(id="b", text="Refer them.", metadata={"section": "Ulcers"})
+    assert [one.quote for one in cite("What about ulcers?", [later])] == ["Refer them."]
+
+
+def test_a_question_in_a_text_is_no_answer() -> None:
+    text = "Does ice reduce pain after surgery? Ice was cold. Pain fell."
+    assert cite("Does ice reduce pain after surgery?", [Passage(id="a", text=text)])[-1].quote.endswith("?")
+
+
+def test_the_nearest_sentence_counts_with_its_heading() -> None:
+    assert nearest("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE)]) == 1
+    assert nearest("What are contraindications to aspirin?", []) == 0
 
 
 def test_one_citation_a_passage() -> None:
