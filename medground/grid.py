@@ -148,16 +148,18 @@ class _Work:
             answers = (settings, Models(llm), self._retrievers, self._questions)
             yield from measure_answers(*answers, contexts=self._config.contexts, quiet=self._quiet)
         if "nli" in parts:
+            assert self._pairs is not None
+            asked = self._pairs.pairs
             for shots in self._config.shots:
                 shown = settings.model_copy(update={"prompt": settings.prompt.model_copy(update={"shots": shots})})
-                yield self._judged(shown, judging_chain(shown, llm), f"nli_{shots}shot" if shots else "nli")
+                yield self._judged(shown, judging_chain(shown, llm, asked), f"nli_{shots}shot" if shots else "nli")
             if settings.nli.adapter is not None:
                 from chains.llm import LocalLLM
                 from chains.shared import share_base
 
                 if not isinstance(llm, LocalLLM):
                     raise UserError(ADAPTER_ELSEWHERE)
-                tuned = judging_chain(settings, share_base(llm, settings.nli.adapter).judging)
+                tuned = judging_chain(settings, share_base(llm, settings.nli.adapter).judging, asked)
                 yield self._judged(settings, tuned, "nli_tuned")
 
     def _judged(self, settings: Settings, model: "NLIModel", task: str) -> TaskResult:

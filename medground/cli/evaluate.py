@@ -124,7 +124,7 @@ def nli(
 
     journal = _journal(output)
     pairs = load_pairs(settings.pairs)
-    model = make_nli(settings, journal)
+    model = make_nli(settings, journal, asked=pairs.pairs)
     result = measure_nli(settings, model, pairs, quiet=quiet)
     _report(output, [result], settings, nli_tables(result, model.labels), as_json)
     if pairs.unlabelled:
