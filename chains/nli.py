@@ -153,7 +153,7 @@ def draw_shots(
             raise UserError(
                 f"{k} examples of each label were asked for; {label} has {len(of_label)} training pairs"
                 + (" whose premise is not among those to judge" if len(apart) < len(train) else "")
-                + ". Set prompt.shots lower, or name a folder in pairs.path and its training pairs in pairs.files.train."
+                + ". Set prompt.shots lower, or name a folder in pairs.path and a larger file in pairs.files.train."
             )
         drawn.append([Shot(pair.premise, pair.hypothesis, pair.label) for pair in rng.sample(of_label, k)])
     return [shot for group in zip(*drawn, strict=True) for shot in group]

@@ -102,7 +102,7 @@ def write_results(
 ) -> Path:
     """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file appears whole or not at all.
 
-    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where one record cannot
+    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where the records cannot
     tell), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest task of this run), ``computed`` and
     ``reused`` (records of all tasks of this run). Numbers that are not finite are written as null.
 

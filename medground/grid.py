@@ -12,6 +12,7 @@ from corpus.journal import JOURNAL_FILE, Journal
 from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
+from eval.table import remarks
 from medground.assemble import ADAPTER_ELSEWHERE, Models, judging_chain, make_nli, make_retrievers, remembered
 from medground.corpora import data_corpus
 from medground.settings import Settings
@@ -28,10 +29,11 @@ RETRIEVAL = "retrieval"
 
 @dataclass
 class Grid:
-    """What a grid measured: its cells, and by name the models that could not be measured, and why."""
+    """What a grid measured: its cells, by name the models that could not be measured and why, and remarks."""
 
     cells: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     computed: int = 0
     reused: int = 0
 
@@ -53,6 +55,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
             grid.failures[measured.name] = measured.failure
         if measured.results:
             write_results(output / measured.name, measured.results, measured.settings.model_dump(mode="json"))
+            grid.remarks += [f"{measured.name}/{line}" for line in remarks(measured.results)]
             grid.cells += grid_cells(measured.name, measured.results, published)
             grid.reused += sum(result.reused for result in measured.results)
             grid.computed += sum(len(result.samples) - result.reused for result in measured.results)

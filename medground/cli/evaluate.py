@@ -165,6 +165,8 @@ def grid(
     say(f"{measured.computed} results were computed, {measured.reused} were known")
     if any(reader_note(settings.model_copy(update={"llm": llm})) for llm in grid_llms(settings).values()):
         say(TINY_NOTE)
+    for line in measured.remarks:
+        say(line)
     for name, reason in measured.failures.items():
         say(f"{name} was not measured to the end: {reason}")
     if measured.failures:
@@ -189,9 +191,12 @@ def _report(
 ) -> None:
     """Shows the table before the results are written: a full disk does not take the figures along."""
     from eval.results import write_results
+    from eval.table import remarks
 
     if not as_json:
         for table in tables:
             print_table(table)
     results = write_results(output, tasks, settings.model_dump(mode="json"))
     typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)
+    for line in remarks(tasks):
+        say(line)
