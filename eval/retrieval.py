@@ -69,4 +69,4 @@ def evaluate_retrieval(
                 ),
             }
         )
-    return TaskResult(task, ranking_metrics(ranks), samples, reused)
+    return TaskResult(task, ranking_metrics(ranks), samples, reused, identity)
