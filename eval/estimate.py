@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
-_ONE = 1e-12  # resamples this near each other differ by rounding alone
+_ONE = 1e-12  # figures this near each other differ by rounding alone
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -19,8 +19,8 @@ Counts = NDArray[np.int64]
 class Estimate:
     """A figure with its standard error and 95% interval; what the records cannot tell is None.
 
-    That is so of a single record, and of a bootstrap of records that are all alike, such as right answers alone: each
-    resample is the sample, and an interval without width would claim a certainty that nobody has.
+    That is so of a single record, and of a bootstrap of records that are all alike, such as right answers alone: the
+    resamples tell nothing new, and an interval without width would claim a certainty that nobody has.
     """
 
     value: float
@@ -87,12 +87,13 @@ def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
 
 
 def from_resamples(value: float, figures: Floats) -> Estimate:
-    """An estimate from a figure and its bootstrap resamples, shape (RESAMPLES,); it alone where these are all one.
+    """An estimate from a figure and its bootstrap resamples, shape (RESAMPLES,).
 
-    The interval is the percentile one.
+    The interval is the percentile one; none where it would have no width.
     """
-    if np.ptp(figures) < _ONE:
-        return Estimate(value)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(figures, [tail, 1 - tail])
-    return Estimate(value, float(np.std(figures, ddof=1)), float(low), float(high))
+    stderr = float(np.std(figures, ddof=1))
+    if high - low < _ONE:
+        return Estimate(value, stderr if stderr > _ONE else None)
+    return Estimate(value, stderr, float(low), float(high))

@@ -121,6 +121,8 @@ def test_answers_that_are_all_right_claim_no_certain_f1() -> None:
     estimates = label_metrics(["yes"] * 9, ["yes"] * 9, LABELS)
     assert estimates["macro_f1"] == Estimate(pytest.approx(1 / 3))
     assert estimates["f1_yes"] == Estimate(1.0)
+    answers = [*["yes"] * 9, *["no"] * 8, *["maybe"] * 8]  # a resample in thousands lacks a label
+    assert label_metrics(answers, answers, LABELS)["macro_f1"].low is None
 
 
 def test_figures_repeat_exactly() -> None:
