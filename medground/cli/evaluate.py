@@ -189,14 +189,18 @@ def _journal(output: Path) -> "Journal":
 def _report(
     output: Path, tasks: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
 ) -> None:
-    """Shows the table before the results are written: a full disk does not take the figures along."""
+    """Shows the table before the results are written: a full disk does not take the figures along.
+
+    They are written too where nobody reads the table to its end, as in ``| head``.
+    """
     from eval.results import write_results
     from eval.table import remarks
 
-    if not as_json:
-        for table in tables:
+    try:
+        for table in () if as_json else tables:
             print_table(table)
-    results = write_results(output, tasks, settings.model_dump(mode="json"))
+    finally:
+        results = write_results(output, tasks, settings.model_dump(mode="json"))
     typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)
     for line in remarks(tasks):
         say(line)
