@@ -11,9 +11,9 @@ Repeated = Mapping[str, list[str] | None]
 
 
 def repeated_by_split(taught: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Repeated:
-    """The premises of dev and of the test split of ``pairs`` that are taught."""
+    """The premises of dev and of the test split of ``pairs``, all of it, that are taught."""
     try:
-        test = load_pairs(pairs, "test").pairs
+        test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
     except UserError:  # training needs no test split
         return {"dev": repeated_premises(taught, dev), "test": None}
     return {"dev": repeated_premises(taught, dev), "test": repeated_premises(taught, test)}

@@ -10,8 +10,8 @@ def pairs(*premises: str) -> list[NLIPair]:
 
 
 def test_each_split_is_told_with_its_premises(tmp_path: Path) -> None:
-    (tmp_path / "test.csv").write_text("sentence1,sentence2,gold_label\nA  FALL,h,neutral\nNew,h,neutral\n")
-    config = PairsConfig(path=str(tmp_path), files=PairFiles(test="test.csv"))
+    (tmp_path / "test.csv").write_text("sentence1,sentence2,gold_label\nNew,h,neutral\nA  FALL,h,neutral\n")
+    config = PairsConfig(path=str(tmp_path), files=PairFiles(test="test.csv"), limit=1)
     repeated = repeated_by_split(pairs("A fall", "A rise"), pairs("A rise", "a rise", "Other"), config)
     assert repeated == {"dev": ["A rise", "a rise"], "test": ["A  FALL"]}
     assert warning(repeated) == (
