@@ -32,6 +32,7 @@ from corpus.pubmedqa import read_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from corpus.sample import sample_path  # noqa: E402
 from eval.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
+from eval.table import with_signed_interval  # noqa: E402
 from medground.assemble import Models, answering_chain, load_models, make_retrievers  # noqa: E402
 from medground.assistant import make_agent  # noqa: E402
 from medground.corpora import Corpus, data_corpus  # noqa: E402
@@ -79,7 +80,7 @@ def main() -> int:
     _print("accuracy of those answered", sum(right), sum(answered))
     _print("accuracy of the plain chain on all of them", sum(plainly), len(there))
     gain = _gain(answered, right, plainly)
-    print(f"difference {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
+    print(f"difference {with_signed_interval(gain)}")
     print(f"{seconds / len(records):.2f} s a question")
     enough = sum(withheld) >= WANTED_WITHHELD * len(absent) and sum(answered) >= WANTED_ANSWERED * len(there)
     return 0 if enough and gain.value > 0 else 1

@@ -298,6 +298,8 @@ def table(title: str, right: Mapping[str, Mapping[str, bool]], records: Sequence
 
 def _interval(estimate: Estimate, *, signed: bool = False) -> str:
     sign = "+" if signed else ""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:{sign}.3f}"
     return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
 
 

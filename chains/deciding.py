@@ -11,6 +11,7 @@ from corpus.errors import UserError
 from corpus.journal import Batches, recall
 from corpus.keys import content_key
 
+UNLABELLED = "the generated text names no label"
 _UNSCORED = "the server gave no probabilities of the labels: the label was read from what the model wrote"
 
 
@@ -97,5 +98,5 @@ class Decider:
 
     def _generated(self, output: str) -> Decision:
         label = parse_label(output, tuple(self._by_word))
-        notes = () if label is not None else ("the generated text names no label",)
+        notes = () if label is not None else (UNLABELLED,)
         return Decision(None if label is None else self._by_word[label], {}, output, notes)

@@ -17,7 +17,7 @@ from chains.deciding import Decider, Decision
 from chains.model import LLM, Prompt
 from chains.prompts import Shot, nli_prompt
 from corpus.errors import UserError
-from corpus.nli import NLIPair
+from corpus.nli import NLIPair, apart_from
 from corpus.sentences import sentence_spans
 
 Pair = tuple[str, str]
@@ -128,18 +128,33 @@ def nli_chain(
     return NLIChain(llm, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)
 
 
-def draw_shots(train: Sequence[NLIPair], labels: Sequence[str], k: int, *, seed: int = _SHOT_SEED) -> list[Shot]:
+def draw_shots(
+    train: Sequence[NLIPair],
+    labels: Sequence[str],
+    k: int,
+    *,
+    asked: Sequence[NLIPair] = (),
+    seed: int = _SHOT_SEED,
+) -> list[Shot]:
     """``k`` examples of each label, drawn with ``seed`` from the training pairs; label by label in turn.
 
+    A pair whose premise is one of ``asked``, the pairs that a model is measured on, is never drawn: it would show the
+    model the answer.
+
     Raises:
-        UserError: a label has fewer than ``k`` training pairs.
+        UserError: a label has fewer than ``k`` such training pairs.
     """
     rng = random.Random(seed)
+    apart = apart_from(asked, train)
     drawn: list[list[Shot]] = []
     for label in labels:
-        of_label = [pair for pair in train if pair.label == label]
+        of_label = [pair for pair in apart if pair.label == label]
         if len(of_label) < k:
-            raise UserError(f"{k} examples of each label were asked for; {label} has {len(of_label)} training pairs.")
+            raise UserError(
+                f"{k} examples of each label were asked for; {label} has {len(of_label)} training pairs"
+                + (" whose premise is not among those to judge" if len(apart) < len(train) else "")
+                + ". Set prompt.shots lower, or name a folder in pairs.path and a larger file in pairs.files.train."
+            )
         drawn.append([Shot(pair.premise, pair.hypothesis, pair.label) for pair in rng.sample(of_label, k)])
     return [shot for group in zip(*drawn, strict=True) for shot in group]
 

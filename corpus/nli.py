@@ -103,6 +103,12 @@ def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list
     return list(dict.fromkeys(pair.premise for pair in test if _folded(pair.premise) in known))
 
 
+def apart_from(asked: Sequence[NLIPair], pairs: Sequence[NLIPair]) -> list[NLIPair]:
+    """Those of ``pairs`` whose premise is none of ``asked``, in order; white space and case are not looked at."""
+    known = {_folded(pair.premise) for pair in asked}
+    return [pair for pair in pairs if _folded(pair.premise) not in known]
+
+
 def _folded(text: str) -> str:
     return " ".join(text.lower().split())
 

@@ -1,13 +1,13 @@
 """Calibration: of the answers given with a probability of 0.8, are four in five right?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import CONFIDENCE, Counts, Estimate, Floats, mean, proportion, resampled
+from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
 
 BINS = 15
 
@@ -102,10 +102,10 @@ def _expected_error(confidence: Floats, right: NDArray[np.bool_]) -> Estimate:
     value = float(figures(counts[None])[0])
     if len(right) == 1:
         return Estimate(value)
-    resamples = resampled(counts, figures)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.maximum(0, 2 * value - np.quantile(resamples, [1 - tail, tail]))
-    return Estimate(value, float(np.std(resamples, ddof=1)), float(low), float(high))
+    drawn = from_resamples(value, resampled(counts, figures))
+    if drawn.low is None or drawn.high is None:
+        return drawn
+    return replace(drawn, low=max(0.0, 2 * value - drawn.high), high=max(0.0, 2 * value - drawn.low))
 
 
 def _squared(sample: Mapping[str, Any]) -> float:

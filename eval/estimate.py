@@ -1,7 +1,7 @@
 """A measured figure with its uncertainty: standard error and 95% interval."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
+_ONE = 1e-12  # figures this near each other differ by rounding alone
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -16,7 +17,11 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its standard error and 95% interval; what a single record cannot tell is None."""
+    """A figure with its standard error and 95% interval; what the records cannot tell is None.
+
+    That is so of a single record, and of a bootstrap of records that are all alike, such as right answers alone: the
+    resamples tell nothing new, and an interval without width would claim a certainty that nobody has.
+    """
 
     value: float
     stderr: float | None = None
@@ -60,8 +65,10 @@ def mean(values: Sequence[float]) -> Estimate:
     value = float(np.mean(values))
     if len(values) == 1:
         return Estimate(value)
-    low, high = _interval(resampled(counts, lambda drawn: drawn @ different / len(values)))
-    return Estimate(value, float(np.std(values, ddof=1) / np.sqrt(len(values))), float(low), float(high))
+    estimate = from_resamples(value, resampled(counts, lambda drawn: drawn @ different / len(values)))
+    if estimate.stderr is None:
+        return estimate
+    return replace(estimate, stderr=float(np.std(values, ddof=1) / np.sqrt(len(values))))
 
 
 def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
@@ -80,11 +87,13 @@ def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
 
 
 def from_resamples(value: float, figures: Floats) -> Estimate:
-    """An estimate from a figure and its bootstrap resamples, shape (RESAMPLES,)."""
-    low, high = _interval(figures)
-    return Estimate(value, float(np.std(figures, ddof=1)), float(low), float(high))
+    """An estimate from a figure and its bootstrap resamples, shape (RESAMPLES,).
 
-
-def _interval(figures: Floats) -> Floats:
+    The interval is the percentile one; none where it would have no width.
+    """
     tail = (1 - CONFIDENCE) / 2
-    return np.asarray(np.quantile(figures, [tail, 1 - tail]))
+    low, high = np.quantile(figures, [tail, 1 - tail])
+    stderr = float(np.std(figures, ddof=1))
+    if high - low < _ONE:
+        return Estimate(value, stderr if stderr > _ONE else None)
+    return Estimate(value, stderr, float(low), float(high))

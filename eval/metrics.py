@@ -47,8 +47,9 @@ def label_metrics(
 
     A prediction of None is an answer that names no label: it is wrong, it lowers its target's recall, it is no
     label's false positive, and ``unparsed`` counts it. Macro F1 is the mean over all candidate labels, also those
-    that the targets lack; a figure whose denominator is 0 is 0. Standard errors and intervals of the per-label
-    figures and of macro F1 come from a bootstrap over the records.
+    that the targets lack; a figure whose denominator is 0 is 0. Precision and recall are shares, of the records that
+    were given the label and of those that have it; errors and intervals of F1 and macro F1 come from a bootstrap over
+    the records.
 
     Raises:
         ValueError: no records, unequal lengths, or a label that is not a candidate.
@@ -63,12 +64,17 @@ def label_metrics(
 
     point = figures(counts)[0]
     resamples = resampled(counts, figures)
-    names = ["macro_f1"] + [f"{figure}_{label}" for figure in ("precision", "recall", "f1") for label in labels]
+    f1 = [
+        from_resamples(float(value), column) if n > 1 else Estimate(float(value))
+        for value, column in zip(point, resamples.T, strict=True)
+    ]
     right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
-    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions)}
-    for column, name in enumerate(names):
-        value = float(point[column])
-        estimates[name] = from_resamples(value, resamples[:, column]) if n > 1 else Estimate(value)
+    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": f1[0]}
+    for label, own in zip(labels, f1[1:], strict=True):
+        found = sum(target == prediction == label for target, prediction in zip(targets, predictions, strict=True))
+        for name, of in (("precision", predictions.count(label)), ("recall", targets.count(label))):
+            estimates[f"{name}_{label}"] = proportion(found, of) if of else Estimate(0.0)
+        estimates[f"f1_{label}"] = own
     return estimates
 
 
@@ -96,6 +102,14 @@ def majority(targets: Sequence[str]) -> str:
     return Counter(targets).most_common(1)[0][0]
 
 
+def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
+    """What a reader of macro F1 must know where no record has some of the labels: even right answers do not reach 1."""
+    if not (absent := [label for label in labels if label not in targets]):
+        return None
+    most = 1 - len(absent) / len(labels)
+    return f"no record is {' or '.join(absent)}, whose F1 of 0 counts in macro F1: {most:.3f} is the most"
+
+
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
     """Counts by target (row) and prediction (column); one more column holds the unparsed."""
     rows = {label: row for row, label in enumerate(labels)}
@@ -109,15 +123,13 @@ def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels
 
 
 def _label_figures(matrices: Counts) -> Floats:
-    """Macro F1, then precision, recall and F1 by label: (samples, labels, labels + 1) to (samples, 1 + 3 labels)."""
+    """Macro F1, then F1 by label: (samples, labels, labels + 1) to (samples, 1 + labels)."""
     n_labels = matrices.shape[1]
     true_positives = np.diagonal(matrices[:, :, :n_labels], axis1=1, axis2=2)
     predicted = matrices[:, :, :n_labels].sum(axis=1)
     actual = matrices.sum(axis=2)
-    precision = _ratio(true_positives, predicted)
-    recall = _ratio(true_positives, actual)
     f1 = _ratio(2 * true_positives, predicted + actual)
-    return np.concatenate([f1.mean(axis=1, keepdims=True), precision, recall, f1], axis=1)
+    return np.concatenate([f1.mean(axis=1, keepdims=True), f1], axis=1)
 
 
 def _ratio(numerator: Counts, denominator: Counts) -> Floats:

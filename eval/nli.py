@@ -58,7 +58,7 @@ def evaluate_nli(
     samples = [_sample(pair, judgement, identity) for pair, judgement in zip(pairs, judged, strict=True)]
     reused = sum(judgement.reused for judgement in judged)
     estimates = label_metrics(targets, predictions, model.labels) | calibration_metrics(samples)
-    return TaskResult(task, estimates, samples, reused)
+    return TaskResult(task, estimates, samples, reused, identity)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def evaluate_qa(
         estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
     else:
         estimates = label_metrics(targets, predictions, LABELS) | calibration_metrics(samples)
-    return TaskResult(task, estimates, samples, sum(answer.reused for answer in answers))
+    return TaskResult(task, estimates, samples, sum(answer.reused for answer in answers), identity)
 
 
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:

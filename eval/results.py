@@ -48,12 +48,14 @@ class TaskResult:
         samples: one mapping a record, in the records' order, with the fields ``id, question, prompt, output,
             label_scores, prediction, target, retrieved, key``.
         reused: how many of the samples were taken from an earlier run instead of computed.
+        identity: what determines the samples beside the data and the prompts, as plain data.
     """
 
     task: str
     estimates: Mapping[str, Estimate]
     samples: Sequence[Mapping[str, Any]] = field(repr=False)
     reused: int = 0
+    identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_task_name(self.task)
@@ -102,9 +104,10 @@ def write_results(
 ) -> Path:
     """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file appears whole or not at all.
 
-    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where one record cannot
+    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where the records cannot
     tell), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest task of this run), ``computed`` and
-    ``reused`` (records of all tasks of this run). Numbers that are not finite are written as null.
+    ``reused`` (records of all tasks of this run), and ``identity`` (by task what determined its samples, such as the
+    hash of the model's weights and the dtype that was computed in). Numbers that are not finite are written as null.
 
     Tasks that an earlier run left in the folder stay in ``results``, as do their samples; under ``earlier`` stands
     for each of them the ``config, versions, date, n`` of the run that measured it. A task measured again replaces
@@ -146,6 +149,8 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
         "n": max(len(task.samples) for task in tasks),
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
+        "identity": {task: before.get("identity", {}).get(task, {}) for task in kept}
+        | {task.task: task.identity for task in tasks},
         "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
     }
     try:
@@ -191,6 +196,7 @@ def _earlier(path: Path) -> dict[str, Any]:
         not isinstance(found, dict)
         or not isinstance(found.get("results"), dict)
         or not isinstance(found.get("earlier", {}), dict)
+        or not isinstance(found.get("identity", {}), dict)
     ):
         raise UserError(
             f"{path} is no results file of medground. Name another --output folder, or move that file away."

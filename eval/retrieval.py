@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.documents import Document
+
 from corpus.errors import UserError
 from corpus.keys import content_key
 from corpus.records import QARecord
@@ -25,7 +27,8 @@ def evaluate_retrieval(
     """Ask every record's question and look for the record's own abstract among the first ``depth`` passages.
 
     All questions go to the retriever in one call. The retriever must stand over the records' abstracts, indexed under
-    the records' ids (``corpus.records.documents``); it may hold others too.
+    the records' ids (``corpus.records.documents``); it may hold others too. Where records share an abstract, word for
+    word, any of its ids is the own one: nothing in the question could tell them apart.
 
     Args:
         name: the retriever's name in the settings; the task is called ``retrieval_NAME``.
@@ -52,7 +55,7 @@ def evaluate_retrieval(
     ranks: list[int | None] = []
     samples: list[dict[str, Any]] = []
     for record, passages in zip(records, found, strict=True):
-        ids = [passage.id for passage in passages]
+        ids = _own_first(record, passages)
         ranks.append(ids.index(record.id) + 1 if record.id in ids else None)
         samples.append(
             {
@@ -63,10 +66,22 @@ def evaluate_retrieval(
                 "label_scores": {},
                 "prediction": ids[0] if ids else None,
                 "target": record.id,
-                "retrieved": [{"id": passage.id, "score": passage.metadata["score"]} for passage in passages],
+                "retrieved": [
+                    {"id": id, "score": passage.metadata["score"]} for id, passage in zip(ids, passages, strict=True)
+                ],
                 "key": content_key(
                     question=record.question, abstracts=abstracts, depth=depth, name=name, identity=identity
                 ),
             }
         )
-    return TaskResult(task, ranking_metrics(ranks), samples, reused)
+    return TaskResult(task, ranking_metrics(ranks), samples, reused, identity)
+
+
+def _own_first(record: QARecord, passages: Sequence[Document]) -> list[str | None]:
+    """The passages' ids; of those that have the text of the record's abstract, the first has its id."""
+    ids = [passage.id for passage in passages]
+    first = next((place for place, passage in enumerate(passages) if passage.page_content == record.context), None)
+    if first is None or record.id in ids[:first]:
+        return ids
+    other = ids[first]
+    return [record.id if place == first else other if id == record.id else id for place, id in enumerate(ids)]

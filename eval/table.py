@@ -1,16 +1,19 @@
 """Results as tables for the terminal."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 
+from chains.deciding import UNLABELLED
 from corpus.records import LABELS
 from eval.estimate import Estimate
-from eval.metrics import label_metrics, majority
+from eval.metrics import absent_labels, label_metrics, majority
 from eval.results import TaskResult
 
+_NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
 _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
 
 
@@ -44,18 +47,22 @@ def qa_table(results: Sequence[TaskResult]) -> Table:
             records = tuple((str(sample["id"]), str(sample["target"])) for sample in result.samples)
             groups.setdefault(records, []).append(result)
     for records, group in groups.items():
+        captions = [] if table.caption is None else [str(table.caption)]
         for result in group:
             right = result.estimates.get("accuracy") or result.estimates.get("share_maybe")
             figures = [with_interval(right), with_interval(result.estimates.get("macro_f1"))]
             table.add_row(result.task, str(len(records)), *figures, f"{result.metrics['unparsed']:.0f}")
             if "share_maybe" in result.estimates:
-                table.caption = 'qa_wrong: each question with another record\'s abstract; right is "maybe"'
+                captions.append('qa_wrong: each question with another record\'s abstract; right is "maybe"')
         if any("accuracy" in result.estimates for result in group):
             targets = [target for _, target in records]
             answer = majority(targets)
             reference = label_metrics(targets, [answer] * len(targets), LABELS)
             figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
             table.add_row(f'always "{answer}"', str(len(records)), *figures, "", style="dim")
+            if absent := absent_labels(targets, LABELS):
+                captions.append(f"{group[0].task}: {absent}")
+        table.caption = "\n".join(captions) or None
         table.add_section()
     return table
 
@@ -74,6 +81,7 @@ def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
     reference = label_metrics(targets, [answer] * len(targets), labels)
     figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
     whole.add_row(f'always "{answer}"', n, *figures, "", style="dim")
+    whole.caption = absent_labels(targets, labels)
     by_label = new_table("By label", "label", "n", "precision (95%)", "recall (95%)", "F1 (95%)")
     for label in labels:
         figures = [with_interval(result.estimates[f"{name}_{label}"]) for name in ("precision", "recall", "f1")]
@@ -83,6 +91,25 @@ def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
     for label in labels:
         confusion.add_row(label, *(str(counts[label, predicted]) for predicted in (*labels, None)))
     return [whole, by_label, confusion]
+
+
+def remarks(results: Sequence[TaskResult]) -> list[str]:
+    """What the samples' notes say of the records, such as texts cut to fit the window: a line for each kind and task.
+
+    Notes that differ in numbers are of one kind. Left out are answers without a label, which ``unparsed`` counts, and
+    the verified tasks, whose answers are those of ``qa_...`` again.
+    """
+    lines = []
+    for result in results:
+        kinds: dict[str, list[str]] = {}
+        for sample in () if result.task.startswith("verified_") else result.samples:
+            for note in sample.get("notes", ()):
+                if note != UNLABELLED:
+                    kinds.setdefault(_NUMBERED.sub("", note), []).append(note)
+        for notes in kinds.values():
+            like = " or one like it" if len(set(notes)) > 1 else ""
+            lines.append(f'{result.task}: {len(notes)} of {len(result.samples)} records: "{notes[0]}"{like}')
+    return lines
 
 
 def new_table(title: str, first: str, *others: str) -> Table:

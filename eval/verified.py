@@ -182,7 +182,7 @@ def _result(task: str, answered: TaskResult, answers: Sequence[Answer]) -> TaskR
     estimates = {name: proportion(verdicts.count(verdict), n) for name, verdict in _SHARES.items()}
     unverified = proportion(verdicts.count(None), n).times(n)
     reused = sum(answer.reused for answer in answers)
-    return TaskResult(task, {**estimates, "unverified": unverified}, samples, reused)
+    return TaskResult(task, {**estimates, "unverified": unverified}, samples, reused, answered.identity)
 
 
 class _Kept(Runnable[Any, Answer]):

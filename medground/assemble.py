@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chains.nli import NLIModel
     from chains.runnable import AnswerChain
     from corpus.journal import Journal
+    from corpus.nli import NLIPair
     from retrievers.base import Retriever
 
 TINY_NOTE = (
@@ -108,10 +109,10 @@ def answering_chain(
     return verified_chain(chain, models.judging, verify=verify, wider=wider)
 
 
-def make_nli(settings: Settings, journal: "Journal | None" = None) -> "NLIModel":
+def make_nli(settings: Settings, journal: "Journal | None" = None, *, asked: "Sequence[NLIPair]" = ()) -> "NLIModel":
     """The model of section ``nli``, ready to judge pairs; its few-shot examples come from the training pairs.
 
-    ``journal`` keeps what it judges.
+    ``journal`` keeps what it judges. ``asked`` are the pairs that it is measured on: none of them becomes an example.
 
     Raises:
         UserError: the model, its adapter or the training pairs cannot be used.
@@ -127,11 +128,14 @@ def make_nli(settings: Settings, journal: "Journal | None" = None) -> "NLIModel"
     adapter = settings.nli.adapter or settings.llm.adapter
     if adapter is not None and settings.llm.kind == "openai":
         raise UserError(ADAPTER_ELSEWHERE)
-    return judging_chain(settings, make_llm(settings.llm.model_copy(update={"adapter": adapter}), journal))
+    return judging_chain(settings, make_llm(settings.llm.model_copy(update={"adapter": adapter}), journal), asked)
 
 
-def judging_chain(settings: Settings, llm: "LLM") -> "NLIModel":
-    """The chain by which a loaded model judges pairs, as the sections ``prompt``, ``chain`` and ``pairs`` say."""
+def judging_chain(settings: Settings, llm: "LLM", asked: "Sequence[NLIPair]" = ()) -> "NLIModel":
+    """The chain by which a loaded model judges pairs, as the sections ``prompt``, ``chain`` and ``pairs`` say.
+
+    ``asked`` are the pairs that it is measured on: none of them becomes a few-shot example.
+    """
     from chains.nli import draw_shots, nli_chain
     from corpus.nli import load_pairs
 
@@ -139,7 +143,7 @@ def judging_chain(settings: Settings, llm: "LLM") -> "NLIModel":
     shots = []
     if settings.prompt.shots:
         train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
-        shots = draw_shots(train.pairs, labels, settings.prompt.shots)
+        shots = draw_shots(train.pairs, labels, settings.prompt.shots, asked=asked)
     return nli_chain(llm, labels, shots=shots, decide=settings.chain.decide, prompt_family=settings.prompt.family)
 
 

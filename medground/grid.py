@@ -12,6 +12,7 @@ from corpus.journal import JOURNAL_FILE, Journal
 from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
+from eval.table import remarks
 from medground.assemble import ADAPTER_ELSEWHERE, Models, judging_chain, make_nli, make_retrievers, remembered
 from medground.corpora import data_corpus
 from medground.settings import Settings
@@ -28,10 +29,11 @@ RETRIEVAL = "retrieval"
 
 @dataclass
 class Grid:
-    """What a grid measured: its cells, and by name the models that could not be measured, and why."""
+    """What a grid measured: its cells, by name the models that could not be measured and why, and remarks."""
 
     cells: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     computed: int = 0
     reused: int = 0
 
@@ -53,6 +55,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
             grid.failures[measured.name] = measured.failure
         if measured.results:
             write_results(output / measured.name, measured.results, measured.settings.model_dump(mode="json"))
+            grid.remarks += [f"{measured.name}/{line}" for line in remarks(measured.results)]
             grid.cells += grid_cells(measured.name, measured.results, published)
             grid.reused += sum(result.reused for result in measured.results)
             grid.computed += sum(len(result.samples) - result.reused for result in measured.results)
@@ -148,16 +151,18 @@ class _Work:
             answers = (settings, Models(llm), self._retrievers, self._questions)
             yield from measure_answers(*answers, contexts=self._config.contexts, quiet=self._quiet)
         if "nli" in parts:
+            assert self._pairs is not None
+            asked = self._pairs.pairs
             for shots in self._config.shots:
                 shown = settings.model_copy(update={"prompt": settings.prompt.model_copy(update={"shots": shots})})
-                yield self._judged(shown, judging_chain(shown, llm), f"nli_{shots}shot" if shots else "nli")
+                yield self._judged(shown, judging_chain(shown, llm, asked), f"nli_{shots}shot" if shots else "nli")
             if settings.nli.adapter is not None:
                 from chains.llm import LocalLLM
                 from chains.shared import share_base
 
                 if not isinstance(llm, LocalLLM):
                     raise UserError(ADAPTER_ELSEWHERE)
-                tuned = judging_chain(settings, share_base(llm, settings.nli.adapter).judging)
+                tuned = judging_chain(settings, share_base(llm, settings.nli.adapter).judging, asked)
                 yield self._judged(settings, tuned, "nli_tuned")
 
     def _judged(self, settings: Settings, model: "NLIModel", task: str) -> TaskResult:

@@ -121,7 +121,8 @@ def measure_nli(
     Raises:
         UserError: a label that the model does not have, or a pair that it cannot judge.
     """
-    identity = {"nli": model.fingerprint, "decide": settings.chain.decide}
+    dtype = _dtype(settings) if settings.nli.kind == "llm" else {}
+    identity = {"nli": model.fingerprint, "decide": settings.chain.decide, **dtype}
     return evaluate_nli(model, pairs.pairs, identity=identity, task=task, quiet=quiet)
 
 
@@ -132,4 +133,13 @@ def _found_identity(settings: Settings, name: str) -> dict[str, Any]:
 
 def _model_identity(settings: Settings, models: Models) -> dict[str, Any]:
     """What determines a model's answers beside the prompt."""
-    return {"llm": models.answering.fingerprint, "decide": settings.chain.decide}
+    return {"llm": models.answering.fingerprint, "decide": settings.chain.decide, **_dtype(settings)}
+
+
+def _dtype(settings: Settings) -> dict[str, str]:
+    """What a model on this machine computes in: ``auto`` is measured, and may be another tomorrow."""
+    if settings.llm.kind != "huggingface":
+        return {}
+    from chains.llm import resolve_dtype
+
+    return {"dtype": str(resolve_dtype(settings.llm)).removeprefix("torch.")}

@@ -89,6 +89,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "bare",
     ),
     "more examples than there are": (["eval", "nli", "--set", "prompt.shots=5000"], "5000"),
+    "examples out of the file that is measured": (
+        ["eval", "nli", "--data", "pairs.csv", "--set", "prompt.shots=1"],
+        "entailment has 0 training pairs whose premise is not among those to judge",
+    ),
     "a merge of nothing": (["merge", "./none", "merged"], "./none"),
     "a merge into 4 bits": (["merge", "bare", "merged", "--set", "llm.quantization=4bit"], "llm.quantization"),
     "teaching pairs that are not there": (["train", "qlora", "--output", "o", "--data", "none"], "none"),
@@ -135,6 +139,8 @@ def _files(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "binary.txt").write_bytes(os.urandom(64) + b"\xff\xfe")
     (tmp_path / "one.json").write_text(json.dumps({"1": RECORD, "2": RECORD}))
+    rows = [f"Drug A fell,Claim {n},{label}" for n, label in enumerate(("entailment", "neutral", "contradiction"))]
+    (tmp_path / "pairs.csv").write_text("\n".join(["sentence1,sentence2,gold_label", *rows]))
     unlabelled = {key: value for key, value in RECORD.items() if key != "final_decision"}
     (tmp_path / "bare.json").write_text(json.dumps({"1": unlabelled}))
 

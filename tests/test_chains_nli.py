@@ -225,6 +225,16 @@ def test_too_few_training_pairs_for_the_shots_are_said() -> None:
         draw_shots(pairs(entailment=3, neutral=2, contradiction=3), LABELS, 3)
 
 
+def test_no_shot_shows_the_answer_to_a_pair_that_is_asked() -> None:
+    train = pairs(entailment=4, neutral=4, contradiction=4)
+    asked = [replace(pair, id="asked", premise=f"  {pair.premise.upper()}") for pair in train[::2]]
+    shots = draw_shots(train, LABELS, 2, asked=asked)
+    assert len(shots) == 6
+    assert {shot.premise.upper() for shot in shots} == {pair.premise.upper() for pair in train[1::2]}
+    with pytest.raises(UserError, match=r"entailment has 2 training pairs whose premise is not among .*prompt\.shots"):
+        draw_shots(train, LABELS, 3, asked=asked)
+
+
 def test_the_model_runs_inside_its_guard(llm: LocalLLM) -> None:
     from contextlib import contextmanager
 

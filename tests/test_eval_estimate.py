@@ -61,6 +61,12 @@ def test_resamples_keep_the_number_of_records_and_repeat_exactly() -> None:
     np.testing.assert_array_equal(drawn, resampled(counts, lambda cells: cells.astype(float)))
 
 
+@pytest.mark.parametrize("value", [0.0, 1 / 3, 1.0])
+def test_records_that_are_all_alike_tell_no_interval(value: float) -> None:
+    assert mean([value] * 10) == Estimate(pytest.approx(value))
+    assert mean([*[value] * 10, 0.5]).low is not None
+
+
 def test_times_scales_every_part() -> None:
     assert Estimate(0.5, 0.1, 0.25, 0.75).times(8) == Estimate(4.0, 0.8, 2.0, 6.0)
     assert Estimate(0.5).times(8) == Estimate(4.0)

@@ -68,9 +68,10 @@ def test_every_metric_stands_beside_its_standard_error(written: tuple[dict[str, 
         elif task.startswith("retrieval_"):
             expected = RANKING
         assert set(figures) == expected | {f"{metric}_stderr" for metric in expected}
-        assert all(isinstance(value, float) for value in figures.values())
+        untold = {metric for metric, value in figures.items() if value is None}
+        assert all(metric.endswith("_stderr") for metric in untold)  # of figures that the records tell nothing about
         most = {"unparsed": N, "unparsed_stderr": N, "brier": 2, "brier_stderr": 2}
-        assert all(0 <= value <= most.get(metric, 1) for metric, value in figures.items())
+        assert all(0 <= value <= most.get(metric, 1) for metric, value in figures.items() if metric not in untold)
 
 
 def test_every_sample_has_the_promised_fields(written: tuple[Any, dict[str, list[dict[str, Any]]]]) -> None:

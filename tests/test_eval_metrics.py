@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, ndcg_score, precision_recall_fscore_support
 
 from corpus.records import LABELS
+from eval.estimate import Estimate, proportion
 from eval.metrics import label_metrics, majority, ranking_metrics, share, unparsed
 
 RANKING = ["accuracy@1", "recall@5", "recall@10", "mrr@10", "ndcg@10"]
@@ -104,6 +105,24 @@ def test_errors_agree_with_a_plain_bootstrap() -> None:
     assert estimates["recall_maybe"].stderr == pytest.approx(np.std(recalls, ddof=1), rel=0.15)
     expected = np.quantile(macro, [0.025, 0.975])
     assert (estimates["macro_f1"].low, estimates["macro_f1"].high) == pytest.approx(tuple(expected), abs=0.015)
+
+
+def test_precision_and_recall_are_shares_with_wilsons_interval() -> None:
+    targets = ["yes"] * 10 + ["no"] * 4
+    estimates = label_metrics(targets, [*["yes"] * 10, None, "no", "no", "yes"], LABELS)
+    assert estimates["recall_yes"] == proportion(10, 10)
+    assert estimates["recall_yes"].low == pytest.approx(0.722, abs=0.001)
+    assert estimates["precision_yes"] == proportion(10, 11)
+    assert estimates["recall_no"] == proportion(2, 4)
+    assert estimates["recall_maybe"] == estimates["precision_maybe"] == Estimate(0.0)
+
+
+def test_answers_that_are_all_right_claim_no_certain_f1() -> None:
+    estimates = label_metrics(["yes"] * 9, ["yes"] * 9, LABELS)
+    assert estimates["macro_f1"] == Estimate(pytest.approx(1 / 3))
+    assert estimates["f1_yes"] == Estimate(1.0)
+    answers = [*["yes"] * 9, *["no"] * 8, *["maybe"] * 8]  # a resample in thousands lacks a label
+    assert label_metrics(answers, answers, LABELS)["macro_f1"].low is None
 
 
 def test_figures_repeat_exactly() -> None:

@@ -42,6 +42,7 @@ def test_round_trip(tmp_path: Path) -> None:
         "n": 2,
         "computed": 4,
         "reused": 0,
+        "identity": {"qa_gold": {}, "qa_none": {}},
         "earlier": {},
     }
     lines = (folder / "samples_qa_gold.jsonl").read_text(encoding="utf-8").splitlines()
@@ -77,6 +78,13 @@ def test_other_tasks_in_the_folder_stay_with_their_origin(tmp_path: Path) -> Non
     assert content["earlier"]["qa_none"]["config"] == {"run": 2}
     assert set(content["earlier"]) == {"retrieval_dense", "qa_none"}
     assert (tmp_path / "samples_retrieval_dense.jsonl").exists()
+
+
+def test_what_determined_each_task_stays_beside_its_figures(tmp_path: Path) -> None:
+    task = _task()
+    for name, weights in (("qa_none", "a1"), ("qa_gold", "b2"), ("qa_none", "c3")):
+        write_results(tmp_path, [TaskResult(name, task.estimates, task.samples, identity={"llm": weights})], {})
+    assert _read(tmp_path)["identity"] == {"qa_gold": {"llm": "b2"}, "qa_none": {"llm": "c3"}}
 
 
 def test_samples_survive_every_kind_of_text(tmp_path: Path) -> None:

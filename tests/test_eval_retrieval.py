@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,20 @@ def _records(n: int = 12) -> list[QARecord]:
 def _evaluate(records: Sequence[QARecord], retriever: Any = None, **options: Any) -> Any:
     retriever = retriever or OverlapRetriever(documents(records))
     return evaluate_retrieval("overlap", retriever, records, identity=IDENTITY, **options)
+
+
+def test_an_abstract_that_records_share_is_the_own_one_of_each() -> None:
+    records = _records()
+    shared = [replace(record, contexts=records[0].contexts, question=records[0].question) for record in records[:3]]
+    result = _evaluate([*shared, *records[3:]])
+    assert result.metrics["accuracy@1"] == result.metrics["mrr@10"] == 1
+    assert [[found["id"] for found in one["retrieved"][:3]] for one in result.samples[:3]] == [
+        ["00", "01", "02"],
+        ["01", "00", "02"],
+        ["02", "01", "00"],
+    ]
+    beyond = [*[replace(records[0], id=f"a{n:02}") for n in range(11)], replace(records[0], id="z")]
+    assert _evaluate(beyond).metrics["accuracy@1"] == 1
 
 
 def test_every_question_finds_its_abstract_in_one_call() -> None:

@@ -1,13 +1,15 @@
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
 
+from chains.deciding import UNLABELLED
 from corpus.records import LABELS
 from eval.estimate import Estimate
 from eval.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.results import TaskResult
-from eval.table import nli_tables, qa_table, retrieval_table
+from eval.table import nli_tables, qa_table, remarks, retrieval_table
 
 
 def _text(table: Table, width: int = 100) -> list[str]:
@@ -67,6 +69,27 @@ def test_a_single_record_has_no_interval() -> None:
     assert any(line.split()[:3] == ["qa_gold", "1", "1.000"] for line in _text(table))
 
 
+def test_a_label_that_no_record_has_is_told_where_macro_f1_counts_it() -> None:
+    told = "no record is no or maybe, whose F1 of 0 counts in macro F1: 0.333 is the most"
+    table = qa_table([_qa("qa_gold", ["yes"] * 3, ["yes"] * 3), _wrong(["maybe"])])
+    assert str(table.caption).splitlines()[0] == f"qa_gold: {told}"
+    assert "qa_wrong" in str(table.caption)
+    inference = TaskResult("nli", _qa("nli", ["yes"], ["yes"]).estimates, [{"target": "yes", "prediction": "yes"}])
+    assert nli_tables(inference, LABELS)[0].caption == told
+    assert qa_table([_qa("qa_gold", list(LABELS), ["yes"] * 3)]).caption is None
+
+
+def test_what_was_not_read_whole_is_told_by_kind() -> None:
+    cut = "context shortened by {} to fit the model's window of 512 tokens"
+    notes = [[cut.format("1 sentence")], [cut.format("12 sentences"), "read by a server"], [UNLABELLED], []]
+    result = TaskResult("qa_gold", {}, [{"notes": some} for some in notes])
+    assert remarks([result, replace(result, task="verified_gold")]) == [
+        f'qa_gold: 2 of 4 records: "{cut.format("1 sentence")}" or one like it',
+        'qa_gold: 1 of 4 records: "read by a server"',
+    ]
+    assert remarks([TaskResult("retrieval_dense", {}, [{}])]) == []
+
+
 def test_the_tables_fit_a_narrow_terminal() -> None:
     targets = ["yes"] * 3 + ["no"]
     results = [_qa("qa_gold_newphrases", targets, ["yes", "yes", None, "no"]), _wrong(["maybe"] * 4)]
@@ -74,7 +97,7 @@ def test_the_tables_fit_a_narrow_terminal() -> None:
     assert any(line.split()[2:] == ["0.750", "(0.301-0.954)", "0.600", "(0.133-0.667)", "1"] for line in lines)
     assert all(len(line) <= 80 for line in lines)
     assert 'right is "maybe"' in lines[-1]
-    assert not any("maybe" in line for line in _text(qa_table(results[:1]))[1:])
+    assert not any("right is" in line for line in _text(qa_table(results[:1])))
 
 
 def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:

@@ -199,8 +199,8 @@ def test_the_gains_interval_is_that_of_resampled_records() -> None:
 
 
 def test_resamples_without_a_supported_answer_gain_nothing() -> None:
-    gain = verified_metrics([sample("supported", "yes"), sample("contradicted", "yes")])["accuracy_gain"]
-    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+    gain = verified_metrics([sample("supported", "yes"), sample("contradicted", "no")])["accuracy_gain"]
+    assert (gain.value, gain.low, gain.high) == (0.5, 0, 0.5)
 
 
 def test_one_sample_and_none() -> None:

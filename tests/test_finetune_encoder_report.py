@@ -6,6 +6,7 @@ SUMMARY = {
     "dev_examples": 4,
     "shortened": 5,
     "left_out": 6,
+    "repeated_premises": {"dev": ["Seen."], "test": None},
     "step": 7,
     "steps": 8,
     "dev_accuracy": 0.5,
@@ -22,6 +23,7 @@ SUMMARY = {
 
 def test_a_card_has_the_runs_figures() -> None:
     text = card(SUMMARY)
+    assert "1 of the dev split's. Their figures flatter." in text
     for line in (
         "base_model: google/electra-base-discriminator",
         "tags: [qa, medground]",

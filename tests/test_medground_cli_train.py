@@ -58,6 +58,7 @@ def test_a_classifier_of_pairs(command: Callable[..., Any], tmp_path: Path) -> N
     outcome = command(*words)
     assert outcome.status == 0, outcome.err
     assert re.fullmatch(r"classifier: /.*/enc, step 1 of 1, dev accuracy \d\.\d{3}\n", outcome.out)
+    assert "too: 3 of the dev split's and 3 of the test split's. Their figures flatter." in outcome.err
     assert "medground eval nli --data pairs.d --set nli.kind=encoder --set nli.model=/" in outcome.err
     assert "nli" in _used(command, outcome.err)
     again = command(*[word for word in words if word != "--quiet"])

@@ -97,6 +97,10 @@ def test_the_adapter_is_on_for_the_tuned_column_alone(unbroken: Path) -> None:
     assert [one["prompt"] for one in before] == [one["prompt"] for one in after]
     assert all(a["label_scores"] != b["label_scores"] for a, b in zip(before, after, strict=True))
     assert before[0]["key"] != after[0]["key"]
+    identity = json.loads((unbroken / "tuned" / "results.json").read_text())["identity"]
+    assert identity["nli"]["nli"] == identity["nli_1shot"]["nli"] == identity["qa_gold"]["llm"]
+    assert identity["nli_tuned"]["nli"] != identity["nli"]["nli"]
+    assert {of_task["dtype"] for of_task in identity.values()} <= {"float32", "bfloat16"}
 
 
 def test_an_equal_prompt_is_answered_once(unbroken: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from eval.metrics import label_metrics, majority
+from eval.metrics import absent_labels, label_metrics, majority
 from eval.report.figures import data_name
 from eval.report.tasks import SECTIONS, VERDICTS, ReportTask, Section
 from eval.report.views import Cell, Row, View, figure, measured, number, signed
@@ -95,7 +95,7 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
 
 
 def _labels(tasks: Sequence[ReportTask]) -> View:
-    rows, note = [], ""
+    rows, notes = [], []
     for group in _same_records(tasks):
         labelled = [task for task in group if task.kind == "labels"]
         for task in labelled:
@@ -103,13 +103,16 @@ def _labels(tasks: Sequence[ReportTask]) -> View:
             cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
             rows.append(Row(task.title, task.task, {**cells, "unparsed": _unparsed(task), **_setting(task)}))
         rows += [_always(labelled[0])] if labelled else []
+        targets = [sample["target"] for sample in labelled[0].samples] if labelled else []
+        if labelled and (absent := absent_labels(targets, labelled[0].labels)):
+            notes.append(f"{labelled[0].title}: {absent}.")
         for task in group:
             if task.kind == "refusals":
-                note = "With another record's abstract the right answer is \u201cmaybe\u201d."
+                notes.append("With another record's abstract the right answer is \u201cmaybe\u201d.")
                 cells = {"accuracy": measured(task, "share_maybe", marked=True), "unparsed": _unparsed(task)}
                 rows.append(Row(task.title, task.task, cells | _setting(task)))
     columns = ("run", *_LABELS, *_CALIBRATION, "unparsed", "n", "data")
-    return View("Labels given", "task", columns, tuple(rows), note)
+    return View("Labels given", "task", columns, tuple(rows), " ".join(dict.fromkeys(notes)))
 
 
 def _by_label(tasks: Sequence[ReportTask]) -> View:

@@ -7,7 +7,8 @@ from eval.report.tasks import ReportTask
 _TERMS = {
     "95 % interval": (
         "Wilson's interval where a figure is a share, else a percentile bootstrap over the records with a fixed seed "
-        "(for ECE a basic one). It tells the uncertainty that comes from the records drawn, and no other."
+        "(for ECE a basic one); none where the records are all alike, which a bootstrap cannot judge. It tells the "
+        "uncertainty that comes from the records drawn, and no other."
     ),
     "accuracy@1, recall@k": (
         "The share of the questions whose own abstract is the first, or among the first k, passages found."

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from chains.pair_texts import PairTexts, Side
@@ -13,6 +13,7 @@ from corpus.nli import NLIPair, load_pairs, pair_file
 from corpus.records import LABELS, QARecord
 from finetune.config import EncoderConfig
 from finetune.pairs import answer_pairs
+from finetune.repeated import Repeated, repeated_by_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Lesson:
         labels: in the order of the model's outputs.
         shortened: how many of ``train`` lost sentences or words to fit the window.
         left_out: how many texts of either split the window leaves no room for, whatever is cut.
+        repeated: of pairs, see ``finetune.repeated``.
     """
 
     train: tuple[Example, ...]
@@ -55,6 +57,7 @@ class Lesson:
     labels: tuple[str, ...]
     shortened: int
     left_out: int
+    repeated: Repeated = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Texts:
     train: tuple[Taught, ...]
     dev: tuple[Taught, ...]
     labels: tuple[str, ...]
+    repeated: Repeated = field(default_factory=dict)
 
 
 def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfig | None) -> Texts:
@@ -78,9 +82,10 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
         UserError: a split is empty or missing, a record has no label, or the training split has one label only.
         DataError: a file cannot be used.
     """
+    repeated: Repeated = {}
     match config.task:
         case "nli":
-            labels, train, dev = _of_pairs(pairs or PairsConfig(), data or DataConfig(), config)
+            labels, train, dev, repeated = _of_pairs(pairs or PairsConfig(), data or DataConfig(), config)
         case "qa":
             labels, train, dev = _of_records(data or DataConfig(), config)
         case _:
@@ -93,7 +98,7 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
             f"All {len(train)} training examples have the label {next(iter(found))}, so there is nothing to tell "
             "apart. Check the training split and its labels."
         )
-    return Texts(train, dev, labels)
+    return Texts(train, dev, labels, repeated)
 
 
 def lay_out(texts: Texts, layout: PairTexts) -> Lesson:
@@ -110,7 +115,7 @@ def lay_out(texts: Texts, layout: PairTexts) -> Lesson:
                 f"No text of the {name} split fits {layout.window} tokens. Set train.encoder.max_length higher."
             )
     left_out = len(texts.train) + len(texts.dev) - len(train) - len(dev)
-    return Lesson(train, dev, texts.labels, shortened, left_out)
+    return Lesson(train, dev, texts.labels, shortened, left_out, texts.repeated)
 
 
 def _lay_out(taught: Sequence[Taught], labels: Sequence[str], layout: PairTexts) -> tuple[tuple[Example, ...], int]:
@@ -134,7 +139,7 @@ def _lay_out(taught: Sequence[Taught], labels: Sequence[str], layout: PairTexts)
 
 def _of_pairs(
     config: PairsConfig, data: DataConfig, how: EncoderConfig
-) -> tuple[tuple[str, ...], tuple[Taught, ...], tuple[Taught, ...]]:
+) -> tuple[tuple[str, ...], tuple[Taught, ...], tuple[Taught, ...], Repeated]:
     if pair_file(config, "train") == pair_file(config, "dev") and config.path != "snli":
         raise UserError(
             f"pairs.path is {config.path}, one file for all splits, and training needs train and dev pairs apart. "
@@ -145,7 +150,9 @@ def _of_pairs(
     if how.answer_pairs:
         records = load_records(data, "train")
         made = answer_pairs(records, config.labels, setting="train.encoder.answer_pairs", seed=how.seed)
-    return train.labels, _taught((*train.pairs, *made)), _taught(dev.pairs)
+    taught, measured = ((*train.pairs, *dev.pairs), ()) if how.teach_dev else (train.pairs, dev.pairs)
+    repeated = repeated_by_split(taught, measured, config)
+    return train.labels, _taught((*train.pairs, *made)), _taught(dev.pairs), repeated
 
 
 def _taught(pairs: Iterable[NLIPair]) -> tuple[Taught, ...]:

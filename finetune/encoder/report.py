@@ -11,6 +11,7 @@ from finetune.checkpoints import Checkpoint
 from finetune.encoder.examples import Lesson
 from finetune.encoder.trainer import EncoderTrainer
 from finetune.process import peak_memory
+from finetune.repeated import warning
 
 
 def summarise(
@@ -38,6 +39,7 @@ def summarise(
         "dev_examples": len(lesson.dev),
         "shortened": lesson.shortened,
         "left_out": lesson.left_out,
+        "repeated_premises": lesson.repeated,
         "step": taken.step,
         "steps": state.global_step,
         "dev_accuracy": result.get("eval_accuracy"),
@@ -99,6 +101,7 @@ def card(summary: Mapping[str, Any]) -> str:
         f"| speed | {summary['examples_per_second']} examples/s, {summary['tokens_per_second']} tokens/s |",
         f"| time | {summary['seconds_training']} s of training, {summary['seconds']} s in all |",
         "",
+        *([f"**{flatters}**", ""] if (flatters := warning(summary["repeated_premises"])) else []),
         "`summary.json` has all figures and settings.",
         "",
     ]

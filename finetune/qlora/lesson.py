@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ from chains.llm import LocalLLM
 from chains.prompts import resolve_family
 from corpus.config import PairsConfig
 from corpus.errors import UserError
-from corpus.nli import NLIPair, load_pairs, pair_file, repeated_premises
+from corpus.nli import NLIPair, load_pairs, pair_file
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig
 from finetune.pairs import answer_pairs
 from finetune.process import processes
 from finetune.qlora.device import Fitted
 from finetune.qlora.examples import Examples, encode_pairs
+from finetune.repeated import Repeated, repeated_by_split
 
 # Settings that change what is shown or kept, not what is learned.
 _FREE = {"report_to", "keep_checkpoints"}
@@ -31,7 +32,7 @@ class Lesson:
     dev: Examples
     labels: tuple[str, ...]
     of_answers: int
-    repeated: Mapping[str, list[str] | None]
+    repeated: Repeated
 
 
 def prepare(
@@ -68,16 +69,7 @@ def prepare(
                 + (f" or train.qlora.max_length of {config.max_length}" if config.max_length else "")
                 + ". Choose a model with a larger window, or raise the limit."
             )
-    return Lesson(examples, measured, train.labels, len(made), _repeated(train.pairs, dev.pairs, pairs))
-
-
-def _repeated(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> dict[str, list[str] | None]:
-    """Premises that stand in the training pairs and in another split; None where there is no such split."""
-    try:
-        test = load_pairs(pairs, "test").pairs
-    except UserError:  # training needs no test split
-        return {"dev": repeated_premises(train, dev), "test": None}
-    return {"dev": repeated_premises(train, dev), "test": repeated_premises(train, test)}
+    return Lesson(examples, measured, train.labels, len(made), repeated_by_split(train.pairs, dev.pairs, pairs))
 
 
 def recipe_of(base: LocalLLM, prompt: PromptConfig, lesson: Lesson, fitted: Fitted) -> dict[str, Any]:

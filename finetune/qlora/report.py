@@ -11,6 +11,7 @@ from finetune.process import peak_memory
 from finetune.qlora.device import Fitted
 from finetune.qlora.lesson import Lesson
 from finetune.qlora.trainer import PairTrainer
+from finetune.repeated import warning
 
 PLOT_FILE = "training.png"
 
@@ -153,9 +154,8 @@ def card(summary: Mapping[str, Any]) -> str:
     if summary["substitutions"]:
         lines += ["This device could not do all that the settings asked:", ""]
         lines += [f"- {one}" for one in summary["substitutions"]] + [""]
-    if found := {split: texts for split, texts in summary["repeated_premises"].items() if texts}:
-        counts = " and ".join(f"{len(texts)} of the {split} split's" for split, texts in found.items())
-        lines += [f"**Premises of the training pairs stand in other splits too: {counts}.** Their figures flatter.", ""]
+    if flatters := warning(summary["repeated_premises"]):
+        lines += [f"**{flatters}**", ""]
     lines += ["`summary.json` has all figures and settings, `training.png` the course of the loss.", ""]
     return "\n".join(lines)
 

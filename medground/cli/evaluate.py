@@ -124,7 +124,7 @@ def nli(
 
     journal = _journal(output)
     pairs = load_pairs(settings.pairs)
-    model = make_nli(settings, journal)
+    model = make_nli(settings, journal, asked=pairs.pairs)
     result = measure_nli(settings, model, pairs, quiet=quiet)
     _report(output, [result], settings, nli_tables(result, model.labels), as_json)
     if pairs.unlabelled:
@@ -165,6 +165,8 @@ def grid(
     say(f"{measured.computed} results were computed, {measured.reused} were known")
     if any(reader_note(settings.model_copy(update={"llm": llm})) for llm in grid_llms(settings).values()):
         say(TINY_NOTE)
+    for line in measured.remarks:
+        say(line)
     for name, reason in measured.failures.items():
         say(f"{name} was not measured to the end: {reason}")
     if measured.failures:
@@ -187,11 +189,18 @@ def _journal(output: Path) -> "Journal":
 def _report(
     output: Path, tasks: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
 ) -> None:
-    """Shows the table before the results are written: a full disk does not take the figures along."""
-    from eval.results import write_results
+    """Shows the table before the results are written: a full disk does not take the figures along.
 
-    if not as_json:
-        for table in tables:
+    They are written too where nobody reads the table to its end, as in ``| head``.
+    """
+    from eval.results import write_results
+    from eval.table import remarks
+
+    try:
+        for table in () if as_json else tables:
             print_table(table)
-    results = write_results(output, tasks, settings.model_dump(mode="json"))
+    finally:
+        results = write_results(output, tasks, settings.model_dump(mode="json"))
     typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)
+    for line in remarks(tasks):
+        say(line)

@@ -127,6 +127,10 @@ def _summary(output: Path) -> dict[str, Any] | None:
 def _tell(what: str, output: Path, summary: dict[str, Any], accuracy: float | None) -> None:
     figure = "not measured on a dev split" if accuracy is None else f"dev accuracy {accuracy:.3f}"
     typer.echo(f"{what}: {_named(output)}, step {summary['step']} of {summary['steps']}, {figure}")
+    from finetune.repeated import warning
+
+    if flatters := warning(summary.get("repeated_premises", {})):
+        say(flatters)
 
 
 def _tell_use(command: str, config: Path | None, overrides: list[str] | None, data: str | None, *use: str) -> None:

@@ -1,0 +1,25 @@
+"""medground/cli/evaluate.py: what becomes of results; the commands themselves are in the journeys."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from eval.estimate import Estimate
+from eval.results import TaskResult
+from medground.cli.evaluate import _report
+from medground.settings import load_settings
+
+
+def test_results_are_written_where_nobody_reads_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    task = TaskResult("qa_gold", {"accuracy": Estimate(1.0)}, [{"id": "1", "prediction": "yes", "target": "yes"}])
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", os.fdopen(writer, "w"))
+        with pytest.raises((SystemExit, BrokenPipeError)):
+            _report(tmp_path, [task], load_settings(), [Table("figures", title="x")], False)
+    assert json.loads((tmp_path / "results.json").read_text())["results"]["qa_gold"]["accuracy"] == 1
