@@ -105,9 +105,14 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
         return [question if isinstance(question, UserError) else next(answers) for question in read]
 
     def _apart(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
-        """A pass; one that fails is halved, and so on, until each failure stands beside its own question."""
+        """A pass; one that fails is halved, and so on, until each failure stands beside its own question.
+
+        A ``UserError`` that a pass raises, such as of a model that cannot be run, is every question's.
+        """
         try:
             return self._in_one_pass(inputs, configs)
+        except UserError:
+            raise
         except Exception as error:
             if len(inputs) == 1:
                 return [error]

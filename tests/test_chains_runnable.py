@@ -183,6 +183,18 @@ def test_what_fails_in_a_batch_costs_its_own_question_only() -> None:
         chain.batch(questions)
 
 
+def test_what_is_wrong_with_all_is_not_tried_again() -> None:
+    class Gone(WordRetriever):
+        def _search(self, questions: list[str], k: int) -> Any:
+            super()._search(questions, k)
+            raise UserError("The store is gone.")
+
+    retriever = Gone(texts=TEXTS)
+    answers = extractive_chain(retriever).batch(QUESTIONS, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["The store is gone."] * 2
+    assert retriever.searches == [QUESTIONS]
+
+
 def test_an_input_without_a_question_is_told_with_its_keys() -> None:
     chain = extractive_chain(Ward())
     for input, said in (
