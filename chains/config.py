@@ -1,15 +1,28 @@
 """The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``chat`` and ``agent``."""
 
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from corpus.errors import UserError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
 Verify = Literal["off", "report", "retry", "abstain"]
+
+
+def check_choices(**given: tuple[str, Any]) -> None:
+    """See to it that each argument of a chain made by hand is one of its ``Literal``'s words.
+
+    Raises:
+        UserError: naming the argument, the value and the words.
+    """
+    for name, (value, kind) in given.items():
+        if value not in (words := get_args(kind)):
+            raise UserError(f"{name} must be one of {', '.join(words)}; this is {value!r}.")
 
 
 class LLMConfig(BaseModel):

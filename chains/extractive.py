@@ -6,7 +6,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
 from chains.citations import cite, nearest
-from chains.runnable import AnswerChain, Question, retrieve
+from chains.runnable import AnswerChain, Question, check_retriever, retrieve
 from corpus.errors import UserError
 
 NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
@@ -29,8 +29,9 @@ def extractive_chain(
         notes: said with every answer.
 
     Raises:
-        UserError: fewer than one passage or sentence.
+        UserError: fewer than one passage or sentence, or the retriever is none.
     """
+    check_retriever(retriever)
     for count, what in ((passages, "passage"), (max_sentences, "sentence")):
         if count < 1:
             raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
@@ -48,7 +49,7 @@ class ExtractiveChain(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all in one pass, then quote."""
-        found = retrieve(self._retriever, [question.text for question in questions], self._passages)
+        found = retrieve(self._retriever, questions, self._passages)
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:

@@ -150,11 +150,9 @@ class LocalLLM:
     @cached_property
     def chat(self) -> "ChatHuggingFace":
         """The model as a LangChain chat model; its template puts in the special tokens."""
-        from langchain_huggingface import ChatHuggingFace
+        from chains.streaming import PatientChat
 
-        return ChatHuggingFace(
-            llm=self._pipeline(add_special_tokens=False), tokenizer=self.tokenizer, model_id=self.name
-        )
+        return PatientChat(llm=self._pipeline(add_special_tokens=False), tokenizer=self.tokenizer, model_id=self.name)
 
     def _pipeline(self, *, add_special_tokens: bool) -> "HuggingFacePipeline":
         from transformers import TextGenerationPipeline

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from chains.config import Family, LLMConfig
 from chains.prompts import Messages, PromptFamily
+from corpus.errors import UserError
 from corpus.journal import Batches, Journal
 
 if TYPE_CHECKING:
@@ -75,6 +76,19 @@ class LLM(Protocol):
         Raises:
             UserError: the model cannot be run.
         """
+
+
+def check_llm(llm: object) -> None:
+    """See to it that a model is one that chains can ask.
+
+    Raises:
+        UserError: it is not, as LangChain's own models are not: they give no probabilities of labels.
+    """
+    if not all(hasattr(type(llm), name) for name in ("score", "write", "prompts")):
+        raise UserError(
+            f"The llm must come from chains.llm.load_llm, for a folder or hub id, or from chains.remote.connect, for a "
+            f"server; this is {type(llm).__name__}."
+        )
 
 
 def estimated_tokens(text: str) -> int:

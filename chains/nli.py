@@ -12,9 +12,9 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field
 
-from chains.config import Decide, Family
+from chains.config import Decide, Family, check_choices
 from chains.deciding import Decider, Decision
-from chains.model import LLM, Prompt
+from chains.model import LLM, Prompt, check_llm
 from chains.prompts import Shot, nli_prompt
 from corpus.errors import UserError
 from corpus.nli import NLIPair, apart_from
@@ -121,8 +121,11 @@ def nli_chain(
         system: a system text; by default the model's own setting.
 
     Raises:
-        UserError: fewer than two labels, or one that cannot be read out of generated text where it is to be.
+        UserError: fewer than two labels, one that cannot be read out of generated text where it is to be, or an
+            argument of another kind.
     """
+    check_llm(llm)
+    check_choices(decide=(decide, Decide), prompt_family=(prompt_family, Family))
     if len(set(labels)) < 2:
         raise UserError(f"A choice needs two labels or more; there is {', '.join(labels) or 'none'}.")
     return NLIChain(llm, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)

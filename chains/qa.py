@@ -7,11 +7,11 @@ from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
 from chains.citations import best_of_each, cite
-from chains.config import Context, Decide, Family
+from chains.config import Context, Decide, Family, check_choices
 from chains.deciding import Decider, Decision
 from chains.fitting import Asked, FittedPrompt, PromptFitter
-from chains.model import LLM
-from chains.runnable import AnswerChain, Question, retrieve
+from chains.model import LLM, check_llm
+from chains.runnable import AnswerChain, Question, check_retriever, retrieve
 from corpus.errors import UserError
 from corpus.records import LABELS
 
@@ -41,10 +41,14 @@ def qa_chain(
         system: a system text; by default the model's own setting.
 
     Raises:
-        UserError: ``context="retrieved"`` without a retriever, or fewer than one passage.
+        UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
     """
+    check_llm(llm)
+    check_choices(context=(context, Context), decide=(decide, Decide), prompt_family=(prompt_family, Family))
     if context == "retrieved" and retriever is None:
         raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
+    if retriever is not None:
+        check_retriever(retriever)
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
     return QAChain(llm, retriever, context, decide, passages, prompt_family, system)
@@ -107,7 +111,7 @@ class QAChain(AnswerChain):
                 return [_gold(question) for question in questions]
             case "retrieved":
                 assert self._retriever is not None  # qa_chain has seen to it
-                return retrieve(self._retriever, [question.text for question in questions], self._passages)
+                return retrieve(self._retriever, questions, self._passages)
         assert_never(self._context)
 
     def _ask(self, question: Question, passages: list[Passage]) -> Asked:

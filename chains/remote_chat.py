@@ -1,7 +1,7 @@
 """A model on a server as a LangChain chat model, whose failures are told as those of ``chains.endpoint``."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +30,15 @@ class RemoteChat(ChatOpenAI):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         with self._told():
             yield from super()._stream(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        with self._told():
+            return await super()._agenerate(*args, **kwargs)
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        with self._told():
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
 
     @contextmanager
     def _told(self) -> Iterator[None]:

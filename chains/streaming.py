@@ -1,12 +1,14 @@
 """A model's text piece by piece, however long a piece takes."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from threading import Thread
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.outputs import GenerationChunk
-from langchain_huggingface import HuggingFacePipeline
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, GenerationChunk
+from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
 
 
 class PatientPipeline(HuggingFacePipeline):
@@ -46,3 +48,33 @@ class PatientPipeline(HuggingFacePipeline):
             yield chunk
         if failed:
             raise failed[0]
+
+
+class PatientChat(ChatHuggingFace):
+    """LangChain's chat model over a pipeline, in an event loop too: the model works in a thread.
+
+    LangChain's own refuses ``ainvoke`` over a pipeline, and its ``astream`` breaks (langchain-huggingface 1.2).
+    """
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        stream: bool | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await BaseChatModel._agenerate(self, messages, stop, run_manager, stream=stream, **kwargs)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *,
+        stream_usage: bool | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        chunks = BaseChatModel._astream(self, messages, stop, run_manager, stream_usage=stream_usage, **kwargs)
+        async for chunk in chunks:
+            yield chunk

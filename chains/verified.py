@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeGuard, assert_never
 
 from chains.answer import Answer, Withheld
-from chains.config import Verify
+from chains.config import Verify, check_choices
 from chains.nli import NLIModel
 from chains.runnable import AnswerChain, Question
 from chains.verifier import Verifier
@@ -30,8 +30,9 @@ def verified_chain(
         wider: for ``retry``, chains like ``chain`` that read more passages, the fewest first; see ``more_passages``.
 
     Raises:
-        UserError: the model's labels are others, or ``retry`` has no wider chain.
+        UserError: the model's labels are others, there is no such policy, or ``retry`` has no wider chain.
     """
+    check_choices(verify=(verify, Verify))
     if verify == "off":
         return chain
     if verify == "retry" and not wider:

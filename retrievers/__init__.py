@@ -107,16 +107,18 @@ def make_retriever(
         quiet: no progress bar.
 
     Raises:
-        UserError: an unknown embedder or retriever, a model that cannot be had, a store that cannot be used, ids that
-            clash, or ``multi_query`` without a rewriter.
+        UserError: an unknown embedder or retriever, one that is none of ours to build on, a model that cannot be had, a
+            store that cannot be used, ids that clash, or ``multi_query`` without a rewriter.
     """
     others = others or {}
+    _check_others(others)
 
     def opened(embedder: str, name: str = corpus) -> "Store":
         from retrievers.embedders import make_embedder
         from retrievers.store import open_store
 
         chosen = _named(embedders, embedder, "embedder")
+        _check_embedder(embedder, chosen)
         return open_store(store, name, make_embedder(chosen, store) if isinstance(chosen, EmbedderConfig) else chosen)
 
     def filled(embedder: str) -> "Store":
@@ -178,3 +180,22 @@ def _named(those: Mapping[str, Thing], name: str, kind: str) -> Thing:
         known = ", ".join(sorted(those)) or "none"
         raise UserError(f"There is no {kind} {name!r}; the settings name: {known}.")
     return those[name]
+
+
+def _check_others(others: Mapping[str, object]) -> None:
+    from retrievers.base import Retriever
+
+    for name, other in others.items():
+        if not isinstance(other, Retriever):
+            raise UserError(
+                f"Retriever {name!r} is a {type(other).__name__}; a retriever builds on those that make_retriever "
+                "makes, or on a retrievers.base.Retriever of your own, which gives scored documents by its _search."
+            )
+
+
+def _check_embedder(name: str, embedder: object) -> None:
+    from langchain_core.embeddings import Embeddings
+
+    if not isinstance(embedder, EmbedderConfig | Embeddings):
+        given = f"the class {embedder.__name__}" if isinstance(embedder, type) else f"a {type(embedder).__name__}"
+        raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")

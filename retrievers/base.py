@@ -8,8 +8,8 @@ from typing import Any
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig, ensure_config
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list, run_in_executor
 from pydantic import Field
 
 from corpus.errors import UserError
@@ -56,16 +56,46 @@ class Retriever(BaseRetriever):
         config: RunnableConfig | list[RunnableConfig] | None = None,
         *,
         return_exceptions: bool = False,
+        k: int | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """``invoke`` for many questions at the cost of one search.
+        """``invoke`` for many questions at the cost of one search; ``k`` documents for each instead of ``top_k``.
 
-        Where callbacks or a tracer listen, or exceptions are wanted one by one, each question runs for itself, as
-        LangChain's own ``batch`` does.
+        Callbacks and tracers are told a run for each question. Where exceptions are wanted one by one, each question
+        runs for itself, as LangChain's own ``batch`` does.
         """
-        if return_exceptions or kwargs or _listened(config):
-            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-        return self.search(inputs, self.top_k)
+        if return_exceptions or kwargs:
+            return super().batch(inputs, config, return_exceptions=return_exceptions, k=k, **kwargs)
+        most = self.top_k if k is None else k
+        configs = get_config_list(config, len(inputs))
+        managers = [self._manager(one) for one in configs]
+        if not any(manager.handlers for manager in managers):
+            return self.search(inputs, most)
+        runs = [
+            manager.on_retriever_start(
+                None, question, name=one.get("run_name") or self.get_name(), run_id=one.get("run_id")
+            )
+            for manager, one, question in zip(managers, configs, inputs, strict=True)
+        ]
+        try:
+            found = self.search(inputs, most)
+        except BaseException as error:
+            for run in runs:
+                run.on_retriever_error(error)
+            raise
+        for run, documents in zip(runs, found, strict=True):
+            run.on_retriever_end(documents)
+        return found
+
+    def _manager(self, config: RunnableConfig) -> CallbackManager:
+        """Who is told of a question's run, as in LangChain's own ``invoke``."""
+        return CallbackManager.configure(
+            config.get("callbacks"),
+            inheritable_tags=config.get("tags"),
+            local_tags=self.tags,
+            inheritable_metadata={**config.get("metadata", {}), **self._get_ls_params()},
+            local_metadata=self.metadata,
+        )
 
     async def abatch(
         self,
@@ -87,8 +117,9 @@ class Retriever(BaseRetriever):
         query: str,
         *,
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  (LangChain passes it by name)
+        k: int | None = None,
     ) -> list[Document]:
-        return self.search([query], self.top_k)[0]
+        return self.search([query], self.top_k if k is None else k)[0]
 
 
 def encodable(text: str) -> str:
@@ -114,9 +145,3 @@ def _ranked(hits: list[Hit], k: int) -> list[Document]:
         )
         for hit in best
     ]
-
-
-def _listened(config: RunnableConfig | list[RunnableConfig] | None) -> bool:
-    """Whether a callback or a tracer, given or switched on by the environment, wants to see the runs."""
-    configs = config if isinstance(config, list) else [config]
-    return any(CallbackManager.configure(ensure_config(each).get("callbacks")).handlers for each in configs)

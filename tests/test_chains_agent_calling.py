@@ -8,6 +8,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from obeying import ObeyingLLM, ObeyingModel
+from outer_graph import kept_graph, texts_kept
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
@@ -58,6 +59,15 @@ def test_the_model_chooses_its_steps_and_the_answer_comes_from_what_it_found() -
     assert (answer.label, answer.verdict) == ("yes", "supported")
     assert answer.text == "That is what the abstract says."
     assert [citation.passage_id for citation in answer.citations] == ["good"]
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["invoke", "batch"])
+def test_it_runs_in_a_node_of_a_graph_that_is_kept(many: bool) -> None:
+    made = agent(ObeyingModel(), CLEAN)
+    graph = kept_graph((lambda question: made.batch([question])[0]) if many else made.invoke)
+    end = graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "1"}})
+    assert end["label"] == "yes"
+    assert "It was cheap" not in texts_kept(graph)
 
 
 @pytest.mark.parametrize(("name", "text"), injections(), ids=[name for name, _ in injections()])

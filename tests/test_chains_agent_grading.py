@@ -1,3 +1,6 @@
+from typing import Any
+
+import pytest
 from obeying import ObeyingLLM
 from word_nli import WordNLI
 from word_retriever import WordRetriever
@@ -49,3 +52,12 @@ def test_graded_by_the_answering_model_s_labels() -> None:
     assert leaves_open is not None
     assert leaves_open < 0.2
     assert by_labels(extractive_chain(WordRetriever(texts={})))(QUESTION, [OFF_IT]) == [None]
+
+
+def test_a_model_that_fails_is_not_taken_for_want_of_evidence() -> None:
+    class Failing(ObeyingLLM):
+        def score(self, *_: object) -> Any:
+            raise RuntimeError("The card is gone.")
+
+    with pytest.raises(RuntimeError, match="card is gone"):
+        by_labels(qa_chain(Failing(), context="gold"))(QUESTION, [OFF_IT])

@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 from injections import document, injections
+from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import ConfigurableField, RunnableConfig
 from obeying import ObeyingLLM
+from outer_graph import kept_graph, texts_kept
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
@@ -140,6 +143,39 @@ def test_the_limit_of_time_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chains.agent.graph.Run", lambda *limits: Run(*limits, clock=lambda: next(times)))
     answer = agent({"a": "Aspirin works."}, max_seconds=60).invoke(QUESTION)
     assert "stopped after 60 seconds" in answer.text
+
+
+def test_the_config_reaches_the_retriever_from_a_batch_too() -> None:
+    class Ward(BaseRetriever):
+        ward: str = "none"
+
+        def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
+            return [Document(f"Aspirin works in {self.ward}.", id=self.ward)]
+
+    made = agent({})
+    made._retriever = Ward().configurable_fields(ward=ConfigurableField("ward"))
+    config: RunnableConfig = {"configurable": {"ward": "A"}}
+    for answer in (made.invoke(QUESTION, config), *made.batch([QUESTION, QUESTION], config)):
+        assert [one.id for one in answer.passages] == ["A"]
+
+
+def test_what_another_wording_finds_in_a_retriever_without_ids_is_read() -> None:
+    class Plain(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
+            return [Document("Aspirin works." if query == "aspirin" else "Zinc works.")]
+
+    made = agent({}, wordings=["aspirin"], rewrites=1)
+    made._retriever = Plain()
+    assert made.invoke(QUESTION).label == "yes"
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["invoke", "batch"])
+def test_it_runs_in_a_node_of_a_graph_that_is_kept(many: bool) -> None:
+    made = agent({"a": "Aspirin works."})
+    graph = kept_graph((lambda question: made.batch([question])[0]) if many else made.invoke)
+    end = graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "1"}})
+    assert end["label"] == "yes"
+    assert "Aspirin works" not in texts_kept(graph)
 
 
 def test_what_goes_wrong_with_one_question_is_that_question_s() -> None:

@@ -4,6 +4,7 @@ from typing import ClassVar
 import checkpoints
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
@@ -197,6 +198,13 @@ def test_wrong_building_is_refused(llm: LocalLLM, retriever: WordRetriever) -> N
         qa_chain(llm)
     with pytest.raises(UserError, match="at least 1 passage"):
         qa_chain(llm, retriever, passages=0)
+    for argument in ("context", "decide", "prompt_family"):
+        with pytest.raises(UserError, match=f"{argument} must be one of .*'scored'"):
+            qa_chain(llm, retriever, **{argument: "scored"})
+    with pytest.raises(UserError, match=r"retriever must be .*this is list"):
+        qa_chain(llm, [])
+    with pytest.raises(UserError, match=r"load_llm.*this is FakeListChatModel"):
+        qa_chain(FakeListChatModel(responses=["yes"]), retriever)
 
 
 def test_system_and_family(llm: LocalLLM) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import socket
 
@@ -55,3 +56,18 @@ def test_failures_are_told_in_sentences(how: str) -> None:
         taken.bind(("127.0.0.1", 0))
         gone = remote_chat("m", Endpoint(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", None))
         assert "No server can be reached" in failure(gone)
+
+
+@pytest.mark.parametrize("how", ["ainvoke", "astream"])
+def test_failures_in_an_event_loop_are_told_so_too(how: str) -> None:
+    async def ask(model) -> None:
+        if how == "ainvoke":
+            await model.ainvoke("Is it?")
+        else:
+            async for _ in model.astream("Is it?"):
+                pass
+
+    with stub_openai(lambda _: (401, {"error": {"message": "no entry"}})) as stub:
+        with pytest.raises(ElsewhereError, match="wants a key"):
+            asyncio.run(ask(remote_chat("stub", Endpoint(stub.url, None))))
+        assert stub.bodies

@@ -1,3 +1,4 @@
+import asyncio
 import queue
 import threading
 from pathlib import Path
@@ -56,3 +57,25 @@ def test_it_ends_at_a_stop_word(llm: LocalLLM) -> None:
     word = whole.split()[0]
     assert whole.count(word) > 1  # a random model repeats itself
     assert "".join(llm.pipeline.stream("Aspirin reduced it", stop=[word])).strip() == word
+
+
+def test_the_chat_model_answers_in_an_event_loop_without_holding_it_up(
+    llm: LocalLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = type(llm.model).forward
+    threads: set[threading.Thread] = set()
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        threads.add(threading.current_thread())
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(llm.model), "forward", watched)
+
+    async def ask() -> tuple[str, str]:
+        pieces = [str(chunk.text) async for chunk in llm.chat.astream("Aspirin reduced it")]
+        return str((await llm.chat.ainvoke("Aspirin reduced it")).text), "".join(pieces)
+
+    whole, streamed = asyncio.run(ask())
+    assert threading.main_thread() not in threads
+    assert whole == str(llm.chat.invoke("Aspirin reduced it").text)
+    assert streamed.strip() == whole.strip()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from embedders import WordEmbedder
 from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
 
 from corpus.errors import UserError
 from retrievers import make_retriever, make_retrievers
@@ -113,3 +114,18 @@ def test_a_filter_by_what_no_document_has_is_refused_unless_it_searches_elsewher
     with pytest.raises(UserError, match="passage's year, and none of the 1 passages has one"):
         make("old")
     make("new")
+
+
+class Own(BaseRetriever):
+    def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
+        return []
+
+
+def test_what_cannot_be_built_on_or_embedded_with_is_refused(tmp_path: Path) -> None:
+    store = StoreConfig(path=str(tmp_path))
+    others = {"own": Own()}
+    with pytest.raises(UserError, match="Retriever 'own' is a Own; a retriever builds on"):
+        make_retriever(FilterConfig(retriever="own"), [], corpus="c", embedders={}, store=store, others=others)  # type: ignore[arg-type]
+    for embedder, said in ((WordEmbedder, "the class WordEmbedder"), ("own", "a str")):
+        with pytest.raises(UserError, match=f"Embedder 'own' must be .* it is {said}"):
+            make_retriever(DenseConfig(embedder="own"), [], corpus="c", embedders={"own": embedder}, store=store)  # type: ignore[dict-item]

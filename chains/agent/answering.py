@@ -24,21 +24,16 @@ class Given(BaseRetriever):
 
     passages: tuple[Passage, ...]
 
-    def search(self, questions: Sequence[str], k: int) -> list[list[Document]]:
-        """The first ``k`` passages for each question."""
-        documents = [
-            Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score})
-            for one in self.passages[:k]
-        ]
-        return [documents for _ in questions]
-
     def _get_relevant_documents(
         self,
         query: str,  # noqa: ARG002
         *,
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  (LangChain passes it by name)
     ) -> list[Document]:
-        return self.search([""], len(self.passages))[0]
+        return [
+            Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score})
+            for one in self.passages
+        ]
 
 
 def answer_from(read: Read, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:

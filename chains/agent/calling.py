@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
 
 from chains.agent.answering import NO_EVIDENCE, NOT_BORNE_OUT, Read, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
@@ -76,18 +77,18 @@ class ToolAgent(AnswerChain):
         answers: list[Answer | UserError] = []
         for question in questions:
             try:
-                answers.append(self._answer(question.text))
+                answers.append(self._answer(question.text, question.config))
             except UserError as error:
                 answers.append(error)
         return answers
 
-    def _answer(self, question: str) -> Answer:
+    def _answer(self, question: str, config: RunnableConfig | None) -> Answer:
         limits = self._config
         run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self._tell)
         findings = Findings()
         said, stopped = "", None
         try:
-            said = self._converse(question, run, findings)
+            said = self._converse(question, run, findings, config)
         except LimitReached as limit:
             stopped = str(limit)
         answer = self._from(question, run, findings, stopped)
@@ -95,7 +96,7 @@ class ToolAgent(AnswerChain):
             answer = answer.model_copy(update={"text": said.strip()})
         return answer
 
-    def _converse(self, question: str, run: Run, findings: Findings) -> str:
+    def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
         """What the model says when it calls no more tools."""
         from langchain.agents import create_agent
 
@@ -105,8 +106,9 @@ class ToolAgent(AnswerChain):
             tools,
             system_prompt=agent_rules([tool.name for tool in tools]),
             middleware=[_counted(run)],
+            checkpointer=False,  # a run inside another graph is not kept by that one's checkpointer
         )
-        steps = {"recursion_limit": 6 * self._config.max_steps + 10}
+        steps = {**(config or {}), "recursion_limit": 6 * self._config.max_steps + 10}
         end = agent.invoke({"messages": [{"role": "user", "content": self._clean(question)}]}, steps)
         return str(end["messages"][-1].text)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chains.answer import Passage
+from chains.answer import Answer, Passage
 from chains.citations import coverage
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.runnable import AnswerChain
+from chains.runnable import AnswerChain, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ def by_judge(judge: NLIModel) -> Decides:
 def by_labels(reading: AnswerChain) -> Decides:
     """A passage settles a question where the model that reads it alone answers otherwise than maybe.
 
-    ``reading`` answers from the text that comes with the question.
+    ``reading`` answers from the text that comes with the question. What goes wrong with all of them is raised.
     """
 
     def decides(question: str, passages: Sequence[Passage]) -> list[float | None]:
-        asked = [{"question": question, "context": one.text, "passage_id": one.id} for one in passages]
-        answers = reading.batch(list(asked), return_exceptions=True)
-        scores = [getattr(answer, "label_scores", None) for answer in answers]
-        return [1 - one["maybe"] if one else None for one in scores]
+        answers = reading.answer_all([Question(question, one.text, one.id) for one in passages])
+        return [
+            1 - one.label_scores["maybe"] if isinstance(one, Answer) and one.label_scores else None for one in answers
+        ]
 
     return decides

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
 
 from chains.agent.answering import NO_EVIDENCE, NOT_BORNE_OUT, Read, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
@@ -83,9 +84,9 @@ class GraphAgent(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""
-        return [self._answer(question.text) for question in questions]
+        return [self._answer(question.text, question.config) for question in questions]
 
-    def _answer(self, question: str) -> Answer | UserError:
+    def _answer(self, question: str, config: RunnableConfig | None) -> Answer | UserError:
         limits = self._config
         run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self._tell)
         start: _State = {
@@ -101,7 +102,7 @@ class GraphAgent(AnswerChain):
             "run": run,
         }
         try:
-            end = self._graph.invoke(start, {"recursion_limit": 2 * limits.max_steps + 4})
+            end = self._graph.invoke(start, {**(config or {}), "recursion_limit": 2 * limits.max_steps + 4})
         except UserError as error:
             return error
         answer: Answer = end["answer"]
@@ -126,11 +127,11 @@ class GraphAgent(AnswerChain):
         graph.add_conditional_edges("answer", self._after_answering, ["answer", "reword", "withhold", "__end__"])
         graph.add_conditional_edges("reword", lambda state: "withhold" if state["stop"] else "retrieve")
         graph.add_edge("withhold", "__end__")
-        return graph.compile()
+        return graph.compile(checkpointer=False)  # a run inside another graph is not kept by that one's checkpointer
 
     def _retrieve(self, state: _State) -> dict[str, Any]:
         wording = state["wordings"][-1]
-        found = retrieve(self._retriever, [wording], self._config.passages)[0]
+        found = retrieve(self._retriever, [Question(wording)], self._config.passages)[0]
         known = {one.id for one in state["found"]}
         new = [one for one in found if one.id not in known]
         scores = {one.id: one.score for one in found}

@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from chains.answer import Passage
 from chains.fencing import fence
 from chains.nli import Judgement, NLIModel
-from chains.runnable import retrieve
+from chains.runnable import Question, retrieve
 
 SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
 MOST = 1000  # characters of a query or statement
@@ -49,7 +49,7 @@ def make_tools(
         if not query.strip():
             return "The query is empty. Write what to look for."
         query = query[:MOST]
-        found = retrieve(retriever, [query], passages)[0]
+        found = retrieve(retriever, [Question(query)], passages)[0]
         findings.searched.append(query)
         for one in found:
             findings.passages.setdefault(one.id, one)
