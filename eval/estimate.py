@@ -53,6 +53,21 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(share, stderr, float(interval.low), float(interval.high))
 
 
+def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float | None:
+    """The standard error of a mean over records that come in clusters, such as pairs that share a premise.
+
+    The root of the sum over G clusters of (its values' summed distances from the mean) squared, times G / (G - 1), over
+    n: Liang and Zeger (1986) for a mean, which Miller (2024), "Adding Error Bars to Evals", asks for. Clusters of one
+    record each give the usual standard error. None of a single cluster.
+    """
+    groups, place = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(groups) < 2:
+        return None
+    apart = np.asarray(values, dtype=np.float64)
+    within = np.bincount(place, weights=apart - apart.mean())
+    return float(np.sqrt(within @ within * len(groups) / (len(groups) - 1)) / len(apart))
+
+
 def mean(values: Sequence[float]) -> Estimate:
     """The mean with its standard error and a seeded bootstrap percentile 95% interval.
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from chains.deciding import UNLABELLED
 from corpus.records import LABELS
-from eval.estimate import Estimate
+from eval.estimate import Estimate, clustered_stderr
 from eval.metrics import absent_labels, label_metrics, majority
 from eval.results import TaskResult
 
@@ -81,7 +81,8 @@ def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
     reference = label_metrics(targets, [answer] * len(targets), labels)
     figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
     whole.add_row(f'always "{answer}"', n, *figures, "", style="dim")
-    whole.caption = absent_labels(targets, labels)
+    captions = [absent_labels(targets, labels), _by_premise(result, targets, predictions)]
+    whole.caption = "\n".join(caption for caption in captions if caption) or None
     by_label = new_table("By label", "label", "n", "precision (95%)", "recall (95%)", "F1 (95%)")
     for label in labels:
         figures = [with_interval(result.estimates[f"{name}_{label}"]) for name in ("precision", "recall", "f1")]
@@ -91,6 +92,20 @@ def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
     for label in labels:
         confusion.add_row(label, *(str(counts[label, predicted]) for predicted in (*labels, None)))
     return [whole, by_label, confusion]
+
+
+def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequence[str | None]) -> str | None:
+    """Accuracy's standard error where pairs share premises, which the interval knows nothing of."""
+    premises = [str(sample["premise"]) for sample in result.samples]
+    count, alone = len(set(premises)), result.estimates["accuracy"].stderr
+    right = [float(target == prediction) for target, prediction in zip(targets, predictions, strict=True)]
+    together = clustered_stderr(right, premises)
+    if count == len(premises) or together is None or alone is None:
+        return None
+    return (
+        f"{len(premises)} pairs of {count} premises: accuracy's standard error is {together:.3f} with the premises as "
+        f"clusters, {alone:.3f} if the pairs were independent, as the intervals take them"
+    )
 
 
 def remarks(results: Sequence[TaskResult]) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, sem
 
-from eval.estimate import RESAMPLES, Estimate, mean, proportion, resampled
+from eval.estimate import RESAMPLES, Estimate, clustered_stderr, mean, proportion, resampled
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 500), (500, 500), (276, 500), (3, 7)])
@@ -70,3 +70,20 @@ def test_records_that_are_all_alike_tell_no_interval(value: float) -> None:
 def test_times_scales_every_part() -> None:
     assert Estimate(0.5, 0.1, 0.25, 0.75).times(8) == Estimate(4.0, 0.8, 2.0, 6.0)
     assert Estimate(0.5).times(8) == Estimate(4.0)
+
+
+def test_the_clustered_standard_error_is_statsmodels() -> None:
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(3)
+    clusters = [f"p{number}" for number in rng.integers(0, 40, 150)]
+    easy = {name: rng.random() for name in clusters}
+    right = [float(rng.random() < easy[name]) for name in clusters]
+    groups = np.unique(clusters, return_inverse=True)[1]
+    fit = sm.OLS(right, np.ones(150)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    assert clustered_stderr(right, clusters) == pytest.approx(fit.bse[0])
+
+
+def test_clusters_of_one_record_give_the_usual_standard_error() -> None:
+    assert clustered_stderr([1, 0, 0, 1, 1], list("abcde")) == pytest.approx(sem([1, 0, 0, 1, 1]))
+    assert clustered_stderr([1, 0], ["a", "a"]) is None
