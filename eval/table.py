@@ -96,7 +96,9 @@ def nli_tables(result: TaskResult, labels: Sequence[str]) -> list[Table]:
 
 def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequence[str | None]) -> str | None:
     """Accuracy's standard error where pairs share premises, which the interval knows nothing of."""
-    premises = [str(sample["premise"]) for sample in result.samples]
+    premises = [str(sample["premise"]) for sample in result.samples if "premise" in sample]
+    if len(premises) < len(result.samples):  # of another task
+        return None
     count, alone = len(set(premises)), result.estimates["accuracy"].stderr
     right = [float(target == prediction) for target, prediction in zip(targets, predictions, strict=True)]
     together = clustered_stderr(right, premises)
