@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from corpus.processor import computes_bfloat16
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from medground.settings import load_settings
@@ -46,6 +47,7 @@ def test_dense(records: list[QARecord], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not computes_bfloat16(), reason="the processor has no bfloat16, and imitates it for half an hour")
 def test_bfloat16_finds_as_much_as_float32(records: list[QARecord], tmp_path: Path) -> None:
     fast = accuracy(DenseConfig(), records, tmp_path, EmbedderConfig(dtype="bfloat16"))
     assert fast >= accuracy(DenseConfig(), records, tmp_path, EmbedderConfig(dtype="float32")) - 0.002
