@@ -22,6 +22,23 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         ("# Title\nText that\nis wrapped.\n\nMore", ["# Title", "Text that\nis wrapped.", "More"]),
         ("No stop here\n\nnor here", ["No stop here", "nor here"]),
         ("We saw e.g.\n\nNext", ["We saw e.g.", "Next"]),
+        ("1. Wash it.\n2. Do not suck it.", ["1. Wash it.", "2. Do not suck it."]),
+        ("Diagnosis: 1. Stroke. 2. Gout of\nthe toe.", ["Diagnosis: 1. Stroke.", "2. Gout of\nthe toe."]),
+        ("It rose from 5 to 12. Then it fell.", ["It rose from 5 to 12.", "Then it fell."]),
+        ("Take it b.i.d. with food, at most 2 g. Stop.", ["Take it b.i.d. with food, at most 2 g.", "Stop."]),
+        (
+            "Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht. Am 19. Tag ging er.",
+            ["Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht.", "Am 19. Tag ging er."],
+        ),
+        (
+            "PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone",
+            ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"],
+        ),
+        ("ALLERGIC TO ASPIRIN\nAND LATEX", ["ALLERGIC TO ASPIRIN\nAND LATEX"]),
+        (
+            "| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |",
+            ["| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |"],
+        ),
         ("", []),
         (" \n ", []),
     ],
