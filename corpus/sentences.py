@@ -6,7 +6,7 @@ Span = tuple[int, int]
 
 _PARAGRAPH = re.compile(r"\S(?:.*?\S)?(?=[^\S\n]*\n[^\S\n]*\n|\s*\Z)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?:[.!?][\"')\]]*(?=\s)|[。！？]|\n)\s*")
-_LIST_ITEM = re.compile(r"(?:[-*+#>]+|\d+[.)])\s")
+_LIST_ITEM = re.compile(r"(?:[-*+#>]+|\d+[.)])[^\S\n]")
 # What a full stop ends no sentence after: always, before a digit ("No. 3"), and before a small letter ("E. coli").
 _ABBREVIATION = re.compile(
     r"\b(?:e\.g|i\.e|cf|vs|et al|approx|ca|resp|dr|prof|mr|mrs|ms|st|spp?|bzw|ggf|inkl|(?-i:[zd])|z\. ?b|d\. ?h)\.$",
@@ -19,6 +19,7 @@ _ORDINAL = re.compile(  # what a number with a stop counts in German, "am 3. Tag
     "(?:Tag|Woche|Monat|Jahr|Lebensjahr|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)"
 )
 _LINE = 200  # characters that a line of capitals has at most, to be taken for a heading
+_UNDERLINE = re.compile(r"\n[ \t]*(?:={2,}|-{2,})[ \t]*\Z")
 _HEADING_MARKS = re.compile(r"\A#+\s|\s#+\s*\Z|\n\s*(?:=+|-+)\s*\Z")
 # Scripts that write without spaces count by character; a run without any space is cut, so that every word is short.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
@@ -35,7 +36,7 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
 
     A full stop after a common abbreviation, an initial, the number of a list's item or inside a number ends no
     sentence; nor does the end of a line, save before a blank line, before a list item or a heading, and after a heading
-    (a line that begins with #, or one in capitals alone with another kind of line below it).
+    (a line that begins with # or is underlined, or one in capitals alone with another kind of line below it).
     """
     end = len(text) if end is None else end
     spans: list[Span] = []
@@ -65,6 +66,7 @@ def _ends_sentence(text: str, begin: int, match: re.Match[str]) -> bool:
     if sign == "\n":
         return (
             text.startswith("#", begin)
+            or _UNDERLINE.search(text[max(begin, match.start() - _LINE) : match.start()]) is not None
             or _LIST_ITEM.match(text, after) is not None
             or _in_capitals(text, match.start()) != _in_capitals(text, after)
         )

@@ -20,6 +20,7 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         ("文一。文二。", ["文一。", "文二。"]),
         ("Intro:\n- one\n- two", ["Intro:", "- one", "- two"]),
         ("# Title\nText that\nis wrapped.\n\nMore", ["# Title", "Text that\nis wrapped.", "More"]),
+        ("Title\n-----\nText", ["Title\n-----", "Text"]),
         ("No stop here\n\nnor here", ["No stop here", "nor here"]),
         ("We saw e.g.\n\nNext", ["We saw e.g.", "Next"]),
         ("1. Wash it.\n2. Do not suck it.", ["1. Wash it.", "2. Do not suck it."]),
