@@ -37,8 +37,7 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
             metadata, ``section`` and ``title``.
     """
     sentences, share = _read(question, passages)
-    asked = _terms(question)
-    together = [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
+    together = _titles(question, passages)
     for sentence in sentences:
         together[sentence.passage] |= sentence.terms
     whole = [share(terms) for terms in together]
@@ -60,9 +59,13 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
 
 
 def nearest(question: str, passages: Sequence[Passage]) -> float:
-    """The greatest share of a question's words that a sentence of the passages has, with its heading; from 0 to 1."""
+    """The greatest share of a question's words that a sentence of the passages has, with its heading and title.
+
+    From 0 to 1; the title is the document's.
+    """
     sentences, share = _read(question, passages)
-    return max((share(sentence.terms) for sentence in sentences), default=0.0)
+    titles = _titles(question, passages)
+    return max((share(sentence.terms | titles[sentence.passage]) for sentence in sentences), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,12 @@ def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], 
                 above = own[-1]
             sentences.append(_Sentence(number, start, text, own[-1] | above, not heading and not text.endswith("?")))
     return sentences, _share(asked, own)
+
+
+def _titles(question: str, passages: Sequence[Passage]) -> list[Set[str]]:
+    """The question's words that the title of each passage's document has."""
+    asked = _terms(question)
+    return [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:

@@ -119,6 +119,13 @@ def test_the_nearest_sentence_counts_with_its_heading() -> None:
     assert nearest("What are contraindications to aspirin?", []) == 0
 
 
+def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
+    observed = Passage(id="a", text="Observe for at least 6 hours.", metadata={"title": "Anaphylaxis"})
+    untitled = observed.model_copy(update={"metadata": {}})
+    question = "How long is a patient observed after anaphylaxis?"
+    assert nearest(question, [observed]) > 0.3 > nearest(question, [untitled]) > 0
+
+
 def test_one_citation_a_passage() -> None:
     passages = [Passage(id="a", text="Aspirin. Any aspirin."), Passage(id="b", text="Aspirin too. Other text.")]
     best = best_of_each(cite("aspirin", passages))
