@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from chains.answer import Citation, Passage
 from chains.findings import finding_log_odds, stemmer
-from corpus.sentences import sentence_spans
+from corpus.sentences import heading_name, sentence_spans
 
 OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
-DOUBT = 1.5  # added to the log-odds of a finding: what is no study's abstract is not marked down for it
+AIM = -1.0  # log-odds of a finding; a passage none of whose sentences is below it tells no aims and no methods
+DOUBT = 1.5  # added to the log-odds of a finding: what is neither is marked down little
 LEAST = 0.25  # of its score is what a sentence keeps that is surely no finding
 NOTHING = 0.05  # the same of a heading or a question
 _WORD = re.compile(r"\w+")
@@ -22,12 +23,13 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
 
     A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. How near:
     0.3 times the share of the question's words that it and its section's heading have, plus 0.7 times the share that
-    its passage has, because a finding seldom names again all that was asked. Each word is weighted by how rare it is
-    among the passages' sentences (BM25's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and
-    Zaragoza 2009), and compared by stem, without English stop words. How likely: between 0.25 and 1, which lowers what
-    tells the aim of a study or its methods (``findings.finding_log_odds``), and 0.05 for headings, titles and
-    questions, which say nothing themselves. The numbers' choice: docs/log.md, "Findings, not aims". Equal scores keep
-    the passages' order.
+    its passage has with its document's title, because a finding seldom names again all that was asked. Each word is
+    weighted by how rare it is among the passages' sentences (BM25's inverse document frequency,
+    ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared by stem, without English stop words.
+    How likely: between 0.25 and 1, which lowers what tells the aim of a study or its methods
+    (``findings.finding_log_odds``). It is 1 in a passage that tells neither, such as a guideline's, unless more than a
+    third of the passages do; and 0.05 for headings, titles and questions, which say nothing themselves. The numbers'
+    choice: docs/log.md, "Findings, not aims". Equal scores keep the passages' order.
 
     Args:
         question: in any script; a script without spaces matches whole runs only.
@@ -35,17 +37,20 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
             metadata, ``section`` and ``title``.
     """
     sentences, share = _read(question, passages)
-    together: list[set[str]] = [set() for _ in passages]
+    together = _titles(question, passages)
     for sentence in sentences:
         together[sentence.passage] |= sentence.terms
     whole = [share(terms) for terms in together]
+    studies = {one.passage for one in sentences if one.says and one.finding < AIM}
+    if 3 * len(studies) > len(passages):
+        studies = set(range(len(passages)))
     citations = [
         Citation(
             passage_id=passages[one.passage].id,
             quote=one.text,
             start=one.start,
             end=one.start + len(one.text),
-            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(one),
+            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(one, one.passage in studies),
         )
         for one in sentences
         if one.terms
@@ -54,20 +59,31 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
 
 
 def nearest(question: str, passages: Sequence[Passage]) -> float:
-    """The greatest share of a question's words that a sentence of the passages has, with its heading; from 0 to 1."""
+    """The greatest share of a question's words that a sentence of the passages has, with its heading and title.
+
+    From 0 to 1; the title is the document's.
+    """
     sentences, share = _read(question, passages)
-    return max((share(sentence.terms) for sentence in sentences), default=0.0)
+    titles = _titles(question, passages)
+    return max((share(sentence.terms | titles[sentence.passage]) for sentence in sentences), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question."""
+    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question.
+
+    ``finding``: the log-odds that it reports a finding.
+    """
 
     passage: int
     start: int
     text: str
     terms: Set[str]
     says: bool
+
+    @property
+    def finding(self) -> float:
+        return finding_log_odds(self.text)
 
 
 def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
@@ -80,12 +96,20 @@ def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], 
         above = _terms(sections[0]) & asked if sections else frozenset()
         for start, end in sentence_spans(passage.text):
             text = passage.text[start:end]
+            if not _WORD.search(text):  # a rule across the page
+                continue
             own.append(_terms(text) & asked)
-            heading = text.startswith("#") or " ".join(text.split()) in names
+            heading = text.startswith("#") or heading_name(text) in names
             if heading:
                 above = own[-1]
             sentences.append(_Sentence(number, start, text, own[-1] | above, not heading and not text.endswith("?")))
     return sentences, _share(asked, own)
+
+
+def _titles(question: str, passages: Sequence[Passage]) -> list[Set[str]]:
+    """The question's words that the title of each passage's document has."""
+    asked = _terms(question)
+    return [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:
@@ -108,10 +132,10 @@ def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
-def _likely(sentence: _Sentence) -> float:
+def _likely(sentence: _Sentence, in_study: bool) -> float:
     if not sentence.says:
         return NOTHING
-    return LEAST + (1 - LEAST) / (1 + math.exp(-(finding_log_odds(sentence.text) + DOUBT)))
+    return LEAST + (1 - LEAST) / (1 + math.exp(-(sentence.finding + DOUBT))) if in_study else 1.0
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:

@@ -20,7 +20,7 @@ def extractive_chain(
 
     The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
     A sentence whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has
-    0.3 of the question's words (``citations.nearest``), a note says that the evidence is weak.
+    0.3 of the question's words (``citations.nearest``, with heading and title), a note says that the evidence is weak.
 
     Args:
         retriever: where passages come from.

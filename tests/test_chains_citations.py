@@ -54,6 +54,37 @@ def test_what_is_no_study_is_cited_by_its_words() -> None:
         assert cite(question, [Passage(id="a", text=text)])[0].quote.startswith(quote)
 
 
+ORDERS = (
+    "**Children over 12 years:** 500 micrograms IM. **Children 6 to 12 years:** 300 micrograms IM. Repeat after 5 "
+    "minutes if there is no improvement. Do not give adrenaline into a vein."
+)
+
+
+def test_what_reads_like_a_finding_does_not_lead_where_no_study_is_told() -> None:
+    guide = Passage(id="a", text=ORDERS, metadata={"section": "Adrenaline"})
+    found = cite("What dose of adrenaline is given to a child of 8 years in anaphylaxis?", [guide])
+    assert [one.quote[:10] for one in found[:2]] == ["**Children"] * 2
+    # One study among guidelines has its aims marked down all the same.
+    others = [Passage(id="b", text="Give 300 mg."), Passage(id="c", text="Wait an hour.")]
+    ranked = cite("Does ice reduce pain after knee surgery?", [*others, guide, Passage(id="d", text=STUDY)])
+    assert ranked[0].quote == "Pain was significantly lower with ice (p=0.01)."
+    assert ranked[-1].quote.startswith("The aim")
+
+
+def test_the_documents_title_speaks_for_its_passages() -> None:
+    ketones = Passage(
+        id="a", text="Check it hourly. Start insulin at 0.1 units/kg/h.", metadata={"title": "Ketoacidosis"}
+    )
+    ward = Passage(id="b", text="Start insulin at 2 mL/h.", metadata={"title": "Variable rate infusion"})
+    assert cite("How is insulin started in ketoacidosis?", [ward, ketones])[0].quote.endswith("units/kg/h.")
+
+
+def test_an_underlined_heading_is_no_answer() -> None:
+    text = "Apixaban\n--------\n\nIt is given twice daily.\n\n---\n"
+    passage = Passage(id="a", text=text, metadata={"section": "Apixaban"})
+    assert [one.quote[:8] for one in cite("How often is apixaban taken?", [passage])] == ["It is gi", "Apixaban"]
+
+
 GUIDE = (
     "# Aspirin after stroke\n\n## Dose of aspirin\n\nGive 300 mg on the first day. Later 75 mg daily are enough.\n\n"
     "## Contraindications\n\n- Active peptic ulcer\n- Allergy to aspirin"
@@ -86,6 +117,13 @@ def test_a_question_in_a_text_is_no_answer() -> None:
 def test_the_nearest_sentence_counts_with_its_heading() -> None:
     assert nearest("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE)]) == 1
     assert nearest("What are contraindications to aspirin?", []) == 0
+
+
+def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
+    observed = Passage(id="a", text="Observe for at least 6 hours.", metadata={"title": "Anaphylaxis"})
+    untitled = observed.model_copy(update={"metadata": {}})
+    question = "How long is a patient observed after anaphylaxis?"
+    assert nearest(question, [observed]) > 0.3 > nearest(question, [untitled]) > 0
 
 
 def test_one_citation_a_passage() -> None:

@@ -19,9 +19,17 @@ def test_a_page_is_read_as_it_is_seen() -> None:
         (
             "Doses",
             None,
-            "Doses\n\nHeparin: 5,000 units\n\nAspirin: 75 mg\n\nDrug\tDose\n\nStatin\t20 mg\n\nline one\n  line two",
+            "Doses\n\nHeparin: 5,000 units\n\nAspirin: 75 mg\n\nDrug\tDose\nStatin\t20 mg\n\nline one\n  line two",
         ),
     ]
+
+
+def test_a_table_and_a_definition_stay_whole() -> None:
+    rows = "<tr><th>INR</th><th>Do</th></tr>\n <tr> <td>5 to 8</td>\n<td>Wait</td></tr><tr></tr>"
+    page = f"<p>a</p><table><caption>High INR</caption><tbody>{rows}</tbody></table>b"
+    assert read_one("a.html", page).text == "a\n\nHigh INR\n\nINR\tDo\n5 to 8\tWait\n\nb"
+    terms = "<dl><dt>Grade 1</dt> <dd>Red skin</dd><dt>Grade 2</dt><dt>Grade 3</dt><dd><p>Fat</p></dd></dl><p>b</p>"
+    assert read_one("a.html", terms).text == "Grade 1: Red skin\n\nGrade 2\n\nGrade 3:\n\nFat\n\nb"
 
 
 def test_what_no_reader_reads_is_left_out_to_its_end() -> None:

@@ -81,6 +81,27 @@ def test_a_sentence_that_is_too_long_is_split_at_words_and_counted() -> None:
     assert cut(document("Short one. Short again."), WORDS).long_sentences == 0
 
 
+def test_a_table_that_is_too_long_is_split_at_the_ends_of_its_rows() -> None:
+    rows = [f"| Drug {number} | {number} mg twice daily |" for number in range(100)]
+    found = texts(document("\n".join(rows)), WORDS)
+    assert len(found) > 2
+    assert [row for text in found for row in text.split("\n")] == rows
+
+
+def test_a_heading_stays_with_its_text() -> None:
+    body = Body()
+    for section, text in (("Rate", "rate " * 30), ("Dose of apixaban", "dose " * 30), ("Stop", "stop " * 60)):
+        body.add(section, section=section)
+        body.add(text, section=section)
+    found = body.extract("a")
+    assert found is not None
+    assert [text.split("\n")[0] for text in texts(found, words_window(36))][:2] == ["Rate", "Dose of apixaban"]
+    underlined = "Rate\n====\n\n" + "rate " * 30 + "\n\nDose\n----\n\n" + "dose " * 30
+    start = underlined.index("Dose")
+    parts = (Part(0, start, section="Rate"), Part(start, len(underlined), section="Dose"))
+    assert texts(Extract("a", underlined, parts), words_window(36))[1].startswith("Dose\n----")
+
+
 def test_a_passage_lies_on_one_page_and_tells_its_sections() -> None:
     body = Body()
     body.add("First page.", page=1, section="A")

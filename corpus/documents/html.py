@@ -19,6 +19,7 @@ _INLINE = {
     *("label", "mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var"),
     "wbr",
 }
+_ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
@@ -27,7 +28,8 @@ _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The page's text; its title is that of its head, else its first heading.
 
-    Cells of a table's row stand in one block, between tabs. Scripts are not run and nothing is fetched.
+    A table is one block, with a line for each row and tabs between its cells; so is a term with its definition.
+    Scripts are not run and nothing is fetched.
 
     Raises:
         DataError: it is no text, or there is nothing to read in it.
@@ -86,7 +88,8 @@ def _blocks(root: object) -> Iterator[tuple[str, str]]:
         text = "".join(gathered)
         gathered.clear()
         if "pre" not in inside:
-            text = "\n".join(re.sub(" +", " ", line).strip() for line in text.split("\n"))
+            lines = (re.sub(r" *([ \t]) *", r"\1", line).strip() for line in text.split("\n"))
+            text = "\n".join(line for line in lines if line or "table" not in inside)
         if text.strip():
             yield next((tag for tag in inside if tag in _HEADINGS), inside[-1] if inside else ""), text
 
@@ -95,7 +98,10 @@ def _blocks(root: object) -> Iterator[tuple[str, str]]:
         if event == "start":
             if tag in _UNSEEN:
                 unseen += 1
-            if tag not in _INLINE and tag not in ("td", "th", "br"):
+            if tag == "dd" and "".join(gathered).strip():
+                gathered[:] = ["".join(gathered).rstrip(), ": "]
+                inside.append(tag)
+            elif tag not in _INLINE and tag not in _ROWS and tag not in ("td", "th", "br"):
                 yield from flush()
                 inside.append(tag)
             if not unseen and element.text:
@@ -105,6 +111,10 @@ def _blocks(root: object) -> Iterator[tuple[str, str]]:
             gathered.append("\n")
         elif tag in ("td", "th"):
             gathered.append("\t")
+        elif tag in _ROWS:
+            gathered.append("\n" if tag == "tr" else "")
+        elif tag == "dt":
+            inside.pop()
         elif tag not in _INLINE:
             yield from flush()
             inside.pop()

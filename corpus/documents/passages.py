@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from corpus.documents.extract import Extract, Part
-from corpus.sentences import Span, paragraph_spans, sentence_spans, word_spans
+from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, word_spans
 
 PASSAGE_WORDS = 200  # where no embedder says how much it reads
 # Tokenizers need some hundred times as many bytes as a text has characters, so that not all of one is counted at once.
@@ -81,15 +81,21 @@ def narrowest(windows: Sequence[Window], max_tokens: int | None = None) -> Windo
 def cut(document: Extract, window: Window) -> Cut:
     """Cut a document into passages that fit the window, at ends of paragraphs, else of sentences, else of words.
 
-    A passage lies on one page; it may reach over the end of a section. Nothing but white space is left out.
+    A passage lies on one page; it may reach over the end of a section. A heading stays with what follows it, where that
+    fits. A sentence of several lines, such as a table, is split at their ends. Nothing but white space is left out.
     """
     text, starts = document.text, [part.start for part in document.parts]
     spans: list[Span] = []
     long_sentences = 0
+
+    def heads(span: Span) -> bool:
+        section = document.parts[bisect_right(starts, span[1] - 1) - 1].section
+        return section is not None and heading_name(text[span[0] : span[1]]) == section
+
     for page in _pages(document.parts):
         pieces, long = _pieces(text, page, window)
         long_sentences += long
-        spans += _packed(text, pieces, window)
+        spans += _packed(text, pieces, window, heads)
     passages = []
     for start, end in spans:
         parts = document.parts[bisect_right(starts, start) - 1 : bisect_left(starts, end)]
@@ -126,20 +132,26 @@ def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int
     return pieces, long
 
 
-def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window) -> list[Span]:
-    """Neighbouring pieces put together as long as they fit."""
+def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads: Callable[[Span], bool]) -> list[Span]:
+    """Neighbouring pieces put together as long as they fit; none ends with a heading whose text would fit with it."""
     if not pieces:
         return []
     added = window.count([""])[0]  # what comes to every text, and so once to a passage
-    groups: list[list[Span]] = []
+    sized: list[list[tuple[Span, int]]] = []
     size = 0
     for span, tokens in pieces:
-        if groups and size + tokens - added <= window.limit:
-            groups[-1].append(span)
+        if sized and size + tokens - added <= window.limit:
+            sized[-1].append((span, tokens))
             size += tokens - added
-        else:
-            groups.append([span])
-            size = tokens
+            continue
+        group, size = [(span, tokens)], tokens
+        while sized and len(sized[-1]) > 1 and heads(sized[-1][-1][0]):
+            if size + sized[-1][-1][1] - added > window.limit:
+                break
+            group.insert(0, sized[-1].pop())
+            size += group[0][1] - added
+        sized.append(group)
+    groups = [[span for span, _ in group] for group in sized]
     wholes = [(group[0][0], group[-1][1]) for group in groups]
     counted = _counted(text, wholes, window)
     return [
@@ -159,13 +171,18 @@ def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
 
 
 def _split(text: str, sentence: Span, window: Window) -> list[Span]:
-    """A sentence in pieces of whole words; a word that does not fit is cut in halves until it does."""
-    words = word_spans(text, *sentence)
-    if len(words) > 1:
+    """A sentence in pieces of whole lines, else words; a word that does not fit is cut in halves until it does."""
+    middle = (sentence[0] + sentence[1]) // 2
+    ends = [at for at in (text.rfind("\n", sentence[0], middle), text.find("\n", middle, sentence[1])) if at >= 0]
+    words = [] if ends else word_spans(text, *sentence)
+    if ends:
+        end = min(ends, key=lambda at: abs(at - middle))
+        start = end + len(text[end : sentence[1]]) - len(text[end : sentence[1]].lstrip())
+        halves = [(sentence[0], sentence[0] + len(text[sentence[0] : end].rstrip())), (start, sentence[1])]
+    elif len(words) > 1:
         half = len(words) // 2
         halves = [(sentence[0], words[half - 1][1]), (words[half][0], sentence[1])]
     else:
-        middle = (sentence[0] + sentence[1]) // 2
         halves = [(sentence[0], middle), (middle, sentence[1])]
     found: list[Span] = []
     for span, tokens in _counted(text, halves, window):
