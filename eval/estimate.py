@@ -58,13 +58,15 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
 
     The root of the sum over G clusters of (its values' summed distances from the mean) squared, times G / (G - 1), over
     n: Liang and Zeger (1986) for a mean, which Miller (2024), "Adding Error Bars to Evals", asks for. Clusters of one
-    record each give the usual standard error. None of a single cluster.
+    record each give the usual standard error. None of a single cluster, and of clusters that are all alike.
     """
     groups, place = np.unique(np.asarray(clusters), return_inverse=True)
     if len(groups) < 2:
         return None
     apart = np.asarray(values, dtype=np.float64)
     within = np.bincount(place, weights=apart - apart.mean())
+    if np.abs(within).max() < _ONE:
+        return None
     return float(np.sqrt(within @ within * len(groups) / (len(groups) - 1)) / len(apart))
 
 

@@ -87,3 +87,4 @@ def test_the_clustered_standard_error_is_statsmodels() -> None:
 def test_clusters_of_one_record_give_the_usual_standard_error() -> None:
     assert clustered_stderr([1, 0, 0, 1, 1], list("abcde")) == pytest.approx(sem([1, 0, 0, 1, 1]))
     assert clustered_stderr([1, 0], ["a", "a"]) is None
+    assert clustered_stderr([1, 0, 0, 1], ["a", "a", "b", "b"]) is None

@@ -107,12 +107,12 @@ def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
     targets = ["entailment", "entailment", "neutral", "contradiction"]
     predictions = ["entailment", "neutral", "neutral", None]
     samples = [
-        {"id": str(number), "target": target, "prediction": prediction, "premise": f"p{number // 2}"}
+        {"id": str(number), "target": target, "prediction": prediction, "premise": f"p{min(number, 2)}"}
         for number, (target, prediction) in enumerate(zip(targets, predictions, strict=True))
     ]
     result = TaskResult("nli", label_metrics(targets, predictions, labels), samples)
     assert nli_tables(result, labels)[0].caption == (
-        "4 pairs of 2 premises: accuracy's standard error is 0.000 with the premises as clusters, 0.289 if the pairs "
+        "4 pairs of 3 premises: accuracy's standard error is 0.217 with the premises as clusters, 0.289 if the pairs "
         "were independent, as the intervals take them"
     )
     whole, by_label, confusion = (_text(table) for table in nli_tables(result, labels))
