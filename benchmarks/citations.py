@@ -7,6 +7,9 @@ are held against the headings of the abstract's sections: are they from the ques
 of results? Beside them the quotes that the words shared with the question alone would choose. No abstract has its
 conclusion here, as everywhere with this data. The official test split is measured; ``--fit`` fits the weights of
 ``chains/embedded/findings.json`` anew, on the other half.
+
+Last, the sample's test questions over their own abstracts: which share of the withheld conclusion's words does the first
+quote have, rare ones counted more? It tells whether the quote is the finding that was asked about.
 """
 
 import argparse
@@ -22,13 +25,13 @@ from medground.environment import prepare  # noqa: E402
 prepare()
 
 from chains.answer import Answer, Citation, Passage  # noqa: E402
-from chains.citations import coverage  # noqa: E402
+from chains.citations import cite, coverage  # noqa: E402
 from chains.extractive import NEAR, extractive_chain  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from corpus.sentences import sentence_spans  # noqa: E402
-from eval.estimate import Estimate, proportion  # noqa: E402
+from eval.estimate import Estimate, mean, proportion  # noqa: E402
 from eval.paired import mean_difference  # noqa: E402
 from finetune.findings import fit_findings, reports_findings, save_findings  # noqa: E402
 from retrievers import make_retriever  # noqa: E402
@@ -59,6 +62,16 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
         if citation.start < begin:
             return reports_findings(heading)
     raise AssertionError(f"a quote beyond its abstract: {citation}")
+
+
+def told(records: Sequence[QARecord], quotes: Callable[[str, Sequence[Passage]], Quotes]) -> list[float]:
+    """The share of each conclusion's words that the first quote of the record's own abstract has."""
+    shares = []
+    for record in records:
+        first = quotes(record.question, [Passage(id=record.id, text=record.context)])[0]
+        texts = [record.context[start:end] for start, end in sentence_spans(record.context)]
+        shares.append(coverage(record.conclusion, texts)[texts.index(first.quote)])
+    return shares
 
 
 def main() -> None:
@@ -105,6 +118,11 @@ def main() -> None:
         after = [bool(quotes) and measure(quotes, record) for quotes, record in zip(chosen, questions, strict=True)]
         rates = [_told(proportion(sum(hits), len(hits))) for hits in (before, after)]
         print(f"{name:52} {rates[0]:22} {rates[1]:22} {_told(mean_difference(before, after))}")
+    sample = load_records(DataConfig(path="sample"), "test")
+    before, after = (told(sample, quotes) for quotes in (by_shared_words, cite))
+    rates = [_told(mean(values)) for values in (before, after)]
+    name = f"of the conclusion's words, sample, {len(sample)} questions"
+    print(f"{name:52} {rates[0]:22} {rates[1]:22} {_told(mean_difference(before, after))}")
 
 
 def _told(estimate: Estimate) -> str:

@@ -41,7 +41,8 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
     for sentence in sentences:
         together[sentence.passage] |= sentence.terms
     whole = [share(terms) for terms in together]
-    studies = {one.passage for one in sentences if one.says and one.finding < AIM}
+    findings = [finding_log_odds(one.text) if one.says else None for one in sentences]
+    studies = {one.passage for one, odds in zip(sentences, findings, strict=True) if odds is not None and odds < AIM}
     if 3 * len(studies) > len(passages):
         studies = set(range(len(passages)))
     citations = [
@@ -50,9 +51,9 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
             quote=one.text,
             start=one.start,
             end=one.start + len(one.text),
-            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(one, one.passage in studies),
+            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(odds, one.passage in studies),
         )
-        for one in sentences
+        for one, odds in zip(sentences, findings, strict=True)
         if one.terms
     ]
     return sorted(citations, key=lambda citation: -citation.score)
@@ -70,20 +71,13 @@ def nearest(question: str, passages: Sequence[Passage]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question.
-
-    ``finding``: the log-odds that it reports a finding.
-    """
+    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question."""
 
     passage: int
     start: int
     text: str
     terms: Set[str]
     says: bool
-
-    @property
-    def finding(self) -> float:
-        return finding_log_odds(self.text)
 
 
 def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
@@ -132,10 +126,11 @@ def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
-def _likely(sentence: _Sentence, in_study: bool) -> float:
-    if not sentence.says:
+def _likely(log_odds: float | None, in_study: bool) -> float:
+    """By the log-odds of a finding; None of what says nothing."""
+    if log_odds is None:
         return NOTHING
-    return LEAST + (1 - LEAST) / (1 + math.exp(-(sentence.finding + DOUBT))) if in_study else 1.0
+    return LEAST + (1 - LEAST) / (1 + math.exp(-(log_odds + DOUBT))) if in_study else 1.0
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
