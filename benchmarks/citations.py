@@ -8,8 +8,8 @@ of results? Beside them the quotes that the words shared with the question alone
 conclusion here, as everywhere with this data. The official test split is measured; ``--fit`` fits the weights of
 ``chains/embedded/findings.json`` anew, on the other half.
 
-Last, the sample's test questions over their own abstracts: which share of the withheld conclusion's words does the first
-quote have, rare ones counted more? It tells whether the quote is the finding that was asked about.
+Last, the sample's test questions over their own abstracts: which share of the withheld conclusion's words does the
+first quote have, rare ones counted more? It tells whether the quote is the finding that was asked about.
 """
 
 import argparse
