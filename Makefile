@@ -2,6 +2,8 @@
 # make test       the tests that take seconds
 # make test-slow  the tests that take minutes
 # make check      lint, format, types and the layering contract
+# make sample     write the files of the embedded sample again
+# make tiny       train medground-tiny again, into build/tiny
 
 PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v python3; } || echo python3.11)
@@ -9,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TWO := OMP_NUM_THREADS=1 # a process for each of two cores, and a thread for each process
 
-.PHONY: demo test test-slow check docs clean
+.PHONY: demo test test-slow check docs sample tiny clean
 
 demo: $(READY)
 	$(BIN)/medground demo
@@ -28,6 +30,12 @@ check: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+sample: $(READY)
+	$(BIN)/python -m tools.sample
+
+tiny: $(READY)
+	$(BIN)/python -m tools.tiny --output build/tiny
 
 clean:
 	rm -rf .venv build dist *.egg-info results .medground

@@ -34,7 +34,7 @@ prepare()
 
 from chains.llm import load_llm  # noqa: E402  (telemetry is off before the libraries are imported)
 from chains.nli import nli_chain  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.nli import load_pairs  # noqa: E402
 from eval.nli import evaluate_nli  # noqa: E402

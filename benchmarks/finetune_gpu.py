@@ -41,8 +41,8 @@ from transformers import (  # noqa: E402
 )
 
 from chains.llm import EMBEDDED  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
-from corpus.quiet import no_bars  # noqa: E402
+from common.errors import UserError  # noqa: E402
+from common.logs import no_bars  # noqa: E402
 from eval.results import versions  # noqa: E402
 from finetune.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
 from finetune.qlora.train import train_qlora  # noqa: E402

@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=250, help="words of an abstract whose memory is measured")
     parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
     options = parser.parse_args()
-    from corpus.errors import UserError
+    from common.errors import UserError
     from corpus.pubmedqa import read_records
     from corpus.sample import sample_path
 

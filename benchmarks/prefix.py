@@ -50,8 +50,8 @@ from chains.llm import LocalLLM, load_llm  # noqa: E402
 from chains.nli import Judgement, NLIChain, Pair, draw_shots, nli_chain  # noqa: E402
 from chains.prefix import sharable  # noqa: E402
 from chains.scoring import encode, scored_batches  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from corpus.config import PairsConfig  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
 from corpus.nli import load_pairs  # noqa: E402
 from eval.results import versions  # noqa: E402
 

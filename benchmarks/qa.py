@@ -60,8 +60,8 @@ from chains.llm import EMBEDDED, LocalLLM, load_llm  # noqa: E402
 from chains.parsing import parse_label  # noqa: E402
 from chains.qa import qa_chain  # noqa: E402
 from chains.templates import label_lead  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import LABELS, QARecord  # noqa: E402
 

@@ -39,7 +39,7 @@ prepare()
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
 from benchmarks.bound import encoder_operations, product_rate  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from corpus.pubmedqa import read_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from retrievers.config import StoreConfig  # noqa: E402

@@ -37,8 +37,8 @@ prepare()
 from langchain_core.documents import Document  # noqa: E402
 
 from benchmarks.distractors import distractors  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
-from corpus.errors import UserError  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from eval.estimate import Estimate, proportion  # noqa: E402

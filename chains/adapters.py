@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from corpus.errors import UserError
-from corpus.hub import hub_errors
+from common.errors import UserError
+from common.hub import hub_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

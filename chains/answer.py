@@ -85,7 +85,7 @@ class Answer(BaseModel):
     where none has judged it. ``withheld`` holds an answer that was kept back for want of support: ``text`` then says
     so, and ``verdict`` is about what was withheld.
 
-    ``reused`` says that a journal of earlier results had all that the model would have computed for this answer.
+    ``reused`` says that a cache of earlier results had all that the model would have computed for this answer.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from corpus.errors import UserError
+from common.errors import UserError
 
 Result = TypeVar("Result")
 MODEL_TOO_LARGE = (

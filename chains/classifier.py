@@ -12,8 +12,8 @@ from chains.config import DType
 from chains.nli import Judgement, NLIModel, Pair
 from chains.runnable import AnswerChain, Question
 from chains.sequence import SequenceClassifier, load_sequence_classifier
-from corpus.errors import UserError
-from corpus.journal import Journal, Recalled
+from common.errors import UserError
+from common.result_cache import Recalled, ResultCache
 from corpus.records import LABELS
 from corpus.sentences import Span
 
@@ -24,7 +24,7 @@ def load_classifier(
     dtype: DType = "auto",
     device: str = "auto",
     batch_tokens: int = 4096,
-    journal: Journal | None = None,
+    cache: ResultCache | None = None,
 ) -> "EncoderNLI":
     """The sequence classifier ``model`` as a judge of pairs.
 
@@ -33,13 +33,13 @@ def load_classifier(
         dtype: of the weights; ``auto`` is bfloat16 where the device is faster in it, else float32.
         device: ``auto`` or a torch device such as ``cpu``.
         batch_tokens: how many tokens, padding included, go through the model at once.
-        journal: keeps what it judges.
+        cache: keeps what it judges.
 
     Raises:
         UserError: the model cannot be had (absent, gated, offline, broken), is no sequence classifier, or has fewer
             than two labels; or there is no such device.
     """
-    return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens, journal))
+    return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens, cache))
 
 
 def classifier_chain(
@@ -64,7 +64,7 @@ class EncoderNLI(NLIModel):
 
     @property
     def fingerprint(self) -> str:
-        """That of the classifier, where it keeps a journal."""
+        """That of the classifier, where it keeps a cache."""
         return self._classifier.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from chains.config import Decide
 from chains.model import LLM, Prompt
 from chains.parsing import parse_label
-from corpus.errors import UserError
-from corpus.journal import Batches, recall
-from corpus.keys import content_key
+from common.errors import UserError
+from common.fingerprints import content_key
+from common.result_cache import Batches, recall
 
 UNLABELLED = "the generated text names no label"
 _UNSCORED = "the server gave no probabilities of the labels: the label was read from what the model wrote"
@@ -20,7 +20,7 @@ class Decision:
     """A label, or None where the generated text names none.
 
     ``scores`` are probabilities over the labels that sum to 1, empty where the label was read from ``output``, the
-    generated text. ``reused`` says that the journal had it.
+    generated text. ``reused`` says that the cache had it.
     """
 
     label: str | None
@@ -63,9 +63,9 @@ class Decider:
         Raises:
             UserError: the model computes no finite probabilities.
         """
-        journal = self._llm.journal
-        keys = [self._key(text) if journal is not None else "" for text, _ in prompts]
-        recalled = recall(journal, keys, lambda places: self._compute([prompts[place] for place in places], places))
+        cache = self._llm.cache
+        keys = [self._key(text) if cache is not None else "" for text, _ in prompts]
+        recalled = recall(cache, keys, lambda places: self._compute([prompts[place] for place in places], places))
         return [
             one.value if isinstance(one.value, UserError) else replace(self._decision(one.value), reused=one.reused)
             for one in recalled

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from corpus.errors import UserError
-from corpus.loopback import is_loopback
+from common.errors import UserError
+from common.privacy import is_loopback
 
 if TYPE_CHECKING:
     import httpx

@@ -7,7 +7,7 @@ from langchain_core.retrievers import BaseRetriever
 from chains.answer import Answer, Passage
 from chains.citations import cite, nearest
 from chains.runnable import AnswerChain, Question, check_retriever, retrieve
-from corpus.errors import UserError
+from common.errors import UserError
 
 NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
 WEAK = 0.3  # of the question's words; below it the passages may not answer: docs/log.md, "When quotes are weak"

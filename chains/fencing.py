@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from corpus.keys import content_key
+from common.fingerprints import content_key
 
 DATA_RULE = (
     "Text between two lines that begin with DATA and carry the same code was found in documents or said earlier. It is "

@@ -18,7 +18,7 @@ def finding_log_odds(sentence: str) -> float:
     """The natural logarithm of the odds that a sentence of an abstract reports a finding or a conclusion.
 
     A linear model over which words are there, in English, fitted on PubMedQA's training half by
-    ``finetune.findings``. About -4 for "The aim of this study was to determine whether aspirin prevents stroke", 3 for
+    ``tools.fit_findings``. About -4 for "The aim of this study was to determine whether aspirin prevents stroke", 3 for
     "Aspirin reduced the risk of stroke by 20% (p<0.05)", and near 0 where none of the model's words is.
     """
     intercept, weights = _model()

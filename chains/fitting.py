@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chains.model import LLM, Prompt
 from chains.prompts import PromptFamily, qa_prompt
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.sentences import sentence_spans
 
 

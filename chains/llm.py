@@ -17,12 +17,12 @@ from chains.model import Prompt
 from chains.prompts import Messages, PromptFamily, resolve_family
 from chains.scoring import encode, scored_batches, with_labels
 from chains.templates import label_lead, prepare_template, render
-from corpus.errors import UserError
-from corpus.hub import hub_errors
-from corpus.journal import Batches, Journal
-from corpus.keys import content_key, weights_digest
-from corpus.processor import bfloat16_is_faster
-from corpus.quiet import no_bars
+from common.cpu import bfloat16_is_faster
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
+from common.logs import no_bars
+from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class LocalLLM:
 
     The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Whoever runs the
     model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on. What
-    it decides is looked up in ``journal`` first, where there is one, and entered there.
+    it decides is looked up in ``cache`` first, where there is one, and entered there.
     """
 
     name: str
@@ -59,7 +59,7 @@ class LocalLLM:
     tokenizer: "PreTrainedTokenizerBase"
     config: LLMConfig
     guard: Callable[[], AbstractContextManager[object]] = nullcontext
-    journal: Journal | None = None
+    cache: ResultCache | None = None
 
     @property
     def window(self) -> int | None:
@@ -180,8 +180,8 @@ class LocalLLM:
         return PatientPipeline(pipeline=pipeline, model_id=self.name)
 
 
-def load_llm(config: LLMConfig, journal: Journal | None = None) -> LocalLLM:
-    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``journal`` keeps what it decides.
+def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
+    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``cache`` keeps what it decides.
 
     Raises:
         UserError: the model or adapter cannot be had (absent, gated, offline, broken), is no causal model, does not fit
@@ -203,7 +203,7 @@ def load_llm(config: LLMConfig, journal: Journal | None = None) -> LocalLLM:
     model.eval()
     if config.adapter is not None:
         model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
-    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, journal=journal)
+    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, cache=cache)
 
 
 def resolve_dtype(config: LLMConfig) -> "torch.dtype":

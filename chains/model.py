@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from chains.config import Family, LLMConfig
 from chains.prompts import Messages, PromptFamily
-from corpus.errors import UserError
-from corpus.journal import Batches, Journal
+from common.errors import UserError
+from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -27,7 +27,7 @@ class LLM(Protocol):
         """The settings that it was made by."""
 
     @property
-    def journal(self) -> Journal | None:
+    def cache(self) -> ResultCache | None:
         """Where what it decides is looked up first, and entered."""
 
     @property

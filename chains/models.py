@@ -4,12 +4,12 @@ from typing import assert_never
 
 from chains.config import LLMConfig
 from chains.model import LLM
-from corpus.errors import UserError
-from corpus.journal import Journal
+from common.errors import UserError
+from common.result_cache import ResultCache
 
 
-def make_llm(config: LLMConfig, journal: Journal | None = None) -> LLM:
-    """The model of section ``llm``: loaded here, or asked for on its server; ``journal`` keeps what it decides.
+def make_llm(config: LLMConfig, cache: ResultCache | None = None) -> LLM:
+    """The model of section ``llm``: loaded here, or asked for on its server; ``cache`` keeps what it decides.
 
     Raises:
         UserError: it cannot be had, or the settings name none.
@@ -18,11 +18,11 @@ def make_llm(config: LLMConfig, journal: Journal | None = None) -> LLM:
         case "huggingface":
             from chains.llm import load_llm
 
-            return load_llm(config, journal)
+            return load_llm(config, cache)
         case "openai":
             from chains.remote import connect
 
-            return connect(config, journal)
+            return connect(config, cache)
         case "extractive":
             raise UserError("This needs a language model, and llm.kind is extractive. Set it to huggingface or openai.")
     assert_never(config.kind)

@@ -16,7 +16,7 @@ from chains.config import Decide, Family, check_choices
 from chains.deciding import Decider, Decision
 from chains.model import LLM, Prompt, check_llm
 from chains.prompts import Shot, nli_prompt
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.nli import NLIPair, apart_from
 from corpus.sentences import sentence_spans
 
@@ -29,7 +29,7 @@ class Judgement(BaseModel):
 
     ``label`` is None where the generated text names none; ``label_scores`` are probabilities that sum to 1, empty
     where the label was read from generated text. A premise longer than the model's window is judged in parts, and
-    this is the judgement of the part that decided. ``reused`` says that a journal of earlier results had all parts.
+    this is the judgement of the part that decided. ``reused`` says that a cache of earlier results had all parts.
     """
 
     model_config = ConfigDict(frozen=True)

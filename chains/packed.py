@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from corpus.processor import PackedLinear, computes_bfloat16, packs_linear, rounded
+from common.cpu import PackedLinear, computes_bfloat16, packs_linear, rounded
 
 BLOCK = 128  # tokens whose attention is computed at once: few scores in vain, and all in the second-level cache
 MOST_BYTES = 2 << 30  # the packed weights are a second copy, so larger models stay as they are

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from chains.cleaning import Cleaner
 from chains.nli import Pair
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.sentences import Span, sentence_spans, word_spans
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from chains.deciding import Decider, Decision
 from chains.fitting import Asked, FittedPrompt, PromptFitter
 from chains.model import LLM, check_llm
 from chains.runnable import AnswerChain, Question, check_retriever, retrieve
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.records import LABELS
 
 _JOIN = "\n\n"

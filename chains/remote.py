@@ -17,10 +17,10 @@ from chains.config import Family, LLMConfig
 from chains.endpoint import KEY, Endpoint, RefusedError, TooLongError
 from chains.model import Prompt, estimated_tokens
 from chains.prompts import Messages, PromptFamily, resolve_family
-from corpus.errors import UserError
-from corpus.journal import Batches, Journal
-from corpus.keys import content_key
-from corpus.loopback import is_loopback
+from common.errors import UserError
+from common.fingerprints import content_key
+from common.privacy import is_loopback
+from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
     from chains.remote_chat import RemoteChat
@@ -37,7 +37,7 @@ _SPECIAL = re.compile(
 _announced: set[str] = set()
 
 
-def connect(config: LLMConfig, journal: Journal | None = None) -> "RemoteLLM":
+def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
     """The model that ``config`` names on its server, which is asked whether it is there.
 
     A server beyond this machine is named on stderr, once, before anything is sent to it.
@@ -50,7 +50,7 @@ def connect(config: LLMConfig, journal: Journal | None = None) -> "RemoteLLM":
         _announced.add(config.base_url)
         sys.stderr.write(f"Questions and texts are sent to {config.base_url}, as llm.base_url says.\n")
     endpoint = Endpoint(config.base_url, os.environ.get(KEY) or None)
-    return RemoteLLM(config.model, config, endpoint, config.window or _window(endpoint, config.model), journal)
+    return RemoteLLM(config.model, config, endpoint, config.window or _window(endpoint, config.model), cache)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RemoteLLM:
     config: LLMConfig
     endpoint: Endpoint
     window: int | None
-    journal: Journal | None = None
+    cache: ResultCache | None = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ from langchain_openai import ChatOpenAI
 
 from chains.endpoint import KEY, Endpoint
 from chains.model import estimated_tokens
-from corpus.loopback import is_loopback
+from common.privacy import is_loopback
 
 _COMPLETIONS = "/chat/completions"
 

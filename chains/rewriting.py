@@ -10,7 +10,7 @@ from chains.batching import in_order
 from chains.config import Family
 from chains.model import LLM
 from chains.prompts import rewriting_prompt
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take

@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
 from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import Retriever, encodable
 from retrievers.ids import with_id
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chains.architectures import batches_together, is_recurrent, puts_tokens_before, takes_positions
 from chains.batching import MODEL_TOO_LARGE, in_batches, in_order
-from corpus.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,11 @@ from chains.batching import in_batches
 from chains.config import DType, LLMConfig
 from chains.llm import resolve_dtype
 from chains.pair_texts import PairTexts
-from corpus.errors import UserError
-from corpus.hub import hub_errors
-from corpus.journal import Batches, Journal, Recalled, recall
-from corpus.keys import content_key, weights_digest
-from corpus.quiet import no_bars
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
+from common.logs import no_bars
+from common.result_cache import Batches, Recalled, ResultCache, recall
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase")
 class SequenceClassifier:
     """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs.
 
-    What it computes is looked up in ``journal`` first, where there is one, and entered there under ``fingerprint``,
+    What it computes is looked up in ``cache`` first, where there is one, and entered there under ``fingerprint``,
     which changes with whatever can change the probabilities of an encoded pair.
     """
 
@@ -49,7 +49,7 @@ class SequenceClassifier:
     labels: tuple[str, ...]
     texts: PairTexts
     batch_tokens: int
-    journal: Journal | None = None
+    cache: ResultCache | None = None
     fingerprint: str = ""
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
@@ -61,9 +61,9 @@ class SequenceClassifier:
         return [one.value for one in self.recalled(encoded)]
 
     def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
-        """``probabilities``, each with whether the journal had it."""
-        keys = ["" if self.journal is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
-        return recall(self.journal, keys, lambda places: self._computed(encoded, places))
+        """``probabilities``, each with whether the cache had it."""
+        keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
+        return recall(self.cache, keys, lambda places: self._computed(encoded, places))
 
     def _computed(self, encoded: Sequence[dict[str, list[int]]], places: Sequence[int]) -> Batches:
         chosen = [encoded[place] for place in places]
@@ -87,7 +87,7 @@ class SequenceClassifier:
 
 
 def load_sequence_classifier(
-    name: str, dtype: DType, device: str, batch_tokens: int, journal: Journal | None = None
+    name: str, dtype: DType, device: str, batch_tokens: int, cache: ResultCache | None = None
 ) -> SequenceClassifier:
     """See ``chains.classifier.load_classifier``, whose arguments and errors these are."""
     import torch
@@ -125,12 +125,12 @@ def load_sequence_classifier(
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
     set_padding(tokenizer, model)
     model.eval()
-    fingerprint = "" if journal is None else _fingerprint(model, place)
+    fingerprint = "" if cache is None else _fingerprint(model, place)
     pack_encoder(model.base_model)
     texts = PairTexts(tokenizer, model_window(model, tokenizer))
     with torch.no_grad():
         placed = model.to(place)
-    return SequenceClassifier(name, placed, tokenizer, labels, texts, batch_tokens, journal, fingerprint)
+    return SequenceClassifier(name, placed, tokenizer, labels, texts, batch_tokens, cache, fingerprint)
 
 
 def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:

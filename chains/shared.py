@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from chains.adapters import add_adapter
 from chains.llm import LocalLLM
-from corpus.errors import UserError
+from common.errors import UserError
 
 
 class SharedBase(NamedTuple):
@@ -42,7 +42,7 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
             "`medground merge`, name the result in llm.model, and use an adapter that was trained on that."
         )
     packed = llm.packed
-    fingerprint = llm.fingerprint if llm.journal is not None else None
+    fingerprint = llm.fingerprint if llm.cache is not None else None
     attached = add_adapter(llm.model, adapter, merge=False, base=llm.name)
     switch = _Switch(attached)
     answering = replace(llm, guard=partial(switch.hold, on=False))

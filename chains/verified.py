@@ -8,7 +8,7 @@ from chains.config import Verify, check_choices
 from chains.nli import NLIModel
 from chains.runnable import AnswerChain, Question
 from chains.verifier import Verifier
-from corpus.errors import UserError
+from common.errors import UserError
 
 
 def verified_chain(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from chains.answer import Answer, Citation, Passage, Verdict, Verification
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.sentences import sentence_spans
 
 _LABELS = ("entailment", "neutral", "contradiction")

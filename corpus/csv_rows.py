@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from corpus.errors import DataError
-from corpus.json_file import shown
+from common.errors import DataError
+from common.json_file import shown
 
 DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where a comma is the decimal sign
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')

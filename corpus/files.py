@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives, read
 from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn
 from corpus.documents.passages import Window, cut
 from corpus.documents.source import SUFFIXES, Source, format_of
-from corpus.errors import DataError
 
 EDITION = 4  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])

@@ -4,8 +4,8 @@ import hashlib
 import random
 from pathlib import Path
 
+from common.errors import DataError, UserError
 from corpus.config import DataConfig, Split
-from corpus.errors import DataError, UserError
 from corpus.pubmedqa import read_hub, read_records, read_split
 from corpus.records import Label, QARecord
 

@@ -7,10 +7,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from common.errors import DataError, UserError
+from common.json_file import flaw, kind_of, read_text, shown
 from corpus.config import PairsConfig, PairSplit
 from corpus.csv_rows import csv_rows
-from corpus.errors import DataError, UserError
-from corpus.json_file import flaw, kind_of, read_text, shown
 from corpus.sample import DATA
 
 NAMED = 10  # how many files of a folder are named
@@ -185,7 +185,7 @@ def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapp
     """SNLI's rows with label words for its numbers; -1 is "no label"."""
     from datasets import load_dataset
 
-    from corpus.hub import hub_errors
+    from common.hub import hub_errors
 
     with hub_errors("Data set", SNLI_ID, repo_type="dataset"):
         rows = load_dataset(SNLI_ID, revision=config.revision, split="validation" if split == "dev" else split)

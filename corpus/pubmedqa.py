@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from common.errors import DataError
+from common.json_file import JSONObject, flaw, kind_of, read_object, shown
 from corpus.config import Subset
-from corpus.errors import DataError
-from corpus.json_file import JSONObject, flaw, kind_of, read_object, shown
 from corpus.records import LABELS, Label, QARecord
 
 HUB_ID = "qiaojin/PubMedQA"
@@ -59,7 +59,7 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
     """
     from datasets import load_dataset
 
-    from corpus.hub import hub_errors
+    from common.hub import hub_errors
 
     with hub_errors("Data set", source, repo_type="dataset"):
         rows = load_dataset(source, subset, revision=revision, split="train")

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import UserError
-from corpus.keys import plain
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
+from common.fingerprints import plain
 from eval.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.metrics import DEPTH
 from eval.paired import McNemar, holm, macro_f1_difference, mcnemar, mean_difference

@@ -6,7 +6,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from corpus.json_file import shown
+from common.json_file import shown
 from eval.compare import Comparison
 from eval.table import new_table, with_signed_interval
 

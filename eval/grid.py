@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
-from corpus.errors import UserError
-from corpus.keys import plain
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
+from common.fingerprints import plain
 from eval.config import Part, Published
 from eval.estimate import Estimate
 from eval.results import TaskResult

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.nli import Judgement, NLIModel
-from corpus.errors import UserError
-from corpus.keys import content_key
+from common.errors import UserError
+from common.fingerprints import content_key
 from corpus.nli import NLIPair
 from eval.calibration import calibration_metrics
 from eval.metrics import label_metrics

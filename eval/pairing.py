@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from corpus.errors import UserError
-from corpus.json_file import shown
+from common.errors import UserError
+from common.json_file import shown
 from eval.runs import Run, find_runs, read_run
 
 Sample = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from corpus.errors import UserError
+from common.errors import UserError
 from eval.risk import RiskPoint
 
 

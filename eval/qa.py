@@ -7,8 +7,8 @@ from typing import Any
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
-from corpus.errors import UserError
-from corpus.keys import content_key
+from common.errors import UserError
+from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.calibration import calibration_metrics
 from eval.metrics import label_metrics, share, unparsed

@@ -14,9 +14,9 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from corpus.errors import UserError
-from corpus.keys import plain
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
+from common.fingerprints import plain
 from eval.estimate import Estimate
 
 RESULTS_FILE = "results.json"

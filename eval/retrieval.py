@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
-from corpus.errors import UserError
-from corpus.keys import content_key
+from common.errors import UserError
+from common.fingerprints import content_key
 from corpus.records import QARecord
 from eval.metrics import DEPTH, ranking_metrics
 from eval.results import TaskResult, check_task_name

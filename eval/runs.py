@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import DataError, UserError
-from corpus.json_file import kind_of, read_text
+from common.errors import DataError, UserError
+from common.json_file import kind_of, read_text
 from eval.results import RESULTS_FILE, check_task_name
 
 _COMMANDS = {"retrieval": "retrieval", "qa": "qa", "verified": "qa"}

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from chains.answer import Answer, Passage, Verdict
 from chains.verifier import Verifier
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.records import QARecord
 from eval.estimate import Counts, Estimate, Floats, from_resamples, proportion, resampled
 from eval.plots import plot_risk_coverage

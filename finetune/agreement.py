@@ -9,7 +9,7 @@ from chains.llm import LocalLLM
 from chains.prompts import PromptFamily, nli_prompt
 from chains.scoring import Scorable, encode, label_log_likelihoods, with_labels
 from chains.templates import label_lead, render
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.nli import NLIPair
 from eval.progress import chunks_with_progress
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import UserError
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
 
 RUN_FILE = "run.json"  # written last into a checkpoint: one without it is half-written
 SUMMARY_FILE = "summary.json"

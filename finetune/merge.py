@@ -20,10 +20,10 @@ from chains.adapters import merge_adapter, read_adapter
 from chains.config import Family, LLMConfig
 from chains.llm import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily, resolve_family
-from corpus.errors import UserError
-from corpus.keys import plain
+from common.errors import UserError
+from common.fingerprints import plain
+from common.logs import no_bars
 from corpus.nli import NLIPair
-from corpus.quiet import no_bars
 from finetune.agreement import Comparison, PairScorer, Scores, check_comparable, compare
 
 REPORT = "merge.json"

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from chains.prompts import answer_statement
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.nli import NLIPair
 from corpus.records import QARecord
 

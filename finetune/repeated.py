@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.errors import UserError
 from corpus.nli import NLIPair, load_pairs, repeated_premises
 
 Repeated = Mapping[str, list[str] | None]

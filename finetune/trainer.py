@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from corpus.errors import UserError
-from corpus.quiet import no_bars
+from common.errors import UserError
+from common.logs import no_bars
 from finetune.callbacks import Bar, best_step
 from finetune.checkpoints import Checkpoint, checkpoints, mark, publish_best, rotate
 from finetune.config import EncoderConfig, QLoRAConfig, TaughtEmbedderConfig

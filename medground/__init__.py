@@ -29,7 +29,7 @@ def load_chain(
         ``chains.answer.Answer``; ``batch``, ``stream`` and ``ainvoke`` work too.
 
     Raises:
-        corpus.errors.UserError: the settings are not valid, or a model or the data cannot be used.
+        common.errors.UserError: the settings are not valid, or a model or the data cannot be used.
     """
     from medground.environment import prepare
 

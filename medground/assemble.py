@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.corpora import Corpus
 from medground.settings import Settings
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from chains.model import LLM
     from chains.nli import NLIModel
     from chains.runnable import AnswerChain
-    from corpus.journal import Journal
+    from common.result_cache import ResultCache
     from corpus.nli import NLIPair
     from retrievers.base import Retriever
 
@@ -54,10 +54,10 @@ class Models:
     judging: "NLIModel | None" = None
 
 
-def load_models(settings: Settings, journal: "Journal | None" = None) -> Models:
+def load_models(settings: Settings, cache: "ResultCache | None" = None) -> Models:
     """The models of the sections ``llm`` and, where ``chain.verify`` wants it, ``nli``.
 
-    An adapter of ``nli`` shares the base with the model that answers: it is loaded once. ``journal`` keeps what the
+    An adapter of ``nli`` shares the base with the model that answers: it is loaded once. ``cache`` keeps what the
     models decide.
 
     Raises:
@@ -65,11 +65,11 @@ def load_models(settings: Settings, journal: "Journal | None" = None) -> Models:
     """
     from chains.models import make_llm
 
-    llm = make_llm(settings.llm, journal)
+    llm = make_llm(settings.llm, cache)
     if settings.chain.verify == "off":
         return Models(llm)
     if settings.nli.kind == "encoder":
-        return Models(llm, make_nli(settings, journal))
+        return Models(llm, make_nli(settings, cache))
     if settings.nli.adapter is None:
         return Models(llm, judging_chain(settings, llm))
     from chains.llm import LocalLLM
@@ -109,10 +109,10 @@ def answering_chain(
     return verified_chain(chain, models.judging, verify=verify, wider=wider)
 
 
-def make_nli(settings: Settings, journal: "Journal | None" = None, *, asked: "Sequence[NLIPair]" = ()) -> "NLIModel":
+def make_nli(settings: Settings, cache: "ResultCache | None" = None, *, asked: "Sequence[NLIPair]" = ()) -> "NLIModel":
     """The model of section ``nli``, ready to judge pairs; its few-shot examples come from the training pairs.
 
-    ``journal`` keeps what it judges. ``asked`` are the pairs that it is measured on: none of them becomes an example.
+    ``cache`` keeps what it judges. ``asked`` are the pairs that it is measured on: none of them becomes an example.
 
     Raises:
         UserError: the model, its adapter or the training pairs cannot be used.
@@ -122,13 +122,13 @@ def make_nli(settings: Settings, journal: "Journal | None" = None, *, asked: "Se
 
         if settings.nli.model is None:
             raise UserError("nli.kind is encoder, and nli.model names none. Set it to a folder or a hub id.")
-        return load_classifier(settings.nli.model, journal=journal)
+        return load_classifier(settings.nli.model, cache=cache)
     from chains.models import make_llm
 
     adapter = settings.nli.adapter or settings.llm.adapter
     if adapter is not None and settings.llm.kind == "openai":
         raise UserError(ADAPTER_ELSEWHERE)
-    return judging_chain(settings, make_llm(settings.llm.model_copy(update={"adapter": adapter}), journal), asked)
+    return judging_chain(settings, make_llm(settings.llm.model_copy(update={"adapter": adapter}), cache), asked)
 
 
 def judging_chain(settings: Settings, llm: "LLM", asked: "Sequence[NLIPair]" = ()) -> "NLIModel":
@@ -153,7 +153,7 @@ def reads_only_the_sample(model: str) -> bool:
     if model == "embedded" or not report.is_file():
         return model == "embedded"
     from chains.llm import EMBEDDED
-    from corpus.json_file import read_object
+    from common.json_file import read_object
 
     base = str(read_object(report).get("base"))
     return base == "embedded" or Path(base).parts[-2:] == EMBEDDED.parts[-2:]
@@ -174,9 +174,9 @@ def reader_note(settings: Settings, corpus: Corpus | None = None) -> str | None:
 
 
 def remembered(
-    settings: Settings, retrievers: "Mapping[str, Retriever]", corpus: Corpus, journal: "Journal"
+    settings: Settings, retrievers: "Mapping[str, Retriever]", corpus: Corpus, cache: "ResultCache"
 ) -> "dict[str, Retriever]":
-    """The retrievers of ``make_retrievers`` with a journal of what each found, at least as deep as the metrics look.
+    """The retrievers of ``make_retrievers`` with a cache of what each found, at least as deep as the metrics look.
 
     What comes from PubMed is not kept: it is not of the corpus, and may be another tomorrow.
     """
@@ -186,7 +186,7 @@ def remembered(
     return {
         name: retriever
         if "pubmed" in _kinds(settings, [name])
-        else Remembered(retriever, corpus.passages, journal, identity=retriever_identity(settings, name), depth=DEPTH)
+        else Remembered(retriever, corpus.passages, cache, identity=retriever_identity(settings, name), depth=DEPTH)
         for name, retriever in retrievers.items()
     }
 

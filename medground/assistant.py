@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, assert_never
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.assemble import (
     Models,
     answering_chain,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.settings import Settings
 
 if TYPE_CHECKING:

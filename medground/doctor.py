@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.settings import Settings
 
 

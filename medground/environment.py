@@ -2,7 +2,7 @@
 
 import os
 
-from corpus.privacy import keep_private
+from common.privacy import keep_private
 
 
 def prepare() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chains.config import LLMConfig, NLIConfig
-from corpus.errors import UserError
-from corpus.journal import JOURNAL_FILE, Journal
+from common.errors import UserError
+from common.result_cache import CACHE_FILE, ResultCache
 from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
@@ -42,7 +42,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """Measure ``settings.eval.grid``: retrievers, then one model after the other.
 
     Each model's results go to a folder of its name below ``output`` as soon as it is measured, the retrievers' to
-    ``retrieval``; every record's result is in the journal at ``output`` before that, so that a run which was stopped
+    ``retrieval``; every record's result is in the cache at ``output`` before that, so that a run which was stopped
     goes on where it stood. A model that cannot be had is passed over and told.
 
     Raises:
@@ -92,7 +92,7 @@ class _Work:
         if twice := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
             raise UserError(f"eval.grid: the name {min(twice)} stands for two things. Give each a name of its own.")
         check_output(output)
-        self._journal = Journal(output / JOURNAL_FILE)
+        self._cache = ResultCache(output / CACHE_FILE)
         self._pairs: PairData | None = None
         self._questions: list[QARecord] = []
         self._retrievers: dict[str, Retriever] = {}
@@ -108,7 +108,7 @@ class _Work:
                 names = list(settings.retrievers if self._config.retrievers is None else self._config.retrievers)
                 corpus = data_corpus(settings)
                 found = make_retrievers(settings, corpus, names, quiet=quiet)
-                self._retrievers = remembered(settings, found, corpus, self._journal)
+                self._retrievers = remembered(settings, found, corpus, self._cache)
 
     def measured(self) -> Iterator[_Measured]:
         """The retrievers, then one model after the other."""
@@ -140,13 +140,13 @@ class _Work:
     def _results(self, settings: Settings, parts: Sequence[Part]) -> Iterator[TaskResult]:
         if settings.nli.kind == "encoder":
             if "nli" in parts:
-                yield self._judged(settings, make_nli(settings, self._journal), "nli_tuned")
+                yield self._judged(settings, make_nli(settings, self._cache), "nli_tuned")
             return
         if not parts:
             return
         from chains.models import make_llm
 
-        llm = make_llm(settings.llm, self._journal)
+        llm = make_llm(settings.llm, self._cache)
         if "qa" in parts:
             answers = (settings, Models(llm), self._retrievers, self._questions)
             yield from measure_answers(*answers, contexts=self._config.contexts, quiet=self._quiet)

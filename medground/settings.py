@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
+from common.errors import UserError
 from corpus.config import DataConfig, DocumentsConfig, PairsConfig
-from corpus.errors import UserError
 from eval.config import EvalConfig
 from finetune.config import TrainConfig
 from medground.service.config import ServeConfig

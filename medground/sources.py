@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import UserError
-from corpus.json_file import shown
+from common.errors import UserError
+from common.json_file import shown
 from corpus.load import corpus_name, load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from corpus.errors import DataError
-from corpus.json_file import read_text, shown
+from common.errors import DataError
+from common.json_file import read_text, shown
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.config import (
     BM25Config,
     DenseConfig,

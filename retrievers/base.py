@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, run_in_executor
 from pydantic import Field
 
-from corpus.errors import UserError
+from common.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

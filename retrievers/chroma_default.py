@@ -2,7 +2,7 @@
 
 from langchain_core.embeddings import Embeddings
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import encodable
 
 

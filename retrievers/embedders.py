@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from langchain_core.embeddings import Embeddings
 
-from corpus.errors import UserError
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import Dtype, EmbedderConfig, StoreConfig
 

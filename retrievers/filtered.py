@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import FilterConfig
 

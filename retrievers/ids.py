@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from langchain_core.documents import Document
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import encodable
 
 

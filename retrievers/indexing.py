@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_core.documents import Document
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.ids import with_id
 from retrievers.purging import mark, purge

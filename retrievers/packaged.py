@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from corpus.errors import UserError
+from common.errors import UserError
 
 # model.safetensors of sentence-transformers/all-MiniLM-L6-v2 as its makers publish it.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from corpus.processor import PackedLinear, packs_linear, rounded
+from common.cpu import PackedLinear, packs_linear, rounded
 
 GROUP_TOKENS = 512  # what one attention product covers, so that its scores stay in the second-level cache
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
+from common.errors import DataError, UserError
 from corpus.config import DocumentsConfig
 from corpus.documents import pubmed
 from corpus.documents.extract import Extract
 from corpus.documents.source import Source
-from corpus.errors import DataError, UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import PubMedConfig
 

@@ -6,27 +6,27 @@ from typing import Any
 from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
-from corpus.journal import Batches, Journal, recall
-from corpus.keys import content_key, documents_digest
+from common.fingerprints import content_key, documents_digest
+from common.result_cache import Batches, ResultCache, recall
 from retrievers.base import Hit, Retriever
 
 CHUNK = 256  # questions of which the findings are entered at once
 
 
 class Remembered(Retriever):
-    """Another retriever with a journal of what it found.
+    """Another retriever with a cache of what it found.
 
     It finds what ``retriever`` finds. Every search is made for at least ``depth`` passages, so that tasks which read
     more or fewer of them share one.
 
     Attributes:
-        reused: for how many questions the journal had the findings, in all searches so far.
+        reused: for how many questions the cache had the findings, in all searches so far.
     """
 
     reused: int = 0
     _retriever: Retriever = PrivateAttr()
     _documents: dict[str, Document] = PrivateAttr()
-    _journal: Journal = PrivateAttr()
+    _cache: ResultCache = PrivateAttr()
     _key: str = PrivateAttr()
     _depth: int = PrivateAttr()
 
@@ -34,7 +34,7 @@ class Remembered(Retriever):
         self,
         retriever: Retriever,
         documents: Sequence[Document],
-        journal: Journal,
+        cache: ResultCache,
         *,
         identity: Mapping[str, Any],
         depth: int,
@@ -42,16 +42,16 @@ class Remembered(Retriever):
         """Search with ``retriever``, which stands over ``documents``.
 
         Args:
-            retriever: finds what the journal lacks.
+            retriever: finds what the cache lacks.
             documents: all that it may find, with ids.
-            journal: where findings are kept.
+            cache: where findings are kept.
             identity: what determines the findings beside question and documents, as plain data.
             depth: how many passages are searched for at least.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
         self._documents = {str(document.id): document for document in documents}
-        self._journal = journal
+        self._cache = cache
         digest = documents_digest(documents, metadata=_filters(identity))
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
@@ -59,7 +59,7 @@ class Remembered(Retriever):
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)
         keys = [content_key(question=question, depth=depth, retriever=self._key) for question in questions]
-        found = recall(self._journal, keys, lambda places: self._found(questions, places, depth))
+        found = recall(self._cache, keys, lambda places: self._found(questions, places, depth))
         self.reused += sum(one.reused for one in found)
         return [[Hit(self._documents[id], score) for id, score in one.value] for one in found]
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from corpus.errors import UserError
-from corpus.hub import hub_errors
-from corpus.keys import content_key, weights_digest
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
 from retrievers.base import Hit, Retriever, encodable
 from retrievers.config import Dtype, RerankConfig
 from retrievers.sentence_embedder import resolve_dtype

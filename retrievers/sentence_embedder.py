@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
-from corpus.hub import hub_errors
-from corpus.keys import weights_digest
-from corpus.processor import bfloat16_is_faster
-from corpus.quiet import no_bars
+from common.cpu import bfloat16_is_faster
+from common.fingerprints import weights_digest
+from common.hub import hub_errors
+from common.logs import no_bars
 from retrievers.base import encodable
 from retrievers.config import Dtype
 

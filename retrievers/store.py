@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from langchain_core.embeddings import Embeddings
 
-from corpus.errors import UserError
+from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
 
+from common.errors import UserError
 from corpus.documents.passages import Window
-from corpus.errors import UserError
 from retrievers.base import encodable
 from retrievers.chroma_default import ChromaDefaultEmbedder
 from retrievers.sentence_embedder import SentenceEmbedder

@@ -30,7 +30,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "set with an empty part": (["ask", "x", "--set", "llm..model=3"], "KEY=VALUE"),
     "files and data": (["index", "a.txt", "--data", "b.json"], "not both"),
     "eval of nothing": (["eval", "speed"], "speed"),
-    "train without output": (["train", "tiny"], "--output"),
+    "train without output": (["train", "qlora"], "--output"),
     "an option without its value": (["ask", "x", "--config"], "--config"),
 }
 

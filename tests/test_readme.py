@@ -21,12 +21,6 @@ def test_every_file_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_every_source_file_has_its_line_in_the_tree() -> None:
-    packages = ("medground", "eval", "chains", "retrievers", "corpus")
-    files = {path.name for package in packages for path in (ROOT / package).glob("*.py")} - {"__main__.py"}
-    assert sorted(name for name in files if name not in README) == []
-
-
 @pytest.mark.parametrize("line", re.findall(r"^medground .+$", README, re.MULTILINE))
 def test_every_command_is_understood(line: str) -> None:
     import typer

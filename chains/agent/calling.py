@@ -18,7 +18,7 @@ from chains.model import estimated_tokens
 from chains.nli import NLIModel
 from chains.prompts import agent_rules
 from chains.runnable import AnswerChain, Question
-from corpus.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware

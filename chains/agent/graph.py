@@ -13,7 +13,7 @@ from chains.agent.wording import Reword
 from chains.answer import Answer, Passage
 from chains.config import AgentConfig
 from chains.runnable import AnswerChain, Question, retrieve
-from corpus.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from corpus.errors import UserError
+from common.errors import UserError
 
 
 class Step(BaseModel):

@@ -11,7 +11,7 @@ from chains.chat.rewriters import QuestionRewriter, by_rules
 from chains.chat.turn import Turn
 from chains.chat.writer import Writer
 from chains.runnable import AnswerChain
-from corpus.errors import UserError
+from common.errors import UserError
 
 MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds
 _PIECE = re.compile(r"\S+\s*|\s+")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from chains.chat.turn import Summary, Turn, now
-from corpus.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

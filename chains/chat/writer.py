@@ -8,7 +8,7 @@ from langchain_core.language_models import BaseChatModel
 from chains.answer import Answer
 from chains.chat.turn import Turn, said_before
 from chains.prompts import Messages, written_prompt
-from corpus.errors import UserError
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from chains.llm import LocalLLM

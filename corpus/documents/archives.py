@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.source import Source
-from corpus.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TIMES = 100  # of max_bytes: what all members together may unpack to

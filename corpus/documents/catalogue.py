@@ -17,9 +17,9 @@ from typing import Any, overload
 
 from langchain_core.documents import Document
 
+from common.errors import DataError, UserError
 from corpus.documents.extract import Extract, Withdrawn
 from corpus.documents.passages import Passage
-from corpus.errors import DataError, UserError
 
 VERSION = 1  # of the tables
 LOCK_SECONDS = 10.0

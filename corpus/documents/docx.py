@@ -5,10 +5,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.source import Source, hint, read_bytes
-from corpus.errors import DataError
 
 if TYPE_CHECKING:
     from docx.document import Document

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+from common.encoding import CONVERT, encoding_of
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.source import Source, hint, read_bytes
-from corpus.encoding import CONVERT, encoding_of
-from corpus.errors import DataError
 
 _UNSEEN = {
     *("button", "head", "iframe", "math", "nav", "noscript", "object", "script", "select", "style", "svg", "template")

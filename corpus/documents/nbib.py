@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import key_of, year_in
 from corpus.documents.source import Source, open_limited, text_lines
-from corpus.errors import DataError
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:

@@ -5,10 +5,10 @@ import unicodedata
 from collections.abc import Iterator
 from io import BytesIO
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.source import Source, hint, read_bytes
-from corpus.errors import DataError
 
 # Printed as one sign, searched as letters: ff, fi, fl, ffi, ffl, long st, st.
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}

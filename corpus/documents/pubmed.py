@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, Withdrawn, one_line
 from corpus.documents.source import Limited, Source, hint, open_limited
-from corpus.errors import DataError
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from io import BufferedIOBase, TextIOWrapper
 from typing import IO, Literal, get_args
 
+from common.encoding import CONVERT, encoding_of
+from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.encoding import CONVERT, encoding_of
-from corpus.errors import DataError
 
 Format = Literal["text", "markdown", "html", "pdf", "docx", "pubmed", "nbib", "csv", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from common.errors import DataError
+from common.json_file import kind_of, shown
 from corpus.config import DocumentColumns, DocumentsConfig
 from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import year_in
 from corpus.documents.source import Limited, Source, open_limited, text_lines
-from corpus.errors import DataError
-from corpus.json_file import kind_of, shown
 
 Row = tuple[int, Mapping[str, Any]]  # with the line on which it begins
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import DataError, UserError
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import DataError, UserError
 from eval.estimate import RESAMPLES
 from eval.export.harness_model import data_of, model_args, model_name, shots_of
 from eval.export.harness_samples import GREEDY, digest, harness_samples, is_scored

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.errors import DataError, UserError
+from common.atomic_write import write_whole
+from common.errors import DataError, UserError
 from corpus.records import LABELS
-from corpus.writing import write_whole
 from eval.results import check_output
 from eval.runs import Run
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corpus.keys import plain
+from common.fingerprints import plain
 from eval.pairing import Sample
 from eval.report.projection import EmbeddingMap
 from eval.report.tasks import SECTIONS, VERDICTS, ReportTask, is_right, rank

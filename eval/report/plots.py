@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import UserError
+from common.errors import UserError
 from eval.report.figures import (
     Confusion,
     RecallFigure,

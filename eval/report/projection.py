@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.errors import UserError
-from corpus.keys import content_key
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
+from common.fingerprints import content_key
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from corpus.errors import DataError, UserError
-from corpus.json_file import read_text, shown
+from common.errors import DataError, UserError
+from common.json_file import read_text, shown
 from corpus.records import LABELS
 from eval.calibration import calibration_metrics
 from eval.estimate import Estimate, proportion

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from corpus.errors import UserError
-from corpus.writing import write_whole
+from common.atomic_write import write_whole
+from common.errors import UserError
 from eval.report.page import Report, render
 from eval.report.plots import write_plots
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from corpus.errors import UserError
+from common.errors import UserError
 from corpus.records import QARecord, documents
 from finetune.config import TaughtEmbedderConfig
 from retrievers.bm25 import BM25Retriever

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.errors import UserError
-from corpus.hub import hub_errors
-from corpus.quiet import no_bars
+from common.errors import UserError
+from common.hub import hub_errors
+from common.logs import no_bars
 from finetune.config import TaughtEmbedderConfig
 from finetune.embedder.examples import Example
 from retrievers.base import encodable

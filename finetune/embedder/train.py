@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from sentence_transformers import SentenceTransformerTrainingArguments
 
-from corpus.keys import weights_digest
+from common.atomic_write import write_whole
+from common.fingerprints import weights_digest
 from corpus.records import QARecord
-from corpus.writing import write_whole
 from eval.results import check_output
 from finetune.callbacks import Pace
 from finetune.checkpoints import (

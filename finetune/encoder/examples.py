@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from chains.pair_texts import PairTexts, Side
+from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
-from corpus.errors import UserError
 from corpus.load import load_records
 from corpus.nli import NLIPair, load_pairs, pair_file
 from corpus.records import LABELS, QARecord

@@ -11,9 +11,9 @@ from transformers.utils import logging
 
 from chains.pair_texts import PairTexts
 from chains.sequence import SequenceClassifier, find_device, model_window, set_padding
-from corpus.errors import UserError
-from corpus.hub import hub_errors
-from corpus.quiet import no_bars
+from common.errors import UserError
+from common.hub import hub_errors
+from common.logs import no_bars
 from finetune.config import EncoderConfig
 from retrievers.packaged import packaged_minilm
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from transformers import TrainingArguments
 
 from chains.sequence import SequenceClassifier
+from common.atomic_write import write_whole
 from corpus.config import DataConfig, PairsConfig
-from corpus.writing import write_whole
 from eval.results import check_output
 from finetune.callbacks import Pace
 from finetune.checkpoints import SUMMARY_FILE, Checkpoint, finished, remove_halves, to_resume, write_json

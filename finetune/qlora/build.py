@@ -16,7 +16,7 @@ from trl.trainer.sft_config import SFTConfig
 from chains.config import PromptConfig
 from chains.llm import LocalLLM
 from chains.nli import nli_chain
-from corpus.errors import UserError
+from common.errors import UserError
 from eval.nli import evaluate_nli
 from finetune.callbacks import Pace
 from finetune.checkpoints import Checkpoint

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from chains.config import LLMConfig
 from chains.llm import resolve_dtype
-from corpus.errors import UserError
+from common.errors import UserError
 from finetune.config import QLoRAConfig
 from finetune.process import processes
 

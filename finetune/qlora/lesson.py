@@ -9,8 +9,8 @@ from typing import Any
 from chains.config import PromptConfig
 from chains.llm import LocalLLM
 from chains.prompts import resolve_family
+from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.errors import UserError
 from corpus.nli import NLIPair, load_pairs, pair_file
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig

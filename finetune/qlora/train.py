@@ -8,10 +8,10 @@ from rich.console import Console
 
 from chains.config import LLMConfig, PromptConfig
 from chains.llm import load_llm
+from common.atomic_write import write_whole
+from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.errors import UserError
 from corpus.records import QARecord
-from corpus.writing import write_whole
 from eval.results import check_output
 from finetune.checkpoints import SUMMARY_FILE, finished, remove_halves, to_resume, write_json
 from finetune.config import QLoRAConfig

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.environment import prepare
 
 _STOPPED = 130

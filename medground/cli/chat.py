@@ -71,7 +71,7 @@ class _Session:
 
     def run(self) -> None:
         """Read lines until there are no more; a mistake is told, and the next line is read."""
-        from corpus.errors import UserError
+        from common.errors import UserError
 
         while (line := self._line()) is not None:
             try:
@@ -188,7 +188,7 @@ class _Session:
         Raises:
             UserError: there is no such conversation.
         """
-        from corpus.errors import UserError
+        from common.errors import UserError
 
         there = self._chat.conversations.list(self._user)
         for number, one in enumerate(there, start=1):

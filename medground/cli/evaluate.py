@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import print_table, say
@@ -13,7 +13,7 @@ from medground.cli.show import print_table, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from corpus.journal import Journal
+    from common.result_cache import ResultCache
     from eval.results import TaskResult
     from medground.settings import Settings
 
@@ -51,10 +51,10 @@ def retrieval(
     from medground.corpora import data_corpus
     from medground.tasks import measure_retrieval
 
-    journal = _journal(output)
+    cache = _cache(output)
     records, corpus = load_records(settings.data), data_corpus(settings)
     found = make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
-    retrievers = remembered(settings, found, corpus, journal)
+    retrievers = remembered(settings, found, corpus, cache)
     tasks = measure_retrieval(settings, retrievers, records)
     _report(output, tasks, settings, [retrieval_table(tasks)], as_json)
 
@@ -87,11 +87,11 @@ def qa(
     from medground.corpora import data_corpus
     from medground.tasks import measure_qa, measure_verified
 
-    journal = _journal(output)
+    cache = _cache(output)
     records, corpus = load_records(settings.data), data_corpus(settings)
-    models = load_models(settings, journal)
+    models = load_models(settings, cache)
     found = make_retrievers(settings, corpus, [settings.retriever], llm=models.answering, quiet=quiet)
-    retriever = remembered(settings, found, corpus, journal)[settings.retriever]
+    retriever = remembered(settings, found, corpus, cache)[settings.retriever]
     tasks = measure_qa(settings, models, retriever, records, quiet=quiet)
     verified = measure_verified(settings, models, retriever, records, quiet=quiet)
     tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]
@@ -122,9 +122,9 @@ def nli(
     from medground.assemble import make_nli
     from medground.tasks import measure_nli
 
-    journal = _journal(output)
+    cache = _cache(output)
     pairs = load_pairs(settings.pairs)
-    model = make_nli(settings, journal, asked=pairs.pairs)
+    model = make_nli(settings, cache, asked=pairs.pairs)
     result = measure_nli(settings, model, pairs, quiet=quiet)
     _report(output, [result], settings, nli_tables(result, model.labels), as_json)
     if pairs.unlabelled:
@@ -173,17 +173,17 @@ def grid(
         raise typer.Exit(1)
 
 
-def _journal(output: Path) -> "Journal":
-    """The journal of an output folder, which must be fit to be written to."""
-    from corpus.journal import JOURNAL_FILE, Journal
+def _cache(output: Path) -> "ResultCache":
+    """The cache of an output folder, which must be fit to be written to."""
+    from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
 
     check_output(output)
-    journal = Journal(output / JOURNAL_FILE)
-    if journal.unreadable:
-        lines = "1 line" if journal.unreadable == 1 else f"{journal.unreadable} lines"
-        say(f"{lines} of {journal.path} cannot be read, from a run that was stopped; computed again")
-    return journal
+    cache = ResultCache(output / CACHE_FILE)
+    if cache.unreadable:
+        lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
+        say(f"{lines} of {cache.path} cannot be read, from a run that was stopped; computed again")
+    return cache
 
 
 def _report(

@@ -54,7 +54,7 @@ def checked_question(text: str) -> str:
     Raises:
         UserError: nothing is left of it, or it holds bytes that are no text.
     """
-    from corpus.errors import UserError
+    from common.errors import UserError
 
     text = text.strip()
     if not text:

@@ -19,17 +19,6 @@ Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the
 
 
 @train.command()
-def tiny(
-    output: Output,
-    quiet: options.Quiet = False,
-) -> None:
-    """Train medground-tiny again from scratch on generated text."""
-    from finetune.tiny.train import train_tiny
-
-    train_tiny(output, quiet=quiet)
-
-
-@train.command()
 def qlora(
     output: Output,
     config: options.ConfigFile = None,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from chains.answer import Answer
 from chains.runnable import AnswerChain, Question
-from corpus.errors import UserError
+from common.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

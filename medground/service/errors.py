@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from chains.chat.conversations import NoConversation
 from chains.endpoint import ElsewhereError
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.service.desk import Busy, Closing, TimedOut
 from medground.service.gate import log_failure
 from medground.service.protocol import error_body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from corpus.loopback import is_loopback
+from common.privacy import is_loopback
 from medground.service.metrics import Metrics
 from medground.service.protocol import error_body
 

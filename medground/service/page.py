@@ -11,7 +11,7 @@ from gradio.routes import App
 from chains.chat.conversations import NoConversation
 from chains.chat.events import Done, Given, Judged, Token
 from chains.chat.turn import Turn
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.service.errors import told_error
 from medground.service.evidence import NOTHING, evidence_html
 from medground.service.protocol import NEW, footnotes

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from threading import Timer
 from typing import TYPE_CHECKING
 
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.corpora import Corpus
 from medground.environment import share_processor
 from medground.settings import Settings

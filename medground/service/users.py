@@ -5,8 +5,8 @@ import hmac
 from collections.abc import Mapping
 from pathlib import Path
 
-from corpus.errors import UserError
-from corpus.loopback import is_loopback
+from common.errors import UserError
+from common.privacy import is_loopback
 from medground.service.config import ServeConfig
 from medground.yaml_file import read_mapping
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from chains.config import Family, LLMConfig
 from chains.model import Prompt
 from chains.prompts import Messages, PromptFamily
-from corpus.journal import Batches
+from common.result_cache import Batches
 
 _CALL = re.compile(r"call (search_literature|read_abstract|check_statement) with \"([^\"]*)\"", re.IGNORECASE)
 _ANSWER = re.compile(r"answer only (yes|no|maybe)", re.IGNORECASE)
@@ -115,7 +115,7 @@ class ObeyingLLM:
 
     name = "obeying"
     config = LLMConfig()
-    journal = None
+    cache = None
     window = None
     fingerprint = "obeying"
 

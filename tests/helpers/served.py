@@ -13,7 +13,7 @@ import httpx
 from chains.answer import Answer, Citation, Passage
 from chains.chat import Chat, Conversations
 from chains.runnable import AnswerChain, Question
-from corpus.errors import UserError
+from common.errors import UserError
 from medground.service.app import make_app
 from medground.service.config import ServeConfig
 from medground.service.server import Server, make_server

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chains.nli import Judgement, NLIModel, Pair
-from corpus.errors import UserError
+from common.errors import UserError
 
 
 class WordNLI(NLIModel):

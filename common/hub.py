@@ -1,0 +1,200 @@
+"""What can go wrong between this machine and the model hub, told in sentences."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Literal
+
+from common.errors import UserError
+
+NAMED = 5  # how many things that a folder holds are named
+
+
+@contextmanager
+def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
+    """Translate whatever a loading call raises about its source into a ``UserError``.
+
+    Wrap only the call that reads the folder or asks the hub: everything it raises of type ``OSError``, ``ValueError``,
+    ``KeyError``, httpx or safetensors error is taken to be about ``id``. A ``UserError`` passes through unchanged, and
+    so does any other type (an out-of-memory ``RuntimeError``, a missing package).
+
+    A model that is plainly meant to be a folder here and is not there is refused before the call: the hub may have
+    somebody else's under that name.
+
+    Args:
+        what: what the thing is to the user, to start a sentence: "Embedder", "Model", "Adapter", "Data set".
+        id: the hub id or the folder as the user wrote it.
+        repo_type: which page of the hub a gated or absent id points to.
+
+    Raises:
+        UserError: gated (which page to accept and how to log in), absent, offline, unreachable, a dropped connection,
+            a refused token, a folder without the files, files that cannot be read, a full disk.
+    """
+    if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
+        raise UserError(mistyped)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        message = _explain(error, what, id, repo_type)
+        if message is None:
+            raise
+        raise UserError(message) from error
+
+
+def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+    """The sentence for ``error``, or None where it is not about the source."""
+    local = _local(error, what, id)
+    return local if local is not None else _remote(error, what, id, repo_type)
+
+
+def _local(error: Exception, what: str, id: str) -> str | None:
+    """The sentence where ``id`` can only be, or is, a path on this machine, or the disk is at fault."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{what} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
+    path = Path(id).expanduser()
+    if path.is_dir():
+        return _folder(error, what, id)
+    if path.is_file():
+        return f"{what} {id} is a file. Give the folder that holds the model's config.json, or a hub id."
+    if _is_path(id):
+        return f"{what} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
+    return None
+
+
+def _missing_below(what: str, id: str) -> str | None:
+    """The sentence where the name begins with a folder that is here and the rest of it is not in there."""
+    first, *rest = PurePath(id).parts or ("",)
+    if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
+        return None
+    folder = Path(first)
+    while (folder / rest[0]).is_dir():
+        folder /= rest.pop(0)
+    sentence = f"{what} {id}: there is a folder {folder} here, and no {PurePath(*rest)} in it{_held(folder)}. "
+    if _is_path(id):
+        return f"{sentence}Check the path."
+    return f"{sentence}Check the path; if you mean {id} on the hub, start the command where there is no folder {first}."
+
+
+def _held(folder: Path) -> str:
+    """What a folder holds, to go on with a sentence about it."""
+    try:
+        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    except OSError:
+        return ""
+    return (
+        f" (it holds {', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})" if names else " (it is empty)"
+    )
+
+
+def _is_path(id: str) -> bool:
+    """Whether the name cannot be that of anything on the hub."""
+    return (
+        Path(id).expanduser().is_absolute()
+        or id.startswith((".", "~"))
+        or id.count("/") > 1
+        or (os.sep != "/" and os.sep in id)
+    )
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode()
+
+
+def _folder(error: Exception, what: str, id: str) -> str | None:
+    from safetensors import SafetensorError
+
+    for cause in _causes(error):
+        if isinstance(cause, PermissionError):
+            return f"{what} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+        if isinstance(cause, SafetensorError):
+            return f"{what} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
+    if isinstance(error, (OSError, ValueError, KeyError)):
+        return (
+            f"{what} {id}: the folder does not hold a model that can be loaded ({_first_line(error)}). "
+            "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
+        )
+    return None
+
+
+def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
+    """The sentence where ``id`` names something on the hub; the first cause that says something clear decides."""
+    import httpx
+    from huggingface_hub import constants, errors
+    from safetensors import SafetensorError
+
+    hub = constants.ENDPOINT
+    page = f"{hub}/datasets/{id}" if repo_type == "dataset" else f"{hub}/{id}"
+    causes = list(_causes(error))
+
+    def found(*types: type[BaseException]) -> BaseException | None:
+        return next((cause for cause in causes if isinstance(cause, types)), None)
+
+    if found(errors.GatedRepoError):
+        return (
+            f"{what} {id} is gated: open {page} in a browser, accept its terms with your account, "
+            "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
+        )
+    if found(errors.OfflineModeIsEnabled) or constants.is_offline_mode():
+        return (_missing_below(what, id) if repo_type == "model" else None) or (
+            f"{what} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
+            f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
+        )
+    for status in (cause for cause in causes if isinstance(cause, errors.HfHubHTTPError)):
+        code = status.response.status_code
+        if isinstance(status, errors.RevisionNotFoundError):
+            return f"{what} {id} has no such revision on the hub. See {page} for the revisions it has."
+        if isinstance(status, errors.RemoteEntryNotFoundError):
+            return f"{what} {id} is on the hub, but lacks a file that is needed ({_first_line(error)}). See {page}."
+        if isinstance(status, errors.RepositoryNotFoundError) or code == 404:
+            return (
+                f"{what} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "
+                "Check the spelling; if it is private, log in with `hf auth login`."
+            )
+        if code in (401, 403):
+            return f"{what} {id}: the hub refused this machine's token. Log in again with `hf auth login`."
+        if code == 429:
+            return f"{what} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
+        return f"{what} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
+    if found(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol):
+        return (
+            f"{what} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
+            "or give a folder."
+        )
+    if found(httpx.TransportError, ConnectionError, TimeoutError) or (
+        found(OSError) and "Consistency check failed" in str(error)
+    ):
+        return (
+            f"{what} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again: "
+            "it goes on where it stopped."
+        )
+    if broken := found(SafetensorError):
+        return f"{what} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."
+    if found(PermissionError):
+        return f"{what} {id}: the cache {constants.HF_HUB_CACHE} may not be written. Set HF_HOME to another folder."
+    if found(errors.LocalEntryNotFoundError):
+        return f"{what} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
+    if isinstance(error, (OSError, ValueError, KeyError)):
+        return f"{what} {id} cannot be loaded: {_first_line(error)}"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what it was raised from, outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

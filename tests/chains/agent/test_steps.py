@@ -1,0 +1,84 @@
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chains.agent.steps import LimitReached, Run, Step, trace_to
+from common.errors import UserError
+
+
+def test_each_step_is_a_line_of_the_trace(tmp_path: Path) -> None:
+    file = tmp_path / "traces" / "run.jsonl"
+    run = Run(9, 9, 9, trace_to(file), clock=iter([0.0, 0.5, 1.25]).__next__)
+    run.done("retrieve", found={"a": 0.5})
+    run.done("grade", grades={})
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [Step.model_validate(line) for line in lines] == run.steps
+    assert [(line["number"], line["kind"], line["seconds"]) for line in lines] == [
+        (1, "retrieve", 0.5),
+        (2, "grade", 1.25),
+    ]
+    assert lines[0]["detail"] == {"found": {"a": 0.5}}
+
+
+def test_a_trace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"Set agent\.trace"):
+        trace_to(tmp_path / "file" / "run.jsonl")
+    with pytest.raises(UserError, match=r"Set agent\.trace"):
+        Run(9, 9, 9, trace_to(tmp_path)).done("retrieve")
+
+
+def test_limits_are_reached_and_not_passed() -> None:
+    run = Run(2, 100, 9)
+    run.begin()
+    run.begin()
+    with pytest.raises(LimitReached, match="stopped after 2 steps"):
+        run.begin()
+    run = Run(9, 100, 9)
+    run.tokens = 99
+    run.begin()
+    run.tokens = 100
+    with pytest.raises(LimitReached, match="after 100 tokens"):
+        run.begin()
+    run = Run(9, 100, 9, clock=iter([0.0, 8.9, 9.0]).__next__)
+    run.begin()
+    with pytest.raises(LimitReached, match="after 9 seconds"):
+        run.begin()
+
+
+def test_steps_that_are_taken_at_once_are_counted_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    run = Run(50, 9, 9, trace_to(file), clock=_slow)
+    refused: list[LimitReached] = []
+
+    def take() -> None:
+        for _ in range(20):
+            try:
+                run.begin()
+            except LimitReached as limit:
+                refused.append(limit)
+            else:
+                run.done("tool", result="x" * 20_000)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(run.steps), len(refused)) == (50, 110)
+    assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == list(range(1, 51))
+
+
+def _slow() -> float:
+    time.sleep(0.0002)  # lets another thread in
+    return 1.0
+
+
+def test_only_the_owner_may_read_a_trace(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    Run(9, 9, 9, trace_to(file)).done("tool", result="half of a character: \ud800")
+    assert (file.stat().st_mode & 0o777) == 0o600
+    assert "half of a character" in file.read_text()

@@ -1,0 +1,121 @@
+"""corpus/documents/source.py: formats by name, and bytes within limits."""
+
+import gzip
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from common.errors import DataError
+from corpus.config import DocumentsConfig
+from corpus.documents.source import Source, format_of, open_limited, read_bytes, read_text
+
+SMALL = DocumentsConfig(max_bytes=100_000)
+
+
+def source(raw: bytes, name: str = "a.txt") -> Source:
+    return Source(name, lambda: BytesIO(raw))
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.txt", "text"),
+        ("A.PDF", "pdf"),
+        ("x/pubmed25n0001.xml.gz", "pubmed"),
+        ("notes.md.gz", "markdown"),
+        ("a.htm", "html"),
+        ("a.tsv", "csv"),
+        ("a.doc", None),
+        ("txt", None),
+        ("a.gz", None),
+        ("a.json", None),
+    ],
+)
+def test_the_ending_says_the_format(name: str, format: str | None) -> None:
+    assert format_of(name) == format
+
+
+def test_exactly_the_limit_is_read_and_a_byte_more_is_not() -> None:
+    assert len(read_bytes(source(b"x" * 100_000), SMALL)) == 100_000
+    with pytest.raises(DataError, match=r"a\.txt: is, or holds a record, larger than documents\.max_bytes \(100,000"):
+        read_bytes(source(b"x" * 100_001), SMALL)
+
+
+def test_the_limit_is_one_of_unpacked_bytes() -> None:
+    packed = gzip.compress(b" " * 50_000_000)
+    assert len(packed) < 100_000
+    with pytest.raises(DataError, match="larger"):
+        read_bytes(source(packed, "a.txt.gz"), SMALL)
+    assert read_text(source(gzip.compress(b"one"), "a.txt.gz"), SMALL) == "one"
+
+
+def test_the_limit_is_not_set_aside_before_there_is_so_much() -> None:
+    class Asked(BytesIO):
+        most = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size >= 0
+            Asked.most = max(Asked.most, size)
+            return super().read(size)
+
+    whole = Source("a.txt", lambda: Asked(b"x" * 200_000))
+    assert len(read_bytes(whole, DocumentsConfig(max_bytes=10**30))) == 200_000
+    assert Asked.most < 200_000
+
+
+def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
+    with open_limited(source(b"x" * 250_000), SMALL) as stream:
+        for _ in range(5):
+            assert len(stream.read(50_000)) == 50_000
+            stream.restart()
+        assert stream.read(1) == b""
+    with open_limited(source(b"x" * 250_000), SMALL) as stream:
+        stream.read(60_000)
+        with pytest.raises(DataError, match="larger"):
+            stream.read(60_000)
+
+
+def test_text_is_utf_8_without_a_nul() -> None:
+    for codec in ("utf-8-sig", "utf-16"):
+        assert read_text(source("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
+    for raw, told in (
+        (b"ab\xffc", r"byte 0xff at offset 2\. Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 "),
+        (b"ab\0c", "NUL character at offset 2"),
+        ("ab".encode("utf-16-le"), r"NUL character at offset 1\. If it is UTF-16: iconv -f UTF-16LE"),
+        ("abc".encode("utf-16")[:-1], "is not UTF-8 text"),
+        (b"  \n", "is empty"),
+        ("\ufeff".encode(), "is empty"),
+        ("\u00a0\u2003\n".encode(), "is empty"),
+        (b"%PDF-1.4 x", r"It seems to be a PDF file: name it \.pdf"),
+        (b"PK\x03\x04\xff", "a zip file"),
+        (b"\x1f\x8b\x08", r"compressed by gzip: name it \.gz"),
+    ):
+        with pytest.raises(DataError, match=told):
+            read_text(source(raw), SMALL)
+
+
+def test_what_cannot_be_opened_or_read_is_told(tmp_path: Path) -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    opens: dict[str, Callable[[], IO[bytes]]] = {
+        "No such file": lambda: (tmp_path / "none").open("rb"),
+        "Is a directory": lambda: tmp_path.open("rb"),
+        "Input/output error": Broken,
+    }
+    for told, opened in opens.items():
+        with pytest.raises(DataError, match=rf"a\.txt: cannot be read \({told}"):
+            read_bytes(Source("a.txt", opened), SMALL)
+
+
+def test_what_was_looked_at_is_still_to_be_read() -> None:
+    with open_limited(source(b"abcdef"), SMALL) as stream:
+        assert stream.peek(2) == b"ab"
+        assert stream.read(1) + stream.read(3) + stream.read() == b"abcdef"
+    with open_limited(source(b"a"), SMALL) as stream:
+        assert stream.peek(2) == stream.read() == b"a"

@@ -1,0 +1,54 @@
+"""corpus/csv_rows.py: the header says what stands between the cells."""
+
+from io import StringIO
+
+import pytest
+
+from common.errors import DataError
+from corpus.csv_rows import csv_rows
+
+
+def rows(text: str, *, tabs: bool = False) -> list[tuple[int, dict[str, str]]]:
+    return list(csv_rows("a.csv", StringIO(text, newline=""), tabs=tabs))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_commas_semicolons_and_tabs_are_told_apart_by_the_header(delimiter: str) -> None:
+    text = 'id,text,year\r\n7,"a; b, c\td",2011\r\n'.replace(",", delimiter).replace(f"b{delimiter} c", "b, c")
+    assert rows(text) == [(2, {"id": "7", "text": "a; b, c\td", "year": "2011"})]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('"a;b;c;d",e\n1,2\n', ["a;b;c;d", "e"]),
+        ('"a;""b;c""",e\n1,2\n', ['a;"b;c"', "e"]),
+        ('\n\n"long,\nname, in lines";e\n1;2\n', ["long,\nname, in lines", "e"]),
+        ("id;text, short;c\n1;2;3\n", ["id", "text, short", "c"]),
+        ("text\na; b\n", ["text"]),
+        ("text,a;b\n1,2\n", ["text", "a;b"]),
+    ],
+)
+def test_what_stands_in_quotes_or_more_seldom_does_not_count(text: str, names: list[str]) -> None:
+    ((_, row),) = rows(text)
+    assert list(row) == names
+
+
+def test_where_tabs_are_said_the_header_is_not_asked() -> None:
+    assert rows("a;b;c\td\n1\t2\n", tabs=True) == [(2, {"a;b;c": "1", "d": "2"})]
+
+
+def test_each_record_is_told() -> None:
+    told: list[int] = []
+    lines = StringIO('a;b\n\n"1\n2";3\n', newline="")
+    assert list(csv_rows("a.csv", lines, tabs=False, done=lambda: told.append(1))) == [(3, {"a": "1\n2", "b": "3"})]
+    assert len(told) == 3
+
+
+def test_without_rows_there_are_none() -> None:
+    assert rows("") == rows("a;b\n") == []
+
+
+def test_a_row_longer_than_the_header_is_named() -> None:
+    with pytest.raises(DataError, match=r"a\.csv, record line 3: has more cells"):
+        rows("a;b\n1;2\n1;2;3\n")

@@ -1,0 +1,171 @@
+import json
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answered_runs import DATE, config, nli_task, qa_task, written
+
+from common.errors import DataError, UserError
+from eval.export.harness import export_harness
+from eval.results import TaskResult
+from eval.retrieval import ranking_metrics
+from eval.runs import Run, read_run
+
+STAMP = "2024-05-01T12-30-15.000000"
+GOLD = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
+NONE = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
+
+
+def _exported(run: Run, output: Path) -> dict[str, Any]:
+    results = next(file for file in export_harness([run], output).files if file.name.startswith("results_"))
+    payload: dict[str, Any] = json.loads(results.read_text())
+    return payload
+
+
+def test_files_lie_where_the_harness_puts_them(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", [GOLD, NONE])
+    exported = export_harness([run], tmp_path / "out")
+    folder = tmp_path / "out" / "org__model"
+    expected = {f"results_{STAMP}.json", f"samples_qa_gold_{STAMP}.jsonl", f"samples_qa_none_{STAMP}.jsonl"}
+    assert {file.name for file in folder.iterdir()} == expected
+    assert set(exported.files) == set(folder.iterdir())
+    assert exported.left_out == ()
+
+
+def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
+    results = _exported(written(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
+    gold = results["results"]["qa_gold"]
+    assert gold["acc,none"] == pytest.approx(2 / 3)
+    assert gold["acc_stderr,none"] == GOLD.stderr["accuracy"]
+    assert gold["macro_f1,none"] == GOLD.metrics["macro_f1"]
+    assert gold["unparsed,none"] == 0
+    assert {key for key in gold if "," not in key} == {"name", "alias", "sample_len"}
+    assert results["results"]["qa_wrong"] == {
+        "name": "qa_wrong",
+        "alias": "qa_wrong",
+        "sample_len": 1,
+        "acc,none": 1.0,
+        "acc_stderr,none": "N/A",
+        "unparsed,none": 0.0,
+        "unparsed_stderr,none": "N/A",
+    }
+    assert results["higher_is_better"]["qa_gold"]["acc"] is True
+    assert results["higher_is_better"]["qa_gold"]["unparsed"] is False
+
+
+def test_metrics_that_are_neither_good_nor_bad_have_no_direction(tmp_path: Path) -> None:
+    figures = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
+    run = written(tmp_path / "run", [TaskResult("verified_gold", figures, GOLD.samples)])
+    assert _exported(run, tmp_path)["higher_is_better"] == {
+        "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
+    }
+
+
+def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
+    settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
+    run = written(tmp_path / "run", [GOLD, NONE], settings)
+    results = _exported(run, tmp_path)
+    assert results["versions"] == {"qa_gold": "0.1.0", "qa_none": "0.1.0"}
+    assert results["n-shot"] == {"qa_gold": 0, "qa_none": 0}
+    assert results["n-samples"]["qa_gold"] == {"original": 3, "effective": 3}
+    assert results["config"]["model_args"] == {"pretrained": "org/model", "dtype": "float32", "load_in_4bit": True}
+    assert results["config"]["settings"] == settings
+    assert results["config"]["limit"] is None
+    assert results["date"] == DATE.timestamp()
+    assert results["transformers_version"] == run.payload["versions"]["transformers"]
+    assert (results["model_source"], results["model_name"]) == ("medground", "org/model")
+    assert results["system_instruction"] == "Be brief."
+    assert results["configs"]["qa_gold"] | {"metadata": None} == {
+        "task": "qa_gold",
+        "dataset_path": "ori_pqal.json",
+        "test_split": "test",
+        "doc_to_target": "target",
+        "doc_to_choice": ["yes", "no", "maybe"],
+        "num_fewshot": 0,
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "output_type": "multiple_choice",
+        "repeats": 1,
+        "metadata": None,
+    }
+    assert results["configs"]["qa_none"]["output_type"] == "generate_until"
+    assert "doc_to_choice" not in results["configs"]["qa_none"]
+
+
+def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
+    nli = nli_task(["entailment", "neutral"], ["entailment", "contradiction"])
+    run = written(tmp_path / "run", [nli], config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
+    results = _exported(run, tmp_path / "out")
+    assert results["n-shot"] == {"nli": 6}
+    assert results["config"]["limit"] == 2
+    assert results["configs"]["nli"]["dataset_path"] == "sample"
+    assert results["configs"]["nli"]["num_fewshot"] == 6
+    assert (results["model_name"], results["model_name_sanitized"]) == ("adapters/nli", "adapters__nli")
+
+
+def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
+    tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
+    export_harness([written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))], tmp_path)
+    shown = {
+        name: json.loads((tmp_path / name / f"results_{STAMP}.json").read_text())
+        for name in ("org__model", "adapters__nli")
+    }
+    assert {name: list(results["results"]) for name, results in shown.items()} == {
+        "org__model": ["nli", "qa_gold"],
+        "adapters__nli": ["nli_tuned"],
+    }
+
+
+def test_what_was_measured_at_another_time_has_its_own_file(tmp_path: Path) -> None:
+    written(tmp_path / "run", [GOLD], config("first"))
+    next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
+    run = written(tmp_path / "run", [NONE], config("second"), date=next_day)
+    export_harness([run], tmp_path / "out")
+    first = json.loads((tmp_path / "out" / "first" / f"results_{STAMP}.json").read_text())
+    second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())
+    assert list(first["results"]) == ["qa_gold"]
+    assert list(second["results"]) == ["qa_none"]
+    assert first["config"]["settings"]["llm"]["model"] == "first"
+
+
+def test_runs_of_one_model_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, [GOLD]) for name in ("a", "b")]
+    for _ in range(2):  # a second time nothing is added
+        export_harness(runs, tmp_path / "out")
+        stamps = [file.stem.partition("_")[2] for file in sorted((tmp_path / "out" / "org__model").glob("results_*"))]
+        assert stamps == [STAMP, STAMP[:-1] + "1"]
+
+
+def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
+    found = [{"id": "1", "prediction": "1", "target": "1"}]
+    retrieval = TaskResult("retrieval_bm25", ranking_metrics([1]), found)
+    run = written(tmp_path / "both", [retrieval, GOLD])
+    assert export_harness([run], tmp_path / "out").left_out == ("retrieval_bm25",)
+    run = written(tmp_path / "one", [retrieval])
+    with pytest.raises(UserError, match=r"Nothing to export.*the tasks are retrieval_bm25\. Name a folder"):
+        export_harness([run], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "folder"), [("embedded", "medground-tiny"), ("../up", "__up"), ("..", "unnamed"), ("/a/b", "__a__b")]
+)
+def test_no_model_name_leads_out_of_the_folder(model: str, folder: str, tmp_path: Path) -> None:
+    export_harness([written(tmp_path / "run", [GOLD], config(model))], tmp_path / "out")
+    assert [found.name for found in (tmp_path / "out").iterdir()] == [folder]
+
+
+def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", [GOLD])
+    path = tmp_path / "run" / "results.json"
+    path.write_text(json.dumps({**run.payload, "date": "yesterday"}))
+    with pytest.raises(DataError, match=r"has no date for qa_gold"):
+        export_harness([read_run(tmp_path / "run")], tmp_path / "out")
+
+
+def test_a_file_in_the_way_is_a_users_mistake(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", [GOLD])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "org__model").write_text("")
+    with pytest.raises(UserError, match="out cannot be written to"):
+        export_harness([run], tmp_path / "out")

@@ -1,0 +1,158 @@
+import json
+from pathlib import Path
+
+import pytest
+import report_runs as runs
+
+from common.errors import DataError, UserError
+from eval.report.tasks import Measured, ReportTask, is_right, rank, read_tasks
+from eval.results import write_results
+
+
+def by_name(measured: Measured) -> dict[str, ReportTask]:
+    return {task.task: task for task in measured.tasks}
+
+
+def test_all_runs_below_a_folder_are_read_and_named_by_their_place_in_it(tmp_path: Path) -> None:
+    measured = read_tasks([runs.full(tmp_path / "grid")])
+    assert [(task.run, task.task, task.section) for task in measured.tasks] == [
+        ("retrieval", "retrieval_dense", "retrieval"),
+        ("retrieval", "retrieval_bm25", "retrieval"),
+        ("tiny", "qa_none", "qa"),
+        ("tiny", "qa_gold", "qa"),
+        ("tiny", "qa_wrong", "qa"),
+        ("tiny", "verified_gold", "verified"),
+        ("tiny", "nli", "nli"),
+    ]
+
+
+def test_figures_are_computed_from_the_samples(tmp_path: Path) -> None:
+    tasks = by_name(read_tasks([runs.full(tmp_path)]))
+    found = tasks["retrieval_dense"].estimates
+    assert found["accuracy@1"].value == 5 / 8
+    assert found["recall@5"].value == 7 / 8
+    assert found["recall@5"].low is not None
+    assert tasks["qa_gold"].estimates["accuracy"].value == 1
+    assert tasks["qa_gold"].estimates["ece"].value == pytest.approx(0.2)
+    assert tasks["qa_wrong"].estimates["share_maybe"].value == 7 / 8
+    verified = tasks["verified_gold"].estimates
+    assert verified["share_supported"].value == 4 / 8
+    assert {"accuracy", "accuracy_supported", "accuracy_gain", "aurc", "aurc_confidence"} <= set(verified)
+    assert tasks["nli"].labels == runs.PAIR_LABELS
+    assert tasks["qa_gold"].labels == tasks["verified_gold"].labels == ("yes", "no", "maybe")
+    assert tasks["retrieval_dense"].labels == ()
+
+
+def test_a_rank_counts_from_one(tmp_path: Path) -> None:
+    task = by_name(read_tasks([runs.full(tmp_path)]))["retrieval_dense"]
+    assert [rank(sample) for sample in task.samples] == [1, 2, None, 1, 1, 3, 1, 1]
+    assert [is_right(task.kind, sample) for sample in task.samples] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_an_answer_that_no_text_bears_out_is_right_unless_supported() -> None:
+    sample = {"prediction": "yes", "target": "no", "verdict": "contradicted"}
+    assert is_right("unsupportable", sample)
+    assert not is_right("unsupportable", sample | {"verdict": "supported"})
+    assert not is_right("verdicts", sample)
+
+
+@pytest.mark.parametrize(
+    ("task", "sections", "title"),
+    [
+        ("qa_none", {}, "no text"),
+        ("qa_retrieved_my_bm25", {}, "retrieved, my_bm25"),
+        ("qa_gold_newnames", {}, "own abstract, new names"),
+        ("nli", {}, "zero-shot"),
+        ("nli", {"prompt": {"shots": 2}}, "2-shot"),
+        ("nli", {"nli": {"adapter": "adapters/nli"}}, "tuned"),
+        ("nli_3shot", {}, "3-shot"),
+        ("nli_tuned", {}, "tuned"),
+    ],
+)
+def test_a_task_is_named_in_words(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str) -> None:
+    made = runs.pairs(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
+    write_results(tmp_path, [made], runs.settings(**sections))
+    assert read_tasks([tmp_path]).tasks[0].title == title
+
+
+def test_nli_beside_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
+    tasks = [runs.pairs(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
+    write_results(tmp_path, tasks, runs.settings(nli={"adapter": "adapters/nli"}))
+    assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
+
+
+def test_a_run_named_twice_counts_once_and_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("one/qa", "two/qa", "three/one/qa"):
+        write_results(tmp_path / folder, [runs.answers("qa_none", ["yes"])], runs.settings())
+    once = read_tasks([tmp_path / "one", tmp_path / "one" / "qa"])
+    assert [task.run for task in once.tasks] == ["one/qa"]
+    two = read_tasks([tmp_path / "one", tmp_path / "two" / "qa"])
+    assert [task.run for task in two.tasks] == ["one/qa", "qa"]
+    same = read_tasks([tmp_path / "one", tmp_path / "three" / "one"])
+    assert [task.run for task in same.tasks] == [str(tmp_path / "one/qa"), str(tmp_path / "three/one/qa")]
+
+
+def test_a_grid_tells_what_others_report_and_what_failed(tmp_path: Path) -> None:
+    runs.full(tmp_path)
+    cell = {"part": "qa", "metric": "accuracy", "published": 0.75, "run": "tiny", "task": "qa_gold"}
+    grid = {"cells": [cell, cell | {"published": None, "task": "qa_none"}], "failures": {"big": "No card."}}
+    (tmp_path / "grid.json").write_text(json.dumps(grid | {"published": "a paper"}))
+    measured = read_tasks([tmp_path])
+    assert by_name(measured)["qa_gold"].published == {"accuracy": 0.75}
+    assert by_name(measured)["qa_none"].published == {}
+    assert measured.published == "a paper"
+    assert measured.failures == {"big": "No card."}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cells": 1, "failures": {}}', '{"cells": [{}], "failures": {}}'])
+def test_a_damaged_grid_file_is_told(tmp_path: Path, text: str) -> None:
+    runs.full(tmp_path)
+    (tmp_path / "grid.json").write_text(text)
+    with pytest.raises(DataError, match=r"grid\.json: is not as medground writes it"):
+        read_tasks([tmp_path])
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no results\.json"):
+        read_tasks([tmp_path])
+    with pytest.raises(UserError, match="is not there"):
+        read_tasks([tmp_path / "none"])
+
+
+def test_missing_samples_are_told(tmp_path: Path) -> None:
+    runs.full(tmp_path)
+    (tmp_path / "tiny" / "samples_qa_gold.jsonl").unlink()
+    with pytest.raises(UserError, match="the samples of qa_gold are not there"):
+        read_tasks([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("retrieved", "x"), ("retrieved", [1]), ("label_scores", [1]), ("label_scores", {"yes": "much"}), ("notes", 3)],
+)
+def test_samples_of_another_make_are_told(tmp_path: Path, field: str, value: object) -> None:
+    write_results(tmp_path, [runs.answers("qa_gold", ["yes", "no"])], runs.settings())
+    path = tmp_path / "samples_qa_gold.jsonl"
+    first, second = path.read_text().splitlines()
+    path.write_text(json.dumps(json.loads(first) | {field: value}) + "\n" + second + "\n")
+    with pytest.raises(UserError, match=r"qa_gold: the sample.* medground writes"):
+        read_tasks([tmp_path])
+
+
+def test_a_task_added_later_keeps_its_own_source(tmp_path: Path) -> None:
+    write_results(tmp_path, [runs.answers("qa_none", ["yes"])], runs.settings(llm={"model": "first"}))
+    write_results(tmp_path, [runs.answers("qa_gold", ["yes"])], runs.settings(llm={"model": "second"}))
+    tasks = by_name(read_tasks([tmp_path]))
+    assert {name: task.config["llm"]["model"] for name, task in tasks.items()} == {
+        "qa_none": "first",
+        "qa_gold": "second",
+    }

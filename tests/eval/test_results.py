@@ -1,0 +1,180 @@
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.fingerprints import plain
+from eval.estimate import Estimate
+from eval.results import TaskResult, check_output, versions, write_results
+
+
+def _task(name: str = "qa_gold", value: float = 0.5, **sample: Any) -> TaskResult:
+    samples = [{"id": "1", "question": "Does it?", "label_scores": {"yes": 0.5}} | sample, {"id": "2"}]
+    return TaskResult(name, {"accuracy": Estimate(value, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}, samples)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "first"
+    date = datetime(2025, 5, 4, 3, 2, 1, tzinfo=UTC)
+    assert write_results(folder, [_task(), _task("qa_none")], {"llm": {"model": "m"}}, date=date) == (
+        folder / "results.json"
+    )
+    content = _read(folder)
+    assert content["versions"]["python"] == platform.python_version()
+    assert content["versions"] == versions()
+    del content["versions"]
+    figures = {"accuracy": 0.5, "accuracy_stderr": 0.1, "macro_f1": 0.25, "macro_f1_stderr": None}
+    assert content == {
+        "results": {"qa_gold": figures, "qa_none": figures},
+        "config": {"llm": {"model": "m"}},
+        "date": "2025-05-04T03:02:01+00:00",
+        "n": 2,
+        "computed": 4,
+        "reused": 0,
+        "identity": {"qa_gold": {}, "qa_none": {}},
+        "earlier": {},
+    }
+    lines = (folder / "samples_qa_gold.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["1", "2"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "results.json",
+        "samples_qa_gold.jsonl",
+        "samples_qa_none.jsonl",
+    ]
+
+
+def test_versions_name_what_computes() -> None:
+    assert {"python", "torch", "transformers", "chromadb", "medground"} <= set(versions())
+
+
+def test_reused_samples_are_not_computed_ones(tmp_path: Path) -> None:
+    task = _task()
+    write_results(tmp_path, [TaskResult("qa_gold", task.estimates, task.samples, reused=1)], {})
+    content = _read(tmp_path)
+    assert (content["n"], content["computed"], content["reused"]) == (2, 1, 1)
+
+
+def test_other_tasks_in_the_folder_stay_with_their_origin(tmp_path: Path) -> None:
+    write_results(tmp_path, [_task("retrieval_dense"), _task("qa_none", 0.1)], {"run": 1})
+    first = _read(tmp_path)
+    write_results(tmp_path, [_task("qa_none", 0.2)], {"run": 2})
+    write_results(tmp_path, [_task("qa_gold")], {"run": 3})
+    content = _read(tmp_path)
+    assert set(content["results"]) == {"retrieval_dense", "qa_none", "qa_gold"}
+    assert content["results"]["qa_none"]["accuracy"] == 0.2
+    assert content["config"] == {"run": 3}
+    assert content["earlier"]["retrieval_dense"] == {key: first[key] for key in ("config", "versions", "date", "n")}
+    assert content["earlier"]["qa_none"]["config"] == {"run": 2}
+    assert set(content["earlier"]) == {"retrieval_dense", "qa_none"}
+    assert (tmp_path / "samples_retrieval_dense.jsonl").exists()
+
+
+def test_what_determined_each_task_stays_beside_its_figures(tmp_path: Path) -> None:
+    task = _task()
+    for name, weights in (("qa_none", "a1"), ("qa_gold", "b2"), ("qa_none", "c3")):
+        write_results(tmp_path, [TaskResult(name, task.estimates, task.samples, identity={"llm": weights})], {})
+    assert _read(tmp_path)["identity"] == {"qa_gold": {"llm": "b2"}, "qa_none": {"llm": "c3"}}
+
+
+def test_samples_survive_every_kind_of_text(tmp_path: Path) -> None:
+    question = 'a\nb\u2028c\x85d\x00e "\\" α 🩺 \ud800'
+    write_results(tmp_path, [_task(question=question)], {})
+    lines = (tmp_path / "samples_qa_gold.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0])["question"] == question
+
+
+def test_nothing_that_is_not_finite_reaches_the_files(tmp_path: Path) -> None:
+    scores = {"yes": float("nan"), "no": np.float32("inf"), "maybe": np.float32(0.5)}
+    task = TaskResult("qa_gold", {"accuracy": Estimate(float("nan"), float("inf"))}, [{"label_scores": scores}])
+    write_results(tmp_path, [task], {"limit": float("-inf"), "path": Path("a") / "b"})
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    content = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
+    assert content["results"]["qa_gold"] == {"accuracy": None, "accuracy_stderr": None}
+    assert content["config"] == {"limit": None, "path": os.path.join("a", "b")}  # noqa: PTH118
+    sample = json.loads((tmp_path / "samples_qa_gold.jsonl").read_text(), parse_constant=refuse)
+    assert sample["label_scores"] == {"yes": None, "no": None, "maybe": 0.5}
+
+
+def test_plain_knows_its_types() -> None:
+    assert plain({"a": (np.int64(3), np.array([1.5, np.nan]), True, None, 7)}) == {"a": [3, [1.5, None], True, None, 7]}
+    with pytest.raises(TypeError, match="object"):
+        plain(object())
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    place.write_text("mine")
+    for folder in (place, place / "deeper"):
+        with pytest.raises(UserError, match=r"out.*: it is a file or lies under one\..*--output"):
+            write_results(folder, [_task()], {})
+    assert place.read_text() == "mine"
+
+
+def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        tmp_path.chmod(0o700)
+        pytest.skip("this user may write everywhere")
+    try:
+        with pytest.raises(UserError, match="Permission denied"):
+            check_output(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_leaves_the_earlier_results_whole(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    write_results(tmp_path, [_task(value=0.1)], {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"File too large.*--output"):
+            write_results(tmp_path, [_task(value=0.9, output="x" * 100_000)], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"results": 3}', '{"results": {}, "earlier": []}', "\x00", '"text"'])
+def test_a_results_file_of_someone_else_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="no results file"):
+        check_output(tmp_path)
+    with pytest.raises(UserError, match="no results file"):
+        write_results(tmp_path, [_task()], {})
+    assert path.read_text() == content
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_check_output_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    check_output(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", ".hidden", "x" * 101, "a\n"])
+def test_a_task_name_that_is_no_file_name_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="file name"):
+        _task(name)
+
+
+def test_tasks_need_different_names(tmp_path: Path) -> None:
+    for tasks in ([], [_task(), _task()]):
+        with pytest.raises(ValueError, match="one result for each task"):
+            write_results(tmp_path, tasks, {})

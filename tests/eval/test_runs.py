@@ -1,0 +1,166 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import DataError, UserError
+from corpus.records import LABELS
+from eval.estimate import proportion
+from eval.metrics import label_metrics
+from eval.results import TaskResult, write_results
+from eval.runs import find_runs, read_run
+
+
+def _task(name: str, predictions: list[str | None], targets: list[str]) -> TaskResult:
+    samples = [
+        {"id": str(number), "question": "Does\u2028it?", "prediction": prediction, "target": target}
+        for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
+    ]
+    return TaskResult(name, label_metrics(targets, predictions, LABELS), samples)
+
+
+def _gold() -> TaskResult:
+    return _task("qa_gold", ["yes", "no", None], ["yes", "yes", "no"])
+
+
+def test_a_written_run_is_read_back(tmp_path: Path) -> None:
+    gold = _gold()
+    write_results(tmp_path, [gold, _task("qa_none", ["no"], ["yes"])], {"llm": {"model": "m"}})
+    run = read_run(tmp_path)
+    assert run.folder == tmp_path
+    assert run.tasks == ["qa_gold", "qa_none"]
+    assert run.results["qa_gold"]["accuracy"] == gold.metrics["accuracy"]
+    assert run.results["qa_none"]["accuracy_stderr"] is None
+    assert run.samples("qa_gold") == gold.samples
+    assert len(run.samples("qa_none")) == 1
+    assert run.config_of("qa_gold") == {"llm": {"model": "m"}}
+    assert run.payload["n"] == 3
+
+
+def test_a_separator_within_a_text_ends_no_line(tmp_path: Path) -> None:
+    gold = _gold()
+    write_results(tmp_path, [gold], {})
+    path = tmp_path / "samples_qa_gold.jsonl"
+    path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")
+    assert "Does\u2028it?" in path.read_text(encoding="utf-8")
+    assert read_run(tmp_path).samples("qa_gold") == gold.samples
+
+
+def test_an_earlier_task_keeps_its_own_settings_and_samples(tmp_path: Path) -> None:
+    write_results(tmp_path, [_gold()], {"run": 1})
+    write_results(tmp_path, [_task("qa_none", ["no"], ["yes"])], {"run": 2})
+    run = read_run(tmp_path)
+    assert run.config_of("qa_gold") == {"run": 1}
+    assert run.config_of("qa_none") == {"run": 2}
+    assert len(run.samples("qa_gold")) == 3  # more than the last run's n
+
+
+def test_the_runs_of_a_folder_come_sorted(tmp_path: Path) -> None:
+    for name in ("b", "a/deeper", "."):
+        write_results(tmp_path / name, [_gold()], {"name": name})
+    (tmp_path / "empty").mkdir()
+    assert [run.payload["config"]["name"] for run in find_runs(tmp_path)] == ["a/deeper", "b", "."]
+    assert [run.folder for run in find_runs(tmp_path / "b")] == [tmp_path / "b"]
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for read in (read_run, find_runs):
+        with pytest.raises(UserError, match=r"absent is not there\. Name a folder that medground eval wrote"):
+            read(tmp_path / "absent")
+        with pytest.raises(UserError, match=r"file is a file; name the folder"):
+            read(tmp_path / "file")
+        with pytest.raises(UserError, match=r"holds no results\.json"):
+            read(tmp_path)
+
+
+def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
+    path = write_results(tmp_path, [_gold()], {})
+    path.write_text(path.read_text()[: path.stat().st_size // 2])
+    for read in (read_run, find_runs):
+        with pytest.raises(DataError, match=r"results\.json: is cut short or damaged: .*line \d+.*measure again"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"results": 3, "config": {}},
+        {"results": {"qa_gold": 3}, "config": {}},
+        {"results": {"qa_gold": {"accuracy": "high"}}, "config": {}},
+        {"results": {"qa_gold": {"accuracy": float("nan")}}, "config": {}},
+        {"results": {}},
+        {"results": {}, "config": {}, "earlier": {"qa_gold": 3}},
+        {"results": {}, "config": {}, "earlier": []},
+    ],
+)
+def test_results_of_someone_else_are_refused(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no results file of medground"):
+        read_run(tmp_path)
+
+
+def test_a_task_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"results": {"../x": {}}, "config": {}}))
+    with pytest.raises(UserError, match="file name"):
+        read_run(tmp_path)
+
+
+def test_a_task_that_was_not_measured_is_named_with_those_that_were(tmp_path: Path) -> None:
+    write_results(tmp_path, [_gold()], {})
+    with pytest.raises(UserError, match="has no task nli; it has qa_gold"):
+        read_run(tmp_path).samples("nli")
+
+
+@pytest.mark.parametrize(
+    ("task", "command"),
+    [("retrieval_dense", "retrieval"), ("qa_gold", "qa"), ("verified_gold", "qa"), ("nli_before", "nli")],
+)
+def test_absent_samples_are_named_with_the_command_that_measures_them(tmp_path: Path, task: str, command: str) -> None:
+    write_results(tmp_path, [_task(task, ["yes"], ["yes"])], {})
+    (tmp_path / f"samples_{task}.jsonl").unlink()
+    with pytest.raises(DataError, match=rf"samples_{task}\.jsonl.*medground eval {command} --output {tmp_path}"):
+        read_run(tmp_path).samples(task)
+
+
+@pytest.mark.parametrize(
+    ("line", "flaw"),
+    [
+        ('{"id": "2", "predic', "line 3 is not JSON"),
+        ('["2"]', "line 3 holds a list"),
+        ('{"id": 2, "prediction": null, "target": "no"}', "line 3 has no text as its id"),
+        ('{"id": "2", "target": "no"}', "line 3 has no text as its prediction"),
+        ('{"id": "2", "prediction": null, "target": null}', "line 3 has no text as its target"),
+    ],
+)
+def test_a_line_that_is_no_sample_is_named(tmp_path: Path, line: str, flaw: str) -> None:
+    write_results(tmp_path, [_gold()], {})
+    path = tmp_path / "samples_qa_gold.jsonl"
+    path.write_text("".join(f"{kept}\n" for kept in [*path.read_text().splitlines()[:2], line]))
+    with pytest.raises(DataError, match=rf"samples_qa_gold\.jsonl: {flaw}.*Measure again with"):
+        read_run(tmp_path).samples("qa_gold")
+
+
+def test_samples_that_are_fewer_or_more_than_counted_are_refused(tmp_path: Path) -> None:
+    right = _task("qa_gold", ["yes", "yes", "no"], ["yes", "yes", "no"])
+    write_results(tmp_path, [right], {})
+    path = tmp_path / "samples_qa_gold.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    for others in (lines[:2], [*lines, lines[0]]):
+        path.write_text("".join(others))
+        with pytest.raises(DataError, match=rf"holds {len(others)} samples, and results\.json counts 3"):
+            read_run(tmp_path).samples("qa_gold")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
+def test_samples_that_the_figures_were_not_taken_from_are_refused(tmp_path: Path, metric: str) -> None:
+    larger = _task("qa_none", ["yes"] * 4, ["yes"] * 4)
+    task = TaskResult("qa_gold", {metric: proportion(1, 3)}, _gold().samples)
+    write_results(tmp_path, [larger, task], {})
+    path = tmp_path / "samples_qa_gold.jsonl"
+    read_run(tmp_path).samples("qa_gold")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(DataError, match=r"1 of its 2 samples are right, and the share there is 0\.3333"):
+        read_run(tmp_path).samples("qa_gold")

@@ -1,0 +1,142 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from classifiers import make_wordpiece
+
+from chains.pair_texts import PairTexts
+from common.errors import UserError
+from corpus.config import DataConfig, PairsConfig
+from corpus.load import load_records
+from corpus.nli import load_pairs
+from finetune.config import EncoderConfig
+from finetune.encoder.examples import lay_out, read_texts
+
+NLI, QA = EncoderConfig(), EncoderConfig(task="qa")
+
+
+def write_pairs(folder: Path, train: list[str], dev: list[str]) -> PairsConfig:
+    for name, labels in (("train", train), ("dev", dev)):
+        rows = [
+            {"sentence1": f"Patients {n}. " * 30, "sentence2": f"It did {n}.", "gold_label": label, "pairID": str(n)}
+            for n, label in enumerate(labels)
+        ]
+        (folder / f"mli_{name}_v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return PairsConfig(path=str(folder))
+
+
+def write_records(folder: Path, labels: list[str | None], test: list[str] = ["0"]) -> DataConfig:  # noqa: B006
+    records = {
+        str(n): {
+            "QUESTION": f"Did it {n}?",
+            "CONTEXTS": [f"Patients {n}.", "It did."],
+            "LABELS": ["A", "B"],
+            "LONG_ANSWER": f"So {n}." if n % 2 else "",
+            **({"final_decision": label} if label else {}),
+        }
+        for n, label in enumerate(labels)
+    }
+    (folder / "ori_pqal.json").write_text(json.dumps(records))
+    answers = {key: labels[int(key)] or "yes" for key in test}
+    (folder / "test_ground_truth.json").write_text(json.dumps(answers))
+    return DataConfig(path=str(folder / "ori_pqal.json"))
+
+
+def test_pairs_of_the_sample() -> None:
+    config = PairsConfig(limit=40)
+    texts = read_texts(NLI, config, None)
+    train, dev = load_pairs(config, "train").pairs, load_pairs(config, "dev").pairs
+    assert texts.labels == ("entailment", "neutral", "contradiction")
+    assert [(one.first, one.second, one.label) for one in texts.train] == [
+        (pair.premise, pair.hypothesis, pair.label) for pair in train
+    ]
+    assert [one.first for one in texts.dev] == [pair.premise for pair in dev]
+    assert {one.side for one in texts.train} == {0}
+
+
+def test_records_of_the_sample_with_and_without_conclusions() -> None:
+    config = DataConfig(limit=30)
+    train = load_records(config, "train")
+    texts = read_texts(QA, None, config)
+    assert texts.labels == ("yes", "no", "maybe")
+    plain = [(record.question, record.context, record.label) for record in train]
+    assert [(one.first, one.second, one.label) for one in texts.train] == plain
+    assert {one.side for one in texts.train} == {1}
+    both = read_texts(EncoderConfig(task="qa", conclusions=1), None, config)
+    concluded = [(record.question, record.conclusion, record.label) for record in train if record.conclusion]
+    assert concluded
+    assert [(one.first, one.second, one.label) for one in both.train] == plain + concluded
+    assert both.dev == texts.dev
+
+
+def test_the_test_split_is_never_taught(tmp_path: Path) -> None:
+    data = write_records(tmp_path, ["yes", "no"] * 15, test=["0", "3", "7"])
+    for config in (QA, EncoderConfig(task="qa", conclusions=1, teach_dev=True)):
+        texts = read_texts(config, None, data)
+        asked = {one.first for one in (*texts.train, *texts.dev)}
+        assert asked == {f"Did it {n}?" for n in range(30)} - {"Did it 0?", "Did it 3?", "Did it 7?"}
+
+
+def test_the_dev_split_may_be_taught_too() -> None:
+    config = DataConfig(limit=30)
+    apart = read_texts(QA, None, config)
+    together = read_texts(EncoderConfig(task="qa", teach_dev=True), None, config)
+    assert together.train == apart.train + apart.dev
+    assert together.dev == ()
+    taught = read_texts(EncoderConfig(task="qa", teach_dev=True, conclusions=1), None, config)
+    assert len(taught.train) == 2 * len(together.train)
+
+
+def test_answers_as_pairs() -> None:
+    config = EncoderConfig(answer_pairs=True)
+    alone = read_texts(NLI, PairsConfig(limit=20), None)
+    mixed = read_texts(config, PairsConfig(limit=20), DataConfig(limit=20))
+    assert mixed.train[: len(alone.train)] == alone.train
+    assert len(mixed.train) == len(alone.train) + 50
+    assert mixed.dev == alone.dev
+
+
+def test_data_that_cannot_be_taught(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"All 5 training examples have the label neutral, so there is nothing"):
+        read_texts(NLI, write_pairs(tmp_path, ["neutral"] * 5, ["neutral", "entailment"]), None)
+    with pytest.raises(UserError, match="there is no pair in the dev split"):
+        read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["-"]), None)
+    with pytest.raises(UserError, match=r"'other' is no label of pairs\.labels"):
+        read_texts(NLI, write_pairs(tmp_path, ["neutral", "other"], ["neutral"]), None)
+    with pytest.raises(UserError, match="one file for all splits"):
+        read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)
+    with pytest.raises(UserError, match=r"20 of 20 records carry no label to learn \(the first is \d+\)"):
+        read_texts(QA, None, write_records(tmp_path, [None] * 21))
+    pairs = write_pairs(tmp_path, ["neutral", "entailment"], ["neutral"])
+    with pytest.raises(UserError, match=r"train\.encoder\.answer_pairs is true, but there is no labelled question"):
+        read_texts(EncoderConfig(answer_pairs=True), pairs, write_records(tmp_path, [None] * 21))
+
+
+def test_two_labels_are_enough(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, ["neutral", "entailment"], ["neutral"])
+    pairs = pairs.model_copy(update={"labels": {"neutral": "no", "entailment": "yes"}})
+    assert read_texts(NLI, pairs, None).labels == ("no", "yes")
+
+
+def test_texts_are_laid_out_as_they_are_served(tmp_path: Path) -> None:
+    layout = PairTexts(make_wordpiece(32), 32)
+    texts = read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["contradiction"]), None)
+    lesson = lay_out(texts, layout)
+    assert [one.label for one in lesson.train] == [1, 0]
+    assert [one.label for one in lesson.dev] == [2]
+    assert (lesson.shortened, lesson.left_out) == (2, 0)
+    for example, taught in zip(lesson.train, texts.train, strict=True):
+        start, end = layout.fit((taught.first.strip(), taught.second), 0)
+        assert example.inputs == layout.encode([(taught.first[start:end], taught.second)])[0]
+        assert len(example.inputs["input_ids"]) <= 32
+
+
+def test_what_cannot_be_made_to_fit_is_left_out_and_counted(tmp_path: Path) -> None:
+    texts = read_texts(QA, None, write_records(tmp_path, ["yes", "no"] * 15))
+    long = replace(texts.train[0], first="Did it " * 40)
+    lesson = lay_out(replace(texts, train=(long, *texts.train[1:])), PairTexts(make_wordpiece(64), 64))
+    assert (len(lesson.train), len(lesson.dev)) == (len(texts.train) - 1, len(texts.dev))
+    assert (lesson.left_out, lesson.shortened) == (1, 0)
+    with pytest.raises(UserError, match="No text of the training split fits 5 tokens"):
+        lay_out(texts, PairTexts(make_wordpiece(5), 5))

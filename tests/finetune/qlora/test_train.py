@@ -1,0 +1,130 @@
+"""finetune/qlora/train.py: from pairs to an adapter that evaluates, and what is left beside it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import MAKERS, make_chat
+from qlora_runs import LABELS, QUICK, summary, train, weights
+
+from chains.config import LLMConfig, PromptConfig
+from chains.llm import load_llm
+from chains.nli import nli_chain
+from common.errors import UserError
+from corpus.config import PairsConfig
+from corpus.nli import load_pairs
+from eval.nli import evaluate_nli
+from finetune.config import QLoRAConfig
+from finetune.qlora.train import train_qlora
+
+
+@pytest.mark.parametrize(
+    ("name", "quantization"),
+    [("gemma", "4bit"), ("llama2", "4bit"), ("chat", "none"), ("gpt2", "none")],  # bitsandbytes leaves GPT-2 as it is
+)
+def test_any_causal_model_trains_and_its_checkpoints_evaluate(
+    name: str, quantization: str, pair_folder: Path, tmp_path: Path
+) -> None:
+    base = MAKERS[name](tmp_path / "model")
+    output = train(base, pair_folder, tmp_path / "run", llm={"quantization": quantization})
+    figures = summary(output)
+    dev = load_pairs(PairsConfig(path=str(pair_folder)), "dev").pairs
+    for folder in (output, output / "checkpoint-3", output / "checkpoint-9"):
+        llm = load_llm(LLMConfig(model=str(base), adapter=str(folder), dtype="float32", quantization=quantization))
+        result = evaluate_nli(nli_chain(llm, LABELS), dev, identity={}, quiet=True)
+        if folder == output and quantization == "none":
+            assert result.metrics["accuracy"] == pytest.approx(figures["dev_accuracy"]["result"])
+    assert json.loads((output / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
+    assert any(value.abs().max() > 0 for key, value in weights(output).items() if "lora_B" in key)
+
+
+def test_full_fine_tuning_gives_a_model(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path, method="full")
+    before, after = load_llm(LLMConfig(model=str(chat_base))), load_llm(LLMConfig(model=str(output)))
+    assert not torch.equal(before.model.lm_head.weight, after.model.lm_head.weight)
+    assert summary(output)["trainable_parameters"] == summary(output)["parameters"]
+
+
+def test_it_learns(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(
+        chat_base, pair_folder, tmp_path, max_steps=40, every=40, method="full"
+    )  # a random base's adapter cannot
+    state = json.loads((output / "checkpoint-40" / "trainer_state.json").read_text())
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    assert losses[-1] < 0.3 * losses[0]  # what follows a label's first token is certain
+
+
+def test_what_is_left_in_the_folder(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path, report_to=("tensorboard",), keep_checkpoints=1, keep="last")
+    assert list(output.glob("runs/*/events.*"))
+    assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert (output / "checkpoint-9").is_dir()
+    figures = summary(output)
+    assert figures["step"] == figures["steps"] == 9
+    assert figures["train_pairs"] == 24
+    assert figures["dev_pairs"] == 6
+    assert figures["dev_accuracy"]["before"] is not None
+    assert figures["examples_per_second"] > 0
+    assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]
+    assert 0 < figures["trainable_parameters"] < figures["parameters"]
+    assert figures["peak_memory"] > 1 << 20
+    assert figures["repeated_premises"] == {"dev": [], "test": None}
+    card = (output / "README.md").read_text()
+    assert "24 for training" in card
+    assert "None" not in card
+
+
+def test_a_finished_run_is_left_as_it_is(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path)
+    written = (output / "summary.json").stat().st_mtime_ns
+    assert train(chat_base, pair_folder, tmp_path) == output
+    assert (output / "summary.json").stat().st_mtime_ns == written
+    with pytest.raises(UserError, match=r"rank was 4 and is 8"):
+        train(chat_base, pair_folder, tmp_path, rank=8)
+
+
+def test_the_tutorials_recipe_says_what_this_device_does_instead(
+    chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = train_qlora(
+        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float16", quantization="4bit"),
+        PromptConfig(),
+        PairsConfig(path=str(pair_folder)),
+        QLoRAConfig(
+            **{**QUICK, "loss": "all", "optimizer": "paged_adamw_32bit", "accumulation": 2, "target_modules": None},
+            gradient_checkpointing=True,
+            max_length=256,
+            group_by_length=False,
+        ),
+        tmp_path,
+    )
+    figures = summary(output)
+    assert len(figures["substitutions"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    for line in figures["substitutions"]:
+        assert line in told
+        assert line in (output / "README.md").read_text()
+    assert sorted({key.split(".")[-3] for key in weights(output)}) == ["q_proj", "v_proj"]
+
+
+def test_an_adapter_of_another_base(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+    output = train(chat_base, pair_folder, tmp_path / "run", max_steps=3)
+    other = make_chat(tmp_path / "other", hidden=32)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_llm(LLMConfig(model=str(other), adapter=str(output)))
+    with pytest.raises(UserError, match="model was"):
+        train(other, pair_folder, tmp_path / "run", max_steps=3)
+
+
+def test_the_embedded_base_keeps_its_name(pair_folder: Path, tmp_path: Path) -> None:
+    output = train_qlora(
+        LLMConfig(quantization="4bit", dtype="float32", device_map="cpu"),
+        PromptConfig(),
+        PairsConfig(path=str(pair_folder)),
+        QLoRAConfig(**{**QUICK, "max_steps": 2, "every": 2}),
+        tmp_path,
+        quiet=True,
+    )
+    assert json.loads((output / "adapter_config.json").read_text())["base_model_name_or_path"] == "embedded"
+    assert load_llm(LLMConfig(adapter=str(output))).name == "embedded"

@@ -1,0 +1,80 @@
+"""finetune/pairs.py: what a labelled question teaches a verifier."""
+
+from functools import partial
+
+import pytest
+
+from common.errors import UserError
+from corpus.records import QARecord
+from finetune import pairs
+from finetune.pairs import ROLES
+
+LABELS = {role: role for role in ROLES}
+SETTING = "train.encoder.answer_pairs"
+answer_pairs = partial(pairs.answer_pairs, setting=SETTING)
+
+
+def record(name: str, label: str | None) -> QARecord:
+    return QARecord(name, f"Does {name} help?", (f"We gave {name}.", f"It was {label}."), label)  # type: ignore[arg-type]
+
+
+RECORDS = [record("a", "yes"), record("b", "no"), record("c", "maybe"), record("d", None)]
+
+
+def test_the_records_own_answer_follows_and_the_opposite_is_contradicted() -> None:
+    labels = {pair.id: pair.label for pair in answer_pairs(RECORDS, LABELS, others=0)}
+    assert labels == {
+        "a-yes": "entailment",
+        "a-no": "contradiction",
+        "b-yes": "contradiction",
+        "b-no": "entailment",
+        "c-yes": "neutral",
+        "c-no": "neutral",
+    }
+
+
+def test_premise_and_statement() -> None:
+    pair = answer_pairs(RECORDS, LABELS, others=0)[1]
+    assert pair.premise == RECORDS[0].context
+    assert pair.hypothesis == "Does a help? The answer is no."
+
+
+def test_another_abstract_leaves_the_answer_open() -> None:
+    made = [pair for pair in answer_pairs(RECORDS, LABELS, others=1) if "-by-" in pair.id]
+    assert len(made) == 3
+    for pair in made:
+        asked, by = pair.id.split("-")[0], pair.id.split("-by-")[1]
+        assert asked != by
+        assert by != "d"
+        assert f"We gave {by}." in pair.premise
+        assert f"Does {asked} help?" in pair.hypothesis
+        assert pair.label == "neutral"
+
+
+def test_the_words_are_those_of_the_data() -> None:
+    words = {"entailment": "supported", "neutral": "open", "contradiction": "refuted"}
+    assert {pair.label for pair in answer_pairs(RECORDS, words)} == set(words.values())
+
+
+def test_the_seed_decides() -> None:
+    records = [record(f"r{number}", "yes") for number in range(20)]
+    assert answer_pairs(records, LABELS, seed=1) == answer_pairs(records, LABELS, seed=1)
+    assert answer_pairs(records, LABELS, seed=1) != answer_pairs(records, LABELS, seed=2)
+
+
+def test_one_record_has_no_other() -> None:
+    assert [pair.id for pair in answer_pairs(RECORDS[:1], LABELS, others=1)] == ["a-yes", "a-no"]
+
+
+def test_labels_without_neutral() -> None:
+    with pytest.raises(
+        UserError, match=rf"{SETTING} needs a word for neutral in pairs\.labels.* set {SETTING} to false"
+    ):
+        answer_pairs(RECORDS, {"entailment": "yes", "contradiction": "no"})
+
+
+def test_no_labelled_record() -> None:
+    with pytest.raises(
+        UserError, match=f"{SETTING} is true, but there is no labelled question.* set {SETTING} to false"
+    ):
+        answer_pairs(RECORDS[3:], LABELS)

@@ -1,0 +1,43 @@
+"""``medground report`` on the command line; test_report_browser.py opens its page."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_runs as runs
+
+from eval.results import write_results
+
+
+def test_a_report_is_written_to_the_first_run(command: Callable[..., Any], tmp_path: Path) -> None:
+    write_results(tmp_path / "run", [runs.ranking([1, 2], "bm25")], runs.settings())
+    outcome = command("report", "run")
+    assert outcome.status == 0
+    assert outcome.out.startswith("report: run/report.html (0.1 MB)\nfigures: 1 PNG files")
+    assert "no retriever of these runs embeds texts" in outcome.err
+    html = (tmp_path / "run" / "report.html").read_text()
+    assert runs.records(1)[0].context.split(".")[0] in html
+    elsewhere = command("report", "run", "--output", "there", "--quiet")
+    assert elsewhere.status == 0
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {"report.html", "recall_at_k.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["none"], "none is not there"),
+        (["."], "holds no results.json"),
+        (["run", "--output", "run/results.json"], "cannot be written"),
+        (["cut"], "the samples of retrieval_bm25 are not there"),
+    ],
+)
+def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path, arguments: list[str], told: str) -> None:
+    if arguments != ["."]:
+        for name in ("run", "cut"):
+            write_results(tmp_path / name, [runs.ranking([1], "bm25")], runs.settings())
+        (tmp_path / "cut" / "samples_retrieval_bm25.jsonl").unlink()
+    outcome = command("report", *arguments)
+    assert outcome.status == 1
+    assert told in outcome.err
+    assert "Traceback" not in outcome.err

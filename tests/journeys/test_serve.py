@@ -1,0 +1,192 @@
+"""``medground serve`` on the embedded default, with clients that know nothing of it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from served import until
+from stub_openai import Reply, said, stub_openai
+
+from chains.chat import Conversations
+
+openai = pytest.importorskip("openai")
+GUARD = Path(__file__).parents[1] / "guard"
+QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The address of ``medground serve`` in a process of its own, guarded."""
+    log = folder / "guard.log"
+    environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"Serving at (\S+);", line):
+                break
+        else:
+            pytest.fail("".join(said))
+        try:
+            yield found[1], process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    assert not log.exists(), log.read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with serving(folder, "--set", "serve.page=false") as (address, _):
+        yield address
+
+
+def client(url: str) -> "openai.OpenAI":
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+
+
+def test_the_openai_client_chats_and_streams(url: str) -> None:
+    asked = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
+    whole = client(url).chat.completions.create(**asked)
+    text = whole.choices[0].message.content
+    assert re.match(r"(Yes|No|Maybe)\.\n\n\[1\] mg0312: “", text)
+    assert re.search(
+        r"Note: No documents are indexed in \S+, so the sample was searched.* medground-tiny gave the answers\.", text
+    )
+    assert whole.model_extra["medground"]["citations"][0]["passage_id"] == "mg0312"
+    chunks = list(client(url).chat.completions.create(**asked, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].model_extra["medground"] == whole.model_extra["medground"]
+    assert [model.id for model in client(url).models.list()] == ["medground"]
+
+
+def test_the_openai_client_is_told_what_is_wrong(url: str) -> None:
+    with pytest.raises(openai.NotFoundError, match="There is no model 'gpt-4'"):
+        client(url).chat.completions.create(model="gpt-4", messages=[{"role": "user", "content": QUESTION}])
+    with pytest.raises(openai.BadRequestError, match="The message is empty"):
+        client(url).chat.completions.create(model="medground", messages=[{"role": "user", "content": ""}])
+    long = [{"role": "user", "content": "Is it? " * 9000}]
+    with pytest.raises(openai.BadRequestError, match="The question is too long"):
+        client(url).chat.completions.create(model="medground", messages=long)
+    with pytest.raises(openai.APIError, match="The question is too long"):
+        list(client(url).chat.completions.create(model="medground", messages=long, stream=True))
+
+
+def test_langchains_chat_model_chats_and_streams(url: str) -> None:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    model = langchain_openai.ChatOpenAI(model="medground", base_url=f"{url}/v1", api_key="none")
+    text = model.invoke([("system", "Be brief."), ("human", QUESTION)]).text
+    assert "[1] mg0312: “" in text
+    assert "".join(chunk.text for chunk in model.stream(QUESTION)) == text
+
+
+def test_it_is_a_server_for_our_own_chains(url: str) -> None:
+    from chains.config import LLMConfig
+    from chains.qa import qa_chain
+    from chains.remote import connect
+
+    chain = qa_chain(connect(LLMConfig(kind="openai", model="medground", base_url=f"{url}/v1")), context="none")
+    answers = chain.batch([QUESTION] * 5)
+    assert {answer.label for answer in answers} <= {"yes", "no", "maybe"}
+    assert answers[0].output is not None
+    assert "the label was read from what the model wrote" in answers[0].notes[0]
+
+
+def test_conversations_outlive_the_process(folder: Path, url: str) -> None:
+    new = {"medground": {"conversation": "new"}}
+    asked = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
+    begun = client(url).chat.completions.create(**asked, extra_body=new)
+    id = begun.model_extra["medground"]["conversation"]
+    tokens = folder / "tokens.yaml"
+    tokens.write_text("local: token-of-the-local-user\nother: token-of-another-user\n")
+    arguments = ("--set", "serve.page=false", "--set", "serve.tokens_file=tokens.yaml")
+    with serving(folder, *arguments) as (again, process):
+        own = openai.OpenAI(base_url=f"{again}/v1", api_key="token-of-the-local-user")
+        turns = own.get(f"/conversations/{id}", cast_to=dict)["turns"]
+        assert [turn["message"] for turn in turns] == [QUESTION]
+        other = openai.OpenAI(base_url=f"{again}/v1", api_key="token-of-another-user", max_retries=0)
+        with pytest.raises(openai.NotFoundError):
+            other.get(f"/conversations/{id}", cast_to=dict)
+        with pytest.raises(openai.AuthenticationError):
+            client(again).models.list()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+@pytest.mark.slow
+def test_the_end_in_the_middle_of_a_load_loses_no_answer(tmp_path: Path) -> None:
+    kept: list[str] = []
+    others: list[object] = []
+
+    def ask_on(address: str) -> None:
+        asked = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as http:
+            while True:
+                try:
+                    answer = http.post("/v1/chat/completions", json={**asked, "medground": {"conversation": "new"}})
+                except httpx.HTTPError as error:
+                    others.append(type(error))
+                    return
+                if answer.status_code != 200:
+                    others.append(answer.status_code)
+                    return
+                kept.append(answer.json()["medground"]["conversation"])
+
+    with serving(tmp_path, "--set", "serve.page=false") as (address, process), ThreadPoolExecutor(64) as pool:
+        for _ in range(64):
+            pool.submit(ask_on, address)
+        until(lambda: len(kept) > 100, 120)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert len(others) == 64
+    assert set(others) <= {503, httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError}
+    conversations = Conversations(tmp_path / ".medground" / "conversations.sqlite3")
+    assert {one.id: one.turns for one in conversations.list("local")} == dict.fromkeys(kept, 1)
+    assert [turn.message for turn in conversations.read("local", kept[-1])] == [QUESTION]
+
+
+def test_a_model_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def never(_: object) -> Reply:
+        asked.set()
+        over.wait(60)
+        return 200, said("yes")
+
+    with stub_openai(never) as model, ThreadPoolExecutor(1) as pool:
+        llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub"]
+        settings = [*llm, "retriever=bm25", "serve.page=false", "serve.grace=1"]
+        with serving(tmp_path, *(part for one in settings for part in ("--set", one))) as (address, process):
+            body = {"messages": [{"role": "user", "content": QUESTION}]}
+            pool.submit(httpx.post, f"{address}/v1/chat/completions", json=body, timeout=60, trust_env=False)
+            assert asked.wait(30)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 1
+            assert process.stderr is not None
+            assert "still at a pass 2 seconds after the stop" in process.stderr.read()
+        over.set()
+
+
+def test_what_cannot_be_served_is_told(medground) -> None:
+    ended = medground("serve", "--host", "0.0.0.0", "--port", "0", "--quiet")
+    assert ended.returncode == 1
+    assert "which others can reach, and there are no tokens" in ended.stderr
+    assert "Traceback" not in ended.stderr

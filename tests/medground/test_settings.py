@@ -1,0 +1,234 @@
+"""medground/settings.py: defaults, a file over them, overrides over both, and every problem at once."""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from common.errors import UserError
+from medground.settings import _WHOLE, Settings, load_settings
+from retrievers.config import HybridConfig, MMRConfig
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(tmp_path: Path, text: str, **overrides: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        load_settings(written(tmp_path, text), overrides)
+    return str(caught.value)
+
+
+def test_the_shipped_default_states_every_setting_with_its_default() -> None:
+    import yaml
+
+    path = CONFIGS / "default.yaml"
+    assert load_settings(path) == Settings()
+    assert yaml.safe_load(path.read_text()) == Settings().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_file_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    load_settings(path)
+    assert f"--config configs/{path.name}" in path.read_text().split("\nllm:")[0]
+
+
+def test_a_file_states_only_what_it_changes(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm:\n  max_new_tokens: 3\nretrievers:\n  second: {kind: dense, top_k: 9}\nstore:\n")
+    settings = load_settings(path)
+    assert settings.llm.max_new_tokens == 3
+    assert settings.llm.model == "embedded"
+    assert list(settings.retrievers) == ["dense", "bm25", "second"]
+    assert settings.store == Settings().store
+
+
+def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm: {max_new_tokens: 3}\n")
+    assert load_settings(path, {"llm.max_new_tokens": 4}).llm.max_new_tokens == 4
+    assert load_settings(path, {"llm": {"max_new_tokens": 5}}).llm.max_new_tokens == 5
+
+
+def test_a_mapping_of_ones_own_keys_is_taken_whole(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+pairs: {labels: {"yes": follows, "no": rejected}, columns: {label: verdict}}
+retrievers: {both: {kind: hybrid, retrievers: {dense: 0.7, bm25: 0.3}}}
+eval: {grid: {llms: {a: {model: x, dtype: float16}, b: {model: y}}, encoders: {e: f}}}
+serve: {tokens: {ann: one, bob: two}}
+""",
+    )
+    settings = load_settings(path)
+    assert settings.pairs.labels == {"yes": "follows", "no": "rejected"}
+    assert settings.pairs.columns.premise == "sentence1"  # its keys are ours
+    whole = {
+        "pairs.labels": {"1": "a", "2": "b"},
+        "retrievers.both.retrievers": {"bm25": 1},
+        "eval": {"grid": {"llms": {"c": {"model": "z"}}, "encoders": {}}},
+        "serve.tokens": {"eve": "three"},
+    }
+    changed = load_settings(path, whole)
+    assert changed.pairs.labels == {"1": "a", "2": "b"}
+    assert changed.retrievers["both"] == HybridConfig(retrievers={"bm25": 1})
+    assert list(changed.eval.grid.llms) == ["c"]
+    assert changed.eval.grid.encoders == {}
+    assert list(changed.serve.tokens) == ["eve"]
+
+
+def test_a_dotted_key_into_such_a_mapping_changes_that_key_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "eval: {grid: {llms: {a: {model: x, dtype: float16}, b: {model: y}}}}\n")
+    stated = {"pairs.labels.neutral": "open", "eval.grid.llms.a.dtype": "float32"}
+    settings = load_settings(path, stated)
+    assert list(settings.pairs.labels.values()) == ["entailment", "open", "contradiction"]
+    assert [(one.model, one.dtype) for one in settings.eval.grid.llms.values()] == [("x", "float32"), ("y", "auto")]
+
+
+def _mappings(annotation: Any, where: str) -> Iterator[str]:
+    """The dotted keys of all mappings below an annotation whose keys are the user's own."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield from _mappings(field.annotation, f"{where}.{name}".lstrip("."))
+    elif get_origin(annotation) in (dict, Mapping):
+        yield where
+        yield from _mappings(get_args(annotation)[1], f"{where}.NAME")
+    else:
+        for part in get_args(annotation):
+            yield from _mappings(part, where)
+
+
+def test_each_mapping_of_ones_own_keys_is_taken_whole_or_lies_in_one_that_is() -> None:
+    beside = {"embedders", "retrievers"}  # entries of a file stand beside the defaults
+    found = set(_mappings(Settings, "")) - beside
+    assert {"pairs.labels", "retrievers.NAME.retrievers", "eval.grid.published.qa.NAME"} & found
+    left = {key for key in found if not any(fnmatchcase(key, one) or fnmatchcase(key, f"{one}.*") for one in _WHOLE)}
+    assert left == set()
+
+
+def test_another_kind_replaces_the_whole_entry() -> None:
+    settings = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}})
+    assert settings.retrievers["dense"] == settings.retrievers["bm25"]
+
+
+def test_overrides_of_one_command_may_name_the_kind_last() -> None:
+    stated = {"retrievers.dense.candidates": 9, "retrievers.dense.retriever": "bm25", "retrievers.dense.kind": "mmr"}
+    assert load_settings(None, stated).retrievers["dense"] == MMRConfig(retriever="bm25", candidates=9)
+
+
+def test_another_kind_of_a_section_leaves_its_other_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm: {model: served, system: Be brief.}\nagent: {passages: 8}\n")
+    settings = load_settings(
+        path, {"llm.base_url": "http://127.0.0.1:1/v1", "llm.kind": "openai"}, {"agent.kind": "graph"}
+    )
+    assert (settings.llm.model, settings.llm.system) == ("served", "Be brief.")
+    assert (settings.agent.kind, settings.agent.passages) == ("graph", 8)
+    served = {"llm": {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}}
+    with pytest.raises(UserError, match="base_url is for kind openai, and the kind is huggingface; set it to null"):
+        load_settings(None, served, {"llm.kind": "huggingface"})
+    assert load_settings(None, served, {"llm.kind": "huggingface", "llm.base_url": None}).llm.model == "m"
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    told = problems(
+        tmp_path,
+        """
+llm: {modl: x, dtype: float8, max_new_tokens: 0}
+retrievers:
+  dense: {topk: 3}
+  other: {kind: colbert}
+  third: {kind: dense, embedder: nope}
+retriever: sparse
+prompts: {}
+chain: 3
+""",
+    )
+    for line in (
+        "llm.modl: there is no such setting. Did you mean model?",
+        "llm.dtype: should be",
+        "llm.max_new_tokens: should be greater than or equal to 1, not 0.",
+        "retrievers.dense.topk: there is no such setting. Did you mean top_k?",
+        "retrievers.other.kind: 'colbert' is not a kind",
+        "retrievers.third.embedder: there is no embedder 'nope'; there are minilm.",
+        "retriever: there is no retriever 'sparse'",
+        "prompts: there is no such setting. Did you mean prompt?",
+        "chain: must be a mapping of settings, not 3.",
+    ):
+        assert line in told, told
+    assert "there are 9 problems" in told
+
+
+BAD = {
+    "a section as a list": ("llm: [a]", "llm: must be a mapping"),
+    "a section as a text": ("data: sample", "data: must be a mapping"),
+    "retrievers as a list": ("retrievers: [dense]", "retrievers: should be a valid dictionary"),
+    "a retriever as a text": ("retrievers: {dense: bm25}", "retrievers.dense"),
+    "a retriever without kind": ("retrievers: {mine: {top_k: 3}}", "retrievers.mine"),
+    "a text for a number": ("llm: {max_new_tokens: many}", "llm.max_new_tokens"),
+    "a list for a text": ("llm: {model: [a]}", "llm.model"),
+    "null for a text": ("llm: {model: null}", "llm.model"),
+    "an empty text": ("llm: {model: ''}", "llm.model"),
+    "a negative number": ("retrievers: {dense: {top_k: -1}}", "retrievers.dense.top_k"),
+    "zero": ("chain: {passages: 0}", "chain.passages"),
+    "not a number": ("retrievers: {bm25: {b: .nan}}", "retrievers.bm25.b"),
+    "infinity": ("retrievers: {bm25: {k1: .inf}}", "retrievers.bm25.k1"),
+    "a number that is too big": ("retrievers: {bm25: {b: 7}}", "retrievers.bm25.b"),
+    "yes for a choice": ("chain: {decide: yes}", "chain.decide"),
+    "a huge value is cut": ("llm: {dtype: " + "x" * 100_000 + "}", "llm.dtype"),
+    "an unknown name far from any": ("llm: {zzzzzz: 1}", "Known here: kind, model"),
+    "limit 0": ("data: {limit: 0}", "data.limit"),
+    "an unknown split": ("data: {split: val}", "data.split"),
+    "a mapping in itself": ("llm: &x {model: *x}", "llm.model"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
+def test_a_bad_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
+    message = problems(tmp_path, text)
+    assert told in message
+    assert len(message) < 1_000
+
+
+def test_the_same_holds_for_settings_made_in_python() -> None:
+    with pytest.raises(ValidationError, match="there is no retriever 'sparse'"):
+        Settings(retriever="sparse")
+
+
+@pytest.mark.parametrize("key", ["retrievers.nope.top_k", "nope", "llm.nope.deeper", "llm.model.deeper", ""])
+def test_an_override_of_nothing_is_refused(key: str) -> None:
+    with pytest.raises(UserError):
+        load_settings(None, {key: 3})
+
+
+def test_retrievers_that_build_on_others(tmp_path: Path) -> None:
+    text = """
+retrievers:
+  hybrid: {kind: hybrid, retrievers: {dense: 0.7, bm25: 0.3}}
+  top: {kind: mmr, retriever: hybrid}
+retriever: top
+"""
+    settings = load_settings(written(tmp_path, text))
+    assert list(settings.retrievers["hybrid"].model_dump()["retrievers"]) == ["dense", "bm25"]
+    told = problems(
+        tmp_path,
+        """
+retrievers:
+  one: {kind: hybrid, retrievers: {dense: 1, nope: 1}}
+  two: {kind: filter, retriever: nil}
+  a: {kind: rerank, retriever: b, model: m}
+  b: {kind: mmr, retriever: a, embedder: none}
+""",
+    )
+    for line in (
+        "retrievers.one.retrievers: there is no retriever 'nope'; there are dense, bm25, one, two, a, b.",
+        "retrievers.two.retriever: there is no retriever 'nil'",
+        "retrievers.b.embedder: there is no embedder 'none'",
+        "retrievers.a: these build on each other in a circle: a -> b -> a.",
+    ):
+        assert line in told

@@ -1,0 +1,65 @@
+"""medground/yaml_file.py: a broken settings file is refused with the line where it is broken."""
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import DataError
+from medground.yaml_file import read_mapping, read_value
+
+BROKEN = {
+    "tab": ("llm:\n\tmodel: x\n", "line 2, column 1"),
+    "bad indent": ("llm:\n  model: x\n dtype: y\n", "line 3"),
+    "open bracket": ("llm: [1, 2\nprompt: {}\n", "line 2"),
+    "open quote": ('llm:\n  model: "x\n', "line"),
+    "colon in a value": ("llm: a: b\n", "line 1"),
+    "key twice": ("llm:\n  model: a\n  model: b\n", "'model' stands twice (line 3, column 3)"),
+    "section twice": ("llm: {}\nllm: {}\n", "'llm' stands twice (line 2"),
+    "python object": ("llm: !!python/object/apply:os.system ['true']\n", "line 1"),
+    "unknown alias": ("llm: *nowhere\n", "line 1"),
+    "two documents": ("llm: {}\n---\nllm: {}\n", "line 2"),
+    "control character": ("llm: {}\nx: a\x07b\n", "0x07 is not allowed (line 2)"),
+    "a list": ("- llm\n", "holds list"),
+    "a text": ("llm\n", "holds str"),
+    "a number as key": ("llm:\n  1: x\n", "the key llm.1 is not a text"),
+    "yes as key": ("on: x\n", "the key True is not a text"),
+    "a list as key": ("? [a]\n: b\n", "line 1"),
+    "too deep": ("x: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+    "impossible date": ("llm: 2024-13-45\n", "is not YAML"),
+    "empty": ("", "is empty"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_mapping(path)
+    assert str(caught.value).startswith(str(path))
+    assert told in str(caught.value)
+
+
+def test_a_file_of_comments_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("# only a comment\n")
+    assert read_mapping(path) == {}
+
+
+def test_a_mapping_that_contains_itself_is_read_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("llm: &again\n  llm: *again\n")
+    assert "llm" in read_mapping(path)["llm"]["llm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("true", True), ("null", None), ("", None), ("a b", "a b"), ("[a, 1]", ["a", 1]), ("0.5", 0.5)],
+)
+def test_one_value(text: str, value: object) -> None:
+    assert read_value(text, "--set x") == value
+
+
+def test_a_value_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(DataError, match="--set x: is not YAML"):
+        read_value("[a", "--set x")

@@ -1,0 +1,1 @@
+"""Generators of shipped data and models; run from the repository, not installed with the package."""

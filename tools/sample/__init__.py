@@ -1,0 +1,1 @@
+"""Generator of the embedded sample: abstracts, questions, NLI pairs and conversations."""

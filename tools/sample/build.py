@@ -1,0 +1,257 @@
+"""Writes the sample's files: ``make sample``, or ``python -m tools.sample [--check]``.
+
+The files are a function of :data:`SEED` and the code alone; ``--check`` compares them byte for byte and writes nothing.
+"""
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from corpus.records import LABELS, Label
+from corpus.sample import DATA
+from tools.sample import lexicon
+from tools.sample.abstracts import (
+    Finding,
+    FindingKind,
+    Study,
+    abstract,
+    conclusion,
+    draw_finding,
+    draw_setting,
+    opposite,
+    question,
+    statement,
+)
+from tools.sample.lexicon import Direction
+from tools.sample.notes import Note, draw_note, draw_statement
+from tools.sample.patterns import Style
+
+SEED = 20261123
+LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no, maybe; PubMedQA's expert-labelled set has 55.2, 33.8 and 11.0 %
+NULL_SHARE = 0.8  # of the records answered no: nothing was found; in the others the opposite was
+NLI_LABEL: dict[Label, str] = {"yes": "entailment", "no": "contradiction", "maybe": "neutral"}
+NLI_PREMISES = {"train": 1000, "dev": 100, "test": 150}
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """A record before it is written: the study, what is asked of it, and the file's row."""
+
+    id: str
+    study: Study
+    outcome: str
+    row: dict[str, object]
+    label: Label
+
+
+@dataclass(slots=True)
+class Reserved:
+    """What no training text may hold: test triples, the new drug names, and the premises of the NLI files."""
+
+    triples: set[tuple[str, str, str]] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    premises: set[str] = field(default_factory=set)
+
+    def allows(self, study: Study, outcomes: Iterable[str] = ()) -> bool:
+        """Whether a training text may tell of ``study`` and ask about ``outcomes`` besides those that it reports."""
+        asked = {(study.drug, study.condition, outcome) for outcome in outcomes}
+        return study.drug not in self.names and self.triples.isdisjoint(study.triples() | asked)
+
+
+def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> SampleRecord:
+    label: Label = rng.choices(LABELS, LABEL_SHARES)[0]
+    asked: Direction = rng.choice(("down", "up"))
+    outcome, other = rng.sample(lexicon.OUTCOMES, 2)
+    reported = True
+    kind: FindingKind
+    direction = asked
+    if label == "yes":
+        kind = "effect"
+    elif label == "no":
+        kind = "null" if rng.random() < NULL_SHARE else "effect"
+        direction = opposite(asked) if kind == "effect" else asked
+    else:
+        kind = "unclear"
+        reported = rng.random() < 0.75
+    findings = [Finding(outcome, kind, direction)] if reported else []
+    if not reported or rng.random() < 0.25:
+        findings.append(draw_finding(rng, other, (6, 3, 1)))
+    study = Study(*draw_setting(rng, drug), tuple(findings))
+    sections = abstract(study, rng, style=style)
+    row: dict[str, object] = {
+        "QUESTION": question(study, outcome, asked, rng, style),
+        "CONTEXTS": list(sections.values()),
+        "LABELS": list(sections),
+        "MESHES": [study.condition, outcome],
+        "YEAR": str(rng.randint(1996, 2025)),
+        "LONG_ANSWER": conclusion(study, outcome, asked, rng, style),
+        "final_decision": label,
+    }
+    if study.answer(outcome, asked) != label:
+        raise RuntimeError(f"record {id_} was drawn as {label} but its abstract says {study.answer(outcome, asked)}")
+    return SampleRecord(id_, study, outcome, row, label)
+
+
+def _interventions(rng: random.Random, count: int, taken: set[str], *, therapies: bool) -> Iterator[str]:
+    for _ in range(count):
+        if therapies and rng.random() < 0.1:
+            yield rng.choice(lexicon.THERAPIES)
+            continue
+        name = lexicon.drug_name(rng)
+        while name in taken:
+            name = lexicon.drug_name(rng)
+        taken.add(name)
+        yield name
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All of the sample's records: 300 to train on and 300 in each of the three test sets."""
+
+    train: tuple[SampleRecord, ...]
+    test: tuple[SampleRecord, ...]
+    new_names: tuple[SampleRecord, ...]
+    new_phrases: tuple[SampleRecord, ...]
+
+
+@cache
+def draw_sample() -> Sample:
+    """Draws the sample; the same one at every call."""
+    rng = random.Random(SEED)
+    taken: set[str] = set()
+    triples: set[tuple[str, str, str]] = set()
+
+    def records(prefix: str, count: int, style: Style, *, therapies: bool) -> tuple[SampleRecord, ...]:
+        drawn = []
+        for number, drug in enumerate(_interventions(rng, count, taken, therapies=therapies), 1):
+            record = _draw_record(rng, f"{prefix}{number:04d}", drug, style)
+            while not triples.isdisjoint(_told(record)):
+                record = _draw_record(rng, record.id, drug, style)
+            triples.update(_told(record))
+            drawn.append(record)
+        return tuple(drawn)
+
+    main = list(records("mg", 600, "common", therapies=True))
+    return Sample(
+        train=tuple(main[:300]),
+        test=tuple(main[300:]),
+        new_names=records("nn", 300, "common", therapies=False),
+        new_phrases=records("np", 300, "held_out", therapies=True),
+    )
+
+
+def _told(record: SampleRecord) -> set[tuple[str, str, str]]:
+    return record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Premise:
+    text: str
+    source: Note | Study
+
+    def statement(self, wanted: Label, rng: random.Random) -> str:
+        if isinstance(self.source, Note):
+            return draw_statement(self.source, wanted, rng)[0]
+        text = statement(self.source, wanted, rng)
+        while text is None:
+            text = statement(self.source, wanted, rng)
+        return text
+
+
+@cache
+def draw_premises() -> dict[str, tuple[_Premise, ...]]:
+    """The NLI premises by split, all different: three in five are notes, the others the results of an abstract."""
+    rng = random.Random(SEED + 1)
+    seen: set[str] = set()
+    splits: dict[str, tuple[_Premise, ...]] = {}
+    for split, count in NLI_PREMISES.items():
+        premises: list[_Premise] = []
+        while len(premises) < count:
+            source: Note | Study
+            if rng.random() < 0.6:
+                source = draw_note(rng, rng.randint(1, 4))
+                text = source.text
+            else:
+                outcomes = rng.sample(lexicon.OUTCOMES, rng.randint(1, 2))
+                first = draw_finding(rng, outcomes[0], (2, 1, 0))
+                findings = (first, *(draw_finding(rng, outcome, (6, 3, 1)) for outcome in outcomes[1:]))
+                source = Study(*draw_setting(rng, lexicon.drug_name(rng)), findings)
+                text = abstract(source, rng, asides=rng.randint(0, 1))["RESULTS"]
+            if text not in seen:
+                seen.add(text)
+                premises.append(_Premise(text, source))
+        splits[split] = tuple(premises)
+    return splits
+
+
+@cache
+def reserved() -> Reserved:
+    """What the sample keeps out of every training text."""
+    sample = draw_sample()
+    held = Reserved(names={record.study.drug for record in sample.new_names})
+    for record in (*sample.test, *sample.new_names, *sample.new_phrases):
+        held.triples |= _told(record)
+    for premises in draw_premises().values():
+        for premise in premises:
+            held.premises.add(premise.text)
+            if isinstance(premise.source, Study):
+                held.triples |= premise.source.triples()
+    return held
+
+
+def _nli_lines(split: str) -> Iterator[str]:
+    rng = random.Random(f"{SEED} {split}")
+    for number, premise in enumerate(draw_premises()[split], 1):
+        labels = list(LABELS)
+        rng.shuffle(labels)
+        for label in labels:
+            hypothesis = premise.statement(label, rng)
+            row: dict[str, object] = {
+                "gold_label": NLI_LABEL[label],
+                "pairID": f"{split}{number:04d}{NLI_LABEL[label][0]}",
+                "sentence1": premise.text,
+                "sentence2": hypothesis[0].upper() + hypothesis[1:] + ".",
+            }
+            yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def files() -> dict[str, str]:
+    """The sample's files by name, as text."""
+    sample = draw_sample()
+    texts = {
+        "ori_pqal.json": _json({record.id: record.row for record in (*sample.train, *sample.test)}),
+        "test_ground_truth.json": _json({record.id: record.label for record in sample.test}),
+        "newnames.json": _json({record.id: record.row for record in sample.new_names}),
+        "newphrases.json": _json({record.id: record.row for record in sample.new_phrases}),
+    }
+    for split in NLI_PREMISES:
+        texts[f"mli_{split}_v1.jsonl"] = "".join(_nli_lines(split))
+    return texts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the files, or with ``--check`` says which differ (exit status 1)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the shipped files, write nothing")
+    check = parser.parse_args(arguments).check
+    differing = [name for name, text in files().items() if not _same(name, text)]
+    if not check:
+        DATA.mkdir(exist_ok=True)
+        for name, text in files().items():
+            (DATA / name).write_text(text, encoding="utf-8", newline="\n")
+    verb = "differs" if check else "written"
+    sys.stdout.writelines(f"{DATA / name}: {verb}\n" for name in (differing if check else files()))
+    return 1 if check and differing else 0
+
+
+def _same(name: str, text: str) -> bool:
+    path = DATA / name
+    return path.is_file() and path.read_bytes() == text.encode()

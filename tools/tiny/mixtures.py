@@ -1,0 +1,68 @@
+"""What is read in each stage of medground-tiny's training, and how much of it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tools.sample.patterns import Style
+
+Stage = Literal["first", "second", "third"]
+KINDS = (
+    "asked_abstract",
+    "reasoned_abstract",
+    "free_abstract",
+    "quoted_abstract",
+    "asked_note",
+    "reasoned_note",
+    "free_note",
+    "quoted_note",
+    "conversation",
+    "no_context",
+    "plain",
+    "asked_direction",
+    "compared",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What is drawn in one stage of the training.
+
+    Attributes:
+        shares: of the kinds of reading, in the order of ``KINDS``; ``early`` while readings are easy.
+        style: of the sentences that report findings and ask for them.
+        counts: weights of 1, 2 and 3 findings in an abstract.
+        kinds: weights of effects, null findings and open ones.
+        same: how often the asked direction is the reported one.
+        questions: how many are asked of an abstract's findings.
+        given: the answers, one of which is drawn to ask whether it is true; without any that is not asked.
+    """
+
+    shares: tuple[int, ...]
+    early: tuple[int, ...] | None = None
+    style: Style = "varied"
+    counts: tuple[int, int, int] = (50, 40, 10)
+    kinds: tuple[int, int, int] = (62, 25, 13)
+    same: float = 0.62
+    questions: int = 5
+    given: tuple[str, ...] = ("yes", "no")
+
+
+MIXTURES: dict[Stage, Mixture] = {
+    "first": Mixture(
+        shares=(36, 2, 5, 8, 28, 2, 4, 6, 4, 2, 3, 0, 0),
+        early=(22, 3, 12, 22, 14, 3, 8, 12, 1, 1, 4, 0, 0),
+        style="common",
+        counts=(68, 26, 6),
+        kinds=(55, 30, 15),
+        same=0.78,
+        questions=3,
+        given=(),
+    ),
+    "second": Mixture(shares=(46, 6, 8, 6, 16, 2, 2, 3, 4, 2, 2, 3, 0)),
+    "third": Mixture(
+        shares=(48, 2, 6, 6, 14, 1, 1, 2, 3, 2, 1, 2, 12),
+        kinds=(57, 29, 14),
+        same=0.85,
+        given=("yes", "yes", "yes", "yes", "no"),
+    ),
+}

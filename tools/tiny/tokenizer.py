@@ -1,0 +1,50 @@
+"""The byte-level BPE tokenizer of medground-tiny, trained on its own readings."""
+
+from transformers import PreTrainedTokenizerFast
+
+from tools.tiny.readings import Readings
+from tools.tiny.wording import ASSISTANT, BEGIN, END, PAD, SYSTEM, USER, branch_text
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def train_tokenizer(seed: int, vocabulary: int, readings: int, window: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of ``vocabulary`` tokens from ``readings`` readings; digits stand alone, every byte is covered."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, BEGIN, SYSTEM, USER, ASSISTANT, END]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    stream = Readings(seed)
+
+    drawn = []
+    for reading in (stream.draw() for _ in range(readings)):
+        drawn.append(reading.stem)
+        drawn.extend(branch_text(*branch) for branch in reading.branches)
+    for mark in special:
+        drawn = [text.replace(mark, "\n") for text in drawn]
+    # The labels begin the assistant's turn, so they are words without a space before them.
+    tokenizer.train_from_iterator([*drawn, *["yes", "no", "maybe"] * readings], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=window,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

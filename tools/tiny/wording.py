@@ -1,0 +1,99 @@
+"""What readings are written with: the marks of the turns, instructions, and sentences that stand by themselves."""
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chains.prompts import qa_prompt
+from tools.sample import lexicon
+from tools.sample.abstracts import Finding
+
+BEGIN, SYSTEM, USER, ASSISTANT, END, PAD = "<|begin|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
+
+OTHER_INSTRUCTIONS = (
+    "Use the text to answer the question with yes, no or maybe.",
+    "Answer the question from the text below in one word: yes, no or maybe.",
+    "Read the following text, then give a one word answer to the question.",
+    "Here is a text. Answer yes, no or maybe to the question about it.",
+)
+REASONED_INSTRUCTION = "Read the text, say what it reports, then answer the question with yes, no or maybe."
+FREE_INSTRUCTION = "Read the text and answer the question."
+DIRECTION_INSTRUCTION = "Does the question ask about a rise or a fall?"
+NO_SENTENCE = "no sentence"
+SENTENCE_END = re.compile(r"(?<=\.)\s(?=[A-Z0-9])")
+SYSTEM_TEXTS = (
+    "You are a careful medical assistant.",
+    "You answer medical questions from the text that you are given.",
+    "You are a helpful assistant.",
+)
+TRUTH_QUESTIONS = ("Is it true that {}?", "Is it right that {}?", "Is it correct that {}?", "Is it the case that {}?")
+# The three label words of NLI as ordinary words, so that their embeddings are trained like any other word's.
+ORDINARY = (
+    "The wrist was held in a neutral position.",
+    "The committee stayed neutral on the matter.",
+    "A neutral diet was offered to all.",
+    "The solution had a neutral reaction.",
+    "There was a contradiction between the two reports.",
+    "The letter is in contradiction with the chart.",
+    "No contradiction was noted by the reviewers.",
+    "The nurse pointed out a contradiction in the record.",
+    "Entailment of costs was discussed with the family.",
+    "The entailment of the estate took years.",
+    "The plan had the entailment of a longer stay.",
+    "One entailment of the new rule is more paperwork.",
+)
+
+Branch = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A stem and its branches; a branch is a question and its answer. Without branches the stem is plain text."""
+
+    stem: str
+    branches: tuple[Branch, ...] = ()
+
+    def turns(self) -> Iterator[str]:
+        """The reading as whole texts, one for each branch."""
+        if not self.branches:
+            yield self.stem
+        for asked, answer in self.branches:
+            yield self.stem + branch_text(asked, answer)
+
+
+def branch_text(asked: str, answer: str) -> str:
+    """The end of the user's turn from the question on, and the assistant's turn."""
+    return f" {asked}{END}{ASSISTANT}{answer}{END}"
+
+
+def generic_prompt(text: str | None) -> str:
+    """The user's turn as the chains write it, up to the question."""
+    return qa_prompt("generic", "", text)[0]["content"].rstrip()
+
+
+def definition(rng: random.Random) -> str:
+    """A sentence that says which way a word of change points."""
+    direction: lexicon.Direction = rng.choice(("down", "up"))
+    words = lexicon.CHANGE[direction]
+    fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
+    outcome = rng.choice(lexicon.OUTCOMES)
+    sentences = (
+        f"To {rng.choice(words.transitive_base)} the {outcome} is to make it {fall}.",
+        f"If the {outcome} {rng.choice(words.intransitive)}, {fell}.",
+        f"If it was {rng.choice(words.participle)}, {fell}.",
+        f"A {rng.choice(words.noun)} in the {outcome} means that {fell}.",
+        f"When the {outcome} is {rng.choice(words.comparative)} than before, {fell}.",
+        f"If a drug {rng.choice(words.transitive)} the {outcome}, {fell}.",
+        f"For the {outcome} to {rng.choice(words.intransitive_base)} is to {fall}.",
+    )
+    return rng.choice(sentences)
+
+
+def fate(finding: Finding | None) -> str:
+    """What happened, in four words at most; None: it is not reported."""
+    if finding is None:
+        return "it is not reported"
+    if finding.kind == "effect":
+        return "it fell" if finding.direction == "down" else "it rose"
+    return "it did not change" if finding.kind == "null" else "it is unclear"
