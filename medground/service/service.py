@@ -25,18 +25,6 @@ class Asked:
     events: AsyncGenerator[ChatEvent] = field(init=False)
 
 
-def _or_forgotten(chat: "Chat", user: str, conversation: str, message: str) -> Iterator[ChatEvent]:
-    """The first turn of a conversation, which is deleted if it comes to nothing."""
-    done = False
-    try:
-        for event in chat.converse(user, conversation, message):
-            done = isinstance(event, Done)
-            yield event
-    finally:
-        if not done:
-            chat.conversations.delete(user, conversation)
-
-
 @dataclass
 class Service:
     """All that the routes share.
@@ -90,11 +78,11 @@ class Service:
         def stream() -> Iterator[ChatEvent]:
             if asked.conversation is None:
                 yield from chat.stream(chat.replayed(said), message)
-            elif asked.conversation == NEW:
-                asked.conversation = chat.conversations.start(user)
-                yield from _or_forgotten(chat, user, asked.conversation, message)
-            else:
-                yield from chat.converse(user, asked.conversation, message)
+                return
+            for event in chat.converse(user, None if asked.conversation == NEW else asked.conversation, message):
+                if isinstance(event, Done):
+                    asked.conversation = event.conversation
+                yield event
 
         asked.events = self.desk.open(stream).events()
         return asked
