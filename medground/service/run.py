@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from medground.service.service import Service
 
 
-def check_installed(*, page: bool) -> None:
-    """See to it that the packages of the extra ``serve`` are there.
+def check_installed() -> None:
+    """Check that the packages of the extra ``serve`` are installed.
 
     Raises:
         UserError: one is not.
     """
-    needed = ["fastapi", "uvicorn", *(["gradio"] if page else [])]
-    if missing := [name for name in needed if find_spec(name) is None]:
+    if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
         raise UserError(
             f"medground serve needs {' and '.join(missing)}, which is not installed: pip install 'medground[serve]'."
         )
@@ -59,7 +58,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
     Raises:
         UserError: see ``make_service``; a package is missing, or the address cannot be listened at.
     """
-    check_installed(page=settings.serve.page)
+    check_installed()
     share_processor(settings.serve.passes)
     listening = _listen(settings.serve.host, settings.serve.port)
     with listening:
@@ -69,7 +68,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
 
         app = make_app(service)
         if settings.serve.page:
-            from medground.service.page import add_page
+            from medground.service.static import add_page
 
             add_page(app, service)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
