@@ -118,7 +118,7 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
             include={"label", "label_scores", "citations", "passages", "verdict", "verification", "withheld"},
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
-    return {"conversation": conversation, "question": turn.question, **given, "notes": notes}
+    return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
 
 
 class Completion:
