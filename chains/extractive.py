@@ -10,7 +10,7 @@ from chains.runnable import AnswerChain, Question, check_retriever, retrieve
 from common.errors import UserError
 
 NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
-WEAK = 0.3  # share of the question's words below which the evidence is weak: docs/development/log.md, "When quotes are weak"
+WEAK = 0.3  # share of the question's words below which evidence is weak (see the development log)
 
 
 def extractive_chain(
