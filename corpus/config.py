@@ -1,6 +1,6 @@
 """The settings sections ``data``, ``pairs`` and ``documents``: what a command reads."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -114,10 +114,6 @@ class DocumentColumns(BaseModel):
     )
 
 
-Suffix = Annotated[str, Field(pattern=r"^\.[^/\\\s]*[^/\\\s.]$")]
-ClassPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
-
-
 class DocumentsConfig(BaseModel):
     """How ``index`` reads your files and cuts them into passages."""
 
@@ -137,8 +133,3 @@ class DocumentsConfig(BaseModel):
     )
     max_pages: int = Field(default=5_000, ge=1, strict=True, description="Maximum number of pages of a PDF file.")
     columns: DocumentColumns = DocumentColumns()
-    readers: dict[Suffix, ClassPath] = Field(
-        default={},
-        description="Readers of your own by file name suffix, such as .rtf: my_module.RTFReader; see "
-        "corpus.documents.reader.",
-    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
     from medground.pipeline import Pipeline
 
 __all__ = ["Pipeline", "load_chain"]

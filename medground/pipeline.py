@@ -12,14 +12,14 @@ from medground.settings import Settings, Tree, load_settings
 if TYPE_CHECKING:
     from chains.agent.steps import Step
     from chains.chat import Chat
-    from chains.chat.rewriters import QuestionRewriter
     from chains.chat.writer import Writer
     from chains.config import Context, Verify
-    from chains.model import LLM
+    from chains.models.adapter_switch import SharedBase
+    from chains.models.base import LLM
     from chains.nli import NLIModel
     from chains.prompts import Messages
-    from chains.runnable import AnswerChain
-    from chains.shared import SharedBase
+    from chains.qa.base import AnswerChain
+    from chains.rewriting.followups import QuestionRewriter
     from common.result_cache import ResultCache
     from corpus.nli import NLIPair
     from retrievers.base import Retriever
@@ -214,12 +214,12 @@ class Pipeline:
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
         if self.quotes:
-            from chains.extractive import extractive_chain
+            from chains.qa.extractive import extractive_chain
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
             found = self.retriever(retriever)
             return extractive_chain(found, passages=found.top_k, max_sentences=config.max_sentences, notes=notes)
-        from chains.verified import more_passages, verified_chain
+        from chains.verification import more_passages, verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
@@ -243,7 +243,7 @@ class Pipeline:
         """
         from chains.agent.grading import Grader, by_judge, by_labels
         from chains.agent.steps import trace_to
-        from chains.verifier import Verifier
+        from chains.verification import Verifier
 
         self._check_model()
         config, passages = self.settings.agent, self.settings.chain.passages
@@ -287,7 +287,7 @@ class Pipeline:
         Raises:
             UserError: see ``chain`` and ``agent``.
         """
-        from chains.runnable import NotedChain
+        from chains.qa.base import NotedChain
 
         chain = self.chain() if self.settings.agent.kind == "off" else self.agent()
         return chain if self.note is None else NotedChain(chain, self.note)
@@ -306,10 +306,10 @@ class Pipeline:
                 model and there is none.
         """
         from chains.chat import Chat, Conversations
-        from chains.chat.rewriters import as_it_stands, by_rules
-        from chains.model import estimated_tokens
-        from chains.runnable import SharedChain
-        from chains.verifier import Verifier
+        from chains.models.base import estimated_tokens
+        from chains.qa.base import SharedChain
+        from chains.rewriting.followups import as_it_stands, by_rules
+        from chains.verification import Verifier
 
         self._check_model()
         config, verifier = self.settings.chat, None
@@ -356,8 +356,8 @@ class Pipeline:
     @cached_property
     def _shared(self) -> "SharedBase":
         """One base that answers without ``nli.adapter`` and judges with it."""
-        from chains.llm import LocalLLM
-        from chains.shared import share_base
+        from chains.models.adapter_switch import share_base
+        from chains.models.local import LocalLLM
 
         if not isinstance(self._loaded, LocalLLM):
             raise UserError(_adapter_on_a_server())
@@ -365,7 +365,7 @@ class Pipeline:
 
     @cached_property
     def _encoder(self) -> "NLIModel":
-        from chains.classifier import load_classifier
+        from chains.encoder.classifier import load_classifier
 
         if self.settings.nli.model is None:
             raise UserError("nli.kind is encoder, and nli.model names none. Set it to a folder or a hub id.")
@@ -381,7 +381,7 @@ class Pipeline:
 
         rewriter = None
         if "multi_query" in kinds(self.settings, names):
-            from chains.rewriting import LLMRewriter
+            from chains.rewriting.wordings import LLMRewriter
 
             rewriter = LLMRewriter(self.llm, self.settings.prompt.family)
         made = make_retrievers(
@@ -411,7 +411,7 @@ class Pipeline:
     def _qa_chain(
         self, retriever: "Retriever | None", context: "Context" = "retrieved", passages: int | None = None
     ) -> "AnswerChain":
-        from chains.qa import qa_chain
+        from chains.qa.chain import qa_chain
 
         config = self.settings.chain
         return qa_chain(
@@ -442,11 +442,11 @@ class Pipeline:
 
     def _reword(self) -> "Callable[..., str | None]":
         """What rewrites an agent's query: a real model, else a rule."""
-        from chains.agent.wording import by_keywords, by_model
+        from chains.rewriting.keywords import by_keywords, by_model
 
         if self._is_tiny:
             return by_keywords
-        from chains.rewriting import LLMRewriter
+        from chains.rewriting.wordings import LLMRewriter
 
         return by_model(LLMRewriter(self.llm, self.settings.prompt.family))
 
@@ -454,7 +454,7 @@ class Pipeline:
         """What makes follow-up questions self-contained."""
         from langchain_core.runnables import RunnableLambda
 
-        from chains.chat.rewriters import ByModel, as_it_stands, by_rules
+        from chains.rewriting.followups import ByModel, as_it_stands, by_rules
 
         match self.settings.chat.rewrite:
             case "off":
@@ -469,7 +469,7 @@ class Pipeline:
     def _writer(self) -> "Writer":
         """What writes answers as sentences."""
         from chains.chat.writer import Writer, chat_model_speaker, local_speaker
-        from chains.llm import LocalLLM
+        from chains.models.local import LocalLLM
 
         llm, most = self.llm, self.settings.chat.max_new_tokens
         speak = local_speaker(llm, most) if isinstance(llm, LocalLLM) else chat_model_speaker(llm.chat, most)
@@ -499,7 +499,7 @@ def reads_only_the_sample(model: str) -> bool:
     report = Path(model).expanduser() / "merge.json"
     if model == "embedded" or not report.is_file():
         return model == "embedded"
-    from chains.llm import EMBEDDED
+    from chains.models.local import EMBEDDED
     from common.json_file import read_object
 
     base = str(read_object(report).get("base"))
@@ -541,7 +541,7 @@ def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], 
 
 def _write(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
     """What the model writes after each conversation; an empty text where the window has no room for it."""
-    from chains.batching import in_order
+    from chains.models.batching import in_order
 
     prompts = llm.prompts(conversations)
     fitting = [

@@ -39,9 +39,10 @@ def pipeline(settings: Settings, corpus: Corpus) -> Pipeline:
 
 def test_a_conversation_on_the_embedded_default(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path), sample("mg0312", "mg0313", "mg0004")).chat()
-    id = chat.conversations.start("ann")
+    id = None
     for message in (QUESTION, "And in women?", "Does it also lower pain score?"):
-        list(chat.converse("ann", id, message))
+        *_, done = chat.converse("ann", id, message)
+        id = done.conversation
     first, women, pain = chat.conversations.read("ann", id)
     assert (first.text, first.question) == ("No.", QUESTION)
     assert women.question == QUESTION.replace("men", "women")
@@ -248,7 +249,7 @@ def test_one_chain_for_each_context_retriever_and_policy(tmp_path: Path) -> None
 def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
     from checkpoints import make_adapter
 
-    from chains.llm import EMBEDDED
+    from chains.models.local import EMBEDDED
 
     adapter = str(make_adapter(EMBEDDED, tmp_path / "adapter", seed=3))
     plain = pipeline(settings(tmp_path), sample("mg0312"))
