@@ -21,7 +21,7 @@ class Cell:
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     """A table's text in blocks; all but a short table's begin with the header.
 
-    A cell that covers several rows, or several columns but not all, stands in each of them.
+    A cell that covers several rows stands in each of them, a heading over several columns in each of those.
     """
     lines = [line for line in _lines(rows) if line.strip()]
     if not lines:
@@ -60,11 +60,9 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
                     above |= {column + place: (cell, cell.rows - 1) for place in range(span)}
             for place in range(span):
                 again = place > 0 or cell not in row
-                whole = span >= width > 1
                 left -= len(text) + 1 if again else 0
-                if place and (whole or left < 0):
-                    break
-                cells.append(text if not again or left >= 0 else "")
+                repeated = left >= 0 and (place == 0 or (cell.heads and span < width))
+                cells.append(text if not again or repeated else "")
             column += span
         yield "\t".join(cells).rstrip("\t ")
 
