@@ -32,7 +32,9 @@ def serving(
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The address of ``medground serve`` in a process of its own, guarded; ``before`` is called in it at first."""
     log = folder / "guard.log"
+    (temporary := folder / "tmp").mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log), "OMP_NUM_THREADS": "1"}
+    environment["TMPDIR"] = str(temporary)
     command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *arguments]
     with subprocess.Popen(
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=before
@@ -52,6 +54,7 @@ def serving(
                 process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
     assert not log.exists(), log.read_text()
+    assert not [path for path in temporary.rglob("*") if path.is_file()]  # texts would stay there
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,9 @@ def test_conversations_outlive_the_process(folder: Path, url: str) -> None:
             client(again).models.list()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+    written = list((folder / ".medground").rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in written if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (folder / ".medground", *filter(Path.is_dir, written))} == {0o700}
 
 
 @pytest.mark.slow
