@@ -112,6 +112,7 @@ class DocumentsConfig(BaseModel):
         max_tokens: tokens of a passage at most; null is all that the embedder reads of a text.
         max_bytes: how large a file may be, unpacked; for files of records (XML, .nbib, .csv, .jsonl) a record.
         max_pages: how many pages a PDF file may have.
+        follow_links: read files that links in a folder lead to outside of it.
         columns: which column of a .csv, .tsv or .jsonl file holds what.
     """
 
@@ -120,4 +121,5 @@ class DocumentsConfig(BaseModel):
     max_tokens: int | None = Field(default=None, ge=16, strict=True)
     max_bytes: int = Field(default=100_000_000, ge=100_000, strict=True)  # readers take in some 10,000 at a time
     max_pages: int = Field(default=5_000, ge=1, strict=True)
+    follow_links: bool = Field(default=False, strict=True)
     columns: DocumentColumns = DocumentColumns()
