@@ -19,12 +19,13 @@ from medground.corpora import Corpus
 from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from langchain_core.prompt_values import PromptValue
+
     from chains.agent.steps import Step
     from chains.answer import Answer
     from chains.chat import Chat
     from chains.chat.writer import Writer
     from chains.models.base import LLM
-    from chains.prompts import Messages
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
     from retrievers.base import Retriever
@@ -253,29 +254,28 @@ def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"], share: Sh
     assert_never(who)
 
 
-def _written(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
+def _written(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     """What the model writes after each conversation; nothing after one that leaves no room for it in the window."""
-    from chains.models.batching import in_order
+    from langchain_core.output_parsers import StrOutputParser
 
-    prompts = llm.prompts(conversations)
+    from chains.prompts import as_dicts
+
+    prompts = llm.prompts([as_dicts(one.to_messages()) for one in conversations])
     fitting = [
         place
         for place, prompt in enumerate(prompts)
         if llm.window is None or llm.length(prompt) + QUESTION_TOKENS <= llm.window
     ]
-    texts: list[str | UserError] = in_order(llm.write([prompts[place] for place in fitting], QUESTION_TOKENS))
-    written = {place: text for place, text in zip(fitting, texts, strict=True) if isinstance(text, str)}
-    return [written.get(place, "") for place in range(len(prompts))]
+    chain = llm.writer(QUESTION_TOKENS) | StrOutputParser()
+    texts = chain.batch([conversations[place] for place in fitting])
+    return [dict(zip(fitting, texts, strict=True)).get(place, "") for place in range(len(prompts))]
 
 
 def _writer(settings: Settings, llm: "LLM") -> "Writer":
     """Who puts answers into sentences."""
-    from chains.chat.writer import Writer, chat_model_speaker, local_speaker
-    from chains.models.local import LocalLLM
+    from chains.chat.writer import Writer
 
-    most = settings.chat.max_new_tokens
-    speak = local_speaker(llm, most) if isinstance(llm, LocalLLM) else chat_model_speaker(llm.chat, most)
-    return Writer(speak, llm.clean, settings.llm.system)
+    return Writer(llm.writer(settings.chat.max_new_tokens), llm.clean, settings.llm.system)
 
 
 def _tokens(llm: "LLM", text: str) -> int:
