@@ -1,18 +1,23 @@
-"""Labels from prompts: the most probable label, or the label read from generated text."""
+"""Labels after prompts: the most probable label of a ``LabelScorer``, or the label read from generated text."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from langchain_core.output_parsers import BaseOutputParser
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.config import Decide
-from chains.models.base import LLM, Prompt
+from chains.models.base import LLM, LabelScorer, Prompt, TooLongError
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.result_cache import Batches, recall
 
 UNLABELLED = "the generated text names no label"
-_UNSCORED = "the server gave no probabilities of the labels: the label was read from what the model wrote"
+_UNSCORED = "the model gave no probabilities of the labels: the label was read from its text"
+_AT_ONCE = 64  # prompts whose texts are generated before they are entered in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +35,76 @@ class Decision:
     reused: bool = False
 
 
+class LabelParser(BaseOutputParser[Decision]):
+    """Reads a label out of generated text, without regard to case; see ``parse_label``."""
+
+    labels: tuple[str, ...]
+
+    def parse(self, text: str) -> Decision:
+        """The decision that ``text`` states; its label is None where it states none."""
+        by_word = {label.lower(): label for label in self.labels}
+        word = parse_label(text, tuple(by_word))
+        return Decision(None if word is None else by_word[word], {}, text, () if word is not None else (UNLABELLED,))
+
+
+class Case(NamedTuple):
+    """A rendered prompt, the prompt template's variables for it, and LangChain's config for what is run for it."""
+
+    prompt: Prompt
+    inputs: Any
+    config: RunnableConfig | None = None
+
+
 class Decider:
     """Decides between ``labels`` after a prompt.
 
+    A model that is no ``LabelScorer`` generates text, and a note says that its labels are read from that.
+
     Args:
         llm: the model.
+        template: the prompt, from a case's ``inputs`` to messages.
         labels: the candidates; scored as they stand, read from generated text without regard to case.
-        decide: ``score`` takes the label that the model finds most probable after the prompt, ``generate`` lets it
-            write and reads the label out of the text.
+        decide: ``score`` takes the most probable label after the prompt, ``generate`` reads the label from generated
+            text.
+
+    Attributes:
+        chain: the composition ``template | model | parser`` that generates text.
+        reserve: the most tokens of an answer.
 
     Raises:
-        UserError: a label that cannot be read out of generated text, because it is not one plain word.
+        UserError: a label is not one plain word, and labels are to be read from generated text.
     """
 
-    def __init__(self, llm: LLM, labels: Sequence[str], decide: Decide) -> None:
+    def __init__(self, llm: LLM, template: Runnable[Any, Any], labels: Sequence[str], decide: Decide) -> None:
         self._llm = llm
+        self._template = template
         self._labels = tuple(labels)
+        self._parser = LabelParser(labels=self._labels)
+        self._scorer = llm if decide == "score" and isinstance(llm, LabelScorer) else None
         self._decide = decide
-        self._by_word = {label.lower(): label for label in labels}
-        for word, label in self._by_word.items():
-            if decide == "generate" and parse_label(word, (word,)) is None:
+        for label in () if self._scorer else labels:
+            if self._parser.parse(label).label is None:
                 raise UserError(
                     f"The label {label!r} is not one plain word, so it cannot be read out of generated text. Map it to "
                     "one with pairs.labels, or set chain.decide to score."
                 )
         self.reserve = max(llm.config.max_new_tokens, llm.label_length(labels))
-        """How many tokens of the window the answer may take."""
 
-    def decide(self, prompts: Sequence[Prompt]) -> list[Decision | UserError]:
-        """A decision, or why the model makes none, for each rendered prompt and its token ids, in order.
+    @property
+    def chain(self) -> Runnable[Any, Decision]:
+        """The composition that generates text."""
+        chain: Runnable[Any, Decision] = self._template | self._llm.writer(self.reserve) | self._parser
+        return chain
+
+    def decide(self, cases: Sequence[Case]) -> list[Decision | UserError]:
+        """A decision, or why the model makes none, for each case, in order.
 
         Raises:
-            UserError: the model computes no finite probabilities.
+            UserError: the model cannot be run, or computes no finite probabilities.
         """
         cache = self._llm.cache
-        keys = [self._key(text) if cache is not None else "" for text, _ in prompts]
-        recalled = recall(cache, keys, lambda places: self._compute([prompts[place] for place in places], places))
+        keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
+        recalled = recall(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
         return [
             one.value if isinstance(one.value, UserError) else replace(self._decision(one.value), reused=one.reused)
             for one in recalled
@@ -73,20 +112,36 @@ class Decider:
 
     def _key(self, prompt: str) -> str:
         model = self._llm.fingerprint
-        if self._decide == "generate":
+        if self._scorer is None:
             return content_key(prompt=prompt, most=self.reserve, model=model)
         return content_key(prompt=prompt, labels=self._labels, model=model)
 
-    def _compute(self, prompts: Sequence[Prompt], places: Sequence[int]) -> Batches:
-        score = self._decide == "score"
-        computed = self._llm.score(prompts, self._labels) if score else self._llm.write(prompts, self.reserve)
-        for batch, values in computed:
+    def _compute(self, cases: Sequence[Case], places: Sequence[int]) -> Batches:
+        scored = self._scorer.score([case.prompt for case in cases], self._labels) if self._scorer else None
+        for batch, values in self._written(cases) if scored is None else scored:
             yield [places[index] for index in batch], values
+
+    def _written(self, cases: Sequence[Case]) -> Batches:
+        """What the model generates for each case; its error where its prompt is too long.
+
+        Raises:
+            Exception: whatever else goes wrong.
+        """
+        chain = self.chain
+        for start in range(0, len(cases), _AT_ONCE):
+            some = cases[start : start + _AT_ONCE]
+            inputs, configs = [case.inputs for case in some], [case.config or {} for case in some]
+            values: list[str | TooLongError | None] = []
+            for found in chain.batch(inputs, configs, return_exceptions=True):
+                if isinstance(found, Exception) and not isinstance(found, TooLongError):
+                    raise found
+                values.append(found if isinstance(found, TooLongError) else found.output)
+            yield range(start, start + len(some)), values
 
     def _decision(self, value: str | Sequence[float | None]) -> Decision:
         if not isinstance(value, str):
             return self._scored(value)
-        decision = self._generated(value)
+        decision = self._parser.parse(value)
         return decision if self._decide == "generate" else replace(decision, notes=(*decision.notes, _UNSCORED))
 
     def _scored(self, row: Sequence[float | None]) -> Decision:
@@ -95,11 +150,6 @@ class Decider:
         weights = [math.exp(value - best) for value in log_likelihoods]
         scores = {name: weight / sum(weights) for name, weight in zip(self._labels, weights, strict=True)}
         return Decision(self._labels[log_likelihoods.index(best)], scores)
-
-    def _generated(self, output: str) -> Decision:
-        label = parse_label(output, tuple(self._by_word))
-        notes = () if label is not None else (UNLABELLED,)
-        return Decision(None if label is None else self._by_word[label], {}, output, notes)
 
 
 _LEAD_IN = re.compile(r"^(?:(?:the\s+)?(?:final\s+|short\s+)?answer(?:\s+is)?|reply|response)\s*[:\-]*\s*")

@@ -13,9 +13,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Decide, Family, check_choices
-from chains.labels import Decider, Decision
-from chains.models.base import LLM, Prompt, check_llm
-from chains.prompts import Shot, nli_prompt
+from chains.labels import Case, Decider, Decision
+from chains.models.base import LLM, as_llm
+from chains.prompts import Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
 from corpus.nli import NLIPair, apart_from
 from corpus.sentences import sentence_spans
@@ -101,7 +101,7 @@ def _read(input: object) -> Pair | UserError:
 
 
 def nli_chain(
-    llm: LLM,
+    llm: LLM | Runnable[Any, Any],
     labels: Sequence[str] = ("entailment", "neutral", "contradiction"),
     *,
     shots: Sequence[Shot] = (),
@@ -112,7 +112,7 @@ def nli_chain(
     """A chain that says how a hypothesis relates to a premise.
 
     Args:
-        llm: the model, see ``chains.models.local.load_llm`` and ``chains.models.remote.connect``.
+        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``.
         labels: the candidate labels, two or more.
         shots: examples to show before each pair, see ``draw_shots``; of those that do not fit the window the last
             are left out, and the judgement's notes say so.
@@ -124,11 +124,11 @@ def nli_chain(
         UserError: fewer than two labels, one that cannot be read out of generated text where it is to be, or an
             argument of another kind.
     """
-    check_llm(llm)
+    model = as_llm(llm)
     check_choices(decide=(decide, Decide), prompt_family=(prompt_family, Family))
     if len(set(labels)) < 2:
         raise UserError(f"A choice needs two labels or more; there is {', '.join(labels) or 'none'}.")
-    return NLIChain(llm, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)
+    return NLIChain(model, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)
 
 
 def draw_shots(
@@ -178,9 +178,9 @@ class NLIChain(NLIModel):
         self._llm = llm
         self._clean = llm.clean
         self._shots = [Shot(self._clean(s.premise), self._clean(s.hypothesis), s.label) for s in shots]
-        self._decider = Decider(llm, labels, decide)
         self._family = llm.family(prompt_family)
-        self._system = llm.config.system if system is None else system
+        self._template = nli_template(self._family, labels, llm.config.system if system is None else system)
+        self._decider = Decider(llm, self._template, labels, decide)
 
     @property
     def fingerprint(self) -> str:
@@ -190,28 +190,28 @@ class NLIChain(NLIModel):
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
         """Render all, split the premises that do not fit, and put all through the model in batches of like length."""
         cleaned = [(self._clean(premise).strip(), self._clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        parts: list[tuple[int, Prompt, int]] = []  # pair, its prompt, shots in it
+        parts: list[tuple[int, Case, int]] = []  # pair, its prompt, shots in it
         judged: dict[int, Judgement | UserError] = {}
         prompts = self._render(cleaned, len(self._shots))
-        for index, (pair, prompt) in enumerate(zip(cleaned, prompts, strict=True)):
-            if self._fits(prompt):
-                parts.append((index, prompt, len(self._shots)))
+        for index, (pair, case) in enumerate(zip(cleaned, prompts, strict=True)):
+            if self._fits(case):
+                parts.append((index, case, len(self._shots)))
                 continue
             try:
                 parts.extend((index, *part) for part in self._shortened(pair))
             except UserError as error:
                 judged[index] = error
-        decisions = self._decider.decide([prompt for _, prompt, _ in parts])
+        decisions = self._decider.decide([case for _, case, _ in parts])
         by_pair: dict[int, list[tuple[Decision, str, int]]] = {}
-        for (index, (text, _), shots), decision in zip(parts, decisions, strict=True):
+        for (index, case, shots), decision in zip(parts, decisions, strict=True):
             if isinstance(decision, UserError):
                 judged[index] = decision
             else:
-                by_pair.setdefault(index, []).append((decision, text, shots))
+                by_pair.setdefault(index, []).append((decision, case.prompt[0], shots))
         for index, found in by_pair.items():
             if index in judged:
                 continue
-            decision, text, shots = max(found, key=lambda part: self._decisiveness(part[0]))
+            decision, text, shots = max(found, key=lambda part: decisiveness(part[0].label, part[0].scores))
             judged[index] = Judgement(
                 label=decision.label,
                 label_scores=decision.scores,
@@ -222,56 +222,54 @@ class NLIChain(NLIModel):
             )
         return [judged[index] for index in range(len(pairs))]
 
-    def _render(self, pairs: Sequence[Pair], shots: int) -> list[Prompt]:
-        conversations = [
-            nli_prompt(self._family, premise, hypothesis, self.labels, shots=self._shots[:shots], system=self._system)
-            for premise, hypothesis in pairs
-        ]
-        return self._llm.prompts(conversations)
+    def _render(self, pairs: Sequence[Pair], shots: int) -> list[Case]:
+        turns = shot_turns(self._family, self.labels, self._shots[:shots])
+        inputs = [{"premise": premise, "hypothesis": hypothesis, "shots": turns} for premise, hypothesis in pairs]
+        prompts = self._llm.prompts([as_dicts(self._template.format_messages(**one)) for one in inputs])
+        return [Case(prompt, one) for prompt, one in zip(prompts, inputs, strict=True)]
 
-    def _fits(self, prompt: Prompt) -> bool:
-        return self._llm.window is None or self._llm.length(prompt) + self._decider.reserve <= self._llm.window
+    def _fits(self, case: Case) -> bool:
+        return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
-    def _shortened(self, pair: Pair) -> list[tuple[Prompt, int]]:
+    def _shortened(self, pair: Pair) -> list[tuple[Case, int]]:
         """With as many shots as fit; where none does, in parts of whole sentences, each as long as fits."""
         for shots in range(len(self._shots) - 1, -1, -1):
-            prompt = self._render([pair], shots)[0]
-            if self._fits(prompt):
-                return [(prompt, shots)]
+            case = self._render([pair], shots)[0]
+            if self._fits(case):
+                return [(case, shots)]
         premise, hypothesis = pair
-        parts: list[tuple[Prompt, int]] = []
+        parts: list[tuple[Case, int]] = []
         start = 0
         spans = sentence_spans(premise) or [(0, 0)]
         while spans:
             kept = 0
             for _, end in spans:
-                prompt = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
-                if not self._fits(prompt):
+                case = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
+                if not self._fits(case):
                     break
                 if kept:
                     parts.pop()
-                parts.append((prompt, 0))
+                parts.append((case, 0))
                 kept += 1
             if not kept:
                 raise UserError(
                     "The pair is too long: a sentence of the premise and the hypothesis take "
-                    f"{self._llm.length(prompt)} tokens, and the model's window is {self._llm.window}. Give "
+                    f"{self._llm.length(case.prompt)} tokens, and the model's window is {self._llm.window}. Give "
                     "shorter texts."
                 )
             spans = spans[kept:]
             start = spans[0][0] if spans else len(premise)
         return parts
 
-    def _decisiveness(self, decision: Decision) -> float:
-        """How much a part of a premise decides: what is not neutral in it, else how sure its label is."""
-        if not decision.scores:
-            return float(decision.label not in (None, "neutral"))
-        if "neutral" in decision.scores:
-            return 1 - decision.scores["neutral"]
-        return max(decision.scores.values())
-
     def _notes(self, parts: int, shots: int) -> list[str]:
         notes = [f"premise judged in {parts} parts to fit the model's window"] if parts > 1 else []
         if shots < len(self._shots):
             notes.append(f"{shots} of {len(self._shots)} examples fit the model's window")
         return notes
+
+
+def decisiveness(label: str | None, scores: Mapping[str, float]) -> float:
+    """How much a part of a premise decides: the probability that it is not neutral, else that of its label."""
+    if not scores:
+        return float(label not in (None, "neutral"))
+    return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

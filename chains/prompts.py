@@ -1,18 +1,29 @@
-"""What is asked of a model: one wording for each model family, the same in training, evaluation and use.
+"""Prompts as LangChain chat prompt templates: one wording for each model family, the same in training and in use.
 
-Llama-2 chat tends to answer at length and Gemma to answer "it depends", so each is told what it tends to forget. The
-generic wording is the one medground-tiny is trained on: changing it means training that model again.
+Llama-2 chat tends to answer at length and Gemma to answer "it depends", so each wording asks for the form that its
+family tends to miss. medground-tiny is trained on the generic wording: whoever changes it must train that model again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import Runnable, RunnableBranch
 
 from chains.config import Family
 from chains.models.prompt_sanitizing import DATA_RULE, fence
 
 Messages = list[dict[str, str]]
+"""A conversation as chat templates and servers take it: ``{"role": ..., "content": ...}`` for each turn."""
 PromptFamily = Literal["gemma", "llama2", "generic"]
+_ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+
+
+def as_dicts(messages: Sequence[BaseMessage]) -> Messages:
+    """LangChain's messages as dictionaries with role and content."""
+    return [{"role": _ROLES.get(message.type, message.type), "content": str(message.text)} for message in messages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +57,23 @@ _LLAMA2 = _Wording(
 )
 
 
-def qa_prompt(family: PromptFamily, question: str, context: str | None = None, system: str | None = None) -> Messages:
-    """The chat messages that ask ``question``, with ``context`` to read where it is given.
+def qa_template(family: PromptFamily, system: str | None = None) -> Runnable[dict[str, Any], Any]:
+    """The prompt of question answering, with the variables ``question`` and ``context``.
 
-    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt.
+    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt. Where
+    ``context`` is None the question is asked without a text.
+
+    Args:
+        family: whose wording is used, see ``resolve_family``.
+        system: a system text before the user's turn.
+    """
+    wording = _wording(family)
+    with_context, without = _template(wording.with_context, system), _template(wording.without_context, system)
+    return RunnableBranch((lambda asked: asked["context"] is not None, with_context), without)
+
+
+def qa_prompt(family: PromptFamily, question: str, context: str | None = None, system: str | None = None) -> Messages:
+    """The messages of ``qa_template`` for one question, as dictionaries.
 
     Args:
         family: whose wording is used, see ``resolve_family``.
@@ -58,13 +82,17 @@ def qa_prompt(family: PromptFamily, question: str, context: str | None = None, s
         system: a system text before the user's turn.
     """
     wording = _wording(family)
-    if context is None:
-        content = wording.without_context.replace("{question}", question)
-    else:
-        before, after = wording.with_context.split("{context}")
-        content = before + context + after.replace("{question}", question)
-    messages = [{"role": "user", "content": content}]
-    return messages if not system else [{"role": "system", "content": system}, *messages]
+    template = _template(wording.without_context if context is None else wording.with_context, system)
+    return as_dicts(template.format_messages(question=question, context=context))
+
+
+def _template(user: str, system: str | None = None) -> ChatPromptTemplate:
+    return ChatPromptTemplate.from_messages([*_system(system), ("human", user)])
+
+
+def _system(text: str | None) -> list[SystemMessage]:
+    """A system turn as a message, since its text may hold braces."""
+    return [SystemMessage(text)] if text else []
 
 
 def _wording(family: PromptFamily) -> _Wording:
@@ -109,6 +137,27 @@ class Shot:
     label: str
 
 
+def nli_template(family: PromptFamily, labels: Sequence[str], system: str | None = None) -> ChatPromptTemplate:
+    """The prompt of inference, with the variables ``premise``, ``hypothesis`` and ``shots`` (see ``shot_turns``).
+
+    The answer, one of ``labels``, is the assistant's turn and follows the chat template's generation prompt.
+    """
+    asked, cue = _nli_wording(family, labels)
+    shots = MessagesPlaceholder("shots", optional=True)
+    template = ChatPromptTemplate.from_messages([*_system(system), shots, ("human", _NLI_TURN)])
+    return template.partial(asked=asked, cue=cue)
+
+
+def shot_turns(family: PromptFamily, labels: Sequence[str], shots: Sequence[Shot]) -> list[BaseMessage]:
+    """Each shot as a user's turn and the assistant's answer to it."""
+    asked, cue = _nli_wording(family, labels)
+    turns: list[BaseMessage] = []
+    for shot in shots:
+        user = _NLI_TURN.format(asked=asked, premise=shot.premise, hypothesis=shot.hypothesis, cue=cue)
+        turns += [HumanMessage(user), AIMessage(shot.label)]
+    return turns
+
+
 def nli_prompt(
     family: PromptFamily,
     premise: str,
@@ -118,31 +167,28 @@ def nli_prompt(
     shots: Sequence[Shot] = (),
     system: str | None = None,
 ) -> Messages:
-    """The chat messages that ask how ``hypothesis`` relates to ``premise``; each shot is a turn of its own, answered.
-
-    The answer, one of ``labels``, is the assistant's turn and follows the chat template's generation prompt.
-    """
-    messages = [{"role": "system", "content": system}] if system else []
-    for shot in shots:
-        messages.append({"role": "user", "content": _nli_turn(family, shot.premise, shot.hypothesis, labels)})
-        messages.append({"role": "assistant", "content": shot.label})
-    return [*messages, {"role": "user", "content": _nli_turn(family, premise, hypothesis, labels)}]
+    """The messages of ``nli_template`` for one pair, as dictionaries."""
+    template = nli_template(family, labels, system)
+    turns = shot_turns(family, labels, shots)
+    return as_dicts(template.format_messages(premise=premise, hypothesis=hypothesis, shots=turns))
 
 
-def _nli_turn(family: PromptFamily, premise: str, hypothesis: str, labels: Sequence[str]) -> str:
+_NLI_TURN = "{asked}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
+
+
+def _nli_wording(family: PromptFamily, labels: Sequence[str]) -> tuple[str, str]:
+    """The instruction, and the words after the statement."""
     named = [f"{label} ({_MEANINGS[label]})" if label in _MEANINGS else label for label in labels]
     choice = f"{', '.join(named[:-1])} or {named[-1]}"
     asked = f"Read the text and say how the statement relates to it: {choice}."
     match family:
         case "gemma":
-            asked, cue = f"{asked} Reply with that one word only.", "\n\nOne-word reply:"
+            return f"{asked} Reply with that one word only.", "\n\nOne-word reply:"
         case "llama2":
-            asked, cue = f"{asked} Begin your answer with that word.", "\n\nAnswer:"
+            return f"{asked} Begin your answer with that word.", "\n\nAnswer:"
         case "generic":
-            cue = ""
-        case _:
-            assert_never(family)
-    return f"{asked}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
+            return asked, ""
+    assert_never(family)
 
 
 def answer_statement(question: str, answer: str) -> str:
@@ -150,49 +196,47 @@ def answer_statement(question: str, answer: str) -> str:
     return f"{question.strip()} The answer is {answer}."
 
 
-def rewriting_prompt(family: PromptFamily, question: str, count: int, *, system: str | None = None) -> Messages:
-    """The chat messages that ask for ``count`` other wordings of ``question``, one a line in the assistant's turn."""
-    ways = "one other way" if count == 1 else f"{count} other ways"
+def rewriting_template(family: PromptFamily, system: str | None = None) -> ChatPromptTemplate:
+    """The prompt that asks for other wordings of ``question``, one a line; ``ways`` comes from ``number_of_ways``."""
     asked = (
-        f"Put this medical question in {ways}. Keep its meaning; use synonyms, full names for abbreviations, and "
+        "Put this medical question in {ways}. Keep its meaning; use synonyms, full names for abbreviations, and "
         "abbreviations for full names. Write one question a line and nothing else."
     )
     cue = {"gemma": "\n\nThe questions:", "llama2": "\n\nAnswer:", "generic": ""}[family]
-    messages = [{"role": "user", "content": f"{asked}\n\nQuestion: {question}{cue}"}]
-    return messages if not system else [{"role": "system", "content": system}, *messages]
+    return _template(f"{asked}\n\nQuestion: {{question}}{cue}", system)
 
 
-def standalone_prompt(said: Sequence[tuple[str, str]], message: str) -> Messages:
-    """The chat messages that ask for ``message`` as a question that needs nothing of what was said before it.
+def number_of_ways(count: int) -> str:
+    """How many wordings ``rewriting_template`` asks for, in words."""
+    return "one other way" if count == 1 else f"{count} other ways"
 
-    What was said is fenced: an answer may quote documents. The question is the first line of the assistant's turn.
+
+def standalone_template() -> ChatPromptTemplate:
+    """The prompt that asks for ``message`` as a question that is understood without the ``conversation`` before it.
+
+    ``conversation`` is fenced (``fenced_turns``), since an answer may quote documents. The question is the first line
+    of the assistant's turn.
     """
-    before = fence([f"User: {user}\nAssistant: {text}" for user, text in said])
-    asked = (
+    return _template(
         f"{DATA_RULE}\n\nA user asked a follow-up question. Write it so that it can be understood without the "
         "conversation: name what its pronouns stand for and add what it leaves out. Change nothing else, and do not "
-        "answer it. If it can be understood as it is, repeat it. Write one line, the question and nothing else."
+        "answer it. If it can be understood as it is, repeat it. Write one line, the question and nothing else.\n\n"
+        "Conversation:\n{conversation}\n\nFollow-up question: {message}"
     )
-    return [{"role": "user", "content": f"{asked}\n\nConversation:\n{before}\n\nFollow-up question: {message}"}]
 
 
-def written_prompt(
-    said: Sequence[tuple[str, str]],
-    question: str,
-    texts: Sequence[str],
-    label: str | None,
-    *,
-    system: str | None = None,
-) -> Messages:
-    """The chat messages that ask for an answer in a few sentences, after the turns of a conversation.
+def fenced_turns(said: Sequence[tuple[str, str]]) -> str:
+    """Earlier turns, pairs of question and answer, as fenced data."""
+    return fence([f"User: {user}\nAssistant: {text}" for user, text in said])
 
-    The texts are fenced in the user's turn; the system's turn holds rules only.
+
+def answer_template(system: str | None = None) -> ChatPromptTemplate:
+    """The prompt of an answer in a few sentences, after the turns of a conversation.
+
+    The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision`` (see
+    ``explain``). The passages stand in the user's turn; the system's turn holds rules only.
 
     Args:
-        said: earlier turns, oldest first, as pairs of what the user said and what was answered.
-        question: self-contained.
-        texts: the passages to answer from, best first.
-        label: the answer that was decided on, which the sentences are to explain; None where there is none.
         system: the user's own system text, before the rules.
     """
     rules = (
@@ -200,12 +244,23 @@ def written_prompt(
         "the number of the passage that says so in brackets after each statement, like [1]. If the passages do not "
         "answer the question, say that they do not."
     )
-    messages = [{"role": "system", "content": f"{system}\n\n{rules}" if system else rules}]
-    for user, text in said:
-        messages += [{"role": "user", "content": user}, {"role": "assistant", "content": text}]
-    decided = f"\n\nThe passages were read as: {label}. Explain that." if label else ""
-    content = f"Passages:\n{fence(texts)}\n\nQuestion: {question}{decided}"
-    return [*messages, {"role": "user", "content": content}]
+    return ChatPromptTemplate.from_messages(
+        [
+            *_system(f"{system}\n\n{rules}" if system else rules),
+            MessagesPlaceholder("history", optional=True),
+            ("human", "Passages:\n{passages}\n\nQuestion: {question}{decision}"),
+        ]
+    )
+
+
+def explain(label: str | None) -> str:
+    """The request to explain the label that was decided on; empty where there is none."""
+    return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
+
+
+def history_turns(said: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+    """Earlier turns, pairs of question and answer, oldest first, as messages."""
+    return [turn for user, text in said for turn in (HumanMessage(user), AIMessage(text))]
 
 
 def agent_rules(tools: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from medground.corpora import Corpus, searched_corpus
 from medground.settings import Settings, Tree, load_settings
 
 if TYPE_CHECKING:
+    from langchain_core.prompt_values import PromptValue
+
     from chains.agent.steps import Step
     from chains.chat import Chat
     from chains.chat.writer import Writer
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
     from chains.nli import NLIModel
-    from chains.prompts import Messages
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
     from common.result_cache import ResultCache
@@ -468,12 +469,10 @@ class Pipeline:
 
     def _writer(self) -> "Writer":
         """What writes answers as sentences."""
-        from chains.chat.writer import Writer, chat_model_speaker, local_speaker
-        from chains.models.local import LocalLLM
+        from chains.chat.writer import Writer
 
-        llm, most = self.llm, self.settings.chat.max_new_tokens
-        speak = local_speaker(llm, most) if isinstance(llm, LocalLLM) else chat_model_speaker(llm.chat, most)
-        return Writer(speak, llm.clean, self.settings.llm.system)
+        written = self.llm.writer(self.settings.chat.max_new_tokens)
+        return Writer(written, self.llm.clean, self.settings.llm.system)
 
 
 def judging_settings(settings: Settings) -> Settings:
@@ -539,18 +538,20 @@ def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], 
     return lambda item: run([item])[0]
 
 
-def _write(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
+def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     """What the model writes after each conversation; an empty text where the window has no room for it."""
-    from chains.models.batching import in_order
+    from langchain_core.output_parsers import StrOutputParser
 
-    prompts = llm.prompts(conversations)
+    from chains.prompts import as_dicts
+
+    prompts = llm.prompts([as_dicts(one.to_messages()) for one in conversations])
     fitting = [
         place
         for place, prompt in enumerate(prompts)
         if llm.window is None or llm.length(prompt) + QUESTION_TOKENS <= llm.window
     ]
-    texts: list[str | UserError] = in_order(llm.write([prompts[place] for place in fitting], QUESTION_TOKENS))
-    written = {place: text for place, text in zip(fitting, texts, strict=True) if isinstance(text, str)}
+    texts = (llm.writer(QUESTION_TOKENS) | StrOutputParser()).batch([conversations[place] for place in fitting])
+    written = dict(zip(fitting, texts, strict=True))
     return [written.get(place, "") for place in range(len(prompts))]
 
 

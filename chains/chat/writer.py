@@ -1,123 +1,42 @@
-"""Answers in sentences, written by a model piece by piece."""
+"""Written answers: a chain of prompt and model that streams sentences with the numbers of passages."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
 from chains.chat.turn import Turn, said_before
-from chains.prompts import Messages, written_prompt
-from common.errors import UserError
-
-if TYPE_CHECKING:
-    from chains.models.local import LocalLLM
-
-
-class Speaker(Protocol):
-    """Continues a conversation; closing the iterator stops it."""
-
-    def __call__(self, messages: Messages) -> Iterator[str]:
-        """The assistant's next turn in pieces."""
-        ...
+from chains.models.prompt_sanitizing import fence
+from chains.prompts import answer_template, explain, history_turns
 
 
 class Writer:
-    """Writes what an answer's passages say, after the turns of a conversation.
+    """Writes an answer from its passages, after the turns of a conversation.
 
     Args:
-        speak: the model.
-        clean: blanks out what must not come into a prompt, see ``chains.models.prompt_sanitizing.Cleaner``.
-        system: a system text of the user's own.
+        model: a LangChain chat model, such as ``LLM.writer`` gives.
+        clean: replaces special tokens in texts, see ``LLM.clean``.
+        system: the user's own system text.
+
+    Attributes:
+        chain: the composition ``prompt | model``. A parser behind it would run the model to its end when the stream is
+            closed (langchain-core 1.7).
     """
 
-    def __init__(self, speak: Speaker, clean: Callable[[str], str] = str, system: str | None = None) -> None:
-        self._speak = speak
+    def __init__(self, model: Runnable[Any, Any], clean: Callable[[str], str] = str, system: str | None = None) -> None:
         self._clean = clean
-        self._system = system
+        self.chain: Runnable[Any, Any] = answer_template(system) | model
 
     def write(self, history: Sequence[Turn], answer: Answer) -> Iterator[str]:
-        """The answer in sentences, in pieces as they are written."""
+        """The answer in pieces as they are generated; closing the iterator stops the model."""
         clean = self._clean
-        said = [(clean(user), clean(text)) for user, text in said_before(history)]
-        texts = [clean(passage.text) for passage in answer.passages]
-        return self._speak(written_prompt(said, clean(answer.question), texts, answer.label, system=self._system))
-
-
-def chat_model_speaker(model: BaseChatModel, max_new_tokens: int) -> Speaker:
-    """A LangChain chat model as a speaker."""
-
-    def speak(messages: Messages) -> Iterator[str]:
-        for chunk in model.stream(messages, max_tokens=max_new_tokens):
-            if text := str(chunk.text):
+        asked = {
+            "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
+            "passages": fence([clean(passage.text) for passage in answer.passages]),
+            "question": clean(answer.question),
+            "decision": explain(answer.label),
+        }
+        for piece in self.chain.stream(asked):
+            if text := piece if isinstance(piece, str) else str(piece.text):
                 yield text
-
-    return speak
-
-
-def local_speaker(llm: "LocalLLM", max_new_tokens: int) -> Speaker:
-    """A model on this machine as a speaker; its generation ends within a token of the iterator's being closed.
-
-    It says one thing at a time: what is asked for meanwhile, from other threads, waits, as its memory need not hold for
-    many.
-    """
-    from threading import Lock
-
-    turn = Lock()
-
-    def speak(messages: Messages) -> Iterator[str]:
-        from threading import Event, Thread
-
-        import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
-
-        from chains.models.scoring import encode
-        from chains.models.templates import render
-
-        stopped = Event()
-
-        class Stopped(StoppingCriteria):
-            def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-                return torch.full((len(input_ids),), stopped.is_set(), device=input_ids.device)
-
-        ids = encode(llm.tokenizer, render(llm.tokenizer, [messages]))[0]
-        if llm.window is not None and len(ids) + max_new_tokens > llm.window:
-            raise UserError(
-                f"The answer cannot be written: the prompt takes {len(ids)} tokens, the answer up to {max_new_tokens}, "
-                f"and the model's window is {llm.window}. Lower chain.passages, chat.history_tokens or "
-                "chat.max_new_tokens, or set chat.answers to brief."
-            )
-        streamer: Any = TextIteratorStreamer(llm.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        failed: list[BaseException] = []
-
-        def generate() -> None:
-            model: Any = llm.model
-            prompt = torch.tensor([ids], device=llm.model.device)
-            try:
-                with turn, llm.guard(), torch.inference_mode():
-                    if stopped.is_set():  # while it waited
-                        return
-                    model.generate(
-                        input_ids=prompt,
-                        attention_mask=torch.ones_like(prompt),
-                        max_new_tokens=max_new_tokens,
-                        do_sample=False,
-                        streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([Stopped()]),
-                    )
-            except BaseException as error:  # raised again where the text is read
-                failed.append(error)
-            finally:
-                streamer.end()
-
-        worker = Thread(target=generate, daemon=True)
-        worker.start()
-        try:
-            yield from filter(None, streamer)
-        finally:
-            stopped.set()
-            worker.join()
-        if failed:
-            raise failed[0]
-
-    return speak

@@ -10,7 +10,7 @@ from chains.answer import Answer, Passage
 from chains.citations import best_of_each, cite
 from chains.config import DType
 from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
-from chains.nli import Judgement, NLIModel, Pair
+from chains.nli import Judgement, NLIModel, Pair, decisiveness
 from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
 from common.result_cache import Recalled, ResultCache
@@ -90,7 +90,7 @@ class EncoderNLI(NLIModel):
         for (index, part), recalled in zip(parts, self._classifier.recalled(encoded), strict=True):
             found.setdefault(index, []).append((recalled, part))
         for index, of_pair in found.items():
-            recalled, part = max(of_pair, key=lambda one: _decisiveness(one[0].value))
+            recalled, part = max(of_pair, key=lambda one: decisiveness(None, one[0].value))
             scores = recalled.value
             judged[index] = Judgement(
                 label=max(scores, key=scores.__getitem__),
@@ -160,8 +160,3 @@ class ClassifierChain(AnswerChain):
             if shortened
             else (),
         )
-
-
-def _decisiveness(scores: dict[str, float]) -> float:
-    """How much a part of a premise decides: what is not neutral in it, else how sure its label is."""
-    return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

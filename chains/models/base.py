@@ -1,7 +1,9 @@
 """What chains need of a language model, wherever it runs."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from langchain_core.runnables import Runnable
 
 from chains.config import Family, LLMConfig
 from chains.prompts import Messages, PromptFamily
@@ -15,24 +17,43 @@ Prompt = tuple[str, list[int]]
 """A prompt as it is sent, and its token ids; a model on a server has none here."""
 
 
+class TooLongError(UserError):
+    """One prompt is longer than the model takes; a shorter one may be answered."""
+
+
+@runtime_checkable
+class LabelScorer(Protocol):
+    """A model that gives the likelihoods of labels. Labels of other models are read from their text."""
+
+    def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
+        """Places of prompts, and for each the log-likelihoods of the labels, by batches; -inf where there is none.
+
+        Where no likelihoods can be had, the text that the model generated stands in their place; where a single prompt
+        cannot be answered, a ``TooLongError``.
+
+        Raises:
+            UserError: the model cannot be run, or gives no finite likelihoods.
+        """
+
+
 class LLM(Protocol):
-    """A causal model in this process (``local.LocalLLM``) or on a server (``remote.RemoteLLM``)."""
+    """A model for chains: ``local.LocalLLM``, ``remote.RemoteLLM`` or ``langchain_llm.LangChainLLM``."""
 
     @property
     def name(self) -> str:
-        """What the settings call it."""
+        """The model's name in the settings."""
 
     @property
     def config(self) -> LLMConfig:
-        """The settings that it was made by."""
+        """The settings of the model."""
 
     @property
     def cache(self) -> ResultCache | None:
-        """Where what it decides is looked up first, and entered."""
+        """A store of earlier results, which is read first."""
 
     @property
     def window(self) -> int | None:
-        """How many tokens it can attend to, prompt and answer together; None where that is not known."""
+        """The number of tokens that the model attends to, prompt and answer together; None where it is unknown."""
 
     @property
     def fingerprint(self) -> str:
@@ -40,55 +61,46 @@ class LLM(Protocol):
 
     @property
     def clean(self) -> Callable[[str], str]:
-        """Blanks out what a text must not bring into a prompt; the length stays."""
+        """Replaces special tokens and unprintable characters in a text by spaces; the length stays."""
 
     @property
     def chat(self) -> "BaseChatModel":
         """The model as a LangChain chat model."""
 
     def family(self, family: Family) -> PromptFamily:
-        """Whose wording its prompts have; ``auto`` goes by the model."""
+        """The family whose wording its prompts have; ``auto`` goes by the model."""
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
         """Each conversation as the prompt that the assistant's answer follows."""
 
     def length(self, prompt: Prompt) -> int:
-        """How many tokens of the window a prompt takes."""
+        """The number of tokens of a prompt."""
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """How many tokens the longest label takes as an answer."""
+        """The number of tokens that the longest label takes as an answer."""
 
-    def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Places of prompts, and for each the log-likelihoods of the labels, by batches; -inf where there is none.
-
-        Where no likelihoods can be had, what the model wrote stands in their place; where a single prompt cannot be
-        answered, a ``UserError``.
-
-        Raises:
-            UserError: the model cannot be run, or gives no finite likelihoods.
-        """
-
-    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
-        """Places of prompts, and for each the most probable continuation, at most ``most`` tokens of it, by batches.
-
-        Where a single prompt cannot be answered, a ``UserError`` stands in its place.
-
-        Raises:
-            UserError: the model cannot be run.
-        """
+    def writer(self, most: int) -> Runnable[Any, Any]:
+        """The model as a step of a chain, from a prompt value or messages to at most ``most`` generated tokens."""
 
 
-def check_llm(llm: object) -> None:
-    """See to it that a model is one that chains can ask.
+def as_llm(model: object) -> LLM:
+    """``model`` for chains: one of this project's as it is, or a LangChain chat model, LLM or binding of one.
 
     Raises:
-        UserError: it is not, as LangChain's own models are not: they give no probabilities of labels.
+        UserError: it is neither.
     """
-    if not all(hasattr(type(llm), name) for name in ("score", "write", "prompts")):
-        raise UserError(
-            "The llm must come from chains.models.local.load_llm, for a folder or hub id, or from "
-            f"chains.models.remote.connect, for a server; this is {type(llm).__name__}."
-        )
+    if all(hasattr(type(model), name) for name in ("writer", "prompts", "length")):
+        return model  # type: ignore[return-value]
+    if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
+        return local  # type: ignore[no-any-return]  # of ``LocalLLM.chat`` and ``LocalLLM.pipeline``
+    from chains.models.langchain_llm import LangChainLLM, is_language_model
+
+    if is_language_model(model):
+        return LangChainLLM(model)  # type: ignore[arg-type]
+    raise UserError(
+        "The llm must be a LangChain chat model or LLM, or come from chains.models.make_llm; this is "
+        f"{type(model).__name__}."
+    )
 
 
 def estimated_tokens(text: str) -> int:

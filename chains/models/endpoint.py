@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from chains.models.base import TooLongError
 from common.errors import UserError
 from common.privacy import is_loopback
 
@@ -35,8 +36,8 @@ class RefusedError(ElsewhereError):
         self.told = told
 
 
-class TooLongError(RefusedError):
-    """The request is longer than the server's model takes; a shorter one may be answered."""
+class RefusedTooLongError(RefusedError, TooLongError):
+    """The server refuses a prompt that is longer than its model takes."""
 
 
 class Endpoint:
@@ -151,7 +152,7 @@ class Endpoint:
         """What to raise for an answer whose status is no success."""
         status, told = response.status_code, _told(response)
         if status not in (401, 403, 404, *_LATER) and any(words in told.lower() for words in _TOO_LONG):
-            return TooLongError(
+            return RefusedTooLongError(
                 f"The prompt is longer than the model at {self.url} takes. It says: {told} Set llm.window to what it "
                 "takes, so that prompts are shortened to it.",
                 status,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from chains.config import Family, LLMConfig
 from chains.models.adapters import add_adapter
 from chains.models.base import Prompt
-from chains.models.generation import written_batches
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, scored_batches, with_labels
 from chains.models.templates import label_lead, prepare_template, render
@@ -26,6 +25,7 @@ from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
     import torch
+    from langchain_core.runnables import Runnable
     from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -130,54 +130,24 @@ class LocalLLM:
                     )
                 yield places, rows
 
-    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
-        """Places of prompts and their greedy continuations, by batches of similar length.
-
-        Raises:
-            UserError: a single prompt does not fit in memory.
-        """
-        ids = [prompt_ids for _, prompt_ids in prompts]
-        with self.guard():
-            yield from written_batches(
-                self.model, self.tokenizer, ids, max_new_tokens=most, batch_tokens=self.config.batch_tokens
-            )
+    def writer(self, most: int) -> "Runnable[Any, Any]":
+        """The chat model, generating at most ``most`` tokens."""
+        return self.chat.bind(max_tokens=most)
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":
-        """The model as a LangChain LLM: it continues the text it is given, as it stands, and returns what is new."""
-        return self._pipeline(add_special_tokens=True)
+        """The model as a LangChain LLM: it continues a text as it stands and returns the continuation."""
+        from chains.models.local_chat import LocalPipeline
+
+        return LocalPipeline(local=self, model_id=self.name)
 
     @cached_property
     def chat(self) -> "ChatHuggingFace":
-        """The model as a LangChain chat model; its template puts in the special tokens."""
-        from chains.models.local_chat import PatientChat
+        """The model as a LangChain chat model; its chat template adds the special tokens."""
+        from chains.models.local_chat import LocalChat, LocalPipeline
 
-        return PatientChat(llm=self._pipeline(add_special_tokens=False), tokenizer=self.tokenizer, model_id=self.name)
-
-    def _pipeline(self, *, add_special_tokens: bool) -> "HuggingFacePipeline":
-        from transformers import TextGenerationPipeline
-
-        from chains.models.local_chat import PatientPipeline
-
-        guard = self.guard
-
-        class Guarded(TextGenerationPipeline):
-            """Streaming, too, generates here, in a thread of its own."""
-
-            def _forward(self, *args: Any, **kwargs: Any) -> Any:
-                with guard():
-                    return super()._forward(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-        pipeline = Guarded(  # type: ignore[no-untyped-call]
-            model=getattr(self.model, "get_base_model", lambda: self.model)(),  # it holds an attached adapter's layers
-            tokenizer=self.tokenizer,
-            task="text-generation",
-            return_full_text=False,
-            max_new_tokens=self.config.max_new_tokens,
-            do_sample=False,
-            add_special_tokens=add_special_tokens,
-        )
-        return PatientPipeline(pipeline=pipeline, model_id=self.name)
+        pipeline = LocalPipeline(local=self, model_id=self.name, special_tokens=False)
+        return LocalChat(llm=pipeline, tokenizer=self.tokenizer, model_id=self.name)
 
 
 def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:

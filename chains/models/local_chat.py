@@ -1,22 +1,79 @@
-"""A model's text piece by piece, however long a piece takes."""
+"""A model on this machine as a LangChain LLM and chat model."""
 
-from collections.abc import AsyncIterator, Iterator
-from threading import Thread
+from collections.abc import AsyncIterator, Iterator, Sequence
+from threading import Event, Lock, Thread
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, GenerationChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list
 from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+from pydantic import PrivateAttr
+
+from chains.models.batching import in_order
+from chains.models.generation import Written, written_batches
+from chains.prompts import as_dicts
+from common.errors import UserError
 
 
-class PatientPipeline(HuggingFacePipeline):
-    """LangChain's wrapper with a stream that waits for the model, and raises what the model raises.
+class LocalPipeline(HuggingFacePipeline):
+    """``HuggingFacePipeline`` over a ``local.LocalLLM``: greedy, in batches of like length, streamed without a timeout.
 
-    LangChain's own gives up after a minute without text (langchain-huggingface 1.2), which a model on a processor may
-    well need to read its prompt, or a model that another thread is using.
+    LangChain's own stream gives up after a minute without text (langchain-huggingface 1.2), which a model on a
+    processor may need to read its prompt. Streams are generated one at a time. Closing a stream ends its generation.
+
+    Attributes:
+        local: the model.
+        special_tokens: whether the tokenizer adds its special tokens; a chat template's text has them already.
     """
+
+    local: Any
+    special_tokens: bool = True
+    _turn: Lock = PrivateAttr(default_factory=Lock)
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each prompt."""
+        tokenizer = self.local.tokenizer
+        ids: list[list[int]] = tokenizer(
+            list(prompts), add_special_tokens=self.special_tokens, return_attention_mask=False, verbose=False
+        )["input_ids"]
+        return ids
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
+        **kwargs: Any,
+    ) -> LLMResult:
+        local, ids = self.local, self.encode(prompts)
+        with local.guard():
+            written: list[Written] = in_order(
+                written_batches(
+                    local.model,
+                    local.tokenizer,
+                    ids,
+                    batch_tokens=local.config.batch_tokens,
+                    **self._options(stop, kwargs),
+                )
+            )
+        return LLMResult(
+            generations=[
+                [Generation(text=_until(one.text, stop)[0], generation_info=_usage(len(prompt), one.tokens))]
+                for prompt, one in zip(ids, written, strict=True)
+            ]
+        )
 
     def _stream(
         self,
@@ -25,36 +82,152 @@ class PatientPipeline(HuggingFacePipeline):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        from transformers import TextIteratorStreamer
+        [ids] = self.encode([prompt])
+        held, generated = "", 0  # text that is not yet given on; tokens so far
+        most = max(map(len, stop)) if stop else 1  # of a text's last characters, these less one may begin a stop text
+        for piece, count in self._pieces(ids, self._options(stop, kwargs)):
+            generated = count
+            held, stopped = _until(held + piece, stop)
+            ready = held if stopped or most == 1 else held[: 1 - most]
+            held = held[len(ready) :]
+            if ready:
+                yield _told(GenerationChunk(text=ready), run_manager)
+            if stopped:
+                break
+        if held:
+            yield _told(GenerationChunk(text=held), run_manager)
+        yield GenerationChunk(text="", generation_info=_usage(len(ids), generated))
 
-        skip_prompt = kwargs.get("skip_prompt", True)
-        streamer = TextIteratorStreamer(self.pipeline.tokenizer, skip_prompt=skip_prompt, skip_special_tokens=True)
-        options = {**kwargs.get("pipeline_kwargs", {}), **({"stop_sequence": stop} if stop else {})}
-        failed: list[BaseException] = []
+    def _options(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of ``generate``; ``max_tokens`` and ``max_new_tokens`` mean the same."""
+        most = kwargs.get("max_tokens") or self.local.config.max_new_tokens
+        stops = {"stop_strings": stop} if stop else {}
+        return {"max_new_tokens": most, **stops, **kwargs.get("pipeline_kwargs", {})}
+
+    def _pieces(self, ids: list[int], options: dict[str, Any]) -> Iterator[tuple[str, int]]:
+        """Each piece of text as it is generated, and the number of tokens so far."""
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+        local, closed, failed, counted = self.local, Event(), [], [-len(ids)]
+
+        class Closed(StoppingCriteria):
+            def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+                return torch.full((len(input_ids),), closed.is_set(), device=input_ids.device)
+
+        class Counting(TextIteratorStreamer):
+            def put(self, value: torch.Tensor) -> None:
+                counted[0] += value.numel()
+                super().put(value)  # type: ignore[no-untyped-call]
+
+        streamer: Any = Counting(local.tokenizer, skip_prompt=True, skip_special_tokens=True)
 
         def generate() -> None:
+            model: Any = local.model
+            prompt = torch.tensor([ids], device=local.model.device)
             try:
-                self.pipeline(prompt, streamer=streamer, **options)
-            except BaseException as error:
+                with self._turn, local.guard(), torch.inference_mode():
+                    if closed.is_set():  # while it waited
+                        return
+                    model.generate(
+                        input_ids=prompt,
+                        attention_mask=torch.ones_like(prompt),
+                        do_sample=False,
+                        streamer=streamer,
+                        stopping_criteria=StoppingCriteriaList([Closed()]),
+                        tokenizer=local.tokenizer,
+                        **options,
+                    )
+            except BaseException as error:  # raised again where the text is read
                 failed.append(error)
             finally:
                 streamer.text_queue.put(streamer.stop_signal)  # also where the model never came to put it there
 
-        Thread(target=generate).start()
-        for text in streamer:
-            chunk = GenerationChunk(text=text)
-            if run_manager:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+        worker = Thread(target=generate, daemon=True)
+        worker.start()
+        try:
+            for text in streamer:
+                yield text, max(counted[0], 0)
+        finally:
+            closed.set()
+            worker.join()
         if failed:
             raise failed[0]
 
 
-class PatientChat(ChatHuggingFace):
-    """LangChain's chat model over a pipeline, in an event loop too: the model works in a thread.
+class LocalChat(ChatHuggingFace):
+    """``ChatHuggingFace`` over a ``LocalPipeline``, with token counts, stop texts, ``batch`` in one pass, and async.
 
     LangChain's own refuses ``ainvoke`` over a pipeline, and its ``astream`` breaks (langchain-huggingface 1.2).
+    ``batch`` of several conversations runs the pipeline, so callbacks see LLM runs there.
     """
+
+    def batch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer all conversations in batches of like length."""
+        if len(inputs) < 2:
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        configs = get_config_list(config, len(inputs))
+        prompts = [self._to_chat_prompt(self._convert_input(one).to_messages()) for one in inputs]
+        stop = kwargs.pop("stop", None)
+        try:
+            result = self.llm.generate(
+                prompts,
+                stop=self._stops(stop),
+                callbacks=[one.get("callbacks") for one in configs],
+                tags=[one.get("tags") for one in configs],
+                metadata=[one.get("metadata") for one in configs],
+                run_name=[one.get("run_name") for one in configs],
+                max_tokens=kwargs.pop("max_tokens", self.max_tokens),
+                **kwargs,
+            )
+        except Exception as error:
+            if return_exceptions:
+                return [error for _ in inputs]  # type: ignore[misc]
+            raise
+        return [self._message(one[0]) for one in result.generations]
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
+        stream: bool | None = None,  # noqa: ARG002  (what is generated is the same)
+        **kwargs: Any,
+    ) -> ChatResult:
+        prompt, options = self._asked(messages, kwargs)
+        result = self.llm._generate([prompt], self._stops(stop), **options)
+        return ChatResult(generations=[ChatGeneration(message=self._message(result.generations[0][0]))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        *,
+        stream_usage: bool | None = None,  # noqa: ARG002  (it is always there)
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        prompt, options = self._asked(messages, kwargs)
+        for piece in self.llm._stream(prompt, self._stops(stop), **options):
+            message = AIMessageChunk(content=piece.text)
+            if piece.generation_info:  # the last one
+                message = AIMessageChunk(
+                    content="",
+                    usage_metadata=_metadata(piece),
+                    response_metadata={"model_name": self.model_id},
+                    chunk_position="last",
+                )
+            chunk = ChatGenerationChunk(message=message)
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
     async def _agenerate(
         self,
@@ -78,3 +251,56 @@ class PatientChat(ChatHuggingFace):
         chunks = BaseChatModel._astream(self, messages, stop, run_manager, stream_usage=stream_usage, **kwargs)
         async for chunk in chunks:
             yield chunk
+
+    def _to_chat_prompt(self, messages: list[BaseMessage]) -> str:
+        return str(self.tokenizer.apply_chat_template(as_dicts(messages), tokenize=False, add_generation_prompt=True))
+
+    def _asked(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The prompt and the options of one answer.
+
+        Raises:
+            UserError: prompt and answer are longer than the model's window.
+        """
+        prompt = self._to_chat_prompt(messages)
+        options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
+        window, most = self.llm.local.window, options["max_tokens"] or self.llm.local.config.max_new_tokens
+        [ids] = self.llm.encode([prompt])
+        if window is not None and len(ids) + most > window:
+            raise UserError(
+                f"The answer cannot be written: the prompt takes {len(ids)} tokens, the answer up to {most}, and the "
+                f"model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or set "
+                "chat.answers to brief."
+            )
+        return prompt, options
+
+    def _stops(self, stop: list[str] | None) -> list[str] | None:
+        given = stop or self.stop
+        return [given] if isinstance(given, str) else given
+
+    def _message(self, generation: Generation) -> AIMessage:
+        return AIMessage(
+            content=generation.text,
+            usage_metadata=_metadata(generation),
+            response_metadata={"model_name": self.model_id},
+        )
+
+
+def _until(text: str, stop: Sequence[str] | None) -> tuple[str, bool]:
+    """The text before its first stop text, and whether there was one."""
+    places = [place for one in stop or () if (place := text.find(one)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
+
+
+def _usage(prompt: int, generated: int) -> dict[str, Any]:
+    return {"input_tokens": prompt, "output_tokens": generated, "total_tokens": prompt + generated}
+
+
+def _told(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
+    if run_manager:
+        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+    return chunk
+
+
+def _metadata(generation: Generation) -> UsageMetadata:
+    usage: UsageMetadata = generation.generation_info  # type: ignore[assignment]
+    return usage

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,27 +12,23 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from chains.config import Family, LLMConfig
-from chains.models.base import Prompt, estimated_tokens
-from chains.models.endpoint import KEY, Endpoint, RefusedError, TooLongError
-from chains.prompts import Messages, PromptFamily, resolve_family
+from chains.config import LLMConfig
+from chains.models.base import Prompt, TooLongError
+from chains.models.endpoint import KEY, Endpoint, RefusedError
+from chains.models.langchain_llm import ChatPrompts
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.privacy import is_loopback
 from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
     from chains.models.remote_chat import RemoteChat
 
 _COMPLETIONS = "/chat/completions"
 _ALTERNATIVES = 20  # the most that the protocol gives for a token
-_TURN = 8  # tokens around a turn
 _MARKS = "▁Ġ"  # what vocabularies write for a space
-# Turns of the usual chat templates. The server's own are not known, and a text that spells them would end its turn.
-_SPECIAL = re.compile(
-    r"<\|[\w-]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
-)
 _announced: set[str] = set()
 
 
@@ -54,7 +49,7 @@ def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
 
 
 @dataclass(frozen=True)
-class RemoteLLM:
+class RemoteLLM(ChatPrompts):
     """A model on a server, asked in the chat form; the server puts the template around the turns.
 
     A label's likelihood is that of the first token that could begin it, among the 20 most probable that the server
@@ -90,27 +85,9 @@ class RemoteLLM:
             ) from error
         return remote_chat(self.name, self.endpoint)
 
-    @property
-    def clean(self) -> Callable[[str], str]:
-        """Blanks out what chat templates mark turns by, and what cannot be printed."""
-        return _clean
-
-    def family(self, family: Family) -> PromptFamily:
-        """Whose wording its prompts have; ``auto`` goes by the name."""
-        return resolve_family(family, "gemma" if "gemma" in self.name.lower() else "llama", self.name, "")
-
-    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation as the JSON that is sent."""
-        return [(json.dumps(messages, ensure_ascii=False), []) for messages in conversations]
-
-    def length(self, prompt: Prompt) -> int:
-        """How many tokens a prompt takes, estimated from its bytes."""
-        messages = json.loads(prompt[0])
-        return sum(estimated_tokens(message["content"]) + _TURN for message in messages)
-
-    def label_length(self, labels: Sequence[str]) -> int:
-        """How many tokens the longest label may take."""
-        return max(estimated_tokens(label) + 1 for label in labels)
+    def writer(self, most: int) -> "Runnable[Any, Any]":
+        """The chat model, generating at most ``most`` tokens; a batch sends ``llm.concurrency`` requests at once."""
+        return self.chat.bind(max_tokens=most).with_config(max_concurrency=self.config.concurrency)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """The place of each prompt with the log-likelihoods of the labels, or with what the model wrote.
@@ -128,14 +105,6 @@ class RemoteLLM:
             return _text(self.endpoint, choice) if row is None else row
 
         return self._each(prompts, one)
-
-    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
-        """The place of each prompt with what the model wrote, or with the error where the server finds it too long.
-
-        Raises:
-            UserError: the server gives no answer that can be used.
-        """
-        return self._each(prompts, lambda prompt: _text(self.endpoint, self._choice(prompt, most, scored=False)))
 
     def _each(self, prompts: Sequence[Prompt], one: Callable[[Prompt], Any]) -> Iterator[tuple[list[int], list[Any]]]:
         """Results one by one as they come in.
@@ -217,10 +186,6 @@ def _text(endpoint: Endpoint, choice: Mapping[str, Any]) -> str:
     if not isinstance(content, str):
         raise endpoint.malformed(_COMPLETIONS, choice)
     return content
-
-
-def _clean(text: str) -> str:
-    return _SPECIAL.sub(lambda found: " " * len(found[0]), text)
 
 
 def _window(endpoint: Endpoint, model: str) -> int | None:

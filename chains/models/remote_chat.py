@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
 from chains.models.base import estimated_tokens
-from chains.models.endpoint import KEY, Endpoint
+from chains.models.endpoint import KEY, ElsewhereError, Endpoint
 from common.privacy import is_loopback
 
 _COMPLETIONS = "/chat/completions"
@@ -25,7 +25,7 @@ class RemoteChat(ChatOpenAI):
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         with self._told():
-            return super()._generate(*args, **kwargs)
+            return self._answered(super()._generate(*args, **kwargs))
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         with self._told():
@@ -33,12 +33,17 @@ class RemoteChat(ChatOpenAI):
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
         with self._told():
-            return await super()._agenerate(*args, **kwargs)
+            return self._answered(await super()._agenerate(*args, **kwargs))
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         with self._told():
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
+
+    def _answered(self, result: ChatResult) -> ChatResult:
+        if not result.generations:
+            raise self.endpoint.malformed(_COMPLETIONS, {"choices": []})
+        return result
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -50,7 +55,10 @@ class RemoteChat(ChatOpenAI):
             raise self.endpoint.late() from error
         except openai.APIConnectionError as error:
             raise self.endpoint.unreachable(error.__cause__ or error) from error
-        except openai.OpenAIError as error:  # such as an error within a stream
+        except ElsewhereError:
+            raise
+        except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
+            # an error within a stream, or an answer that is not of the protocol
             raise self.endpoint.malformed(_COMPLETIONS, str(error)) from error
 
 

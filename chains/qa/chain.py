@@ -1,15 +1,17 @@
-"""Question answering with a language model: retrieve, ask, decide on a label, cite."""
+"""Question answering with a language model: retriever, prompt, model and label parser, with citations."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
-from langchain_core.retrievers import BaseRetriever
+from langchain_core.documents import Document
+from langchain_core.runnables import Runnable
 
 from chains.answer import Answer, Passage
 from chains.citations import best_of_each, cite
 from chains.config import Context, Decide, Family, check_choices
-from chains.labels import Decider, Decision
-from chains.models.base import LLM, check_llm
+from chains.labels import Case, Decider, Decision
+from chains.models.base import LLM, as_llm
+from chains.prompts import qa_template
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
 from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
 from common.errors import UserError
@@ -19,8 +21,8 @@ _JOIN = "\n\n"
 
 
 def qa_chain(
-    llm: LLM,
-    retriever: BaseRetriever | None = None,
+    llm: LLM | Runnable[Any, Any],
+    retriever: Runnable[str, list[Document]] | None = None,
     *,
     context: Context = "retrieved",
     decide: Decide = "score",
@@ -31,11 +33,12 @@ def qa_chain(
     """A chain that answers questions with yes, no or maybe.
 
     Args:
-        llm: the model, see ``chains.models.local.load_llm`` and ``chains.models.remote.connect``.
-        retriever: where passages come from; needed for ``context="retrieved"``.
+        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. Labels of a model that is no
+            ``LabelScorer``, as LangChain's own are not, are read from its text, and a note says so.
+        retriever: any LangChain retriever; needed for ``context="retrieved"``.
         context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
-        decide: ``score`` takes the label that the model finds most probable after the prompt, ``generate`` lets it
-            write and reads the label out of the text, which may name none.
+        decide: ``score`` takes the most probable label after the prompt, ``generate`` reads the label from generated
+            text, which may name none.
         passages: how many retrieved passages go into the prompt.
         prompt_family: whose wording the prompt has; ``auto`` goes by the model.
         system: a system text; by default the model's own setting.
@@ -43,7 +46,7 @@ def qa_chain(
     Raises:
         UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
     """
-    check_llm(llm)
+    model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide), prompt_family=(prompt_family, Family))
     if context == "retrieved" and retriever is None:
         raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
@@ -51,7 +54,7 @@ def qa_chain(
         check_retriever(retriever)
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
-    return QAChain(llm, retriever, context, decide, passages, prompt_family, system)
+    return QAChain(model, retriever, context, decide, passages, prompt_family, system)
 
 
 class QAChain(AnswerChain):
@@ -60,7 +63,7 @@ class QAChain(AnswerChain):
     def __init__(
         self,
         llm: LLM,
-        retriever: BaseRetriever | None,
+        retriever: Runnable[str, list[Document]] | None,
         context: Context,
         decide: Decide,
         passages: int,
@@ -71,16 +74,12 @@ class QAChain(AnswerChain):
         self._retriever = retriever
         self._context = context
         self._passages = passages
-        self._decider = Decider(llm, LABELS, decide)
-        self._fitter = PromptFitter(
-            llm,
-            llm.family(prompt_family),
-            llm.config.system if system is None else system,
-            reserve=self._decider.reserve,
-        )
+        family, system = llm.family(prompt_family), llm.config.system if system is None else system
+        self._decider = Decider(llm, qa_template(family, system), LABELS, decide)
+        self._fitter = PromptFitter(llm, family, system, reserve=self._decider.reserve)
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Retrieve for all, render all, and put all through the model in batches of similar length."""
+        """Retrieve for all questions, render all prompts, and run the model on all in batches of similar length."""
         answers: dict[int, Answer | UserError] = {}
         read: list[tuple[int, list[Passage]]] = []
         for index, passages in enumerate(self._find(questions)):
@@ -95,7 +94,14 @@ class QAChain(AnswerChain):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        decisions = self._decider.decide([(prompt.text, prompt.ids) for _, _, prompt in prompts])
+        decisions = self._decider.decide(
+            [
+                Case(
+                    one.prompt, {"question": one.asked.question, "context": one.asked.context}, questions[index].config
+                )
+                for index, _, one in prompts
+            ]
+        )
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             if isinstance(decision, UserError):
                 answers[index] = decision
@@ -129,7 +135,7 @@ class QAChain(AnswerChain):
             label_scores=decision.scores,
             citations=best_of_each(cite(question, _as_read(passages, prompt.kept))),
             passages=tuple(passages),
-            prompt=prompt.text,
+            prompt=prompt.prompt[0],
             output=decision.output,
             notes=(*notes, *decision.notes),
             reused=decision.reused,

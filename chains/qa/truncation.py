@@ -1,4 +1,4 @@
-"""From a question and its text to a prompt that fits the model's window."""
+"""Truncation of contexts to the model's window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A rendered prompt that fits: ``kept`` characters of the context are in it, ``dropped`` sentences are not."""
+    """A prompt that fits: ``kept`` characters of the context are in it, ``dropped`` sentences are not."""
 
-    text: str
-    ids: list[int]
+    prompt: Prompt
+    asked: Asked
     kept: int
     dropped: int
 
@@ -53,7 +53,7 @@ class PromptFitter:
         fitted: list[FittedPrompt | UserError] = []
         for one, prompt in zip(asked, self._prompts(asked), strict=True):
             if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
-                fitted.append(FittedPrompt(*prompt, kept=len(one.context or ""), dropped=0))
+                fitted.append(FittedPrompt(prompt, one, kept=len(one.context or ""), dropped=0))
             else:
                 fitted.append(self._shorten(one, prompt, self._window))
         return fitted
@@ -73,9 +73,10 @@ class PromptFitter:
         low, high = 0, len(ends) - 2  # how many sentences are kept: all of them is known not to fit
         while low <= high:
             keep = (low + high) // 2
-            prompt = self._prompts([Asked(one.question, (one.context or "")[: ends[keep]])])[0]
+            shorter = Asked(one.question, (one.context or "")[: ends[keep]])
+            prompt = self._prompts([shorter])[0]
             if self._llm.length(prompt) <= room:
-                best = FittedPrompt(*prompt, kept=ends[keep], dropped=len(ends) - 1 - keep)
+                best = FittedPrompt(prompt, shorter, kept=ends[keep], dropped=len(ends) - 1 - keep)
                 low = keep + 1
             else:
                 high = keep - 1

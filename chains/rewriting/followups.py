@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_core.messages import BaseMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable
 
-from chains.prompts import standalone_prompt
+from chains.prompts import fenced_turns, standalone_template
 from chains.rewriting.followup_rules import Completed, complete
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class ByModel:
         clean: blanks out what must not come into a prompt, see ``chains.models.prompt_sanitizing.Cleaner``.
     """
 
-    def __init__(self, model: Runnable[Any, BaseMessage | str], clean: Callable[[str], str] = str) -> None:
-        self._model = model
+    def __init__(self, model: Runnable[Any, Any], clean: Callable[[str], str] = str) -> None:
+        self.chain: Runnable[Any, str] = standalone_template() | model | StrOutputParser()
         self._clean = clean
 
     def __call__(self, history: "Sequence[Turn]", message: str) -> Completed:
@@ -53,8 +53,8 @@ class ByModel:
         if not history:
             return Completed(message)
         said = [(self._clean(turn.message), self._clean(turn.text)) for turn in history]
-        written = self._model.invoke(standalone_prompt(said, self._clean(message)))
-        question = _first_line(written if isinstance(written, str) else str(written.text))
+        asked = {"conversation": fenced_turns(said), "message": self._clean(message)}
+        question = _first_line(self.chain.invoke(asked))
         if question is None:
             made = by_rules(history, message)
             note = "the model wrote no question; its place was taken by rules"

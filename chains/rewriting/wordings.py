@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.config import Family
-from chains.models.base import LLM
-from chains.models.batching import in_order
-from chains.prompts import rewriting_prompt
-from common.errors import UserError
+from chains.models.base import LLM, TooLongError, as_llm
+from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from retrievers.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take
@@ -23,10 +22,10 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
     A line of what the model writes is a wording. A question that leaves no room in the model's window gets none.
     """
 
-    def __init__(self, llm: LLM, family: Family = "auto") -> None:
-        """Let ``llm`` write, asked in the wording of ``family``."""
-        self._llm = llm
-        self._family = llm.family(family)
+    def __init__(self, llm: LLM | Runnable[Any, Any], family: Family = "auto") -> None:
+        """Let ``llm``, ours or LangChain's, write, asked in the wording of ``family``."""
+        self._llm = as_llm(llm)
+        self._template = rewriting_template(self._llm.family(family), self._llm.config.system)
 
     def invoke(self, input: Rewriting, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
         """The wordings of one question."""
@@ -48,22 +47,26 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
         if not inputs:
             return []
         asked = [
-            rewriting_prompt(
-                self._family, self._llm.clean(one["question"]).strip(), one["count"], system=self._llm.config.system
-            )
+            {"question": self._llm.clean(one["question"]).strip(), "ways": number_of_ways(one["count"])}
             for one in inputs
         ]
-        prompts = self._llm.prompts(asked)
         reserve = TOKENS * max(one["count"] for one in inputs)
-        window = self._llm.window
-        lengths = [self._llm.length(prompt) for prompt in prompts]
-        fitting = [place for place, length in enumerate(lengths) if window is None or length + reserve <= window]
-        written: list[str | UserError] = in_order(self._llm.write([prompts[place] for place in fitting], reserve))
+        fitting = [place for place, one in enumerate(asked) if self._fits(one, reserve)]
+        chain: Runnable[Any, str] = self._template | self._llm.writer(reserve) | StrOutputParser()
+        written = chain.batch([asked[place] for place in fitting], return_exceptions=True)
         found: list[list[str]] = [[] for _ in inputs]
         for place, text in zip(fitting, written, strict=True):
+            if isinstance(text, Exception) and not isinstance(text, TooLongError):
+                raise text
             if isinstance(text, str):
                 found[place] = wordings(text, inputs[place])
         return found
+
+    def _fits(self, asked: dict[str, str], reserve: int) -> bool:
+        if self._llm.window is None:
+            return True
+        [prompt] = self._llm.prompts([as_dicts(self._template.format_messages(**asked))])
+        return self._llm.length(prompt) + reserve <= self._llm.window
 
 
 def wordings(text: str, asked: Rewriting) -> list[str]:

@@ -6,9 +6,11 @@ from pathlib import Path
 import checkpoints
 import pytest
 import torch
+from langchain_core.prompts import ChatPromptTemplate
 
 from chains.config import Decide, LLMConfig
-from chains.labels import Decider, parse_label
+from chains.labels import Case, Decider, parse_label
+from chains.models.generation import Written
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode
 from common.errors import UserError
@@ -16,9 +18,9 @@ from common.result_cache import ResultCache
 from corpus.records import LABELS as ANSWERS
 
 LABELS = ("entailment", "No", "not-so")
-PROMPTS = [
-    f"<|begin|><|user|>{text}<|end|><|assistant|>" for text in ("Is it so?", "Aspirin reduced stroke. " * 9, "?")
-]
+QUESTIONS = ["Is it so?", "Aspirin reduced stroke. " * 9, "?"]
+PROMPTS = [f"<|begin|><|user|>{text}<|end|><|assistant|>" for text in QUESTIONS]
+TEMPLATE = ChatPromptTemplate.from_messages([("human", "{question}")])
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,9 @@ def llm(tmp_path_factory) -> LocalLLM:
 
 
 def decide(llm: LocalLLM, labels: tuple[str, ...] = LABELS, how="score"):
-    return Decider(llm, labels, how).decide(list(zip(PROMPTS, encode(llm.tokenizer, PROMPTS), strict=True)))
+    prompts = zip(PROMPTS, encode(llm.tokenizer, PROMPTS), strict=True)
+    cases = [Case(prompt, {"question": text}) for prompt, text in zip(prompts, QUESTIONS, strict=True)]
+    return Decider(llm, TEMPLATE, labels, how).decide(cases)
 
 
 def test_scores_are_the_labels_probabilities_made_to_sum_to_one(llm: LocalLLM) -> None:
@@ -52,8 +56,10 @@ def test_scores_that_underflow_still_sum_to_one(llm: LocalLLM) -> None:
 
 def test_generated_text_is_read_without_regard_to_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     written = ["NO, it is not.", " Entailment", "who knows"]
+    said = [Written(text, 3) for text in written]
     monkeypatch.setattr(
-        "chains.models.local.written_batches", lambda *args, **kwargs: [([2], written[2:]), ([0, 1], written[:2])]
+        "chains.models.local_chat.written_batches",
+        lambda *args, **kwargs: [([2], said[2:]), ([0, 1], said[:2])],
     )
     decisions = decide(llm, how="generate")
     assert [decision.label for decision in decisions] == ["No", "entailment", None]
@@ -66,15 +72,15 @@ def test_generation_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: p
     short = replace(llm, config=llm.config.model_copy(update={"max_new_tokens": 1}))
     longest = max(len(ids) for ids in encode(llm.tokenizer, list(LABELS)))
     assert longest > 1
-    assert Decider(short, LABELS, "score").reserve == longest
-    assert Decider(llm, ("no", "yes"), "score").reserve == llm.config.max_new_tokens
+    assert Decider(short, TEMPLATE, LABELS, "score").reserve == longest
+    assert Decider(llm, TEMPLATE, ("no", "yes"), "score").reserve == llm.config.max_new_tokens
     given: list[int] = []
 
     def write(*args, max_new_tokens: int, **kwargs):
         given.append(max_new_tokens)
-        return [(range(len(PROMPTS)), ["no"] * len(PROMPTS))]
+        return [(range(len(PROMPTS)), [Written("no", 1)] * len(PROMPTS))]
 
-    monkeypatch.setattr("chains.models.local.written_batches", write)
+    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
     decide(short, how="generate")
     assert given == [longest]
 
@@ -101,7 +107,7 @@ def test_the_model_runs_inside_its_guard(llm: LocalLLM, how) -> None:
 
 @pytest.mark.parametrize("how", ["score", "generate"])
 def test_nothing_to_decide(llm: LocalLLM, how) -> None:
-    assert Decider(llm, LABELS, how).decide([]) == []
+    assert Decider(llm, TEMPLATE, LABELS, how).decide([]) == []
 
 
 def test_a_model_without_finite_probabilities_is_refused(tmp_path) -> None:
@@ -115,7 +121,7 @@ def test_a_model_without_finite_probabilities_is_refused(tmp_path) -> None:
 def test_a_label_of_several_words_cannot_be_read_from_text(llm: LocalLLM) -> None:
     for label in ("not entailed", "not_entailed"):
         with pytest.raises(UserError, match=rf"'{label}' is not one plain word.*chain\.decide to score"):
-            Decider(llm, ("entailed", label), "generate")
+            Decider(llm, TEMPLATE, ("entailed", label), "generate")
     assert decide(llm, ("entailed", "not entailed"))[0].label in ("entailed", "not entailed")
 
 
@@ -158,9 +164,11 @@ def test_an_infinite_log_likelihood_comes_back_from_a_cache(
     llm: LocalLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = ResultCache(tmp_path / "journal.jsonl")
-    cache.put({Decider(replace(llm, cache=cache), LABELS, "score")._key(PROMPTS[0]): [-1.0, -math.inf, -2.0]})
+    cache.put({Decider(replace(llm, cache=cache), TEMPLATE, LABELS, "score")._key(PROMPTS[0]): [-1.0, -math.inf, -2.0]})
     kept = replace(llm, cache=ResultCache(cache.path))
-    decision = Decider(kept, LABELS, "score").decide([(PROMPTS[0], encode(llm.tokenizer, PROMPTS[:1])[0])])[0]
+    decision = Decider(kept, TEMPLATE, LABELS, "score").decide(
+        [Case((PROMPTS[0], encode(llm.tokenizer, PROMPTS[:1])[0]), {})]
+    )[0]
     assert decision.reused
     assert decision.scores["No"] == 0
     assert decision.label == "entailment"

@@ -128,9 +128,9 @@ def test_a_premise_longer_than_the_window_is_split_by_sentences(llm: LocalLLM, m
     seen: list[str] = []
     decide = chain._decider.decide
 
-    def watched(prompts):
-        seen.extend(text for text, _ in prompts)
-        return decide(prompts)
+    def watched(cases):
+        seen.extend(case.prompt[0] for case in cases)
+        return decide(cases)
 
     monkeypatch.setattr(chain._decider, "decide", watched)
     short, long = chain.batch([PAIRS[0], {"premise": LONG, "hypothesis": "It is so."}])

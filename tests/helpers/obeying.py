@@ -8,17 +8,18 @@ them, whoever wrote it: the test of a prompt is that no document's words ever st
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
 from pydantic import Field
 
 from chains.config import Family, LLMConfig
 from chains.models.base import Prompt
-from chains.prompts import Messages, PromptFamily
+from chains.prompts import Messages, PromptFamily, as_dicts
 from common.result_cache import Batches
 
 _CALL = re.compile(r"call (search_literature|read_abstract|check_statement) with \"([^\"]*)\"", re.IGNORECASE)
@@ -96,18 +97,24 @@ def _calling(name: str, argument: str, number: int) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": args, "id": f"call{number}"}])
 
 
-def obeying_speaker(shown: list[Messages]) -> Callable[[Messages], Iterator[str]]:
-    """The same as a speaker of ``chains.chat.writer``; ``shown`` is given what it was shown."""
+class ObeyingWriter(BaseChatModel):
+    """The same as the model of ``chains.chat.writer``; ``shown`` keeps the messages of every call."""
 
-    def speak(messages: Messages) -> Iterator[str]:
-        shown.append(messages)
-        orders = "\n".join(_outside(one["content"]) for one in messages if one["role"] != "assistant")
-        if _REVEAL.search(orders):
-            yield "\n".join(one["content"] for one in messages)
+    shown: list[Messages] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "obeying"
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        said = as_dicts(messages)
+        self.shown.append(said)
+        orders = "\n".join(_outside(one["content"]) for one in said if one["role"] != "assistant")
         told = _ANSWER.search(orders)
-        yield f"I was told: {told[1]}." if told else "It says so [1]."
-
-    return speak
+        text = f"I was told: {told[1]}." if told else "It says so [1]."
+        if _REVEAL.search(orders):
+            text = "\n".join(one["content"] for one in said) + text
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
 
 
 class ObeyingLLM:
@@ -146,5 +153,5 @@ class ObeyingLLM:
             label = told[1].lower() if told else "yes" if "works" in content else "maybe"
             yield [place], [[math.log(0.9 if one == label else 0.05) for one in labels]]
 
-    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
+    def writer(self, most: int) -> Runnable[Any, Any]:
         raise NotImplementedError

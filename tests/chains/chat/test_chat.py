@@ -3,7 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from obeying import ObeyingLLM, obeying_speaker
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from obeying import ObeyingLLM, ObeyingWriter
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
@@ -11,7 +13,6 @@ from chains.answer import Answer
 from chains.chat import Chat, Conversations, NoConversation, Turn
 from chains.chat.events import ChatEvent, Done
 from chains.chat.writer import Writer
-from chains.prompts import Messages
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
 from chains.rewriting import pico as phrases
@@ -87,21 +88,21 @@ def test_the_oldest_turns_are_dropped_and_it_is_said() -> None:
 
 
 def test_a_writer_is_shown_what_is_kept_of_the_conversation_and_no_other() -> None:
-    shown: list[Messages] = []
-    talk = chat(writer=Writer(obeying_speaker(shown)), budget=24)
+    model = ObeyingWriter()
+    talk = chat(writer=Writer(model), budget=24)
     history = [Turn(message=f"message{n} one two", question=f"message{n} one two", text="No.") for n in range(5)]
     turn = talk.reply(history, QUESTION)
     assert turn.text == turn.answer.text == "It says so [1]."  # type: ignore[union-attr]
     assert turn.answer is not None
     assert turn.answer.label == "yes"
-    assert [one["content"] for one in shown[0][1:-1]] == ["message3 one two", "No.", "message4 one two", "No."]
+    assert [one["content"] for one in model.shown[0][1:-1]] == ["message3 one two", "No.", "message4 one two", "No."]
 
 
 def test_an_answer_that_was_withheld_is_not_written() -> None:
     chain = verified_chain(
         qa_chain(ObeyingLLM(), WordRetriever(texts={"a": "Aspirin fails, it works not."})), WordNLI(), verify="abstain"
     )
-    turn = chat(chain=chain, writer=Writer(obeying_speaker([]))).reply([], QUESTION)
+    turn = chat(chain=chain, writer=Writer(ObeyingWriter())).reply([], QUESTION)
     assert turn.text.startswith("No answer is given: what the model answered is contradicted")
 
 
@@ -202,14 +203,15 @@ def test_a_client_s_own_history_is_read() -> None:
 def test_closing_a_stream_closes_the_writer() -> None:
     closed: list[bool] = []
 
-    def speak(messages: Messages) -> Iterator[str]:
-        try:
-            while True:
-                yield "on and on "
-        finally:
-            closed.append(True)
+    class Endless(ObeyingWriter):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            try:
+                while True:
+                    yield ChatGenerationChunk(message=AIMessageChunk("on and on "))
+            finally:
+                closed.append(True)
 
-    events = chat(writer=Writer(speak)).stream([], QUESTION)
+    events = chat(writer=Writer(Endless())).stream([], QUESTION)
     while next(events).kind != "token":
         pass
     events.close()  # type: ignore[attr-defined]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import architectures
 import pytest
 import torch
+from generated import generate_texts
 from peft import PromptTuningConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from chains.models.architectures import _SPLITTING
-from chains.models.generation import generate_texts
 from chains.models.prefix import sharable
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.errors import UserError

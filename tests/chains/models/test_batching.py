@@ -7,11 +7,11 @@ import checkpoints
 import pytest
 import torch
 from classifiers import make_classifier
+from generated import generate_texts
 
 from chains.config import LLMConfig
 from chains.encoder.classifier import load_classifier
 from chains.models.batching import in_batches, in_order
-from chains.models.generation import generate_texts
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode, label_log_likelihoods, with_labels
 from common.errors import UserError

@@ -1,9 +1,9 @@
 import checkpoints
 import pytest
 import torch
+from generated import generate_texts
 
 from chains.config import LLMConfig
-from chains.models.generation import generate_texts
 from chains.models.local import load_llm
 from chains.models.scoring import encode
 

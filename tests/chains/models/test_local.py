@@ -7,6 +7,7 @@ from pathlib import Path
 import checkpoints
 import pytest
 import torch
+from langchain_core.messages import HumanMessage
 
 from chains.config import LLMConfig
 from chains.models.local import load_llm, resolve_dtype
@@ -114,8 +115,9 @@ def test_langchain_llm_and_chat_model(folders, adapters, name: str, caplog: pyte
 
 def test_chat_ids_begin_with_one_bos(folders) -> None:
     llm = load_llm(LLMConfig(model=str(folders["llama2"]), dtype="float32"))
-    pipeline = llm.chat.llm.pipeline
-    assert pipeline._preprocess_params["add_special_tokens"] is False
+    [ids] = llm.chat.llm.encode([llm.chat._to_chat_prompt([HumanMessage("Is it?")])])
+    assert ids.count(llm.tokenizer.bos_token_id) == 1
+    assert ids[0] == llm.tokenizer.bos_token_id
 
 
 def test_dtype_auto_follows_the_processor() -> None:

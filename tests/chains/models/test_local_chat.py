@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from checkpoints import make_chat
+from langchain_core.messages import AIMessageChunk
 
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
@@ -56,7 +57,20 @@ def test_it_ends_at_a_stop_word(llm: LocalLLM) -> None:
     whole = "".join(llm.pipeline.stream("Aspirin reduced it"))
     word = whole.split()[0]
     assert whole.count(word) > 1  # a random model repeats itself
-    assert "".join(llm.pipeline.stream("Aspirin reduced it", stop=[word])).strip() == word
+    before = whole[: whole.index(word)]
+    assert "".join(llm.pipeline.stream("Aspirin reduced it", stop=[word])) == before
+    assert llm.pipeline.invoke("Aspirin reduced it", stop=[word]) == before
+    later = whole[len(before) + 2 :][:5]  # it begins within a token, and may end within one
+    assert "".join(llm.pipeline.stream("Aspirin reduced it", stop=[later])) == whole[: whole.index(later)]
+
+
+def test_usage_counts_the_tokens_of_prompt_and_answer(llm: LocalLLM) -> None:
+    message = llm.chat.invoke("Aspirin reduced it")
+    streamed = sum(llm.chat.stream("Aspirin reduced it"), start=AIMessageChunk(""))
+    batched = llm.chat.batch(["Aspirin reduced it", "Is it?"])[0]
+    assert message.usage_metadata == streamed.usage_metadata == batched.usage_metadata
+    assert message.usage_metadata is not None
+    assert 0 < message.usage_metadata["output_tokens"] <= 6
 
 
 def test_the_chat_model_answers_in_an_event_loop_without_holding_it_up(

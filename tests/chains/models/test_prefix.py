@@ -6,12 +6,12 @@ import architectures
 import checkpoints
 import pytest
 import torch
+from generated import generate_texts
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from chains.config import LLMConfig
 from chains.models.cpu_llama import pack_llama
-from chains.models.generation import generate_texts
 from chains.models.local import load_llm
 from chains.models.prefix import SharedPrefix, sharable
 from chains.models.scoring import Scorable, label_log_likelihoods

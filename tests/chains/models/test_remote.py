@@ -11,11 +11,11 @@ from stub_openai import Stub, said, stub_openai
 from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
-from chains.labels import Decider
+from chains.labels import Case, Decider
 from chains.models.endpoint import ElsewhereError, RefusedError
 from chains.models.remote import RemoteLLM, connect, label_row
 from chains.nli import nli_chain
-from chains.prompts import qa_prompt
+from chains.prompts import qa_prompt, qa_template
 from chains.qa.chain import qa_chain
 from chains.rewriting.wordings import LLMRewriter
 from common.errors import UserError
@@ -56,7 +56,7 @@ def test_without_probabilities_the_text_is_read(stub: Stub, decide) -> None:
     answer = qa_chain(llm(stub), context="none", decide=decide).invoke("Does it?")
     assert (answer.label, answer.label_scores, answer.output) == ("no", {}, "No, it does not.")
     assert answer.notes == (
-        ("the server gave no probabilities of the labels: the label was read from what the model wrote",)
+        ("the model gave no probabilities of the labels: the label was read from its text",)
         if decide == "score"
         else ()
     )
@@ -98,8 +98,11 @@ def test_what_a_cache_holds_is_not_asked_for_again(stub: Stub, tmp_path: Path) -
     path = tmp_path / "journal.jsonl"
 
     def decide(model: RemoteLLM, how="score") -> list[bool]:
-        prompts = model.prompts([qa_prompt("generic", question) for question in ("Is it?", "Was it?")])
-        return [decision.reused for decision in Decider(model, LABELS, how).decide(prompts)]
+        template = qa_template("generic")
+        inputs = [{"question": question, "context": None} for question in ("Is it?", "Was it?")]
+        prompts = model.prompts([qa_prompt("generic", str(one["question"])) for one in inputs])
+        cases = [Case(*one) for one in zip(prompts, inputs, strict=True)]
+        return [decision.reused for decision in Decider(model, template, LABELS, how).decide(cases)]
 
     assert decide(llm(stub, ResultCache(path))) == [False, False]
     asked = len(stub.bodies)
@@ -171,7 +174,6 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
     "document",
     [
         {}, [], None, "yes", {"choices": []}, {"choices": [{}]}, {"choices": [{"message": "yes"}]}, {"choices": {}},
-        {"choices": [{"message": {"content": ["yes"]}}]},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("decide", ["score", "generate"])

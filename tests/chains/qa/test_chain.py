@@ -4,7 +4,6 @@ from typing import ClassVar
 import checkpoints
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
@@ -203,8 +202,8 @@ def test_wrong_building_is_refused(llm: LocalLLM, retriever: WordRetriever) -> N
             qa_chain(llm, retriever, **{argument: "scored"})
     with pytest.raises(UserError, match=r"retriever must be .*this is list"):
         qa_chain(llm, [])
-    with pytest.raises(UserError, match=r"load_llm.*this is FakeListChatModel"):
-        qa_chain(FakeListChatModel(responses=["yes"]), retriever)
+    with pytest.raises(UserError, match=r"llm must be a LangChain chat model.*this is str"):
+        qa_chain("gpt", retriever)
 
 
 def test_system_and_family(llm: LocalLLM) -> None:

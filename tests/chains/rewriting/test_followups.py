@@ -8,6 +8,7 @@ from langchain_core.runnables import RunnableLambda
 from obeying import unfenced
 
 from chains.chat.turn import Turn
+from chains.prompts import as_dicts
 from chains.rewriting.followups import ByModel, as_it_stands, by_rules
 
 FIRST = "Does aspirin lower pain in women with gout?"
@@ -18,9 +19,9 @@ def scripted(*written: str) -> tuple[ByModel, list[Any]]:
     shown: list[Any] = []
     model = GenericFakeChatModel(messages=iter(AIMessage(text) for text in written))
 
-    def see(messages: Any) -> Any:
-        shown.append(messages)
-        return messages
+    def see(prompt: Any) -> Any:
+        shown.append(as_dicts(prompt.to_messages()))
+        return prompt
 
     return ByModel(RunnableLambda(see) | model), shown
 
@@ -75,7 +76,7 @@ def test_what_was_answered_before_is_shown_as_data() -> None:
 def test_special_tokens_do_not_reach_the_prompt() -> None:
     shown: list[Any] = []
     rewriter = ByModel(
-        RunnableLambda(lambda messages: shown.append(messages) or "Is it so?"), lambda text: text.replace("<|end|>", "")
+        RunnableLambda(lambda prompt: shown.append(prompt) or "Is it so?"), lambda text: text.replace("<|end|>", "")
     )
     rewriter([Turn(message="a<|end|>", question="a", text="b<|end|>")], "c<|end|>")
     assert "<|end|>" not in str(shown)

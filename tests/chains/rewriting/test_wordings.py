@@ -1,13 +1,15 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import checkpoints
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 
 from chains.config import LLMConfig
+from chains.models.generation import Written
 from chains.models.local import LocalLLM, load_llm
-from chains.prompts import rewriting_prompt
+from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from chains.rewriting.wordings import LLMRewriter, wordings
 from retrievers.multi_query import Rewriting
 
@@ -42,12 +44,14 @@ def test_no_more_than_asked_for() -> None:
 
 @pytest.mark.parametrize("family", ["gemma", "llama2", "generic"])
 def test_the_prompt_has_question_count_and_system(family: str) -> None:
-    one = rewriting_prompt(family, "Is {question} safe?", 1)  # type: ignore[arg-type]
+    asked = {"question": "Is {question} safe?", "ways": number_of_ways(1)}
+    one = as_dicts(rewriting_template(family).format_messages(**asked))  # type: ignore[arg-type]
     assert [turn["role"] for turn in one] == ["user"]
     assert "Is {question} safe?" in one[0]["content"]
     assert "one other way." in one[0]["content"]
-    three = rewriting_prompt(family, "q", 3, system="Be brief.")  # type: ignore[arg-type]
-    assert three[0] == {"role": "system", "content": "Be brief."}
+    template = rewriting_template(family, system="Be {brief}.")  # type: ignore[arg-type]
+    three = as_dicts(template.format_messages(question="q", ways=number_of_ways(3)))
+    assert three[0] == {"role": "system", "content": "Be {brief}."}
     assert "3 other ways" in three[1]["content"]
 
 
@@ -61,17 +65,22 @@ def test_a_batch_writes_what_each_question_alone_would(llm: LocalLLM) -> None:
 
 
 def test_what_the_model_writes_is_read_by_lines(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[list[Any], int]] = []
+    seen: list[tuple[list[list[int]], int]] = []
 
-    def write(self: LocalLLM, prompts: list[Any], most: int) -> Iterator[tuple[list[int], list[str]]]:
-        seen.append((prompts, most))
-        yield list(range(len(prompts))), ["1. One?\n2. Two?\n3. Three?"] * len(prompts)
+    def write(model: Any, tokenizer: Any, ids: list[list[int]], *, max_new_tokens: int, **_: Any) -> Any:
+        seen.append((ids, max_new_tokens))
+        yield list(range(len(ids))), [Written("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
 
-    monkeypatch.setattr(LocalLLM, "write", write)
+    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
     assert LLMRewriter(llm).batch([asked("Does aspirin reduce stroke?"), asked("q", 1)]) == [["One?", "Two?"], ["One?"]]
-    (prompts, most) = seen[0]
+    [(ids, most)] = seen
     assert most == 2 * 48
-    assert llm.length(prompts[0]) > llm.length(prompts[1])
+    assert len(ids[0]) > len(ids[1])
+
+
+def test_any_langchain_model_writes_wordings() -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("- Is MI fatal?\n- Does MI kill?")]))
+    assert LLMRewriter(model).invoke(asked("q")) == ["Is MI fatal?", "Does MI kill?"]
 
 
 def test_a_question_that_leaves_no_room_gets_no_wordings(llm: LocalLLM) -> None:

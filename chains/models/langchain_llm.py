@@ -1,0 +1,136 @@
+"""Any LangChain chat model or LLM as a model for chains."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel, BaseLLM
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from chains.config import Family, LLMConfig
+from chains.models.base import Prompt, estimated_tokens
+from chains.prompts import Messages, PromptFamily, as_dicts, resolve_family
+from common.errors import UserError
+from common.result_cache import ResultCache
+
+_TURN = 8  # tokens around a turn
+# Turns of the usual chat templates. The model's own are unknown, and a text that spells them would end its turn.
+_SPECIAL = re.compile(
+    r"<\|[\w-]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
+)
+
+
+def is_language_model(model: object) -> bool:
+    """Whether ``model`` is a LangChain model, or a binding, alternatives, retries or fallbacks of one."""
+    while not isinstance(model, BaseLanguageModel):
+        model = next((getattr(model, name) for name in ("bound", "default", "runnable") if hasattr(model, name)), None)
+        if model is None:
+            return False
+    return True
+
+
+class ChatPrompts:
+    """Prompts of a model whose chat template and tokenizer are elsewhere: messages as JSON, lengths estimated."""
+
+    name: str
+
+    @property
+    def clean(self) -> Callable[[str], str]:
+        """Replaces the marks of common chat templates and unprintable characters by spaces."""
+        return _clean
+
+    def family(self, family: Family) -> PromptFamily:
+        """The family whose wording its prompts have; ``auto`` goes by the name."""
+        return resolve_family(family, "gemma" if "gemma" in self.name.lower() else "llama", self.name, "")
+
+    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
+        """Each conversation as the JSON that is sent."""
+        return [(json.dumps(messages, ensure_ascii=False), []) for messages in conversations]
+
+    def length(self, prompt: Prompt) -> int:
+        """The number of tokens of a prompt, estimated from its bytes."""
+        return sum(estimated_tokens(message["content"]) + _TURN for message in json.loads(prompt[0]))
+
+    def label_length(self, labels: Sequence[str]) -> int:
+        """The number of tokens that the longest label may take."""
+        return max(estimated_tokens(label) + 1 for label in labels)
+
+
+@dataclass(frozen=True)
+class LangChainLLM(ChatPrompts):
+    """A LangChain chat model or LLM, which generates text and gives no likelihoods of labels.
+
+    Its own settings decide how it generates. Its window is that of its ``profile``, where it has one.
+    """
+
+    model: Runnable[Any, Any]
+    config: LLMConfig = field(default_factory=LLMConfig)
+    cache: ResultCache | None = None
+    fingerprint: str = ""
+
+    @cached_property
+    def name(self) -> str:  # type: ignore[override]
+        """The model's own name, or that of its class."""
+        bound = _bound(self.model)
+        names = (getattr(bound, field, None) for field in ("model_name", "model", "model_id"))
+        return next((name for name in names if isinstance(name, str) and name), type(bound).__name__)
+
+    @property
+    def window(self) -> int | None:
+        """The most tokens of input that the model's profile states."""
+        profile = getattr(_bound(self.model), "profile", None) or {}
+        return profile.get("max_input_tokens")
+
+    @property
+    def chat(self) -> BaseChatModel:
+        """The model itself.
+
+        Raises:
+            UserError: it is no chat model.
+        """
+        if isinstance(self.model, BaseChatModel):
+            return self.model
+        raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is none.")
+
+    def writer(self, most: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's own settings limit its answers)
+        """The model itself.
+
+        An LLM is given the text of its chat template where it has one, else the turns as plain text. A transformers
+        pipeline returns the answer without the prompt.
+        """
+        pipeline = getattr(getattr(self.model, "llm", self.model), "pipeline", None)
+        model = self.model if pipeline is None else self.model.bind(pipeline_kwargs={"return_full_text": False})
+        if not isinstance(self.model, BaseLLM):
+            return model
+        tokenizer = getattr(pipeline, "tokenizer", None)
+        templated = getattr(tokenizer, "chat_template", None) is not None
+        return RunnableLambda(partial(_rendered, tokenizer) if templated else _plain) | model
+
+
+def _bound(model: object) -> object:
+    """The model inside bindings."""
+    while not isinstance(model, BaseLanguageModel):
+        model = next(getattr(model, name) for name in ("bound", "default", "runnable") if hasattr(model, name))
+    return model
+
+
+def _messages(prompt: PromptValue | Sequence[Any]) -> Messages:
+    return as_dicts(prompt.to_messages()) if isinstance(prompt, PromptValue) else list(prompt)
+
+
+def _rendered(tokenizer: Any, prompt: Any) -> str:
+    return str(tokenizer.apply_chat_template(_messages(prompt), tokenize=False, add_generation_prompt=True))
+
+
+def _plain(prompt: Any) -> str:
+    """The turns' texts, then a cue for the answer."""
+    return "\n\n".join([*(message["content"] for message in _messages(prompt)), "Answer:"])
+
+
+def _clean(text: str) -> str:
+    return _SPECIAL.sub(lambda found: " " * len(found[0]), text)

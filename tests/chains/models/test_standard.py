@@ -1,0 +1,79 @@
+"""LangChain's standard tests of chat models; what a model cannot do is declared by their flags."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from served import Scripted, make_service, running
+
+from chains.config import LLMConfig
+from chains.models.endpoint import Endpoint
+from chains.models.local import LocalLLM, load_llm
+from chains.models.local_chat import LocalChat
+
+standard = pytest.importorskip("langchain_tests.integration_tests")
+remote_chat = pytest.importorskip("chains.models.remote_chat")
+
+
+@pytest.fixture(scope="module")
+def llm() -> LocalLLM:
+    return load_llm(LLMConfig(dtype="float32", device_map="cpu", max_new_tokens=12))
+
+
+class _TextOnly(standard.ChatModelIntegrationTests):
+    """A model that takes text and writes text."""
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return False
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+
+class TestLocalChat(_TextOnly):
+    @pytest.fixture(autouse=True)
+    def _llm(self, llm: LocalLLM) -> None:
+        self.llm = llm
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return LocalChat
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        chat: Any = self.llm.chat
+        return {"llm": chat.llm, "tokenizer": chat.tokenizer, "model_id": chat.model_id}
+
+
+class TestRemoteChat(_TextOnly):
+    """Against this project's own service, which counts no tokens."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _served(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        folder: Path = tmp_path_factory.mktemp("service")
+        with running(make_service(Scripted(), folder)) as (url, _):
+            request.cls.url = url
+            yield
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        model: type[BaseChatModel] = remote_chat.RemoteChat
+        return model
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        made = remote_chat.remote_chat("medground", Endpoint(f"{self.url}/v1", None))  # type: ignore[attr-defined]
+        return {name: getattr(made, name) for name in ("endpoint", "http_client", "http_async_client")} | {
+            "model": "medground",
+            "base_url": f"{self.url}/v1",  # type: ignore[attr-defined]
+            "api_key": "none",
+            "use_responses_api": False,
+        }
+
+    @property
+    def returns_usage_metadata(self) -> bool:
+        return False

@@ -1,0 +1,140 @@
+"""``qa_chain`` over LangChain's models: chat models, an LLM, and a server."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import ConfigurableField
+from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+from served import Scripted, make_service, running
+from transformers import pipeline
+from word_retriever import WordRetriever
+
+from chains.config import LLMConfig
+from chains.models.local import EMBEDDED, load_llm
+from chains.qa import qa_chain
+from common.errors import UserError
+from corpus.config import DataConfig
+from corpus.load import load_records
+
+langchain_openai = pytest.importorskip("langchain_openai")
+RECORDS = [one for one in load_records(DataConfig()) if one.label in ("yes", "no")][:3]
+QUESTIONS: list[Any] = [one.question for one in RECORDS]
+
+
+def retriever() -> WordRetriever:
+    return WordRetriever(texts={one.id: one.context for one in RECORDS})
+
+
+def scripted() -> GenericFakeChatModel:
+    return GenericFakeChatModel(messages=repeat(AIMessage("Yes, it does.")))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> HuggingFacePipeline:
+    made = pipeline("text-generation", model=str(EMBEDDED), max_new_tokens=8, do_sample=False)
+    return HuggingFacePipeline(pipeline=made)
+
+
+@pytest.fixture(scope="module")
+def wanted() -> list[str | None]:
+    """The answers of medground-tiny as this project loads it."""
+    answers = qa_chain(load_llm(LLMConfig(dtype="float32")), retriever(), decide="generate").batch(QUESTIONS)
+    return [answer.label for answer in answers]
+
+
+@pytest.fixture(params=["ChatHuggingFace", "HuggingFacePipeline", "scripted", "ChatOpenAI"])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    match request.param:
+        case "ChatHuggingFace":
+            hf = request.getfixturevalue("tiny")
+            yield ChatHuggingFace(llm=hf, tokenizer=hf.pipeline.tokenizer)
+        case "HuggingFacePipeline":
+            yield request.getfixturevalue("tiny")
+        case "scripted":
+            yield scripted()
+        case "ChatOpenAI":
+            with running(make_service(Scripted(), tmp_path)) as (url, _):
+                yield langchain_openai.ChatOpenAI(model="medground", base_url=f"{url}/v1", api_key="none")
+
+
+def test_it_answers_in_every_way_that_a_runnable_is_asked(model: Any, wanted: list[str | None]) -> None:
+    chain = qa_chain(model, retriever())
+    answers = chain.batch(QUESTIONS)
+    if not isinstance(model, ChatHuggingFace | HuggingFacePipeline):
+        wanted = ["yes"] * len(QUESTIONS)
+    assert [answer.label for answer in answers] == wanted
+    assert all(answer.passages and answer.citations and answer.output for answer in answers)
+    assert answers[0].notes == ("the model gave no probabilities of the labels: the label was read from its text",)
+    assert chain.invoke(QUESTIONS[0]) == answers[0]
+    assert list(chain.stream(QUESTIONS[0])) == answers[:1]
+    assert asyncio.run(chain.ainvoke(QUESTIONS[0])) == answers[0]
+
+    async def events() -> list[str]:
+        return [event["event"] async for event in chain.astream_events(QUESTIONS[0])]
+
+    seen = asyncio.run(events())
+    kind = "llm" if isinstance(model, HuggingFacePipeline) else "chat_model"
+    wished = ["on_retriever_end", "on_prompt_end", f"on_{kind}_start", f"on_{kind}_end", "on_parser_end"]
+    assert [event for event in seen if event in wished] == wished
+    assert (seen[0], seen[-1]) == ("on_chain_start", "on_chain_end")
+
+
+def test_callbacks_see_the_steps_of_each_question_under_its_own_run() -> None:
+    class Seen(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.parents: dict[Any, Any] = {}
+            self.models: list[Any] = []
+
+        def on_chain_start(self, *_: Any, run_id: Any, parent_run_id: Any = None, **__: Any) -> None:
+            self.parents[run_id] = parent_run_id
+
+        def on_chat_model_start(self, *_: Any, run_id: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
+            self.parents[run_id] = parent_run_id
+            self.models.append((run_id, kwargs["tags"]))
+
+    seen = Seen()
+    qa_chain(scripted(), retriever()).with_config(tags=["mine"]).batch(QUESTIONS, {"callbacks": [seen]})
+    roots = set()
+    for run, tags in seen.models:
+        assert "mine" in tags
+        while seen.parents[run] is not None:
+            run = seen.parents[run]
+        roots.add(run)
+    assert len(seen.models) == len(roots) == len(QUESTIONS)
+
+
+def test_the_model_is_configurable() -> None:
+    no = GenericFakeChatModel(messages=repeat(AIMessage("No.")))
+    model = scripted().configurable_alternatives(ConfigurableField(id="llm"), default_key="yes", no=no)
+    chain = qa_chain(model, retriever())
+    assert chain.invoke(QUESTIONS[0]).label == "yes"
+    assert chain.invoke(QUESTIONS[0], {"configurable": {"llm": "no"}}).label == "no"
+    assert chain.with_config(configurable={"llm": "no"}).invoke(QUESTIONS[0]).label == "no"
+
+
+@pytest.mark.parametrize(
+    "bound", [lambda one: one.bind(stop=["x"]), lambda one: one.with_retry(), lambda one: one.with_config(tags=["t"])]
+)
+def test_bindings_of_models_are_models(bound: Callable[[Any], Any]) -> None:
+    assert qa_chain(bound(scripted()), retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
+
+
+def test_no_passage_asks_without_a_text_and_a_model_that_fails_raises() -> None:
+    answer = qa_chain(scripted(), WordRetriever(texts={}), decide="generate").invoke(QUESTIONS[0])
+    assert (answer.label, answer.passages) == ("yes", ())
+    empty = GenericFakeChatModel(messages=iter([]))
+    with pytest.raises(RuntimeError):
+        qa_chain(empty, retriever()).invoke(QUESTIONS[0])
+
+
+@pytest.mark.parametrize("wrong", ["gpt", None, retriever()])
+def test_what_is_no_model_is_refused(wrong: Any) -> None:
+    with pytest.raises(UserError, match="must be a LangChain chat model or LLM"):
+        qa_chain(wrong, retriever())
