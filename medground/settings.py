@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
@@ -45,9 +45,11 @@ class Settings(BaseModel):
 
     llm: LLMConfig = LLMConfig()
     prompt: PromptConfig = PromptConfig()
-    embedders: dict[str, EmbedderConfig] = default_embedders()
-    retrievers: dict[str, RetrieverConfig] = default_retrievers()
-    retriever: str = "dense"
+    embedders: dict[str, EmbedderConfig] = Field(default=default_embedders(), description="Embedders by name.")
+    retrievers: dict[str, RetrieverConfig] = Field(
+        default=default_retrievers(), description="Retrievers by name. `eval retrieval` measures all of them."
+    )
+    retriever: str = Field(default="dense", description="Name of the retriever that ask, chat and serve use.")
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
     nli: NLIConfig = NLIConfig()
