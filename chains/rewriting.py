@@ -11,7 +11,7 @@ from chains.config import Family
 from chains.model import LLM
 from chains.prompts import rewriting_prompt
 from common.errors import UserError
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")

@@ -1,6 +1,6 @@
 """From settings to things that work: retrievers over a corpus, and the chain that answers from it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,35 +181,25 @@ def remembered(
     What comes from PubMed is not kept: it is not of the corpus, and may be another tomorrow.
     """
     from eval.metrics import DEPTH
-    from retrievers.remembered import Remembered
+    from retrievers.cached import CachedRetriever
 
     return {
         name: retriever
-        if "pubmed" in _kinds(settings, [name])
-        else Remembered(retriever, corpus.passages, cache, identity=retriever_identity(settings, name), depth=DEPTH)
+        if retriever.is_online
+        else CachedRetriever(
+            retriever, corpus.passages, cache, identity=retriever_identity(settings, name), depth=DEPTH
+        )
         for name, retriever in retrievers.items()
     }
 
 
 def retriever_identity(settings: Settings, name: str) -> dict[str, Any]:
     """What determines a retriever's findings beside question and passages: settings, models, what it builds on."""
-    from retrievers.config import MultiQueryConfig, RerankConfig, referred
+    from retrievers.registry import Context, identify
 
-    config = settings.retrievers[name]
-    identity: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
-    if (embedder := identity.get("embedder")) is not None:
-        from retrievers.embedders import fingerprint, make_embedder
-
-        identity["embedder"] = fingerprint(make_embedder(settings.embedders[embedder], settings.store))
-    if isinstance(config, RerankConfig):
-        from retrievers.rerank import load_reranker
-
-        identity["model"] = load_reranker(config.model, config.dtype, config.against).fingerprint
-    if isinstance(config, MultiQueryConfig):
-        identity["llm"] = settings.llm.model_dump(mode="json")
-    if others := referred(config):
-        identity["builds_on"] = {other: retriever_identity(settings, other) for other in others}
-    return identity
+    rewriter = settings.llm.model_dump(mode="json")
+    context = Context((), "", settings.embedders, settings.store, rewriter_identity=rewriter)
+    return identify(name, settings.retrievers, context)
 
 
 def make_retrievers(
@@ -224,10 +214,10 @@ def make_retrievers(
         llm: rewrites questions where a retriever wants that; loaded as section ``llm`` says if it is not given.
         quiet: no progress bar.
     """
-    from retrievers import make_retrievers
+    from retrievers.registry import kinds_of, make_retrievers
 
     rewriter = None
-    if "multi_query" in _kinds(settings, names):
+    if "multi_query" in kinds_of(settings.retrievers, names):
         from chains.models import make_llm
         from chains.rewriting import LLMRewriter
 
@@ -242,11 +232,3 @@ def make_retrievers(
         rewriter=rewriter,
         quiet=quiet,
     )
-
-
-def _kinds(settings: Settings, names: Iterable[str]) -> set[str]:
-    """The kinds of the named retrievers and of all that they build on."""
-    from retrievers.config import referred
-
-    configs = [settings.retrievers[name] for name in names]
-    return {kind for one in configs for kind in (one.kind, *_kinds(settings, referred(one)))}

@@ -76,7 +76,7 @@ def _memory() -> Check:
 
 
 def _embedders(settings: Settings) -> Iterator[Check]:
-    from retrievers.packaged import packaged_minilm
+    from retrievers.embedders.packaged import packaged_minilm
 
     for name, config in settings.embedders.items():
         if config.model == "embedded":
