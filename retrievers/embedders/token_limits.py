@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
@@ -10,7 +12,10 @@ from common.errors import UserError
 from corpus.documents.passages import Window
 from retrievers.base import encodable
 from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
-from retrievers.embedders.sentence import SentenceEmbedder
+from retrievers.embedders.minilm import MiniLMEmbedder
+
+if TYPE_CHECKING:
+    from retrievers.embedders.sentence import SentenceEmbedder
 
 LEAST = 8  # tokens of a passage that an embedder must be able to read
 
@@ -21,13 +26,7 @@ def window_of(embedder: Embeddings) -> Window | None:
     Raises:
         UserError: its prompt leaves no room for a passage.
     """
-    match embedder:
-        case SentenceEmbedder():
-            window = _sentence_window(embedder)
-        case ChromaDefaultEmbedder():
-            window = _onnx_window(embedder)
-        case _:
-            window = None
+    window = _window(embedder)
     if window is not None and window.limit - window.count([""])[0] < LEAST:
         raise UserError(
             f"The embedder reads {window.limit} tokens of a passage, and its prompt takes all of them. "
@@ -36,7 +35,20 @@ def window_of(embedder: Embeddings) -> Window | None:
     return window
 
 
-def _sentence_window(embedder: SentenceEmbedder) -> Window | None:
+def _window(embedder: Embeddings) -> Window | None:
+    if isinstance(embedder, MiniLMEmbedder):
+        return embedder.window
+    if isinstance(embedder, ChromaDefaultEmbedder):
+        return _onnx_window(embedder)
+    if "retrievers.embedders.sentence" in sys.modules:  # not imported: then it is none of these, and torch is spared
+        from retrievers.embedders.sentence import SentenceEmbedder
+
+        if isinstance(embedder, SentenceEmbedder):
+            return _sentence_window(embedder)
+    return None
+
+
+def _sentence_window(embedder: "SentenceEmbedder") -> Window | None:
     from transformers import PreTrainedTokenizerBase
 
     model = embedder.model
