@@ -1,7 +1,7 @@
 """What every question-answering chain has in common: its input, and one pass for many questions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +135,20 @@ class NotedChain(AnswerChain):
         ]
 
 
+AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
+
+
+class SharedChain(AnswerChain):
+    """A chain whose ``answer_all`` runs through ``share``, which batches the questions of concurrent callers."""
+
+    def __init__(self, chain: AnswerChain, share: Callable[[AnswerAll], AnswerAll]) -> None:
+        self._answer_all = share(chain.answer_all)
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """As the chain answers."""
+        return list(self._answer_all(questions))
+
+
 def check_retriever(retriever: object) -> None:
     """See to it that a retriever is one.
 
@@ -178,8 +192,8 @@ def _documents(found: object) -> list[Document]:
 def as_passage(document: Document) -> Passage:
     """A retriever's document; metadata that JSON cannot write become text.
 
-    One without an id has that of ``retrievers.document_ids.with_id``, which is the same whenever the text is found. A score
-    that is no number stays among the metadata.
+    A document without an id has that of ``retrievers.document_ids.with_id``, which depends on its text alone. A score
+    that is no number stays in the metadata.
     """
     rest = {key: value for key, value in document.metadata.items() if key != "id"}
     score = rest.pop("score", None)

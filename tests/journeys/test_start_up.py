@@ -24,12 +24,13 @@ main({arguments})
 
 SEARCHING = """
 import json, sys
-from medground.assemble import make_retrievers
+from medground.pipeline import Pipeline
 from medground.corpora import searched_corpus
 from medground.settings import load_settings
 settings = load_settings(None, {"store.path": "store", "retrievers.both":
     {"kind": "hybrid", "retrievers": {"dense": 0.5, "bm25": 0.5}}, "retrievers.parts": {"kind": "parent"}})
-retrievers = make_retrievers(settings, searched_corpus(settings), ["dense", "bm25", "both", "parts"], quiet=True)
+pipeline = Pipeline.from_settings(settings, searched_corpus(settings), quiet=True)
+retrievers = pipeline.retrievers(["dense", "bm25", "both", "parts"])
 for question in sys.stdin:
     found = {name: [one.id for one in retriever.search([question], 9)[0]] for name, retriever in retrievers.items()}
     print(json.dumps(found), flush=True)
