@@ -112,7 +112,7 @@ def test_index_and_retrieve_with_classes_of_the_users(folder: Path) -> None:
         ("retrievers.fixed.kind=mine.Letters", "no LangChain BaseRetriever"),
         ("retrievers.fixed={kind: mine.Newest}", "cannot be made from its settings"),
         ("embedders.letters={model: mine.Fixed}", "no LangChain Embeddings class"),
-        ("embedders.letters={model: mine.Letters}", "cannot be made from its settings"),
+        ("embedders.letters.sise=3", "cannot be made from its settings"),
     ],
 )
 def test_a_class_that_does_not_fit_is_named(folder: Path, setting: str, said: str) -> None:
