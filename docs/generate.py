@@ -14,7 +14,9 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from medground.cli import app
-from medground.settings import Settings
+from medground.settings import _WHOLE, Settings
+from retrievers.config import RetrieverConfig
+from retrievers.registry import KINDS, config_class
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 120  # columns of the YAML file
@@ -59,20 +61,20 @@ def commands() -> str:
 
 def settings() -> str:
     """The reference of the settings."""
-    from medground.settings import _WHOLE
-
     whole = ", ".join(f"`{key.replace('*', 'NAME')}`" for key in _WHOLE)
     parts = [SETTINGS_HEAD.format(whole=whole)]
     for name, field in Settings.model_fields.items():
         parts.append(f"## {name}\n")
         models = list(_models(field.annotation))
+        if models == [RetrieverConfig]:
+            models += [config_class({"kind": kind}) for kind in KINDS]
         if not models:
             parts.append(_table(Settings, "", [name]))
         elif field.description:
             parts.append(f"{field.description}\n")
         for model in models:
             inner = f"{name}.NAME" if get_origin(field.annotation) is dict else name
-            parts.extend(_section(model, inner, several=len(models) > 1))
+            parts.extend(_section(model, inner))
     return "\n".join(parts)
 
 
@@ -98,9 +100,9 @@ def _commands(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...
         yield from _commands(below, (*path, name))
 
 
-def _section(model: type[BaseModel], key: str, *, several: bool = False) -> Iterator[str]:
+def _section(model: type[BaseModel], key: str) -> Iterator[str]:
     """A model's settings, then those of the models inside it."""
-    if several:
+    if issubclass(model, RetrieverConfig) and model is not RetrieverConfig:
         yield f"### kind: {model.model_fields['kind'].default}\n"
     yield f"{_doc(model)}\n"
     nested = {name: list(_models(field.annotation)) for name, field in model.model_fields.items()}

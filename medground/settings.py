@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
@@ -25,6 +25,7 @@ from retrievers.config import (
     default_retrievers,
     find_cycle,
 )
+from retrievers.registry import config_class
 
 Tree = Mapping[str, Any]
 _ENTRIES = 1  # how deep the named entries lie whose kinds have settings of their own; a section's kinds share theirs
@@ -45,8 +46,10 @@ class Settings(BaseModel):
 
     llm: LLMConfig = LLMConfig()
     prompt: PromptConfig = PromptConfig()
-    embedders: dict[str, EmbedderConfig] = Field(default=default_embedders(), description="Embedders by name.")
-    retrievers: dict[str, RetrieverConfig] = Field(
+    embedders: dict[str, SerializeAsAny[EmbedderConfig]] = Field(
+        default=default_embedders(), description="Embedders by name."
+    )
+    retrievers: dict[str, SerializeAsAny[RetrieverConfig]] = Field(
         default=default_retrievers(), description="Retrievers by name. `eval retrieval` measures all of them."
     )
     retriever: str = Field(default="dense", description="Name of the retriever that ask, chat and serve use.")
@@ -214,6 +217,8 @@ def _fields_at(keys: list[str], tree: Tree) -> list[str]:
             annotation, here = get_args(annotation)[1], here[next(rest)]
         candidates = list(_models_in(annotation))
         model = next((found for found in candidates if _kind(found) == here.get("kind")), candidates[0])
+        if model is RetrieverConfig:
+            model = config_class(here)
     return list(model.model_fields)
 
 

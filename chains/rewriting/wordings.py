@@ -11,7 +11,7 @@ from chains.models.base import LLM
 from chains.models.batching import in_order
 from chains.prompts import rewriting_prompt
 from common.errors import UserError
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")

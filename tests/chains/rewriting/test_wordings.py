@@ -9,7 +9,7 @@ from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import rewriting_prompt
 from chains.rewriting.wordings import LLMRewriter, wordings
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 
 @pytest.fixture(scope="module")
