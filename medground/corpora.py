@@ -99,7 +99,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     path = library_path(settings)
     intake = take_in(paths, path, passage_window(settings), settings.documents, quiet=quiet)
     if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
-        raise UserError(_nothing(paths, intake))
+        raise UserError(_nothing(settings, paths, intake))
     return Corpus(DOCUMENTS, Passages(path)), intake
 
 
@@ -172,11 +172,13 @@ def library_path(settings: Settings) -> Path:
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _nothing(paths: Sequence[Path], intake: "Intake") -> str:
+def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str:
     """Why nothing could be read."""
-    from corpus.files import READ, shown_path
+    from corpus.documents.readers import Readers
+    from corpus.files import shown_path
 
     if intake.failed:
         return "\n".join(problem.why for problem in intake.failed[:TOLD])
     others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
-    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {READ}."
+    kinds = ", ".join(Readers(settings.documents).suffixes)
+    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {kinds}."
