@@ -67,9 +67,9 @@ def test_wrong_usage_is_status_2(medground: Callable[..., Any]) -> None:
     ("words", "told"),
     {
         "doctor": "Stopped.\n",
-        "eval nli": "Stopped. The same command goes on where it stood.\n",
-        "index": "Stopped. The same command goes on where it stood.\n",
-        "train qlora --output x": "Stopped. The same command goes on from its last checkpoint.\n",
+        "eval nli": "Stopped. The same command resumes where it stopped.\n",
+        "index": "Stopped. The same command resumes where it stopped.\n",
+        "train qlora --output x": "Stopped. The same command resumes from its last checkpoint.\n",
     }.items(),
 )
 def test_stopping_by_hand_is_status_130(
@@ -94,7 +94,7 @@ def test_a_signal_stops_a_process(tmp_path: Path) -> None:
     with started as process, path.open("w"):  # opens once the command has opened it
         process.send_signal(signal.SIGINT)
         told = process.communicate(timeout=60)[1]
-    assert (process.returncode, told) == (130, "Stopped. The same command goes on where it stood.\n")
+    assert (process.returncode, told) == (130, "Stopped. The same command resumes where it stopped.\n")
 
 
 def test_a_terminal_that_cannot_show_a_sign_is_no_error(medground: Callable[..., Any]) -> None:
