@@ -34,7 +34,8 @@ from corpus.sentences import sentence_spans  # noqa: E402
 from eval.estimate import Estimate, mean, proportion  # noqa: E402
 from eval.paired import mean_difference  # noqa: E402
 from retrievers import make_retriever  # noqa: E402
-from retrievers.config import BM25Config, StoreConfig  # noqa: E402
+from retrievers.config import StoreConfig  # noqa: E402
+from retrievers.kinds.bm25 import BM25Config  # noqa: E402
 from tools.fit_findings import fit_findings, reports_findings, save_findings  # noqa: E402
 
 QUOTES = 3

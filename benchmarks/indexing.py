@@ -112,7 +112,7 @@ def encode_all(texts: list[str], dtype: str) -> dict[str, float]:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from retrievers.packaged import packaged_minilm
+    from retrievers.embedders.packaged import packaged_minilm
 
     model = SentenceTransformer(
         str(packaged_minilm()), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}
@@ -174,7 +174,7 @@ def child(what: str, folder: str, store: str, dtype: str) -> None:
     else:
         from medground.corpora import searched_corpus
         from medground.settings import load_settings
-        from retrievers.bm25 import BM25Retriever
+        from retrievers.kinds.bm25 import BM25Retriever
 
         settings = load_settings(None, {"store.path": store})
         started = time.perf_counter()

@@ -43,10 +43,10 @@ from common.errors import UserError  # noqa: E402
 from corpus.pubmedqa import read_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from retrievers.config import StoreConfig  # noqa: E402
-from retrievers.dense import DenseRetriever  # noqa: E402
+from retrievers.embedders.packaged import packaged_minilm  # noqa: E402
+from retrievers.embedders.sentence import SentenceEmbedder  # noqa: E402
 from retrievers.indexing import index  # noqa: E402
-from retrievers.packaged import packaged_minilm  # noqa: E402
-from retrievers.sentence_embedder import SentenceEmbedder  # noqa: E402
+from retrievers.kinds.dense import DenseRetriever  # noqa: E402
 from retrievers.store import open_store  # noqa: E402
 
 TARGETS = {"index": 2.5, "search": 6.0}  # times the tutorial's way

@@ -47,16 +47,11 @@ from finetune.config import TaughtEmbedderConfig  # noqa: E402
 from finetune.embedder.train import train_embedder  # noqa: E402
 from retrievers import make_retrievers  # noqa: E402
 from retrievers.base import Retriever  # noqa: E402
-from retrievers.config import (  # noqa: E402
-    BM25Config,
-    DenseConfig,
-    EmbedderConfig,
-    Fusion,
-    ParentConfig,
-    RetrieverConfig,
-    StoreConfig,
-)
-from retrievers.fusion import weighted_scores  # noqa: E402
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig  # noqa: E402
+from retrievers.kinds.bm25 import BM25Config  # noqa: E402
+from retrievers.kinds.dense import DenseConfig  # noqa: E402
+from retrievers.kinds.fusion import Fusion, weighted_scores  # noqa: E402
+from retrievers.kinds.parent import ParentConfig  # noqa: E402
 
 DEPTH = 1000
 FOLDS = 3

@@ -26,44 +26,68 @@ def check_choices(**given: tuple[str, Any]) -> None:
 
 
 class LLMConfig(BaseModel):
-    """The language model that answers.
-
-    Attributes:
-        kind: ``huggingface`` loads a causal model on this machine; ``openai`` asks a server that speaks OpenAI's
-            protocol (vLLM, TGI, llama.cpp, Ollama); ``extractive`` answers with quotes, without a model.
-        model: ``embedded`` (medground-tiny), a hub id or a folder; of a server, the name that it serves the model by.
-        base_url: of a server, with its ``/v1``. Questions and texts are sent there. A key is read from the environment
-            variable MEDGROUND_LLM_KEY.
-        window: of a server's model, how many tokens it takes; what the server says when null.
-        concurrency: how many requests a server is sent at once.
-        dtype: ``auto`` is bfloat16 where the processor is faster in it, else float16 on a card, float32 on a CPU;
-            with ``8bit`` it is float16.
-        quantization: ``4bit`` is NF4, ``8bit`` is LLM.int8(), both through bitsandbytes.
-        double_quant: with ``4bit``, quantise the quantisation constants too (0.4 bits less a weight).
-        adapter: folder or hub id of a PEFT adapter made for this model.
-        merge_adapter: fold the adapter into the weights (not with a quantised model) instead of attaching it.
-        device_map: ``auto``, or one device for the whole model, such as ``cpu`` or ``cuda:1``.
-        max_new_tokens: how much is generated at most; scored labels need none of it.
-        batch_tokens: how many prompt tokens, padding included, go through the model at once.
-        system: a system text before every prompt; no text when null.
-    """
+    """The language model that answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["huggingface", "openai", "extractive"] = "huggingface"
-    model: str = Field(default="embedded", min_length=1)
-    base_url: str | None = None
-    window: int | None = Field(default=None, ge=1, strict=True)
-    concurrency: int = Field(default=8, ge=1, strict=True)
-    dtype: DType = "auto"
-    quantization: Literal["none", "8bit", "4bit"] = "none"
-    double_quant: bool = False
-    adapter: str | None = Field(default=None, min_length=1)
-    merge_adapter: bool = False
-    device_map: str = Field(default="auto", min_length=1)
-    max_new_tokens: int = Field(default=8, ge=1, strict=True)
-    batch_tokens: int = Field(default=4096, ge=1, strict=True)
-    system: str | None = None
+    kind: Literal["huggingface", "openai", "extractive"] = Field(
+        default="huggingface",
+        description=(
+            "Where the model runs. huggingface: in this process; openai: on a server that speaks OpenAI's"
+            " protocol (vLLM, TGI, llama.cpp, Ollama); extractive: no model, answers are quotes."
+        ),
+    )
+    model: str = Field(
+        default="embedded",
+        min_length=1,
+        description=(
+            "Model: embedded (medground-tiny), a hub id or a folder. Of a server, the name that it serves the model by."
+        ),
+    )
+    base_url: str | None = Field(
+        default=None,
+        description=(
+            "URL of the server, such as http://localhost:8000/v1. Questions and texts are sent there. Its"
+            " key is read from the environment variable MEDGROUND_LLM_KEY."
+        ),
+    )
+    window: int | None = Field(
+        default=None,
+        ge=1,
+        strict=True,
+        description="Context window of a server's model in tokens; null for what the server reports.",
+    )
+    concurrency: int = Field(
+        default=8, ge=1, strict=True, description="Maximum number of requests to a server at the same time."
+    )
+    dtype: DType = Field(
+        default="auto",
+        description=(
+            "Data type of the weights. auto: bfloat16 where the processor is faster in it, else float16 "
+            "on a card and float32 on a CPU; with 8bit it is float16."
+        ),
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        default="none", description="Quantization by bitsandbytes. 4bit: NF4; 8bit: LLM.int8()."
+    )
+    double_quant: bool = Field(
+        default=False, description="With 4bit, quantize the quantization constants too, which saves 0.4 bits a weight."
+    )
+    adapter: str | None = Field(
+        default=None, min_length=1, description="Folder or hub id of a PEFT adapter for this model."
+    )
+    merge_adapter: bool = Field(
+        default=False,
+        description="Merge the adapter into the weights instead of attaching it. Not with a quantized model.",
+    )
+    device_map: str = Field(default="auto", min_length=1, description="Device: auto, cpu, cuda:1 and the like.")
+    max_new_tokens: int = Field(
+        default=8, ge=1, strict=True, description="Maximum number of generated tokens. Scored labels need none."
+    )
+    batch_tokens: int = Field(
+        default=4096, ge=1, strict=True, description="Prompt tokens in one pass through the model, including padding."
+    )
+    system: str | None = Field(default=None, description="System message before every prompt; null for none.")
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
@@ -85,56 +109,63 @@ class LLMConfig(BaseModel):
 
 
 class PromptConfig(BaseModel):
-    """The wording of the prompts.
-
-    Attributes:
-        family: whose wording it is; ``auto`` picks the family that the model belongs to.
-        shots: how many training pairs of each label are shown before the pair that an ``nli`` model judges.
-    """
+    """The wording of prompts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    family: Family = "auto"
-    shots: int = Field(default=0, ge=0, strict=True)
+    family: Family = Field(default="auto", description="Model family whose wording is used. auto: that of the model.")
+    shots: int = Field(
+        default=0, ge=0, strict=True, description="Training pairs of each label in the prompt of an nli model."
+    )
 
 
 class NLIConfig(BaseModel):
-    """The model that judges whether a statement follows from a text; it verifies answers too.
-
-    Attributes:
-        kind: ``llm`` is the causal model of section ``llm``, ``encoder`` a sequence classifier.
-        model: of ``encoder``, a folder or hub id; null is an error then.
-        adapter: of ``llm``, folder or hub id of a PEFT adapter that is on while pairs are judged and off while
-            questions are answered; null judges with the model as section ``llm`` loads it.
-    """
+    """The model that judges whether a statement follows from a text. It verifies answers too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["llm", "encoder"] = "llm"
-    model: str | None = Field(default=None, min_length=1)
-    adapter: str | None = Field(default=None, min_length=1)
+    kind: Literal["llm", "encoder"] = Field(
+        default="llm", description="llm: the model of section llm; encoder: a sequence classifier."
+    )
+    model: str | None = Field(default=None, min_length=1, description="Folder or hub id of the encoder.")
+    adapter: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Of kind llm: folder or hub id of a PEFT adapter that is on while pairs are judged and off "
+            "while questions are answered; null judges with the model of section llm as it is."
+        ),
+    )
 
 
 class ChainConfig(BaseModel):
-    """How a question becomes an answer.
-
-    Attributes:
-        context: what the model reads: ``retrieved`` passages, the ``gold`` text given with the question, or ``none``.
-        decide: ``score`` takes the most probable label, ``generate`` reads the label out of generated text.
-        passages: how many retrieved passages the answer may use.
-        max_sentences: how many evidence sentences an extractive answer quotes.
-        verify: what the ``nli`` model's check of an answer against its passages does: ``off``: no check; ``report``:
-            the verdict is told; ``retry``: an unsupported answer is tried again with more passages; ``abstain``: an
-            unsupported answer is withheld.
-    """
+    """How a question becomes an answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    context: Context = "retrieved"
-    decide: Decide = "score"
-    passages: int = Field(default=1, ge=1, strict=True)
-    max_sentences: int = Field(default=3, ge=1, strict=True)
-    verify: Verify = "off"
+    context: Context = Field(
+        default="retrieved",
+        description="What the model reads: retrieved passages, the gold text given with the question, or no text.",
+    )
+    decide: Decide = Field(
+        default="score",
+        description=(
+            "How the label is chosen. score: the most probable label; generate: the label that the "
+            "generated text names."
+        ),
+    )
+    passages: int = Field(default=1, ge=1, strict=True, description="Number of retrieved passages in the prompt.")
+    max_sentences: int = Field(
+        default=3, ge=1, strict=True, description="Maximum number of sentences that an extractive answer quotes."
+    )
+    verify: Verify = Field(
+        default="off",
+        description=(
+            "Verification of answers by the nli model. off: none; report: the answer has a verdict; "
+            "retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
+            "answer is withheld."
+        ),
+    )
 
     @field_validator("verify", mode="before")
     @classmethod
@@ -143,27 +174,37 @@ class ChainConfig(BaseModel):
 
 
 class ChatConfig(BaseModel):
-    """A conversation over the chain.
-
-    Attributes:
-        path: the SQLite file in which conversations are kept.
-        user: whose conversations those in the terminal are.
-        rewrite: who makes a follow-up question self-contained: ``rules`` of English, the ``llm``, or nobody (``off``);
-            ``auto`` is the llm where a model other than the embedded one is set, else rules.
-        answers: ``brief`` tells the label and the quotes, ``written`` lets the model write sentences from the passages;
-            ``auto`` is written where a model other than the embedded one is set, else brief.
-        max_new_tokens: how long a written answer may be.
-        history_tokens: how many tokens of the conversation the model is shown; at most a quarter of its window.
-    """
+    """Conversations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str = Field(default=".medground/conversations.sqlite3", min_length=1)
-    user: str = Field(default="local", min_length=1)
-    rewrite: Literal["auto", "rules", "llm", "off"] = "auto"
-    answers: Literal["auto", "brief", "written"] = "auto"
-    max_new_tokens: int = Field(default=256, ge=1, strict=True)
-    history_tokens: int = Field(default=1024, ge=1, strict=True)
+    path: str = Field(
+        default=".medground/conversations.sqlite3", min_length=1, description="SQLite file of the conversations."
+    )
+    user: str = Field(default="local", min_length=1, description="Owner of the conversations in the terminal.")
+    rewrite: Literal["auto", "rules", "llm", "off"] = Field(
+        default="auto",
+        description=(
+            "What makes a follow-up question self-contained: rules of English, the llm, or nothing (off)."
+            " auto: the llm where a model other than the embedded one is set, else rules."
+        ),
+    )
+    answers: Literal["auto", "brief", "written"] = Field(
+        default="auto",
+        description=(
+            "Form of the answers. brief: label and quotes; written: sentences that the model writes from "
+            "the passages; auto: written where a model other than the embedded one is set, else brief."
+        ),
+    )
+    max_new_tokens: int = Field(
+        default=256, ge=1, strict=True, description="Maximum number of tokens in a written answer."
+    )
+    history_tokens: int = Field(
+        default=1024,
+        ge=1,
+        strict=True,
+        description="Tokens of the conversation in a prompt, at most a quarter of the model's window.",
+    )
 
     @field_validator("rewrite", mode="before")
     @classmethod
@@ -172,34 +213,51 @@ class ChatConfig(BaseModel):
 
 
 class AgentConfig(BaseModel):
-    """An agent that searches, grades what it found, and withholds an answer without evidence.
-
-    Attributes:
-        kind: ``off`` answers by the chain; ``graph`` runs fixed steps with any model; ``tools`` lets a model that can
-            call tools choose its steps.
-        passages: how many passages a search brings.
-        relevance: from which share of the question's words, rare ones weighing more, a passage counts as evidence; one
-            that decides the question counts at half of it.
-        confidence: from which probability an answer is given: the product of the label's own and, where answers are
-            judged, of the verdict's.
-        rewrites: how often the question is put in other words where evidence is missing.
-        max_steps: after how many steps (searches, gradings, answers, tool calls) the agent stops.
-        max_tokens: how many tokens may be written by, and shown to, a model that calls tools.
-        max_seconds: after how long it stops; a step that has begun is finished.
-        trace: a JSONL file that every step is added to.
-    """
+    """An agent that searches, grades the passages, and abstains without evidence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["off", "graph", "tools"] = "off"
-    passages: int = Field(default=4, ge=1, strict=True)
-    relevance: float = Field(default=0.4, ge=0, le=1)
-    confidence: float = Field(default=0.5, ge=0, le=1)
-    rewrites: int = Field(default=2, ge=0, strict=True)
-    max_steps: int = Field(default=16, ge=1, strict=True)
-    max_tokens: int = Field(default=16384, ge=1, strict=True)
-    max_seconds: float = Field(default=120, gt=0)
-    trace: str | None = Field(default=None, min_length=1)
+    kind: Literal["off", "graph", "tools"] = Field(
+        default="off",
+        description=(
+            "off: the chain answers; graph: fixed steps, with any model; tools: a model that can call "
+            "tools chooses the steps."
+        ),
+    )
+    passages: int = Field(default=4, ge=1, strict=True, description="Passages that a search returns.")
+    relevance: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the question's words, weighted by rarity, from which a passage counts as evidence. "
+            "A passage that decides the question counts from half of it."
+        ),
+    )
+    confidence: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description=(
+            "Minimum probability of an answer: that of the label, times that of the verdict where answers are verified."
+        ),
+    )
+    rewrites: int = Field(
+        default=2, ge=0, strict=True, description="Maximum number of rewritten queries where evidence is missing."
+    )
+    max_steps: int = Field(
+        default=16, ge=1, strict=True, description="Maximum number of steps: searches, gradings, answers, tool calls."
+    )
+    max_tokens: int = Field(
+        default=16384,
+        ge=1,
+        strict=True,
+        description="Maximum number of tokens written by and shown to a model that calls tools.",
+    )
+    max_seconds: float = Field(
+        default=120, gt=0, description="Time limit in seconds. A step that has begun is finished."
+    )
+    trace: str | None = Field(default=None, min_length=1, description="JSONL file to which every step is appended.")
 
     @field_validator("kind", mode="before")
     @classmethod

@@ -2,10 +2,20 @@
 
 import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor may have bfloat16 instructions, found without torch; True where that cannot be known."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return True
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def computes_bfloat16() -> bool:

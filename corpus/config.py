@@ -1,6 +1,6 @@
 """The settings sections ``data``, ``pairs`` and ``documents``: what a command reads."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -114,6 +114,10 @@ class DocumentColumns(BaseModel):
     )
 
 
+Suffix = Annotated[str, Field(pattern=r"^\.[^/\\\s]*[^/\\\s.]$")]
+ClassPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+
+
 class DocumentsConfig(BaseModel):
     """How ``index`` reads your files and cuts them into passages."""
 
@@ -136,3 +140,8 @@ class DocumentsConfig(BaseModel):
         default=False, strict=True, description="Read files that symbolic links in a folder point to outside of it."
     )
     columns: DocumentColumns = DocumentColumns()
+    readers: dict[Suffix, ClassPath] = Field(
+        default={},
+        description="Readers of your own by file name suffix, such as .rtf: my_module.RTFParser. Each is a LangChain "
+        "BaseBlobParser class, made without arguments.",
+    )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents import archives, read
+from corpus.documents import archives
 from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn
 from corpus.documents.passages import Window, cut
-from corpus.documents.source import SUFFIXES, Source, format_of, named, shown_name
+from corpus.documents.readers import Readers
+from corpus.documents.source import Source, named, shown_name
 
 EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
-READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])
 
 
 @dataclass
@@ -63,18 +63,19 @@ def take_in(
         paths: what to read.
         library: the library's file.
         window: what passages must fit.
-        config: limits, and the columns of tables.
+        config: limits, the columns of tables, and further readers.
         quiet: no progress bar.
 
     Raises:
         LibraryError: the library cannot be written.
+        UserError: a reader of the settings cannot be used.
     """
-    intake = Intake()
+    intake, readers = Intake(), Readers(config)
     with Library(library) as opened:
         known = opened.files()
         roots = [_absolute(path) for path in paths]
         unseen: list[str] = []
-        files = list(_files(paths, roots, known, library.parent, intake, unseen, follow=config.follow_links))
+        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, follow=config.follow_links))
         found = {_place(file, library.parent) for file in files}
         known = _moved(opened, known, files, library.parent)
         for place in known.keys() - found:
@@ -82,7 +83,7 @@ def take_in(
                 opened.remove(place)
                 del known[place]
                 intake.removed += 1
-        reader = _Reader(opened, library.parent, known, window, config, intake)
+        reader = _Reader(opened, library.parent, known, window, config, readers, intake)
         for file in _with_progress(files, quiet=quiet):
             reader.take(file)
     return intake
@@ -123,6 +124,7 @@ class _Reader:
         known: Mapping[str, KnownFile],
         window: Window,
         config: DocumentsConfig,
+        readers: Readers,
         intake: Intake,
     ) -> None:
         self._library = library
@@ -132,9 +134,11 @@ class _Reader:
         self._by_digest = {file.digest: (place, file.name) for place, file in known.items()}
         self._window = window
         self._config = config
+        self._readers = readers
         self._intake = intake
         self._withdrawn = self._long = 0
-        said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump()])
+        own = [config.readers] if config.readers else []  # absent, so that what earlier versions read stays
+        said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
         self._made_by = hashlib.sha256(said.encode()).hexdigest()
 
     def take(self, path: Path) -> None:
@@ -181,13 +185,11 @@ class _Reader:
             yield name, self._entries(Source(name, lambda: path.open("rb")))
             return
         for member in archives.members(path, name, self._config):
-            if format_of(member.name) is not None:
+            if self._readers.can_read(member.name):
                 yield member.name, self._entries(member)
 
     def _entries(self, source: Source) -> Iterator[Entry]:
-        format = format_of(source.name)
-        assert format is not None  # the caller has seen to it
-        for document in read(source, format, self._config):
+        for document in self._readers.read(source):
             if isinstance(document, Withdrawn):
                 self._withdrawn += 1
                 yield document
@@ -204,6 +206,7 @@ def _files(
     store: Path,
     intake: Intake,
     unseen: list[str],
+    readers: Readers,
     *,
     follow: bool,
 ) -> Iterator[Path]:
@@ -229,9 +232,12 @@ def _files(
                 intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
             continue
         for file in _walk(path, refuse) if is_folder else [path]:
-            if not is_read(file.name):
+            if not (archives.is_archive(file.name) or readers.can_read(file.name)):
+                if _place(file, store) in known:  # read with other settings: what it brought stays
+                    unseen.append(_absolute(file))
                 if file == path:
-                    intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {READ}."))
+                    kinds = ", ".join(readers.suffixes)
+                    intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {kinds}."))
                 else:
                     intake.skipped.append(file)
             elif not file.is_file():
@@ -241,11 +247,6 @@ def _files(
             elif (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
-
-
-def is_read(name: str) -> bool:
-    """Whether files of such a name are read."""
-    return archives.is_archive(name) or format_of(name) is not None
 
 
 def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from common.fingerprints import content_key
 from corpus.records import QARecord
 from eval.metrics import DEPTH, ranking_metrics
 from eval.results import TaskResult, check_task_name
-from retrievers.remembered import Remembered
+from retrievers.cached import CachedRetriever
 
 if TYPE_CHECKING:
     from retrievers.base import Retriever
@@ -48,9 +48,9 @@ def evaluate_retrieval(
         raise UserError(f"{task}: there are no records to ask about. Choose another split or a higher limit.")
     if depth < DEPTH:
         raise ValueError(f"depth {depth} is below {DEPTH}, which the metrics need")
-    before = retriever.reused if isinstance(retriever, Remembered) else 0
+    before = retriever.reused if isinstance(retriever, CachedRetriever) else 0
     found = retriever.search([record.question for record in records], depth)
-    reused = retriever.reused - before if isinstance(retriever, Remembered) else 0
+    reused = retriever.reused - before if isinstance(retriever, CachedRetriever) else 0
     abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
     ranks: list[int | None] = []
     samples: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ class QLoRAConfig(BaseModel):
         default="lora",
         description="Train an adapter, or all weights. full needs llm.quantization none.",
     )
-    rank: int = Field(default=16, ge=1, strict=True, description="LoRA rank (Hu et al. 2021).")
+    rank: int = Field(default=16, ge=1, strict=True, description="LoRA rank r (Hu et al., 2021).")
     alpha: float = Field(default=32, gt=0, description="LoRA alpha.")
     dropout: float = Field(default=0, ge=0, lt=1, description="LoRA dropout.")
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = Field(

@@ -99,39 +99,23 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     path = library_path(settings)
     intake = take_in(paths, path, passage_window(settings), settings.documents, quiet=quiet)
     if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
-        raise UserError(_nothing(paths, intake))
+        raise UserError(_nothing(settings, paths, intake))
     return Corpus(DOCUMENTS, Passages(path)), intake
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
-    """Put the corpus, whole and in parts, into the store for the embedders that search it so.
-
-    It is what a retriever does when it is made, without what it then holds in memory.
+    """Bring all that the retrievers of the settings search up to date with the corpus: vectors, parts and words.
 
     Returns:
         How many passages and parts had to be embedded.
     """
-    from retrievers.config import DenseConfig, MMRConfig, ParentConfig
-    from retrievers.embedders import make_embedder
-    from retrievers.indexing import fill
-    from retrievers.parent import Parts, parts_name
-    from retrievers.purging import purge
-    from retrievers.store import folder_of, open_store, store_errors
+    from retrievers.registry import Context, update_indexes
+    from retrievers.secure_delete import purge
+    from retrievers.store import folder_of, store_errors
 
-    searched = dict.fromkeys(
-        (config.embedder, config.parts if isinstance(config, ParentConfig) else None)
-        for config in settings.retrievers.values()
-        if isinstance(config, (DenseConfig, MMRConfig, ParentConfig))
-    )
-    embedded = 0
-    filled: set[str] = set()
-    for name, parts in searched:
-        embedder = make_embedder(settings.embedders[name], settings.store)
-        documents: Documents = corpus.passages if parts is None else Parts(corpus.passages, parts)
-        into = open_store(settings.store, corpus.name if parts is None else parts_name(corpus.name, parts), embedder)
-        embedded += fill(into, documents, quiet=quiet).embedded
-        filled.add(into.collection.name)
-    _prune_others(settings, corpus, filled)
+    context = Context(corpus.passages, corpus.name, settings.embedders, settings.store, quiet=quiet)
+    embedded = update_indexes(settings.retrievers.values(), context)
+    _prune_others(settings, corpus, context.filled)
     with store_errors(settings.store.url or settings.store.path):
         purge(folder_of(settings.store))  # once for all collections
     return embedded
@@ -139,9 +123,8 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
 def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
     """Take what is no longer in the corpus out of collections too that no retriever of these settings searches."""
-    from retrievers.config import PartKind
     from retrievers.indexing import prune
-    from retrievers.parent import Parts, parts_name
+    from retrievers.kinds.parent import PartKind, Parts, parts_name
     from retrievers.store import folder_of, other_collections, store_errors
 
     named: dict[str, Documents] = {corpus.name: corpus.passages}
@@ -164,7 +147,7 @@ def passage_window(settings: Settings) -> "Window":
 def embedder_windows(settings: Settings) -> "dict[str, Window]":
     """What the embedders of the retrievers read of a passage, by name; those that have no limit are not among them."""
     from retrievers.embedders import make_embedder
-    from retrievers.windows import window_of
+    from retrievers.embedders.token_limits import window_of
 
     named = dict.fromkeys(getattr(config, "embedder", None) for config in settings.retrievers.values())
     windows = {
@@ -189,11 +172,13 @@ def library_path(settings: Settings) -> Path:
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _nothing(paths: Sequence[Path], intake: "Intake") -> str:
+def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str:
     """Why nothing could be read."""
-    from corpus.files import READ, shown_path
+    from corpus.documents.readers import Readers
+    from corpus.files import shown_path
 
     if intake.failed:
         return "\n".join(problem.why for problem in intake.failed[:TOLD])
     others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
-    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {READ}."
+    kinds = ", ".join(Readers(settings.documents).suffixes)
+    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {kinds}."

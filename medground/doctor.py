@@ -44,16 +44,11 @@ def examine(settings: Settings) -> Iterator[Check]:
 def _processor() -> Iterator[Check]:
     import torch
 
-    from chains.config import LLMConfig
-    from chains.models.local import resolve_dtype
+    from common.cpu import bfloat16_is_faster
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
-    native = (
-        "is faster in bfloat16"
-        if resolve_dtype(LLMConfig(device_map="cpu")) == torch.bfloat16
-        else "is no faster in bfloat16"
-    )
+    native = "is faster in bfloat16" if bfloat16_is_faster() else "is no faster in bfloat16"
     yield Check("processor", "ok", f"{torch.backends.cpu.get_cpu_capability()}; it {native}")
 
 
@@ -76,7 +71,7 @@ def _memory() -> Check:
 
 
 def _embedders(settings: Settings) -> Iterator[Check]:
-    from retrievers.packaged import packaged_minilm
+    from retrievers.embedders.packaged import packaged_minilm
 
     for name, config in settings.embedders.items():
         if config.model == "embedded":

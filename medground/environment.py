@@ -1,4 +1,4 @@
-"""What is set up in a process before any of the heavy libraries is imported."""
+"""Environment variables that must be set before the model libraries are imported."""
 
 import os
 
@@ -6,16 +6,16 @@ from common.privacy import keep_private
 
 
 def prepare() -> None:
-    """Keep the libraries' telemetry off."""
+    """Turn the libraries' telemetry off."""
     keep_private()
 
 
 def hide_progress() -> None:
-    """No progress bars of the model and data libraries; they read these variables when they are imported."""
+    """Turn off the progress bars of the Hugging Face libraries, which read these variables on import."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
 def share_processor(parts: int) -> None:
-    """Give each of so many computations at a time its share of the processor's threads; PyTorch reads the variable."""
+    """Divide the processor's threads among ``parts`` concurrent computations; PyTorch reads the variable on import."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // parts)))

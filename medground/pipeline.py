@@ -378,10 +378,10 @@ class Pipeline:
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
         """New retrievers, cached where there is a cache: at least as deep as the metrics look, except from PubMed."""
-        from retrievers import make_retrievers
+        from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
-        if "multi_query" in kinds(self.settings, names):
+        if "multi_query" in kinds_of(self.settings.retrievers, names):
             from chains.rewriting.wordings import LLMRewriter
 
             rewriter = LLMRewriter(self.llm, self.settings.prompt.family)
@@ -398,12 +398,12 @@ class Pipeline:
         if self._cache is None:
             return made
         from eval.metrics import DEPTH
-        from retrievers.remembered import Remembered
+        from retrievers.cached import CachedRetriever
 
         return {
             name: retriever
-            if "pubmed" in kinds(self.settings, [name])  # tomorrow it may find something else
-            else Remembered(
+            if retriever.is_online  # tomorrow it may find something else
+            else CachedRetriever(
                 retriever, self.corpus.passages, self._cache, identity=self.retriever_identity(name), depth=DEPTH
             )
             for name, retriever in made.items()
@@ -507,31 +507,11 @@ def reads_only_the_sample(model: str) -> bool:
 
 def retriever_identity(settings: Settings, name: str) -> dict[str, Any]:
     """See ``Pipeline.retriever_identity``."""
-    from retrievers.config import MultiQueryConfig, RerankConfig, referred
+    from retrievers.registry import Context, identify
 
-    config = settings.retrievers[name]
-    identity: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
-    if (embedder := identity.get("embedder")) is not None:
-        from retrievers.embedders import fingerprint, make_embedder
-
-        identity["embedder"] = fingerprint(make_embedder(settings.embedders[embedder], settings.store))
-    if isinstance(config, RerankConfig):
-        from retrievers.rerank import load_reranker
-
-        identity["model"] = load_reranker(config.model, config.dtype, config.against).fingerprint
-    if isinstance(config, MultiQueryConfig):
-        identity["llm"] = settings.llm.model_dump(mode="json")
-    if others := referred(config):
-        identity["builds_on"] = {other: retriever_identity(settings, other) for other in others}
-    return identity
-
-
-def kinds(settings: Settings, names: Sequence[str]) -> set[str]:
-    """The kinds of the named retrievers and of all that they build on."""
-    from retrievers.config import referred
-
-    configs = [settings.retrievers[name] for name in names]
-    return {kind for one in configs for kind in (one.kind, *kinds(settings, referred(one)))}
+    rewriter = settings.llm.model_dump(mode="json")
+    context = Context((), "", settings.embedders, settings.store, rewriter_identity=rewriter)
+    return identify(name, settings.retrievers, context)
 
 
 def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], Result]:

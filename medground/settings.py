@@ -1,4 +1,4 @@
-"""Settings: one YAML file and dotted overrides, laid over the sections' own defaults."""
+"""Settings: the defaults of all sections, a YAML file and dotted overrides merged into one tree."""
 
 import difflib
 import reprlib
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
@@ -25,11 +25,13 @@ from retrievers.config import (
     default_retrievers,
     find_cycle,
 )
+from retrievers.registry import config_class
 
 Tree = Mapping[str, Any]
-_ENTRIES = 1  # how deep the named entries lie whose kinds have settings of their own; a section's kinds share theirs
-_WHOLE = (  # mappings whose keys are the user's own: one that is stated is meant to be all of it
+_ENTRIES = 1  # depth of named entries, whose settings depend on their kind; those of a section do not
+_WHOLE = (  # mappings with keys of the user's, which are replaced as a whole
     "retrievers.*.retrievers",
+    "documents.readers",
     "pairs.labels",
     "eval.grid.llms",
     "eval.grid.encoders",
@@ -39,15 +41,19 @@ _WHOLE = (  # mappings whose keys are the user's own: one that is stated is mean
 
 
 class Settings(BaseModel):
-    """Everything a command reads from a configuration; each section's fields are documented in the section's class."""
+    """All settings; each section describes its fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     llm: LLMConfig = LLMConfig()
     prompt: PromptConfig = PromptConfig()
-    embedders: dict[str, EmbedderConfig] = default_embedders()
-    retrievers: dict[str, RetrieverConfig] = default_retrievers()
-    retriever: str = "dense"
+    embedders: dict[str, SerializeAsAny[EmbedderConfig]] = Field(
+        default=default_embedders(), description="Embedders by name."
+    )
+    retrievers: dict[str, SerializeAsAny[RetrieverConfig]] = Field(
+        default=default_retrievers(), description="Retrievers by name. `eval retrieval` measures all of them."
+    )
+    retriever: str = Field(default="dense", description="Name of the retriever that ask, chat and serve use.")
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
     nli: NLIConfig = NLIConfig()
@@ -68,19 +74,18 @@ class Settings(BaseModel):
 
 
 def load_settings(config_file: Path | str | None = None, *overrides: Tree | None) -> Settings:
-    """The defaults, with a YAML file laid over them and the overrides over both, the last of them uppermost.
+    """Merge a YAML file into the defaults, then the overrides in order.
 
-    A mapping is merged key by key, so a file states only what it changes. Replaced whole are an embedder or retriever
-    whose ``kind`` changes, a mapping of the user's own keys such as ``pairs.labels`` or the ``retrievers`` of a hybrid,
-    and everything else. A dotted key into such a mapping changes that key alone. A section left empty in the file
-    changes nothing.
+    Mappings are merged key by key, so a file states only what it changes. A retriever whose ``kind`` changes is
+    replaced as a whole, and so is a mapping with keys of the user's, such as ``pairs.labels`` or the ``retrievers`` of
+    a hybrid; a dotted key into such a mapping changes that key alone. An empty section changes nothing.
 
     Args:
         config_file: the YAML file; None for the embedded default.
         overrides: sections as mappings (``{"llm": {"model": ...}}``) or dotted keys (``{"llm.model": ...}``).
 
     Raises:
-        UserError: the file cannot be read, or the settings are not valid; every problem found is told at once.
+        UserError: the file cannot be read, or the settings are not valid; the message lists every problem.
     """
     tree: Tree = Settings().model_dump()
     source = "The settings"
@@ -101,7 +106,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
 
 
 def _merge(base: Tree, new: Tree, where: tuple[str, ...] = (), led: int = 0) -> dict[str, Any]:
-    """``new`` laid over ``base``, which lies at the key ``where``; the first ``led`` mappings only lead to a key."""
+    """``new`` merged into ``base`` at the key ``where``; the first ``led`` mappings come from a dotted key."""
     merged = dict(base)
     for key, value in new.items():
         old, here = base.get(key), (*where, str(key))
@@ -123,7 +128,7 @@ def _nested(dotted: str, value: Any) -> dict[str, Any]:
 
 
 def _dangling_names(tree: Tree) -> Iterator[str]:
-    """Problems with names that one section uses and another must define; a malformed section is passed over."""
+    """Problems with names that one section uses and another must define; malformed sections are skipped."""
     embedders, retrievers, chosen = (tree.get(key) for key in ("embedders", "retrievers", "retriever"))
     if not isinstance(retrievers, Mapping):
         return
@@ -146,7 +151,7 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
 
 
 def _referred(entry: Any) -> dict[str, str]:
-    """The names of the retrievers that one builds on, each with the key that it stands under."""
+    """The retrievers that an entry builds on: their names, each with its key."""
     if not isinstance(entry, Mapping):
         return {}
     one, several = entry.get("retriever"), entry.get("retrievers")
@@ -155,7 +160,7 @@ def _referred(entry: Any) -> dict[str, str]:
 
 
 def _grid_retrievers(tree: Tree) -> list[str]:
-    """The names that the grid asks for; none where its section is malformed."""
+    """The retrievers of the grid; none if its section is malformed."""
     here: Any = tree
     for key in ("eval", "grid", "retrievers"):
         here = here.get(key) if isinstance(here, Mapping) else None
@@ -167,7 +172,7 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def _sentence(tree: Tree, detail: ErrorDetails) -> str:
-    """One pydantic error as a line: the dotted key, what is wrong with which value, and near names for a wrong key."""
+    """One pydantic error as a line: key, problem and value, with similar names for an unknown key."""
     keys = _without_tags(tree, detail["loc"])
     where = ".".join(keys)
     if detail["type"] == "extra_forbidden":
@@ -180,17 +185,17 @@ def _sentence(tree: Tree, detail: ErrorDetails) -> str:
     if detail["type"] == "union_tag_not_found":
         return f"{where}: it must be a mapping with a kind."
     if detail["type"] == "missing":
-        return f"{where}: this setting is needed and not given."
+        return f"{where}: this setting is required."
     if detail["type"] == "model_type":
         return f"{where}: must be a mapping of settings, not {reprlib.repr(detail['input'])}."
-    told = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    problem = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "value_error" and isinstance(detail["input"], Mapping):  # about several settings together
-        return f"{where}: {told}."
-    return f"{where}: {told}, not {reprlib.repr(detail['input'])}."
+        return f"{where}: {problem}."
+    return f"{where}: {problem}, not {reprlib.repr(detail['input'])}."
 
 
 def _without_tags(tree: Tree, loc: tuple[int | str, ...]) -> list[str]:
-    """The location as keys of the file: pydantic puts a union's chosen kind into it, which is no key."""
+    """The location as keys of the file, without the kind that pydantic adds for a union."""
     keys: list[str] = []
     here: Any = tree
     for part in loc:
@@ -202,7 +207,7 @@ def _without_tags(tree: Tree, loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _fields_at(keys: list[str], tree: Tree) -> list[str]:
-    """The names of the settings that may stand under a key whose value is a mapping."""
+    """The names of the settings under a key."""
     model: type[BaseModel] = Settings
     here: Any = tree
     rest = iter(keys)
@@ -212,6 +217,8 @@ def _fields_at(keys: list[str], tree: Tree) -> list[str]:
             annotation, here = get_args(annotation)[1], here[next(rest)]
         candidates = list(_models_in(annotation))
         model = next((found for found in candidates if _kind(found) == here.get("kind")), candidates[0])
+        if model is RetrieverConfig:
+            model = config_class(here)
     return list(model.model_fields)
 
 

@@ -1,4 +1,4 @@
-"""Strict reading of a YAML settings file, with errors that say on which line."""
+"""Strict YAML reader whose errors state the line."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -11,7 +11,7 @@ from common.json_file import read_text, shown
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that stands twice in a mapping."""
+    """Safe loader that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -26,10 +26,10 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; a file of comments only is an empty one.
+    """Read the mapping in a YAML file; a file of comments alone is an empty mapping.
 
     Raises:
-        DataError: the file cannot be read as text, is not YAML (with line and column), or holds something else.
+        DataError: the file cannot be read as text, is not YAML (with line and column), or is no mapping.
     """
     value = _parsed(read_text(path), where=path)
     if value is None:
@@ -41,7 +41,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def read_value(text: str, where: str) -> Any:
-    """One value as YAML writes it: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
+    """Parse one YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
 
     Raises:
         DataError: the text is not YAML.
@@ -66,7 +66,7 @@ def _parsed(text: str, *, where: Path | str) -> Any:
 
 
 def _check_keys(path: Path, value: dict[Any, Any], above: str = "", depth: int = 4) -> None:
-    """Only texts are keys, as deep as settings go (an alias can make a mapping contain itself)."""
+    """Check that all keys are texts, to a limited depth: an alias can make a mapping contain itself."""
     for key, part in value.items():
         if not isinstance(key, str):
             raise DataError(path, f"the key {above}{key!r} is not a text. Put it in quotes, or check its spelling.")

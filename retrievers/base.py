@@ -1,9 +1,9 @@
-"""What every retriever is: questions in, scored documents out, best first."""
+"""Base class of all retrievers: questions in, scored documents out, best first."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.callbacks import CallbackManager, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -13,6 +13,10 @@ from langchain_core.runnables.config import get_config_list, run_in_executor
 from pydantic import Field
 
 from common.errors import UserError
+from retrievers.config import RetrieverConfig
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,51 @@ class Retriever(BaseRetriever):
     What it returns, for every kind: at most ``top_k`` documents (fewer where the corpus has fewer, or a lexical search
     finds none that shares a word), each id once, with ``Document.id`` set and ``metadata["score"]`` a float; sorted by
     score, ties by id. The same question gives the same result alone and in a batch, up to the rounding of its scores.
+
+    A kind of retriever is a subclass with ``config_class`` (its settings), ``build`` and ``_search``; with ``index``
+    where it searches something that is stored, and ``identity`` where its settings do not decide its findings alone.
     """
 
+    config_class: ClassVar[type[RetrieverConfig]] = RetrieverConfig
+
     top_k: int = Field(default=5, ge=1)
+
+    @classmethod
+    def build(cls, config: Any, context: "Context") -> Self:
+        """The retriever that ``config``, an object of ``config_class``, describes.
+
+        Raises:
+            UserError: something that it needs is missing or cannot be used.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no build")
+
+    @classmethod
+    def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
+        """Bring what it searches up to date with ``context.documents``.
+
+        Returns:
+            How many passages or parts had to be embedded.
+        """
+        return 0
+
+    @classmethod
+    def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
+        """What determines its findings beside question, passages and the retrievers it builds on, as plain data."""
+        stated: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
+        if stated.get("embedder") is not None:
+            from retrievers.embedders import fingerprint
+
+            stated["embedder"] = fingerprint(context.embedder(stated["embedder"]))
+        return stated
+
+    def inner(self) -> "Sequence[Retriever]":
+        """The retrievers that this one builds on."""
+        return ()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it, or one that it builds on, searches elsewhere than in the corpus."""
+        return any(one.is_online for one in self.inner())
 
     @abstractmethod
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

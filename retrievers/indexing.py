@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from langchain_core.documents import Document
 
 from common.errors import UserError
 from retrievers.base import encodable
-from retrievers.ids import with_id
-from retrievers.purging import mark, purge
+from retrievers.document_ids import with_id
+from retrievers.secure_delete import mark, purge
 from retrievers.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ DIGEST = "_digest"
 JSON = "_json"
 TEXT_DIGITS = 32  # of a digest in hexadecimal; the rest is about the metadata
 REVISION = "revision"
+COUNT = "count"  # how many documents the collection held when its revision was noted
+STATE = "state"  # another one after every change
 PRUNED = "pruned"  # the revision that nothing is older than in a collection that is not filled any more
 
 Item = TypeVar("Item")
@@ -53,7 +56,7 @@ class Documents(Protocol):
 def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
     """Make the store hold exactly ``documents``, and nothing of what it held before in its files.
 
-    Arguments and errors are those of ``fill``, which does the first; ``retrievers.purging`` does the second.
+    Arguments and errors are those of ``fill``, which does the first; ``retrievers.secure_delete`` does the second.
     """
     report = fill(store, documents, quiet=quiet)
     with store.errors():
@@ -82,18 +85,19 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
-        if revision is not None and _is_filled_with(store, revision, len(documents)):
-            return IndexReport(total=len(documents), embedded=0, removed=0)
-        _fill_with(store, None)
+        if revision is not None and _is_filled_with(store, revision, documents):
+            return IndexReport(total=store.collection.count(), embedded=0, removed=0)
+        _note(store, None, changed=False)
     digests = _digests(documents)
-    embedded = 0
+    embedded, changed = 0, False
     with _progress(len(digests), quiet=quiet) as advance:
         for lot in _parts(_each_once(documents, digests), SORTED):
             with store.errors():
                 stored = _stored_digests(store, [str(document.id) for document in lot])
-            todo, told_anew = _differing(lot, digests, stored)
-            if told_anew:
-                _store_metadata(store, told_anew, digests)
+            todo, metadata_changed = _differing(lot, digests, stored)
+            if metadata_changed:
+                _store_metadata(store, metadata_changed, digests)
+            changed = changed or bool(todo or metadata_changed)
             advance(len(lot) - len(todo))
             todo.sort(key=lambda document: (-len(document.page_content), str(document.id)))
             for part in _parts(todo, BATCH):
@@ -103,7 +107,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
                 _give_back_memory()
     with store.errors():
         removed = _remove_others(store, digests)
-        _fill_with(store, revision)
+        _note(store, revision, changed=changed or removed > 0)
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
 
@@ -129,8 +133,13 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         mark(folder)
     for part in _parts(gone, PAGE):
         collection.delete(ids=part)
-    if revision is not None:
-        collection.modify(metadata={**known, PRUNED: revision})
+    noted = {
+        **known,
+        **({} if revision is None else {PRUNED: revision}),
+        **({STATE: secrets.token_hex(8)} if gone else {}),
+    }
+    if noted != known:
+        collection.modify(metadata=noted)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
@@ -170,14 +179,14 @@ def _differing(
 
 def _store_metadata(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes]) -> None:
     """Give stored documents the metadata that they have now; their texts and vectors stay."""
-    told = {str(document.id): document for document in documents}
+    by_id = {str(document.id): document for document in documents}
     with store.errors():
-        for ids in _parts(told, BATCH):
+        for ids in _parts(by_id, BATCH):
             page = store.collection.get(ids=ids, include=["metadatas"])
             metadatas: list[Any] = []
             for id, known in zip(page["ids"], page["metadatas"] or [], strict=True):
                 before = {key: value for key, value in (known or {}).items() if key != DIGEST}
-                now = _to_stored(told[id].metadata)
+                now = _to_stored(by_id[id].metadata)
                 if any(now.get(key) != value for key, value in before.items()):
                     mark(store.folder)
                 # What is None Chroma takes out.
@@ -243,16 +252,27 @@ def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
     return len(gone)
 
 
-def _is_filled_with(store: Store, revision: str, count: int) -> bool:
+def _is_filled_with(store: Store, revision: str, documents: Documents) -> bool:
     known = store.collection.metadata or {}
-    return known.get(REVISION) == revision and store.collection.count() == count
+    if known.get(REVISION) != revision:
+        return False
+    wanted = known.get(COUNT)  # stores of version 0.1.0 do not note it
+    return store.collection.count() == (len(documents) if wanted is None else wanted)
 
 
-def _fill_with(store: Store, revision: str | None) -> None:
-    """Note what the store is filled with; None while that is not sure."""
-    known = store.collection.metadata or {}
-    if known.get(REVISION, "") != (revision or ""):
-        store.collection.modify(metadata={**known, REVISION: revision or ""})
+def _note(store: Store, revision: str | None, *, changed: bool) -> None:
+    """Note which revision of the documents the store holds, None while it is being changed; and whether it changed.
+
+    Other processes that have the collection open compare what is noted, and open it anew when it differs.
+    """
+    known = dict(store.collection.metadata or {})
+    noted = {**known, REVISION: revision or ""}
+    if revision is not None:
+        noted[COUNT] = store.collection.count()
+    if changed:
+        noted[STATE] = secrets.token_hex(8)
+    if noted != known:
+        store.collection.modify(metadata=noted)
 
 
 def _give_back_memory() -> None:

@@ -3,10 +3,9 @@
 import hashlib
 import re
 import sqlite3
+import threading
 from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint
-from retrievers.purging import DATABASE
+from retrievers.secure_delete import DATABASE
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -30,24 +29,55 @@ METRIC: Literal["cosine"] = "cosine"
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
 LOCK_SECONDS = 10.0  # other processes that index hold the lock for moments
 
+_clients: dict[Path, "ClientAPI"] = {}
+_opening = threading.Lock()
 
-@dataclass(frozen=True)
+
 class Store:
     """One collection, open.
 
     Attributes:
-        vectors: LangChain's view of the collection.
-        collection: Chroma's own view.
+        collection: the collection as Chroma gives it; ``refresh`` may replace it.
         embedder: makes the vectors, of questions too; no other has ever written here.
         where: folder or address, for messages.
         folder: the folder; None for a server.
     """
 
-    vectors: "Chroma"
-    collection: "Collection"
-    embedder: Embeddings
-    where: str
-    folder: Path | None
+    def __init__(self, config: StoreConfig, corpus: str, embedder: Embeddings) -> None:
+        self.embedder = embedder
+        self.where = config.url or config.path
+        self.folder = folder_of(config)
+        self._client = _client(config)
+        mark = fingerprint(embedder)
+        self.collection = self._client.get_or_create_collection(
+            collection_name(corpus, mark),
+            metadata={"corpus": encodable(corpus), "embedder": mark, "metric": METRIC},
+            configuration={"hnsw": HNSW},
+            embedding_function=None,
+        )
+
+    @property
+    def vectors(self) -> "Chroma":
+        """LangChain's view of the collection."""
+        from langchain_chroma import Chroma
+
+        name = self.collection.name
+        return Chroma(client=self._client, collection_name=name, embedding_function=self.embedder)
+
+    def refresh(self) -> None:
+        """See what other processes have changed since the last call.
+
+        Chroma keeps a folder's graph of vectors in memory, where what another process adds or removes never arrives.
+        So the folder is opened anew when the state that ``indexing`` notes in the collection has changed. What this
+        process writes itself is in its memory; a server is always up to date.
+        """
+        if self.folder is None:
+            return
+        now = self._client.get_collection(self.collection.name, embedding_function=None)
+        if now.metadata == self.collection.metadata:
+            return
+        self._client = _reopened(self.folder, self._client)
+        self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
 
     def errors(self) -> Any:
         """A context in which what Chroma raises becomes a ``UserError`` that names the store."""
@@ -55,29 +85,16 @@ class Store:
 
 
 def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
-    """Open the collection of ``corpus`` under ``embedder``, made now if it is new.
+    """Open the collection of ``corpus`` under ``embedder``; a new one is made.
 
     The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, or the same
-    with another prompt or type, gets a collection of its own.
+    with another prompt or type, gets its own collection.
 
     Raises:
         UserError: the folder or server cannot be used.
     """
-    from langchain_chroma import Chroma
-
-    where = config.url or config.path
-    mark = fingerprint(embedder)
-    with store_errors(where):
-        client = _client(config)
-        vectors = Chroma(
-            client=client,
-            collection_name=collection_name(corpus, mark),
-            embedding_function=embedder,
-            collection_metadata={"corpus": encodable(corpus), "embedder": mark, "metric": METRIC},
-            collection_configuration={"hnsw": HNSW},
-        )
-        collection = client.get_collection(collection_name(corpus, mark), embedding_function=None)
-    return Store(vectors, collection, embedder, where, folder_of(config))
+    with store_errors(config.url or config.path):
+        return Store(config, corpus, embedder)
 
 
 def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
@@ -118,14 +135,32 @@ def _client(config: StoreConfig) -> "ClientAPI":
     return chromadb.HttpClient(host=host, port=port, ssl=secure, settings=Settings())
 
 
-@cache
 def _folder_client(path: Path) -> "ClientAPI":
     """One client a folder and process, as Chroma wants it."""
+    with _opening:
+        if path not in _clients:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
+            _check_writable(path / DATABASE)
+            _clients[path] = _new_client(path)
+        return _clients[path]
+
+
+def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
+    """A client that has read the folder after ``stale`` did."""
+    from chromadb.api.shared_system_client import SharedSystemClient
+
+    with _opening:
+        if _clients.get(path) in (None, stale):
+            # Chroma gives one system a folder. Threads that are searching with the old one end with it.
+            SharedSystemClient.clear_system_cache()
+            _clients[path] = _new_client(path)
+        return _clients[path]
+
+
+def _new_client(path: Path) -> "ClientAPI":
     import chromadb
     from chromadb.config import Settings
 
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
-    _check_writable(path / DATABASE)
     return chromadb.PersistentClient(path=str(path), settings=Settings())
 
 

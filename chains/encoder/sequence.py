@@ -93,7 +93,7 @@ def load_sequence_classifier(
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    from retrievers.packed import pack_encoder
+    from retrievers.embedders.cpu_bert import pack_encoder
 
     if name == "embedded":
         raise UserError(

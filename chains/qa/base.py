@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from chains.answer import Answer, Passage
 from common.errors import UserError
 from retrievers.base import Retriever, encodable
-from retrievers.ids import with_id
+from retrievers.document_ids import with_id
 
 ChainInput = str | dict[str, Any]
 
@@ -192,8 +192,8 @@ def _documents(found: object) -> list[Document]:
 def as_passage(document: Document) -> Passage:
     """A retriever's document; metadata that JSON cannot write become text.
 
-    One without an id has that of ``retrievers.ids.with_id``, which is the same whenever the text is found. A score
-    that is no number stays among the metadata.
+    A document without an id has that of ``retrievers.document_ids.with_id``, which depends on its text alone. A score
+    that is no number stays in the metadata.
     """
     rest = {key: value for key, value in document.metadata.items() if key != "id"}
     score = rest.pop("score", None)

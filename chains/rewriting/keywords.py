@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from langchain_core.runnables import Runnable
 
 from chains.rewriting.pico import content_words, phrases
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 Reword = Callable[[str, Sequence[str]], str | None]
 """From a question and all wordings that were searched for, to one more; None where there is none."""

@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from chains.config import Family
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 TOKENS = 48  # that a wording may take
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -234,11 +235,38 @@ class Passages(Sequence[Document]):
         self._path = path
         with _reading(path) as database:
             (self.revision,) = database.execute("SELECT revision FROM state").fetchone()
+
+    @cached_property
+    def _length(self) -> int:
+        with _reading(self._path) as database:
             counted = "SELECT count(*) FROM live JOIN passages ON passages.document = live.id"
-            (self._length,) = database.execute(counted).fetchone()
+            (count,) = database.execute(counted).fetchone()
+        return int(count)
 
     def __len__(self) -> int:
-        return int(self._length)
+        return self._length
+
+    def __bool__(self) -> bool:
+        """Whether there are any, without counting them."""
+        with _reading(self._path) as database:
+            any_ = "SELECT 1 FROM live JOIN passages ON passages.document = live.id LIMIT 1"
+            return database.execute(any_).fetchone() is not None
+
+    def find(self, ids: Sequence[str]) -> dict[str, Document]:
+        """The passages that have these ids now; ids that are gone are left out."""
+        query = (
+            "SELECT text, metadata, source, number, start, end, page, section FROM live JOIN passages "
+            "ON passages.document = live.id WHERE key = ? AND number = ?"
+        )
+        found: dict[str, Document] = {}
+        with _reading(self._path) as database:
+            for id in ids:
+                key, _, number = id.rpartition("#")
+                row = database.execute(query, (key, number)).fetchone()
+                if row is not None:
+                    text, metadata, source, *cut = row
+                    found[id] = _document(key, text, json.loads(metadata), source, *cut)
+        return found
 
     def __iter__(self) -> Iterator[Document]:
         last = -1

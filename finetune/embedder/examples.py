@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from common.errors import UserError
 from corpus.records import QARecord, documents
 from finetune.config import TaughtEmbedderConfig
-from retrievers.bm25 import BM25Retriever
+from retrievers.kinds.bm25 import BM25Retriever
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from common.logs import no_bars
 from finetune.config import TaughtEmbedderConfig
 from finetune.embedder.examples import Example
 from retrievers.base import encodable
-from retrievers.packaged import packaged_minilm
+from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -50,7 +50,7 @@ def load_untaught(config: TaughtEmbedderConfig) -> "SentenceTransformer":
 
 
 def prompts_of(model: "SentenceTransformer") -> Prompts:
-    """As ``retrievers.sentence_embedder`` puts them in use."""
+    """As ``retrievers.embedders.sentence`` puts them in use."""
     passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
     default = model.prompts.get(model.default_prompt_name or "") or ""
     return Prompts(

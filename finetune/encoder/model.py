@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.hub import hub_errors
 from common.logs import no_bars
 from finetune.config import EncoderConfig
-from retrievers.packaged import packaged_minilm
+from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

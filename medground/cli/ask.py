@@ -20,9 +20,9 @@ def ask(
 ) -> None:
     """Answer a question, with citations.
 
-    It reads your indexed documents where there are any and --data is not given, else the data's abstracts. Without a
-    language model in the settings, your own documents are answered with quoted sentences. With agent.kind an agent
-    answers, which may withhold an answer and says why.
+    It searches your indexed documents if there are any and --data is not given, else the abstracts of the data.
+    Without a language model in the settings, answers from your documents are quoted sentences. With agent.kind an agent
+    answers; it abstains without evidence and says why.
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)

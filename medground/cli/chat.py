@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from chains.chat import Chat, Summary
 
 HELP = """\
-Ask a question, then go on asking. Besides:
-  /new          begin a new conversation
-  /list         your conversations
-  /open N       go on with one of them, by its number in the list or its id
-  /delete [N]   delete one for good; without N the one you are in
-  /passages     the passages of the last answer, whole
-  /help         this
-  /quit         leave (so does the end of input)"""
+Ask a question, then follow-up questions. Commands:
+  /new          start a new conversation
+  /list         list your conversations
+  /open N       continue a conversation, by its number in the list or its id
+  /delete [N]   delete a conversation permanently; without N the current one
+  /passages     show the full passages of the last answer
+  /help         show this help
+  /quit         quit (as does the end of input)"""
 
 
 @app.command()
@@ -30,15 +30,15 @@ def chat(
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
     data: options.Data = None,
-    go_on: Annotated[bool, typer.Option("--continue", help="Go on with your latest conversation.")] = False,
+    go_on: Annotated[bool, typer.Option("--continue", help="Continue your latest conversation.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Talk: follow-up questions are understood from those before them.
+    """Chat in the terminal: follow-up questions are understood in context.
 
-    Each answer comes with its quotes and, with chain.verify, its verdict. Conversations are kept (chat.path) until you
-    delete them. Lines can be piped in, one message a line. /help tells what else there is.
+    Each answer has its quotes and, with chain.verify, its verdict. Conversations are stored (chat.path) until you
+    delete them. Messages can be piped in, one a line. /help lists the commands.
 
-    It reads your indexed documents where there are any and --data is not given, else the data's abstracts.
+    It searches your indexed documents if there are any and --data is not given, else the abstracts of the data.
     """
     settings = options.make_settings(config, overrides, data=data)
     from medground.corpora import searched_corpus
@@ -50,7 +50,7 @@ def chat(
     if pipeline.note is not None:
         say(pipeline.note)
     say(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
-    say(f"Conversations of {settings.chat.user} are kept in {settings.chat.path}. /help tells what you can do.")
+    say(f"Conversations of {settings.chat.user} are stored in {settings.chat.path}. /help lists the commands.")
     session = _Session(talk, settings.chat.user)
     try:
         if go_on:
@@ -61,7 +61,7 @@ def chat(
 
 
 class _Session:
-    """One sitting: the conversation that messages go to, begun with the first of them."""
+    """A terminal session and its current conversation, which its first message starts."""
 
     def __init__(self, chat: "Chat", user: str) -> None:
         self._chat = chat
@@ -70,7 +70,7 @@ class _Session:
         self._passages: tuple[Passage, ...] = ()
 
     def run(self) -> None:
-        """Read lines until there are no more; a mistake is told, and the next line is read."""
+        """Read lines until the end of input; a user error is printed, and the next line is read."""
         from common.errors import UserError
 
         while (line := self._line()) is not None:
@@ -83,12 +83,12 @@ class _Session:
             except UserError as error:
                 say(f"medground: {error}")
             except sqlite3.Error as error:  # such as a full disk
-                say(f"medground: the conversations' file (chat.path): {error}. What was asked last may not be kept.")
+                say(f"medground: the conversations' file (chat.path): {error}. The last turn may not be stored.")
             except KeyboardInterrupt:
-                say("\nstopped: the answer is not kept")
+                say("\ninterrupted: the answer is not stored")
 
     def go_on(self) -> None:
-        """Take up the latest conversation; the first message begins one where there is none."""
+        """Continue the latest conversation, if there is one."""
         if there := self._chat.conversations.list(self._user):
             self._open(there[0])
 
@@ -124,13 +124,13 @@ class _Session:
                     typer.echo()
 
     def _command(self, name: str = "", rest: str = "") -> bool:
-        """Do what a command says; False ends the sitting."""
+        """Run a command; False ends the session."""
         match name:
             case "quit" | "exit" | "q":
                 return False
             case "new":
                 self._conversation = None
-                typer.echo("A new conversation begins with your next message.")
+                typer.echo("Your next message starts a new conversation.")
             case "list":
                 self._list()
             case "open":
@@ -164,7 +164,7 @@ class _Session:
     def _delete(self, which: str) -> None:
         id = self._named(which).id if which else self._conversation
         if id is None:
-            typer.echo("You are in no conversation. /list shows what there is, /delete N deletes one of it.")
+            typer.echo("There is no current conversation. /list shows your conversations, /delete N deletes one.")
             return
         self._chat.conversations.delete(self._user, id)
         if id == self._conversation:
@@ -183,4 +183,4 @@ class _Session:
         for number, one in enumerate(there, start=1):
             if which.strip() in (str(number), one.id):
                 return one
-        raise UserError(f"There is no conversation {which.strip()!r}. /list shows those that there are.")
+        raise UserError(f"There is no conversation {which.strip()!r}. /list shows your conversations.")

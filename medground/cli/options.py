@@ -1,4 +1,4 @@
-"""The options that commands share, and the settings they make together."""
+"""Options shared by the commands, and the settings made from them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "dev", "test", "all"]
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (YAML); else the embedded default.")
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (YAML); default: the embedded default.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -21,22 +21,28 @@ Overrides = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="FILE", help="Records in PubMedQA's format; else what data.path says (the sample)."),
+    typer.Option("--data", metavar="FILE", help="Records in PubMedQA's format; default: data.path (the sample)."),
 ]
-SplitChoice = Annotated[Split | None, typer.Option("--split", help="Which records; else what data.split says (test).")]
+SplitChoice = Annotated[Split | None, typer.Option("--split", help="Records to use; default: data.split (test).")]
 PairData = Annotated[
     str | None,
-    typer.Option("--data", metavar="PATH", help="Pairs: a folder with MedNLI's files or one file; else pairs.path."),
+    typer.Option(
+        "--data", metavar="PATH", help="Pairs: a folder with MedNLI's files, or one file; default: pairs.path."
+    ),
 ]
 PairSplit = Annotated[
-    Literal["train", "dev", "test"] | None, typer.Option("--split", help="Which pairs; else pairs.split (test).")
+    Literal["train", "dev", "test"] | None, typer.Option("--split", help="Pairs to use; default: pairs.split (test).")
 ]
 SplitFile = Annotated[
     str | None,
-    typer.Option("--split-file", metavar="FILE", help="Ids of the test split; else test_ground_truth.json beside it."),
+    typer.Option(
+        "--split-file",
+        metavar="FILE",
+        help="Ids of the test split; default: test_ground_truth.json beside the records.",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many records.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Maximum number of records.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document only.")]
 
 
 def _silence(quiet: bool) -> bool:
@@ -49,10 +55,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No prog
 
 
 def checked_question(text: str) -> str:
-    """The question without the white space around it.
+    """The question, stripped of white space.
 
     Raises:
-        UserError: nothing is left of it, or it holds bytes that are no text.
+        UserError: it is empty, or has bytes that are no text.
     """
     from common.errors import UserError
 
@@ -60,7 +66,7 @@ def checked_question(text: str) -> str:
     if not text:
         raise UserError('The question is empty. Put it in quotes: medground ask "Does ...?"')
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise UserError("The question holds bytes that are not UTF-8 text. Check the terminal's encoding.")
+        raise UserError("The question has bytes that are not UTF-8. Check the encoding of the terminal.")
     return text
 
 
@@ -74,9 +80,9 @@ def make_settings(
     limit: int | None = None,
     section: Literal["data", "pairs"] = "data",
 ) -> "Settings":
-    """The settings that a command line asks for; its own options win over ``--set``, and that over the file.
+    """The settings of a command line. Named options take precedence over ``--set``, which does over the file.
 
-    ``section`` is the one that ``--data``, ``--split`` and ``--limit`` belong to.
+    ``section`` is the one of ``--data``, ``--split`` and ``--limit``.
 
     Raises:
         UserError: the settings are not valid.

@@ -11,7 +11,7 @@ from medground.cli.show import print_json, print_passages, say
 
 @app.command()
 def retrieve(
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for, in quotes.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
     data: options.Data = None,
@@ -20,9 +20,9 @@ def retrieve(
 ) -> None:
     """Find passages for a question.
 
-    They are printed with their scores, best first; higher is better, and the scale is the retriever's own.
+    Passages are printed with their scores, best first. The scale of the scores depends on the retriever.
 
-    It looks in your indexed documents where there are any and --data is not given, else in the data's abstracts.
+    It searches your indexed documents if there are any and --data is not given, else the abstracts of the data.
     """
     settings = options.make_settings(config, overrides, data=data)
     from chains.qa.base import as_passage

@@ -1,4 +1,4 @@
-"""``medground serve``: an HTTP service that OpenAI's clients know, and a page."""
+"""``medground serve``: an HTTP service with OpenAI's API and a page."""
 
 from typing import Annotated
 
@@ -8,10 +8,14 @@ from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import say
 
-Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen; else serve.host.")]
+Host = Annotated[
+    str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen at; default: serve.host.")
+]
 Port = Annotated[
     int | None,
-    typer.Option("--port", metavar="N", min=0, max=65535, help="Else serve.port (8000); 0 takes a free one."),
+    typer.Option(
+        "--port", metavar="N", min=0, max=65535, help="Port to listen at, 0 for a free one; default: serve.port (8000)."
+    ),
 ]
 
 
@@ -26,8 +30,8 @@ def serve(
 ) -> None:
     """Serve conversations over HTTP.
 
-    Clients of OpenAI's API can talk with it at /v1; a browser finds a page at /. It listens on this machine only,
-    unless --host names another address, which needs tokens (serve.tokens_file).
+    OpenAI's API is at /v1, a page for browsers at /. The service listens on this machine only, unless --host names
+    another address, which needs tokens (serve.tokens_file).
     """
     named = {"serve.host": host, "serve.port": port}
     stated = [f"{key}={value}" for key, value in named.items() if value is not None]

@@ -1,4 +1,4 @@
-"""Printing: text for people, one JSON document for programs; what comes from documents cannot steer the terminal."""
+"""Output: text for people, JSON for programs. Control characters of documents are escaped."""
 
 import json
 import shutil
@@ -23,12 +23,12 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A remark that is no result: on stderr."""
+    """Print a message that is no result to stderr."""
     typer.echo(text, err=True)
 
 
 def print_table(table: "Table") -> None:
-    """A table as wide as it needs to be, also where the output is a file."""
+    """Print a table, in full width where the output is no terminal."""
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False)
@@ -39,7 +39,7 @@ def print_table(table: "Table") -> None:
 
 
 def print_passages(passages: "Sequence[Passage]") -> None:
-    """Id, score, origin and text of passages, best first; a long text is cut."""
+    """Print id, score, origin and text of passages; long texts are cut."""
     for rank, one in enumerate(passages, start=1):
         typer.echo(f"{rank}. {plain(one.id)}" + (f"  score {one.score:.3f}" if one.score is not None else ""))
         if one.origin:
@@ -50,7 +50,7 @@ def print_passages(passages: "Sequence[Passage]") -> None:
 
 
 def print_answer(answer: "Answer") -> None:
-    """An answer with its probabilities, quotes, verdict and remarks."""
+    """Print an answer with its probabilities, quotes, verdict and notes."""
     typer.echo(wrapped(answer.text, ""))
     print_evidence(answer)
     print_verdict(answer)
@@ -58,7 +58,7 @@ def print_answer(answer: "Answer") -> None:
 
 
 def print_evidence(answer: "Answer") -> None:
-    """What speaks for an answer: its probabilities and quotes."""
+    """Print the probabilities and quotes of an answer."""
     if answer.label_scores:
         typer.echo(f"  probabilities: {_listed(answer.label_scores)}")
     origins = {passage.id: passage.origin for passage in answer.passages}
@@ -70,7 +70,7 @@ def print_evidence(answer: "Answer") -> None:
 
 
 def print_verdict(answer: "Answer") -> None:
-    """What an entailment model made of an answer, where one did."""
+    """Print the verdict of an answer, if there is one."""
     if answer.verdict is not None and answer.verification is not None:
         typer.echo(f"  verdict: {answer.verdict}{_shares(answer.verification.scores)}")
         if (sentence := answer.verification.sentence) is not None:
@@ -79,7 +79,7 @@ def print_verdict(answer: "Answer") -> None:
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Remarks on how an answer came about."""
+    """Print the notes of an answer."""
     for note in notes:
         typer.echo(f"  note: {plain(note)}")
 
@@ -93,7 +93,7 @@ def _shares(scores: "Mapping[Verdict, float]") -> str:
 
 
 def wrapped(text: str, indent: str = "   ") -> str:
-    """The text in lines as wide as the terminal, at most 100 characters, each line indented."""
+    """The text wrapped to the terminal, at most 100 characters wide, and indented."""
     width = min(shutil.get_terminal_size().columns, 100)
     lines = [textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in text.splitlines()]
     return plain("\n".join(lines))

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class WordReranker:
-    """Takes what ``retrievers.rerank.load_reranker`` takes; keeps the pairs that it was asked about."""
+    """Takes what ``retrievers.kinds.rerank.load_reranker`` takes; keeps the pairs that it was asked about."""
 
     fingerprint = "words"
 

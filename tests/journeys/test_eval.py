@@ -15,7 +15,7 @@ from corpus.records import LABELS, documents
 from eval.qa import evaluate_qa
 from eval.results import write_results
 from eval.retrieval import evaluate_retrieval
-from retrievers.bm25 import BM25Retriever
+from retrievers.kinds.bm25 import BM25Retriever
 
 RANKING = {"accuracy@1", "recall@5", "recall@10", "mrr@10", "ndcg@10"}
 LABELLING = {"accuracy", "macro_f1", "unparsed"} | {

@@ -10,7 +10,9 @@ from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from medground.settings import load_settings
 from retrievers import make_retriever, make_retrievers
-from retrievers.config import BM25Config, DenseConfig, EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.dense import DenseConfig
 
 FOLDER = Path(os.environ.get("MEDGROUND_PUBMEDQA", Path(__file__).parents[3] / "shared/data/pubmedqa"))
 DATA = FOLDER / "ori_pqal.json"

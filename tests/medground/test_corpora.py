@@ -91,7 +91,7 @@ def test_parts_are_embedded_with_the_rest(tmp_path: Path, monkeypatch: pytest.Mo
     from embedders import save_tiny_embedder
 
     from medground.pipeline import Pipeline
-    from retrievers.sentence_embedder import SentenceEmbedder
+    from retrievers.embedders.sentence import SentenceEmbedder
 
     monkeypatch.chdir(tmp_path)
     settings = load_settings(

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from common.errors import UserError
 from medground.settings import _WHOLE, Settings, load_settings
-from retrievers.config import HybridConfig, MMRConfig
+from retrievers.kinds.hybrid import HybridConfig
+from retrievers.kinds.mmr import MMRConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -14,20 +14,15 @@ from word_reranker import WordReranker
 from common.errors import UserError
 from retrievers import make_retrievers
 from retrievers.base import Retriever, encodable
-from retrievers.config import (
-    BM25Config,
-    DenseConfig,
-    EmbedderConfig,
-    FilterConfig,
-    HybridConfig,
-    MMRConfig,
-    MultiQueryConfig,
-    ParentConfig,
-    RerankConfig,
-    RetrieverConfig,
-    StoreConfig,
-)
-from retrievers.multi_query import Rewriting
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.dense import DenseConfig
+from retrievers.kinds.filtered import FilterConfig
+from retrievers.kinds.hybrid import HybridConfig
+from retrievers.kinds.mmr import MMRConfig
+from retrievers.kinds.multi_query import MultiQueryConfig, Rewriting
+from retrievers.kinds.parent import ParentConfig
+from retrievers.kinds.rerank import RerankConfig
 
 Make = Callable[[Sequence[Document]], Retriever]
 
@@ -66,7 +61,7 @@ def other_wordings(asked: Rewriting) -> list[str]:
 
 @pytest.fixture(params=KINDS)
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.setattr("retrievers.rerank.load_reranker", WordReranker)
+    monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
 
     def build(documents: Sequence[Document]) -> Retriever:
         made = make_retrievers(

@@ -3,18 +3,12 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from retrievers.config import (
-    BM25Config,
-    DenseConfig,
-    EmbedderConfig,
-    HybridConfig,
-    MMRConfig,
-    PubMedConfig,
-    RetrieverConfig,
-    StoreConfig,
-    find_cycle,
-    referred,
-)
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig, find_cycle
+from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.dense import DenseConfig
+from retrievers.kinds.hybrid import HybridConfig
+from retrievers.kinds.mmr import MMRConfig
+from retrievers.kinds.pubmed import PubMedConfig
 
 ADAPTER: TypeAdapter[RetrieverConfig] = TypeAdapter(RetrieverConfig)
 
@@ -62,9 +56,9 @@ def test_sections_are_frozen_and_closed() -> None:
 
 
 def test_who_builds_on_whom() -> None:
-    assert referred(HybridConfig(retrievers={"b": 1, "a": 2})) == ("b", "a")
-    assert referred(MMRConfig(retriever="dense")) == ("dense",)
-    assert referred(PubMedConfig()) == ()
+    assert HybridConfig(retrievers={"b": 1, "a": 2}).builds_on() == ("b", "a")
+    assert MMRConfig(retriever="dense").builds_on() == ("dense",)
+    assert PubMedConfig().builds_on() == ()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from langchain_core.documents import Document
 
 from common.errors import UserError
 from retrievers.config import StoreConfig
-from retrievers.dense import DenseRetriever
 from retrievers.indexing import IndexReport, index, prune
+from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import Store, open_store
 
 HELPERS = Path(__file__).parents[1] / "helpers"

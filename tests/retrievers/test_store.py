@@ -19,9 +19,9 @@ from langchain_core.documents import Document
 import retrievers.store
 from common.errors import UserError
 from retrievers import make_retriever
-from retrievers.config import DenseConfig, EmbedderConfig, StoreConfig
-from retrievers.dense import DenseRetriever
+from retrievers.config import EmbedderConfig, StoreConfig
 from retrievers.indexing import index
+from retrievers.kinds.dense import DenseConfig, DenseRetriever
 from retrievers.store import collection_name, open_store, other_collections
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
@@ -68,7 +68,7 @@ def test_two_embedders_never_share_a_collection(tmp_path: Path) -> None:
 
 
 def test_the_same_folder_with_other_weights_gets_another_collection(tmp_path: Path) -> None:
-    from retrievers.sentence_embedder import SentenceEmbedder
+    from retrievers.embedders.sentence import SentenceEmbedder
 
     store = StoreConfig(path=str(tmp_path / "store"))
     folder = save_tiny_embedder(tmp_path / "a", seed=0)

@@ -11,7 +11,7 @@ from chains.models.generation import Written
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from chains.rewriting.wordings import LLMRewriter, wordings
-from retrievers.multi_query import Rewriting
+from retrievers.kinds.multi_query import Rewriting
 
 
 @pytest.fixture(scope="module")

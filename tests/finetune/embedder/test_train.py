@@ -20,8 +20,9 @@ from finetune.embedder.model import _encoded, load_untaught, measure, prompts_of
 from finetune.embedder.train import train_embedder
 from finetune.embedder.trainer import EmbedderTrainer
 from retrievers import make_retriever
-from retrievers.config import DenseConfig, EmbedderConfig, StoreConfig
-from retrievers.sentence_embedder import SentenceEmbedder
+from retrievers.config import EmbedderConfig, StoreConfig
+from retrievers.embedders.sentence import SentenceEmbedder
+from retrievers.kinds.dense import DenseConfig
 
 WORDS = ["aspirin", "statin", "vaccine", "placebo", "surgery", "stroke"]
 WORDS += ["mortality", "pressure", "diabetes", "children", "adults", "pain"]

@@ -42,7 +42,7 @@ def test_conversations_are_listed_opened_gone_on_with_and_deleted(talk: Command)
     assert f"*1. {QUESTION}  3 turns" in told.out
     told = talk("/delete 1", "/delete", "/list")
     assert "Deleted." in told.out
-    assert "You are in no conversation." in told.out
+    assert "There is no current conversation." in told.out
     assert QUESTION not in told.out
     told = talk("/open 1", "/delete", "/list")
     assert "There are no conversations yet." in told.out

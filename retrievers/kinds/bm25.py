@@ -1,0 +1,84 @@
+"""Search by words: BM25."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from langchain_core.documents import Document
+from pydantic import Field, PrivateAttr
+
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters, words_of
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
+
+
+class BM25Config(RetrieverConfig):
+    """Search by words: BM25 in Lucene's variant."""
+
+    kind: Literal["bm25"] = "bm25"
+    k1: float = Field(default=1.5, ge=0, allow_inf_nan=False, description="Saturation of term counts.")
+    b: float = Field(default=0.75, ge=0, le=1, description="Weight of the text's length.")
+
+
+class BM25Retriever(Retriever):
+    """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), through bm25s.
+
+    Words are runs of two or more word characters, lower case, without English stop words, cut to their stems by
+    Snowball's English stemmer. A document that shares no word with the question is not returned.
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = BM25Config
+
+    _index: Lexical | LexicalIndex = PrivateAttr()
+
+    def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
+        """Search an index on disk, or documents, which are indexed in memory now.
+
+        Raises:
+            UserError: two different documents have one id.
+        """
+        config = config or BM25Config()
+        super().__init__(top_k=config.top_k)
+        if isinstance(documents, LexicalIndex):
+            self._index = documents
+        else:
+            self._index = MemoryIndex(documents, _parameters(config))
+
+    @classmethod
+    def build(cls, config: BM25Config, context: "Context") -> Self:
+        """See ``Retriever``."""
+        return cls(_updated(config, context), config)
+
+    @classmethod
+    def index(cls, config: BM25Config, context: "Context") -> int:
+        """See ``Retriever``."""
+        _updated(config, context)
+        return 0
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        index = self._index.current() if isinstance(self._index, LexicalIndex) else self._index
+        return [_hits(index, words, k) for words in words_of(questions)]
+
+
+def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
+    import numpy as np
+
+    scores = index.scores(words)
+    if scores is None:
+        return []
+    # Every document that ties with the k-th best is kept: the base class breaks ties by id.
+    bar = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
+    best = np.flatnonzero((scores >= bar) & (scores > 0))
+    return [Hit(index.document(int(place)), float(scores[place])) for place in best]
+
+
+def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
+    store = Path(context.store.path).expanduser()
+    return LexicalIndex(store, context.corpus, _parameters(config)).update(context.documents)
+
+
+def _parameters(config: BM25Config) -> Parameters:
+    return Parameters(config.k1, config.b)

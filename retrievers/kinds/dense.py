@@ -1,0 +1,88 @@
+"""Search by embedding in the vector store."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from langchain_core.documents import Document
+from pydantic import Field, PrivateAttr
+
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+from retrievers.embedders import embed_questions
+from retrievers.indexing import read_document
+from retrievers.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
+
+TIES = 16  # how many more neighbours are looked at, so that equal scores at the k-th place are told apart by id
+PAGE = 512
+
+
+class DenseConfig(RetrieverConfig):
+    """Search by embedding (cosine) in the vector store."""
+
+    kind: Literal["dense"] = "dense"
+    embedder: str = Field(default="minilm", description="Name of an embedder of section embedders.")
+
+
+class DenseRetriever(Retriever):
+    """The nearest passages of a store by cosine; the score is the cosine similarity, 1 at best."""
+
+    config_class: ClassVar[type[RetrieverConfig]] = DenseConfig
+
+    _store: Store = PrivateAttr()
+
+    def __init__(self, store: Store, top_k: int = 5) -> None:
+        """Search ``store``, which is used as it stands: index first."""
+        super().__init__(top_k=top_k)
+        self._store = store
+
+    @classmethod
+    def build(cls, config: DenseConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        return cls(context.indexed(config.embedder), top_k=config.top_k)
+
+    @classmethod
+    def index(cls, config: DenseConfig, context: "Context") -> int:
+        """See ``Retriever``."""
+        return context.fill(config.embedder)
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        import numpy as np
+
+        vectors = np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32)
+        with self._store.errors():
+            self._store.refresh()
+            near = [
+                best
+                for start in range(0, len(questions), PAGE)
+                for best in self._nearest(vectors[start : start + PAGE], k)
+            ]
+            documents = self._read(sorted({id for best in near for id, _ in best}))
+        return [[Hit(documents[id], score) for id, score in best if id in documents] for best in near]
+
+    def _nearest(self, vectors: "np.ndarray", k: int) -> list[list[tuple[str, float]]]:
+        """The ids and similarities of the ``k`` nearest of each vector, best first."""
+        count = self._store.collection.count()
+        if count == 0:
+            return [[] for _ in vectors]
+        found = self._store.collection.query(
+            query_embeddings=vectors, n_results=min(k + TIES, count), include=["distances"]
+        )
+        rows = zip(found["ids"], found["distances"] or [], strict=True)
+        return [_best(dict(zip(ids, distances, strict=True)), k) for ids, distances in rows]
+
+    def _read(self, ids: list[str]) -> dict[str, Document]:
+        documents: dict[str, Document] = {}
+        for start in range(0, len(ids), PAGE):
+            page = self._store.collection.get(ids=ids[start : start + PAGE], include=["documents", "metadatas"])
+            rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
+            documents.update((id, read_document(id, text, metadata or {})) for id, text, metadata in rows)
+        return documents
+
+
+def _best(distances: dict[str, float], k: int) -> list[tuple[str, float]]:
+    similarities = ((id, 1.0 - float(distance)) for id, distance in distances.items())
+    return sorted(similarities, key=lambda pair: (-pair[1], pair[0]))[:k]

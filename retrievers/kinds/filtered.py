@@ -1,0 +1,193 @@
+"""Only passages that meet conditions."""
+
+import hashlib
+import json
+from collections.abc import Sequence, Set
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from langchain_core.documents import Document
+from pydantic import Field, PrivateAttr, model_validator
+
+from common.atomic_write import write_whole
+from common.errors import UserError
+from retrievers.base import Hit, Retriever, encodable
+from retrievers.config import RetrieverConfig
+from retrievers.indexing import REVISION, Documents
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
+
+FIRST = 50  # how many passages are looked through first, at least
+WHO_HAS = {
+    "year": "PubMed's files, tables with a year column and records with YEAR do; or drop year_from and year_to.",
+    "mesh": "PubMed's files, tables with a mesh column and records with MESHES do; or drop mesh.",
+    "source": "Documents of your own do (medground index PATH); or drop source.",
+}
+
+
+class FilterConfig(RetrieverConfig):
+    """Passages that meet all conditions that are set."""
+
+    kind: Literal["filter"] = "filter"
+    retriever: str = Field(description="Name of the retriever that searches.")
+    min_score: float | None = Field(
+        default=None, allow_inf_nan=False, description="Minimum score, on the scale of that retriever."
+    )
+    year_from: int | None = Field(default=None, description="First year of publication.")
+    year_to: int | None = Field(default=None, description="Last year of publication.")
+    mesh: tuple[str, ...] = Field(
+        default=(), description="MeSH headings, of which the passage has at least one. Case is ignored."
+    )
+    source: tuple[str, ...] = Field(
+        default=(), description="Patterns of source files, such as trials/*.pdf, of which one matches."
+    )
+
+    @model_validator(mode="after")
+    def _years_in_order(self) -> Self:
+        if self.year_from is not None and self.year_to is not None and self.year_from > self.year_to:
+            raise ValueError(f"year_from {self.year_from} is after year_to {self.year_to}")
+        return self
+
+    def builds_on(self) -> tuple[str, ...]:
+        """See ``RetrieverConfig``."""
+        return (self.retriever,)
+
+
+class FilteredRetriever(Retriever):
+    """What another retriever finds and the conditions of ``FilterConfig`` let pass, with its scores.
+
+    It is asked for ever more until enough have passed or it has no more, so that nothing that fits is missed.
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
+
+    _retriever: Retriever = PrivateAttr()
+    _config: FilterConfig = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
+        """Filter what ``retriever`` finds."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._config = config
+
+    @classmethod
+    def build(cls, config: FilterConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        retriever = context.other(config.retriever)
+        if not retriever.is_online:
+            _check(config, context)
+        return cls(retriever, config)
+
+    @classmethod
+    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (what it notes is the corpus's)
+        """See ``Retriever``; what metadata the passages have is noted, so that ``build`` need not look at them."""
+        fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
+        return 0
+
+    def inner(self) -> Sequence[Retriever]:
+        """See ``Retriever``."""
+        return (self._retriever,)
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        passed: dict[int, list[Hit]] = {}
+        depth = max(FIRST, 2 * k)
+        while left := [place for place in range(len(questions)) if place not in passed]:
+            searched = self._retriever.search([questions[place] for place in left], depth)
+            for place, found in zip(left, searched, strict=True):
+                hits = [Hit(one, one.metadata["score"]) for one in found if fits(one, self._config)]
+                below = self._config.min_score is not None and found and _score(found[-1]) < self._config.min_score
+                if len(hits) >= k or len(found) < depth or below:
+                    passed[place] = hits
+            depth *= 4
+        return [passed[place] for place in range(len(questions))]
+
+
+def fits(document: Document, config: FilterConfig) -> bool:
+    """Whether a found document meets all conditions; without the metadata that one is about it does not."""
+    known = document.metadata
+    if config.min_score is not None and _score(document) < config.min_score:
+        return False
+    if (config.year_from is not None or config.year_to is not None) and not _in_years(known.get("year"), config):
+        return False
+    if config.mesh and not _folded(config.mesh) & _folded(known.get("mesh")):
+        return False
+    source = known.get("source")
+    return not config.source or (
+        isinstance(source, str) and any(fnmatchcase(source, pattern) for pattern in config.source)
+    )
+
+
+def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | None = None) -> None:
+    """Refuse a filter that nothing can pass because what it looks at is in none of the documents.
+
+    Args:
+        documents: the corpus.
+        config: the conditions.
+        known: what ``fields_of`` says of the documents; None looks at them.
+
+    Raises:
+        UserError: naming the missing metadata, and which sources have it.
+    """
+    asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
+    missing = {name for name, condition in asked.items() if condition}
+    if missing:
+        missing -= _fields(documents) if known is None else known
+    if missing and (count := len(documents)):
+        name = min(missing)
+        none = f"A filter asks for a passage's {name}, and none of the {count} passages has one"
+        raise UserError(f"{none}, so it would find nothing. {WHO_HAS[name]}")
+
+
+def fields_of(documents: Documents, store: Path, corpus: str) -> set[str]:
+    """Which metadata that a filter looks at the documents have.
+
+    Of documents with an attribute ``revision`` it is noted in the store's folder, and they are looked at once.
+    """
+    revision = getattr(documents, REVISION, None)
+    if revision is None:
+        return _fields(documents)
+    note = store / f"fields-{hashlib.sha256(encodable(corpus).encode()).hexdigest()[:16]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        if noted["revision"] == revision:
+            return set(noted["fields"])
+    found = _fields(documents)
+    with suppress(OSError):  # where nothing can be written the documents are looked at again
+        write_whole(note, json.dumps({"revision": revision, "fields": sorted(found)}))
+    return found
+
+
+def _check(config: FilterConfig, context: "Context") -> None:
+    known = fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
+    check_fields(context.documents, config, known)
+
+
+def _fields(documents: Documents) -> set[str]:
+    missing = set(WHO_HAS)
+    for document in documents:
+        missing = {name for name in missing if not _has(document, name)}
+        if not missing:
+            break
+    return set(WHO_HAS) - missing
+
+
+def _has(document: Document, name: str) -> bool:
+    value = document.metadata.get(name)
+    return bool(_folded(value)) if name == "mesh" else isinstance(value, int if name == "year" else str)
+
+
+def _score(document: Document) -> float:
+    return float(document.metadata["score"])
+
+
+def _in_years(year: Any, config: FilterConfig) -> bool:
+    if not isinstance(year, int):
+        return False
+    return (config.year_from is None or config.year_from <= year) and (config.year_to is None or year <= config.year_to)
+
+
+def _folded(headings: Any) -> set[str]:
+    return {str(one).casefold() for one in headings} if isinstance(headings, list | tuple) else set()

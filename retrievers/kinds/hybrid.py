@@ -1,0 +1,75 @@
+"""Several retrievers as one."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr
+
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+from retrievers.kinds.fusion import Fusion, weighted_scores
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
+
+
+class HybridConfig(RetrieverConfig):
+    """Fusion of the results of several retrievers."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    retrievers: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        min_length=1, description="Weights by retriever name."
+    )
+    fusion: Fusion = Field(
+        default="zscore",
+        description=(
+            "How the results are combined. zscore, minmax: weighted sum of the scores, normalized among "
+            "the candidates of a question; rrf: reciprocal rank fusion."
+        ),
+    )
+    k: float = Field(
+        default=60,
+        ge=0,
+        allow_inf_nan=False,
+        description="Constant of rrf: the higher, the less the first ranks stand out.",
+    )
+    candidates: int = Field(
+        default=100, ge=1, strict=True, description="Minimum number of passages from each retriever."
+    )
+
+    def builds_on(self) -> tuple[str, ...]:
+        """See ``RetrieverConfig``."""
+        return tuple(self.retrievers)
+
+
+class HybridRetriever(Retriever):
+    """What other retrievers find, fused as ``retrievers.kinds.fusion`` does it; the score is the weighted sum."""
+
+    config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
+
+    _retrievers: list[Retriever] = PrivateAttr()
+    _config: HybridConfig = PrivateAttr()
+
+    def __init__(self, retrievers: Mapping[str, Retriever], config: HybridConfig) -> None:
+        """Fuse those of ``retrievers`` that ``config.retrievers`` names."""
+        super().__init__(top_k=config.top_k)
+        self._retrievers = [retrievers[name] for name in config.retrievers]
+        self._config = config
+
+    @classmethod
+    def build(cls, config: HybridConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        return cls({name: context.other(name) for name in config.retrievers}, config)
+
+    def inner(self) -> Sequence[Retriever]:
+        """See ``Retriever``."""
+        return self._retrievers
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        depth = max(k, self._config.candidates)
+        weights = list(self._config.retrievers.values())
+        searches = [retriever.search(questions, depth) for retriever in self._retrievers]
+        return [
+            weighted_scores(found, weights, depth, self._config.fusion, self._config.k)
+            for found in zip(*searches, strict=True)
+        ]

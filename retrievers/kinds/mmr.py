@@ -1,0 +1,138 @@
+"""Passages that bear on the question and do not repeat each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr
+
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+from retrievers.embedders import embed_questions
+from retrievers.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
+
+PAGE = 512
+
+
+class MMRConfig(RetrieverConfig):
+    """Passages near the question and unlike each other (maximal marginal relevance)."""
+
+    kind: Literal["mmr"] = "mmr"
+    retriever: str = Field(description="Name of the retriever that finds the candidates.")
+    embedder: str = Field(default="minilm", description="Name of the embedder that measures similarity, by cosine.")
+    relevance: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Weight of the question: 1 counts the question alone, 0 the passages chosen before alone.",
+    )
+    candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of candidates.")
+
+    def builds_on(self) -> tuple[str, ...]:
+        """See ``RetrieverConfig``."""
+        return (self.retriever,)
+
+
+class MMRRetriever(Retriever):
+    """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
+
+    One after the other that document is chosen whose score is highest: relevance x its cosine with the question,
+    less (1 - relevance) x its greatest cosine with those chosen before, which counts as 0 where it is negative. So
+    scores never rise from one choice to the next. (LangChain's function for it gives no scores and breaks no ties.)
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
+
+    _retriever: Retriever = PrivateAttr()
+    _store: Store = PrivateAttr()
+    _config: MMRConfig = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, store: Store, config: MMRConfig) -> None:
+        """Choose among what ``retriever`` finds; ``store`` has the vectors of the corpus."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._store = store
+        self._config = config
+
+    @classmethod
+    def build(cls, config: MMRConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        return cls(context.other(config.retriever), context.indexed(config.embedder), config)
+
+    @classmethod
+    def index(cls, config: MMRConfig, context: "Context") -> int:
+        """See ``Retriever``."""
+        return context.fill(config.embedder)
+
+    def inner(self) -> Sequence[Retriever]:
+        """See ``Retriever``."""
+        return (self._retriever,)
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        import numpy as np
+
+        candidates = self._retriever.search(questions, max(k, self._config.candidates))
+        asked = _unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
+        vectors = self._vectors({str(one.id): one.page_content for found in candidates for one in found})
+        hits: list[list[Hit]] = []
+        for found, question in zip(candidates, asked, strict=True):
+            known = sorted(found, key=lambda one: str(one.id))
+            if not known:
+                hits.append([])
+                continue
+            texts = np.stack([vectors[str(one.id)] for one in known])
+            chosen = _choose(texts @ question, texts @ texts.T, self._config.relevance, k)
+            hits.append([Hit(known[place], score) for place, score in chosen])
+        return hits
+
+    def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
+        """The vectors of texts by their ids; what the store lacks, as articles found online, is embedded now."""
+        import numpy as np
+
+        vectors: dict[str, np.ndarray] = {}
+        ids = sorted(texts)
+        with self._store.errors():
+            self._store.refresh()
+            for start in range(0, len(ids), PAGE):
+                page = self._store.collection.get(ids=ids[start : start + PAGE], include=["embeddings"])
+                rows = _unit(np.asarray(page["embeddings"], dtype=np.float32))
+                vectors.update(zip(page["ids"], rows, strict=True))
+        if lacking := [id for id in ids if id not in vectors]:
+            made = self._store.embedder.embed_documents([texts[id] for id in lacking])
+            vectors.update(zip(lacking, _unit(np.asarray(made, dtype=np.float32)), strict=True))
+        return vectors
+
+
+def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
+    """The places chosen, in order, with their scores; among equals the first place.
+
+    Args:
+        near: cosines with the question, shape (n,).
+        alike: cosines with each other, shape (n, n).
+        relevance: as the settings have it.
+        count: how many at most.
+    """
+    import numpy as np
+
+    nearest_chosen = np.zeros(len(near))
+    left = np.ones(len(near), dtype=bool)
+    chosen: list[tuple[int, float]] = []
+    for _ in range(min(count, len(near))):
+        scores = np.where(left, relevance * near - (1 - relevance) * nearest_chosen, -np.inf)
+        place = int(scores.argmax())
+        chosen.append((place, float(scores[place])))
+        left[place] = False
+        nearest_chosen = np.maximum(nearest_chosen, alike[place])
+    return chosen
+
+
+def _unit(vectors: "np.ndarray") -> "np.ndarray":
+    """Each row at length 1."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))

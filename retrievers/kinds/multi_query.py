@@ -1,0 +1,103 @@
+"""The question in several wordings."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
+
+from langchain_core.runnables import Runnable
+from pydantic import Field, PrivateAttr
+
+from common.errors import UserError
+from retrievers.base import Hit, Retriever, encodable
+from retrievers.config import RetrieverConfig
+from retrievers.kinds.fusion import reciprocal_ranks
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
+
+
+class Rewriting(TypedDict):
+    """A question, and how many other wordings of it are wanted."""
+
+    question: str
+    count: int
+
+
+Rewriter = Runnable[Rewriting, list[str]]
+"""Gives wordings of a question; fewer than wanted, or none, is no error."""
+
+
+class MultiQueryConfig(RetrieverConfig):
+    """Search with several wordings of the question, which the language model of section ``llm`` writes."""
+
+    kind: Literal["multi_query"] = "multi_query"
+    retriever: str = Field(description="Name of the retriever that searches.")
+    rewrites: int = Field(default=3, ge=1, strict=True, description="Number of other wordings.")
+    k: float = Field(
+        default=60,
+        ge=0,
+        allow_inf_nan=False,
+        description="Constant of the reciprocal rank fusion that combines the results.",
+    )
+    candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of passages for each wording.")
+
+    def builds_on(self) -> tuple[str, ...]:
+        """See ``RetrieverConfig``."""
+        return (self.retriever,)
+
+
+class MultiQueryRetriever(Retriever):
+    """Another retriever, asked in the question's own and in other words.
+
+    All wordings of all questions are searched for at once, and what those of one question find is put together by
+    reciprocal ranks, the question itself counting like each of them. (LangChain's MultiQueryRetriever returns what was
+    found without an order, and takes one question at a time.)
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = MultiQueryConfig
+
+    _retriever: Retriever = PrivateAttr()
+    _rewriter: Rewriter = PrivateAttr()
+    _config: MultiQueryConfig = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, rewriter: Rewriter, config: MultiQueryConfig) -> None:
+        """Search with ``retriever`` for what ``rewriter`` makes of a question too."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._rewriter = rewriter
+        self._config = config
+
+    @classmethod
+    def build(cls, config: MultiQueryConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        if context.rewriter is None:
+            raise UserError(
+                "A retriever of kind multi_query needs a language model that rewrites questions, and none is given."
+            )
+        return cls(context.other(config.retriever), context.rewriter, config)
+
+    @classmethod
+    def identity(cls, config: MultiQueryConfig, context: "Context") -> dict[str, Any]:
+        """See ``Retriever``."""
+        return {**super().identity(config, context), "llm": context.rewriter_identity}
+
+    def inner(self) -> Sequence[Retriever]:
+        """See ``Retriever``."""
+        return (self._retriever,)
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        depth = max(k, self._config.candidates)
+        asked = [Rewriting(question=question, count=self._config.rewrites) for question in questions]
+        wordings = [
+            _wordings(question, written[: self._config.rewrites])
+            for question, written in zip(questions, self._rewriter.batch(asked), strict=True)
+        ]
+        found = iter(self._retriever.search([text for texts in wordings for text in texts], depth))
+        return [
+            reciprocal_ranks([next(found) for _ in texts], [1.0] * len(texts), self._config.k) for texts in wordings
+        ]
+
+
+def _wordings(question: str, rewrites: list[str]) -> list[str]:
+    """The question and what is text among its rewrites, each once."""
+    texts = [encodable(text).strip() for text in rewrites]
+    return list(dict.fromkeys([question, *(text for text in texts if any(map(str.isalnum, text)))]))

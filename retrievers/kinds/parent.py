@@ -1,0 +1,143 @@
+"""Search in parts of documents; whole documents come back."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from langchain_core.documents import Document
+from pydantic import Field, PrivateAttr
+
+from corpus.sentences import Span, sentence_spans
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+from retrievers.document_ids import finder, with_id
+from retrievers.indexing import REVISION, Documents, index
+from retrievers.kinds.dense import DenseRetriever
+from retrievers.store import Store
+
+if TYPE_CHECKING:
+    from retrievers.registry import Context
+
+SEPARATOR = "#"
+MORE = 8  # how many parts are looked at first for each document that is wanted
+TIES = 16  # further documents that are looked for, so that equal scores are told apart by the documents' ids
+
+
+PartKind = Literal["sentence", "section"]
+
+
+class ParentConfig(RetrieverConfig):
+    """Search by embedding in parts of the documents. A document scores as its nearest part, and is returned whole."""
+
+    kind: Literal["parent"] = "parent"
+    parts: PartKind = Field(
+        default="sentence",
+        description="What is embedded. section: a line, as PubMedQA's abstracts have one for each section.",
+    )
+    embedder: str = Field(default="minilm", description="Name of an embedder of section embedders.")
+
+
+class ParentRetriever(Retriever):
+    """Documents by their nearest part; the score is that part's cosine with the question.
+
+    (LangChain's ParentDocumentRetriever returns no scores, and as many documents as the first parts happen to have.)
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
+
+    _find: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
+    _store: Store = PrivateAttr()
+    _parts: DenseRetriever = PrivateAttr()
+
+    def __init__(
+        self, store: Store, documents: Documents, config: ParentConfig | None = None, *, quiet: bool = False
+    ) -> None:
+        """Cut ``documents`` into parts and make ``store``, which is for them alone, hold exactly these.
+
+        Raises:
+            UserError: two different documents have one id, or the store cannot be written.
+        """
+        config = config or ParentConfig()
+        super().__init__(top_k=config.top_k)
+        self._find = finder(documents)
+        index(store, Parts(documents, config.parts), quiet=quiet)
+        self._store = store
+        self._parts = DenseRetriever(store)
+
+    @classmethod
+    def build(cls, config: ParentConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        store = context.opened(config.embedder, parts_name(context.corpus, config.parts))
+        return cls(store, context.documents, config, quiet=context.quiet)
+
+    @classmethod
+    def index(cls, config: ParentConfig, context: "Context") -> int:
+        """See ``Retriever``."""
+        parts = Parts(context.documents, config.parts)
+        return context.fill(config.embedder, parts, parts_name(context.corpus, config.parts))
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        wanted = k + TIES
+        found: dict[int, list[Hit]] = {}
+        with self._store.errors():
+            self._store.refresh()
+            count = self._store.collection.count()
+        depth = min(MORE * wanted, max(1, count))
+        while left := [place for place in range(len(questions)) if place not in found]:
+            searched = self._parts.search([questions[place] for place in left], depth)
+            for place, parts in zip(left, searched, strict=True):
+                hits = self._parents(parts)
+                if len(hits) >= wanted or depth >= count:
+                    found[place] = hits
+            depth = min(4 * depth, max(1, count))
+        return [found[place] for place in range(len(questions))]
+
+    def _parents(self, parts: Sequence[Document]) -> list[Hit]:
+        """Each document once, with the score of the first of its parts, which is its best."""
+        best: dict[str, float] = {}
+        for part in parts:
+            best.setdefault(str(part.id).rpartition(SEPARATOR)[0], part.metadata["score"])
+        documents = self._find(list(best))
+        return [Hit(documents[id], score) for id, score in best.items() if id in documents]
+
+
+def parts_name(corpus: str, kind: PartKind) -> str:
+    """What a corpus's parts are called in the store."""
+    return f"{corpus} {kind}"
+
+
+class Parts:
+    """The parts of documents, cut whenever they are gone through: few are in memory at a time."""
+
+    def __init__(self, documents: Documents, kind: PartKind) -> None:
+        self._documents = documents
+        self._kind = kind
+        self.revision = getattr(documents, REVISION, None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in map(with_id, self._documents):
+            yield from cut(document, self._kind)
+
+
+def cut(document: Document, kind: PartKind) -> Iterator[Document]:
+    """The parts of a document under ids of their own; one without a letter is left out where there are others."""
+    text = document.page_content
+    match kind:
+        case "sentence":
+            spans = sentence_spans(text)
+        case "section":
+            spans = _line_spans(text)
+    worded = [span for span in spans if any(map(str.isalnum, text[slice(*span)]))] or [(0, len(text))]
+    for number, (start, end) in enumerate(worded):
+        yield Document(id=f"{document.id}{SEPARATOR}{number}", page_content=text[start:end])
+
+
+def _line_spans(text: str) -> list[Span]:
+    spans, start = [], 0
+    for line in text.splitlines(keepends=True):
+        if line.strip():
+            spans.append((start, start + len(line.rstrip())))
+        start += len(line)
+    return spans

@@ -1,0 +1,146 @@
+"""PubMed online: the only retriever that sends questions to another machine."""
+
+import contextlib
+import json
+import os
+import sys
+import urllib.error
+from collections.abc import Iterator
+from http.client import HTTPException
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from langchain_core.documents import Document
+from pydantic import Field, PrivateAttr
+
+from common.errors import DataError, UserError
+from corpus.config import DocumentsConfig
+from corpus.documents import pubmed
+from corpus.documents.extract import Extract
+from corpus.documents.source import Source
+from retrievers.base import Hit, Retriever
+from retrievers.config import RetrieverConfig
+
+if TYPE_CHECKING:
+    from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
+
+    from retrievers.registry import Context
+
+KEY = "NCBI_API_KEY"
+ABSTRACT = "abstract"
+INSTALL = "pip install langchain-community xmltodict"
+
+
+class PubMedConfig(RetrieverConfig):
+    """Search PubMed online: every question is sent to the server at ``url``. Used only where configured.
+
+    Without an API key (environment variable ``NCBI_API_KEY``) NCBI answers three requests a second."""
+
+    kind: Literal["pubmed"] = "pubmed"
+    url: str = Field(
+        default="https://eutils.ncbi.nlm.nih.gov/entrez/eutils",
+        pattern="^https?://[^?#]+$",
+        description="URL of the E-utilities.",
+    )
+    top_k: int = Field(default=5, ge=1, le=100, strict=True, description="Maximum number of passages.")
+
+
+class PubMedRetriever(Retriever):
+    """LangChain's PubMed retriever under this house's contract.
+
+    Articles come in PubMed's order of relevance, those without an abstract left out; the score is 1 / rank. A question
+    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's, and ``source`` and, where they are
+    known, ``title``, ``year``, ``journal`` and ``mesh`` are in the metadata.
+
+    LangChain searches and fetches; articles are read as PubMed's files are. Its own reading tears words in italics out
+    of their sentences and knows neither headings nor most years.
+    """
+
+    config_class: ClassVar[type[RetrieverConfig]] = PubMedConfig
+
+    _config: PubMedConfig = PrivateAttr()
+
+    def __init__(self, config: PubMedConfig | None = None) -> None:
+        """Nothing is sent before the first search.
+
+        Raises:
+            UserError: the packages that it needs are not installed.
+        """
+        config = config or PubMedConfig()
+        super().__init__(top_k=config.top_k)
+        self._config = config
+        _online(config, 1)
+
+    @classmethod
+    def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no corpus of ours)
+        """See ``Retriever``."""
+        return cls(config)
+
+    @property
+    def is_online(self) -> bool:
+        """See ``Retriever``."""
+        return True
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        return [self._hits(question, k) for question in questions]
+
+    def _hits(self, question: str, k: int) -> list[Hit]:
+        online = _online(self._config, k)
+        with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # it prints where it has to wait
+            found = online.load_docs(question[: online.MAX_QUERY_LENGTH])
+        articles = [one for one in found if one.page_content]
+        each = {str(article.id): article for article in reversed(articles)}
+        ranked = [article for article in articles if each.get(str(article.id)) is article]
+        return [Hit(article, 1 / rank) for rank, article in enumerate(ranked, start=1)]
+
+
+def _online(config: PubMedConfig, count: int) -> "LangChainPubMed":
+    try:
+        from langchain_community.retrievers import PubMedRetriever as LangChainPubMed
+
+        class Online(LangChainPubMed):
+            def _parse_article(self, uid: str, text_dict: dict[str, Any]) -> dict[str, Any]:
+                return {**text_dict, "id": uid, "source": f"https://pubmed.ncbi.nlm.nih.gov/{uid}/"}
+
+            def _dict2document(self, doc: dict[str, Any]) -> Document:
+                return Document(id=doc["id"], page_content=doc.pop(ABSTRACT), metadata=doc)
+
+        online = Online(
+            top_k_results=count,
+            base_url_esearch=f"{config.url}/esearch.fcgi?sort=relevance&",
+            base_url_efetch=f"{config.url}/efetch.fcgi?",
+            api_key=os.environ.get(KEY, ""),
+            parse=None,
+        )
+        online.parse = _read
+    except ImportError as error:
+        raise UserError(f"Retrievers of kind pubmed need {error.name or 'more packages'}. Install: {INSTALL}") from None
+    return online
+
+
+def _read(answer: str) -> dict[str, Any]:
+    """The article in an answer of PubMed's: its abstract, empty where it has none, and its metadata."""
+    source = Source("the article", lambda: BytesIO(answer.encode()))
+    for found in pubmed.read(source, DocumentsConfig()):
+        if isinstance(found, Extract):
+            known = {name: value for name, value in found.metadata.items() if name != "pmid"}
+            title = str(known.get("title", ""))
+            return {**known, ABSTRACT: found.text.removeprefix(title).strip()}
+    return {ABSTRACT: ""}  # of a book
+
+
+@contextlib.contextmanager
+def _errors(url: str) -> Iterator[None]:
+    """Translate what urllib and the readers raise about the server."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        advice = f"Wait a moment, or set {KEY}." if error.code == 429 else "Try again later, or check the url."
+        raise UserError(f"PubMed at {url} answered {error.code} {error.reason}. {advice}") from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"PubMed at {url} cannot be reached ({reason}). Check the network, or the url.") from error
+    except (DataError, json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"PubMed at {url} gave an answer that cannot be read ({type(error).__name__}: {error}). Try again later."
+        ) from error

@@ -1,0 +1,159 @@
+"""A cross-encoder's order of another retriever's first candidates."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr
+
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
+from retrievers.base import Hit, Retriever, encodable
+from retrievers.config import Dtype, RetrieverConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from retrievers.registry import Context
+
+BATCH = 32
+
+
+class Reranker:
+    """A cross-encoder that says how well a passage answers a question.
+
+    A model of one output says it by that. Of a classifier of several labels the score is one less the probability of
+    the labels ``against``. What a pair has more tokens than the model reads is cut off at the longer text's end.
+    """
+
+    def __init__(self, model: str, dtype: Dtype = "auto", against: Sequence[str] = ()) -> None:
+        """Load ``model`` (a hub id or a folder).
+
+        Raises:
+            UserError: it is absent, gated, cannot be reached or is no cross-encoder, or a classifier of several labels
+                has none of ``against``.
+        """
+        from sentence_transformers import CrossEncoder
+        from sentence_transformers.util import get_device_name
+
+        from retrievers.embedders.sentence import resolve_dtype
+
+        device = get_device_name()
+        with hub_errors("Cross-encoder", model):
+            loaded: Any = CrossEncoder(
+                model, device=device, model_kwargs={"dtype": resolve_dtype(dtype, device)}, trust_remote_code=False
+            )
+        _check_head(model)
+        self._model = loaded
+        self._against = [] if loaded.num_labels == 1 else _places(model, loaded, against)
+        self.fingerprint = content_key(
+            weights=weights_digest(loaded), against=self._against, window=loaded.max_seq_length, modules=repr(loaded)
+        )
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
+        """How well the passage answers the question, for each (question, passage); shape (pairs,)."""
+        import numpy as np
+
+        if not pairs:
+            return np.zeros(0)
+        clean = [(encodable(question), encodable(passage)) for question, passage in pairs]
+        several = bool(self._against)
+        found = self._model.predict(clean, batch_size=BATCH, show_progress_bar=False, apply_softmax=several)
+        rows = np.asarray(found, dtype=np.float64).reshape(len(pairs), -1)
+        return 1 - rows[:, self._against].sum(axis=1) if several else rows[:, 0]
+
+
+@cache
+def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranker:
+    """``Reranker``; one and the same is loaded once."""
+    return Reranker(model, dtype, against)
+
+
+class RerankConfig(RetrieverConfig):
+    """A cross-encoder, which reads question and passage together, sorts the candidates anew."""
+
+    kind: Literal["rerank"] = "rerank"
+    retriever: str = Field(description="Name of the retriever that finds the candidates.")
+    model: str = Field(
+        min_length=1,
+        description="Cross-encoder or sequence classifier: a hub id or a folder, such as train encoder makes.",
+    )
+    dtype: Dtype = Field(default="auto", description="Data type of the weights, as for an embedder.")
+    against: tuple[str, ...] = Field(
+        default=("maybe", "neutral"),
+        description=(
+            "Labels of a classifier that speak against a passage; its score is 1 minus their probability."
+            " A model of one output scores by that."
+        ),
+    )
+    candidates: int = Field(default=20, ge=1, strict=True, description="Minimum number of candidates.")
+
+    def builds_on(self) -> tuple[str, ...]:
+        """See ``RetrieverConfig``."""
+        return (self.retriever,)
+
+
+class RerankRetriever(Retriever):
+    """Another retriever's first candidates in a cross-encoder's order; the score is the cross-encoder's."""
+
+    config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
+
+    _retriever: Retriever = PrivateAttr()
+    _reranker: Reranker = PrivateAttr()
+    _candidates: int = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
+        """Put what ``retriever`` finds in the order of ``reranker``."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._reranker = reranker
+        self._candidates = config.candidates
+
+    @classmethod
+    def build(cls, config: RerankConfig, context: "Context") -> Self:
+        """See ``Retriever``."""
+        return cls(context.other(config.retriever), _reranker(config), config)
+
+    @classmethod
+    def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
+        """See ``Retriever``."""
+        return {**super().identity(config, context), "model": _reranker(config).fingerprint}
+
+    def inner(self) -> Sequence[Retriever]:
+        """See ``Retriever``."""
+        return (self._retriever,)
+
+    def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
+        found = self._retriever.search(questions, max(k, self._candidates))
+        pairs = [(question, one.page_content) for question, ones in zip(questions, found, strict=True) for one in ones]
+        scores = iter(self._reranker.scores(pairs).tolist())
+        return [[Hit(one, next(scores)) for one in ones] for ones in found]
+
+
+def _reranker(config: RerankConfig) -> Reranker:
+    return load_reranker(config.model, config.dtype, config.against)
+
+
+def _check_head(name: str) -> None:
+    """Refuse a bare encoder: sentence-transformers gives it a scoring layer of random weights."""
+    from transformers import AutoConfig
+
+    with hub_errors("Cross-encoder", name):
+        architectures = AutoConfig.from_pretrained(name).architectures or []
+    if architectures and not any("SequenceClassification" in one or "CausalLM" in one for one in architectures):
+        raise UserError(
+            f"{name} is no cross-encoder ({architectures[0]} has nothing that scores a pair). Name one, such as "
+            "cross-encoder/ms-marco-MiniLM-L6-v2, or a folder that `medground train encoder` has made."
+        )
+
+
+def _places(name: str, model: Any, against: Sequence[str]) -> list[int]:
+    labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}
+    places = sorted(labels[label.lower()] for label in against if label.lower() in labels)
+    if not places or len(places) == len(labels):
+        raise UserError(
+            f"Cross-encoder {name} has the labels {', '.join(labels)}. Say in against which of them speak against a "
+            "passage: one or more, not all."
+        )
+    return places

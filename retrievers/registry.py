@@ -1,0 +1,317 @@
+"""The kinds of retriever: from a name in the settings to its class, and from settings to retrievers that are ready."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from common.errors import UserError
+from retrievers.config import (
+    EmbedderConfig,
+    RetrieverClassConfig,
+    RetrieverConfig,
+    StoreConfig,
+    find_cycle,
+    is_class_path,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from retrievers.base import Retriever
+    from retrievers.indexing import Documents
+    from retrievers.kinds.multi_query import Rewriter
+    from retrievers.store import Store
+
+KINDS = {
+    "dense": "retrievers.kinds.dense.DenseRetriever",
+    "bm25": "retrievers.kinds.bm25.BM25Retriever",
+    "parent": "retrievers.kinds.parent.ParentRetriever",
+    "hybrid": "retrievers.kinds.hybrid.HybridRetriever",
+    "mmr": "retrievers.kinds.mmr.MMRRetriever",
+    "multi_query": "retrievers.kinds.multi_query.MultiQueryRetriever",
+    "rerank": "retrievers.kinds.rerank.RerankRetriever",
+    "filter": "retrievers.kinds.filtered.FilteredRetriever",
+    "pubmed": "retrievers.kinds.pubmed.PubMedRetriever",
+}
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What retrievers are made from beside their own settings.
+
+    Attributes:
+        documents: the corpus.
+        corpus: its name, part of the stored collections' names.
+        embedders: by name, as settings or as LangChain ``Embeddings``.
+        store: where vectors and indexes are kept.
+        others: by name, the retrievers that the one to be made builds on.
+        rewriter: writes other wordings of a question, for kind ``multi_query``.
+        rewriter_identity: what determines those wordings, as plain data.
+        quiet: no progress bar.
+        filled: the names of the collections that were brought up to date, which ``fill`` collects.
+    """
+
+    documents: "Documents"
+    corpus: str
+    embedders: "Mapping[str, EmbedderConfig | Embeddings]"
+    store: StoreConfig
+    others: "Mapping[str, Retriever]" = field(default_factory=dict)
+    rewriter: "Rewriter | None" = None
+    rewriter_identity: Any = None
+    quiet: bool = False
+    filled: set[str] = field(default_factory=set)
+
+    def embedder(self, name: str) -> "Embeddings":
+        """The embedder of that name, loaded.
+
+        Raises:
+            UserError: there is none, or it cannot be loaded.
+        """
+        from langchain_core.embeddings import Embeddings
+
+        from retrievers.embedders import make_embedder
+
+        chosen: object = _named(self.embedders, name, "embedder")
+        if isinstance(chosen, EmbedderConfig):
+            return make_embedder(chosen, self.store)
+        if isinstance(chosen, Embeddings):
+            return chosen
+        given = f"the class {chosen.__name__}" if isinstance(chosen, type) else f"a {type(chosen).__name__}"
+        raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")
+
+    def other(self, name: str) -> "Retriever":
+        """The retriever of that name, which must be one of ours.
+
+        Raises:
+            UserError: there is none, or it is of another class.
+        """
+        from retrievers.base import Retriever
+
+        other: object = _named(self.others, name, "retriever")
+        if not isinstance(other, Retriever):
+            raise UserError(
+                f"Retriever {name!r} is a {type(other).__name__}; a retriever builds on those that make_retriever "
+                "makes, or on a retrievers.base.Retriever of your own, which gives scored documents by its _search."
+            )
+        return other
+
+    def opened(self, embedder: str, corpus: str | None = None) -> "Store":
+        """The collection of the corpus, or of another one, under an embedder."""
+        from retrievers.store import open_store
+
+        return open_store(self.store, corpus or self.corpus, self.embedder(embedder))
+
+    def fill(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
+        """Make a collection hold exactly the documents, once for this context.
+
+        What it held before stays in its files until a purge.
+
+        Returns:
+            How many documents had to be embedded.
+        """
+        from retrievers.indexing import fill
+
+        into = self.opened(embedder, corpus)
+        if into.collection.name in self.filled:
+            return 0
+        self.filled.add(into.collection.name)
+        return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
+
+    def indexed(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> "Store":
+        """The collection, brought up to date, and purged where something was removed."""
+        from retrievers.indexing import index
+
+        into = self.opened(embedder, corpus)
+        index(into, self.documents if documents is None else documents, quiet=self.quiet)
+        return into
+
+
+def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
+    """The class of settings that belongs to the ``kind`` of a mapping.
+
+    Nothing of the user's is imported: a class of theirs checks its arguments when it is made.
+
+    Raises:
+        PydanticCustomError: there is no kind, or not such a one.
+    """
+    kind = stated.get("kind")
+    if kind is None:
+        raise PydanticCustomError("union_tag_not_found", "must be a mapping with a kind")
+    if isinstance(kind, str) and kind in KINDS:
+        found: type[RetrieverConfig] = find_class(kind).config_class
+        return found
+    if is_class_path(kind):
+        return RetrieverClassConfig
+    expected = f"{', '.join(map(repr, KINDS))} or package.module.Class"
+    raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": str(kind), "expected_tags": expected})
+
+
+def find_class(kind: str) -> Any:
+    """The class of one of our kinds, or the class at a path ``package.module.Class``."""
+    return import_class(KINDS.get(kind, kind), "kind")
+
+
+def import_class(path: str, setting: str) -> Any:
+    """The class at ``package.module.Class``; modules of the current folder are found too.
+
+    Raises:
+        UserError: there is none, or its module cannot be imported.
+    """
+    module, _, name = path.rpartition(".")
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds texts)
+        sys.path.append(here)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:
+        raise UserError(
+            f"{setting} {path!r}: the module {module} cannot be imported ({type(error).__name__}: {error}). Install "
+            "it, or run the command in the folder that holds it."
+        ) from error
+    if not isinstance(found, type):
+        raise UserError(f"{setting} {path!r}: the module {module} has no class {name}.")
+    return found
+
+
+def make_retrievers(
+    configs: Mapping[str, RetrieverConfig],
+    names: Iterable[str],
+    documents: "Documents",
+    *,
+    corpus: str,
+    embedders: "Mapping[str, EmbedderConfig | Embeddings]",
+    store: StoreConfig,
+    rewriter: "Rewriter | None" = None,
+    quiet: bool = False,
+) -> "dict[str, Retriever]":
+    """The retrievers called ``names``, with those that they build on made first; each is made once.
+
+    The other arguments are those of ``make_retriever``.
+
+    Raises:
+        UserError: as ``make_retriever``; or retrievers build on each other in a circle, or a filter looks at metadata
+            that none of the documents has.
+    """
+    check_cycles(configs)
+    made: dict[str, Retriever] = {}
+
+    def make(name: str) -> "Retriever":
+        if name not in made:
+            config = _named(configs, name, "retriever")
+            made[name] = make_retriever(
+                config,
+                documents,
+                corpus=corpus,
+                embedders=embedders,
+                store=store,
+                others={other: make(other) for other in config.builds_on()},
+                rewriter=rewriter,
+                quiet=quiet,
+            )
+        return made[name]
+
+    return {name: make(name) for name in names}
+
+
+def make_retriever(
+    config: RetrieverConfig,
+    documents: "Documents",
+    *,
+    corpus: str,
+    embedders: "Mapping[str, EmbedderConfig | Embeddings]",
+    store: StoreConfig,
+    others: "Mapping[str, Retriever] | None" = None,
+    rewriter: "Rewriter | None" = None,
+    quiet: bool = False,
+) -> "Retriever":
+    """The retriever that ``config`` describes, over exactly ``documents``.
+
+    Args:
+        config: its kind and settings.
+        documents: the corpus; the store is brought up to date with it first.
+        corpus: the corpus's name, part of the stored collection's.
+        embedders: by name, as settings or as LangChain ``Embeddings`` of the caller's.
+        store: where vectors and indexes are kept.
+        others: by name, the retrievers that this one builds on, over the same documents.
+        rewriter: writes other wordings of a question, for kind ``multi_query``.
+        quiet: no progress bar.
+
+    Raises:
+        UserError: an unknown embedder or retriever, one that is none of ours to build on, a model or class that cannot
+            be loaded, a store that cannot be used, ids that clash, or ``multi_query`` without a rewriter.
+    """
+    context = Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet)
+    found, config = _resolved(config)
+    return found.build(config, context)
+
+
+def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
+    """Bring what the retrievers search up to date with the documents, without loading it to be searched.
+
+    Returns:
+        How many passages and parts had to be embedded.
+    """
+    return sum(found.index(config, context) for found, config in map(_resolved, configs))
+
+
+def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context) -> dict[str, Any]:
+    """What determines a retriever's findings beside question and passages: settings, models, what it builds on."""
+    found, config = _resolved(configs[name])
+    identity = found.identity(config, context)
+    if others := config.builds_on():
+        identity["builds_on"] = {other: identify(other, configs, context) for other in others}
+    return identity
+
+
+def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> set[str]:
+    """The kinds of the named retrievers and of all that they build on."""
+    chosen = [configs[name] for name in names]
+    return {kind for one in chosen for kind in (one.kind, *kinds_of(configs, one.builds_on()))}
+
+
+def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
+    """Refuse retrievers that build on each other in a circle.
+
+    Raises:
+        UserError: naming the circle.
+    """
+    if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
+        raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
+
+
+def _resolved(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
+    """The class that makes a retriever of these settings, and the settings as that class has them.
+
+    A LangChain class that is none of ours is wrapped; one of ours that the user wrote has its settings checked here.
+    """
+    from langchain_core.retrievers import BaseRetriever
+
+    from retrievers.base import Retriever
+    from retrievers.kinds.langchain import LangChainRetriever
+
+    found = find_class(config.kind)
+    if not issubclass(found, BaseRetriever):
+        raise UserError(f"kind {config.kind!r} is not a retriever: {found.__name__} is no LangChain BaseRetriever.")
+    if not issubclass(found, Retriever):
+        return LangChainRetriever, config
+    if not isinstance(config, RetrieverClassConfig):
+        return found, config
+    try:
+        return found, found.config_class.model_validate(config.model_dump())
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UserError(f"A retriever of kind {config.kind}: {problems}.") from error
+
+
+def _named(those: Mapping[str, Thing], name: str, kind: str) -> Thing:
+    if name not in those:
+        known = ", ".join(sorted(those)) or "none"
+        raise UserError(f"There is no {kind} {name!r}; the settings name: {known}.")
+    return those[name]

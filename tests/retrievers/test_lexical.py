@@ -1,0 +1,125 @@
+"""BM25 on disk: opened, followed, replaced whole."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langchain_core.documents import Document
+
+from common.errors import UserError
+from retrievers.kinds.bm25 import BM25Config, BM25Retriever
+from retrievers.lexical import CURRENT, LexicalIndex, Parameters
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def documents(count: int) -> list[Document]:
+    return [
+        Document(id=f"d{i}", page_content=f"finding{i} treated", metadata={"n": i, "mesh": ["a"]}) for i in range(count)
+    ]
+
+
+def index(path: Path, parameters: Parameters = Parameters()) -> LexicalIndex:  # noqa: B008  (a tuple)
+    return LexicalIndex(path, "corpus", parameters)
+
+
+def found(path: Path, question: str) -> list[str | None]:
+    return [one.id for one in BM25Retriever(index(path)).search([question], 9)[0]]
+
+
+def test_the_same_findings_as_in_memory(tmp_path: Path) -> None:
+    given = documents(50)
+    on_disk = BM25Retriever(index(tmp_path).update(given))
+    in_memory = BM25Retriever(given)
+    assert on_disk.search(["finding7 treated", "x"], 9) == in_memory.search(["finding7 treated", "x"], 9)
+
+
+def test_it_is_opened_and_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(tmp_path).update(documents(3))
+    monkeypatch.setattr("retrievers.lexical._build", lambda *_: pytest.fail("built again"))
+    index(tmp_path).update(documents(3))
+    assert found(tmp_path, "finding1") == ["d1"]
+
+
+@pytest.mark.parametrize("after", [[], documents(1), [Document(id="d1", page_content="other words")]])
+def test_what_changed_is_found_without_a_new_retriever(tmp_path: Path, after: list[Document]) -> None:
+    index(tmp_path).update(documents(3))
+    retriever = BM25Retriever(index(tmp_path))
+    assert [one.id for one in retriever.invoke("finding1")] == ["d1"]
+    index(tmp_path).update(after)
+    assert retriever.invoke("finding1") == []
+    assert [one.id for one in retriever.invoke("other")] == [one.id for one in after if "other" in one.page_content]
+
+
+def test_removed_texts_leave_the_disk(tmp_path: Path) -> None:
+    index(tmp_path).update([Document(id="x", page_content="Wolframstrasse")])
+    index(tmp_path).update(documents(2))
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"olframstrass" in file.read_bytes()]
+
+
+def test_other_parameters_have_their_own_index(tmp_path: Path) -> None:
+    index(tmp_path).update(documents(2))
+    with pytest.raises(UserError, match="medground index"):
+        index(tmp_path, Parameters(k1=0.9)).current()
+
+
+def test_one_id_for_two_texts_is_refused_and_the_version_before_stays(tmp_path: Path) -> None:
+    index(tmp_path).update(documents(2))
+    with pytest.raises(UserError, match="Two different documents have the id 'd0'"):
+        index(tmp_path).update([*documents(2), Document(id="d0", page_content="another")])
+    assert found(tmp_path, "finding1") == ["d1"]
+
+
+def test_a_damaged_version_is_built_anew(tmp_path: Path) -> None:
+    index(tmp_path).update(documents(2))
+    (about,) = tmp_path.rglob("about.json")
+    about.write_text("{")
+    index(tmp_path).update(documents(2))
+    assert found(tmp_path, "finding1") == ["d1"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from langchain_core.documents import Document
+import retrievers.lexical as lexical
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+match sys.argv[2]:
+    case "before": lexical._build = kill
+    case "files": lexical._build = lambda documents, _: [*documents] and kill()
+    case "about": lexical.json.dumps = lambda value, **more: kill() if "revision" in value else "{}"
+    case "current": lexical.write_whole = kill
+    case "removal": lexical.LexicalIndex._remove_others = kill
+documents = [Document(id="new", page_content="another text")]
+lexical.LexicalIndex(Path(sys.argv[1]), "corpus", lexical.Parameters()).update(documents)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "files", "about", "current", "removal"])
+def test_a_kill_leaves_one_version_or_the_other(tmp_path: Path, moment: str) -> None:
+    index(tmp_path).update(documents(3))
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment], check=False, env=ENVIRONMENT)
+    assert killed.returncode == -signal.SIGKILL
+    if moment == "removal":
+        assert found(tmp_path, "another") == ["new"]
+    else:
+        assert found(tmp_path, "finding1") == ["d1"]
+    index(tmp_path).update(documents(2))
+    assert found(tmp_path, "another") == []
+    assert found(tmp_path, "finding1") == ["d1"]
+    (folder,) = [file.parent for file in tmp_path.rglob(CURRENT)]
+    assert (folder / CURRENT).read_text().strip() in {one.name for one in folder.iterdir()}
+
+
+def test_settings_reach_the_index(tmp_path: Path) -> None:
+    given = [Document(id="long", page_content="stroke " + "pain " * 30), Document(id="short", page_content="stroke")]
+    parameters = Parameters(k1=1.5, b=0.0)
+    retriever = BM25Retriever(index(tmp_path, parameters).update(given), BM25Config(b=0.0))
+    scores = [one.metadata["score"] for one in retriever.invoke("stroke")]
+    assert scores[0] == pytest.approx(scores[1])
