@@ -10,11 +10,11 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: settings as in section ``llm``, whose values it does not inherit.
+    """A language model of the grid: the settings of section ``llm``, without its values.
 
     Attributes:
         tasks: what it is measured on.
-        nli_adapter: folder or hub id of an adapter that was taught inference; it adds the column "tuned".
+        nli_adapter: folder or hub id of an adapter trained on inference; it adds the column "tuned".
     """
 
     tasks: tuple[Literal["qa", "nli"], ...] = ("qa", "nli")
@@ -22,7 +22,7 @@ class GridLLM(LLMConfig):
 
 
 class Published(BaseModel):
-    """Accuracies that others report, to be shown beside the measured ones.
+    """Accuracies that others report, shown beside the measured ones.
 
     Attributes:
         source: who reports them, for the tables' captions.
@@ -63,9 +63,27 @@ class GridConfig(BaseModel):
     published: Published | None = None
 
 
+class TaskConfig(BaseModel):
+    """A task of ``medground eval tasks``: its kind and its fields.
+
+    Attributes:
+        kind: ``retrieval``, ``qa``, ``nli``, ``verified``, or a class as ``package.module.Class``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str = Field(min_length=1)
+
+
 class EvalConfig(BaseModel):
-    """How things are measured."""
+    """What is measured.
+
+    Attributes:
+        tasks: the tasks of ``medground eval tasks``.
+        grid: the models and tasks of ``medground eval grid``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tasks: tuple[TaskConfig, ...] = ()
     grid: GridConfig = GridConfig()

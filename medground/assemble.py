@@ -180,7 +180,7 @@ def remembered(
 
     What comes from PubMed is not kept: it is not of the corpus, and may be another tomorrow.
     """
-    from eval.metrics import DEPTH
+    from eval.stats.metrics import DEPTH
     from retrievers.remembered import Remembered
 
     return {

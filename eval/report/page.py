@@ -15,8 +15,10 @@ from eval.report.payload import Payload
 from eval.report.projection import EmbeddingMap
 from eval.report.provenance import facts, run_table, title, versions
 from eval.report.tables import headlines, section_tables
-from eval.report.tasks import SECTIONS, ReportTask, Section
+from eval.report.tasks import ReportTask
 from eval.report.terms import terms
+from eval.tasks import SECTIONS, Section
+from eval.tasks.base import VERIFICATION
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # in this order: each uses those before it
@@ -69,7 +71,7 @@ def render(report: Report) -> str:
         notes=report.notes,
         published=report.published,
         headlines=headlines(report.tasks),
-        sections=[part for name in SECTIONS if (part := _section(name, report.tasks)) is not None],
+        sections=[part for one in SECTIONS if (part := _section(one, report.tasks)) is not None],
         maps=report.maps,
         map_gap=report.map_gap,
         gaps=report.gaps,
@@ -87,13 +89,13 @@ def render(report: Report) -> str:
     )
 
 
-def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
-    """A section's tables and figures, ready to be put into the page; None where no task belongs to it."""
-    own = [task for task in tasks if task.section == name]
+def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
+    """A section's tables and figures for the template; None where no task belongs to it."""
+    own = [task for task in tasks if task.section == section]
     if not own:
         return None
-    numbers = {(task.run, task.task): place for place, task in enumerate(tasks)}
-    titles = {(task.run, task.task): task.title for task in own}
+    numbers = {(task.run, task.name): place for place, task in enumerate(tasks)}
+    titles = {(task.run, task.name): task.title for task in own}
     several = len({task.run for task in own}) > 1
 
     def titled(run: str, task: str) -> str:
@@ -103,9 +105,9 @@ def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | Non
         return [(svg.legend_key(place), name) for place, name in enumerate(names)]
 
     return {
-        "id": name,
-        "title": SECTIONS[name],
-        "tables": section_tables(name, own),
+        "id": section.id,
+        "title": section.title,
+        "tables": section_tables(section, own),
         "is_small": sum(bool(task.labels) for task in own) == 1,
         "recalls": [
             {
@@ -115,7 +117,7 @@ def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | Non
             }
             for one in recall_figures(own)
         ],
-        "confusion_title": "Verdicts on right and wrong answers" if name == "verified" else "Confusion matrices",
+        "confusion_title": "Verdicts on right and wrong answers" if section == VERIFICATION else "Confusion matrices",
         "confusions": [
             _confusion(one, numbers[one.run, one.task], titled(one.run, one.task)) for one in confusions(own)
         ],

@@ -1,12 +1,15 @@
-"""What the page's scripts read: records, answers, passages and maps as compact plain data."""
+"""The data of the page's scripts: records, answers, passages and maps as compact plain data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.fingerprints import plain
-from eval.pairing import Sample
 from eval.report.projection import EmbeddingMap
-from eval.report.tasks import SECTIONS, VERDICTS, ReportTask, is_right, rank
+from eval.report.tasks import ReportTask
+from eval.stats.verification import VERDICTS
+from eval.tasks import Sample
+from eval.tasks.base import VERIFICATION
+from eval.tasks.scorers import RANKING, rank
 
 
 class Payload:
@@ -35,12 +38,12 @@ class Payload:
         columns = {name: [row.get(name) for row in rows] for name in names}
         self._tasks.append(
             {
-                "name": task.task,
+                "name": task.name,
                 "run": task.run,
                 "title": task.title,
-                "heading": SECTIONS[task.section],
-                "kind": task.kind,
-                "section": task.section,
+                "heading": task.section.title,
+                "kind": task.scorer.name,
+                "section": task.section.id,
                 "labels": task.labels,
                 "columns": {name: column for name, column in columns.items() if any(map(_is_something, column))},
             }
@@ -76,7 +79,7 @@ class Payload:
     def _row(self, task: ReportTask, sample: Sample, texts: Mapping[str, str]) -> dict[str, Any]:
         row: dict[str, Any] = {
             "record": self._record(_texts_of(sample)),
-            "right": int(is_right(task.kind, sample)),
+            "right": int(task.scorer.is_right(sample)),
             "prediction": sample["prediction"],
             "target": sample["target"],
             "passages": [
@@ -88,9 +91,9 @@ class Payload:
             "output": sample.get("output"),
             "notes": [str(note) for note in sample["notes"]],
         }
-        if task.kind == "ranking":
+        if task.scorer == RANKING:
             row["rank"] = rank(sample)
-        if task.section == "verified":
+        if task.section == VERIFICATION:
             against, sentence = sample.get("verified_against"), sample.get("sentence")
             row |= {
                 "verdict": sample["verdict"],

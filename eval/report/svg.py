@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from eval.estimate import Estimate
 from eval.report.figures import RecallFigure, Reliability, RiskFigure
+from eval.stats.estimate import Estimate
 
 _NOTHING = Markup("")
 MARKERS = 6  # as many colours and marker shapes as the style sheet tells apart

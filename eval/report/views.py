@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
-from eval.estimate import Estimate
 from eval.report.svg import interval_mark
 from eval.report.tasks import ReportTask
+from eval.stats.estimate import Estimate
 
 _NO_MARK = Markup("")
 

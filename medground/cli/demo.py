@@ -27,23 +27,25 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     takes so many records, pairs and steps at most.
     """
     settings = options.make_settings(None, None, limit=limit)
-    from corpus.load import load_records
     from eval.results import check_output, write_results
-    from eval.table import qa_table, retrieval_table
-    from medground.assemble import answering_chain, load_models, make_retrievers, reader_note
-    from medground.corpora import data_corpus
-    from medground.tasks import measure_qa, measure_retrieval
+    from eval.tables import result_tables
+    from medground.assemble import answering_chain, load_models, reader_note
+    from medground.tasks import SettingsResources, qa_tasks, retrieval_tasks, run_tasks
 
     check_output(output)
-    retrievers = make_retrievers(settings, data_corpus(settings), list(settings.retrievers), quiet=quiet)
+    resources = SettingsResources(settings, quiet=quiet)
+    resources.build_retrievers(settings.retrievers)
     typer.echo("Retrieval: each question of the sample is asked against all of its abstracts.\n")
-    found = measure_retrieval(settings, retrievers, load_records(settings.data, split="all"))
-    print_table(retrieval_table(found))
+    whole = resources.with_settings(options.make_settings(None, None, split="all", limit=limit))
+    found = list(run_tasks(retrieval_tasks(settings), whole))
+    for table in result_tables(found):
+        print_table(table)
 
     typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
-    models, retriever, test = load_models(settings), retrievers[settings.retriever], load_records(settings.data)
-    answered = measure_qa(settings, models, retriever, test, quiet=quiet)
-    print_table(qa_table(answered))
+    test = resources.records()
+    answered = list(run_tasks(qa_tasks(settings, len(test)), resources))
+    for table in result_tables(answered):
+        print_table(table)
 
     adapter = output / "adapter"
     judged = _inference(output, adapter, limit, quiet)
@@ -51,6 +53,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     shown = next((record for record in test if record.label != "maybe"), test[0])  # a maybe is never supported
     typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(shown.question)}")
     checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
+    retriever = resources.retriever(settings.retriever).model
     print_answer(answering_chain(checking, load_models(checking), retriever).invoke(shown.question))
     typer.echo(f"  the record says: {shown.label}\n\n{reader_note(settings)}")
     results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
@@ -62,7 +65,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
     """The pairs before and after the model was taught, and how near the merged model comes."""
     from corpus.load import load_records
-    from eval.table import nli_tables
+    from eval.tables import result_tables
     from finetune.merge import merge
     from finetune.qlora.train import train_qlora
 
@@ -72,15 +75,15 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
     typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.")
     typer.echo("The whole recipe is configs/qlora.yaml.\n")
-    before, labels = _judged(settings, "nli_before", quiet)
-    print_table(nli_tables(before, labels)[0])
+    before = _judged(settings, "before", quiet)
+    print_table(result_tables([before])[0])
     answers = load_records(settings.data, split="train")
     train_qlora(
         settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
     )
     taught = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
-    after, _ = _judged(taught, "nli", quiet)
-    print_table(nli_tables(after, labels)[0])
+    after = _judged(taught, None, quiet)
+    print_table(result_tables([after])[0])
 
     merged = output / "merged"
     if (merged / "merge.json").is_file():  # of an earlier run of this command
@@ -94,11 +97,8 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     return [before, after]
 
 
-def _judged(settings: "Settings", task: str, quiet: bool) -> "tuple[TaskResult, tuple[str, ...]]":
-    from corpus.nli import load_pairs
-    from medground.assemble import make_nli
-    from medground.tasks import measure_nli
+def _judged(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
+    from eval.tasks import NLITask
+    from medground.tasks import SettingsResources
 
-    model = make_nli(settings)
-    result = measure_nli(settings, model, load_pairs(settings.pairs), task=task, quiet=quiet)
-    return result, model.labels
+    return NLITask(tag=tag).run(SettingsResources(settings, quiet=quiet))

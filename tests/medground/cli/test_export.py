@@ -6,7 +6,8 @@ from typing import Any
 from answered_runs import config, qa_task, written
 
 from eval.results import TaskResult
-from eval.retrieval import ranking_metrics
+from eval.stats.metrics import ranking_metrics
+from eval.tasks import task_from_name
 
 GOLD = qa_task("qa_gold", ["yes", "no"], ["yes", "yes"])
 
@@ -37,7 +38,7 @@ def test_every_run_below_the_folder_goes_to_the_harness(command: Callable[..., A
 
 def test_what_is_left_out_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
     found = [{"id": "1", "prediction": "1", "target": "1"}]
-    written(tmp_path / "run", [TaskResult("retrieval_bm25", ranking_metrics([1]), found), GOLD])
+    written(tmp_path / "run", [TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found), GOLD])
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
     assert exported.err == "left out, because no model labels anything in it: retrieval_bm25\n"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
 
 BINS = 15
 

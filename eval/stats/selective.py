@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, resampled
 
 COVERAGES = (0.2, 0.4, 0.6, 0.8)
 

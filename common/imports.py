@@ -1,0 +1,45 @@
+"""Classes that the user names in settings by a dotted path."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+from common.errors import UserError
+
+Base = TypeVar("Base")
+
+
+def import_class(path: str, base: type[Base], setting: str) -> type[Base]:
+    """The class at ``package.module.Class``, from the installed packages or the current folder.
+
+    Call it with what the user's own settings say, never with what a downloaded file says: importing runs code.
+
+    Args:
+        path: the dotted path.
+        base: the class that it must be a subclass of.
+        setting: the key of the setting, for messages.
+
+    Raises:
+        UserError: there is no such module or class, importing it fails, or it is of another sort.
+    """
+    module_name, _, name = path.rpartition(".")
+    if not module_name:
+        raise UserError(f"{setting}: {path!r} is not a dotted path such as my_module.MyClass.")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"{setting}: there is no module {error.name} for {path}. Put its file in the current folder, or "
+                "install it."
+            ) from error
+        raise UserError(f"{setting}: importing {module_name} failed: {type(error).__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise UserError(f"{setting}: the module {module_name} has no class {name}.")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(f"{setting}: {path} is not a subclass of {base.__module__}.{base.__qualname__}.")
+    return found
