@@ -82,15 +82,15 @@ class TaskResult:
         return labels_of(self.estimates)
 
 
-def check_task_name(task: str) -> None:
+def check_task_name(name: str) -> None:
     """Refuse a task name that cannot be part of a file name.
 
     Raises:
         UserError: it has other characters than letters, digits and ``_ - + @ .``, or is longer than 100.
     """
-    if not _TASK_NAME.fullmatch(task):
+    if not _TASK_NAME.fullmatch(name):
         raise UserError(
-            f"The task name {task!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
+            f"The task name {name!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
             "(at most 100). Rename the retriever in the settings."
         )
 
