@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from chains.deciding import UNLABELLED
+from chains.labels import UNLABELLED
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority

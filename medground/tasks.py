@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chains.verifier import Verifier
+from chains.verification import Verifier
 from common.errors import UserError
 from corpus.load import load_records
 from corpus.nli import load_pairs
@@ -234,8 +234,8 @@ class SettingsResources:
             return make_nli(settings, self._cache, asked=asked)
         llm = self.models.answering
         if settings.nli.adapter is not None:
-            from chains.llm import LocalLLM
-            from chains.shared import share_base
+            from chains.models.adapter_switch import share_base
+            from chains.models.local import LocalLLM
 
             if not isinstance(llm, LocalLLM):
                 raise UserError(ADAPTER_ELSEWHERE)
@@ -263,6 +263,6 @@ class SettingsResources:
         """The dtype of a model on this machine: ``auto`` depends on the processor."""
         if self._settings.llm.kind != "huggingface":
             return {}
-        from chains.llm import resolve_dtype
+        from chains.models.local import resolve_dtype
 
         return {"dtype": str(resolve_dtype(self._settings.llm)).removeprefix("torch.")}

@@ -15,7 +15,7 @@ from eval.tasks.scorers import LABELS, Sample, Scorer
 if TYPE_CHECKING:
     from chains.config import Context
     from chains.nli import NLIModel
-    from chains.verifier import Verifier
+    from chains.verification import Verifier
     from corpus.nli import NLIPair
     from corpus.records import QARecord
     from eval.stats.estimate import Estimate

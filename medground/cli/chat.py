@@ -102,22 +102,10 @@ class _Session:
             return None
 
     def _ask(self, message: str) -> None:
-        """Answer a message; a conversation that would begin with one that fails does not begin."""
-        if self._conversation is not None:
-            self._converse(self._conversation, message)
-            return
-        begun = self._chat.conversations.start(self._user)
-        try:
-            self._converse(begun, message)
-        except BaseException:
-            self._chat.conversations.delete(self._user, begun)
-            raise
-        self._conversation = begun
-
-    def _converse(self, conversation: str, message: str) -> None:
+        """Answer a message; the first answer of a conversation creates it."""
         from chains.chat.events import Asked, Done, Given, Judged, Token
 
-        for event in self._chat.converse(self._user, conversation, message):
+        for event in self._chat.converse(self._user, self._conversation, message):
             match event:
                 case Asked():
                     print_notes(event.notes)
@@ -131,6 +119,7 @@ class _Session:
                 case Judged():
                     print_verdict(event.answer)
                 case Done():
+                    self._conversation = event.conversation
                     print_notes(event.turn.answer.notes if event.turn.answer else ())
                     typer.echo()
 

@@ -35,9 +35,10 @@ def sample(*ids: str) -> Corpus:
 
 def test_a_conversation_on_the_embedded_default(tmp_path: Path) -> None:
     chat = make_chat(settings(tmp_path), sample("mg0312", "mg0313", "mg0004"), quiet=True)
-    id = chat.conversations.start("ann")
+    id = None
     for message in (QUESTION, "And in women?", "Does it also lower pain score?"):
-        list(chat.converse("ann", id, message))
+        *_, done = chat.converse("ann", id, message)
+        id = done.conversation
     first, women, pain = chat.conversations.read("ann", id)
     assert (first.text, first.question) == ("No.", QUESTION)
     assert women.question == QUESTION.replace("men", "women")
