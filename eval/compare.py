@@ -111,7 +111,7 @@ class Comparison:
 def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
     """The pairs of a baseline and another side that the arguments of ``medground compare`` name.
 
-    - Folders: each task, with that of the first run that has it as baseline. A folder stands for the runs in it and
+    - Folders: each task, with that of the first run that has it as baseline. A folder means the runs in it and
       below it.
     - One run alone: its tasks with one scorer over the same records, each against every one before it.
     - ``FOLDER:TASK``: each against the first, whatever the tasks are called.

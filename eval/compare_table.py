@@ -14,7 +14,7 @@ SHOWN = 10  # of the records that changed sides, for each comparison
 
 
 def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """For each pair of runs the figures, the tests, and for each task the first records that changed sides."""
+    """For each pair of runs the figures, the tests, and for each task the first records that changed."""
     tables: list[Table] = []
     for title, group in groupby(comparisons, _title):
         together = list(group)

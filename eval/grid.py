@@ -1,4 +1,4 @@
-"""The tables of a grid: accuracies by model, context and retriever, beside published ones."""
+"""The tables of a grid: accuracies by model, context and retriever, with published ones."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The report as one HTML file: everything in it, nothing fetched."""
+"""The report as one self-contained HTML file."""
 
 import base64
 import hashlib
@@ -27,17 +27,17 @@ _LEVELS = 9  # of shade in a confusion matrix
 
 @dataclass(frozen=True)
 class Report:
-    """All that a page shows.
+    """The content of a page.
 
     Attributes:
         tasks: at least one.
         texts: of passages by id, for each task by its place among ``tasks``.
         maps: of embedded questions and abstracts.
-        gaps: sentences on texts that could not be had.
+        gaps: sentences on texts that are not available.
         map_gap: why there is no map, where there is none.
-        notes: what a reader must know before all else.
+        notes: shown at the top.
         failures: models that could not be measured, and why.
-        published: who reports the figures to compare with.
+        published: the source of the published figures.
     """
 
     tasks: Sequence[ReportTask]
@@ -51,7 +51,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page's HTML. Whatever stands in the data is shown as text: it can neither close a tag nor run."""
+    """The page's HTML. All data is escaped and shown as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -148,10 +148,10 @@ def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
         cells = []
         for column, count in zip(one.columns, counts, strict=True):
             share = count / whole if whole else 0.0
-            told = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
+            tooltip = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
             level = min(_LEVELS, int(share * (_LEVELS + 1)) + (0 < share < 0.1))
             shown = f"{share:.0%}" if whole else "\u2013"
-            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": told})
+            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": tooltip})
         rows.append({"name": name, "cells": cells})
     return {
         "title": heading,
@@ -172,5 +172,5 @@ def _own_version() -> str:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names what may stand in the page itself."""
+    """The hash by which a content security policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -13,15 +13,15 @@ from eval.tasks.scorers import RANKING, rank
 
 
 class Payload:
-    """The page's data; each text is in it once.
+    """The data of the page; each text is stored once.
 
     ``data`` has four parts:
 
-    - ``passages``: ``[id, text]``, the text null where it could not be had;
+    - ``passages``: ``[id, text]``, the text null where it is not available;
     - ``records``: ``[id, question]``, or ``[id, premise, hypothesis]``;
     - ``tasks``: name, run, title, heading, kind, labels, and ``columns`` with an entry a sample: the number of its
       record, whether it is right, prediction, target, scores in the labels' order, passages as ``[number, score,
-      ...]``, and what else its kind has. A column in which no sample has anything is absent.
+      ...]``, and the fields of its kind. A column that is empty in all samples is absent.
     - ``maps``: name, caption and, an entry a pair, the numbers of record and abstract, the label and the position.
     """
 
@@ -32,7 +32,7 @@ class Payload:
         self._maps: list[dict[str, Any]] = []
 
     def add_task(self, task: ReportTask, texts: Mapping[str, str]) -> None:
-        """Add a task's samples; ``texts`` are the passages' by id, so far as they could be had."""
+        """Add a task's samples; ``texts`` are the available texts of passages by id."""
         rows = [self._row(task, sample, texts) for sample in task.samples]
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {name: [row.get(name) for row in rows] for name in names}
@@ -64,7 +64,7 @@ class Payload:
 
     @property
     def data(self) -> dict[str, Any]:
-        """All that was added, in JSON's own types."""
+        """All data that was added, in JSON's types."""
         whole: dict[str, Any] = plain(
             {
                 "passages": list(self._passages),
@@ -121,7 +121,7 @@ def _scores(scores: Mapping[str, Any], labels: Sequence[str]) -> list[float | No
 
 
 def _short(number: object) -> float | None:
-    """Four digits: more than a reader can use, and half the page's size."""
+    """The number with four significant digits, which halves the page's size."""
     return float(f"{number:.4g}") if isinstance(number, int | float) else None
 
 

@@ -20,7 +20,7 @@ def report(
 ) -> None:
     """Show runs as a page: tables, curves, a map of the embeddings, and every record.
 
-    A folder stands for all runs in it and below it. report.html is self-contained and can be sent to others: it holds
+    A folder means all runs in it and below it. report.html is self-contained and can be sent to others: it holds
     the texts of the questions and passages, and loads nothing from the network. The figures are also written beside it
     as PNG files. Figures and intervals are computed from the samples; nothing is measured again. The passages' texts
     come from the data that the run's settings name, and their vectors from the store.

@@ -43,7 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], d
         tasks.append(task_from_name(task).evaluate(chain, records, identity=identity, quiet=True))
     results = write_results(root / "out", tasks, {"seed": 1})
     samples = {
-        task.task: [json.loads(line) for line in (root / "out" / f"samples_{task.task}.jsonl").read_text().splitlines()]
+        task.name: [json.loads(line) for line in (root / "out" / f"samples_{task.name}.jsonl").read_text().splitlines()]
         for task in tasks
     }
     return json.loads(results.read_text(encoding="utf-8")), samples
