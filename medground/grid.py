@@ -13,9 +13,10 @@ from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
 from eval.tables import remarks
 from eval.tasks import NLITask, RetrievalTask, Task
-from medground.assemble import Models
+from medground.corpora import data_corpus
+from medground.pipeline import Pipeline
 from medground.settings import Settings
-from medground.tasks import SettingsResources, answer_tasks, run_tasks
+from medground.tasks import PipelineResources, answer_tasks, run_tasks
 
 RETRIEVAL = "retrieval"
 
@@ -86,23 +87,24 @@ class _Work:
             raise UserError(f"eval.grid: the name {min(twice)} stands for two things. Give each model its own name.")
         check_output(output)
         self._cache = ResultCache(output / CACHE_FILE)
-        self._resources = SettingsResources(settings, quiet=quiet, cache=self._cache)
+        asks = {"retrieval", "qa"} & set(self._config.parts)
+        corpus = data_corpus(settings) if asks else None
+        self._pipeline = Pipeline.from_settings(settings, corpus, cache=self._cache, quiet=quiet)
+        self._resources = PipelineResources(self._pipeline)
         self._retrievers: list[str] = []
         if "nli" in self._config.parts:
             self._resources.pairs()
-        if {"retrieval", "qa"} & set(self._config.parts):
+        if asks:
             self._resources.records()
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
-                chosen = self._config.retrievers
-                self._retrievers = list(settings.retrievers if chosen is None else chosen)
-                self._resources.build_retrievers(self._retrievers)
+                self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
     def measured(self) -> Iterator[_Measured]:
         """The retrievers, then one model after the other."""
         if "retrieval" in self._config.parts:
             asked = self._settings.model_copy(update={"data": self._settings.data.model_copy(update={"split": "all"})})
             tasks = [RetrievalTask(retriever=name) for name in self._retrievers]
-            yield _Measured(RETRIEVAL, asked, list(run_tasks(tasks, self._resources.with_settings(asked))))
+            yield _Measured(RETRIEVAL, asked, list(run_tasks(tasks, self._with(asked))))
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
             nli = NLIConfig(adapter=config.nli_adapter)
@@ -126,20 +128,23 @@ class _Work:
         """Load a model, measure it, and free its memory before the next is loaded."""
         measured = _Measured(name, settings)
         try:
-            for result in self._results(settings, tasks):
+            for result in run_tasks(tasks, self._with(settings)):
                 measured.results.append(result)
         except UserError as error:
             measured.failure = str(error)
         _free_memory()
         return measured
 
-    def _results(self, settings: Settings, tasks: Sequence[Task]) -> Iterator[TaskResult]:
-        models = None
-        if tasks and settings.nli.kind != "encoder":
-            from chains.models import make_llm
-
-            models = Models(make_llm(settings.llm, self._cache))
-        yield from run_tasks(tasks, self._resources.with_settings(settings, models))
+    def _with(self, settings: Settings) -> PipelineResources:
+        """The grid's data and retrievers with other settings."""
+        pipeline = Pipeline.from_settings(
+            settings,
+            self._pipeline.corpus,
+            cache=self._cache,
+            retrievers=self._pipeline.retrievers(self._retrievers),
+            quiet=self._pipeline.quiet,
+        )
+        return PipelineResources(pipeline, self._resources)
 
 
 def _free_memory() -> None:

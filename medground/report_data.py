@@ -16,7 +16,7 @@ from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file
 from eval.report.tasks import ReportTask
 from eval.tasks.base import INFERENCE, RETRIEVAL
 from eval.tasks.qa import VARIANTS
-from medground.assemble import TINY_NOTE
+from medground.pipeline import TINY_NOTE
 from medground.settings import Settings, load_settings
 from retrievers.config import EmbedderConfig
 

@@ -29,19 +29,21 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import check_output, write_results
     from eval.tables import result_tables
-    from medground.assemble import answering_chain, load_models, reader_note
-    from medground.tasks import SettingsResources, qa_tasks, retrieval_tasks, run_tasks
+    from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
+    from medground.tasks import PipelineResources, qa_tasks, retrieval_tasks, run_tasks
 
     check_output(output)
-    resources = SettingsResources(settings, quiet=quiet)
-    resources.build_retrievers(settings.retrievers)
+    pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
     typer.echo("Retrieval: each question of the sample is asked against all of its abstracts.\n")
-    whole = resources.with_settings(options.make_settings(None, None, split="all", limit=limit))
-    found = list(run_tasks(retrieval_tasks(settings), whole))
+    every = options.make_settings(None, None, split="all", limit=limit)
+    searching = Pipeline.from_settings(every, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
+    found = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
     for table in result_tables(found):
         print_table(table)
 
     typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
+    resources = PipelineResources(pipeline)
     test = resources.records()
     answered = list(run_tasks(qa_tasks(settings, len(test)), resources))
     for table in result_tables(answered):
@@ -53,9 +55,9 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     shown = next((record for record in test if record.label != "maybe"), test[0])  # a maybe is never supported
     typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(shown.question)}")
     checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
-    retriever = resources.retriever(settings.retriever).model
-    print_answer(answering_chain(checking, load_models(checking), retriever).invoke(shown.question))
-    typer.echo(f"  the record says: {shown.label}\n\n{reader_note(settings)}")
+    verified = Pipeline.from_settings(checking, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
+    print_answer(verified.chain().invoke(shown.question))
+    typer.echo(f"  the record says: {shown.label}\n\n{pipeline.note}")
     results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
@@ -99,6 +101,7 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
 
 def _judged(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
     from eval.tasks import NLITask
-    from medground.tasks import SettingsResources
+    from medground.pipeline import Pipeline
+    from medground.tasks import PipelineResources
 
-    return NLITask(tag=tag).run(SettingsResources(settings, quiet=quiet))
+    return NLITask(tag=tag).run(PipelineResources(Pipeline.from_settings(settings, quiet=quiet)))

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from eval.results import TaskResult
     from eval.tasks import Task
+    from medground.pipeline import Pipeline
     from medground.settings import Settings
-    from medground.tasks import SettingsResources
+    from medground.tasks import PipelineResources
 
 evaluate = typer.Typer(help="Measure retrieval or answers over the data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate, name="eval")
@@ -47,11 +48,10 @@ def retrieval(
     settings = options.make_settings(
         config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
     )
-    resources = _resources(settings, output, quiet)
-    from medground.tasks import retrieval_tasks
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, retrieval_tasks
 
-    resources.records()
-    _measure(retrieval_tasks(settings), resources, settings, output, as_json)
+    _measure(retrieval_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
 
 
 @evaluate.command()
@@ -74,10 +74,13 @@ def qa(
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
     _refuse_extractive(settings, "eval qa")
-    resources = _resources(settings, output, quiet)
-    from medground.tasks import qa_tasks
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, qa_tasks
 
+    resources = PipelineResources(pipeline)
     _measure(qa_tasks(settings, len(resources.records())), resources, settings, output, as_json)
+    if pipeline.note is not None:
+        say(pipeline.note)
 
 
 @evaluate.command()
@@ -96,9 +99,11 @@ def nli(
     The section nli names the model: the language model, with or without an adapter, or a sequence classifier.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
-    resources = _resources(settings, output, quiet)
     from eval.tasks import NLITask
+    from medground.pipeline import judging_settings
+    from medground.tasks import PipelineResources
 
+    resources = PipelineResources(_pipeline(judging_settings(settings), output, quiet, searches=False))
     _measure([NLITask()], resources, settings, output, as_json)
     if unlabelled := resources.pair_data.unlabelled:
         say(f"{unlabelled} rows without a label were left out")
@@ -123,12 +128,16 @@ def tasks(
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
     settings = _limit_pairs(settings, limit)
-    from medground.tasks import settings_tasks
+    from medground.tasks import PipelineResources, settings_tasks
 
     chosen = settings_tasks(settings)
-    if any(task.context is not None for task in chosen):
+    answers = any(task.context is not None for task in chosen)
+    if answers:
         _refuse_extractive(settings, "A task on answers")
-    _measure(chosen, _resources(settings, output, quiet), settings, output, as_json)
+    pipeline = _pipeline(settings, output, quiet, searches=any(task.section.data == "data" for task in chosen))
+    _measure(chosen, PipelineResources(pipeline), settings, output, as_json)
+    if answers and pipeline.note is not None:
+        say(pipeline.note)
 
 
 @evaluate.command()
@@ -151,8 +160,8 @@ def grid(
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
     settings = _limit_pairs(settings, limit)
     from eval.grid import GRID_FILE, grid_tables
-    from medground.assemble import TINY_NOTE, reader_note
     from medground.grid import grid_llms, measure_grid
+    from medground.pipeline import TINY_NOTE, reads_only_the_sample
 
     measured = measure_grid(settings, output, quiet=quiet)
     if as_json:
@@ -162,7 +171,7 @@ def grid(
             print_table(table)
         typer.echo(f"results: {output / GRID_FILE}")
     say(f"{measured.computed} results were computed, {measured.reused} were known")
-    if any(reader_note(settings.model_copy(update={"llm": llm})) for llm in grid_llms(settings).values()):
+    if any(reads_only_the_sample(llm.model) for llm in grid_llms(settings).values()):
         say(TINY_NOTE)
     for line in measured.remarks:
         say(line)
@@ -183,34 +192,33 @@ def _refuse_extractive(settings: "Settings", what: str) -> None:
         raise UserError(f"{what} scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
 
 
-def _resources(settings: "Settings", output: Path, quiet: bool) -> "SettingsResources":
-    """The data and models of the settings, with the result cache of a writable output folder."""
+def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":
+    """The pipeline over the data's abstracts, with the result cache of a writable output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
-    from medground.tasks import SettingsResources
+    from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
 
     check_output(output)
     cache = ResultCache(output / CACHE_FILE)
     if cache.unreadable:
         lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
         say(f"{lines} of {cache.path} cannot be read, from a run that was stopped; computed again")
-    return SettingsResources(settings, quiet=quiet, cache=cache)
+    corpus = data_corpus(settings) if searches else None
+    return Pipeline.from_settings(settings, corpus, cache=cache, quiet=quiet)
 
 
 def _measure(
-    tasks: "Sequence[Task]", resources: "SettingsResources", settings: "Settings", output: Path, as_json: bool
+    tasks: "Sequence[Task]", resources: "PipelineResources", settings: "Settings", output: Path, as_json: bool
 ) -> None:
     """Run tasks, print their tables and write their results."""
     from eval.plots import write_risk_plots
     from eval.tables import result_tables
-    from medground.assemble import reader_note
     from medground.tasks import run_tasks
 
     results = list(run_tasks(tasks, resources))
     _report(output, results, settings, result_tables(results), as_json)
     write_risk_plots(output, results)
-    if any(task.context is not None for task in tasks) and (note := reader_note(settings)):
-        say(note)
 
 
 def _report(
