@@ -31,12 +31,12 @@ from corpus.load import load_records  # noqa: E402
 from corpus.pubmedqa import read_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from corpus.sample import sample_path  # noqa: E402
-from eval.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
-from eval.table import with_signed_interval  # noqa: E402
+from eval.stats.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
+from eval.tables import with_signed_interval  # noqa: E402
+from eval.tasks.qa import VARIANTS  # noqa: E402
 from medground.corpora import Corpus, data_corpus  # noqa: E402
 from medground.pipeline import Pipeline  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
-from medground.tasks import UNSEEN  # noqa: E402
 
 WANTED_WITHHELD, WANTED_ANSWERED = 0.8, 130 / 150
 
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--adapter", help="of medground train qlora; without one nothing is judged")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--absent", type=int, default=50)
-    parser.add_argument("--split", default="test", choices=("train", "dev", "test", *UNSEEN))
+    parser.add_argument("--split", default="test", choices=("train", "dev", "test", *VARIANTS))
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--store", default=".medground/store", help="where the embedded abstracts are kept")
     parser.add_argument("--trace", help="a JSONL file for the agent's steps")
@@ -55,7 +55,7 @@ def main() -> int:
     settings = load_settings(None, {"store.path": asked.store, "agent.kind": "graph", "agent.trace": asked.trace})
     if asked.adapter:
         settings = load_settings(None, settings.model_dump(), {"chain.verify": "report", "nli.adapter": asked.adapter})
-    unseen = read_records(sample_path(asked.split)) if asked.split in UNSEEN else []
+    unseen = read_records(sample_path(asked.split)) if asked.split in VARIANTS else []
     asking = unseen or list(load_records(settings.data, split=asked.split))
     records = random.Random(asked.seed).sample(asking, asked.questions)
     absent, there = records[: asked.absent], records[asked.absent :]

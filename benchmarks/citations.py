@@ -31,8 +31,8 @@ from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from corpus.sentences import sentence_spans  # noqa: E402
-from eval.estimate import Estimate, mean, proportion  # noqa: E402
-from eval.paired import mean_difference  # noqa: E402
+from eval.stats.estimate import Estimate, mean, proportion  # noqa: E402
+from eval.stats.significance import mean_difference  # noqa: E402
 from retrievers import make_retriever  # noqa: E402
 from retrievers.config import StoreConfig  # noqa: E402
 from retrievers.kinds.bm25 import BM25Config  # noqa: E402

@@ -3,7 +3,7 @@
     python benchmarks/encoder.py --data PATH/ori_pqal.json --seeds 3 --output encoder.json
 
 Each seed is a training run of its own by the recipe of the settings file (``configs/encoder.yaml``), on the records
-outside the official test split, and one measurement on that split through ``evaluate_qa``, as ``medground eval`` does
+outside the official test split, and one measurement on that split through ``QATask``, as ``medground eval`` does
 it. Figures are the mean over seeds with the standard deviation between them and the least and greatest; beside them
 stands what always answering the training records' most frequent label would get. The targets are those of the mean.
 """
@@ -33,9 +33,9 @@ from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import LABELS, QARecord  # noqa: E402
-from eval.metrics import label_metrics, majority  # noqa: E402
-from eval.qa import evaluate_qa  # noqa: E402
 from eval.results import versions  # noqa: E402
+from eval.stats.metrics import label_metrics, majority  # noqa: E402
+from eval.tasks import QATask  # noqa: E402
 from finetune.config import EncoderConfig  # noqa: E402
 from finetune.encoder.train import train_encoder  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
@@ -50,7 +50,7 @@ def run(config: EncoderConfig, data: DataConfig, test: Sequence[QARecord], outpu
     started = time.perf_counter()
     train_encoder(config, output, data=data)
     trained = time.perf_counter() - started
-    result = evaluate_qa("qa_gold", classifier_chain(str(output)), test, identity={"seed": config.seed})
+    result = QATask(context="gold").evaluate(classifier_chain(str(output)), test, identity={"seed": config.seed})
     return {**{name: result.metrics[name] for name in METRICS}, "seconds_training": trained}
 
 

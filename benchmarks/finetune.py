@@ -37,8 +37,8 @@ from chains.nli import nli_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.nli import load_pairs  # noqa: E402
-from eval.nli import evaluate_nli  # noqa: E402
 from eval.results import versions  # noqa: E402
+from eval.tasks import NLITask  # noqa: E402
 from finetune.checkpoints import SUMMARY_FILE, write_json  # noqa: E402
 from medground.settings import Settings, load_settings  # noqa: E402
 
@@ -93,7 +93,7 @@ def measure(run: str, arguments: argparse.Namespace, folder: Path) -> dict[str, 
         llm = llm.model_copy(update={"dtype": "auto", **trained})
     data = load_pairs(settings.pairs, "test")
     chain = nli_chain(load_llm(llm), data.labels, prompt_family=settings.prompt.family)
-    result = evaluate_nli(chain, data.pairs, identity={"run": run}, quiet=True)
+    result = NLITask().evaluate(chain, data.pairs, identity={"run": run}, quiet=True)
     accuracy = result.estimates["accuracy"]
     return {
         "run": run,

@@ -41,8 +41,8 @@ from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
-from eval.estimate import Estimate, proportion  # noqa: E402
-from eval.paired import mcnemar, mean_difference  # noqa: E402
+from eval.stats.estimate import Estimate, proportion  # noqa: E402
+from eval.stats.significance import mcnemar, mean_difference  # noqa: E402
 from finetune.config import TaughtEmbedderConfig  # noqa: E402
 from finetune.embedder.train import train_embedder  # noqa: E402
 from retrievers import make_retrievers  # noqa: E402

@@ -1,26 +1,77 @@
-"""Tasks of two runs compared: differences with their intervals, a test, and the records that changed sides."""
+"""Comparison of runs: which tasks are compared, their records side by side, differences and tests."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import plain
-from eval.estimate import CONFIDENCE, RESAMPLES, Estimate
-from eval.metrics import DEPTH
-from eval.paired import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
-from eval.pairing import Kind, Paired, Sample, Side, pair
+from common.json_file import shown
 from eval.results import check_output
+from eval.runs import Run, find_runs, read_run
+from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
+from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
+from eval.tasks import Sample, Task
+from eval.tasks.scorers import LABELS, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
+_TEXTS = ("question", "premise", "hypothesis")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One task of one run."""
+
+    run: Run
+    task: Task
+
+    @property
+    def name(self) -> str:
+        """``FOLDER:TASK``, as on the command line."""
+        return f"{self.run.folder}:{self.task.name}"
+
+    @cached_property
+    def samples(self) -> dict[str, Sample]:
+        """The samples by id, read once.
+
+        Raises:
+            UserError: an id occurs twice, a sample lacks the field that the task's scorer needs, or as ``Run.samples``.
+        """
+        samples: dict[str, Sample] = {}
+        needed = self.task.scorer.needs
+        for sample in self.run.samples(self.task.name):
+            if needed not in sample:
+                raise UserError(f"{self.name}: the record {shown(sample['id'])} has no {needed}. Measure again.")
+            if sample["id"] in samples:
+                raise UserError(
+                    f"{self.name}: the record {shown(sample['id'])} occurs twice, and records are paired by id. Give "
+                    "each record of the data its own id and measure again."
+                )
+            samples[sample["id"]] = sample
+        return samples
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The samples of two sides for the records that both have, in A's order, and the number of the others."""
+
+    a: Side
+    b: Side
+    scorer: Scorer
+    samples: Sequence[tuple[Sample, Sample]] = field(repr=False)
+    only_in_a: int
+    only_in_b: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of both sides over the records they share, and B's minus A's."""
+    """A figure of both sides over their common records, and B's minus A's."""
 
     a: float
     b: float
@@ -29,7 +80,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A record that one side got right and the other wrong; ``right`` says which did."""
+    """A record on which one side succeeds and the other fails; ``right`` is the side that succeeds."""
 
     id: str
     target: str
@@ -40,55 +91,106 @@ class Changed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two tasks held against each other, record by record.
+    """A paired comparison of two tasks.
 
     Attributes:
-        pairs: the sides, A being the baseline, and their records.
-        figures: by metric; the first is the share of records that are right.
-        test: McNemar's exact test on the records that are right.
+        pairs: the sides, of which A is the baseline, and their records.
+        figures: the differences by metric.
+        test: McNemar's exact test on the records where the scorer counts a success.
         p_holm: its p-value corrected for all tests of the call.
-        changed: the records that changed sides.
+        changed: the records where one side succeeds and the other fails.
     """
 
-    pairs: Paired = field(repr=False)
+    pairs: Pairs = field(repr=False)
     figures: Mapping[str, Difference]
     test: McNemar
     p_holm: float
     changed: Sequence[Changed] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """What a record counts for."""
+def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
+    """The pairs of a baseline and another side that the arguments of ``medground compare`` name.
 
-    right: Callable[[Sample], bool]
-    figures: Mapping[str, Callable[[Sample], float]]
-    shown: Callable[[Sample], str | None]
-
-
-def compare(pairs: Sequence[tuple[Side, Side]]) -> list[Comparison]:
-    """Compare each pair of a baseline A and another B.
-
-    The figures and what is right, by the kind of the tasks:
-
-    - retrieval: ``accuracy@1`` and ``mrr@10``; right is the record's own abstract in the first place;
-    - labels: ``accuracy``, and ``macro_f1`` where both report F1 for the same labels;
-    - ``qa_wrong``: ``share_maybe``;
-    - verdicts: ``verdict_accuracy``, where a verdict is right that supports a right answer or does not support a wrong
-      one, ``share_supported``, and ``accuracy`` of the answers. Against a task of labels they count as labels;
-    - ``verified_wrong`` and ``verified_swapped``, where no answer should be supported: ``share_supported``, and right
-      is the answer that is not.
+    - Folders: each task, with that of the first run that has it as baseline. A folder means the runs in it and
+      below it.
+    - One run alone: its tasks with one scorer over the same records, each against every one before it.
+    - ``FOLDER:TASK``: each against the first, whatever the tasks are called.
 
     Raises:
-        UserError: as ``eval.pairing.pair`` does.
+        UserError: a run or task that does not exist or is named twice, folders and tasks mixed, or nothing to compare.
     """
-    comparisons = [_compared(pair(a, b)) for a, b in pairs]
+    sides = [side for name in names if (side := _named_side(name)) is not None]
+    if sides and len(sides) < len(names):
+        raise UserError(
+            f"{sides[0].name} names a task, and other arguments do not. Write FOLDER:TASK for all of them or for none."
+        )
+    if sides:
+        _refuse_repeated([side.name for side in sides])
+        if len(sides) == 1:
+            raise UserError(f"There is nothing to compare {sides[0].name} with. Name another FOLDER:TASK.")
+        return [(sides[0], other) for other in sides[1:]]
+    runs = [run for name in names for run in find_runs(Path(name))]
+    _refuse_repeated([str(run.folder.resolve()) for run in runs])
+    return _within(runs[0]) if len(runs) == 1 else _across(runs)
+
+
+def left_over(names: Sequence[str]) -> list[Side]:
+    """The tasks that ``choose_pairs`` leaves out because only one of several runs has them.
+
+    None where tasks are named, or where there is one run.
+
+    Raises:
+        UserError: a run does not exist.
+    """
+    if any(_named_side(name) for name in names):
+        return []
+    runs = [run for name in names for run in find_runs(Path(name))]
+    counts = Counter(name for run in runs for name in run.tasks)
+    return [Side(run, task) for run in runs for task in run.tasks.values() if counts[task.name] == 1 and len(runs) > 1]
+
+
+def pair(a: Side, b: Side) -> Pairs:
+    """The samples of both sides by record.
+
+    Raises:
+        UserError: the tasks measure different things, have no record in common, or a record changed in between.
+    """
+    scorer = shared_scorer(a.task.scorer, b.task.scorer)
+    if scorer is None:
+        raise UserError(f"{a.name} and {b.name} measure different things, so there is no figure to compare.")
+    common = [id for id in a.samples if id in b.samples]
+    if not common:
+        raise UserError(
+            f"{a.name} and {b.name} have no record in common: they were measured on different data. Measure both on "
+            "the same."
+        )
+    for id in common:
+        was, now = _content(a.samples[id]), _content(b.samples[id])
+        if changed := next((name for name in was if name in now and was[name] != now[name]), None):
+            raise UserError(
+                f"The {changed} of record {shown(id)} is {shown(was[changed])!r} in {a.name} and "
+                f"{shown(now[changed])!r} in {b.name}: the data changed in between. Measure both on the same data."
+            )
+    samples = [(a.samples[id], b.samples[id]) for id in common]
+    return Pairs(a, b, scorer, samples, len(a.samples) - len(common), len(b.samples) - len(common))
+
+
+def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
+    """Compare each pair of a baseline A and another side B.
+
+    The metrics are those that the tasks' scorer computes from single samples (``Scorer.paired``), and macro F1 where
+    both tasks report F1 for the same labels. A task with verdicts and one without are compared by their labels.
+
+    Raises:
+        UserError: as ``pair`` does.
+    """
+    comparisons = [_compared(pair(a, b)) for a, b in sides]
     corrected = holm([comparison.test.p for comparison in comparisons])
     return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
 
 
 def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -> dict[str, Any]:
-    """The comparisons in JSON's types: ``confidence, resamples, comparisons, unmatched``, with all the classes hold."""
+    """The comparisons as plain data: ``confidence, resamples, comparisons, unmatched``."""
     return {
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
@@ -129,79 +231,87 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched:
     return path
 
 
-def _compared(pairs: Paired) -> Comparison:
-    kinds = {pairs.a.kind, pairs.b.kind}
-    kind: Kind = pairs.a.kind if len(kinds) == 1 else "labels"
-    measure = _MEASURES[kind]
+def _compared(pairs: Pairs) -> Comparison:
+    scorer = pairs.scorer
+    samples_a, samples_b = zip(*pairs.samples, strict=True)
     figures: dict[str, Difference] = {}
-    for name, value in measure.figures.items():
-        a, b = ([value(sample) for sample in samples] for samples in zip(*pairs.samples, strict=True))
+    for name, value in scorer.paired.items():
+        a, b = ([value(sample) for sample in samples] for samples in (samples_a, samples_b))
         figures[name] = Difference(sum(a) / len(a), sum(b) / len(b), mean_difference(a, b))
-    if kind == "labels" and (labels := _shared_labels(pairs)):
-        targets = [str(sample["target"]) for sample, _ in pairs.samples]
-        labels_a, labels_b = ([_label(sample) for sample in samples] for samples in zip(*pairs.samples, strict=True))
+    if scorer == LABELS and (labels := _shared_labels(pairs)):
+        targets = [str(sample["target"]) for sample in samples_a]
+        labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
         figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))
-    right = [(measure.right(a), measure.right(b)) for a, b in pairs.samples]
+    successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in pairs.samples]
     changed = [
-        Changed(a["id"], a["target"], measure.shown(a), measure.shown(b), "a" if right_a else "b")
-        for (a, b), (right_a, right_b) in zip(pairs.samples, right, strict=True)
-        if right_a != right_b
+        Changed(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
+        for (a, b), (success_a, success_b) in zip(pairs.samples, successes, strict=True)
+        if success_a != success_b
     ]
-    test = mcnemar([right_a for right_a, _ in right], [right_b for _, right_b in right])
+    test = mcnemar([success_a for success_a, _ in successes], [success_b for _, success_b in successes])
     return Comparison(pairs, figures, test, test.p, changed)
 
 
-def _shared_labels(pairs: Paired) -> list[str]:
-    """The candidate labels, where both tasks report F1 for the same ones; else none."""
-    a, b = (
-        sorted(
-            name.removeprefix("f1_")
-            for name in side.run.results[side.task]
-            if name.startswith("f1_") and not name.endswith("_stderr")
-        )
-        for side in (pairs.a, pairs.b)
-    )
+def _shared_labels(pairs: Pairs) -> list[str]:
+    """The candidate labels where both tasks report F1 for the same ones; else none."""
+    a, b = (sorted(side.run.labels(side.task.name)) for side in (pairs.a, pairs.b))
     return a if a == b else []
 
 
 def _side(side: Side) -> dict[str, str]:
-    return {"run": str(side.run.folder), "task": side.task}
+    return {"run": str(side.run.folder), "task": side.task.name}
 
 
-def _right(sample: Sample) -> bool:
-    return bool(sample["prediction"] == sample["target"])
+def _named_side(name: str) -> Side | None:
+    """The side that ``FOLDER:TASK`` names; None where the name is a folder."""
+    folder, separator, task = name.rpartition(":")
+    if not separator or Path(name).exists() or not Path(folder).is_dir():
+        return None
+    run = read_run(Path(folder))
+    if task not in run.tasks:
+        raise UserError(f"{folder} has no task {task}; it has {run.listed}.")
+    return Side(run, run.tasks[task])
 
 
-def _supported(sample: Sample) -> bool:
-    return bool(sample["verdict"] == "supported")
+def _refuse_repeated(names: Sequence[str]) -> None:
+    if repeated := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise UserError(f"{repeated} is named twice. Name each run once; a run does not differ from itself.")
 
 
-def _reciprocal_rank(sample: Sample) -> float:
-    ids = [passage["id"] for passage in sample["retrieved"][:DEPTH]]
-    return 1 / (1 + ids.index(sample["target"])) if sample["target"] in ids else 0.0
+def _within(run: Run) -> list[tuple[Side, Side]]:
+    groups: dict[tuple[str, frozenset[tuple[str, ...]]], list[Side]] = {}
+    for task in run.tasks.values():
+        side = Side(run, task)
+        records = frozenset((id, *_content(sample).values()) for id, sample in side.samples.items())
+        groups.setdefault((task.scorer.name, records), []).append(side)
+    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+    if not pairs:
+        raise UserError(
+            f"{run.folder} has no two tasks of one kind over the same records; it has {run.listed}. Name another run "
+            "to compare it with."
+        )
+    return pairs
 
 
-def _label(sample: Sample) -> str | None:
-    label: str | None = sample["prediction"]
-    return label
+def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
+    baselines: dict[str, Side] = {}
+    pairs = []
+    for run in runs:
+        for name, task in run.tasks.items():
+            side = Side(run, task)
+            if name in baselines:
+                pairs.append((baselines[name], side))
+            else:
+                baselines[name] = side
+    if not pairs:
+        listed = "; ".join(f"{run.folder} has {run.listed}" for run in runs)
+        raise UserError(
+            f"No task was measured in two of the runs: {listed}. To compare tasks of different names, write "
+            "FOLDER:TASK FOLDER:TASK."
+        )
+    return pairs
 
 
-def _with_verdict(sample: Sample) -> str:
-    return f"{sample['prediction']}: {sample['verdict'] or 'unverified'}"
-
-
-def _verdict_right(sample: Sample) -> bool:
-    return _supported(sample) == _right(sample)
-
-
-_MEASURES: dict[Kind, _Measure] = {
-    "ranking": _Measure(_right, {"accuracy@1": _right, "mrr@10": _reciprocal_rank}, _label),
-    "labels": _Measure(_right, {"accuracy": _right}, _label),
-    "refusals": _Measure(_right, {"share_maybe": _right}, _label),
-    "verdicts": _Measure(
-        _verdict_right,
-        {"verdict_accuracy": _verdict_right, "share_supported": _supported, "accuracy": _right},
-        _with_verdict,
-    ),
-    "unsupportable": _Measure(lambda sample: not _supported(sample), {"share_supported": _supported}, _with_verdict),
-}
+def _content(sample: Sample) -> dict[str, str]:
+    """The fields of a sample that come from the data."""
+    return {name: str(sample[name]) for name in ("target", *_TEXTS) if name in sample}

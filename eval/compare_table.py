@@ -8,13 +8,13 @@ from rich.text import Text
 
 from common.json_file import shown
 from eval.compare import Comparison
-from eval.table import new_table, with_signed_interval
+from eval.tables import new_table, with_signed_interval
 
 SHOWN = 10  # of the records that changed sides, for each comparison
 
 
 def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """For each pair of runs the figures, the tests, and for each task the first records that changed sides."""
+    """For each pair of runs the figures, the tests, and for each task the first records that changed."""
     tables: list[Table] = []
     for title, group in groupby(comparisons, _title):
         together = list(group)
@@ -28,7 +28,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
-    """One row a comparison; its figures stand below each other in each cell."""
+    """One row a comparison, with its figures one below the other in each cell."""
     table = new_table(title, "task", "n", "figure", "A", "B", "B - A (95%)")
     left_out = []
     for one in comparisons:
@@ -42,8 +42,9 @@ def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
             "\n".join(with_signed_interval(figure.difference) for figure in figures),
         )
         if one.pairs.only_in_a or one.pairs.only_in_b:
-            task = _task(one).replace("\n", ", ")
-            left_out.append(f"{task}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B")
+            left_out.append(
+                f"{_task(one, ', ')}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B"
+            )
     table.title = Text(title)  # a folder's name is no markup
     table.caption = Text("\n".join(left_out)) if left_out else None
     return table
@@ -70,9 +71,9 @@ def _changed(comparison: Comparison) -> Table:
     return table
 
 
-def _task(comparison: Comparison) -> str:
-    a, b = comparison.pairs.a.task, comparison.pairs.b.task
-    return a if a == b else f"A {a}\nB {b}"
+def _task(comparison: Comparison, separator: str = "\n") -> str:
+    a, b = comparison.pairs.a.task.name, comparison.pairs.b.task.name
+    return a if a == b else f"A {a}{separator}B {b}"
 
 
 def _probability(p: float) -> str:

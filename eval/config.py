@@ -67,9 +67,23 @@ class GridConfig(BaseModel):
     )
 
 
+class TaskConfig(BaseModel):
+    """A task of ``medground eval tasks``: its kind, and its fields beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str = Field(
+        min_length=1, description="retrieval, qa, nli, verified, or a class of yours as package.module.Class."
+    )
+
+
 class EvalConfig(BaseModel):
     """Evaluation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tasks: tuple[TaskConfig, ...] = Field(
+        default=(),
+        description="Tasks of medground eval tasks, such as {kind: qa, context: gold} or {kind: my_module.MyTask}.",
+    )
     grid: GridConfig = GridConfig()

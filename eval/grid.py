@@ -1,4 +1,4 @@
-"""The tables of a grid: accuracies by model, context and retriever, beside published ones."""
+"""The tables of a grid: accuracies by model, context and retriever, with published ones."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from rich.table import Table
 from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import plain
-from eval.config import Part, Published
-from eval.estimate import Estimate
+from eval.config import Published
 from eval.results import TaskResult
-from eval.table import new_table, with_interval
+from eval.stats.estimate import Estimate
+from eval.tables import new_table, with_interval
+from eval.tasks import SECTIONS, Task
+from eval.tasks.base import INFERENCE, RETRIEVAL
 
 GRID_FILE = "grid.json"
-_FIGURES = {"retrieval": ("accuracy@1", "mrr@10"), "qa": ("accuracy", "macro_f1"), "nli": ("accuracy", "macro_f1")}
-_TITLES = {"retrieval": "Retrieval", "qa": "Answers", "nli": "Inference"}
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Cell:
     """One figure of a grid.
 
     Attributes:
-        part: the table that it stands in.
-        row: what was varied down the table: a retriever, a context, or a model that judged pairs.
-        column: what was varied across: "all" for retrievers, the model that answered, or the examples shown.
+        part: the id of its section, and so its table.
+        row: a retriever, a context, or a model that judged pairs.
+        column: "all" for retrievers, the model that answered, or the number of examples shown.
         metric: the figure's name.
         estimate: its value with standard error and 95% interval.
-        published: what others report for the same row and column; None where they do not.
+        published: the figure that others report for the same row and column; None where there is none.
         n: how many records it was measured on.
         run: the folder of its results, below the grid's.
         task: the task's name there.
     """
 
-    part: Part
+    part: str
     row: str
     column: str
     metric: str
@@ -52,33 +52,33 @@ def grid_cells(run: str, results: Sequence[TaskResult], published: Published | N
     """The cells of one run's results.
 
     Args:
-        run: the name of its folder, which is the model's; of the retrievers' it tells nothing.
-        results: tasks of retrieval, answers or inference.
-        published: accuracies to stand beside.
+        run: the name of its folder, which is the model's name; for retrievers it has no meaning.
+        results: of tasks of retrieval, answers or inference.
+        published: accuracies to compare with.
     """
     cells = []
     for result in results:
-        part, row, column = _place(run, result.task)
-        for metric in _FIGURES[part]:
-            reported = _reported(part, row, column, published) if metric.startswith("accuracy") else None
+        row, column = _place(run, result.task)
+        for metric in result.task.section.metrics:
+            reported = _reported(run, result.task, published) if metric.startswith("accuracy") else None
             estimate, n = result.estimates[metric], len(result.samples)
-            cells.append(Cell(part, row, column, metric, estimate, reported, n, run, result.task))
+            cells.append(Cell(result.task.section.id, row, column, metric, estimate, reported, n, run, result.name))
     return cells
 
 
 def grid_tables(cells: Sequence[Cell], published: Published | None) -> list[Table]:
-    """For each part and metric one table; a published figure stands in brackets behind the measured one."""
+    """One table for each section and metric; a published figure is in brackets after the measured one."""
     tables = []
-    for part, metrics in _FIGURES.items():
-        for metric in metrics:
-            chosen = {(cell.row, cell.column): cell for cell in cells if cell.part == part and cell.metric == metric}
+    for section in SECTIONS:
+        for metric in section.metrics:
+            chosen = {(one.row, one.column): one for one in cells if (one.part, one.metric) == (section.id, metric)}
             if chosen:
-                tables.append(_table(f"{_TITLES[part]}: {metric} (95%)", chosen, published))
+                tables.append(_table(f"{section.title}: {metric} (95%)", chosen, published))
     return tables
 
 
 def write_grid(folder: Path, cells: Sequence[Cell], failures: dict[str, str], published: Published | None) -> Path:
-    """Write ``grid.json``: the cells, the models that could not be measured and why, and the published figures' source.
+    """Write ``grid.json``: the cells, the failures by model, and the source of the published figures.
 
     Raises:
         UserError: it cannot be written.
@@ -93,24 +93,20 @@ def write_grid(folder: Path, cells: Sequence[Cell], failures: dict[str, str], pu
     return path
 
 
-def nli_column(task: str) -> str:
-    """How a task on pairs is headed: ``nli`` is zero-shot, ``nli_3shot`` 3-shot, ``nli_tuned`` tuned."""
-    variant = task.removeprefix("nli").removeprefix("_")
-    return f"{variant.removesuffix('shot')}-shot" if variant.endswith("shot") else variant or "zero-shot"
+def _place(run: str, task: Task) -> tuple[str, str]:
+    """The row and column of a task of a run."""
+    if task.section == RETRIEVAL:
+        return task.condition, "all"
+    return (run, task.condition) if task.section == INFERENCE else (task.condition, run)
 
 
-def _place(run: str, task: str) -> tuple[Part, str, str]:
-    if task.startswith("retrieval_"):
-        return "retrieval", task.removeprefix("retrieval_"), "all"
-    return ("nli", run, nli_column(task)) if task.startswith("nli") else ("qa", task.removeprefix("qa_"), run)
-
-
-def _reported(part: Part, row: str, column: str, published: Published | None) -> float | None:
+def _reported(run: str, task: Task, published: Published | None) -> float | None:
     if published is None:
         return None
-    if part == "retrieval":
-        return published.retrieval.get(row)
-    return published.nli.get(row, {}).get(column) if part == "nli" else published.qa.get(column, {}).get(row)
+    if task.section == RETRIEVAL:
+        return published.retrieval.get(task.condition)
+    by_model = published.nli if task.section == INFERENCE else published.qa
+    return by_model.get(run, {}).get(task.condition)
 
 
 def _table(title: str, cells: dict[tuple[str, str], Cell], published: Published | None) -> Table:

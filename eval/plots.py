@@ -4,11 +4,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import UserError
-from eval.risk import RiskPoint
+from eval.results import TaskResult
+from eval.stats.selective import RiskPoint
+from eval.stats.verification import risk_curves
+from eval.tasks.scorers import VERDICTS
+
+_ORDERS = {"aurc": "surest by the verdict's support", "aurc_confidence": "surest by the answer's own confidence"}
+
+
+def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
+    """Write ``risk_TASK.png`` for each task with verdicts on answers that can be right.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    return [
+        plot_risk_coverage(
+            {_ORDERS[metric]: points for metric, points in risk_curves(result.samples).items()},
+            result.name,
+            folder / f"risk_{result.name}.png",
+        )
+        for result in results
+        if result.task.scorer == VERDICTS
+    ]
 
 
 def plot_risk_coverage(curves: Mapping[str, Sequence[RiskPoint]], title: str, path: Path) -> Path:
-    """Draw risk-coverage curves, by name, into one PNG file; a dashed line is the risk of all answers.
+    """Draw risk-coverage curves, by name, into one PNG file; a dashed line shows the risk of all answers.
 
     Args:
         curves: all over the same answers; at least one.

@@ -1,4 +1,4 @@
-"""A task's result, and the folder that results are written to."""
+"""The result of a task, and the files that results are written to."""
 
 import fcntl
 import json
@@ -12,12 +12,16 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import plain
-from eval.estimate import Estimate
+from eval.stats.estimate import Estimate
+from eval.stats.metrics import labels_of
+
+if TYPE_CHECKING:
+    from eval.tasks.base import Task
 
 RESULTS_FILE = "results.json"
 _TASK_NAME = re.compile(r"[\w@+-][\w@+.-]{0,99}")
@@ -40,55 +44,62 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a task measured.
+    """The figures and samples of one task.
 
     Attributes:
-        task: the task's name, such as ``qa_gold``; it is part of a file name.
+        task: the task.
         estimates: by metric the figure with its standard error and 95% interval.
         samples: one mapping a record, in the records' order, with the fields ``id, question, prompt, output,
             label_scores, prediction, target, retrieved, key``.
         reused: how many of the samples were taken from an earlier run instead of computed.
-        identity: what determines the samples beside the data and the prompts, as plain data.
+        identity: what determines the samples besides the data and the prompts, as plain data.
     """
 
-    task: str
+    task: "Task"
     estimates: Mapping[str, Estimate]
     samples: Sequence[Mapping[str, Any]] = field(repr=False)
     reused: int = 0
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        check_task_name(self.task)
+    @property
+    def name(self) -> str:
+        """The task's name, such as ``qa_gold``; it is part of a file name."""
+        return self.task.name
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures alone."""
+        """The figures without their errors."""
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
     @property
     def stderr(self) -> dict[str, float | None]:
-        """The standard errors; None where one record cannot tell."""
+        """The standard errors; None where they cannot be estimated, as from one record."""
         return {name: estimate.stderr for name, estimate in self.estimates.items()}
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The candidate labels; none where the task has no figures by label."""
+        return labels_of(self.estimates)
 
-def check_task_name(task: str) -> None:
+
+def check_task_name(name: str) -> None:
     """Refuse a task name that cannot be part of a file name.
 
     Raises:
-        UserError: it holds other signs than letters, digits and ``_ - + @ .``, or is longer than 100.
+        UserError: it has other characters than letters, digits and ``_ - + @ .``, or is longer than 100.
     """
-    if not _TASK_NAME.fullmatch(task):
+    if not _TASK_NAME.fullmatch(name):
         raise UserError(
-            f"The task name {task!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
+            f"The task name {name!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
             "(at most 100). Rename the retriever in the settings."
         )
 
 
 def check_output(folder: Path) -> None:
-    """Make ``folder`` and see that results can be written there; call it before a long run.
+    """Create ``folder`` and check that results can be written there; call it before a long run.
 
     Raises:
-        UserError: it is a file, it is not writable, or it holds a ``results.json`` that is not ours.
+        UserError: it is a file, it is not writable, or it holds a ``results.json`` of another program.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,20 +113,21 @@ def check_output(folder: Path) -> None:
 def write_results(
     folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], *, date: datetime | None = None
 ) -> Path:
-    """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file appears whole or not at all.
+    """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file is written whole or not at all.
 
-    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where the records cannot
-    tell), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest task of this run), ``computed`` and
-    ``reused`` (records of all tasks of this run), and ``identity`` (by task what determined its samples, such as the
-    hash of the model's weights and the dtype that was computed in). Numbers that are not finite are written as null.
+    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where it cannot be
+    estimated), ``tasks`` (by task its fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest
+    task of this run), ``computed`` and ``reused`` (records of all tasks of this run), and ``identity`` (by task what
+    determined its samples, such as the hash of the model's weights and the dtype). Numbers that are not finite are
+    written as null.
 
-    Tasks that an earlier run left in the folder stay in ``results``, as do their samples; under ``earlier`` stands
-    for each of them the ``config, versions, date, n`` of the run that measured it. A task measured again replaces
-    its earlier result. Two processes may write to one folder: one waits for the other, and keeps its tasks.
+    Tasks of an earlier run in the folder stay in ``results``, as do their samples; ``earlier`` holds for each of them
+    the ``config, versions, date, n`` of the run that measured it. A task measured again replaces its earlier result.
+    A lock makes processes that write to one folder wait for each other; the tasks of both are kept.
 
     Args:
-        folder: made if absent.
-        tasks: what this run measured; at least one, no two of a name.
+        folder: created if absent.
+        tasks: the results of this run; at least one, no two of a name.
         config: the settings of the run.
         date: the time to write; now when None.
 
@@ -126,7 +138,7 @@ def write_results(
         UserError: the folder cannot be written to.
         ValueError: no tasks, or two with one name.
     """
-    names = [task.task for task in tasks]
+    names = [task.name for task in tasks]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"one result for each task is needed, not {names}")
     check_output(folder)
@@ -135,14 +147,16 @@ def write_results(
 
 
 def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], date: datetime) -> Path:
-    names = [task.task for task in tasks]
+    names = [task.name for task in tasks]
     path = folder / RESULTS_FILE
     before = _earlier(path)
     kept = {task: figures for task, figures in before.get("results", {}).items() if task not in names}
     source = {part: before.get(part) for part in ("config", "versions", "date", "n")}
     reused = sum(task.reused for task in tasks)
     payload = {
-        "results": kept | {task.task: _figures(task) for task in tasks},
+        "results": kept | {task.name: _figures(task) for task in tasks},
+        "tasks": {name: fields for name, fields in before.get("tasks", {}).items() if name in kept}
+        | {task.name: task.task.fields() for task in tasks},
         "config": config,
         "versions": versions(),
         "date": date.isoformat(timespec="seconds"),
@@ -150,13 +164,13 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
         "identity": {task: before.get("identity", {}).get(task, {}) for task in kept}
-        | {task.task: task.identity for task in tasks},
+        | {task.name: task.identity for task in tasks},
         "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
     }
     try:
         for task in tasks:
             lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
-            write_whole(folder / f"samples_{task.task}.jsonl", "".join(line + "\n" for line in lines))
+            write_whole(folder / f"samples_{task.name}.jsonl", "".join(line + "\n" for line in lines))
         write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -164,7 +178,7 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that can change a figure."""
+    """The versions of Python and of the installed packages that can change a figure."""
     found = {"python": python_version()}
     for package in _PACKAGES:
         try:
@@ -183,7 +197,7 @@ def _figures(task: TaskResult) -> dict[str, float | None]:
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """What an earlier run wrote at ``path``; empty when there is no such file."""
+    """The content that an earlier run wrote to ``path``; empty when there is no such file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -197,16 +211,17 @@ def _earlier(path: Path) -> dict[str, Any]:
         or not isinstance(found.get("results"), dict)
         or not isinstance(found.get("earlier", {}), dict)
         or not isinstance(found.get("identity", {}), dict)
+        or not isinstance(found.get("tasks", {}), dict)
     ):
         raise UserError(
-            f"{path} is no results file of medground. Name another --output folder, or move that file away."
+            f"{path} is not a results file of medground. Name another --output folder, or move that file away."
         )
     return found
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone among the processes that write results to ``folder``; the lock goes with the process that holds it."""
+    """Lock ``folder`` against other processes that write results; the lock ends with the process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

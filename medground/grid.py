@@ -1,10 +1,9 @@
-"""Many models measured on the same questions and pairs, each question searched for once."""
+"""A grid of models over the same questions and pairs; each question is searched for once."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chains.config import LLMConfig, NLIConfig
 from common.errors import UserError
@@ -12,23 +11,19 @@ from common.result_cache import CACHE_FILE, ResultCache
 from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
-from eval.table import remarks
+from eval.tables import remarks
+from eval.tasks import NLITask, RetrievalTask, Task
 from medground.corpora import data_corpus
 from medground.pipeline import Pipeline
 from medground.settings import Settings
-from medground.tasks import measure_answers, measure_nli, measure_retrieval
-
-if TYPE_CHECKING:
-    from chains.nli import NLIModel
-    from corpus.nli import PairData
-    from corpus.records import QARecord
+from medground.tasks import PipelineResources, answer_tasks, run_tasks
 
 RETRIEVAL = "retrieval"
 
 
 @dataclass
 class Grid:
-    """What a grid measured: its cells, by name the models that could not be measured and why, and remarks."""
+    """The results of a grid: its cells, the failures by model, and remarks."""
 
     cells: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -40,9 +35,9 @@ class Grid:
 def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
     """Measure ``settings.eval.grid``: retrievers, then one model after the other.
 
-    Each model's results go to a folder of its name below ``output`` as soon as it is measured, the retrievers' to
-    ``retrieval``; every record's result is in the cache at ``output`` before that, so that a run which was stopped
-    goes on where it stood. A model that cannot be had is passed over and told.
+    Each model's results are written to a folder of its name below ``output`` as soon as it is measured, those of the
+    retrievers to ``retrieval``. Every record's result is in the result cache at ``output`` before that, so a run
+    continues after a stop. A model that cannot be loaded is skipped and reported.
 
     Raises:
         UserError: data, pairs or a retriever cannot be used, or a name cannot be that of a folder.
@@ -72,7 +67,7 @@ def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
 
 @dataclass
 class _Measured:
-    """What one model reached, and what kept it from more."""
+    """The results of one model, and the error that ended it, if any."""
 
     name: str
     settings: Settings
@@ -81,91 +76,79 @@ class _Measured:
 
 
 class _Work:
-    """All that the models of a grid share; whatever is wrong with it shows before the first is loaded."""
+    """The shared data and retrievers of a grid, and its models; errors in them show before a model is loaded."""
 
     def __init__(self, settings: Settings, output: Path, quiet: bool) -> None:
-        self._settings, self._config, self._quiet = settings, settings.eval.grid, quiet
+        self._settings, self._config = settings, settings.eval.grid
         self._llms = grid_llms(settings)
         for name in (*self._llms, *self._config.encoders):
             check_task_name(name)
         if twice := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
-            raise UserError(f"eval.grid: the name {min(twice)} stands for two things. Give each a name of its own.")
+            raise UserError(f"eval.grid: the name {min(twice)} stands for two things. Give each model its own name.")
         check_output(output)
         self._cache = ResultCache(output / CACHE_FILE)
-        self._pairs: PairData | None = None
-        self._questions: list[QARecord] = []
         asks = {"retrieval", "qa"} & set(self._config.parts)
         corpus = data_corpus(settings) if asks else None
         self._pipeline = Pipeline.from_settings(settings, corpus, cache=self._cache, quiet=quiet)
-        self._retrievers: Sequence[str] = ()
+        self._resources = PipelineResources(self._pipeline)
+        self._retrievers: list[str] = []
         if "nli" in self._config.parts:
-            from corpus.nli import load_pairs
-
-            self._pairs = load_pairs(settings.pairs)
+            self._resources.pairs()
         if asks:
-            from corpus.load import load_records
-
-            self._questions = load_records(settings.data)
+            self._resources.records()
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
                 self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
     def measured(self) -> Iterator[_Measured]:
         """The retrievers, then one model after the other."""
         if "retrieval" in self._config.parts:
-            from corpus.load import load_records
-
             asked = self._settings.model_copy(update={"data": self._settings.data.model_copy(update={"split": "all"})})
-            results = measure_retrieval(self._pipeline, load_records(asked.data), self._retrievers)
-            yield _Measured(RETRIEVAL, asked, results)
+            tasks = [RetrievalTask(retriever=name) for name in self._retrievers]
+            yield _Measured(RETRIEVAL, asked, list(run_tasks(tasks, self._with(asked))))
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
             nli = NLIConfig(adapter=config.nli_adapter)
-            yield self._one(name, self._settings.model_copy(update={"llm": llm, "nli": nli}), config.tasks)
+            settings = self._settings.model_copy(update={"llm": llm, "nli": nli})
+            yield self._one(name, settings, self._tasks(settings, config.tasks))
         for name, model in self._config.encoders.items():
-            nli = NLIConfig(kind="encoder", model=model)
-            yield self._one(name, self._settings.model_copy(update={"nli": nli}), ("nli",))
+            settings = self._settings.model_copy(update={"nli": NLIConfig(kind="encoder", model=model)})
+            yield self._one(name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else [])
 
-    def _one(self, name: str, settings: Settings, parts: Sequence[Part]) -> _Measured:
-        """A model is loaded, measured, and let go of before the next is loaded."""
+    def _tasks(self, settings: Settings, parts: Sequence[Part]) -> list[Task]:
+        """The tasks of a language model."""
+        tasks: list[Task] = []
+        if "qa" in parts and "qa" in self._config.parts:
+            tasks += answer_tasks(self._config.contexts, self._retrievers)
+        if "nli" in parts and "nli" in self._config.parts:
+            tasks += [NLITask(shots=shots, tuned=False) for shots in self._config.shots]
+            tasks += [NLITask(tuned=True)] if settings.nli.adapter is not None else []
+        return tasks
+
+    def _one(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _Measured:
+        """Load a model, measure it, and free its memory before the next is loaded."""
         measured = _Measured(name, settings)
         try:
-            for result in self._results(settings, [part for part in parts if part in self._config.parts]):
+            for result in run_tasks(tasks, self._with(settings)):
                 measured.results.append(result)
         except UserError as error:
             measured.failure = str(error)
         _free_memory()
         return measured
 
-    def _results(self, settings: Settings, parts: Sequence[Part]) -> Iterator[TaskResult]:
+    def _with(self, settings: Settings) -> PipelineResources:
+        """The grid's data and retrievers with other settings."""
         pipeline = Pipeline.from_settings(
             settings,
             self._pipeline.corpus,
             cache=self._cache,
             retrievers=self._pipeline.retrievers(self._retrievers),
-            quiet=self._quiet,
+            quiet=self._pipeline.quiet,
         )
-        if settings.nli.kind == "encoder":
-            if "nli" in parts:
-                yield self._judged(pipeline, pipeline.judge(), "nli_tuned")
-            return
-        if "qa" in parts:
-            yield from measure_answers(pipeline, self._questions, self._retrievers, contexts=self._config.contexts)
-        if "nli" in parts:
-            assert self._pairs is not None
-            asked = self._pairs.pairs
-            for shots in self._config.shots:
-                model = pipeline.judge(asked, shots=shots, adapter=False)
-                yield self._judged(pipeline, model, f"nli_{shots}shot" if shots else "nli")
-            if settings.nli.adapter is not None:
-                yield self._judged(pipeline, pipeline.judge(asked), "nli_tuned")
-
-    def _judged(self, pipeline: Pipeline, model: "NLIModel", task: str) -> TaskResult:
-        assert self._pairs is not None
-        return measure_nli(pipeline, model, self._pairs, task=task)
+        return PipelineResources(pipeline, self._resources)
 
 
 def _free_memory() -> None:
-    """Give back what a model took, so that the next one finds room."""
+    """Free the memory of the last model."""
     import torch
 
     gc.collect()

@@ -397,7 +397,7 @@ class Pipeline:
         )
         if self._cache is None:
             return made
-        from eval.metrics import DEPTH
+        from eval.stats.metrics import DEPTH
         from retrievers.cached import CachedRetriever
 
         return {

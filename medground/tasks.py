@@ -1,135 +1,207 @@
-"""The evaluations of the command line: which tasks are run over which records, with which chains."""
+"""Evaluation tasks over a pipeline."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chains.verification import Verifier
+from common.errors import UserError
+from corpus.load import load_records
+from corpus.nli import load_pairs
 from corpus.pubmedqa import read_records
-from corpus.records import QARecord
 from corpus.sample import sample_path
-from eval.nli import evaluate_nli
-from eval.qa import evaluate_qa
 from eval.results import TaskResult
-from eval.retrieval import evaluate_retrieval
-from eval.verified import evaluate_swapped, evaluate_verified
+from eval.tasks import QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
+from eval.tasks.qa import VARIANTS
 from medground.pipeline import Pipeline
 from medground.settings import Settings
 
 if TYPE_CHECKING:
     from chains.config import Context
     from chains.nli import NLIModel
-    from corpus.nli import PairData
+    from corpus.config import DataConfig
+    from corpus.nli import NLIPair, PairData
+    from corpus.records import QARecord
+    from eval.tasks.base import QAChain
+    from retrievers.base import Retriever
 
-UNSEEN = ("newnames", "newphrases")  # the sample's further test files
+
+def retrieval_tasks(settings: Settings) -> list[Task]:
+    """One task for each retriever."""
+    return [RetrievalTask(retriever=name) for name in settings.retrievers]
 
 
-def measure_retrieval(
-    pipeline: Pipeline, records: Sequence[QARecord], names: Sequence[str] | None = None
-) -> list[TaskResult]:
-    """``retrieval_NAME`` for each retriever: does every record's question bring back its own abstract?"""
+def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> list[Task]:
+    """One task for each context; for ``retrieved`` one for each retriever."""
+    names = list(retrievers)
     return [
-        evaluate_retrieval(name, retriever, records, identity=pipeline.retriever_identity(name))
-        for name, retriever in pipeline.retrievers(names).items()
+        QATask(context=context, retriever=name)
+        for context in contexts
+        for name in (names if context == "retrieved" else [None])
     ]
 
 
-def measure_answers(
-    pipeline: Pipeline,
-    records: Sequence[QARecord],
-    retrievers: Sequence[str],
-    *,
-    contexts: Sequence["Context"] = ("none", "retrieved", "gold"),
-) -> Iterator[TaskResult]:
-    """``qa_none``, ``qa_retrieved_NAME`` for each retriever, ``qa_gold``: what ``contexts`` says, one after the other.
+def qa_tasks(settings: Settings, records: int) -> list[Task]:
+    """The tasks of ``medground eval qa``: each context, on the sample the variants too, and verified answers.
 
-    Answers are taken as the model gives them; ``measure_verified`` measures what verification makes of them.
-
-    Raises:
-        UserError: records that carry no label.
+    Args:
+        settings: ``retriever`` names the retriever; without ``chain.verify`` no answer is verified.
+        records: the number of records; a single one has no other record's abstract.
     """
-    model = _model_identity(pipeline)
-    for context in contexts:
-        for name in retrievers if context == "retrieved" else [None]:
-            identity = model if name is None else {**model, **_found_identity(pipeline, name)}
-            chain = pipeline.chain(context, retriever=name, verify="off")
-            task = f"qa_{context}" if name is None else f"qa_{context}_{name}"
-            yield evaluate_qa(task, chain, records, identity=identity, quiet=pipeline.quiet)
-
-
-def measure_qa(pipeline: Pipeline, records: Sequence[QARecord]) -> list[TaskResult]:
-    """``qa_none``, ``qa_retrieved_NAME`` (NAME is ``settings.retriever``) and ``qa_gold``.
-
-    On the sample three more: ``qa_gold_newnames``, ``qa_gold_newphrases`` and ``qa_wrong``.
-
-    Raises:
-        UserError: records that carry no label.
-    """
-    settings, quiet = pipeline.settings, pipeline.quiet
-    tasks = list(measure_answers(pipeline, records, [settings.retriever]))
+    tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
-        model = _model_identity(pipeline)
-        gold = pipeline.chain("gold", verify="off")
-        for variant in UNSEEN:
-            unseen = read_records(sample_path(variant))[: settings.data.limit]
-            tasks.append(evaluate_qa(f"qa_gold_{variant}", gold, unseen, identity=model, quiet=quiet))
-        if len(records) > 1:  # a single record has no other's abstract
-            tasks.append(evaluate_qa("qa_wrong", gold, records, identity=model, quiet=quiet))
+        tasks += [QATask(context="gold", variant=variant) for variant in VARIANTS]
+        tasks += [QATask(context="wrong")] if records > 1 else []
+    if settings.chain.verify != "off":
+        tasks += [VerificationTask(context="retrieved", retriever=settings.retriever), VerificationTask(context="gold")]
+        if records > 1:
+            tasks += [VerificationTask(context="wrong"), VerificationTask(context="swapped")]
     return tasks
 
 
-def measure_verified(pipeline: Pipeline, records: Sequence[QARecord]) -> list[TaskResult]:
-    """``verified_retrieved_NAME``, ``verified_gold``, ``verified_wrong``, ``verified_swapped``; none without a judge.
-
-    Every answer is scored with its verdict, also what ``chain.verify: abstain`` would withhold: the risk at each
-    coverage says what withholding brings.
-    """
-    verify, name, quiet = pipeline.settings.chain.verify, pipeline.settings.retriever, pipeline.quiet
-    if verify == "off":
-        return []
-    judge = pipeline.judge()
-    identity = {**_model_identity(pipeline), "nli": judge.fingerprint}
-    found = {**identity, "verify": verify, **_found_identity(pipeline, name)}
-    gold = pipeline.chain("gold", verify="report")
-    unverified = pipeline.chain("gold", verify="off")
-    retrieved = pipeline.chain("retrieved", verify="retry" if verify == "retry" else "report")
-    tasks = [
-        evaluate_verified(f"verified_retrieved_{name}", retrieved, records, identity=found, quiet=quiet),
-        evaluate_verified("verified_gold", gold, records, identity=identity, quiet=quiet),
-    ]
-    if len(records) > 1:
-        tasks.append(evaluate_verified("verified_wrong", gold, records, identity=identity, quiet=quiet))
-        verifier = Verifier(judge)
-        tasks.append(evaluate_swapped(unverified, verifier, records, identity=identity, quiet=quiet))
-    return tasks
-
-
-def measure_nli(pipeline: Pipeline, model: "NLIModel", pairs: "PairData", *, task: str = "nli") -> TaskResult:
-    """``nli``, or as ``task`` names it: how does each hypothesis relate to its premise?
+def settings_tasks(settings: Settings) -> list[Task]:
+    """The tasks of the setting ``eval.tasks``.
 
     Raises:
-        UserError: a label that the model does not have, or a pair that it cannot judge.
+        UserError: there are none, one is not valid, or two have one name.
     """
-    settings = pipeline.settings
-    dtype = _dtype(settings) if settings.nli.kind == "llm" else {}
-    identity = {"nli": model.fingerprint, "decide": settings.chain.decide, **dtype}
-    return evaluate_nli(model, pairs.pairs, identity=identity, task=task, quiet=pipeline.quiet)
+    tasks = [make_task(one.kind, one.model_extra or {}) for one in settings.eval.tasks]
+    if not tasks:
+        raise UserError(
+            "eval.tasks names no task. Set it to a list such as [{kind: qa, context: gold}, {kind: my_module.MyTask}]."
+        )
+    names = [task.name for task in tasks]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"eval.tasks: two tasks are called {twice}. Leave one out, or change its fields.")
+    return tasks
 
 
-def _found_identity(pipeline: Pipeline, name: str) -> dict[str, Any]:
-    """What determines the passages that a model reads beside question and corpus."""
-    return {"passages": pipeline.settings.chain.passages, "retriever": pipeline.retriever_identity(name)}
+def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator[TaskResult]:
+    """The results of the tasks, one after the other.
+
+    What the tasks share is loaded first: the answering model, which a retriever may need too, then the retrievers.
+
+    Raises:
+        UserError: data, models or retrievers of a task cannot be used.
+    """
+    resources.prepare(tasks)
+    for task in tasks:
+        yield task.run(resources)
 
 
-def _model_identity(pipeline: Pipeline) -> dict[str, Any]:
-    """What determines a model's answers beside the prompt."""
-    settings = pipeline.settings
-    return {"llm": pipeline.llm.fingerprint, "decide": settings.chain.decide, **_dtype(settings)}
+class PipelineResources:
+    """The data of a pipeline's settings, with its retrievers, chains and models (``eval.tasks.Resources``).
 
+    Args:
+        pipeline: over the corpus of the data.
+        data: resources whose records and pairs are reused.
+    """
 
-def _dtype(settings: Settings) -> dict[str, str]:
-    """What a model on this machine computes in: ``auto`` is measured, and may be another tomorrow."""
-    if settings.llm.kind != "huggingface":
-        return {}
-    from chains.models.local import resolve_dtype
+    def __init__(self, pipeline: Pipeline, data: "PipelineResources | None" = None) -> None:
+        self.quiet = pipeline.quiet
+        self._pipeline, self._settings = pipeline, pipeline.settings
+        self._records: dict[tuple[DataConfig, str | None], Sequence[QARecord]] = {}
+        if data is not None:
+            self._records = data._records
+            if "pair_data" in vars(data):
+                self.pair_data = data.pair_data
 
-    return {"dtype": str(resolve_dtype(settings.llm)).removeprefix("torch.")}
+    def prepare(self, tasks: Sequence[Task]) -> None:
+        """Load what the tasks share.
+
+        Raises:
+            UserError: a task names a retriever that is not in the settings, or a model or retriever cannot be used.
+        """
+        names = list(dict.fromkeys(task.retriever for task in tasks if task.retriever is not None))
+        known = self._settings.retrievers
+        if unknown := next((name for name in names if name not in known), None):
+            raise UserError(f"There is no retriever {unknown!r}; there are {', '.join(known)}.")
+        if any(task.context is not None for task in tasks):
+            _ = self._pipeline.llm
+        self._pipeline.retrievers(names)
+
+    @cached_property
+    def pair_data(self) -> "PairData":
+        """The pairs of section ``pairs``, with the count of those without a label."""
+        return load_pairs(self._settings.pairs)
+
+    def records(self, variant: str | None = None) -> "Sequence[QARecord]":
+        """The questions of section ``data``, or of a variant of the sample."""
+        data = self._settings.data
+        if (data, variant) not in self._records:
+            if variant is not None and variant not in VARIANTS:
+                raise UserError(f"The sample has no variant {variant!r}; it has {', '.join(VARIANTS)}.")
+            found = load_records(data) if variant is None else read_records(sample_path(variant))[: data.limit]
+            self._records[data, variant] = found
+        return self._records[data, variant]
+
+    def pairs(self) -> "Sequence[NLIPair]":
+        """The pairs of section ``pairs``."""
+        return self.pair_data.pairs
+
+    def retriever(self, name: str) -> "Subject[Retriever]":
+        """A retriever of section ``retrievers`` over all abstracts of the data."""
+        return Subject(self._pipeline.retriever(name), self._pipeline.retriever_identity(name))
+
+    def chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
+        """The answering chain without verification."""
+        chain = self._pipeline.chain(context, retriever=retriever, verify="off")
+        return Subject(chain, {**self._model_identity(), **self._found(retriever)})
+
+    def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
+        """The answering chain with verification.
+
+        Every answer is returned, also those that ``chain.verify: abstain`` would withhold: the risk at each coverage
+        shows the effect of withholding.
+
+        Raises:
+            UserError: ``chain.verify`` is off.
+        """
+        judge, verify = self._judge(), self._settings.chain.verify
+        identity = {**self._model_identity(), "nli": judge.fingerprint}
+        if context == "retrieved":
+            identity |= {"verify": verify, **self._found(retriever)}
+        policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
+        return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
+
+    def verifier(self) -> Verifier:
+        """The verifier of answers, by the judging model.
+
+        Raises:
+            UserError: ``chain.verify`` is off.
+        """
+        return Verifier(self._judge())
+
+    def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
+        """The entailment model of section ``nli``, with so many shots, with or without its adapter."""
+        nli = self._settings.nli
+        if tuned and nli.kind == "llm" and nli.adapter is None:
+            raise UserError("The task is of a tuned model, and nli.adapter is not set. Set it to the adapter's folder.")
+        model = self._pipeline.judge(self.pairs(), shots=shots, adapter=tuned is not False)
+        dtype = self._dtype() if nli.kind == "llm" else {}
+        return Subject(model, {"nli": model.fingerprint, "decide": self._settings.chain.decide, **dtype})
+
+    def _judge(self) -> "NLIModel":
+        if self._settings.chain.verify == "off":
+            raise UserError("A task on verified answers needs chain.verify. Set it to report, retry or abstain.")
+        return self._pipeline.judge()
+
+    def _found(self, retriever: str | None) -> dict[str, Any]:
+        """What determines the passages that a model reads, besides question and corpus."""
+        if retriever is None:
+            return {}
+        identity = self._pipeline.retriever_identity(retriever)
+        return {"passages": self._settings.chain.passages, "retriever": identity}
+
+    def _model_identity(self) -> dict[str, Any]:
+        """What determines a model's answers, besides the prompt."""
+        fingerprint = self._pipeline.llm.fingerprint
+        return {"llm": fingerprint, "decide": self._settings.chain.decide, **self._dtype()}
+
+    def _dtype(self) -> dict[str, str]:
+        """The dtype of a model on this machine: ``auto`` depends on the processor."""
+        if self._settings.llm.kind != "huggingface":
+            return {}
+        from chains.models.local import resolve_dtype
+
+        return {"dtype": str(resolve_dtype(self._settings.llm)).removeprefix("torch.")}

@@ -1,7 +1,7 @@
 """Runs in the layout of EleutherAI's lm-evaluation-harness, version 0.4.
 
-Its ``loggers/evaluation_tracker.py`` writes that layout and its ``result_schema.py`` describes it. A figure keeps its
-name, save that ``accuracy`` (and ``share_maybe``, the share of answers that are the target "maybe") is ``acc`` there.
+Its ``loggers/evaluation_tracker.py`` writes that layout and its ``result_schema.py`` describes it. Metrics keep their
+names, except that ``accuracy`` (and ``share_maybe``, the share of answers that are the target "maybe") becomes ``acc``.
 """
 
 import json
@@ -14,11 +14,13 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.estimate import RESAMPLES
 from eval.export.harness_model import data_of, model_args, model_name, shots_of
 from eval.export.harness_samples import GREEDY, digest, harness_samples, is_scored
 from eval.results import RESULTS_FILE, check_output
 from eval.runs import Run
+from eval.stats.estimate import RESAMPLES
+from eval.tasks import Task
+from eval.tasks.scorers import RANKING
 
 SOURCE = "medground"  # in the place of the harness's "hf", "vllm" and so on
 _NAMES = {"accuracy": "acc", "share_maybe": "acc"}
@@ -28,7 +30,7 @@ _NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # i
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and the tasks that have no place among them: no model labelled anything in those."""
+    """The files written, and the tasks left out because no model assigned labels in them."""
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -36,8 +38,9 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Part:
-    """Tasks of one run that one model did at one time: they make one results file."""
+    """Tasks of one run by one model and of one date, which make one results file."""
 
+    tasks: Mapping[str, Task]
     model: Mapping[str, Any]
     source: Mapping[str, Any]
     figures: Mapping[str, Mapping[str, float | None]]
@@ -47,8 +50,8 @@ class _Part:
 def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` under ``output``.
 
-    Every model has its folder and each time that it was measured its results file. Written again, the files are the
-    same: DATE is the run's own, in UTC, and runs of one model in one second are told apart by its microseconds.
+    Every model has a folder, and a results file for each date. A second export writes the same files: DATE is that of
+    the run, in UTC, and runs of one model in the same second differ in its microseconds.
 
     Args:
         runs: what to export.
@@ -61,7 +64,7 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     if not parts:
         tasks = ", ".join(dict.fromkeys(task for run in runs for task in run.tasks)) or "none"
         raise UserError(
-            f"Nothing to export: the harness's layout holds what a model labelled, and the tasks are {tasks}. "
+            f"Nothing to export: the harness's layout holds labels assigned by a model, and the tasks are {tasks}. "
             "Name a folder that eval qa or eval nli wrote."
         )
     check_output(output)
@@ -85,35 +88,32 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
             f"{output} cannot be written to ({error.strerror or error}). Name another --output folder, or make room "
             "there."
         ) from error
-    left_out = dict.fromkeys(task for run in runs for task in run.tasks if not _is_labelled(task))
+    left_out = dict.fromkeys(name for run in runs for name, task in run.tasks.items() if task.scorer == RANKING)
     return Exported(tuple(files), tuple(left_out))
 
 
-def _is_labelled(task: str) -> bool:
-    return not task.startswith("retrieval_")
-
-
 def _parts(run: Run) -> Iterator[_Part]:
-    """The run's tasks, put together by what made them."""
-    earlier = run.payload.get("earlier", {})
-    groups: dict[str, list[str]] = {}
-    for task in filter(_is_labelled, run.tasks):
-        source = earlier.get(task, run.payload)
-        groups.setdefault(json.dumps([source.get("date"), model_args(task, run)]), []).append(task)
+    """The run's tasks, grouped by date and model."""
+    groups: dict[str, dict[str, Task]] = {}
+    for name, task in run.tasks.items():
+        if task.scorer != RANKING:
+            model = model_args(task, run.config_of(name))
+            groups.setdefault(json.dumps([run.source(name).get("date"), model]), {})[name] = task
     for tasks in groups.values():
-        source = earlier.get(tasks[0], run.payload)
-        if not _is_date(source.get("date")):
-            raise DataError(run.folder / RESULTS_FILE, f"has no date for {tasks[0]}. Measure again.")
+        first = next(iter(tasks))
+        if not _is_date(run.source(first).get("date")):
+            raise DataError(run.folder / RESULTS_FILE, f"has no date for {first}. Measure again.")
         yield _Part(
-            model=model_args(tasks[0], run),
-            source=source,
-            figures={task: run.results[task] for task in tasks},
-            samples={task: run.samples(task) for task in tasks},
+            tasks=tasks,
+            model=model_args(tasks[first], run.config_of(first)),
+            source=run.source(first),
+            figures={name: run.results[name] for name in tasks},
+            samples={name: run.samples(name) for name in tasks},
         )
 
 
 def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
-    """The part's folder and a date that no part before it has there."""
+    """The part's folder and a date that no earlier part has there."""
     name = _file_name(model_name(part.model))
     date = datetime.fromisoformat(part.source["date"])
     if date.tzinfo is not None:
@@ -125,7 +125,7 @@ def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
 
 
 def _file_name(name: str) -> str:
-    """The model's name as the harness's ``sanitize_model_name`` makes a folder's of it, and never one outside."""
+    """The model's name as ``sanitize_model_name`` of the harness writes it, and never a path out of the folder."""
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name).lstrip(".") or "unnamed"
 
 
@@ -133,15 +133,15 @@ def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, A
     config = part.source.get("config") or {}
     llm, versions = config.get("llm") or {}, part.source.get("versions") or {}
     name, system = model_name(part.model), llm.get("system")
-    tasks = list(part.figures)
+    tasks = part.tasks
     return {
         "results": {task: _figures(task, part.figures[task], len(samples[task])) for task in tasks},
         "group_subtasks": {},
-        "configs": {task: _task_config(task, config, part.samples[task], versions) for task in tasks},
+        "configs": {name: _task_config(task, config, part.samples[name], versions) for name, task in tasks.items()},
         "versions": {task: versions.get("medground", "N/A") for task in tasks},
-        "n-shot": {task: shots_of(task, config) for task in tasks},
+        "n-shot": {name: shots_of(task, config) for name, task in tasks.items()},
         "higher_is_better": {task: _directions(part.figures[task]) for task in tasks},
-        # how many there would be without the limit is not in a run; config.limit tells that there is one
+        # a run does not hold the number of records without the limit; config.limit shows that there is one
         "n-samples": {task: {"original": len(samples[task]), "effective": len(samples[task])} for task in tasks},
         "config": {
             "model": SOURCE,
@@ -150,7 +150,7 @@ def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, A
             "batch_sizes": [],
             "device": llm.get("device_map"),
             "use_cache": None,
-            "limit": data_of(tasks[0], config).get("limit"),
+            "limit": data_of(next(iter(tasks.values())), config).get("limit"),
             "bootstrap_iters": RESAMPLES,
             "gen_kwargs": GREEDY,
             "settings": config,
@@ -191,18 +191,18 @@ def _directions(figures: Mapping[str, float | None]) -> dict[str, bool]:
 
 
 def _task_config(
-    task: str, config: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], versions: Mapping[str, Any]
+    task: Task, config: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], versions: Mapping[str, Any]
 ) -> dict[str, Any]:
     data = data_of(task, config)
     scored = is_scored(samples)
     return {
-        "task": task,
+        "task": task.name,
         "dataset_path": data.get("path"),
         "test_split": data.get("split"),
         "doc_to_target": "target",
         **({"doc_to_choice": list(samples[0]["label_scores"])} if scored else {"generation_kwargs": GREEDY}),
         "num_fewshot": shots_of(task, config),
-        # those of which each sample has its own value
+        # only metrics with a value for each sample
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "output_type": "multiple_choice" if scored else "generate_until",
         "repeats": 1,

@@ -1,4 +1,4 @@
-"""Samples as the lm-evaluation-harness writes them: a line a record, responses and targets as text."""
+"""Samples in the lm-evaluation-harness's format: a line a record, responses and targets as text."""
 
 import hashlib
 import json
@@ -6,21 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-INVALID = "[invalid]"  # what the harness's own filters put in the place of an answer that they cannot read
-GREEDY = {"do_sample": False}  # how answers are generated here
+INVALID = "[invalid]"  # what the harness's filters put for an answer that they cannot parse
+GREEDY = {"do_sample": False}  # the decoding used here
 
 
 def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the task's labels were scored, which is the harness's ``multiple_choice``; else ``generate_until``."""
+    """Whether the labels were scored, as in the harness's ``multiple_choice``; else ``generate_until``."""
     return bool(samples) and all(sample.get("label_scores") for sample in samples)
 
 
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A task's samples in the harness's form.
 
-    Where labels were scored, the responses are the logarithms of the labels' probabilities; whether a label is also
-    what the model would write first (``is_greedy``) is not known, and stands as "None". ``doc`` is the record without
-    what a model found or read, so the same record has the same ``doc_hash`` in every run.
+    Where labels were scored, the responses are the logarithms of the labels' probabilities. Whether a label is also the
+    model's most probable continuation (``is_greedy``) is not known and is written as "None". ``doc`` is the record
+    without retrieved or generated text, so a record has the same ``doc_hash`` in every run.
     """
     scored = is_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
@@ -60,5 +60,5 @@ def _log(score: float) -> float:
 
 
 def digest(text: str) -> str:
-    """SHA-256 in hex, as the harness hashes documents, prompts, targets and tasks."""
+    """SHA-256 in hex, which the harness uses for documents, prompts, targets and tasks."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,4 +1,4 @@
-"""Predictions as PubMedQA's official evaluation script takes them: one JSON object from PMID to label."""
+"""Predictions in the format of PubMedQA's official evaluation script: one JSON object from PMID to label."""
 
 import json
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from common.errors import DataError, UserError
 from corpus.records import LABELS
 from eval.results import check_output
 from eval.runs import Run
+from eval.tasks import task_from_name
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The file written, of which task it is, and what keeps the official script from taking it, if anything does."""
+    """The file written, its task, and the reason why the official script would refuse it, if there is one."""
 
     file: Path
     task: str
@@ -60,25 +61,20 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
 
 
 def _chosen(runs: Sequence[Run], named: str | None) -> tuple[Run, str]:
-    if named is not None and not _is_own(named):
+    if named is not None and not task_from_name(named).answers_own_records:
         raise UserError(f"--task {named} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
-    every = [(run, task) for run in runs for task in run.tasks]
-    found = [(run, task) for run, task in every if task == named or (named is None and _is_own(task))]
+    every = [(run, task) for run in runs for task in run.tasks.values()]
+    found = [(run, task) for run, task in every if task.answers_own_records and named in (None, task.name)]
     if named is None:
-        found = [(run, task) for run, task in found if task.startswith("qa_retrieved_")] or found
+        found = [(run, task) for run, task in found if task.context == "retrieved"] or found
     if len(found) == 1:
-        return found[0]
-    tasks = ", ".join(dict.fromkeys(task for _, task in found or every)) or "none"
+        return found[0][0], found[0][1].name
+    tasks = ", ".join(dict.fromkeys(task.name for _, task in found or every)) or "none"
     if not found:
         what = f"no task {named}" if named else "no task that answers PubMedQA's questions"
         raise UserError(f"There is {what}; the tasks are {tasks}. Name a folder that eval qa wrote.")
     folders = ", ".join(dict.fromkeys(str(run.folder) for run, _ in found))
     raise UserError(f"Several results could be meant: {tasks} in {folders}. Name one folder, and one with --task.")
-
-
-def _is_own(task: str) -> bool:
-    """Whether a task answers the data's own records; the others change them, or give them others' texts."""
-    return task in ("qa_none", "qa_gold") or task.startswith("qa_retrieved_")
 
 
 def _warning(run: Run, task: str, n: int) -> str | None:

@@ -1,22 +1,26 @@
-"""What a report's figures show, apart from how they are drawn."""
+"""The data of a report's figures."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.calibration import ReliabilityBin, reliability
-from eval.estimate import Estimate, proportion
-from eval.metrics import DEPTH
-from eval.report.tasks import VERDICTS, ReportTask, is_right, rank, setting
-from eval.risk import RiskPoint, risk_points
-from eval.verified import support
+from eval.report.tasks import ReportTask
+from eval.stats.calibration import ReliabilityBin, reliability
+from eval.stats.estimate import Estimate, proportion
+from eval.stats.metrics import DEPTH
+from eval.stats.selective import RiskPoint, risk_points
+from eval.stats.verification import VERDICTS as VERDICT_NAMES
+from eval.stats.verification import confidence, support
+from eval.tasks.base import VERIFICATION
+from eval.tasks.qa import VARIANTS
+from eval.tasks.scorers import LABELS, RANKING, REFUSALS, VERDICTS, rank
 
 UNPARSED = "unparsed"
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts by row and column; ``rows`` and ``columns`` name them, ``row_title`` and ``column_title`` say of what."""
+    """Counts by row and column, with the names of both and a title for the names."""
 
     run: str
     task: str
@@ -62,7 +66,7 @@ class RecallFigure:
 
 @dataclass(frozen=True)
 class RiskCurve:
-    """Which share of the answers is wrong when only the surest are given."""
+    """The share of wrong answers when only the surest are given."""
 
     name: str
     points: Sequence[RiskPoint]
@@ -71,10 +75,10 @@ class RiskCurve:
 
 @dataclass(frozen=True)
 class RiskFigure:
-    """Curves that stand in one picture.
+    """Curves of one figure.
 
-    ``task`` is whose curves they are, None where each curve is a task's own; ``order`` says what sure means, and ``n``
-    how many answers the curves are over.
+    ``task`` is the task that all curves belong to, None where each curve is of a task; ``order`` names the score that
+    sorts the answers, and ``n`` counts the answers.
     """
 
     run: str
@@ -85,19 +89,19 @@ class RiskFigure:
 
 
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
-    """The data's labels by the model's; rankings are passed over.
+    """The data's labels by the model's; rankings are left out.
 
-    Of verified tasks, ``right`` and ``wrong`` answers by verdict, or ``all`` where none is to be supported.
+    For verified tasks: ``right`` and ``wrong`` answers by verdict, or ``all`` where none should be supported.
     """
-    return [_verdicts(task) if task.section == "verified" else _labels(task) for task in tasks if task.labels]
+    return [_verdicts(task) if task.section == VERIFICATION else _labels(task) for task in tasks if task.labels]
 
 
 def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
     """A diagram for each task whose answers come with probabilities."""
     return [
-        Reliability(task.run, task.task, len(task.samples), reliability(task.samples), task.estimates["ece"])
+        Reliability(task.run, task.name, len(task.samples), reliability(task.samples), task.estimates["ece"])
         for task in tasks
-        if task.kind == "labels" and task.is_scored
+        if task.scorer == LABELS and task.is_scored
     ]
 
 
@@ -105,55 +109,54 @@ def recall_figures(tasks: Sequence[ReportTask]) -> list[RecallFigure]:
     """One figure for all rankings of the same questions."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
-        if task.kind == "ranking":
+        if task.scorer == RANKING:
             groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
     figures = []
     for group in groups.values():
         several = len({task.run for task in group}) > 1
         curves = []
         for task in group:
-            name = task.task.removeprefix("retrieval_") + (f" ({task.run})" if several else "")
+            name = task.task.condition + (f" ({task.run})" if several else "")
             curves.append(RecallCurve(name, _recalls(task)))
         figures.append(RecallFigure(data_name(group[0]), len(group[0].samples), curves))
     return figures
 
 
 def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
-    """One figure a run for its answers, surest first by their own probability, and one for each verified task."""
+    """One figure a run for its answers, by the probability of their label, and one for each verified task."""
     figures = []
     scored: dict[tuple[str, str], list[ReportTask]] = {}
     for task in tasks:
-        if task.kind == "labels" and task.is_scored:
-            scored.setdefault((task.run, task.section), []).append(task)
+        if task.scorer == LABELS and task.is_scored:
+            scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
-        curves = [RiskCurve(task.task, *_risk(task, _confidence(task))) for task in group]
+        curves = [RiskCurve(task.name, *_risk(task, _confidence(task))) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
         figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
-        if task.kind == "verdicts":
+        if task.scorer == VERDICTS:
             curves = [RiskCurve("by the verdict's support", *_risk(task, [support(each) for each in task.samples]))]
             if task.is_scored:
                 curves.append(RiskCurve("by the answer's own confidence", *_risk(task, _confidence(task))))
             n = (len(task.samples),)
             figures.append(
-                RiskFigure(task.run, task.task, "Surest by verdict, or by the answer's own confidence", n, curves)
+                RiskFigure(task.run, task.name, "Surest by verdict, or by the answer's own confidence", n, curves)
             )
     return figures
 
 
 def data_name(task: ReportTask) -> str:
-    """What the task was measured on, in a few words."""
-    name = file_name(task) + (" (pairs)" if task.section == "nli" else "")
-    variant = task.task.removeprefix("qa_gold_")
-    if variant != task.task and name == "sample":
-        return f"sample, {task.title.split(', ')[-1]}"
-    split = setting(task.config, "pairs" if task.section == "nli" else "data", "split")
+    """The task's data in a few words."""
+    name = file_name(task) + (" (pairs)" if task.section.data == "pairs" else "")
+    if (variant := task.task.variant) and name == "sample":
+        return f"sample, {VARIANTS.get(variant, variant)}"
+    split = task.setting(task.section.data, "split")
     return f"{name}, {'all' if split == 'all' else f'{split} split'}" if split else name
 
 
 def file_name(task: ReportTask) -> str:
     """The name of the data's file or set."""
-    path = setting(task.config, "pairs" if task.section == "nli" else "data", "path")
+    path = task.setting(task.section.data, "path")
     return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
 
 
@@ -162,10 +165,10 @@ def _labels(task: ReportTask) -> Confusion:
     columns: tuple[str | None, ...] = task.labels
     if any(sample["prediction"] is None for sample in task.samples):
         columns = (*task.labels, None)
-    rows = ("maybe",) if task.kind == "refusals" else task.labels
+    rows = ("maybe",) if task.scorer == REFUSALS else task.labels
     return Confusion(
         run=task.run,
-        task=task.task,
+        task=task.name,
         row_title="the right label",
         column_title="the label given",
         rows=rows,
@@ -175,17 +178,17 @@ def _labels(task: ReportTask) -> Confusion:
 
 
 def _verdicts(task: ReportTask) -> Confusion:
-    rows = ("right", "wrong") if task.kind == "verdicts" else ("all",)
-    columns: tuple[str | None, ...] = VERDICTS
+    rows = ("right", "wrong") if task.scorer == VERDICTS else ("all",)
+    columns: tuple[str | None, ...] = VERDICT_NAMES
     if any(sample["verdict"] is None for sample in task.samples):
-        columns = (*VERDICTS, None)
+        columns = (*VERDICT_NAMES, None)
     counts = Counter(
-        (rows[0] if len(rows) == 1 or is_right(task.kind, sample) else rows[1], sample["verdict"])
+        (rows[0] if len(rows) == 1 or task.scorer.is_right(sample) else rows[1], sample["verdict"])
         for sample in task.samples
     )
     return Confusion(
         run=task.run,
-        task=task.task,
+        task=task.name,
         row_title="answers",
         column_title="their verdicts",
         rows=rows,
@@ -202,11 +205,11 @@ def _recalls(task: ReportTask) -> list[Estimate]:
 
 
 def _confidence(task: ReportTask) -> list[float]:
-    return [max(sample["label_scores"].values()) for sample in task.samples]
+    return [confidence(sample) for sample in task.samples]
 
 
 def _risk(task: ReportTask, scores: Sequence[float]) -> tuple[list[RiskPoint], float]:
-    points = risk_points(scores, [is_right(task.kind, sample) for sample in task.samples])
+    points = risk_points(scores, [task.scorer.is_right(sample) for sample in task.samples])
     before = [0.0, *(point.coverage for point in points[:-1])]
     area = sum((point.coverage - start) * point.risk for start, point in zip(before, points, strict=True))
     return points, area

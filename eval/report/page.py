@@ -1,4 +1,4 @@
-"""The report as one HTML file: everything in it, nothing fetched."""
+"""The report as one self-contained HTML file."""
 
 import base64
 import hashlib
@@ -15,8 +15,10 @@ from eval.report.payload import Payload
 from eval.report.projection import EmbeddingMap
 from eval.report.provenance import facts, run_table, title, versions
 from eval.report.tables import headlines, section_tables
-from eval.report.tasks import SECTIONS, ReportTask, Section
+from eval.report.tasks import ReportTask
 from eval.report.terms import terms
+from eval.tasks import SECTIONS, Section
+from eval.tasks.base import VERIFICATION
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # in this order: each uses those before it
@@ -25,17 +27,17 @@ _LEVELS = 9  # of shade in a confusion matrix
 
 @dataclass(frozen=True)
 class Report:
-    """All that a page shows.
+    """The content of a page.
 
     Attributes:
         tasks: at least one.
         texts: of passages by id, for each task by its place among ``tasks``.
         maps: of embedded questions and abstracts.
-        gaps: sentences on texts that could not be had.
+        gaps: sentences on texts that are not available.
         map_gap: why there is no map, where there is none.
-        notes: what a reader must know before all else.
+        notes: shown at the top.
         failures: models that could not be measured, and why.
-        published: who reports the figures to compare with.
+        published: the source of the published figures.
     """
 
     tasks: Sequence[ReportTask]
@@ -49,7 +51,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page's HTML. Whatever stands in the data is shown as text: it can neither close a tag nor run."""
+    """The page's HTML. All data is escaped and shown as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -69,7 +71,7 @@ def render(report: Report) -> str:
         notes=report.notes,
         published=report.published,
         headlines=headlines(report.tasks),
-        sections=[part for name in SECTIONS if (part := _section(name, report.tasks)) is not None],
+        sections=[part for one in SECTIONS if (part := _section(one, report.tasks)) is not None],
         maps=report.maps,
         map_gap=report.map_gap,
         gaps=report.gaps,
@@ -87,13 +89,13 @@ def render(report: Report) -> str:
     )
 
 
-def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
-    """A section's tables and figures, ready to be put into the page; None where no task belongs to it."""
-    own = [task for task in tasks if task.section == name]
+def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
+    """A section's tables and figures for the template; None where no task belongs to it."""
+    own = [task for task in tasks if task.section == section]
     if not own:
         return None
-    numbers = {(task.run, task.task): place for place, task in enumerate(tasks)}
-    titles = {(task.run, task.task): task.title for task in own}
+    numbers = {(task.run, task.name): place for place, task in enumerate(tasks)}
+    titles = {(task.run, task.name): task.title for task in own}
     several = len({task.run for task in own}) > 1
 
     def titled(run: str, task: str) -> str:
@@ -103,9 +105,9 @@ def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | Non
         return [(svg.legend_key(place), name) for place, name in enumerate(names)]
 
     return {
-        "id": name,
-        "title": SECTIONS[name],
-        "tables": section_tables(name, own),
+        "id": section.id,
+        "title": section.title,
+        "tables": section_tables(section, own),
         "is_small": sum(bool(task.labels) for task in own) == 1,
         "recalls": [
             {
@@ -115,7 +117,7 @@ def _section(name: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | Non
             }
             for one in recall_figures(own)
         ],
-        "confusion_title": "Verdicts on right and wrong answers" if name == "verified" else "Confusion matrices",
+        "confusion_title": "Verdicts on right and wrong answers" if section == VERIFICATION else "Confusion matrices",
         "confusions": [
             _confusion(one, numbers[one.run, one.task], titled(one.run, one.task)) for one in confusions(own)
         ],
@@ -146,10 +148,10 @@ def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
         cells = []
         for column, count in zip(one.columns, counts, strict=True):
             share = count / whole if whole else 0.0
-            told = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
+            tooltip = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
             level = min(_LEVELS, int(share * (_LEVELS + 1)) + (0 < share < 0.1))
             shown = f"{share:.0%}" if whole else "\u2013"
-            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": told})
+            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": tooltip})
         rows.append({"name": name, "cells": cells})
     return {
         "title": heading,
@@ -170,5 +172,5 @@ def _own_version() -> str:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names what may stand in the page itself."""
+    """The hash by which a content security policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,24 +1,27 @@
-"""What the page's scripts read: records, answers, passages and maps as compact plain data."""
+"""The data of the page's scripts: records, answers, passages and maps as compact plain data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.fingerprints import plain
-from eval.pairing import Sample
 from eval.report.projection import EmbeddingMap
-from eval.report.tasks import SECTIONS, VERDICTS, ReportTask, is_right, rank
+from eval.report.tasks import ReportTask
+from eval.stats.verification import VERDICTS
+from eval.tasks import Sample
+from eval.tasks.base import VERIFICATION
+from eval.tasks.scorers import RANKING, rank
 
 
 class Payload:
-    """The page's data; each text is in it once.
+    """The data of the page; each text is stored once.
 
     ``data`` has four parts:
 
-    - ``passages``: ``[id, text]``, the text null where it could not be had;
+    - ``passages``: ``[id, text]``, the text null where it is not available;
     - ``records``: ``[id, question]``, or ``[id, premise, hypothesis]``;
     - ``tasks``: name, run, title, heading, kind, labels, and ``columns`` with an entry a sample: the number of its
       record, whether it is right, prediction, target, scores in the labels' order, passages as ``[number, score,
-      ...]``, and what else its kind has. A column in which no sample has anything is absent.
+      ...]``, and the fields of its kind. A column that is empty in all samples is absent.
     - ``maps``: name, caption and, an entry a pair, the numbers of record and abstract, the label and the position.
     """
 
@@ -29,18 +32,18 @@ class Payload:
         self._maps: list[dict[str, Any]] = []
 
     def add_task(self, task: ReportTask, texts: Mapping[str, str]) -> None:
-        """Add a task's samples; ``texts`` are the passages' by id, so far as they could be had."""
+        """Add a task's samples; ``texts`` are the available texts of passages by id."""
         rows = [self._row(task, sample, texts) for sample in task.samples]
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {name: [row.get(name) for row in rows] for name in names}
         self._tasks.append(
             {
-                "name": task.task,
+                "name": task.name,
                 "run": task.run,
                 "title": task.title,
-                "heading": SECTIONS[task.section],
-                "kind": task.kind,
-                "section": task.section,
+                "heading": task.section.title,
+                "kind": task.scorer.name,
+                "section": task.section.id,
                 "labels": task.labels,
                 "columns": {name: column for name, column in columns.items() if any(map(_is_something, column))},
             }
@@ -61,7 +64,7 @@ class Payload:
 
     @property
     def data(self) -> dict[str, Any]:
-        """All that was added, in JSON's own types."""
+        """All data that was added, in JSON's types."""
         whole: dict[str, Any] = plain(
             {
                 "passages": list(self._passages),
@@ -76,7 +79,7 @@ class Payload:
     def _row(self, task: ReportTask, sample: Sample, texts: Mapping[str, str]) -> dict[str, Any]:
         row: dict[str, Any] = {
             "record": self._record(_texts_of(sample)),
-            "right": int(is_right(task.kind, sample)),
+            "right": int(task.scorer.is_right(sample)),
             "prediction": sample["prediction"],
             "target": sample["target"],
             "passages": [
@@ -88,9 +91,9 @@ class Payload:
             "output": sample.get("output"),
             "notes": [str(note) for note in sample["notes"]],
         }
-        if task.kind == "ranking":
+        if task.scorer == RANKING:
             row["rank"] = rank(sample)
-        if task.section == "verified":
+        if task.section == VERIFICATION:
             against, sentence = sample.get("verified_against"), sample.get("sentence")
             row |= {
                 "verdict": sample["verdict"],
@@ -118,7 +121,7 @@ def _scores(scores: Mapping[str, Any], labels: Sequence[str]) -> list[float | No
 
 
 def _short(number: object) -> float | None:
-    """Four digits: more than a reader can use, and half the page's size."""
+    """The number with four significant digits, which halves the page's size."""
     return float(f"{number:.4g}") if isinstance(number, int | float) else None
 
 

@@ -32,11 +32,11 @@ _COLUMNS = 4
 
 
 def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[EmbeddingMap]) -> list[Path]:
-    """Draw the figures that the tasks have, each kind and run in a file of its own.
+    """Draw the figures of the tasks, one file for each kind of figure and run.
 
     ``recall_at_k.png``, ``confusion_RUN.png``, ``reliability_RUN.png``, ``risk_coverage_RUN.png`` and
-    ``tsne_EMBEDDER.png``; what stands in a name that no file name can hold becomes a dash, and a second figure of one
-    name is numbered.
+    ``tsne_EMBEDDER.png``. Characters that a file name cannot have become dashes, and a second figure with the same name
+    is numbered.
 
     Raises:
         UserError: a file cannot be written.
@@ -175,7 +175,7 @@ def _style(place: int) -> dict[str, Any]:
 
 
 def _panels(count: int, title: str) -> "tuple[Figure, list[Axes]]":
-    """As many small panels as asked for, in rows."""
+    """A figure with ``count`` small panels in rows."""
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = _figure((_SMALL * max(columns, 1.5), _SMALL * rows + 0.4))

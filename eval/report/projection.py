@@ -1,4 +1,4 @@
-"""Maps of embedded questions and abstracts: two dimensions by t-SNE, kept in a CSV file."""
+"""Two-dimensional maps (t-SNE) of embedded questions and abstracts, cached in CSV files."""
 
 import csv
 import re
@@ -38,14 +38,14 @@ class MapPair:
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """Where an embedder puts questions and abstracts.
+    """The positions of questions and abstracts in an embedder's space.
 
     Attributes:
         name: the embedder's name, with the data's where several are in the report.
-        model: what the embedder is.
-        data: what the pairs come from.
-        pairs: what is on the map.
-        left_out: how many more the task had.
+        model: the embedder's model.
+        data: the source of the pairs.
+        pairs: those on the map.
+        left_out: the number of further pairs of the task.
         positions: shape (pairs, 4): x and y of the question, x and y of the abstract, each from 0 to 1.
     """
 
@@ -58,7 +58,7 @@ class EmbeddingMap:
 
     @property
     def caption(self) -> str:
-        """What is shown, from what, and how many."""
+        """The embedder, the data, the number of pairs and the parameters."""
         more = f"; {self.left_out:,} more are left out" if self.left_out else ""
         return (
             f"{self.name} ({self.model}) over {self.data}: t-SNE by cosine of {len(self.pairs):,} questions and their "
@@ -82,16 +82,16 @@ def project(
     cache: Path,
     **made_from: object,
 ) -> list[tuple[float, float, float, float]]:
-    """The pairs' positions: from ``cache`` if it was made from the same texts and settings, else computed and kept.
+    """The pairs' positions: from ``cache`` if its texts and settings are the same, else computed and cached.
 
     t-SNE (van der Maaten and Hinton 2008) over questions and abstracts together, by cosine distance, with a fixed
     seed. Distances between far points, and the axes, mean nothing.
 
     Args:
         pairs: ``FEWEST`` to ``MOST``.
-        embed: gives the vectors of the questions and of the abstracts, each of shape (pairs, dimensions).
+        embed: returns the vectors of the questions and of the abstracts, each of shape (pairs, dimensions).
         cache: a CSV file.
-        made_from: what determines the vectors beside the texts, as plain data.
+        made_from: what determines the vectors besides the texts, as plain data.
 
     Raises:
         UserError: ``cache`` cannot be written, or what ``embed`` raises.
@@ -136,7 +136,7 @@ def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, fl
 
 
 def _read(cache: Path, key: str, pairs: Sequence[MapPair]) -> list[tuple[float, float, float, float]] | None:
-    """The positions that the file holds; None where it is absent, cut short, or made from something else."""
+    """The positions in the file; None where it is absent, truncated, or of other texts and settings."""
     try:
         first, _, rest = cache.read_text(encoding="utf-8").partition("\n")
         rows = list(csv.reader(StringIO(rest)))

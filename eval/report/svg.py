@@ -1,15 +1,15 @@
-"""Charts as inline SVG, coloured by the page's style sheet so that they follow its theme."""
+"""Charts as inline SVG; the page's style sheet colours them."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from markupsafe import Markup
 
-from eval.estimate import Estimate
 from eval.report.figures import RecallFigure, Reliability, RiskFigure
+from eval.stats.estimate import Estimate
 
 _NOTHING = Markup("")
-MARKERS = 6  # as many colours and marker shapes as the style sheet tells apart
+MARKERS = 6  # colours and marker shapes in the style sheet
 _WIDTH, _HEIGHT = 420.0, 280.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 10.0, 10.0, 44.0
 _FIRST = 0.05  # the share of the answers before which a risk says little
@@ -17,7 +17,7 @@ _ALL_MARKED = 12  # a curve of so many points has a marker on each
 
 
 class Plane:
-    """A plot's plane: values to pixels, with axes."""
+    """The plane of a chart: converts values to pixels and draws axes."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Plane:
         return self._bottom - (value - low) / (high - low) * (self._bottom - self._top)
 
     def point(self, x: float, y: float) -> str:
-        """A point as paths write it."""
+        """A point in the syntax of paths."""
         return f"{self.x(x):.1f},{self.y(y):.1f}"
 
     def axes(self, x_name: str, y_name: str, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
@@ -104,7 +104,7 @@ def recall_chart(figure: RecallFigure) -> Markup:
 def risk_chart(figure: RiskFigure) -> Markup:
     """Risk by coverage, with a dashed line at the risk of all answers where the curves share it.
 
-    Over the first few answers risk is mostly chance; what is higher there than anywhere else runs along the upper edge.
+    Over the first few answers risk is mostly chance; values above the maximum of the rest are drawn at the upper edge.
     """
     overall = figure.curves[0].points[-1].risk
     settled = [p.risk for curve in figure.curves for p in curve.points if p.coverage >= _FIRST or p.coverage == 1]
@@ -116,11 +116,11 @@ def risk_chart(figure: RiskFigure) -> Markup:
     if len({curve.points[-1].risk for curve in figure.curves}) == 1:
         parts.append(_line("reference", plane.x(0), plane.y(overall), plane.x(1), plane.y(overall)))
     for place, curve in enumerate(figure.curves):
-        told = [
+        tooltip = [
             (p.coverage, min(p.risk, top), f"{curve.name}: {p.coverage:.0%} given, {p.risk:.1%} of them wrong")
             for p in curve.points
         ]
-        parts.append(_curve(plane, place, told, stepped=True))
+        parts.append(_curve(plane, place, tooltip, stepped=True))
     return _svg(plane, f"Risk by coverage of {_listed([c.name for c in figure.curves])}", parts)
 
 
@@ -145,20 +145,20 @@ def reliability_chart(figure: Reliability) -> Markup:
         accuracy = each.accuracy
         if accuracy.low is not None and accuracy.high is not None:
             parts.append(_line("error s0", x, plane.y(accuracy.low), x, plane.y(accuracy.high)))
-        told = f"confidence {each.confidence:.2f}: accuracy {with_interval(accuracy)}, n = {each.n}"
-        parts.append(_marker(0, x, plane.y(accuracy.value), told))
+        tooltip = f"confidence {each.confidence:.2f}: accuracy {with_interval(accuracy)}, n = {each.n}"
+        parts.append(_marker(0, x, plane.y(accuracy.value), tooltip))
     return _svg(plane, f"Reliability of {figure.task}, {figure.run}, n = {figure.n}", parts, "small")
 
 
 def legend_key(place: int) -> Markup:
-    """The sign of a chart's curve number ``place``, for a legend."""
+    """The legend's sign of the curve number ``place``."""
     return Markup('<svg class="key" viewBox="0 0 30 12" aria-hidden="true">{}{}</svg>').format(
         Markup('<path class="curve s{}" d="M1,6L29,6"/>').format(place % MARKERS), _marker(place % MARKERS, 15, 6)
     )
 
 
 def _curve(plane: Plane, place: int, points: Sequence[tuple[float, float, str]], *, stepped: bool = False) -> Markup:
-    """A line with markers; ``points`` are x, y and what the pointer is told there."""
+    """A line with markers; ``points`` are x, y and the tooltip."""
     style = place % MARKERS
     path = [plane.point(*points[0][:2])]
     for (_, before, _), (x, y, _) in pairwise(points):
@@ -166,14 +166,14 @@ def _curve(plane: Plane, place: int, points: Sequence[tuple[float, float, str]],
         path.append(plane.point(x, y))
     parts = [Markup('<path class="curve s{}" d="M{}"/>').format(style, "L".join(path))]
     every = 1 if len(points) <= _ALL_MARKED else len(points) // (_ALL_MARKED // 2)
-    for number, (x, y, told) in enumerate(points):
+    for number, (x, y, tooltip) in enumerate(points):
         if number % every == 0 or number == len(points) - 1:
-            parts.append(_marker(style, plane.x(x), plane.y(y), told))
+            parts.append(_marker(style, plane.x(x), plane.y(y), tooltip))
     return Markup("").join(parts)
 
 
-def _marker(style: int, x: float, y: float, told: str = "") -> Markup:
-    """One of six shapes: colour alone does not tell the curves apart."""
+def _marker(style: int, x: float, y: float, tooltip: str = "") -> Markup:
+    """One of six shapes, so that curves differ by more than colour."""
     shapes = (
         "M{0:.1f},{1:.1f}m-3.4,0a3.4,3.4 0 1 0 6.8,0a3.4,3.4 0 1 0 -6.8,0Z",
         "M{0:.1f},{1:.1f}m-3.2,-3.2h6.4v6.4h-6.4Z",
@@ -182,7 +182,7 @@ def _marker(style: int, x: float, y: float, told: str = "") -> Markup:
         "M{0:.1f},{1:.1f}m0,4.3l4,-7h-8Z",
         "M{0:.1f},{1:.1f}m-1.3,-4h2.6v2.7h2.7v2.6h-2.7v2.7h-2.6v-2.7h-2.7v-2.6h2.7Z",
     )
-    title = Markup("<title>{}</title>").format(told) if told else Markup("")
+    title = Markup("<title>{}</title>").format(tooltip) if tooltip else Markup("")
     return Markup('<path class="marker s{}" d="{}">{}</path>').format(style, shapes[style].format(x, y), title)
 
 
@@ -201,7 +201,7 @@ def _text(text: str, x: float, y: float, style: str, more: Markup = _NOTHING) ->
 
 
 def _steps(low: float, high: float) -> list[float]:
-    """Five or so round numbers from ``low`` to ``high``."""
+    """About five round numbers from ``low`` to ``high``."""
     return list(_spaced(low, high, next(s for s in (0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 5.01)))
 
 

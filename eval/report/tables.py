@@ -1,25 +1,17 @@
 """A report's tables of figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from eval.metrics import absent_labels, label_metrics, majority
 from eval.report.figures import data_name
-from eval.report.tasks import SECTIONS, VERDICTS, ReportTask, Section
+from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View, figure, measured, number, signed
-from eval.risk import COVERAGES
+from eval.stats.metrics import absent_labels, label_metrics, majority
+from eval.stats.selective import COVERAGES
+from eval.stats.verification import SHARES
+from eval.tasks import SECTIONS, Section
+from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
+from eval.tasks.scorers import LABELS, REFUSALS, UNSUPPORTABLE, VERDICTS
 
-_ASKED: Mapping[Section, str] = {
-    "retrieval": "How often is a question's own abstract the first one found?",
-    "qa": "How often is the answer, yes, no or maybe, the expert's?",
-    "nli": "How often is the relation of hypothesis to premise told right?",
-    "verified": "How often is an answer right that its verdict calls supported?",
-}
-_HEADLINE: Mapping[Section, str] = {
-    "retrieval": "accuracy@1",
-    "qa": "accuracy",
-    "nli": "accuracy",
-    "verified": "accuracy_supported",
-}
 _RANKING = {
     "accuracy@1": "accuracy@1",
     "recall@5": "recall@5",
@@ -29,7 +21,6 @@ _RANKING = {
 }
 _LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
 _CALIBRATION = {"ECE": "ece", "Brier": "brier"}
-_SHARES = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
 _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
@@ -37,32 +28,27 @@ _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES}
 
 
 def headlines(tasks: Sequence[ReportTask]) -> list[View]:
-    """For each section its first figure; the sample's further test files wait for the tables."""
+    """The first figure of each section, without the variants of the sample."""
     views = []
-    for section, metric in _HEADLINE.items():
+    for section in SECTIONS:
+        metric = section.metrics[0]
         shown = [task for task in tasks if task.section == section and metric in task.estimates]
-        shown = [task for task in shown if not task.task.startswith("qa_gold_")] or shown
+        shown = [task for task in shown if task.task.variant is None] or shown
         if shown:
-            column = "accuracy of the supported" if section == "verified" else metric
+            column = "accuracy of the supported" if section == VERIFICATION else metric
             rows = _headline_rows(shown, metric, column)
-            views.append(View(SECTIONS[section], "task", (column, "n"), tuple(rows), _ASKED[section]))
+            views.append(View(section.title, "task", (column, "n"), tuple(rows), section.question))
     return views
 
 
 def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
     """The tables of a section's tasks; those without a row are left out."""
-    match section:
-        case "retrieval":
-            views = [_retrieval(tasks)]
-        case "qa" | "nli":
-            views = [_labels(tasks), _by_label(tasks)]
-        case "verified":
-            views = [_verdicts(tasks), _worth(tasks), _risk(tasks)]
-    return [view.without_constant("run") for view in views if view.rows]
+    views = [view for table in _TABLES[section.id] if (view := table(tasks)).rows]
+    return [view.without_constant("run") for view in views]
 
 
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
-    """The tasks by run, each run under its name where there are several, and what they are to be compared with."""
+    """The tasks by run, each run under its name where there are several, and their baselines."""
     rows: list[Row] = []
     runs = dict.fromkeys(task.run for task in tasks)
     for run in runs:
@@ -70,11 +56,11 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
         rows += [Row(run)] if len(runs) > 1 else []
         for task in own:
             cells = {column: measured(task, metric, marked=True), "n": number(len(task.samples))}
-            rows.append(Row(task.title, task.task, cells))
-            if task.kind == "verdicts":
+            rows.append(Row(task.title, task.name, cells))
+            if task.scorer == VERDICTS:
                 whole = {column: measured(task, "accuracy", marked=True), "n": number(len(task.samples))}
                 rows.append(Row("all answers", cells=whole, is_reference=True))
-    if tasks[0].kind == "labels":
+    if tasks[0].scorer == LABELS:
         rows += [Row("without a model")] if len(runs) > 1 else []
         rows += [_always(group[0]) for group in _same_records(tasks)]
     return rows
@@ -84,7 +70,7 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
     rows = [
         Row(
             task.title,
-            task.task,
+            task.name,
             {name: measured(task, metric, marked=name == "accuracy@1") for name, metric in _RANKING.items()}
             | _setting(task),
         )
@@ -97,20 +83,20 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
 def _labels(tasks: Sequence[ReportTask]) -> View:
     rows, notes = [], []
     for group in _same_records(tasks):
-        labelled = [task for task in group if task.kind == "labels"]
+        labelled = [task for task in group if task.scorer == LABELS]
         for task in labelled:
             cells = {name: measured(task, metric, marked=True) for name, metric in _LABELS.items()}
             cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
-            rows.append(Row(task.title, task.task, {**cells, "unparsed": _unparsed(task), **_setting(task)}))
+            rows.append(Row(task.title, task.name, {**cells, "unparsed": _unparsed(task), **_setting(task)}))
         rows += [_always(labelled[0])] if labelled else []
         targets = [sample["target"] for sample in labelled[0].samples] if labelled else []
         if labelled and (absent := absent_labels(targets, labelled[0].labels)):
             notes.append(f"{labelled[0].title}: {absent}.")
         for task in group:
-            if task.kind == "refusals":
+            if task.scorer == REFUSALS:
                 notes.append("With another record's abstract the right answer is \u201cmaybe\u201d.")
                 cells = {"accuracy": measured(task, "share_maybe", marked=True), "unparsed": _unparsed(task)}
-                rows.append(Row(task.title, task.task, cells | _setting(task)))
+                rows.append(Row(task.title, task.name, cells | _setting(task)))
     columns = ("run", *_LABELS, *_CALIBRATION, "unparsed", "n", "data")
     return View("Labels given", "task", columns, tuple(rows), " ".join(dict.fromkeys(notes)))
 
@@ -119,10 +105,10 @@ def _by_label(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         targets = [sample["target"] for sample in task.samples]
-        for label in task.labels if task.kind == "labels" else ():
+        for label in task.labels if task.scorer == LABELS else ():
             cells = {name: measured(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
             cells |= {"run": Cell(task.run), "label": Cell(label), "n": number(targets.count(label))}
-            rows.append(Row(task.title, task.task, cells))
+            rows.append(Row(task.title, task.name, cells))
     columns = ("run", "label", "precision", "recall", "F1", "n")
     return View("Precision, recall and F1 by label", "task", columns, tuple(rows), is_folded=True)
 
@@ -130,24 +116,26 @@ def _by_label(tasks: Sequence[ReportTask]) -> View:
 def _verdicts(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
-        cells = {name: measured(task, metric, marked=name == "supported") for name, metric in _SHARES.items()}
+        cells: dict[str, Cell] = {
+            name: measured(task, metric, marked=name == "supported") for name, metric in SHARES.items()
+        }
         cells["unverified"] = number(task.estimates["unverified"].value)
-        rows.append(Row(task.title, task.task, cells | _setting(task)))
+        rows.append(Row(task.title, task.name, cells | _setting(task)))
     note = ""
-    if any(task.kind == "unsupportable" for task in tasks):
+    if any(task.scorer == UNSUPPORTABLE for task in tasks):
         note = "Nothing that was answered from, or checked against, another record's abstract should be supported."
-    return View("Verdicts", "task", ("run", *_SHARES, "unverified", "n", "data"), tuple(rows), note)
+    return View("Verdicts", "task", ("run", *SHARES, "unverified", "n", "data"), tuple(rows), note)
 
 
 def _worth(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
-        if task.kind == "verdicts":
+        if task.scorer == VERDICTS:
             cells = {"of all answers": measured(task, "accuracy", marked=True), "of the supported": Cell("none is")}
             if "accuracy_gain" in task.estimates:
                 cells["of the supported"] = measured(task, "accuracy_supported", marked=True)
                 cells["gain"] = signed(task.estimates["accuracy_gain"])
-            rows.append(Row(task.title, task.task, cells | _setting(task)))
+            rows.append(Row(task.title, task.name, cells | _setting(task)))
     return View("Accuracy", "task", ("run", "of all answers", "of the supported", "gain", "n"), tuple(rows))
 
 
@@ -155,18 +143,26 @@ def _risk(tasks: Sequence[ReportTask]) -> View:
     rows = [
         Row(
             task.title,
-            task.task,
+            task.name,
             {name: measured(task, metric) for name, metric in _RISKS.items()} | _setting(task),
         )
         for task in tasks
-        if task.kind == "verdicts"
+        if task.scorer == VERDICTS
     ]
     title = "Risk: the share of wrong answers among the best supported"
     return View(title, "task", ("run", *_RISKS, "n"), tuple(rows))
 
 
+_TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
+    RETRIEVAL.id: (_retrieval,),
+    ANSWERS.id: (_labels, _by_label),
+    INFERENCE.id: (_labels, _by_label),
+    VERIFICATION.id: (_verdicts, _worth, _risk),
+}
+
+
 def _always(task: ReportTask) -> Row:
-    """What the most frequent label would score if it were always given."""
+    """The score of the most frequent label, if it were always given."""
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     reached = label_metrics(targets, [answer] * len(targets), task.labels)
@@ -175,7 +171,7 @@ def _always(task: ReportTask) -> Row:
 
 
 def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """Tasks over the same records stand together."""
+    """The tasks in groups over the same records."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)

@@ -1,4 +1,4 @@
-"""What a report's figures mean, in a sentence each."""
+"""A glossary of a report's figures."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from eval.report.tasks import ReportTask
 _TERMS = {
     "95 % interval": (
         "Wilson's interval where a figure is a share, else a percentile bootstrap over the records with a fixed seed "
-        "(for ECE a basic one); none where the records are all alike, which a bootstrap cannot judge. It tells the "
+        "(for ECE a basic one); none where the records are all alike, which a bootstrap cannot judge. It covers the "
         "uncertainty that comes from the records drawn, and no other."
     ),
     "accuracy@1, recall@k": (
@@ -44,8 +44,8 @@ _NEEDED = {
 
 
 def terms(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """Those that the report of these tasks uses."""
-    sections = {task.section for task in tasks}
+    """The terms that a report of these tasks uses."""
+    sections = {task.section.id for task in tasks}
     scored = any(task.is_scored for task in tasks)
     unwanted = {name for name, needed in _NEEDED.items() if not needed & sections}
     if not scored:

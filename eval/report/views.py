@@ -1,20 +1,20 @@
-"""Tables as the page shows them: cells with figures, intervals and marks."""
+"""The page's tables: cells with figures, intervals and marks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
-from eval.estimate import Estimate
 from eval.report.svg import interval_mark
 from eval.report.tasks import ReportTask
+from eval.stats.estimate import Estimate
 
 _NO_MARK = Markup("")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a text, and of a figure its interval, its mark and what others report."""
+    """One cell: a text, and for a figure its interval, its mark and the published figure."""
 
     text: str = ""
     interval: str = ""
@@ -28,9 +28,9 @@ _EMPTY = Cell()
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its name, the task's own name in small letters, and its cells by column.
+    """A row: its title, the task's name in small letters, and its cells by column.
 
-    A reference row is something to compare with; one without cells is a heading over those below it.
+    A reference row is a baseline; a row without cells is a heading of those below it.
     """
 
     name: str
@@ -39,15 +39,15 @@ class Row:
     is_reference: bool = False
 
     def cell(self, column: str) -> Cell:
-        """The cell under a column; an empty one where the row has nothing to say there."""
+        """The cell of a column; an empty one where the row has none."""
         return self.cells.get(column, _EMPTY)
 
 
 @dataclass(frozen=True)
 class View:
-    """A table: its title, what heads the names, the other columns, the rows, and what a reader must know of it.
+    """A table: its title, the heading of the first column, the other columns, the rows and a note.
 
-    One that is folded is shown when its title is clicked.
+    A folded table is shown when its title is clicked.
     """
 
     title: str
@@ -58,22 +58,22 @@ class View:
     is_folded: bool = False
 
     def is_figure(self, column: str) -> bool:
-        """Whether the column holds figures, which are set to the right."""
+        """Whether the column holds figures, which are aligned right."""
         return any(row.cell(column).is_figure for row in self.rows)
 
     def is_marked(self, column: str) -> bool:
-        """Whether the column's figures have marks beside them."""
+        """Whether the column's figures have marks."""
         return any(row.cell(column).mark for row in self.rows)
 
     def without_constant(self, column: str) -> "View":
-        """The table without a column that says the same in every row that has it."""
+        """The table without the column, if all its cells are equal."""
         if len({row.cells[column].text for row in self.rows if column in row.cells}) > 1:
             return self
         return replace(self, columns=tuple(other for other in self.columns if other != column))
 
 
 def figure(estimate: Estimate, *, published: float | None = None, marked: bool = False) -> Cell:
-    """A figure with its interval, and with a mark where it lies between 0 and 1 and is to be seen at a glance."""
+    """A figure with its interval; ``marked`` adds a drawing of both, for figures from 0 to 1."""
     return Cell(
         f"{estimate.value:.3f}",
         _between(estimate),
@@ -91,7 +91,7 @@ def signed(estimate: Estimate) -> Cell:
 
 
 def measured(task: ReportTask, metric: str, *, marked: bool = False) -> Cell:
-    """A task's figure; an empty cell where it has none of that name."""
+    """A task's figure; an empty cell where it has none with that name."""
     estimate = task.estimates.get(metric)
     if estimate is None:
         return _EMPTY

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainingArguments
 
 from chains.encoder.sequence import SequenceClassifier
-from eval.metrics import label_metrics
+from eval.stats.metrics import label_metrics
 from finetune.encoder.course import Course
 from finetune.encoder.examples import Example
 from finetune.trainer import RunTrainer

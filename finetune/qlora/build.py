@@ -17,7 +17,7 @@ from chains.config import PromptConfig
 from chains.models.local import LocalLLM
 from chains.nli import nli_chain
 from common.errors import UserError
-from eval.nli import evaluate_nli
+from eval.tasks import NLITask
 from finetune.callbacks import Pace
 from finetune.checkpoints import Checkpoint
 from finetune.config import QLoRAConfig
@@ -107,7 +107,7 @@ def _measure(base: LocalLLM, lesson: Lesson, prompt: PromptConfig) -> Measure:
 
     def measure(model: PreTrainedModel | PeftModel) -> dict[str, float]:
         live = dataclasses.replace(base, model=cast("PreTrainedModel", model))  # new each time: it keeps packed weights
-        result = evaluate_nli(
+        result = NLITask().evaluate(
             nli_chain(live, lesson.labels, prompt_family=prompt.family), lesson.dev.pairs, identity={}, quiet=True
         )
         gold = [max(one["label_scores"][one["target"]], 1e-9) for one in result.samples]

@@ -20,19 +20,18 @@ def compare(
 ) -> None:
     """Compare runs, record by record.
 
-    Each task is compared with the same one of the first run that has it; a folder of several runs stands for all of
-    them. Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different
-    names, such as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are told.
+    Each task is compared with the same one of the first run that has it; a folder of several runs means all of them.
+    Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different names, such
+    as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are listed.
 
     The difference has a paired bootstrap interval; right and wrong answers are tested with McNemar's exact test, and
-    its p-value is corrected by Holm's method for all the tests of the call. Right is, in retrieval, the question's own
-    abstract in the first place, and of verdicts, that right answers are supported and wrong ones are not.
+    its p-value is corrected by Holm's method for all tests of the call. A retrieval is right if the question's own
+    abstract is first; a verdict is right if it supports a right answer or does not support a wrong one.
     """
     from eval.compare import as_json as plain_comparisons
+    from eval.compare import choose_pairs, left_over, write_comparison
     from eval.compare import compare as compare_pairs
-    from eval.compare import write_comparison
     from eval.compare_table import compare_tables
-    from eval.pairing import choose_pairs, left_over
 
     comparisons, unmatched = compare_pairs(choose_pairs(runs)), left_over(runs)
     if as_json:

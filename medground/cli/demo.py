@@ -27,23 +27,27 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     takes so many records, pairs and steps at most.
     """
     settings = options.make_settings(None, None, limit=limit)
-    from corpus.load import load_records
     from eval.results import check_output, write_results
-    from eval.table import qa_table, retrieval_table
+    from eval.tables import result_tables
     from medground.corpora import data_corpus
     from medground.pipeline import Pipeline
-    from medground.tasks import measure_qa, measure_retrieval
+    from medground.tasks import PipelineResources, qa_tasks, retrieval_tasks, run_tasks
 
     check_output(output)
     pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
     typer.echo("Retrieval: each question of the sample is asked against all of its abstracts.\n")
-    found = measure_retrieval(pipeline, load_records(settings.data, split="all"))
-    print_table(retrieval_table(found))
+    every = options.make_settings(None, None, split="all", limit=limit)
+    searching = Pipeline.from_settings(every, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
+    found = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
+    for table in result_tables(found):
+        print_table(table)
 
     typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
-    test = load_records(settings.data)
-    answered = measure_qa(pipeline, test)
-    print_table(qa_table(answered))
+    resources = PipelineResources(pipeline)
+    test = resources.records()
+    answered = list(run_tasks(qa_tasks(settings, len(test)), resources))
+    for table in result_tables(answered):
+        print_table(table)
 
     adapter = output / "adapter"
     judged = _inference(output, adapter, limit, quiet)
@@ -63,7 +67,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
     """The pairs before and after the model was taught, and how near the merged model comes."""
     from corpus.load import load_records
-    from eval.table import nli_tables
+    from eval.tables import result_tables
     from finetune.merge import merge
     from finetune.qlora.train import train_qlora
 
@@ -73,15 +77,15 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
     typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.")
     typer.echo("The whole recipe is configs/qlora.yaml.\n")
-    before, labels = _judged(settings, "nli_before", quiet)
-    print_table(nli_tables(before, labels)[0])
+    before = _judged(settings, "before", quiet)
+    print_table(result_tables([before])[0])
     answers = load_records(settings.data, split="train")
     train_qlora(
         settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
     )
     taught = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
-    after, _ = _judged(taught, "nli", quiet)
-    print_table(nli_tables(after, labels)[0])
+    after = _judged(taught, None, quiet)
+    print_table(result_tables([after])[0])
 
     merged = output / "merged"
     if (merged / "merge.json").is_file():  # of an earlier run of this command
@@ -95,12 +99,9 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     return [before, after]
 
 
-def _judged(settings: "Settings", task: str, quiet: bool) -> "tuple[TaskResult, tuple[str, ...]]":
-    from corpus.nli import load_pairs
+def _judged(settings: "Settings", tag: str | None, quiet: bool) -> "TaskResult":
+    from eval.tasks import NLITask
     from medground.pipeline import Pipeline
-    from medground.tasks import measure_nli
+    from medground.tasks import PipelineResources
 
-    pipeline = Pipeline.from_settings(settings, quiet=quiet)
-    model = pipeline.judge()
-    result = measure_nli(pipeline, model, load_pairs(settings.pairs), task=task)
-    return result, model.labels
+    return NLITask(tag=tag).run(PipelineResources(Pipeline.from_settings(settings, quiet=quiet)))

@@ -1,5 +1,6 @@
-"""``medground eval ...``: run a task over the data, print its table and write its results."""
+"""``medground eval ...``: run tasks over the data, print their tables and write their results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,11 @@ from medground.cli.show import print_table, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from common.result_cache import ResultCache
     from eval.results import TaskResult
+    from eval.tasks import Task
+    from medground.pipeline import Pipeline
     from medground.settings import Settings
+    from medground.tasks import PipelineResources
 
 evaluate = typer.Typer(help="Measure retrieval or answers over the data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate, name="eval")
@@ -40,22 +43,15 @@ def retrieval(
 ) -> None:
     """Measure every retriever.
 
-    Each question of the data is asked, and its own abstract looked for among all of the data's.
+    Each question of the data is a query, and its own abstract among all of the data's is the relevant document.
     """
     settings = options.make_settings(
         config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
     )
-    from corpus.load import load_records
-    from eval.table import retrieval_table
-    from medground.corpora import data_corpus
-    from medground.pipeline import Pipeline
-    from medground.tasks import measure_retrieval
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, retrieval_tasks
 
-    cache = _cache(output)
-    records = load_records(settings.data)
-    pipeline = Pipeline.from_settings(settings, data_corpus(settings), cache=cache, quiet=quiet)
-    tasks = measure_retrieval(pipeline, records)
-    _report(output, tasks, settings, [retrieval_table(tasks)], as_json)
+    _measure(retrieval_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
 
 
 @evaluate.command()
@@ -72,28 +68,17 @@ def qa(
 ) -> None:
     """Measure answers.
 
-    Each question is answered without a text, with what the retriever finds, and with its own abstract. On the
-    sample also with unseen drug names, with unseen phrases, and with a wrong abstract. Unless chain.verify is off the
-    answers are verified too, and risk_TASK.png shows how many are wrong among those best supported.
+    Each question is answered without a text, with the retrieved passages, and with its own abstract. On the sample
+    also with unseen drug names, with unseen phrases, and with a wrong abstract. Unless chain.verify is off the answers
+    are verified too, and risk_TASK.png plots the share of wrong answers by the share of answers given.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    if settings.llm.kind == "extractive":
-        raise UserError("eval qa scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
-    from corpus.load import load_records
-    from eval.table import qa_table
-    from eval.verified import verified_tables, write_risk_plots
-    from medground.corpora import data_corpus
-    from medground.pipeline import Pipeline
-    from medground.tasks import measure_qa, measure_verified
+    _refuse_extractive(settings, "eval qa")
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, qa_tasks
 
-    cache = _cache(output)
-    records = load_records(settings.data)
-    pipeline = Pipeline.from_settings(settings, data_corpus(settings), cache=cache, quiet=quiet)
-    tasks = measure_qa(pipeline, records)
-    verified = measure_verified(pipeline, records)
-    tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]
-    _report(output, [*tasks, *verified], settings, tables, as_json)
-    write_risk_plots(output, verified)
+    resources = PipelineResources(pipeline)
+    _measure(qa_tasks(settings, len(resources.records())), resources, settings, output, as_json)
     if pipeline.note is not None:
         say(pipeline.note)
 
@@ -111,22 +96,48 @@ def nli(
 ) -> None:
     """Measure inference: does each hypothesis follow from its premise?
 
-    The section nli names the model: the language model, with an adapter or without, or a sequence classifier.
+    The section nli names the model: the language model, with or without an adapter, or a sequence classifier.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
-    from corpus.nli import load_pairs
-    from eval.table import nli_tables
-    from medground.pipeline import Pipeline, judging_settings
-    from medground.tasks import measure_nli
+    from eval.tasks import NLITask
+    from medground.pipeline import judging_settings
+    from medground.tasks import PipelineResources
 
-    cache = _cache(output)
-    pairs = load_pairs(settings.pairs)
-    pipeline = Pipeline.from_settings(judging_settings(settings), cache=cache, quiet=quiet)
-    model = pipeline.judge(pairs.pairs)
-    result = measure_nli(pipeline, model, pairs)
-    _report(output, [result], settings, nli_tables(result, model.labels), as_json)
-    if pairs.unlabelled:
-        say(f"{pairs.unlabelled} rows without a label were left out")
+    resources = PipelineResources(_pipeline(judging_settings(settings), output, quiet, searches=False))
+    _measure([NLITask()], resources, settings, output, as_json)
+    if unlabelled := resources.pair_data.unlabelled:
+        say(f"{unlabelled} rows without a label were left out")
+
+
+@evaluate.command()
+def tasks(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    split: options.SplitChoice = None,
+    split_file: options.SplitFile = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/tasks"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure the tasks of the setting eval.tasks.
+
+    Each entry has a kind (retrieval, qa, nli, verified, or your own class as my_module.MyTask) and the task's fields,
+    such as {kind: qa, context: gold}. --limit holds for questions and pairs.
+    """
+    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
+    settings = _limit_pairs(settings, limit)
+    from medground.tasks import PipelineResources, settings_tasks
+
+    chosen = settings_tasks(settings)
+    answers = any(task.context is not None for task in chosen)
+    if answers:
+        _refuse_extractive(settings, "A task on answers")
+    pipeline = _pipeline(settings, output, quiet, searches=any(task.section.data == "data" for task in chosen))
+    _measure(chosen, PipelineResources(pipeline), settings, output, as_json)
+    if answers and pipeline.note is not None:
+        say(pipeline.note)
 
 
 @evaluate.command()
@@ -143,12 +154,11 @@ def grid(
 ) -> None:
     """Measure many models on the same questions and pairs.
 
-    The section eval.grid names them, and what they read. Each question is searched for once, equal prompts of one
-    model are answered once, and a run that was stopped goes on where it stood. --limit holds for questions and pairs.
+    The section eval.grid names them and their contexts. Each question is searched for once, equal prompts of one model
+    are answered once, and a run continues after a stop. --limit holds for questions and pairs.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    if limit is not None:
-        settings = settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
+    settings = _limit_pairs(settings, limit)
     from eval.grid import GRID_FILE, grid_tables
     from medground.grid import grid_llms, measure_grid
     from medground.pipeline import TINY_NOTE, reads_only_the_sample
@@ -171,34 +181,61 @@ def grid(
         raise typer.Exit(1)
 
 
-def _cache(output: Path) -> "ResultCache":
-    """The cache of an output folder, which must be fit to be written to."""
+def _limit_pairs(settings: "Settings", limit: int | None) -> "Settings":
+    if limit is None:
+        return settings
+    return settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
+
+
+def _refuse_extractive(settings: "Settings", what: str) -> None:
+    if settings.llm.kind == "extractive":
+        raise UserError(f"{what} scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
+
+
+def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":
+    """The pipeline over the data's abstracts, with the result cache of a writable output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
+    from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
 
     check_output(output)
     cache = ResultCache(output / CACHE_FILE)
     if cache.unreadable:
         lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
         say(f"{lines} of {cache.path} cannot be read, from a run that was stopped; computed again")
-    return cache
+    corpus = data_corpus(settings) if searches else None
+    return Pipeline.from_settings(settings, corpus, cache=cache, quiet=quiet)
+
+
+def _measure(
+    tasks: "Sequence[Task]", resources: "PipelineResources", settings: "Settings", output: Path, as_json: bool
+) -> None:
+    """Run tasks, print their tables and write their results."""
+    from eval.plots import write_risk_plots
+    from eval.tables import result_tables
+    from medground.tasks import run_tasks
+
+    results = list(run_tasks(tasks, resources))
+    _report(output, results, settings, result_tables(results), as_json)
+    write_risk_plots(output, results)
 
 
 def _report(
-    output: Path, tasks: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
+    output: Path, results: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
 ) -> None:
-    """Shows the table before the results are written: a full disk does not take the figures along.
+    """Print the tables, then write the results, also where the reader of the tables closes early as in ``| head``.
 
-    They are written too where nobody reads the table to its end, as in ``| head``.
+    A full disk then does not hide the figures.
     """
     from eval.results import write_results
-    from eval.table import remarks
+    from eval.tables import remarks
 
     try:
         for table in () if as_json else tables:
             print_table(table)
     finally:
-        results = write_results(output, tasks, settings.model_dump(mode="json"))
-    typer.echo(results.read_text(encoding="utf-8") if as_json else f"results: {results}", nl=not as_json)
-    for line in remarks(tasks):
+        path = write_results(output, results, settings.model_dump(mode="json"))
+    typer.echo(path.read_text(encoding="utf-8") if as_json else f"results: {path}", nl=not as_json)
+    for line in remarks(results):
         say(line)

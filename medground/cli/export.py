@@ -25,10 +25,10 @@ def export(
     """Write results in the layout of another tool.
 
     lm-eval: results_DATE.json and samples_TASK_DATE.jsonl in a folder for each model, as the lm-evaluation-harness
-    leaves them. pubmedqa: the file that PubMedQA's official evaluation script takes.
+    writes them. pubmedqa: the input file of PubMedQA's official evaluation script.
     """
     if task is not None and layout != "pubmedqa":
-        raise typer.BadParameter("it is of --format pubmedqa; lm-eval takes all tasks", param_hint="--task")
+        raise typer.BadParameter("only --format pubmedqa takes a task; lm-eval takes all tasks", param_hint="--task")
     from eval.runs import find_runs
 
     runs = find_runs(run)
@@ -39,7 +39,7 @@ def export(
         for file in exported.files:
             typer.echo(file)
         if exported.left_out:
-            say(f"left out, because no model labels anything in it: {', '.join(exported.left_out)}")
+            say(f"left out, because no model assigns labels in it: {', '.join(exported.left_out)}")
     else:
         from eval.export.pubmedqa import export_pubmedqa
 

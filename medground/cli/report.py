@@ -20,37 +20,37 @@ def report(
 ) -> None:
     """Show runs as a page: tables, curves, a map of the embeddings, and every record.
 
-    A folder stands for all runs in it and below it. report.html is whole in itself and can be sent to others: it holds
-    the texts of the questions and passages, and asks nothing of any other computer. The figures lie beside it as PNG
-    files. Figures and intervals are computed from the samples; nothing is measured again. The passages' texts come
-    from the data as the run's settings name it, and their vectors from the store.
+    A folder means all runs in it and below it. report.html is self-contained and can be sent to others: it holds
+    the texts of the questions and passages, and loads nothing from the network. The figures are also written beside it
+    as PNG files. Figures and intervals are computed from the samples; nothing is measured again. The passages' texts
+    come from the data that the run's settings name, and their vectors from the store.
     """
     from eval.report.page import Report
     from eval.report.tasks import read_tasks
     from eval.report.write import write_report
     from eval.results import check_output
-    from medground.sources import Sources, notes
+    from medground.report_data import ReportData, notes
 
     measured = read_tasks(runs)
     folder = output or runs[0]
     check_output(folder)
-    sources = Sources()
-    texts = [sources.texts(task) for task in measured.tasks]
-    maps = sources.maps(measured.tasks, folder, quiet=quiet)
+    data = ReportData()
+    texts = [data.texts(task) for task in measured.tasks]
+    maps = data.maps(measured.tasks, folder, quiet=quiet)
     page, figures = write_report(
         folder,
         Report(
             measured.tasks,
             texts=texts,
             maps=maps,
-            gaps=sources.gaps,
-            map_gap=sources.map_gap,
+            gaps=data.gaps,
+            map_gap=data.map_gap,
             notes=notes(measured.tasks),
             failures=measured.failures,
             published=measured.published,
         ),
     )
-    for gap in [*sources.gaps, sources.map_gap]:
+    for gap in [*data.gaps, data.map_gap]:
         if gap:
             say(gap)
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)\nfigures: {len(figures)} PNG files beside it")

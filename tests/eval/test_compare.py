@@ -13,10 +13,10 @@ from written_runs import label_task, retrieval_task, verified_task, written
 
 from common.errors import UserError
 from corpus.records import LABELS
-from eval.compare import Comparison, as_json, compare, write_comparison
-from eval.estimate import proportion
-from eval.pairing import Side, choose_pairs
+from eval.compare import Comparison, Side, as_json, choose_pairs, compare, write_comparison
 from eval.results import TaskResult
+from eval.stats.estimate import proportion
+from eval.tasks import task_from_name
 
 Integers = NDArray[np.int64]
 YES_NO = ["yes", "yes", "yes", "no"]
@@ -126,13 +126,15 @@ def test_retrievers_are_compared_by_rank(tmp_path: Path) -> None:
 def test_macro_f1_is_left_out_where_the_labels_differ(tmp_path: Path) -> None:
     a = label_task("nli", YES_NO, YES_NO)
     fewer = {name: estimate for name, estimate in a.estimates.items() if not name.endswith("_maybe")}
-    assert list(_one(tmp_path, a, TaskResult("nli", fewer, a.samples)).figures) == ["accuracy"]
+    assert list(_one(tmp_path, a, TaskResult(task_from_name("nli"), fewer, a.samples)).figures) == ["accuracy"]
 
 
 def test_a_wrong_text_is_to_be_seen_as_such(tmp_path: Path) -> None:
     tasks = [
         TaskResult(
-            "qa_wrong", {"share_maybe": proportion(shares, 2)}, label_task("qa_wrong", ["maybe"] * 2, given).samples
+            task_from_name("qa_wrong"),
+            {"share_maybe": proportion(shares, 2)},
+            label_task("qa_wrong", ["maybe"] * 2, given).samples,
         )
         for shares, given in ((1, ["maybe", "yes"]), (2, ["maybe", "maybe"]))
     ]

@@ -4,9 +4,8 @@ from pathlib import Path
 from rich.console import Console
 from written_runs import label_task, retrieval_task, written
 
-from eval.compare import compare
+from eval.compare import choose_pairs, compare
 from eval.compare_table import SHOWN, compare_tables
-from eval.pairing import choose_pairs
 
 
 def _shown(*names: Path) -> list[list[str]]:

@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import UserError
 from eval.plots import plot_risk_coverage
-from eval.risk import risk_points
+from eval.stats.selective import risk_points
 
 POINTS = risk_points([0.9, 0.8, 0.3, 0.1], [True, True, False, True])
 

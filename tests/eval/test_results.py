@@ -10,13 +10,16 @@ import pytest
 
 from common.errors import UserError
 from common.fingerprints import plain
-from eval.estimate import Estimate
 from eval.results import TaskResult, check_output, versions, write_results
+from eval.stats.estimate import Estimate
+from eval.tasks import task_from_name
 
 
 def _task(name: str = "qa_gold", value: float = 0.5, **sample: Any) -> TaskResult:
     samples = [{"id": "1", "question": "Does it?", "label_scores": {"yes": 0.5}} | sample, {"id": "2"}]
-    return TaskResult(name, {"accuracy": Estimate(value, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}, samples)
+    return TaskResult(
+        task_from_name(name), {"accuracy": Estimate(value, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}, samples
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -37,6 +40,10 @@ def test_round_trip(tmp_path: Path) -> None:
     figures = {"accuracy": 0.5, "accuracy_stderr": 0.1, "macro_f1": 0.25, "macro_f1_stderr": None}
     assert content == {
         "results": {"qa_gold": figures, "qa_none": figures},
+        "tasks": {
+            name: {"kind": "qa", "context": context, "retriever": None, "variant": None}
+            for name, context in (("qa_gold", "gold"), ("qa_none", "none"))
+        },
         "config": {"llm": {"model": "m"}},
         "date": "2025-05-04T03:02:01+00:00",
         "n": 2,
@@ -60,7 +67,7 @@ def test_versions_name_what_computes() -> None:
 
 def test_reused_samples_are_not_computed_ones(tmp_path: Path) -> None:
     task = _task()
-    write_results(tmp_path, [TaskResult("qa_gold", task.estimates, task.samples, reused=1)], {})
+    write_results(tmp_path, [TaskResult(task_from_name("qa_gold"), task.estimates, task.samples, reused=1)], {})
     content = _read(tmp_path)
     assert (content["n"], content["computed"], content["reused"]) == (2, 1, 1)
 
@@ -83,7 +90,9 @@ def test_other_tasks_in_the_folder_stay_with_their_origin(tmp_path: Path) -> Non
 def test_what_determined_each_task_stays_beside_its_figures(tmp_path: Path) -> None:
     task = _task()
     for name, weights in (("qa_none", "a1"), ("qa_gold", "b2"), ("qa_none", "c3")):
-        write_results(tmp_path, [TaskResult(name, task.estimates, task.samples, identity={"llm": weights})], {})
+        write_results(
+            tmp_path, [TaskResult(task_from_name(name), task.estimates, task.samples, identity={"llm": weights})], {}
+        )
     assert _read(tmp_path)["identity"] == {"qa_gold": {"llm": "b2"}, "qa_none": {"llm": "c3"}}
 
 
@@ -97,7 +106,9 @@ def test_samples_survive_every_kind_of_text(tmp_path: Path) -> None:
 
 def test_nothing_that_is_not_finite_reaches_the_files(tmp_path: Path) -> None:
     scores = {"yes": float("nan"), "no": np.float32("inf"), "maybe": np.float32(0.5)}
-    task = TaskResult("qa_gold", {"accuracy": Estimate(float("nan"), float("inf"))}, [{"label_scores": scores}])
+    task = TaskResult(
+        task_from_name("qa_gold"), {"accuracy": Estimate(float("nan"), float("inf"))}, [{"label_scores": scores}]
+    )
     write_results(tmp_path, [task], {"limit": float("-inf"), "path": Path("a") / "b"})
 
     def refuse(constant: str) -> None:
@@ -155,9 +166,9 @@ def test_a_full_disk_leaves_the_earlier_results_whole(tmp_path: Path) -> None:
 def test_a_results_file_of_someone_else_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="no results file"):
+    with pytest.raises(UserError, match="not a results file"):
         check_output(tmp_path)
-    with pytest.raises(UserError, match="no results file"):
+    with pytest.raises(UserError, match="not a results file"):
         write_results(tmp_path, [_task()], {})
     assert path.read_text() == content
     assert len(list(tmp_path.iterdir())) == 1

@@ -6,10 +6,11 @@ import pytest
 
 from common.errors import DataError, UserError
 from corpus.records import LABELS
-from eval.estimate import proportion
-from eval.metrics import label_metrics
 from eval.results import TaskResult, write_results
 from eval.runs import find_runs, read_run
+from eval.stats.estimate import proportion
+from eval.stats.metrics import label_metrics
+from eval.tasks import task_from_name
 
 
 def _task(name: str, predictions: list[str | None], targets: list[str]) -> TaskResult:
@@ -17,7 +18,7 @@ def _task(name: str, predictions: list[str | None], targets: list[str]) -> TaskR
         {"id": str(number), "question": "Does\u2028it?", "prediction": prediction, "target": target}
         for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
     ]
-    return TaskResult(name, label_metrics(targets, predictions, LABELS), samples)
+    return TaskResult(task_from_name(name), label_metrics(targets, predictions, LABELS), samples)
 
 
 def _gold() -> TaskResult:
@@ -29,7 +30,7 @@ def test_a_written_run_is_read_back(tmp_path: Path) -> None:
     write_results(tmp_path, [gold, _task("qa_none", ["no"], ["yes"])], {"llm": {"model": "m"}})
     run = read_run(tmp_path)
     assert run.folder == tmp_path
-    assert run.tasks == ["qa_gold", "qa_none"]
+    assert list(run.tasks) == ["qa_gold", "qa_none"]
     assert run.results["qa_gold"]["accuracy"] == gold.metrics["accuracy"]
     assert run.results["qa_none"]["accuracy_stderr"] is None
     assert run.samples("qa_gold") == gold.samples
@@ -67,7 +68,7 @@ def test_the_runs_of_a_folder_come_sorted(tmp_path: Path) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for read in (read_run, find_runs):
-        with pytest.raises(UserError, match=r"absent is not there\. Name a folder that medground eval wrote"):
+        with pytest.raises(UserError, match=r"absent does not exist\. Name a folder that medground eval wrote"):
             read(tmp_path / "absent")
         with pytest.raises(UserError, match=r"file is a file; name the folder"):
             read(tmp_path / "file")
@@ -79,7 +80,7 @@ def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
     path = write_results(tmp_path, [_gold()], {})
     path.write_text(path.read_text()[: path.stat().st_size // 2])
     for read in (read_run, find_runs):
-        with pytest.raises(DataError, match=r"results\.json: is cut short or damaged: .*line \d+.*measure again"):
+        with pytest.raises(DataError, match=r"results\.json: is truncated or damaged: .*line \d+.*measure again"):
             read(tmp_path)
 
 
@@ -98,7 +99,7 @@ def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
 )
 def test_results_of_someone_else_are_refused(tmp_path: Path, content: Any) -> None:
     (tmp_path / "results.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="no results file of medground"):
+    with pytest.raises(DataError, match="not a results file of medground"):
         read_run(tmp_path)
 
 
@@ -130,9 +131,9 @@ def test_absent_samples_are_named_with_the_command_that_measures_them(tmp_path: 
     [
         ('{"id": "2", "predic', "line 3 is not JSON"),
         ('["2"]', "line 3 holds a list"),
-        ('{"id": 2, "prediction": null, "target": "no"}', "line 3 has no text as its id"),
-        ('{"id": "2", "target": "no"}', "line 3 has no text as its prediction"),
-        ('{"id": "2", "prediction": null, "target": null}', "line 3 has no text as its target"),
+        ('{"id": 2, "prediction": null, "target": "no"}', "line 3 has no text in its field id"),
+        ('{"id": "2", "target": "no"}', "line 3 has no text in its field prediction"),
+        ('{"id": "2", "prediction": null, "target": null}', "line 3 has no text in its field target"),
     ],
 )
 def test_a_line_that_is_no_sample_is_named(tmp_path: Path, line: str, flaw: str) -> None:
@@ -157,10 +158,10 @@ def test_samples_that_are_fewer_or_more_than_counted_are_refused(tmp_path: Path)
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
 def test_samples_that_the_figures_were_not_taken_from_are_refused(tmp_path: Path, metric: str) -> None:
     larger = _task("qa_none", ["yes"] * 4, ["yes"] * 4)
-    task = TaskResult("qa_gold", {metric: proportion(1, 3)}, _gold().samples)
+    task = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold().samples)
     write_results(tmp_path, [larger, task], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     read_run(tmp_path).samples("qa_gold")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    with pytest.raises(DataError, match=r"1 of its 2 samples are right, and the share there is 0\.3333"):
+    with pytest.raises(DataError, match=r"1 of its 2 samples are right, and the accuracy there is 0\.3333"):
         read_run(tmp_path).samples("qa_gold")

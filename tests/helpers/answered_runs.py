@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from corpus.records import LABELS
-from eval.metrics import label_metrics, share, unparsed
 from eval.results import TaskResult, write_results
 from eval.runs import Run, read_run
+from eval.stats.metrics import label_metrics, share, unparsed
+from eval.tasks import task_from_name
 
 DATE = datetime(2024, 5, 1, 12, 30, 15, tzinfo=UTC)
 PAIR_LABELS = ("entailment", "neutral", "contradiction")
@@ -46,7 +47,7 @@ def qa_task(
         estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
     else:
         estimates = label_metrics(targets, predictions, LABELS)
-    return TaskResult(name, estimates, samples)
+    return TaskResult(task_from_name(name), estimates, samples)
 
 
 def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nli") -> TaskResult:
@@ -64,7 +65,7 @@ def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nl
         }
         for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
     ]
-    return TaskResult(name, label_metrics(targets, predictions, PAIR_LABELS), samples)
+    return TaskResult(task_from_name(name), label_metrics(targets, predictions, PAIR_LABELS), samples)
 
 
 def written(

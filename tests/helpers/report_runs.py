@@ -8,10 +8,11 @@ from typing import Any
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import LABELS, QARecord
-from eval.calibration import calibration_metrics
-from eval.estimate import Estimate
-from eval.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.results import TaskResult, write_results
+from eval.stats.calibration import calibration_metrics
+from eval.stats.estimate import Estimate
+from eval.stats.metrics import label_metrics, ranking_metrics, share, unparsed
+from eval.tasks import task_from_name
 
 PAIR_LABELS = ("entailment", "neutral", "contradiction")
 
@@ -50,7 +51,7 @@ def ranking(ranks: Sequence[int | None], name: str = "dense") -> TaskResult:
                 "retrieved": [{"id": id, "score": 1 - place / 20} for place, id in enumerate(found[:10])],
             }
         )
-    return TaskResult(f"retrieval_{name}", ranking_metrics(ranks), samples)
+    return TaskResult(task_from_name(f"retrieval_{name}"), ranking_metrics(ranks), samples)
 
 
 def answers(
@@ -79,7 +80,7 @@ def answers(
         estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
     else:
         estimates = label_metrics(targets, predictions, LABELS) | calibration_metrics(samples)
-    return TaskResult(name, estimates, samples)
+    return TaskResult(task_from_name(name), estimates, samples)
 
 
 def verified(
@@ -100,7 +101,7 @@ def verified(
         sentence=sentences,
     )
     right = sum(sample["prediction"] == sample["target"] for sample in task.samples) / len(predictions)
-    return replace(task, task=name, estimates={"accuracy": Estimate(right)})
+    return replace(task, task=task_from_name(name), estimates={"accuracy": Estimate(right)})
 
 
 def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str = "nli") -> TaskResult:
@@ -120,7 +121,7 @@ def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str =
         }
         for place, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
     ]
-    return TaskResult(name, label_metrics(targets, predictions, PAIR_LABELS), samples)
+    return TaskResult(task_from_name(name), label_metrics(targets, predictions, PAIR_LABELS), samples)
 
 
 def full(folder: Path, **sections: Mapping[str, Any]) -> Path:

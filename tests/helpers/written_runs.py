@@ -1,14 +1,16 @@
 """Results folders with given answers, written as an evaluation writes them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corpus.records import LABELS
-from eval.estimate import proportion
-from eval.metrics import label_metrics, ranking_metrics
 from eval.results import TaskResult, write_results
 from eval.runs import Run, read_run
+from eval.stats.estimate import proportion
+from eval.stats.metrics import label_metrics, ranking_metrics
+from eval.tasks import task_from_name
 
 Answers = Sequence[str | None]
 
@@ -21,7 +23,7 @@ def label_task(task: str, targets: Sequence[str], predictions: Answers, **more: 
         for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
     ]
     estimates = label_metrics(targets, predictions, LABELS)
-    return TaskResult(task, estimates, samples)
+    return TaskResult(task_from_name(task), estimates, samples)
 
 
 def verified_task(
@@ -30,7 +32,9 @@ def verified_task(
     """A verified task; its figures are the share of supported answers alone."""
     whole = label_task(task, targets, predictions, verdict=verdicts)
     return TaskResult(
-        task, {"share_supported": proportion(list(verdicts).count("supported"), len(verdicts))}, whole.samples
+        task_from_name(task),
+        {"share_supported": proportion(list(verdicts).count("supported"), len(verdicts))},
+        whole.samples,
     )
 
 
@@ -50,7 +54,15 @@ def retrieval_task(task: str, ranks: Sequence[int | None]) -> TaskResult:
                 "retrieved": [{"id": id, "score": 1.0} for id in found],
             }
         )
-    return TaskResult(task, ranking_metrics(ranks), samples)
+    return TaskResult(task_from_name(task), ranking_metrics(ranks), samples)
+
+
+def without_fields(folder: Path) -> None:
+    """Take the tasks' fields out of ``results.json``, as version 0.1.0 wrote it."""
+    path = folder / "results.json"
+    payload = json.loads(path.read_text(encoding="utf-8"))
+    del payload["tasks"]
+    path.write_text(json.dumps(payload), encoding="utf-8")
 
 
 def written(folder: Path, *tasks: TaskResult) -> Run:

@@ -12,9 +12,8 @@ from chains.qa.chain import qa_chain
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import LABELS, documents
-from eval.qa import evaluate_qa
 from eval.results import write_results
-from eval.retrieval import evaluate_retrieval
+from eval.tasks import RetrievalTask, task_from_name
 from retrievers.kinds.bm25 import BM25Retriever
 
 RANKING = {"accuracy@1", "recall@5", "recall@10", "mrr@10", "ndcg@10"}
@@ -35,16 +34,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], d
     records = load_records(DataConfig(limit=N))
     retriever = BM25Retriever(documents(records))
     llm = load_llm(LLMConfig(model=str(checkpoints.make_chat(root / "model")), dtype="float32", device_map="cpu"))
-    tasks = [evaluate_retrieval("bm25", retriever, records, identity={"kind": "bm25"})]
+    tasks = [RetrievalTask(retriever="bm25").evaluate(retriever, records, identity={"kind": "bm25"})]
     for task in TASKS:
         context = {"none": "none", "retrieved": "retrieved"}.get(task.split("_")[1], "gold")
         decide = "generate" if task == GENERATED else "score"
         chain = qa_chain(llm, retriever, context=context, decide=decide)  # type: ignore[arg-type]
         identity = {"model": llm.name, "decide": decide}
-        tasks.append(evaluate_qa(task, chain, records, identity=identity, quiet=True))
+        tasks.append(task_from_name(task).evaluate(chain, records, identity=identity, quiet=True))
     results = write_results(root / "out", tasks, {"seed": 1})
     samples = {
-        task.task: [json.loads(line) for line in (root / "out" / f"samples_{task.task}.jsonl").read_text().splitlines()]
+        task.name: [json.loads(line) for line in (root / "out" / f"samples_{task.name}.jsonl").read_text().splitlines()]
         for task in tasks
     }
     return json.loads(results.read_text(encoding="utf-8")), samples

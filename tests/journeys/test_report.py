@@ -26,7 +26,7 @@ def test_a_report_is_written_to_the_first_run(command: Callable[..., Any], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["none"], "none is not there"),
+        (["none"], "none does not exist"),
         (["."], "holds no results.json"),
         (["run", "--output", "run/results.json"], "cannot be written"),
         (["cut"], "the samples of retrieval_bm25 are not there"),

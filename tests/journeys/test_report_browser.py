@@ -11,12 +11,13 @@ import pytest
 import report_runs as runs
 
 from corpus.records import LABELS
-from eval.estimate import Estimate
 from eval.report.page import Report
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
 from eval.report.write import write_report
 from eval.results import TaskResult, write_results
+from eval.stats.estimate import Estimate
+from eval.tasks import task_from_name
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +264,9 @@ def large(name: str, seed: int) -> TaskResult:
             sample |= {"prediction": found[0]["id"], "target": str(n), "retrieved": found, "label_scores": {}}
         samples.append(sample)
     right = sum(sample["prediction"] == sample["target"] for sample in samples) / 1000
-    return TaskResult(name, {"accuracy@1" if name.startswith("retrieval") else "accuracy": Estimate(right)}, samples)
+    return TaskResult(
+        task_from_name(name), {"accuracy@1" if name.startswith("retrieval") else "accuracy": Estimate(right)}, samples
+    )
 
 
 def choose(page: Any, task: str, select: str = "#task") -> None:

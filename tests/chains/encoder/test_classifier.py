@@ -14,8 +14,7 @@ from common.errors import UserError
 from common.result_cache import Recalled
 from corpus.nli import NLIPair
 from corpus.records import QARecord
-from eval.nli import evaluate_nli
-from eval.qa import evaluate_qa
+from eval.tasks import NLITask, task_from_name
 
 PAIRS = [
     {"premise": "Aspirin reduced the risk of stroke.", "hypothesis": "Aspirin prevents stroke."},
@@ -119,7 +118,7 @@ def test_special_tokens_in_a_text_are_text_without_them(model: EncoderNLI) -> No
 
 def test_it_is_measured_as_any_nli_model(model: EncoderNLI) -> None:
     pairs = [NLIPair(str(n), **pair, label=LABELS[n]) for n, pair in enumerate(PAIRS)]
-    result = evaluate_nli(model, pairs, identity={}, quiet=True)
+    result = NLITask().evaluate(model, pairs, identity={}, quiet=True)
     assert len(result.samples) == 3
     assert result.metrics["unparsed"] == 0
 
@@ -135,7 +134,7 @@ def test_a_chain_over_gold_context_answers_questions(qa_folder: Path) -> None:
     for citation in answer.citations:
         assert context[citation.start : citation.end] == citation.quote
     records = [QARecord(str(n), pair["hypothesis"], (pair["premise"],), QA_LABELS[n]) for n, pair in enumerate(PAIRS)]
-    result = evaluate_qa("qa_gold", chain, records, identity={}, quiet=True)
+    result = task_from_name("qa_gold").evaluate(chain, records, identity={}, quiet=True)
     assert [sample["target"] for sample in result.samples] == list(QA_LABELS)
 
 

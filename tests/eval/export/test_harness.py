@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from answered_runs import DATE, config, nli_task, qa_task, written
+from written_runs import without_fields
 
 from common.errors import DataError, UserError
 from eval.export.harness import export_harness
 from eval.results import TaskResult
-from eval.retrieval import ranking_metrics
 from eval.runs import Run, read_run
+from eval.stats.metrics import ranking_metrics
+from eval.tasks import task_from_name
 
 STAMP = "2024-05-01T12-30-15.000000"
 GOLD = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
@@ -56,7 +58,7 @@ def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
 
 def test_metrics_that_are_neither_good_nor_bad_have_no_direction(tmp_path: Path) -> None:
     figures = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
-    run = written(tmp_path / "run", [TaskResult("verified_gold", figures, GOLD.samples)])
+    run = written(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), figures, GOLD.samples)])
     assert _exported(run, tmp_path)["higher_is_better"] == {
         "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
     }
@@ -105,7 +107,9 @@ def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
 
 def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
-    export_harness([written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))], tmp_path)
+    written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
+    without_fields(tmp_path / "run")
+    export_harness([read_run(tmp_path / "run")], tmp_path)
     shown = {
         name: json.loads((tmp_path / name / f"results_{STAMP}.json").read_text())
         for name in ("org__model", "adapters__nli")
@@ -138,7 +142,7 @@ def test_runs_of_one_model_in_one_second_do_not_overwrite_each_other(tmp_path: P
 
 def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
     found = [{"id": "1", "prediction": "1", "target": "1"}]
-    retrieval = TaskResult("retrieval_bm25", ranking_metrics([1]), found)
+    retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found)
     run = written(tmp_path / "both", [retrieval, GOLD])
     assert export_harness([run], tmp_path / "out").left_out == ("retrieval_bm25",)
     run = written(tmp_path / "one", [retrieval])

@@ -1,19 +1,14 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
-from answered_runs import config, nli_task, qa_task, written
+from answered_runs import config
 
 from eval.export.harness_model import data_of, model_args, model_name, shots_of
-from eval.results import TaskResult
+from eval.tasks import recorded_tasks, task_from_name
 
 BASE = {"pretrained": "org/model", "dtype": "auto"}
 ADAPTED = {**BASE, "peft": "adapters/nli"}
 NLI = {"nli": {"adapter": "adapters/nli"}}
-
-
-def _task(name: str) -> TaskResult:
-    return nli_task(["neutral"], ["neutral"], name) if name.startswith("nli") else qa_task(name, ["yes"], ["yes"])
 
 
 @pytest.mark.parametrize(
@@ -32,11 +27,8 @@ def _task(name: str) -> TaskResult:
         (["qa_gold"], "qa_gold", {"llm": {"base_url": "http://x"}}, {"model": "org/model", "base_url": "http://x"}),
     ],
 )
-def test_what_did_a_task(
-    names: list[str], task: str, changed: dict[str, Any], args: dict[str, Any], tmp_path: Path
-) -> None:
-    run = written(tmp_path, [_task(name) for name in names], config(**changed))
-    assert model_args(task, run) == args
+def test_the_model_of_a_task(names: list[str], task: str, changed: dict[str, Any], args: dict[str, Any]) -> None:
+    assert model_args(recorded_tasks(names, {})[task], config(**changed)) == args
 
 
 @pytest.mark.parametrize(
@@ -55,10 +47,10 @@ def test_the_name_of_a_model(args: dict[str, Any], name: str) -> None:
 
 @pytest.mark.parametrize(("task", "shots"), [("nli", 6), ("nli_3shot", 9), ("nli_tuned", 6), ("qa_gold", 0)])
 def test_examples_are_of_each_label_and_before_pairs(task: str, shots: int) -> None:
-    assert shots_of(task, config(prompt={"shots": 2})) == shots
+    assert shots_of(task_from_name(task), config(prompt={"shots": 2})) == shots
 
 
 def test_data_are_pairs_or_records() -> None:
-    assert data_of("nli_tuned", config())["limit"] == 2
-    assert data_of("verified_gold", config())["path"] == "ori_pqal.json"
-    assert data_of("qa_gold", {}) == {}
+    assert data_of(task_from_name("nli_tuned"), config())["limit"] == 2
+    assert data_of(task_from_name("verified_gold"), config())["path"] == "ori_pqal.json"
+    assert data_of(task_from_name("qa_gold"), {}) == {}

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import report_runs as runs
 
-from eval.estimate import Estimate
 from eval.report.figures import confusions, data_name, recall_figures, reliabilities, risk_figures
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import write_results
+from eval.stats.estimate import Estimate
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_confusion_of_refusals_has_the_one_right_row(tasks: list[ReportTask]) ->
 
 def test_verdicts_stand_by_right_and_wrong_answers(tasks: list[ReportTask]) -> None:
     verified = next(one for one in confusions(tasks) if one.task == "verified_gold")
-    task = next(task for task in tasks if task.task == "verified_gold")
+    task = next(task for task in tasks if task.name == "verified_gold")
     right = [sample["verdict"] for sample in task.samples if sample["prediction"] == sample["target"]]
     assert verified.rows == ("right", "wrong")
     assert verified.columns == ("supported", "contradicted", "not enough evidence")
@@ -81,7 +81,7 @@ def test_risk_curves_of_a_run_stand_together_and_each_verified_task_alone(tasks:
         (None, ["nli"]),
         ("verified_gold", ["by the verdict's support", "by the answer's own confidence"]),
     ]
-    verified = next(task for task in tasks if task.task == "verified_gold")
+    verified = next(task for task in tasks if task.name == "verified_gold")
     assert figures[2].curves[0].area == pytest.approx(verified.estimates["aurc"].value)
     assert figures[2].curves[1].area == pytest.approx(verified.estimates["aurc_confidence"].value)
 

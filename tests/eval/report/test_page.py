@@ -112,7 +112,7 @@ def test_cells_tell_how_many_and_which(tmp_path: Path) -> None:
     tasks = read_tasks([runs.full(tmp_path)]).tasks
     page = Page(render(Report(tasks)))
     cells = [attributes for tag, attributes in page.tags if tag == "button" and "data-column" in attributes]
-    number = next(place for place, task in enumerate(tasks) if task.task == "qa_gold")
+    number = next(place for place, task in enumerate(tasks) if task.name == "qa_gold")
     own = {(cell["data-row"], cell["data-column"]): cell for cell in cells if cell["data-task"] == str(number)}
     yes = [record.label for record in runs.records(8)].count("yes")
     assert own["yes", "yes"]["title"] == f"the right label yes, the label given yes: {yes} of {yes}"

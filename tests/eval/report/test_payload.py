@@ -14,7 +14,7 @@ def data(tmp_path: Path) -> dict[str, Any]:
     texts = {record.id: record.context for record in runs.records(40)}
     payload = Payload()
     for task in read_tasks([runs.full(tmp_path)]).tasks:
-        payload.add_task(task, {} if task.task == "qa_gold" else texts)
+        payload.add_task(task, {} if task.name == "qa_gold" else texts)
     return payload.data
 
 

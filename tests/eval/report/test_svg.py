@@ -5,11 +5,11 @@ from xml.etree import ElementTree
 import pytest
 import report_runs as runs
 
-from eval.estimate import Estimate
 from eval.report import svg
 from eval.report.figures import RecallCurve, RecallFigure, RiskCurve, RiskFigure, recall_figures, reliabilities
 from eval.report.tasks import read_tasks
-from eval.risk import RiskPoint
+from eval.stats.estimate import Estimate
+from eval.stats.selective import RiskPoint
 
 HOSTILE = '"><script>alert(1)</script>'
 

@@ -5,9 +5,11 @@ import pytest
 import report_runs as runs
 
 from eval.report.tables import headlines, section_tables
-from eval.report.tasks import ReportTask, Section, read_tasks
+from eval.report.tasks import ReportTask, read_tasks
 from eval.report.views import View
 from eval.results import write_results
+from eval.tasks import SECTIONS
+from eval.tasks.base import ANSWERS
 
 
 @pytest.fixture
@@ -15,7 +17,8 @@ def tasks(tmp_path: Path) -> list[ReportTask]:
     return list(read_tasks([runs.full(tmp_path)]).tasks)
 
 
-def tables(tasks: list[ReportTask], section: Section) -> dict[str, View]:
+def tables(tasks: list[ReportTask], section_id: str) -> dict[str, View]:
+    section = next(one for one in SECTIONS if one.id == section_id)
     return {view.title: view for view in section_tables(section, [task for task in tasks if task.section == section])}
 
 
@@ -46,7 +49,7 @@ def test_the_sample_s_further_files_are_for_the_tables(tmp_path: Path) -> None:
     own = list(read_tasks([tmp_path]).tasks)
     assert [row.code for row in headlines(own)[0].rows] == ["qa_gold", ""]
     assert "qa_gold_newnames" in [row.code for row in tables(own, "qa")["Labels given"].rows]
-    assert headlines([task for task in own if task.task == "qa_gold_newnames"])[0].rows  # rather than nothing
+    assert headlines([task for task in own if task.name == "qa_gold_newnames"])[0].rows  # rather than nothing
 
 
 def test_retrieval_has_all_its_figures(tasks: list[ReportTask]) -> None:
@@ -97,7 +100,7 @@ def test_one_record_has_no_interval(tmp_path: Path) -> None:
 
 
 def test_what_others_report_stands_beside(tasks: list[ReportTask]) -> None:
-    gold = next(task for task in tasks if task.task == "qa_gold")
-    view = section_tables("qa", [replace(gold, published={"accuracy": 0.71})])[0]
+    gold = next(task for task in tasks if task.name == "qa_gold")
+    view = section_tables(ANSWERS, [replace(gold, published={"accuracy": 0.71})])[0]
     assert view.rows[0].cell("accuracy").published == "0.710"
     assert view.rows[0].cell("macro F1").published == ""

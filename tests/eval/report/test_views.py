@@ -1,5 +1,5 @@
-from eval.estimate import Estimate
 from eval.report.views import Cell, Row, View, figure, number, signed
+from eval.stats.estimate import Estimate
 
 
 def view(*runs: str) -> View:

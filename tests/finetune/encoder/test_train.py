@@ -12,8 +12,7 @@ from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records
 from corpus.nli import load_pairs
-from eval.nli import evaluate_nli
-from eval.qa import evaluate_qa
+from eval.tasks import NLITask, task_from_name
 from finetune.config import EncoderConfig
 from finetune.encoder import train as module
 from finetune.encoder.train import train_encoder
@@ -73,7 +72,7 @@ def test_every_checkpoint_is_a_classifier_with_the_figures_that_were_measured(tr
         model = load_classifier(str(trained / f"checkpoint-{entry['step']}"), dtype="float32")
         assert model.labels == tuple(summary["labels"])
         if summary["shortened"] == 0:
-            figures = evaluate_nli(model, pairs, identity={}, quiet=True).metrics
+            figures = NLITask().evaluate(model, pairs, identity={}, quiet=True).metrics
             assert figures["accuracy"] == pytest.approx(entry["eval_accuracy"])
             assert figures["macro_f1"] == pytest.approx(entry["eval_macro_f1"])
 
@@ -90,7 +89,7 @@ def test_it_learns_what_the_texts_tell(encoder: Path, tmp_path: Path) -> None:
     pairs = PairsConfig(path=str(tmp_path))
     settings = config(encoder, learning_rate=3e-3, epochs=30, every=30)
     output = train_encoder(settings, tmp_path / "out", pairs=pairs, quiet=True)
-    result = evaluate_nli(load_classifier(str(output)), load_pairs(pairs, "test").pairs, identity={}, quiet=True)
+    result = NLITask().evaluate(load_classifier(str(output)), load_pairs(pairs, "test").pairs, identity={}, quiet=True)
     assert result.metrics["accuracy"] == 1
     summary = json.loads((output / "summary.json").read_text())
     assert summary["dev_accuracy"] == 1
@@ -154,7 +153,7 @@ def test_questions_of_the_sample(tmp_path: Path) -> None:
     assert summary["step"] == summary["steps"]
     assert summary["trainable_parameters"] < summary["parameters"]
     chain = classifier_chain(str(output))
-    result = evaluate_qa("qa_gold", chain, load_records(data, "test"), identity={}, quiet=True)
+    result = task_from_name("qa_gold").evaluate(chain, load_records(data, "test"), identity={}, quiet=True)
     assert result.metrics["unparsed"] == 0
     assert all(sample["prompt"].partition("\n\n")[0] == sample["question"] for sample in result.samples)
     assert "classifier_chain(DIR)" in (output / "README.md").read_text()

@@ -14,7 +14,7 @@ from chains.nli import nli_chain
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.nli import load_pairs
-from eval.nli import evaluate_nli
+from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
@@ -32,7 +32,7 @@ def test_any_causal_model_trains_and_its_checkpoints_evaluate(
     dev = load_pairs(PairsConfig(path=str(pair_folder)), "dev").pairs
     for folder in (output, output / "checkpoint-3", output / "checkpoint-9"):
         llm = load_llm(LLMConfig(model=str(base), adapter=str(folder), dtype="float32", quantization=quantization))
-        result = evaluate_nli(nli_chain(llm, LABELS), dev, identity={}, quiet=True)
+        result = NLITask().evaluate(nli_chain(llm, LABELS), dev, identity={}, quiet=True)
         if folder == output and quantization == "none":
             assert result.metrics["accuracy"] == pytest.approx(figures["dev_accuracy"]["result"])
     assert json.loads((output / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)

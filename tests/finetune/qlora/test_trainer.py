@@ -14,7 +14,7 @@ from qlora_runs import QUICK, TOLERANCE, distance, summary, train
 from chains.config import LLMConfig
 from chains.models.local import load_llm
 from common.errors import UserError
-from eval.nli import evaluate_nli
+from eval.tasks import NLITask
 from finetune.qlora.trainer import PairTrainer
 
 
@@ -23,12 +23,14 @@ def test_the_best_checkpoint_is_taken_and_it_stops_early(
 ) -> None:
     accuracies = iter([0.3, 0.4, 0.6, 0.5, 0.5, 0.9])  # the first is before training
 
+    judged = NLITask.evaluate
+
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        result = evaluate_nli(*args, **kwargs)
+        result = judged(*args, **kwargs)
         estimate = type(result.estimates["accuracy"])(next(accuracies))
         return type(result)(result.task, {**result.estimates, "accuracy": estimate}, result.samples)
 
-    monkeypatch.setattr("finetune.qlora.build.evaluate_nli", evaluate)
+    monkeypatch.setattr(NLITask, "evaluate", evaluate)
     output = train(chat_base, pair_folder, tmp_path, max_steps=18, patience=2, keep_checkpoints=None)
     figures = summary(output)
     assert (figures["step"], figures["steps"], figures["stopped_early"]) == (6, 12, True)

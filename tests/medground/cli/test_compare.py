@@ -45,7 +45,7 @@ def test_json_without_an_output_folder_writes_nothing(tmp_path: Path, command: C
 
 def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, command: Callable[..., Any]) -> None:
     written(tmp_path / "a", label_task("qa_gold", ["yes"], ["yes"]))
-    for names, told in {("a",): "a has no two tasks", ("a", "absent"): "absent is not there"}.items():
+    for names, told in {("a",): "a has no two tasks", ("a", "absent"): "absent does not exist"}.items():
         outcome = command("compare", *names)
         assert outcome.status == 1
         assert outcome.err.startswith(f"medground: {told}")

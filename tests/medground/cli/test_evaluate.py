@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from eval.estimate import Estimate
 from eval.results import TaskResult
+from eval.stats.estimate import Estimate
+from eval.tasks import task_from_name
 from medground.cli.evaluate import _report
 from medground.settings import load_settings
 
@@ -17,7 +18,9 @@ from medground.settings import load_settings
 def test_results_are_written_where_nobody_reads_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    task = TaskResult("qa_gold", {"accuracy": Estimate(1.0)}, [{"id": "1", "prediction": "yes", "target": "yes"}])
+    task = TaskResult(
+        task_from_name("qa_gold"), {"accuracy": Estimate(1.0)}, [{"id": "1", "prediction": "yes", "target": "yes"}]
+    )
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", os.fdopen(writer, "w"))
         with pytest.raises((SystemExit, BrokenPipeError)):

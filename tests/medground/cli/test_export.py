@@ -6,7 +6,8 @@ from typing import Any
 from answered_runs import config, qa_task, written
 
 from eval.results import TaskResult
-from eval.retrieval import ranking_metrics
+from eval.stats.metrics import ranking_metrics
+from eval.tasks import task_from_name
 
 GOLD = qa_task("qa_gold", ["yes", "no"], ["yes", "yes"])
 
@@ -37,15 +38,15 @@ def test_every_run_below_the_folder_goes_to_the_harness(command: Callable[..., A
 
 def test_what_is_left_out_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
     found = [{"id": "1", "prediction": "1", "target": "1"}]
-    written(tmp_path / "run", [TaskResult("retrieval_bm25", ranking_metrics([1]), found), GOLD])
+    written(tmp_path / "run", [TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found), GOLD])
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
-    assert exported.err == "left out, because no model labels anything in it: retrieval_bm25\n"
+    assert exported.err == "left out, because no model assigns labels in it: retrieval_bm25\n"
 
 
 def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
     written(tmp_path / "run", [GOLD])
     missing = command("export", "none", "--format", "lm-eval", "--output", "out")
-    assert (missing.status, missing.err[:29]) == (1, "medground: none is not there.")
+    assert (missing.status, missing.err[:31]) == (1, "medground: none does not exist.")
     assert command("export", "run", "--format", "csv", "--output", "out").status == 2
     assert command("export", "run", "--format", "lm-eval", "--task", "qa_gold", "--output", "out").status == 2
     assert command("export", "run", "--format", "pubmedqa", "--task", "qa_gold", "--output", "out").status == 0

@@ -1,4 +1,4 @@
-"""Selective answering: which share of the answers is wrong when only the surest are given?"""
+"""Selective prediction: the share of wrong answers when only the most confident ones are given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, resampled
 
 COVERAGES = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
 class RiskPoint:
-    """Of the answers whose score is at least ``threshold``: which share of all they are, and which share is wrong."""
+    """The answers with a score of at least ``threshold``: their share of all, and the share of them that is wrong."""
 
     coverage: float
     risk: float
@@ -21,10 +21,10 @@ class RiskPoint:
 
 
 def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoint]:
-    """The risk-coverage curve (Geifman and El-Yaniv 2017), the surest answers first; equal scores stand together.
+    """The risk-coverage curve (Geifman and El-Yaniv 2017), from the highest score; equal scores make one point.
 
     Args:
-        scores: how sure each answer is.
+        scores: the confidence of each answer.
         right: whether it is right.
 
     Raises:
@@ -39,7 +39,7 @@ def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoin
 
 
 def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
-    """The risk of the surest answers, as few as make at least the share ``coverage`` of all."""
+    """The risk of the fewest most confident answers that are at least the share ``coverage`` of all."""
     return next(point.risk for point in points if point.coverage >= coverage)
 
 
@@ -47,8 +47,8 @@ def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Es
     """``aurc`` and ``risk@C`` for each of ``COVERAGES``, with errors and intervals from a bootstrap over the answers.
 
     ``risk@C`` is that of ``risk_at``. ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the
-    mean, over all answers, of the risk when all that are at least as sure are given. A score that says nothing has the
-    risk of all answers as its area.
+    mean, over all answers, of the risk of the answers with at least the same score. The area of an uninformative score
+    is the risk of all answers.
 
     Raises:
         ValueError: no answers, or unequal lengths.

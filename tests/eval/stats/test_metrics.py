@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import accuracy_score, ndcg_score, precision_recall_fscore_support
 
 from corpus.records import LABELS
-from eval.estimate import Estimate, proportion
-from eval.metrics import label_metrics, majority, ranking_metrics, share, unparsed
+from eval.stats.estimate import Estimate, proportion
+from eval.stats.metrics import label_metrics, majority, ranking_metrics, share, unparsed
 
 RANKING = ["accuracy@1", "recall@5", "recall@10", "mrr@10", "ndcg@10"]
 

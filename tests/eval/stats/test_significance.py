@@ -7,9 +7,9 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from corpus.records import LABELS
-from eval.estimate import Estimate
-from eval.metrics import label_metrics
-from eval.paired import holm, macro_f1_difference, mcnemar, mean_difference
+from eval.stats.estimate import Estimate
+from eval.stats.metrics import label_metrics
+from eval.stats.significance import holm, macro_f1_difference, mcnemar, mean_difference
 
 
 def _vectors(n: int, seed: int) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 from word_nli import WordNLI
 
@@ -14,8 +15,11 @@ from chains.qa.base import AnswerChain, Question
 from chains.verification import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
+from eval.plots import write_risk_plots
 from eval.results import TaskResult, write_results
-from eval.verified import evaluate_swapped, evaluate_verified, verified_metrics, verified_tables, write_risk_plots
+from eval.stats.verification import verification_metrics
+from eval.tables import result_tables
+from eval.tasks import VerificationTask, task_from_name
 
 IDENTITY = {"model": "words", "nli": "words"}
 
@@ -59,12 +63,12 @@ def chain(policy="report", *, scored: bool = True) -> AnswerChain:
 
 
 def gold(records: Sequence[QARecord] = RECORDS, **options: Any) -> TaskResult:
-    return evaluate_verified("verified_gold", chain(**options), records, identity=IDENTITY, quiet=True)
+    return task_from_name("verified_gold").evaluate(chain(**options), records, identity=IDENTITY, quiet=True)
 
 
 def test_figures() -> None:
     result = gold()
-    assert result.task == "verified_gold"
+    assert result.name == "verified_gold"
     metrics = result.metrics
     assert metrics["share_supported"] == 0.6
     assert metrics["share_contradicted"] == 0.2
@@ -94,7 +98,7 @@ def test_samples_are_those_of_the_answers_with_their_verdicts() -> None:
 
 
 def test_wrong_abstracts_have_verdicts_and_no_accuracy() -> None:
-    result = evaluate_verified("verified_wrong", chain(), RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert set(result.metrics) == {
         "share_supported",
         "share_contradicted",
@@ -108,8 +112,10 @@ def test_wrong_abstracts_have_verdicts_and_no_accuracy() -> None:
 def test_swapped_abstracts_are_read_by_the_verifier_alone() -> None:
     texts = {0: "Drug0 works", 1: "Drug0 fails", 2: "Drug0 works. Drug1 works. Drug2 works. Drug3 works"}
     records = [record(n, "yes", f"{texts.get(n, '')}. ANSWER yes 0.{n + 1}.") for n in range(4)]
-    result = evaluate_swapped(Reader(), Verifier(WordNLI()), records, identity=IDENTITY, quiet=True)
-    assert result.task == "verified_swapped"
+    result = VerificationTask(context="swapped").evaluate(
+        Reader(), verifier=Verifier(WordNLI()), records=records, identity=IDENTITY, quiet=True
+    )
+    assert result.name == "verified_swapped"
     assert {one["prediction"] for one in result.samples} == {"yes"}
     assert [one["retrieved"][0]["id"] for one in result.samples] == [one["id"] for one in result.samples]
     against = {one["id"]: one["verified_against"] for one in result.samples}
@@ -122,7 +128,7 @@ def test_swapped_abstracts_are_read_by_the_verifier_alone() -> None:
 
 
 def test_without_a_text_nothing_is_supported() -> None:
-    result = evaluate_verified("verified_none", chain(), RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert result.metrics["unverified"] == 5
     assert result.metrics["share_supported"] == 0
     assert not {"accuracy_supported", "accuracy_gain", "aurc_confidence"} & set(result.metrics)
@@ -143,10 +149,10 @@ def test_withheld_answers_cannot_be_measured() -> None:
 def test_what_the_answers_lack_is_named_as_in_their_own_task() -> None:
     with pytest.raises(UserError, match="there are no records"):
         gold([])
-    with pytest.raises(ValueError, match="'qa_gold' is no verified task"):
-        evaluate_verified("qa_gold", chain(), RECORDS, identity=IDENTITY)
-    with pytest.raises(ValueError, match="is no question-answering task"):
-        evaluate_verified("verified_other", chain(), RECORDS, identity=IDENTITY)
+    with pytest.raises(ValidationError, match="'none', 'gold', 'retrieved', 'wrong' or 'swapped'"):
+        VerificationTask(context="other")
+    with pytest.raises(ValueError, match="a verifier belongs to the context swapped"):
+        VerificationTask(context="swapped").evaluate(Reader(), RECORDS, identity=IDENTITY)
 
 
 def sample(verdict: str | None, prediction: str | None, sure: float = 0.5) -> dict[str, Any]:
@@ -174,11 +180,11 @@ def many(supported: tuple[int, int], others: tuple[int, int]) -> list[dict[str, 
 
 
 def test_the_gains_interval_tells_chance_from_more() -> None:
-    clear = verified_metrics(many((190, 10), (50, 50)))["accuracy_gain"]
+    clear = verification_metrics(many((190, 10), (50, 50)))["accuracy_gain"]
     assert clear.value == pytest.approx(0.95 - 0.8)
     assert clear.low is not None
     assert clear.low > 0.08
-    none = verified_metrics(many((160, 40), (80, 20)))["accuracy_gain"]
+    none = verification_metrics(many((160, 40), (80, 20)))["accuracy_gain"]
     assert none.value == pytest.approx(0)
     assert none.low is not None
     assert none.high is not None
@@ -187,7 +193,7 @@ def test_the_gains_interval_tells_chance_from_more() -> None:
 
 def test_the_gains_interval_is_that_of_resampled_records() -> None:
     samples = many((40, 10), (25, 25))
-    gain = verified_metrics(samples)["accuracy_gain"]
+    gain = verification_metrics(samples)["accuracy_gain"]
     rng = np.random.default_rng(3)
     right = np.array([one["prediction"] == "yes" for one in samples])
     supported = np.array([one["verdict"] == "supported" for one in samples])
@@ -198,41 +204,41 @@ def test_the_gains_interval_is_that_of_resampled_records() -> None:
 
 
 def test_resamples_without_a_supported_answer_gain_nothing() -> None:
-    gain = verified_metrics([sample("supported", "yes"), sample("contradicted", "no")])["accuracy_gain"]
+    gain = verification_metrics([sample("supported", "yes"), sample("contradicted", "no")])["accuracy_gain"]
     assert (gain.value, gain.low, gain.high) == (0.5, 0, 0.5)
 
 
 def test_one_sample_and_none() -> None:
-    metrics = verified_metrics([sample("supported", "yes")])
+    metrics = verification_metrics([sample("supported", "yes")])
     assert metrics["accuracy_gain"].low is None
     with pytest.raises(ValueError, match="0 answers"):
-        verified_metrics([])
+        verification_metrics([])
 
 
 def test_an_unverified_answer_is_the_least_sure() -> None:
     samples = [sample(None, "no"), sample("contradicted", "yes", 0.0), sample("supported", "yes", 0.9)]
-    assert verified_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
+    assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
 
 
 def test_results_are_written_and_plotted(tmp_path: Path) -> None:
-    results = [gold(), evaluate_verified("verified_wrong", chain(), RECORDS, identity=IDENTITY, quiet=True)]
+    results = [gold(), task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)]
     write_results(tmp_path, results, {})
     assert (tmp_path / "samples_verified_gold.jsonl").is_file()
-    plots = write_risk_plots(tmp_path, [*results, TaskResult("qa_gold", {}, [])])
+    plots = write_risk_plots(tmp_path, [*results, TaskResult(task_from_name("qa_gold"), {}, [])])
     assert plots == [tmp_path / "risk_verified_gold.png"]
     assert plots[0].read_bytes().startswith(b"\x89PNG")
 
 
 def text(results: Sequence[TaskResult]) -> list[str]:
     console = Console(file=StringIO(), width=100)
-    console.print(*verified_tables(results))
+    console.print(*result_tables(results))
     assert isinstance(console.file, StringIO)
     return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
 
 
 def test_tables() -> None:
-    wrong = evaluate_verified("verified_wrong", chain(), RECORDS, identity=IDENTITY, quiet=True)
-    lines = text([gold(), TaskResult("qa_gold", {}, []), wrong])
+    wrong = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
+    lines = text([gold(), wrong])
     rows = [line.split() for line in lines if re.match(r"verified_\w+ ", line)]
     assert rows[0][:3] == ["verified_gold", "5", "0.600"]
     assert rows[0][4:] == ["0.200", "0.200", "0"]
@@ -243,12 +249,11 @@ def test_tables() -> None:
     assert rows[3][1:] == ["0.000", "0.000", "0.333", "0.500", "0.400", "0.247", "the", "verdict's", "support"]
     assert rows[4][-3:] == ["answer's", "own", "confidence"]
     assert len(rows) == 5
-    assert not any("qa_gold" in line for line in lines)
     assert any(line.startswith("verified_wrong: answered from another") for line in lines)
     assert all(len(line) <= 100 for line in lines)
 
 
 def test_tables_where_nothing_is_supported() -> None:
-    none = evaluate_verified("verified_none", chain(), RECORDS, identity=IDENTITY, quiet=True)
+    none = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
     rows = [line.split() for line in text([none]) if line.startswith("verified_none")]
     assert rows[1] == ["verified_none", "0.000", "(0.000-0.434)"]

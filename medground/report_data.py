@@ -1,4 +1,4 @@
-"""What a report shows beyond the samples: the passages' texts, and where embedders put questions and abstracts."""
+"""The data of a report beyond the samples: texts of passages, and maps of embedded questions and abstracts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,25 +13,23 @@ from corpus.records import QARecord, documents
 from corpus.sample import sample_path
 from eval.report.figures import data_name
 from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file_name, project
-from eval.report.tasks import ReportTask, setting
+from eval.report.tasks import ReportTask
+from eval.tasks.base import INFERENCE, RETRIEVAL
+from eval.tasks.qa import VARIANTS
 from medground.pipeline import TINY_NOTE
 from medground.settings import Settings, load_settings
-from medground.tasks import UNSEEN
 from retrievers.config import EmbedderConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_RETRIEVED = ("retrieval_", "qa_retrieved_", "verified_retrieved_")
-
 
 @dataclass
-class Sources:
-    """The data behind the tasks of a report, each file read once.
+class ReportData:
+    """The data of the tasks of a report; each file is read once.
 
-    What cannot be had is no error: ``gaps`` says in sentences which texts are missing and why, ``map_gap`` why there
-    is no map.
+    Missing data is not an error: ``gaps`` lists which texts are missing and why, ``map_gap`` why there is no map.
     """
 
     gaps: list[str] = field(default_factory=list)
@@ -39,7 +37,7 @@ class Sources:
     _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
-        """The abstracts by id, out of which ``task`` was answered; empty where they cannot be had."""
+        """The abstracts by id that ``task`` was answered from; empty where they are not available."""
         if not any(sample["retrieved"] for sample in task.samples):
             return {}
         try:
@@ -50,15 +48,15 @@ class Sources:
             return {}
 
     def records(self, task: ReportTask) -> Mapping[str, QARecord]:
-        """The records by id, of which ``task`` measured some.
+        """The records by id, including those that ``task`` measured.
 
         Raises:
-            UserError: the data cannot be read any more, or is no longer what was measured.
+            UserError: the data cannot be read any more, or has changed.
         """
         settings = _settings(task)
-        variant = task.task.removeprefix("qa_gold_")
-        if variant not in UNSEEN or settings.data.path != "sample":
-            variant = ""
+        variant = task.task.variant
+        if variant not in VARIANTS or settings.data.path != "sample":
+            variant = None
         key = (settings.data.model_copy(update={"limit": None, "split": "all"}), variant)
         if key not in self._records:
             self._records[key] = _read(settings, variant)
@@ -69,15 +67,15 @@ class Sources:
             record = records.get(sample["id"])
             if record is None or record.question != sample.get("question"):
                 raise UserError(
-                    f"{settings.data.path} has changed since it was measured: the question of record "
-                    f"{shown(sample['id'])} is another or gone."
+                    f"{settings.data.path} has changed since it was measured: record {shown(sample['id'])} is missing "
+                    "or has another question."
                 )
         return records
 
     def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
-        """A map for each embedder that a retriever of the tasks searched with, kept in ``folder`` as CSV files.
+        """A map for each embedder of the tasks' retrievers, cached in ``folder`` as CSV files.
 
-        Passages' vectors come from the store, which embeds what it lacks of them; questions are embedded.
+        The passages' vectors come from the store, where missing ones are added; questions are embedded.
         """
         chosen: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
         gaps = []
@@ -87,7 +85,7 @@ class Sources:
                     settings = _settings(task)
                     chosen.setdefault((name, settings.embedders[name], settings.data.path), task)
             except UserError as error:
-                gaps.append(f"The settings of {task.run} are not understood: {error}")
+                gaps.append(f"The settings of {task.run} are not valid any more: {error}")
         maps: list[EmbeddingMap] = []
         several = len({data for _, _, data in chosen}) > 1
         for (embedder, _, _), task in chosen.items():
@@ -107,7 +105,7 @@ class Sources:
         measured = [records[sample["id"]] for sample in task.samples]
         pairs = [MapPair(one.id, one.question, one.context, one.label) for one in measured[:MOST]]
         if len(pairs) < FEWEST:
-            raise UserError(f"{task.task} has {len(pairs)} records, and t-SNE needs {FEWEST} or more.")
+            raise UserError(f"{task.name} has {len(pairs)} records, and t-SNE needs {FEWEST} or more.")
         config = settings.embedders[embedder]
 
         def embed() -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
@@ -121,12 +119,12 @@ class Sources:
 
 
 def notes(tasks: Sequence[ReportTask]) -> list[str]:
-    """What a reader must know of the models that answered."""
+    """Notes for the reader on the models."""
     found: dict[str, None] = {}
     for task in tasks:
-        own_encoder = task.section == "nli" and setting(task.config, "nli", "kind") == "encoder"
-        embedded = setting(task.config, "llm", "model") == "embedded" and task.section != "retrieval"
-        if embedded and setting(task.config, "llm", "kind") != "extractive" and not own_encoder:
+        own_encoder = task.section == INFERENCE and task.setting("nli", "kind") == "encoder"
+        embedded = task.setting("llm", "model") == "embedded" and task.section != RETRIEVAL
+        if embedded and task.setting("llm", "kind") != "extractive" and not own_encoder:
             found[TINY_NOTE] = None
     return list(found)
 
@@ -135,7 +133,7 @@ def _settings(task: ReportTask) -> Settings:
     return load_settings(None, task.config)
 
 
-def _read(settings: Settings, variant: str) -> "Mapping[str, QARecord] | UserError":
+def _read(settings: Settings, variant: str | None) -> "Mapping[str, QARecord] | UserError":
     try:
         if variant:
             records = read_records(sample_path(variant))
@@ -147,11 +145,10 @@ def _read(settings: Settings, variant: str) -> "Mapping[str, QARecord] | UserErr
 
 
 def _embedder(task: ReportTask) -> str | None:
-    """The name of the embedder that the task's retriever searched with; None where there is none."""
-    prefix = next((prefix for prefix in _RETRIEVED if task.task.startswith(prefix)), None)
-    if prefix is None:
+    """The name of the embedder of the task's retriever; None where there is none."""
+    if task.task.retriever is None:
         return None
-    name = getattr(_settings(task).retrievers.get(task.task.removeprefix(prefix)), "embedder", None)
+    name = getattr(_settings(task).retrievers.get(task.task.retriever), "embedder", None)
     return name if isinstance(name, str) else None
 
 

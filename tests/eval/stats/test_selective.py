@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.risk import COVERAGES, RiskPoint, risk_at, risk_metrics, risk_points
+from eval.stats.selective import COVERAGES, RiskPoint, risk_at, risk_metrics, risk_points
 
 SCORES = [0.2, 0.9, 0.5, 0.8, 0.5]
 RIGHT = [False, True, True, False, False]

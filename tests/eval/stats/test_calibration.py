@@ -6,8 +6,8 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import brier_score_loss
 
 from corpus.records import LABELS
-from eval.calibration import BINS, calibration_metrics, reliability
-from eval.estimate import Estimate
+from eval.stats.calibration import BINS, calibration_metrics, reliability
+from eval.stats.estimate import Estimate
 
 
 def _sample(scores: dict[str, float], target: str) -> dict[str, Any]:

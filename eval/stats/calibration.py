@@ -1,4 +1,4 @@
-"""Calibration: of the answers given with a probability of 0.8, are four in five right?"""
+"""Calibration of the labels' probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
 
 BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The answers whose probability lies above ``low`` and not above ``high``; together with 0 in the lowest bin.
+    """The answers with a probability above ``low`` and at most ``high``; the lowest bin includes 0.
 
     ``confidence`` is the mean of their probabilities, ``accuracy`` the share that is right, with Wilson's interval.
     """
@@ -27,7 +27,7 @@ class ReliabilityBin:
 
 
 def reliability(samples: Sequence[Mapping[str, Any]], bins: int = BINS) -> list[ReliabilityBin]:
-    """The reliability diagram: ``bins`` bins of equal width over the top label's probability, empty ones left out.
+    """The reliability diagram: ``bins`` bins of equal width over the top label's probability, without empty ones.
 
     Args:
         samples: with ``label_scores`` (probabilities that sum to 1), ``prediction`` and ``target``. Without scores, as
@@ -87,7 +87,7 @@ def _right(samples: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
 
 
 def _places(confidence: Floats, bins: int) -> NDArray[np.int64]:
-    """Each probability's bin, counted from 0; a probability on an edge belongs below it."""
+    """The bin of each probability, from 0; a probability on an edge belongs to the lower bin."""
     return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left").astype(np.int64)
 
 
@@ -109,6 +109,6 @@ def _expected_error(confidence: Floats, right: NDArray[np.bool_]) -> Estimate:
 
 
 def _squared(sample: Mapping[str, Any]) -> float:
-    """The squared distance; a target that is no candidate adds its own 1."""
+    """The squared distance; a target that is not a candidate adds 1."""
     scores: Mapping[str, float] = {sample["target"]: 0.0, **sample["label_scores"]}
     return float(sum((score - (label == sample["target"])) ** 2 for label, score in scores.items()))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, sem
 
-from eval.estimate import RESAMPLES, Estimate, clustered_stderr, mean, proportion, resampled
+from eval.stats.estimate import RESAMPLES, Estimate, clustered_stderr, mean, proportion, resampled
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 500), (500, 500), (276, 500), (3, 7)])

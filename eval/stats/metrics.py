@@ -1,21 +1,21 @@
-"""Figures for a task: how well passages are ranked and how well labels are predicted."""
+"""Metrics of rankings and of labels."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
 
-DEPTH = 10  # passages that the ranking metrics look at
+DEPTH = 10  # the cutoff of the ranking metrics
 
 
 def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
-    """``accuracy@1, recall@5, recall@10, mrr@10, ndcg@10`` where one document is relevant for each question.
+    """``accuracy@1, recall@5, recall@10, mrr@10, ndcg@10`` for questions with one relevant document each.
 
     With a single relevant document at rank r, recall@k is 1 when r <= k, the reciprocal rank is 1/r (Voorhees 1999)
-    and nDCG is 1/log2(1 + r), because the ideal ranking's gain is 1 (Järvelin and Kekäläinen 2002). All of them are
-    0 where the document is not among the first k.
+    and nDCG is 1/log2(1 + r), because the gain of the ideal ranking is 1 (Järvelin and Kekäläinen 2002). All of them
+    are 0 where the document is not among the first k.
 
     Args:
         ranks: for each question the relevant document's rank from 1, or None when it was not found.
@@ -45,10 +45,9 @@ def label_metrics(
 ) -> dict[str, Estimate]:
     """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for every candidate label.
 
-    A prediction of None is an answer that names no label: it is wrong, it lowers its target's recall, it is no
-    label's false positive, and ``unparsed`` counts it. Macro F1 is the mean over all candidate labels, also those
-    that the targets lack; a figure whose denominator is 0 is 0. Precision and recall are shares, of the records that
-    were given the label and of those that have it; errors and intervals of F1 and macro F1 come from a bootstrap over
+    A prediction of None is an answer without a label: it is wrong, lowers the recall of its target, is a false positive
+    of no label, and is counted by ``unparsed``. Macro F1 is the mean over all candidate labels, including those that no
+    target has; a metric whose denominator is 0 is 0. Errors and intervals of F1 and macro F1 come from a bootstrap over
     the records.
 
     Raises:
@@ -70,12 +69,18 @@ def label_metrics(
     ]
     right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
     estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": f1[0]}
-    for label, own in zip(labels, f1[1:], strict=True):
+    for label, label_f1 in zip(labels, f1[1:], strict=True):
         found = sum(target == prediction == label for target, prediction in zip(targets, predictions, strict=True))
         for name, of in (("precision", predictions.count(label)), ("recall", targets.count(label))):
             estimates[f"{name}_{label}"] = proportion(found, of) if of else Estimate(0.0)
-        estimates[f"f1_{label}"] = own
+        estimates[f"f1_{label}"] = label_f1
     return estimates
+
+
+def labels_of(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The candidate labels, in order, from the names of the metrics; none where there is no F1 by label."""
+    names = [name for name in metrics if not name.endswith("_stderr")]
+    return tuple(name.removeprefix("f1_") for name in names if name.startswith("f1_"))
 
 
 def share(predictions: Sequence[str | None], label: str) -> Estimate:
@@ -88,7 +93,7 @@ def share(predictions: Sequence[str | None], label: str) -> Estimate:
 
 
 def unparsed(predictions: Sequence[str | None]) -> Estimate:
-    """How many predictions are None: a count, and its error and interval are in records too.
+    """The number of predictions that are None; its error and interval are counts too.
 
     Raises:
         ValueError: no predictions.
@@ -98,12 +103,12 @@ def unparsed(predictions: Sequence[str | None]) -> Estimate:
 
 
 def majority(targets: Sequence[str]) -> str:
-    """The most frequent target; among equals the one that comes first."""
+    """The most frequent target; the first of equally frequent ones."""
     return Counter(targets).most_common(1)[0][0]
 
 
 def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
-    """What a reader of macro F1 must know where no record has some of the labels: even right answers do not reach 1."""
+    """A note on macro F1 where no record has some of the labels, since it then cannot reach 1; None where all occur."""
     if not (absent := [label for label in labels if label not in targets]):
         return None
     most = 1 - len(absent) / len(labels)

@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import Runnable, RunnableConfig
+from pydantic import ValidationError
 
 from chains.answer import Answer, Passage
 from common.errors import UserError
 from corpus.records import Label, QARecord
-from eval.qa import CHUNK, evaluate_qa, wrong_contexts
+from eval.tasks import QATask, task_from_name
+from eval.tasks.qa import CHUNK, wrong_contexts
 
 IDENTITY = {"model": "marker", "dtype": "float32"}
 
@@ -67,7 +69,7 @@ RECORDS = [
 
 def test_gold_hands_over_the_records_own_abstract() -> None:
     chain = MarkerChain()
-    result = evaluate_qa("qa_gold", chain, RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name("qa_gold").evaluate(chain, RECORDS, identity=IDENTITY, quiet=True)
     assert chain.calls == [
         [{"question": record.question, "context": record.context, "passage_id": record.id} for record in RECORDS]
     ]
@@ -77,13 +79,13 @@ def test_gold_hands_over_the_records_own_abstract() -> None:
     assert result.metrics["unparsed"] == 1
     assert result.metrics["precision_maybe"] == 1
     assert result.metrics["recall_maybe"] == 0.5
-    assert result.task == "qa_gold"
+    assert result.name == "qa_gold"
 
 
 @pytest.mark.parametrize("task", ["qa_none", "qa_retrieved_dense"])
 def test_no_other_task_hands_over_the_gold_abstract(task: str) -> None:
     chain = MarkerChain()
-    result = evaluate_qa(task, chain, RECORDS, identity=IDENTITY, quiet=True)
+    result = task_from_name(task).evaluate(chain, RECORDS, identity=IDENTITY, quiet=True)
     assert chain.calls == [[{"question": record.question} for record in RECORDS]]
     assert result.metrics["accuracy"] == 0
     assert result.metrics["unparsed"] == 5
@@ -92,13 +94,15 @@ def test_no_other_task_hands_over_the_gold_abstract(task: str) -> None:
 
 @pytest.mark.parametrize("task", ["qa_gold_newnames", "qa_gold_newphrases"])
 def test_variants_of_the_sample_are_gold_tasks(task: str) -> None:
-    assert evaluate_qa(task, MarkerChain(), RECORDS, identity=IDENTITY, quiet=True).metrics["accuracy"] == 0.6
+    assert (
+        task_from_name(task).evaluate(MarkerChain(), RECORDS, identity=IDENTITY, quiet=True).metrics["accuracy"] == 0.6
+    )
 
 
 def test_wrong_counts_maybe_and_needs_no_labels() -> None:
     records = [_record(number, None, "maybe" if number % 2 else "no") for number in range(1, 11)]
     chain = MarkerChain()
-    result = evaluate_qa("qa_wrong", chain, records, identity=IDENTITY, quiet=True)
+    result = task_from_name("qa_wrong").evaluate(chain, records, identity=IDENTITY, quiet=True)
     assert set(result.metrics) == {"share_maybe", "unparsed"}
     assert result.metrics["share_maybe"] == 0.5
     assert {sample["target"] for sample in result.samples} == {"maybe"}
@@ -112,14 +116,14 @@ def test_wrong_counts_maybe_and_needs_no_labels() -> None:
 def test_records_go_to_the_chain_in_chunks_and_come_back_in_order() -> None:
     records = [_record(number, "yes") for number in range(2 * CHUNK + 3)]
     chain = MarkerChain()
-    result = evaluate_qa("qa_gold", chain, records, identity=IDENTITY, quiet=True)
+    result = task_from_name("qa_gold").evaluate(chain, records, identity=IDENTITY, quiet=True)
     assert [len(call) for call in chain.calls] == [CHUNK, CHUNK, 3]
     assert [sample["id"] for sample in result.samples] == [record.id for record in records]
     assert result.metrics["accuracy"] == 1
 
 
 def test_samples_carry_what_the_answer_carries() -> None:
-    result = evaluate_qa("qa_gold", MarkerChain(), RECORDS[:1], identity=IDENTITY, quiet=True)
+    result = task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS[:1], identity=IDENTITY, quiet=True)
     sample = dict(result.samples[0])
     assert len(sample.pop("key")) == 64
     assert sample == {
@@ -137,7 +141,7 @@ def test_samples_carry_what_the_answer_carries() -> None:
 
 def test_keys_follow_prompt_and_identity() -> None:
     def keys(task: str, chain: MarkerChain, **identity: str) -> list[str]:
-        result = evaluate_qa(task, chain, RECORDS, identity=identity, quiet=True)
+        result = task_from_name(task).evaluate(chain, RECORDS, identity=identity, quiet=True)
         return [sample["key"] for sample in result.samples]
 
     first = keys("qa_gold", MarkerChain(), model="m")
@@ -154,7 +158,7 @@ def test_keys_follow_prompt_and_identity() -> None:
     ("task", "records", "message"),
     [
         ("qa_gold", [], "no records"),
-        ("qa_gold", [*RECORDS, _record(9, None)], r"1 of 6 records carry no label .*r9"),
+        ("qa_gold", [*RECORDS, _record(9, None)], r"1 of 6 records have no label .*r9"),
         ("qa_wrong", RECORDS[:1], "Take more records"),
         ("qa_retrieved_a/b", RECORDS, "file name"),
     ],
@@ -164,14 +168,23 @@ def test_what_cannot_be_measured_is_refused_before_the_chain_runs(
 ) -> None:
     chain = MarkerChain()
     with pytest.raises(UserError, match=message):
-        evaluate_qa(task, chain, records, identity=IDENTITY, quiet=True)
+        task_from_name(task).evaluate(chain, records, identity=IDENTITY, quiet=True)
     assert chain.calls == []
 
 
-@pytest.mark.parametrize("task", ["qa", "qa_golden", "nli", "retrieval_dense"])
-def test_an_unknown_task_is_refused(task: str) -> None:
-    with pytest.raises(ValueError, match="no question-answering task"):
-        evaluate_qa(task, MarkerChain(), RECORDS, identity=IDENTITY, quiet=True)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "Field required"),
+        ({"context": "golden"}, "'none', 'gold', 'retrieved' or 'wrong'"),
+        ({"context": "retrieved"}, "the context retrieved needs a retriever"),
+        ({"context": "gold", "retriever": "dense"}, "the context gold takes no retriever"),
+        ({"context": "gold", "shots": 1}, "Extra inputs"),
+    ],
+)
+def test_fields_that_make_no_task_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        QATask(**fields)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 101])
@@ -204,7 +217,7 @@ def test_an_impossible_derangement_is_refused() -> None:
 
 
 def test_the_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_qa("qa_gold", MarkerChain(), RECORDS, identity=IDENTITY)
+    task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS, identity=IDENTITY)
     captured = capsys.readouterr()
     assert (captured.out, "qa_gold" in captured.err) == ("", True)
 
@@ -219,4 +232,4 @@ def test_the_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_record_that_cannot_be_answered_is_named(word: str, kind: type[Exception], message: str) -> None:
     records = [_record(number, "yes", word if number == CHUNK + 2 else None) for number in range(CHUNK + 5)]
     with pytest.raises(kind, match=message):
-        evaluate_qa("qa_gold", MarkerChain(), records, identity=IDENTITY, quiet=True)
+        task_from_name("qa_gold").evaluate(MarkerChain(), records, identity=IDENTITY, quiet=True)

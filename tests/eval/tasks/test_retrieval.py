@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 
 from common.errors import UserError
 from corpus.records import QARecord, documents
-from eval.retrieval import evaluate_retrieval
+from eval.tasks import RetrievalTask
 
 IDENTITY = {"kind": "overlap"}
 
@@ -42,7 +42,7 @@ def _records(n: int = 12) -> list[QARecord]:
 
 def _evaluate(records: Sequence[QARecord], retriever: Any = None, **options: Any) -> Any:
     retriever = retriever or OverlapRetriever(documents(records))
-    return evaluate_retrieval("overlap", retriever, records, identity=IDENTITY, **options)
+    return RetrievalTask(retriever="overlap").evaluate(retriever, records, identity=IDENTITY, **options)
 
 
 def test_an_abstract_that_records_share_is_the_own_one_of_each() -> None:
@@ -63,7 +63,7 @@ def test_every_question_finds_its_abstract_in_one_call() -> None:
     records = _records()
     retriever = OverlapRetriever(documents(records))
     result = _evaluate(records, retriever)
-    assert result.task == "retrieval_overlap"
+    assert result.name == "retrieval_overlap"
     assert retriever.calls == 1
     assert result.metrics == {"accuracy@1": 1, "recall@5": 1, "recall@10": 1, "mrr@10": 1, "ndcg@10": 1}
     assert [len(sample["retrieved"]) for sample in result.samples] == [10] * 12
@@ -120,4 +120,4 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="depth 5"):
         _evaluate(_records(), depth=5)
     with pytest.raises(UserError, match="file name"):
-        evaluate_retrieval("a/b", OverlapRetriever([]), _records(), identity=IDENTITY)  # type: ignore[arg-type]
+        RetrievalTask(retriever="a/b").evaluate(OverlapRetriever([]), _records(), identity=IDENTITY)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from corpus.sample import sample_path
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import TaskResult, write_results
 from medground.pipeline import TINY_NOTE
-from medground.sources import Sources, notes
+from medground.report_data import ReportData, notes
 
 CONTEXTS = {record.id: record.context for record in runs.records(300)}
 
@@ -30,7 +30,7 @@ def data_file(folder: Path, n: int) -> Path:
 
 def test_texts_come_from_the_data_that_was_measured(tmp_path: Path) -> None:
     (task,) = written(tmp_path, runs.answers("qa_gold", ["yes"] * 3))
-    sources = Sources()
+    sources = ReportData()
     texts = sources.texts(task)
     assert all(texts[sample["id"]] == CONTEXTS[sample["id"]] for sample in task.samples)
     assert sources.gaps == []
@@ -40,12 +40,12 @@ def test_the_sample_s_further_files_have_texts_of_their_own(tmp_path: Path) -> N
     record = read_records(sample_path("newnames"))[0]
     made = runs.answers("qa_gold_newnames", ["yes"], id=[record.id], question=[record.question])
     (task,) = written(tmp_path, made)
-    assert Sources().texts(task)[record.id] == record.context
+    assert ReportData().texts(task)[record.id] == record.context
 
 
 def test_where_no_passage_was_read_none_is_looked_for(tmp_path: Path) -> None:
     (task,) = written(tmp_path, runs.answers("qa_none", ["yes"]), data={"path": "gone.json"})
-    sources = Sources()
+    sources = ReportData()
     assert sources.texts(task) == {}
     assert sources.gaps == []
 
@@ -54,7 +54,7 @@ def test_data_that_is_gone_is_told_once(tmp_path: Path) -> None:
     tasks = written(
         tmp_path, runs.answers("qa_gold", ["yes"]), runs.answers("qa_wrong", ["no"]), data={"path": "gone.json"}
     )
-    sources = Sources()
+    sources = ReportData()
     assert [sources.texts(task) for task in tasks] == [{}, {}]
     (gap,) = sources.gaps
     assert gap.startswith(f"The texts of passages in {tmp_path.name} are not shown, only their ids: gone.json")
@@ -63,16 +63,16 @@ def test_data_that_is_gone_is_told_once(tmp_path: Path) -> None:
 def test_data_that_changed_is_told(tmp_path: Path) -> None:
     path = data_file(tmp_path, 2)
     (task,) = written(tmp_path / "run", runs.answers("qa_gold", ["yes"] * 2), data={"path": str(path)})
-    assert len(Sources().texts(task)) == 2
+    assert len(ReportData().texts(task)) == 2
     path.write_text(path.read_text().replace('"QUESTION": "', '"QUESTION": "Not ', 1))
-    sources = Sources()
+    sources = ReportData()
     assert sources.texts(task) == {}
     assert "has changed since it was measured" in sources.gaps[0]
 
 
 def test_settings_of_another_version_are_told(tmp_path: Path) -> None:
     tasks = written(tmp_path, runs.ranking([1, 1, 1]), store={"path": "store", "colour": "blue"})
-    sources = Sources()
+    sources = ReportData()
     assert sources.texts(tasks[0]) == {}
     assert sources.maps(tasks, tmp_path, quiet=True) == []
     assert "store.colour" in sources.gaps[0]
@@ -83,15 +83,15 @@ def test_an_embedder_s_map_is_made_once(tmp_path: Path, monkeypatch: pytest.Monk
     path = data_file(tmp_path, 6)
     settings = {"data": {"path": str(path)}, "store": {"path": str(tmp_path / "store")}}
     tasks = written(tmp_path / "run", runs.ranking([1] * 6), runs.ranking([1] * 6, "bm25"), **settings)
-    sources = Sources()
+    sources = ReportData()
     (shown,) = sources.maps(tasks, tmp_path / "run", quiet=True)
     assert (shown.name, shown.model, shown.left_out) == ("minilm", "all-MiniLM-L6-v2", 0)
     assert [(pair.question, pair.abstract, pair.label) for pair in shown.pairs] == [
         (record.question, record.context, record.label) for record in runs.records(6)
     ]
     assert sources.map_gap == ""
-    monkeypatch.setattr("medground.sources._vectors", lambda *_: pytest.fail("embedded again"))
-    assert Sources().maps(tasks, tmp_path / "run", quiet=True)[0].positions == shown.positions
+    monkeypatch.setattr("medground.report_data._vectors", lambda *_: pytest.fail("embedded again"))
+    assert ReportData().maps(tasks, tmp_path / "run", quiet=True)[0].positions == shown.positions
 
 
 def test_two_data_sets_have_a_map_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,24 +104,24 @@ def test_two_data_sets_have_a_map_each(tmp_path: Path, monkeypatch: pytest.Monke
         made = np.random.default_rng(0).normal(size=(len(pairs), 4)).astype(np.float32)
         return made, made
 
-    monkeypatch.setattr("medground.sources._vectors", vectors)
+    monkeypatch.setattr("medground.report_data._vectors", vectors)
     own = written(tmp_path / "own", runs.ranking([1] * 4), data={"path": str(data_file(tmp_path, 4))})
     tasks = [*own, *written(tmp_path / "sample", runs.ranking([1] * 3))]
-    maps = Sources().maps(tasks, tmp_path, quiet=True)
+    maps = ReportData().maps(tasks, tmp_path, quiet=True)
     assert [(shown.name, len(shown.pairs)) for shown in maps] == [("minilm, own.json", 4), ("minilm, sample", 3)]
     assert len({shown.file_name for shown in maps}) == 2
 
 
 def test_without_an_embedder_there_is_no_map_and_a_reason(tmp_path: Path) -> None:
     tasks = written(tmp_path, runs.ranking([1] * 3, "bm25"), runs.answers("qa_gold", ["yes"] * 3))
-    sources = Sources()
+    sources = ReportData()
     assert sources.maps(tasks, tmp_path, quiet=True) == []
     assert sources.map_gap == "There is no map of questions and abstracts: no retriever of these runs embeds texts."
 
 
 def test_too_few_records_have_no_map(tmp_path: Path) -> None:
     tasks = written(tmp_path, runs.ranking([1, 1]))
-    sources = Sources()
+    sources = ReportData()
     assert sources.maps(tasks, tmp_path, quiet=True) == []
     assert sources.map_gap == "There is no map of minilm: retrieval_dense has 2 records, and t-SNE needs 3 or more."
 

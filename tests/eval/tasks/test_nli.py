@@ -9,7 +9,8 @@ from chains.models.local import load_llm
 from chains.nli import Judgement, Pair, nli_chain
 from common.errors import UserError
 from corpus.nli import NLIPair
-from eval.nli import CHUNK, evaluate_nli
+from eval.tasks import NLITask
+from eval.tasks.nli import CHUNK
 
 IDENTITY = {"model": "words"}
 
@@ -38,8 +39,8 @@ class Unsure(WordNLI):
 
 
 def test_figures() -> None:
-    result = evaluate_nli(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
-    assert result.task == "nli"
+    result = NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
+    assert result.name == "nli"
     assert result.metrics["accuracy"] == 0.75
     assert result.metrics["unparsed"] == 0
     assert result.metrics["recall_entailment"] == 0.5
@@ -49,7 +50,7 @@ def test_figures() -> None:
 
 
 def test_unparsed_judgements_are_wrong_and_counted() -> None:
-    result = evaluate_nli(Unsure(), PAIRS, identity=IDENTITY, quiet=True)
+    result = NLITask().evaluate(Unsure(), PAIRS, identity=IDENTITY, quiet=True)
     assert result.metrics["accuracy"] == 0.5
     assert result.metrics["unparsed"] == 2
     assert result.metrics["recall_neutral"] == 0
@@ -57,7 +58,7 @@ def test_unparsed_judgements_are_wrong_and_counted() -> None:
 
 
 def test_samples_carry_what_the_judgement_carries() -> None:
-    first, *_, last = evaluate_nli(Unsure(), PAIRS, identity=IDENTITY, quiet=True).samples
+    first, *_, last = NLITask().evaluate(Unsure(), PAIRS, identity=IDENTITY, quiet=True).samples
     keys = [dict(sample).pop("key") for sample in (first, last)]
     assert len(set(keys)) == 2
     assert {name: value for name, value in last.items() if name != "key"} == {
@@ -77,7 +78,7 @@ def test_samples_carry_what_the_judgement_carries() -> None:
 
 def test_keys_follow_the_pair_the_prompt_and_the_identity() -> None:
     def keys(judge: WordNLI, pairs: Sequence[NLIPair], **identity: str) -> list[str]:
-        return [sample["key"] for sample in evaluate_nli(judge, pairs, identity=identity, quiet=True).samples]
+        return [sample["key"] for sample in NLITask().evaluate(judge, pairs, identity=identity, quiet=True).samples]
 
     first = keys(WordNLI(), PAIRS, model="m")
     assert len(set(first)) == len(PAIRS)
@@ -91,23 +92,23 @@ def test_keys_follow_the_pair_the_prompt_and_the_identity() -> None:
 def test_pairs_go_to_the_model_in_chunks_and_come_back_in_order() -> None:
     model = WordNLI()
     pairs = [pair(str(n), f"Zinc {'works' if n % 2 else 'fails'} {n}.", "entailment") for n in range(2 * CHUNK + 1)]
-    result = evaluate_nli(model, pairs, identity=IDENTITY, quiet=True, task="nli_many")
+    result = NLITask(tag="many").evaluate(model, pairs, identity=IDENTITY, quiet=True)
     assert [len(call) for call in model.passes] == [CHUNK, CHUNK, 1]
     assert [sample["id"] for sample in result.samples] == [p.id for p in pairs]
     assert result.metrics["accuracy"] == CHUNK / len(pairs)
-    assert result.task == "nli_many"
+    assert result.name == "nli_many"
 
 
 def test_a_label_that_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"nli: the data has the label maybe, and the model knows entailment, .*pairs\.labels"
     ):
-        evaluate_nli(WordNLI(), [*PAIRS, pair("e", "Zinc.", "maybe")], identity=IDENTITY, quiet=True)
+        NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "Zinc.", "maybe")], identity=IDENTITY, quiet=True)
 
 
 def test_a_pair_that_cannot_be_judged_is_named() -> None:
     with pytest.raises(UserError, match="nli, pair e: The pair is too long"):
-        evaluate_nli(WordNLI(), [*PAIRS, pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
+        NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
 
 
 def test_what_is_broken_is_not_taken_for_a_users_mistake() -> None:
@@ -116,20 +117,20 @@ def test_what_is_broken_is_not_taken_for_a_users_mistake() -> None:
             raise RuntimeError("out of order")
 
     with pytest.raises(RuntimeError, match="out of order"):
-        evaluate_nli(Broken(), PAIRS, identity=IDENTITY, quiet=True)
+        NLITask().evaluate(Broken(), PAIRS, identity=IDENTITY, quiet=True)
 
 
 def test_no_pairs_and_odd_names_are_refused() -> None:
-    with pytest.raises(UserError, match="there are no pairs to judge"):
-        evaluate_nli(WordNLI(), [], identity=IDENTITY, quiet=True)
+    with pytest.raises(UserError, match="there are no pairs"):
+        NLITask().evaluate(WordNLI(), [], identity=IDENTITY, quiet=True)
     with pytest.raises(UserError, match="file name"):
-        evaluate_nli(WordNLI(), PAIRS, identity=IDENTITY, task="a/b", quiet=True)
+        NLITask(tag="a/b").evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
 
 
 def test_the_bar_is_on_stderr_and_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_nli(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
+    NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
     assert capsys.readouterr() == ("", "")
-    evaluate_nli(WordNLI(), PAIRS, identity=IDENTITY)
+    NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY)
     out, err = capsys.readouterr()
     assert out == ""
     assert "4/4" in err
@@ -138,7 +139,7 @@ def test_the_bar_is_on_stderr_and_can_be_left_out(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("decide", ["score", "generate"])
 def test_a_real_model(tmp_path, decide) -> None:
     llm = load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path)), dtype="float32"))
-    result = evaluate_nli(nli_chain(llm, decide=decide), PAIRS, identity=IDENTITY, quiet=True)
+    result = NLITask().evaluate(nli_chain(llm, decide=decide), PAIRS, identity=IDENTITY, quiet=True)
     assert 0 <= result.metrics["accuracy"] <= 1
     assert all(sample["prompt"] for sample in result.samples)
     assert len({sample["key"] for sample in result.samples}) == len(PAIRS)

@@ -6,10 +6,16 @@ from rich.table import Table
 
 from chains.labels import UNLABELLED
 from corpus.records import LABELS
-from eval.estimate import Estimate
-from eval.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.results import TaskResult
-from eval.table import nli_tables, qa_table, remarks, retrieval_table
+from eval.stats.estimate import Estimate
+from eval.stats.metrics import label_metrics, ranking_metrics, share, unparsed
+from eval.tables import label_tables, remarks, result_tables
+from eval.tasks import task_from_name
+
+
+def _table(results: list[TaskResult]) -> Table:
+    (table,) = result_tables(results)
+    return table
 
 
 def _text(table: Table, width: int = 100) -> list[str]:
@@ -21,23 +27,23 @@ def _text(table: Table, width: int = 100) -> list[str]:
 
 def _qa(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
     samples = [{"id": str(number), "target": target} for number, target in enumerate(targets)]
-    return TaskResult(task, label_metrics(targets, predictions, LABELS), samples)
+    return TaskResult(task_from_name(task), label_metrics(targets, predictions, LABELS), samples)
 
 
 def _wrong(predictions: list[str | None]) -> TaskResult:
     estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
     samples = [{"id": str(number), "target": "maybe"} for number in range(len(predictions))]
-    return TaskResult("qa_wrong", estimates, samples)
+    return TaskResult(task_from_name("qa_wrong"), estimates, samples)
 
 
 def test_retrieval_has_a_row_for_each_retriever() -> None:
     samples = [{}] * 4
     results = [
-        TaskResult("retrieval_dense", ranking_metrics([1, 1, 1, 2]), samples),
+        TaskResult(task_from_name("retrieval_dense"), ranking_metrics([1, 1, 1, 2]), samples),
         _qa("qa_gold", ["yes"], ["yes"]),
-        TaskResult("retrieval_bm25", ranking_metrics([1, 1, None, None]), samples),
+        TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1, 1, None, None]), samples),
     ]
-    lines = _text(retrieval_table(results))
+    lines = _text(result_tables(results)[0])
     rows = [line.split() for line in lines if line.startswith(("dense", "bm25"))]
     assert [row[0] for row in rows] == ["dense", "bm25"]
     assert rows[0][1:] == ["4", "0.750", "(0.301-0.954)", "1.000", "1.000", "0.875", "0.908"]
@@ -52,7 +58,7 @@ def test_answers_stand_beside_the_majority_of_the_same_records() -> None:
         _qa("qa_gold", targets, ["yes", "yes", "yes", "no"]),
         _wrong(["maybe", "maybe", "maybe", None]),
     ]
-    lines = _text(qa_table(results))
+    lines = _text(_table(results))
     names = ["qa_none", "qa_gold", 'always "yes"', "qa_gold_newnames", 'always "no"', "qa_wrong"]
     rows = [line for line in lines if line.startswith(("qa_", "always")) and ":" not in line]
     assert [row.split("  ")[0] for row in rows] == names
@@ -63,43 +69,51 @@ def test_answers_stand_beside_the_majority_of_the_same_records() -> None:
 
 
 def test_a_single_record_has_no_interval() -> None:
-    table = qa_table(
-        [TaskResult("qa_gold", {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)}, [{"id": 1, "target": "yes"}])]
+    table = _table(
+        [
+            TaskResult(
+                task_from_name("qa_gold"),
+                {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)},
+                [{"id": 1, "target": "yes"}],
+            )
+        ]
     )
     assert any(line.split()[:3] == ["qa_gold", "1", "1.000"] for line in _text(table))
 
 
 def test_a_label_that_no_record_has_is_told_where_macro_f1_counts_it() -> None:
     told = "no record is no or maybe, whose F1 of 0 counts in macro F1: 0.333 is the most"
-    table = qa_table([_qa("qa_gold", ["yes"] * 3, ["yes"] * 3), _wrong(["maybe"])])
+    table = _table([_qa("qa_gold", ["yes"] * 3, ["yes"] * 3), _wrong(["maybe"])])
     assert str(table.caption).splitlines()[0] == f"qa_gold: {told}"
     assert "qa_wrong" in str(table.caption)
     inference = TaskResult(
-        "nli", _qa("nli", ["yes"], ["yes"]).estimates, [{"target": "yes", "prediction": "yes", "premise": "p"}]
+        task_from_name("nli"),
+        _qa("nli", ["yes"], ["yes"]).estimates,
+        [{"target": "yes", "prediction": "yes", "premise": "p"}],
     )
-    assert nli_tables(inference, LABELS)[0].caption == told
-    assert qa_table([_qa("qa_gold", list(LABELS), ["yes"] * 3)]).caption is None
+    assert label_tables(inference)[0].caption == told
+    assert _table([_qa("qa_gold", list(LABELS), ["yes"] * 3)]).caption is None
 
 
 def test_what_was_not_read_whole_is_told_by_kind() -> None:
     cut = "context shortened by {} to fit the model's window of 512 tokens"
     notes = [[cut.format("1 sentence")], [cut.format("12 sentences"), "read by a server"], [UNLABELLED], []]
-    result = TaskResult("qa_gold", {}, [{"notes": some} for some in notes])
-    assert remarks([result, replace(result, task="verified_gold")]) == [
+    result = TaskResult(task_from_name("qa_gold"), {}, [{"notes": some} for some in notes])
+    assert remarks([result, replace(result, task=task_from_name("verified_gold"))]) == [
         f'qa_gold: 2 of 4 records: "{cut.format("1 sentence")}" or one like it',
         'qa_gold: 1 of 4 records: "read by a server"',
     ]
-    assert remarks([TaskResult("retrieval_dense", {}, [{}])]) == []
+    assert remarks([TaskResult(task_from_name("retrieval_dense"), {}, [{}])]) == []
 
 
 def test_the_tables_fit_a_narrow_terminal() -> None:
     targets = ["yes"] * 3 + ["no"]
     results = [_qa("qa_gold_newphrases", targets, ["yes", "yes", None, "no"]), _wrong(["maybe"] * 4)]
-    lines = _text(qa_table(results), width=80)
+    lines = _text(_table(results), width=80)
     assert any(line.split()[2:] == ["0.750", "(0.301-0.954)", "0.600", "(0.133-0.667)", "1"] for line in lines)
     assert all(len(line) <= 80 for line in lines)
     assert 'right is "maybe"' in lines[-1]
-    assert not any("right is" in line for line in _text(qa_table(results[:1])))
+    assert not any("right is" in line for line in _text(_table(results[:1])))
 
 
 def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
@@ -110,12 +124,12 @@ def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
         {"id": str(number), "target": target, "prediction": prediction, "premise": f"p{min(number, 2)}"}
         for number, (target, prediction) in enumerate(zip(targets, predictions, strict=True))
     ]
-    result = TaskResult("nli", label_metrics(targets, predictions, labels), samples)
-    assert nli_tables(result, labels)[0].caption == (
+    result = TaskResult(task_from_name("nli"), label_metrics(targets, predictions, labels), samples)
+    assert label_tables(result)[0].caption == (
         "4 pairs of 3 premises: accuracy's standard error is 0.217 with the premises as clusters, 0.289 if the pairs "
         "were independent, as the intervals take them"
     )
-    whole, by_label, confusion = (_text(table) for table in nli_tables(result, labels))
+    whole, by_label, confusion = (_text(table) for table in label_tables(result))
     assert any(line.startswith("nli") and "0.500" in line and line.endswith("1") for line in whole)
     assert any(line.startswith('always "entailment"') and "0.500" in line for line in whole)
     assert any(line.startswith("neutral") and "0.500" in line and "1.000" in line for line in by_label)

@@ -1,4 +1,4 @@
-"""Paired statistics: two sets of answers to the same records, held against each other."""
+"""Significance of differences between two sets of answers to the same records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimate import Counts, Estimate, Floats, from_resamples, mean, resampled
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, resampled
 
 Answers = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's exact test: how many records each of A and B got right, and the two-sided p-value."""
+    """McNemar's exact test: the records by which of A and B is right, and the two-sided p-value."""
 
     both: int
     only_a: int
@@ -73,8 +73,8 @@ def macro_f1_difference(
 ) -> tuple[float, float, Estimate]:
     """Macro F1 of A, that of B, and B's minus A's, bootstrapped as in ``mean_difference``.
 
-    Macro F1 is that of ``eval.metrics.label_metrics``: over all of ``labels``, an answer of None is wrong. Records with
-    the same target and the same two answers form one cell of the resampling.
+    Macro F1 is that of ``metrics.label_metrics``: over all of ``labels``; an answer of None is wrong. Records with the
+    same target and the same two answers form one cell of the resampling.
 
     Raises:
         ValueError: no records, or unequal lengths.

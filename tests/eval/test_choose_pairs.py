@@ -6,8 +6,9 @@ import pytest
 from written_runs import label_task, retrieval_task, verified_task, written
 
 from common.errors import UserError
-from eval.pairing import Side, choose_pairs, left_over, pair
+from eval.compare import Side, choose_pairs, left_over, pair
 from eval.results import TaskResult
+from eval.tasks import task_from_name
 
 TARGETS = ["yes", "no", "yes"]
 
@@ -96,8 +97,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         (f"{a}:nli",): "nothing to compare .*a:nli with",
         (f"{a}:nli", b): "a:nli names a task, and other arguments do not",
         (f"{a}:qa_none", f"{b}:qa_none"): "a has no task qa_none; it has qa_gold, nli",
-        (tmp_path / "absent", a): "absent is not there",
-        (f"{tmp_path}/absent:nli", f"{a}:nli"): "a:nli names a task|absent:nli is not there",
+        (tmp_path / "absent", a): "absent does not exist",
+        (f"{tmp_path}/absent:nli", f"{a}:nli"): "a:nli names a task|absent:nli does not exist",
         (a, a / "results.json"): "is a file; name the folder",
     }
     for names, told in refused.items():
@@ -109,7 +110,7 @@ def test_records_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None
     whole = _task()
     a = written(tmp_path / "a", replace(whole, samples=whole.samples[1::-1]))
     b = written(tmp_path / "b", replace(whole, samples=[*whole.samples[1:], {**whole.samples[0], "id": "9"}]))
-    paired = pair(Side(a, "qa_gold"), Side(b, "qa_gold"))
+    paired = pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
     assert [(one["id"], other["id"]) for one, other in paired.samples] == [("1", "1")]
     assert (paired.only_in_a, paired.only_in_b) == (1, 2)
 
@@ -126,7 +127,7 @@ def test_data_that_changed_in_between_is_refused(
 ) -> None:
     a, b = written(tmp_path / "a", _task()), written(tmp_path / "b", _changed(_task(), number, **fields))
     with pytest.raises(UserError, match=told):
-        pair(Side(a, "qa_gold"), Side(b, "qa_gold"))
+        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
 
 
 def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
@@ -134,12 +135,12 @@ def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
     elsewhere = replace(task, samples=[{**sample, "id": f"x{sample['id']}"} for sample in task.samples])
     a, b = written(tmp_path / "a", task), written(tmp_path / "b", elsewhere)
     with pytest.raises(UserError, match="no record in common"):
-        pair(Side(a, "qa_gold"), Side(b, "qa_gold"))
+        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
     twice = written(tmp_path / "twice", _changed(task, 1, id="0"))
-    with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 stands there twice"):
-        pair(Side(a, "qa_gold"), Side(twice, "qa_gold"))
+    with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 occurs twice"):
+        pair(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
     ranking = written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
-    with pytest.raises(UserError, match="ask for different things"):
-        pair(Side(a, "qa_gold"), Side(ranking, "retrieval_dense"))
+    with pytest.raises(UserError, match="measure different things"):
+        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
     with pytest.raises(UserError, match=r"verified_gold: the record 0 has no verdict\. Measure again"):
-        pair(Side(a, "qa_gold"), Side(ranking, "verified_gold"))
+        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("verified_gold")))

@@ -17,7 +17,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its standard error and 95% interval; what the records cannot tell is None.
+    """A figure with its standard error and 95% interval; None where these cannot be estimated.
 
     That is so of a single record, and of a bootstrap of records that are all alike, such as right answers alone: the
     resamples tell nothing new, and an interval without width would claim a certainty that nobody has.

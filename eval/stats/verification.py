@@ -1,0 +1,91 @@
+"""Metrics of verdicts: how often each is given, and whether they separate right answers from wrong ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+from chains.answer import Verdict
+from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, proportion, resampled
+from eval.stats.selective import RiskPoint, risk_metrics, risk_points
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+SHARES: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" for verdict in VERDICTS}
+
+
+def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """``share_supported, share_contradicted, share_not_enough_evidence`` of all answers, and ``unverified``, a count.
+
+    Raises:
+        ValueError: no samples.
+    """
+    n, verdicts = len(samples), [sample["verdict"] for sample in samples]
+    shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARES.items()}
+    return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
+
+
+def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """How much more accurate the supported answers are, and whether support ranks right answers above wrong ones.
+
+    - ``accuracy_supported`` and ``accuracy_gain``: the accuracy of the supported answers, and its difference to the
+      accuracy of all answers. The gain's interval is a percentile bootstrap over the records, each drawn with its
+      answer, verdict and label; in a resample without a supported answer the gain is 0. Both are absent where no answer
+      is supported.
+    - ``aurc`` and ``risk@C`` by the probability of ``supported`` (``selective.risk_metrics``), which is 1 or 0 where
+      the entailment model generated its label. An answer without a verdict ranks last.
+    - ``aurc_confidence``: the area where the answers are ranked by the probability of their label, the baseline for the
+      verifier. Absent where the labels were read from generated text.
+
+    Args:
+        samples: with ``prediction, target, label_scores, verdict, verdict_scores``.
+
+    Raises:
+        ValueError: no samples.
+    """
+    right = [sample["prediction"] == sample["target"] for sample in samples]
+    supported = [sample["verdict"] == "supported" for sample in samples]
+    estimates: dict[str, Estimate] = {}
+    if any(supported):
+        counted = [answer for answer, given in zip(right, supported, strict=True) if given]
+        estimates["accuracy_supported"] = proportion(sum(counted), len(counted))
+        estimates["accuracy_gain"] = _gain(right, supported)
+    estimates |= risk_metrics([support(sample) for sample in samples], right)
+    if all(sample["label_scores"] for sample in samples):
+        estimates["aurc_confidence"] = risk_metrics([confidence(sample) for sample in samples], right)["aurc"]
+    return estimates
+
+
+def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
+    """The risk-coverage curves of verified answers, by the metric that is the area under each."""
+    right = [sample["prediction"] == sample["target"] for sample in samples]
+    curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
+    if all(sample["label_scores"] for sample in samples):
+        curves["aurc_confidence"] = risk_points([confidence(sample) for sample in samples], right)
+    return curves
+
+
+def support(sample: Mapping[str, Any]) -> float:
+    """The probability that an answer is supported; -1 where it was not verified."""
+    if sample["verdict"] is None:
+        return -1.0
+    scores = sample["verdict_scores"]
+    return float(scores["supported"] if scores else sample["verdict"] == "supported")
+
+
+def confidence(sample: Mapping[str, Any]) -> float:
+    """The probability of the label that was given."""
+    return float(max(sample["label_scores"].values()))
+
+
+def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
+    cells = np.zeros((2, 2), dtype=np.int64)
+    np.add.at(cells, (np.asarray(supported, dtype=np.int64), np.asarray(right, dtype=np.int64)), 1)
+
+    def figures(drawn: Counts) -> Floats:
+        table = drawn.reshape(-1, 2, 2)
+        accuracy = table[:, :, 1].sum(axis=1) / table.sum(axis=(1, 2))
+        given = table[:, 1].sum(axis=1)
+        return np.asarray(np.divide(table[:, 1, 1], given, out=accuracy.copy(), where=given > 0) - accuracy)
+
+    value = float(figures(cells)[0])
+    return from_resamples(value, resampled(cells.ravel(), figures)) if len(right) > 1 else Estimate(value)

@@ -1,0 +1,209 @@
+"""The interface of an evaluation task, and what a run provides to its tasks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel, ConfigDict
+
+from chains.answer import Answer
+from eval.results import TaskResult, check_task_name
+from eval.tasks.scorers import LABELS, Sample, Scorer
+
+if TYPE_CHECKING:
+    from chains.config import Context
+    from chains.nli import NLIModel
+    from chains.verification import Verifier
+    from corpus.nli import NLIPair
+    from corpus.records import QARecord
+    from eval.stats.estimate import Estimate
+    from retrievers.base import Retriever
+
+QAChain = Runnable[Any, Answer]  # Any: chains differ in the exact type of the mapping that they take
+Model_co = TypeVar("Model_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of tasks that share tables in the terminal, in a grid and in a report.
+
+    Attributes:
+        id: its name in files, such as ``qa``.
+        title: its heading.
+        question: what its first figure answers.
+        metrics: the figures shown first, the most important one at the front.
+        command: the subcommand of ``medground eval`` that measures it.
+        data: the settings section of its data.
+    """
+
+    id: str
+    title: str
+    question: str
+    metrics: tuple[str, str]
+    command: str
+    data: Literal["data", "pairs"] = "data"
+
+
+RETRIEVAL = Section(
+    "retrieval",
+    "Retrieval",
+    "How often is a question's own abstract the first one found?",
+    ("accuracy@1", "mrr@10"),
+    "retrieval",
+)
+ANSWERS = Section(
+    "qa", "Answers", "How often is the answer, yes, no or maybe, the expert's?", ("accuracy", "macro_f1"), "qa"
+)
+INFERENCE = Section(
+    "nli",
+    "Inference",
+    "How often is the relation of hypothesis to premise classified correctly?",
+    ("accuracy", "macro_f1"),
+    "nli",
+    "pairs",
+)
+VERIFICATION = Section(
+    "verified",
+    "Verified answers",
+    "How often is an answer right when its verdict is supported?",
+    ("accuracy_supported", "accuracy"),
+    "qa",
+)
+SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION)
+
+
+@dataclass(frozen=True)
+class Subject(Generic[Model_co]):
+    """A retriever, chain or model under evaluation.
+
+    ``identity`` is plain data that determines its results besides the input; it enters the samples' keys.
+    """
+
+    model: Model_co
+    identity: Mapping[str, Any]
+
+
+class Resources(Protocol):
+    """The data, retrievers and models of a run. Each is loaded when first used and kept for later tasks."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether progress bars are off."""
+
+    def records(self, variant: str | None = None) -> "Sequence[QARecord]":
+        """The questions of section ``data``, or of a variant of the sample such as ``newnames``."""
+
+    def pairs(self) -> "Sequence[NLIPair]":
+        """The pairs of section ``pairs``."""
+
+    def retriever(self, name: str) -> "Subject[Retriever]":
+        """A retriever of section ``retrievers`` over all abstracts of the data."""
+
+    def chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
+        """The answering chain without verification; ``retriever`` is needed for the context ``retrieved``."""
+
+    def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
+        """The answering chain followed by verification; it returns every answer, also those not supported."""
+
+    def verifier(self) -> "Verifier":
+        """The verifier of the answers."""
+
+    def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
+        """The entailment model with ``shots`` examples of each label, with or without ``nli.adapter``.
+
+        None means what the settings say.
+        """
+
+
+class Task(BaseModel, ABC):
+    """One evaluation: which input a model gets, what counts as right, and where the figures are shown.
+
+    A task is immutable. Its fields are stored in ``results.json`` beside its name. A subclass in any module can be run
+    by ``kind: package.module.Class`` in the setting ``eval.tasks``.
+
+    Attributes:
+        kind: the registered name of the class; a class outside this package has none and goes by its dotted path.
+        section: the tables that the task appears in.
+        context: what the model reads beside the question.
+        retriever: the name of the retriever in the settings.
+        variant: one of the sample's variants, such as ``newnames``.
+
+    Raises:
+        UserError: the task's name cannot be part of a file name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    section: ClassVar[Section] = ANSWERS
+
+    context: str | None = None
+    retriever: str | None = None
+    variant: str | None = None
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Check that the name can be part of a file name."""
+        check_task_name(self.name)
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The registered kind, or the dotted path of a class that is not registered."""
+        return vars(cls).get("kind") or f"{cls.__module__}.{cls.__qualname__}"
+
+    @property
+    def name(self) -> str:
+        """The name in results: the kind, then the fields that are set. A class without a kind uses its own name."""
+        kind = vars(type(self)).get("kind") or type(self).__name__
+        return "_".join(part for part in (kind, *self._parts) if part)
+
+    @property
+    def _parts(self) -> tuple[str | None, ...]:
+        return self.context, self.retriever, self.variant
+
+    @property
+    def condition(self) -> str:
+        """What distinguishes the task within its section; it names a row or column of a grid."""
+        return "_".join(part for part in self._parts if part) or self.name
+
+    @property
+    def scorer(self) -> Scorer:
+        """How samples become figures."""
+        return LABELS
+
+    @property
+    def command(self) -> str:
+        """The subcommand of ``medground eval`` that measures the task."""
+        return self.section.command if "kind" in vars(type(self)) else "tasks"
+
+    @property
+    def answers_own_records(self) -> bool:
+        """Whether the predictions are answers to the data's unchanged records."""
+        return False
+
+    def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The task in words, for a reader; ``config`` are the settings that it was measured with."""
+        return self.name
+
+    def fields(self) -> dict[str, Any]:
+        """What ``results.json`` stores about the task.
+
+        For a class that is not registered, section and scorer are stored too: a report then needs no import.
+        """
+        own = {"kind": self.kind_name(), **self.model_dump(mode="json")}
+        if "kind" in vars(type(self)):
+            return own
+        return {**own, "section": self.section.id, "scorer": self.scorer.name}
+
+    def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> "Mapping[str, Estimate]":
+        """The figures of the samples; ``labels`` are the candidate labels."""
+        return self.scorer.metrics(samples, labels)
+
+    @abstractmethod
+    def run(self, resources: Resources) -> TaskResult:
+        """Measure the task.
+
+        Raises:
+            UserError: data or models that the task needs cannot be used.
+        """

@@ -1,0 +1,116 @@
+"""Inference: how does each hypothesis relate to its premise?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from chains.nli import Judgement, NLIModel
+from common.errors import UserError
+from common.fingerprints import content_key
+from corpus.nli import NLIPair
+from eval.progress import chunks_with_progress
+from eval.results import TaskResult
+from eval.tasks.base import INFERENCE, Resources, Section, Task
+
+CHUNK = 256
+
+
+class NLITask(Task):
+    """Judges each pair and compares the label with the data's; an answer without a label is wrong and ``unparsed``.
+
+    The name is ``nli``, ``nli_Kshot`` where K examples of each label are set, ``nli_tuned`` or ``nli_TAG``. Where
+    labels are scored, ``ece`` and ``brier`` measure the calibration of their probabilities.
+
+    Attributes:
+        shots: examples of each label in the prompt; ``prompt.shots`` when None.
+        tuned: whether the model has ``nli.adapter``, or is a sequence classifier; as the settings say when None.
+        tag: a name for a state of the model, such as "before" training.
+    """
+
+    kind: ClassVar[str] = "nli"
+    section: ClassVar[Section] = INFERENCE
+
+    context: None = None
+    retriever: None = None
+    variant: None = None
+    shots: int | None = Field(default=None, ge=0)
+    tuned: bool | None = None
+    tag: str | None = None
+
+    @property
+    def _parts(self) -> tuple[str | None, ...]:
+        return f"{self.shots}shot" if self.shots else None, "tuned" if self.tuned else None, self.tag
+
+    @property
+    def condition(self) -> str:
+        """The state of the model or the number of examples."""
+        return self.title({})
+
+    def title(self, config: Mapping[str, Any]) -> str:
+        """The tag, or whether the model is tuned, or the number of examples of each label."""
+        nli, prompt = config.get("nli") or {}, config.get("prompt") or {}
+        is_tuned, shots = self.tuned, self.shots
+        if shots is None and is_tuned is None:
+            is_tuned = nli.get("kind") == "encoder" or bool(nli.get("adapter"))
+            shots = prompt.get("shots")
+        return self.tag or ("tuned" if is_tuned else f"{shots}-shot" if shots else "zero-shot")
+
+    def run(self, resources: Resources) -> TaskResult:
+        """Measure the entailment model of the settings."""
+        judge = resources.judge(self.shots, self.tuned)
+        return self.evaluate(judge.model, resources.pairs(), identity=judge.identity, quiet=resources.quiet)
+
+    def evaluate(
+        self, model: NLIModel, pairs: Sequence[NLIPair], *, identity: Mapping[str, Any], quiet: bool = False
+    ) -> TaskResult:
+        """Judge every pair with a model and score the labels.
+
+        Args:
+            model: an LLM with or without an adapter (``chains.nli``) or a sequence classifier; called through
+                ``batch``.
+            pairs: whose labels are among the model's.
+            identity: what determines the labels besides the pair, as plain data; it enters the samples' keys.
+            quiet: no progress bar on stderr.
+
+        Raises:
+            UserError: no pairs, a label that the model does not have, or a pair that it cannot judge.
+        """
+        if not pairs:
+            raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")
+        if foreign := sorted({pair.label for pair in pairs} - set(model.labels)):
+            raise UserError(
+                f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
+                "Map the data's labels to the model's with pairs.labels."
+            )
+        judged: list[Judgement] = []
+        inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
+        for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
+            for judgement in model.batch(chunk, return_exceptions=True):
+                if isinstance(judgement, UserError):
+                    raise UserError(f"{self.name}, pair {pairs[len(judged)].id}: {judgement}") from judgement
+                if isinstance(judgement, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
+                    raise judgement
+                judged.append(judgement)
+        samples = [_sample(pair, judgement, identity) for pair, judgement in zip(pairs, judged, strict=True)]
+        reused = sum(judgement.reused for judgement in judged)
+        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity)
+
+
+def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:
+    asked: dict[str, Any] = {"prompt": judgement.prompt}
+    if judgement.prompt is None:
+        asked |= {"premise": pair.premise, "hypothesis": pair.hypothesis}
+    return {
+        "id": pair.id,
+        "premise": pair.premise,
+        "hypothesis": pair.hypothesis,
+        "prompt": judgement.prompt,
+        "output": judgement.output,
+        "label_scores": judgement.label_scores,
+        "prediction": judgement.label,
+        "target": pair.label,
+        "retrieved": [],
+        "key": content_key(**asked, identity=identity),
+        "notes": judgement.notes,
+    }

@@ -1,0 +1,196 @@
+"""Question answering: yes, no or maybe, with the text that the task provides."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from chains.answer import Answer
+from common.errors import UserError
+from common.fingerprints import content_key
+from corpus.records import LABELS, QARecord
+from eval.progress import chunks_with_progress
+from eval.results import TaskResult
+from eval.tasks.base import QAChain, Resources, Task
+from eval.tasks.scorers import LABELS as LABEL_SCORER
+from eval.tasks.scorers import REFUSALS, Scorer
+
+if TYPE_CHECKING:
+    from chains.config import Context
+
+CHUNK = 128  # records a call: enough for a chain to sort by length, few enough for the bar to move
+_SEED = 7
+_CONTEXTS = {
+    "none": "no text",
+    "retrieved": "retrieved",
+    "gold": "own abstract",
+    "wrong": "another's abstract",
+    "swapped": "own abstract, checked against another's",
+}
+VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # the sample's further test files
+
+
+class QATask(Task):
+    """Answers each record's question and compares the label with the record's.
+
+    The context says what the chain receives beside the question:
+
+    - ``none`` (``qa_none``) and ``retrieved`` (``qa_retrieved_NAME``): nothing, so the gold abstract cannot leak;
+    - ``gold`` (``qa_gold``, ``qa_gold_VARIANT``): the record's own abstract;
+    - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The right answer is then "maybe":
+      ``share_maybe`` and ``unparsed`` are measured, and records need no label.
+
+    An answer without a label is wrong and counted as ``unparsed``; it is never taken as "maybe". Where labels are
+    scored, ``ece`` and ``brier`` measure the calibration of their probabilities.
+    """
+
+    kind: ClassVar[str] = "qa"
+
+    context: Literal["none", "gold", "retrieved", "wrong"]
+
+    @model_validator(mode="after")
+    def _retriever_belongs_to_its_context(self) -> Self:
+        if (self.retriever is None) == (self.context == "retrieved"):
+            needs = "needs a" if self.retriever is None else "takes no"
+            raise ValueError(f"the context {self.context} {needs} retriever")
+        return self
+
+    @property
+    def scorer(self) -> Scorer:
+        """Labels; the share of "maybe" where the context is wrong."""
+        return REFUSALS if self.context == "wrong" else LABEL_SCORER
+
+    @property
+    def answers_own_records(self) -> bool:
+        """Whether each record is answered unchanged, with no other record's abstract."""
+        return self.variant is None and self.context in ("none", "gold", "retrieved")
+
+    def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """What the model reads, then the retriever or variant."""
+        more = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
+        return f"{_CONTEXTS[self.context]}, {more}" if more else _CONTEXTS[self.context]
+
+    def run(self, resources: Resources) -> TaskResult:
+        """Measure the model and retriever of the settings."""
+        chain = resources.chain(self._chain_context, self.retriever)
+        records = resources.records(self.variant)
+        return self.evaluate(chain.model, records, identity=chain.identity, quiet=resources.quiet)
+
+    def evaluate(
+        self, chain: QAChain, records: Sequence[QARecord], *, identity: Mapping[str, Any], quiet: bool = False
+    ) -> TaskResult:
+        """Answer every record's question with a chain and score the labels.
+
+        Args:
+            chain: built for the task's context; called through ``batch``.
+            records: with labels, unless the context is wrong.
+            identity: what determines the answers besides the prompt, as plain data (model, adapter, dtype,
+                quantization, decision rule); it enters the samples' keys.
+            quiet: no progress bar on stderr.
+
+        Raises:
+            UserError: no records, records without labels, a record that the chain cannot answer, or too few different
+                abstracts for a wrong context.
+        """
+        answers = self.answers(chain, records, quiet=quiet)
+        samples = self.samples(records, answers, identity)
+        reused = sum(answer.reused for answer in answers)
+        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity)
+
+    def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
+        """What the chain receives for each record."""
+        if self._chain_context != "gold":
+            return [{"question": record.question} for record in records]
+        sources = wrong_contexts(records) if self.context == "wrong" else records
+        return [
+            {"question": record.question, "context": source.context, "passage_id": source.id}
+            for record, source in zip(records, sources, strict=True)
+        ]
+
+    def targets(self, records: Sequence[QARecord]) -> list[str]:
+        """The right label of each record."""
+        if self.context == "wrong":
+            return ["maybe"] * len(records)
+        without = [record.id for record in records if record.label is None]
+        if without:
+            raise UserError(
+                f"{self.name}: {len(without)} of {len(records)} records have no label (the first is {without[0]}). "
+                "Use labelled records, such as PubMedQA's pqa_labeled."
+            )
+        return [record.label for record in records if record.label is not None]
+
+    def answers(self, chain: QAChain, records: Sequence[QARecord], *, quiet: bool) -> list[Answer]:
+        """The chain's answers, in the records' order."""
+        if not records:
+            raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
+        inputs = self.inputs(records)
+        self.targets(records)  # fails on a record without a label before the first answer
+        answers: list[Answer] = []
+        for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
+            for answer in chain.batch(chunk, return_exceptions=True):
+                if isinstance(answer, UserError):
+                    raise UserError(f"{self.name}, record {records[len(answers)].id}: {answer}") from answer
+                if isinstance(answer, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
+                    raise answer
+                answers.append(answer)
+        return answers
+
+    def samples(
+        self, records: Sequence[QARecord], answers: Sequence[Answer], identity: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """One sample a record."""
+        return [
+            _sample(record, answer, target, identity)
+            for record, answer, target in zip(records, answers, self.targets(records), strict=True)
+        ]
+
+    @property
+    def _chain_context(self) -> "Context":
+        return self.context if self.context in ("none", "retrieved") else "gold"
+
+
+def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
+    """For each record another one, whose abstract replaces its own; the same on every run.
+
+    Every record's abstract is used exactly once, and never for a record with the same abstract. The records, shuffled
+    with a fixed seed, are sorted so that equal abstracts are adjacent, and rotated by the size of the largest group of
+    equal abstracts.
+
+    Raises:
+        UserError: more than half of the records share one abstract, so that no such assignment exists.
+    """
+    order = list(range(len(records)))
+    random.Random(_SEED).shuffle(order)
+    groups: dict[str, list[int]] = {}
+    for index in order:
+        groups.setdefault(records[index].context, []).append(index)
+    largest = max(map(len, groups.values()), default=0)
+    if 2 * largest > len(records):
+        raise UserError(
+            "qa_wrong gives each question another record's abstract, and no abstract may belong to more than half of "
+            f"the records; of {len(records)} records {largest} have the same one. Take more records."
+        )
+    line = [index for group in groups.values() for index in group]
+    donors: dict[int, QARecord] = {
+        index: records[line[(place + largest) % len(line)]] for place, index in enumerate(line)
+    }
+    return [donors[index] for index in range(len(records))]
+
+
+def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    asked: dict[str, Any] = {"prompt": answer.prompt}
+    if answer.prompt is None:  # a chain without a model is determined by what it read
+        asked |= {"question": record.question, "passages": [passage.text for passage in answer.passages]}
+    return {
+        "id": record.id,
+        "question": record.question,
+        "prompt": answer.prompt,
+        "output": answer.output,
+        "label_scores": answer.label_scores,
+        "prediction": answer.label,
+        "target": target,
+        "retrieved": [{"id": passage.id, "score": passage.score} for passage in answer.passages],
+        "key": content_key(**asked, identity=identity),
+        "notes": answer.notes,
+    }

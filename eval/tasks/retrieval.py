@@ -1,0 +1,112 @@
+"""Retrieval: is each question's own abstract among the retrieved passages?"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from langchain_core.documents import Document
+
+from common.errors import UserError
+from common.fingerprints import content_key
+from corpus.records import QARecord
+from eval.results import TaskResult
+from eval.stats.metrics import DEPTH
+from eval.tasks.base import RETRIEVAL, Resources, Section, Task
+from eval.tasks.scorers import RANKING, Scorer
+from retrievers.cached import CachedRetriever
+
+if TYPE_CHECKING:
+    from retrievers.base import Retriever
+
+
+class RetrievalTask(Task):
+    """``retrieval_NAME``: each question is a query, and its own abstract is the one relevant document."""
+
+    kind: ClassVar[str] = "retrieval"
+    section: ClassVar[Section] = RETRIEVAL
+
+    context: None = None
+    retriever: str
+    variant: None = None
+
+    @property
+    def scorer(self) -> Scorer:
+        """The target's rank among the passages."""
+        return RANKING
+
+    def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The retriever's name."""
+        return self.retriever
+
+    def run(self, resources: Resources) -> TaskResult:
+        """Measure the retriever of the settings over all abstracts of the data."""
+        found = resources.retriever(self.retriever)
+        return self.evaluate(found.model, resources.records(), identity=found.identity)
+
+    def evaluate(
+        self,
+        retriever: "Retriever",
+        records: Sequence[QARecord],
+        depth: int = DEPTH,
+        *,
+        identity: Mapping[str, Any],
+    ) -> TaskResult:
+        """Query the retriever with every record's question, in one call.
+
+        The retriever must search the records' abstracts, indexed under the records' ids (``corpus.records.documents``);
+        it may search others too. Where several records have the same abstract, word for word, each of its ids counts as
+        the record's own.
+
+        Args:
+            retriever: the retriever to measure.
+            records: their questions are the queries; each abstract is the one relevant document of its question.
+            depth: how many passages are requested and kept in the samples, at least 10.
+            identity: what determines the results besides question and abstracts, as plain data.
+
+        Raises:
+            UserError: no records.
+            ValueError: ``depth`` is below 10.
+        """
+        if not records:
+            raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
+        if depth < DEPTH:
+            raise ValueError(f"depth {depth} is below {DEPTH}, which the metrics need")
+        before = retriever.reused if isinstance(retriever, CachedRetriever) else 0
+        found = retriever.search([record.question for record in records], depth)
+        reused = retriever.reused - before if isinstance(retriever, CachedRetriever) else 0
+        abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
+        samples: list[dict[str, Any]] = []
+        for record, passages in zip(records, found, strict=True):
+            ids = _own_first(record, passages)
+            samples.append(
+                {
+                    "id": record.id,
+                    "question": record.question,
+                    "prompt": None,
+                    "output": None,
+                    "label_scores": {},
+                    "prediction": ids[0] if ids else None,
+                    "target": record.id,
+                    "retrieved": [
+                        {"id": id, "score": passage.metadata["score"]}
+                        for id, passage in zip(ids, passages, strict=True)
+                    ],
+                    "key": content_key(
+                        question=record.question,
+                        abstracts=abstracts,
+                        depth=depth,
+                        name=self.retriever,
+                        identity=identity,
+                    ),
+                }
+            )
+        return TaskResult(self, self.metrics(samples, ()), samples, reused, identity)
+
+
+def _own_first(record: QARecord, passages: Sequence[Document]) -> list[str | None]:
+    """The passages' ids; the first passage with the text of the record's abstract gets the record's id."""
+    ids = [passage.id for passage in passages]
+    first = next((place for place, passage in enumerate(passages) if passage.page_content == record.context), None)
+    if first is None or record.id in ids[:first]:
+        return ids
+    other = ids[first]
+    return [record.id if place == first else other if id == record.id else id for place, id in enumerate(ids)]

@@ -1,0 +1,108 @@
+"""Verified answers: are the verdicts on a chain's answers right?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from chains.answer import Answer, Passage
+from chains.verification import Verifier
+from common.errors import UserError
+from corpus.records import LABELS, QARecord
+from eval.results import TaskResult
+from eval.tasks.base import VERIFICATION, QAChain, Resources, Section
+from eval.tasks.qa import QATask, wrong_contexts
+from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, Scorer
+
+
+class VerificationTask(QATask):
+    """Answers each record's question as ``QATask`` does and compares the verdicts with the labels.
+
+    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: each answer comes from the
+    record's own abstract and is verified against another record's. Of ``wrong`` and ``swapped`` no answer should be
+    supported; ``swapped`` measures the verifier alone, since the answering model cannot notice the wrong abstract.
+
+    A sample adds ``verdict``, ``verdict_scores``, ``statement``, ``verified_against`` (the id of the deciding passage)
+    and ``sentence`` (its deciding sentence, or None). The metrics are those of ``stats.verification``; of ``wrong`` and
+    ``swapped`` the shares of the verdicts alone.
+    """
+
+    kind: ClassVar[str] = "verified"
+    section: ClassVar[Section] = VERIFICATION
+
+    context: Literal["none", "gold", "retrieved", "wrong", "swapped"]  # type: ignore[assignment]
+
+    @property
+    def scorer(self) -> Scorer:
+        """Verdicts; where none can be supported, the share of supported ones."""
+        return UNSUPPORTABLE if self.context in ("wrong", "swapped") else VERDICTS
+
+    @property
+    def answers_own_records(self) -> bool:
+        """False: a verified answer is not exported."""
+        return False
+
+    def run(self, resources: Resources) -> TaskResult:
+        """Measure the model, retriever and verifier of the settings."""
+        chain = resources.verified_chain(self._chain_context, self.retriever)
+        verifier = None
+        answering = chain.model
+        if self.context == "swapped":
+            verifier, answering = resources.verifier(), resources.chain("gold").model
+        records = resources.records(self.variant)
+        return self.evaluate(answering, records, identity=chain.identity, verifier=verifier, quiet=resources.quiet)
+
+    def evaluate(
+        self,
+        chain: QAChain,
+        records: Sequence[QARecord],
+        *,
+        identity: Mapping[str, Any],
+        verifier: Verifier | None = None,
+        quiet: bool = False,
+    ) -> TaskResult:
+        """Answer every record's question and score the verdicts.
+
+        Args:
+            chain: verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify.
+            records: with labels, unless the context is wrong.
+            identity: what determines answers and verdicts besides the prompt, the entailment model included.
+            verifier: verifies the answers of ``swapped``.
+            quiet: no progress bar on stderr.
+
+        Raises:
+            UserError: as ``QATask.evaluate`` does, and where the chain withholds an answer.
+            ValueError: ``verifier`` is missing for ``swapped``, or given for another context.
+        """
+        if (verifier is None) == (self.context == "swapped"):
+            raise ValueError("a verifier belongs to the context swapped, and to no other")
+        verified = answers = self.answers(chain, records, quiet=quiet)
+        if any(answer.withheld for answer in answers):
+            raise UserError(
+                f"{self.name}: the chain withheld answers, which cannot be scored. Set chain.verify to report or retry."
+            )
+        if verifier is not None:
+            verified = verifier.verify(_swapped(answers, records))
+        samples = [
+            {**sample, **_verdict(answer)}
+            for sample, answer in zip(self.samples(records, answers, identity), verified, strict=True)
+        ]
+        reused = sum(answer.reused for answer in verified)
+        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity)
+
+
+def _swapped(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[Answer]:
+    """The answers with another record's abstract in place of their passages."""
+    return [
+        answer.model_copy(update={"passages": (Passage(id=other.id, text=other.context),)})
+        for answer, other in zip(answers, wrong_contexts(records), strict=True)
+    ]
+
+
+def _verdict(answer: Answer) -> dict[str, Any]:
+    judged = answer.verification
+    return {
+        "verdict": answer.verdict,
+        "verdict_scores": judged.scores if judged else {},
+        "verified_against": judged.passage_id if judged else None,
+        "statement": judged.statement if judged else None,
+        "sentence": judged.sentence.model_dump() if judged and judged.sentence else None,
+    }
