@@ -15,7 +15,7 @@ from corpus.documents.extract import Withdrawn
 from corpus.documents.passages import Window, cut
 from corpus.documents.source import SUFFIXES, Source, format_of
 
-EDITION = 4  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])
 
 

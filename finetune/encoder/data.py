@@ -1,10 +1,10 @@
-"""Training and dev examples of an encoder run, encoded as ``chains.classifier`` encodes pairs."""
+"""Training and dev examples of an encoder run, encoded as ``chains.encoder.classifier`` encodes pairs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from chains.pair_texts import PairTexts, Side
+from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records

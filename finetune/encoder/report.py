@@ -39,7 +39,7 @@ def card(summary: Mapping[str, Any]) -> str:
         kind = "questions with their text"
         does = "Answers a question (first text) from a text (second text)"
         longer = f"Of longer texts the {recipe['keep_text']} is read, cut between sentences."
-        use = "`chains.classifier.classifier_chain(DIR)` is a chain that `eval.qa.evaluate_qa` measures."
+        use = "`chains.encoder.classifier.classifier_chain(DIR)` is a chain that `eval.qa.evaluate_qa` measures."
     else:
         kind = "pairs of texts"
         does = "Classifies the relation of a statement (second text) to a text (first text)"

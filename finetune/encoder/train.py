@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from chains.sequence import SequenceClassifier
+from chains.encoder.sequence import SequenceClassifier
 from corpus.config import DataConfig, PairsConfig
 from finetune.config import EncoderConfig
 from finetune.encoder import report

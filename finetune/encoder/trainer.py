@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from chains.sequence import SequenceClassifier
+from chains.encoder.sequence import SequenceClassifier
 from eval.metrics import label_metrics
 from finetune.encoder.data import Example
 from finetune.encoder.schedule import Schedule

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chains.cleaning import Cleaner
 from chains.config import Family, PromptConfig
-from chains.llm import LocalLLM
+from chains.models.local import LocalLLM
+from chains.models.prompt_sanitizing import Cleaner
+from chains.models.scoring import encode, with_labels
+from chains.models.templates import label_lead, render
 from chains.prompts import Messages, nli_prompt, resolve_family
-from chains.scoring import encode, with_labels
-from chains.templates import label_lead, render
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.nli import NLIPair
@@ -93,7 +93,7 @@ def encode_pairs(
     """Tokenise each pair with its label; pairs longer than the window or ``max_length`` are left out.
 
     Prompt, white space, label and end token are tokenised as one text, so that the ids before ``start`` and those of
-    the label are the ids that ``chains.scoring`` scores.
+    the label are the ids that ``chains.models.scoring`` scores.
     """
     tokenizer = llm.tokenizer
     clean = Cleaner(tokenizer)

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from chains.config import LLMConfig
-from chains.llm import resolve_dtype
+from chains.models.local import resolve_dtype
 from common.errors import UserError
 from finetune.config import QLoRAConfig
 from finetune.distributed import processes

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from trl.trainer.sft_config import SFTConfig
 
 from chains.config import LLMConfig, PromptConfig
-from chains.llm import LocalLLM, load_llm
+from chains.models.local import LocalLLM, load_llm
 from chains.nli import nli_chain
 from chains.prompts import resolve_family
 from common.errors import UserError

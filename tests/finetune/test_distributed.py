@@ -1,18 +1,20 @@
 """finetune/distributed.py: the peak memory of this process."""
 
+import re
+from pathlib import Path
+
+import pytest
 import torch
 
 from finetune.distributed import peak_memory
 
+STATUS = Path("/proc/self/status")
 
-def test_peak_memory_grows_by_what_is_allocated() -> None:
-    before = peak_memory()
-    assert before is not None
-    assert before > 50 << 20  # torch alone
-    kept = torch.ones(
-        2 * before // 4 // 2 + (64 << 20) // 4
-    )  # as much as the whole process had at its peak, and 64 MiB
-    after = peak_memory()
-    assert after is not None
-    assert after - before >= 48 << 20
-    assert kept.numel() > 0
+
+@pytest.mark.skipif(not STATUS.exists() or torch.cuda.is_available(), reason="Linux without a card")
+def test_peak_memory_is_that_of_the_system_in_bytes() -> None:
+    found = peak_memory()
+    kibibytes = re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())
+    assert found is not None
+    assert kibibytes is not None
+    assert found == pytest.approx(int(kibibytes[1]) * 1024, rel=0.02)

@@ -76,6 +76,6 @@ def test_labels_without_neutral() -> None:
 def test_no_labelled_record() -> None:
     with pytest.raises(
         UserError,
-        match=f"{SETTING} is true, but no question of the training split has a label.* set {SETTING} to false",
+        match=f"{SETTING} is true, but no question.* set {SETTING} to false",
     ):
         answer_pairs(RECORDS[3:], LABELS)

@@ -5,7 +5,7 @@ import pytest
 from classifiers import make_electra
 from training_runs import PAIRS, encoder_config
 
-from chains.classifier import classifier_chain, load_classifier
+from chains.encoder.classifier import classifier_chain, load_classifier
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records
 from corpus.nli import load_pairs

@@ -5,7 +5,7 @@ import pytest
 import torch
 from classifiers import LABELS, make_classifier
 
-from chains.sequence import load_sequence_classifier
+from chains.encoder.sequence import load_sequence_classifier
 from finetune.encoder.data import Example
 from finetune.encoder.trainer import Loss, evaluate_classifier, label_weights
 
