@@ -172,7 +172,7 @@ def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
         "finetune.encoder.train.read_texts",
         "finetune.embedder.train.make_data",
     ):
-        monkeypatch.setattr(f"finetune.{name}", lambda *_: pytest.fail("something was read"))
+        monkeypatch.setattr(name, lambda *_: pytest.fail("something was read"))
     with pytest.raises(UserError, match="it is a file"):
         method.train(tmp_path / "file")
 
