@@ -8,7 +8,7 @@ import re
 
 Span = tuple[int, int]
 
-_PARAGRAPH = re.compile(r"\S(?:.*?\S)?(?=[^\S\n]*\n[^\S\n]*\n|\s*\Z)", re.DOTALL)
+_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*|\Z")
 
 # A reference behind a stop: raised, in brackets, or a plain number.
 _NUMBERS = r"\d{1,3}[a-z]?(?:\s?[,–-]\s?\d{1,3}[a-z]?)*"
@@ -95,7 +95,12 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,40}}")
 
 def paragraph_spans(text: str) -> list[Span]:
     """The paragraphs: runs of text between blank lines, without the white space around them."""
-    return [match.span() for match in _PARAGRAPH.finditer(text)]
+    spans: list[Span] = []
+    begin = 0
+    for match in _BLANK_LINES.finditer(text):
+        spans.append(_trim(text, begin, match.start()))
+        begin = match.end()
+    return [span for span in spans if span[0] < span[1]]
 
 
 def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:

@@ -175,9 +175,9 @@ def _add_abstract(body: Body, sections: list[Any]) -> None:
 
 def _notice(citation: Any, article: Any) -> str | None:
     """Whether the article was retracted or its journal is concerned about it."""
-    types = map(_text, article.iterfind("PublicationTypeList/PublicationType"))
-    notices = (one.get("RefType") for one in citation.iterfind("CommentsCorrectionsList/CommentsCorrections"))
-    found = {*map(_BY_TYPE.get, types), *map(_BY_NOTICE.get, notices)}
+    types = (_text(one) or "" for one in article.iterfind("PublicationTypeList/PublicationType"))
+    notices = (str(one.get("RefType")) for one in citation.iterfind("CommentsCorrectionsList/CommentsCorrections"))
+    found = {*(_BY_TYPE.get(one) for one in types), *(_BY_NOTICE.get(one) for one in notices)}
     return RETRACTED if RETRACTED in found else CONCERN if CONCERN in found else None
 
 
