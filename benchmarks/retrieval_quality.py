@@ -43,7 +43,7 @@ from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
 from eval.stats.estimate import Estimate, proportion  # noqa: E402
 from eval.stats.significance import mcnemar, mean_difference  # noqa: E402
-from finetune.config import TaughtEmbedderConfig  # noqa: E402
+from finetune.config import EmbedderTrainConfig  # noqa: E402
 from finetune.embedder.train import train_embedder  # noqa: E402
 from retrievers import make_retrievers  # noqa: E402
 from retrievers.base import Retriever  # noqa: E402
@@ -249,7 +249,7 @@ def tuned(bench: Bench) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[s
 
 
 def _teach(changes: Mapping[str, Any], taught: Sequence[QARecord], output: Path) -> str:
-    config = TaughtEmbedderConfig.model_validate({"every": 1000, "keep": "last", "report_to": (), **changes})
+    config = EmbedderTrainConfig.model_validate({"every": 1000, "keep": "last", "report_to": (), **changes})
     return str(train_embedder(config, output, train=taught))
 
 

@@ -1,1 +1,1 @@
-"""Teaches: the recipes that train models."""
+"""Fine-tuning: QLoRA adapters, encoders and embedders, and merging of adapters."""

@@ -1,4 +1,4 @@
-"""Two forms of one model, compared by the labels that they give to the same pairs."""
+"""Agreement of two models on the labels of the same pairs."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How near two models are, over all pairs.
+    """The agreement of two models over all pairs.
 
-    A label's logit is here the natural logarithm of its probability after the prompt, over the whole vocabulary.
+    A label's logit is the natural logarithm of its probability after the prompt, over the whole vocabulary.
 
     Attributes:
-        agreement: the share of the pairs for which both find the same label most probable.
-        logit_difference: the largest absolute difference of a label's logit.
+        agreement: share of the pairs for which both models find the same label most probable.
+        logit_difference: largest absolute difference of a label's logit.
     """
 
     agreement: float
@@ -36,16 +36,16 @@ class Comparison:
 
 
 class PairScorer:
-    """Scores the labels of the same pairs with one model after another, in the prompts that the NLI chain uses.
+    """Scores the labels of the same pairs with several models, in the prompts of the NLI chain.
 
     Args:
-        llm: the first of them; pairs that do not fit its window are left out.
-        pairs: at least one, see ``check_comparable``.
+        llm: the first model; pairs that do not fit its window are left out.
+        pairs: one or more.
         labels: the candidate labels, two or more.
-        family: whose wording the prompts have.
+        family: the prompts' wording.
 
     Raises:
-        UserError: no pair, fewer than two labels, or no pair that fits.
+        UserError: there is no pair, fewer than two labels, or no pair that fits.
     """
 
     def __init__(self, llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], *, family: PromptFamily) -> None:
@@ -59,16 +59,16 @@ class PairScorer:
         )
         if not self.pairs:
             raise UserError(
-                f"None of the {len(pairs)} pairs fits the model's window of {llm.window} tokens. Name shorter pairs."
+                f"None of the {len(pairs)} pairs fits the model's window of {llm.window} tokens. Choose shorter pairs."
             )
 
     def scores(self, llm: LocalLLM, title: str, *, quiet: bool = False) -> Scores:
-        """The logit of each label (see ``Comparison``), pair by pair; a bar under ``title`` shows how far it is.
+        """The logit of each label (see ``Comparison``), pair by pair, with a progress bar named ``title``.
 
-        All models are run by their own forward pass, none in a packed form, so that nothing but weights differs.
+        All models run the forward pass of transformers, none a packed form, so that only the weights differ.
 
         Raises:
-            UserError: the model computes no finite probabilities.
+            UserError: a probability is not finite.
         """
         rows: Scores = []
         for chunk in chunks_with_progress(self.pairs, _CHUNK, title, quiet):
@@ -76,13 +76,13 @@ class PairScorer:
                 rows += label_log_likelihoods(llm.model, self._scorables(llm, chunk), llm.config.batch_tokens)
         if any(math.isnan(value) for row in rows for value in row):
             raise UserError(
-                f"Model {llm.name} gave no finite probabilities in {llm.model.dtype}. Set llm.dtype to float32 or "
-                "bfloat16; if they are no better, the model's or the adapter's files are damaged."
+                f"Model {llm.name} gives no finite probabilities in {llm.model.dtype}. Set llm.dtype to float32 or "
+                "bfloat16. If that does not help, the files of the model or the adapter are damaged."
             )
         return rows
 
     def accuracy(self, scores: Scores) -> float:
-        """The share of the pairs whose own label has the highest score."""
+        """The share of the pairs whose right label has the highest score."""
         found = [self._labels[_best(row)] for row in scores]
         return sum(label == pair.label for label, pair in zip(found, self.pairs, strict=True)) / len(self.pairs)
 
@@ -106,15 +106,15 @@ class PairScorer:
 
 
 def check_comparable(pairs: Sequence[NLIPair], labels: Sequence[str]) -> None:
-    """Raise ``UserError`` where there is no pair, or no choice between labels."""
+    """Raise ``UserError`` where there is no pair, or fewer than two labels."""
     if not pairs:
-        raise UserError("There are no pairs to compare models on. Name other data, or another split.")
+        raise UserError("There are no pairs to compare the models on. Choose other data, or another split.")
     if len(set(labels)) < 2:
-        raise UserError(f"A choice needs two labels or more; there is {', '.join(labels) or 'none'}.")
+        raise UserError(f"A comparison needs two labels or more; there is {', '.join(labels) or 'none'}.")
 
 
 def compare(one: Scores, other: Scores) -> Comparison:
-    """Compare the scores of two models; both have the same pairs and labels, one or more."""
+    """Compare the scores of two models on the same pairs and labels."""
     rows = list(zip(one, other, strict=True))
     return Comparison(
         agreement=sum(_best(a) == _best(b) for a, b in rows) / len(rows),

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: which are whole, whether they are of the recipe at hand, and which one is the result."""
+"""Checkpoints of a run: which are complete, which fit the recipe, and which one becomes the result."""
 
 import json
 import os
@@ -12,9 +12,10 @@ from typing import Any
 from common.atomic_write import write_whole
 from common.errors import UserError
 
-RUN_FILE = "run.json"  # written last into a checkpoint: one without it is half-written
+RUN_FILE = "run.json"  # written last into a checkpoint: a checkpoint without it is incomplete
 SUMMARY_FILE = "summary.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
+_MODULE = re.compile(r"\d+_\w+")  # folder of a sentence-transformers module, such as 1_Pooling
 _RESUMES_ONLY = {
     "optimizer.pt",
     "scheduler.pt",
@@ -28,7 +29,7 @@ _RESUMES_ONLY = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: its folder, its step and what ``mark`` wrote into it."""
+    """A complete checkpoint: its folder, its step and the content of ``RUN_FILE``."""
 
     folder: Path
     step: int
@@ -36,93 +37,102 @@ class Checkpoint:
 
 
 def checkpoints(output: Path) -> Iterator[Checkpoint]:
-    """The whole checkpoints in ``output``, by step; a half-written one is no checkpoint."""
+    """The complete checkpoints in ``output``, by step."""
     for step, folder in sorted(_folders(output)):
         run = _read(folder / RUN_FILE)
         if run is not None:
             yield Checkpoint(folder, step, run)
 
 
-def remove_halves(output: Path) -> None:
-    """Delete what a stopped run left half-written."""
+def remove_incomplete(output: Path) -> None:
+    """Delete the incomplete checkpoints of an interrupted run."""
     for _, folder in _folders(output):
         if _read(folder / RUN_FILE) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def mark(folder: Path, run: Mapping[str, Any]) -> None:
-    """Declare a checkpoint whole; ``run`` has the recipe and what was spent so far."""
+def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
+    """Mark a checkpoint as complete; ``run`` holds the recipe, the seconds of training and the peak memory so far."""
     write_json(folder / RUN_FILE, run)
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
-    """Delete the oldest whole checkpoints until ``keep`` are left; the last one and that of step ``best`` stay."""
+    """Delete the oldest checkpoints until ``keep`` are left; the last one and that of step ``best`` stay."""
     found = list(checkpoints(output))
     spare = [one for one in found[:-1] if one.step != best]
     for one in spare[: max(0, len(found) - keep)] if keep is not None else []:
-        (one.folder / RUN_FILE).unlink()  # first: what is deleted in part is no checkpoint any more
+        (one.folder / RUN_FILE).unlink()  # first, so that a partly deleted checkpoint counts as incomplete
         shutil.rmtree(one.folder, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the whole file or none of it."""
+    """Write a JSON file atomically."""
     write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
-def to_resume(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
-    """The last whole checkpoint in ``output``, or None where there is none.
+def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
+    """The last complete checkpoint in ``output``, or None where there is none.
 
     Raises:
-        UserError: ``output`` holds a run of another recipe; what differs is named.
+        UserError: ``output`` holds a run with another recipe; the message names the differences.
     """
     found = list(checkpoints(output))
     for one in found:
-        _same(output, one.run.get("recipe"), recipe)
+        _check_recipe(output, one.run.get("recipe"), recipe)
     return found[-1] if found else None
 
 
-def finished(output: Path, recipe: Mapping[str, Any]) -> bool:
-    """Whether ``output`` holds the result of this very recipe.
+def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
+    """Whether ``output`` holds the result of a run with this recipe.
 
     Raises:
-        UserError: it holds the result of another one.
+        UserError: it holds the result of a run with another recipe.
     """
     summary = _read(output / SUMMARY_FILE)
     if summary is None:
         return False
-    _same(output, summary.get("recipe"), recipe)
+    _check_recipe(output, summary.get("recipe"), recipe)
     return True
 
 
 def publish(checkpoint: Path, output: Path) -> None:
-    """Put a checkpoint's model or adapter at ``output`` itself, without what only serves to resume."""
-    for file in checkpoint.iterdir():
-        if file.is_file() and file.name not in _RESUMES_ONLY and not file.name.startswith("rng_state"):
-            partial = output / f".{file.name}.part"
-            partial.unlink(missing_ok=True)
-            try:
-                os.link(file, partial)  # no second copy of a whole model; files of checkpoints are never changed
-            except OSError:
-                shutil.copyfile(file, partial)
-            partial.replace(output / file.name)
+    """Put the model or adapter of a checkpoint into ``output``, without the files that only serve to resume."""
+    for path in checkpoint.iterdir():
+        if path.is_dir() and _MODULE.fullmatch(path.name):
+            (output / path.name).mkdir(exist_ok=True)
+            for file in path.iterdir():
+                _link(file, output / path.name / file.name)
+        elif path.is_file() and path.name not in _RESUMES_ONLY and not path.name.startswith("rng_state"):
+            _link(path, output / path.name)
 
 
 def publish_best(output: Path, step: int | None) -> Checkpoint | None:
-    """Publish the checkpoint of ``step``, or the last one where that is None or gone.
+    """Publish the checkpoint of ``step``, or the last one where ``step`` is None or its checkpoint is gone.
 
     Returns:
-        The checkpoint; None where there is none, or where a full disk lets nothing be published: it is there itself.
+        The published checkpoint; None where there is none, or where the disk is full.
     """
     found = {one.step: one for one in checkpoints(output)}
     if not found:
         return None
     last = found[max(found)]
-    taken = last if step is None else found.get(step, last)
+    chosen = last if step is None else found.get(step, last)
     try:
-        publish(taken.folder, output)
+        publish(chosen.folder, output)
     except OSError:
         return None
-    return taken
+    return chosen
+
+
+def _link(file: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where the file system has no links; files of checkpoints never change."""
+    partial = target.with_name(f".{target.name}.part")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(file, partial)
+    except OSError:
+        shutil.copyfile(file, partial)
+    partial.replace(target)
 
 
 def _folders(output: Path) -> Iterator[tuple[int, Path]]:
@@ -140,15 +150,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _same(output: Path, theirs: object, ours: Mapping[str, Any]) -> None:
-    theirs = theirs if isinstance(theirs, dict) else {}
-    differing = [
-        f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}"
-        for name in dict.fromkeys([*theirs, *ours])
-        if theirs.get(name) != ours.get(name)
+def _check_recipe(output: Path, found: object, wanted: Mapping[str, Any]) -> None:
+    found = found if isinstance(found, dict) else {}
+    differences = [
+        f"{name} was {found.get(name)!r} and is {wanted.get(name)!r}"
+        for name in dict.fromkeys([*found, *wanted])
+        if found.get(name) != wanted.get(name)
     ]
-    if differing:
+    if differences:
         raise UserError(
-            f"{output} holds a run of another recipe: {'; '.join(differing[:4])}. Name another --output folder, or "
-            "remove that one."
+            f"{output} holds a run with another recipe: {'; '.join(differences[:4])}. Choose another --output folder, "
+            "or remove that one."
         )

@@ -1,28 +1,60 @@
 """The settings section ``train``."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-ReportTo = tuple[str, ...]
-
 _EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The end is evaluated too."
-_PATIENCE = "Stop after this many evaluations without improvement; null never stops early."
-_KEEP = "Which checkpoint becomes the result."
-_KEEP_CHECKPOINTS = "Checkpoints kept on disk, including the best and the last; null keeps all."
-_REPORT_TO = "Where training metrics are logged, such as tensorboard, wandb or mlflow; an empty list logs nowhere."
 _ANSWER_PAIRS = "Also train on pairs made from the labelled training questions of section data, to verify answers."
 _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the last checkpoint is the result."
 _LEARNING_RATE = "Peak learning rate."
 
 
-class QLoRAConfig(BaseModel):
+class RunConfig(BaseModel):
+    """Settings of every training run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(default=16, ge=1, strict=True, description="Examples in a batch, on each device.")
+    learning_rate: float = Field(default=1e-4, gt=0, description=_LEARNING_RATE)
+    warmup: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the steps that warm up the learning rate. It then falls linearly to 0.",
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    every: int = Field(default=100, ge=1, strict=True, description=_EVERY)
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        strict=True,
+        description="Stop after this many evaluations without improvement; null never stops early.",
+    )
+    keep: Literal["best", "last"] = Field(default="best", description="Which checkpoint becomes the result.")
+    keep_checkpoints: int | None = Field(
+        default=3,
+        ge=1,
+        strict=True,
+        description="Checkpoints kept on disk, including the best and the last; null keeps all.",
+    )
+    report_to: tuple[str, ...] = Field(
+        default=("tensorboard",),
+        description="Where training metrics are logged, such as tensorboard, wandb or mlflow; an empty list logs "
+        "nowhere.",
+    )
+    seed: int = Field(default=1, ge=0, strict=True, description="Seed of new weights, order and dropout.")
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that decide the trained weights."""
+        return self.model_dump(exclude={"report_to", "keep_checkpoints"})
+
+
+class QLoRAConfig(RunConfig):
     """``train qlora`` trains the model of section ``llm`` on the pairs of section ``pairs``.
 
     ``llm.quantization`` decides how the weights are loaded; with ``none`` it is plain LoRA.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["lora", "full"] = Field(
         default="lora",
@@ -71,22 +103,14 @@ class QLoRAConfig(BaseModel):
         strict=True,
         description="Leave out pairs of more tokens; null leaves out those beyond the model's window.",
     )
-    every: int = Field(default=100, ge=1, strict=True, description=_EVERY)
     dev_limit: int | None = Field(
         default=None, ge=1, strict=True, description="Number of dev pairs to evaluate on; null for all."
     )
-    patience: int | None = Field(default=None, ge=1, strict=True, description=_PATIENCE)
-    keep: Literal["best", "last"] = Field(default="best", description=_KEEP)
-    keep_checkpoints: int | None = Field(default=3, ge=1, strict=True, description=_KEEP_CHECKPOINTS)
     answer_pairs: bool = Field(default=False, description=_ANSWER_PAIRS)
-    report_to: ReportTo = Field(default=("tensorboard",), description=_REPORT_TO)
-    seed: int = Field(default=1, ge=0, strict=True, description="Seed of adapter weights, order and dropout.")
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(RunConfig):
     """``train encoder`` trains a sequence classifier."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
         default="embedded",
@@ -99,15 +123,6 @@ class EncoderConfig(BaseModel):
         "context of section data.",
     )
     epochs: int = Field(default=3, ge=1, strict=True, description="Maximum number of epochs.")
-    batch_size: int = Field(default=16, ge=1, strict=True, description="Examples in a batch, on each device.")
-    learning_rate: float = Field(default=1e-4, gt=0, description=_LEARNING_RATE)
-    warmup: float = Field(
-        default=0.1,
-        ge=0,
-        lt=1,
-        description="Share of the steps that warm up the learning rate. It then falls linearly to 0.",
-    )
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     class_weight: float = Field(
         default=0,
         ge=0,
@@ -142,12 +157,6 @@ class EncoderConfig(BaseModel):
     conclusion_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of those epochs.")
     answer_pairs: bool = Field(default=False, description=f"Of task nli. {_ANSWER_PAIRS}")
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
-    every: int = Field(default=100, ge=1, strict=True, description=_EVERY)
-    patience: int | None = Field(default=None, ge=1, strict=True, description=_PATIENCE)
-    keep: Literal["best", "last"] = Field(default="best", description=_KEEP)
-    keep_checkpoints: int | None = Field(default=3, ge=1, strict=True, description=_KEEP_CHECKPOINTS)
-    report_to: ReportTo = Field(default=("tensorboard",), description=_REPORT_TO)
-    seed: int = Field(default=1, ge=0, strict=True, description="Seed of head weights, order and dropout.")
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
@@ -157,10 +166,8 @@ class EncoderConfig(BaseModel):
         return self
 
 
-class TaughtEmbedderConfig(BaseModel):
+class EmbedderTrainConfig(RunConfig):
     """``train embedder`` trains a sentence-transformers model to match questions with their abstracts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
         default="embedded",
@@ -181,13 +188,6 @@ class TaughtEmbedderConfig(BaseModel):
     epochs: int = Field(default=2, ge=1, strict=True, description="Maximum number of epochs.")
     batch_size: int = Field(default=32, ge=2, strict=True, description="Pairs in a batch, on each device.")
     learning_rate: float = Field(default=5e-5, gt=0, description=_LEARNING_RATE)
-    warmup: float = Field(
-        default=0.1,
-        ge=0,
-        lt=1,
-        description="Share of the steps that warm up the learning rate. It then falls linearly to 0.",
-    )
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     max_length: int = Field(
         default=128,
         ge=8,
@@ -196,11 +196,6 @@ class TaughtEmbedderConfig(BaseModel):
     )
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
     every: int = Field(default=25, ge=1, strict=True, description=_EVERY)
-    patience: int | None = Field(default=None, ge=1, strict=True, description=_PATIENCE)
-    keep: Literal["best", "last"] = Field(default="best", description=_KEEP)
-    keep_checkpoints: int | None = Field(default=3, ge=1, strict=True, description=_KEEP_CHECKPOINTS)
-    report_to: ReportTo = Field(default=("tensorboard",), description=_REPORT_TO)
-    seed: int = Field(default=1, ge=0, strict=True, description="Seed of order and dropout.")
 
 
 class TrainConfig(BaseModel):
@@ -210,4 +205,4 @@ class TrainConfig(BaseModel):
 
     qlora: QLoRAConfig = QLoRAConfig()
     encoder: EncoderConfig = EncoderConfig()
-    embedder: TaughtEmbedderConfig = TaughtEmbedderConfig()
+    embedder: EmbedderTrainConfig = EmbedderTrainConfig()

@@ -1,7 +1,7 @@
-"""``medground merge``: an adapter folded into its base, and whether the result still is what the two were together.
+"""``medground merge``: merges an adapter into its base and compares the result with the two.
 
-The merged model is read back from the disk and compared with base and adapter on labelled pairs, the same number format
-on both sides. Merging rounds every sum to that format, so in 16 bits the two differ a little.
+The merged model is loaded from disk and compared with base and adapter on labelled pairs, in the same number format.
+Merging rounds every sum to that format, so that in 16 bits the two differ a little.
 """
 
 import gc
@@ -31,13 +31,13 @@ REPORT = "merge.json"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """At least ``agreement`` of the labels must agree, and no logit may differ by more than ``logit_difference``."""
+    """The least agreement of the labels and the largest difference of a logit."""
 
     agreement: float
     logit_difference: float
 
     def holds(self, found: Comparison) -> bool:
-        """Whether two models are near enough; what is not a number is not."""
+        """Whether a comparison is within the bound; one with NaN is not."""
         return found.agreement >= self.agreement and found.logit_difference <= self.logit_difference
 
     def __str__(self) -> str:
@@ -50,16 +50,17 @@ BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What was merged and how near it came; ``merge.json`` in ``output`` holds the same.
+    """The result of a merge; ``merge.json`` in ``output`` has the same content.
 
     Attributes:
-        pairs: how many the models were compared on.
-        too_long: how many pairs did not fit the model's window and were left out.
-        accuracy: of ``adapter`` (base and adapter), ``merged`` and, where there is one, ``nf4``.
-        compared: the merged model against base and adapter, both in ``dtype``.
-        bound: what ``compared`` must keep; ``passed`` says whether it does.
-        nf4: the merged model against the adapter on a base in 4 bits; None where this machine cannot have one.
-        notes: what else a user of the merged model must know.
+        pairs: number of pairs that the models were compared on.
+        too_long: number of pairs that do not fit the model's window and were left out.
+        accuracy: of ``adapter`` (base and adapter), ``merged`` and, if it was loaded, ``nf4``.
+        compared: the merged model compared with base and adapter, both in ``dtype``.
+        bound: the bound of ``compared``.
+        passed: whether ``compared`` is within the bound.
+        nf4: the merged model compared with the adapter on a base in 4 bits; None where the base cannot be loaded so.
+        notes: advice on using the merged model.
     """
 
     adapter: str
@@ -78,9 +79,9 @@ class MergeReport:
     notes: tuple[str, ...]
 
     def text(self) -> str:
-        """The report in a few lines for a reader."""
+        """The report as text."""
         names = {"adapter": "base + adapter", "merged": "merged", "nf4": "NF4 base + adapter"}
-        left_out = f", {self.too_long} too long for the model" if self.too_long else ""
+        left_out = f" ({self.too_long} are too long for the model)" if self.too_long else ""
         lines = [
             f"{self.output}: {self.adapter} merged into {self.base}, {self.dtype}",
             f"compared on {self.pairs} pairs{left_out}; a label's logit is the log of its probability after the prompt",
@@ -93,14 +94,13 @@ class MergeReport:
         return "\n".join([*lines, *self.notes])
 
     def check(self) -> None:
-        """Raise ``UserError`` where the merged model is outside the bound; its files stay."""
+        """Raise ``UserError`` where the merged model is outside the bound; its files stay on disk."""
         if not self.passed:
-            safer = "" if self.dtype == "float32" else "Merge into another folder with llm.dtype float32, or "
-            way = "use the adapter unmerged (llm.adapter)."
+            advice = "" if self.dtype == "float32" else "Merge into another folder with llm.dtype float32, or "
+            advice += "use the adapter unmerged (llm.adapter)."
             raise UserError(
-                f"{self.output} is not what {self.base} and {self.adapter} are together: {self.compared}, and the "
-                f"bound for {self.dtype} is {self.bound}. The files are kept. "
-                + (safer + way if safer else way.capitalize())
+                f"{self.output} differs too much from {self.base} with {self.adapter}: {self.compared}, and the "
+                f"bound for {self.dtype} is {self.bound}. The files are kept. {advice[0].upper()}{advice[1:]}"
             )
 
 
@@ -114,42 +114,42 @@ def merge(
     prompt_family: Family = "auto",
     quiet: bool = False,
 ) -> MergeReport:
-    """Merge ``adapter`` into its base, leave the model at ``output``, and report how near the two are.
+    """Merge ``adapter`` into its base, leave the model in ``output``, and compare it with base and adapter.
 
-    ``output`` becomes a folder for transformers and ``llm.model``: the weights in ``llm``'s number format, greedy
-    generation settings, the tokenizer with the chat template that the adapter is used with, and ``merge.json``. It
-    appears in one step when all is done, within the bound or not; when something fails before, nothing is there.
+    ``output`` becomes a model folder for transformers and ``llm.model``: weights in ``llm``'s number format, greedy
+    generation settings, the tokenizer with the adapter's chat template, and ``merge.json``. It appears in one step at
+    the end, within the bound or not; after an error there is nothing.
 
     Args:
         adapter: folder or hub id of a LoRA adapter.
         output: a folder that does not exist or is empty.
-        llm: how the base is loaded. Its model is the base, but for ``embedded``, which leaves it to the adapter to name
-            its base. ``llm.adapter`` is not looked at.
-        pairs: what the models are compared on.
+        llm: the base and its number format. Where the model is ``embedded``, the base is the one that the adapter
+            names. ``llm.adapter`` is ignored.
+        pairs: pairs to compare the models on.
         labels: the candidate labels, two or more.
-        prompt_family: whose wording the prompts have.
-        quiet: no progress bars on stderr.
+        prompt_family: the prompts' wording.
+        quiet: show no progress bars on stderr.
 
     Raises:
-        UserError: a quantised base; an adapter or base that cannot be had, do not fit each other or cannot be merged;
-            nothing to compare on; ``output`` holds something or cannot be written.
+        UserError: the base is quantised, base or adapter cannot be loaded, do not fit each other or cannot be merged,
+            there is nothing to compare on, or ``output`` is not empty or cannot be written to.
     """
     if llm.quantization != "none":
         raise UserError(
-            f"llm.quantization is {llm.quantization}, and merging into quantised weights would round the adapter away. "
-            "Set llm.quantization to none: the adapter goes into the 16- or 32-bit base (llm.dtype says which), and "
-            "the result can still be loaded in 4 bits."
+            f"llm.quantization is {llm.quantization}, and merging into quantized weights would lose the adapter to "
+            "rounding. Set llm.quantization to none: the adapter is merged into the 16- or 32-bit base (llm.dtype), "
+            "and the result can still be loaded in 4 bits."
         )
     check_comparable(pairs, labels)
     dtype = str(resolve_dtype(llm)).removeprefix("torch.")
     changes = {"model": _base_of(adapter, llm), "adapter": adapter, "merge_adapter": False, "dtype": dtype}
     base = llm.model_copy(update=changes)
-    with _appearing(output) as folder:
+    with _new_folder(output) as folder:
         attached = load_llm(base)
         if getattr(attached.model, "is_quantized", False):
             raise UserError(
-                f"Model {base.model} is stored with quantised weights, and an adapter is not merged into those. "
-                "Name its 16- or 32-bit original in llm.model."
+                f"Model {base.model} has quantized weights, and an adapter cannot be merged into them. "
+                "Set llm.model to its 16- or 32-bit original."
             )
         _check_space(attached, output)
         family = _family(attached, prompt_family)
@@ -162,7 +162,9 @@ def merge(
         merged = load_llm(base.model_copy(update={"model": str(folder), "adapter": None}))
         after = scorer.scores(merged, "merged", quiet=quiet)
         renamed = _family(replace(merged, name=str(output)), prompt_family) != family
-        notes = [f"Set prompt.family to {family} with this model: its name no longer tells."] if renamed else []
+        notes = (
+            [f"Set prompt.family to {family} with this model: its name no longer shows the family."] if renamed else []
+        )
         del merged
         _free_memory()
 
@@ -197,10 +199,10 @@ def merge(
 def _base_of(adapter: str, llm: LLMConfig) -> str:
     trained_on = read_adapter(adapter).base_model_name_or_path or "embedded"
     if llm.model != "embedded" or Path(trained_on).parts[-2:] == EMBEDDED.parts[-2:]:
-        return llm.model  # as set, or medground-tiny of this or another installation
+        return llm.model  # the user's choice, or medground-tiny of this or another installation
     if Path(trained_on).is_absolute() and not Path(trained_on).is_dir():
         raise UserError(
-            f"Adapter {adapter} was made for {trained_on}, and there is no such folder. Name its base in llm.model."
+            f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."
         )
     return str(trained_on)
 
@@ -224,17 +226,17 @@ def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | Us
 
 
 def _free_memory() -> None:
-    """Give back what models that nothing refers to any more have held on a card."""
+    """Free the memory of deleted models on the card."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 @contextmanager
-def _appearing(output: Path) -> Iterator[Path]:
-    """A folder that becomes ``output`` at the end and is removed where something fails."""
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``output`` at the end and is removed after an error."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists already. Name a new folder for the merged model, or remove that one.")
+        raise UserError(f"{output} already exists. Choose a new folder for the merged model, or remove that one.")
     with _write_errors(output):
         if output.exists():
             output.rmdir()
@@ -251,8 +253,8 @@ def _check_space(llm: LocalLLM, output: Path) -> None:
     needed, free = llm.model.get_memory_footprint(), shutil.disk_usage(output.parent).free
     if free < needed:
         raise UserError(
-            f"{output} needs about {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there. Make room, or name a "
-            "folder on another disk."
+            f"{output} needs about {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there. Free "
+            "some space, or choose a folder on another disk."
         )
 
 
@@ -263,5 +265,5 @@ def _write_errors(output: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise UserError(
-            f"The merged model cannot be written to {output}: {reason}. Make room there, or name another folder."
+            f"The merged model cannot be written to {output}: {reason}. Free some space, or choose another folder."
         ) from error

@@ -1,45 +1,69 @@
-"""Premise-hypothesis pairs made of labelled questions, so that a model learns to verify answers."""
+"""Training pairs: those of section ``pairs``, and pairs made from labelled questions for verifying answers."""
 
 import random
 from collections.abc import Mapping, Sequence
 
 from chains.prompts import answer_statement
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.config import PairsConfig
+from corpus.nli import NLIPair, PairData, load_pairs, pair_file
 from corpus.records import QARecord
 
 ROLES = ("entailment", "neutral", "contradiction")
 _ANSWERS = ("yes", "no")
 
 
+def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
+    """The train and dev splits of ``pairs``.
+
+    Raises:
+        UserError: a split is missing or empty, or one file holds all splits.
+    """
+    if pair_file(pairs, "train") == pair_file(pairs, "dev") and pairs.path != "snli":
+        raise UserError(
+            f"pairs.path is {pairs.path}, one file for all splits, and training needs separate train and dev pairs. "
+            "Set pairs.path to a folder and pairs.files to the files in it."
+        )
+    return load_pairs(pairs, "train"), load_pairs(pairs, "dev")
+
+
+def check_labels(labels: Sequence[str], advice: str) -> None:
+    """Check that there are two labels or more among those of the training examples.
+
+    Raises:
+        UserError: there is one label only; the message ends with ``advice``.
+    """
+    if len(set(labels)) < 2:
+        raise UserError(f"All {len(labels)} training examples have the label {labels[0]}. {advice}")
+
+
 def answer_pairs(
     records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, others: float = 0.5, seed: int = 1
 ) -> list[NLIPair]:
-    """Pairs of an abstract and the statement that a question's answer is "yes" or "no".
+    """Pairs of an abstract and the statement that the answer to a question is "yes" or "no".
 
-    The answer that the record has follows from its own abstract, the opposite one is contradicted by it, and where the
-    record's answer is "maybe" both are left open. Another record's abstract leaves any answer open.
+    A record's abstract entails its answer and contradicts the opposite one; where the answer is "maybe", it is neutral
+    to both. Another record's abstract is neutral to any answer.
 
     Args:
-        records: question records of the training split; those without a label are passed over.
+        records: question records of the training split; those without a label are skipped.
         labels: the words for entailment, neutral and contradiction (``pairs.labels``).
-        setting: the dotted key that asks for these pairs, named in errors.
-        others: how many pairs with another record's abstract are added, as a share of the records.
-        seed: of the choice of those.
+        setting: the setting that asks for these pairs, for error messages.
+        others: number of pairs with another record's abstract, as a share of the records.
+        seed: seed of the choice of those.
 
     Raises:
-        UserError: ``labels`` lacks a word for one of the three, or no record is labelled.
+        UserError: ``labels`` lacks a word for one of the three, or no record has a label.
     """
     if missing := [role for role in ROLES if role not in labels]:
         raise UserError(
-            f"{setting} needs a word for {', '.join(missing)} in pairs.labels. Name it there, or set {setting} to "
-            "false."
+            f"{setting} needs a word for {', '.join(missing)} in pairs.labels. Add it there, or set {setting} to false."
         )
     labelled = [record for record in records if record.label is not None]
     if not labelled:
         raise UserError(
-            f"{setting} is true, but there is no labelled question in the training split of the data. Name data that "
-            f"has some, or set {setting} to false."
+            f"{setting} is true, but no question of the training split has a label. Choose data with labels, or set "
+            f"{setting} to false."
         )
     pairs = [
         NLIPair(

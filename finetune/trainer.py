@@ -1,101 +1,75 @@
-"""What the trainers have in common: their arguments, a clock for training alone, whole checkpoints, and the result."""
+# ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
+"""The base of all trainers, transformers' ``Trainer`` with complete checkpoints, and its callbacks."""
 
 import shutil
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors import SafetensorError
-from transformers import PrinterCallback, Trainer
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from common.errors import UserError
 from common.logs import no_bars
-from finetune.callbacks import Bar, best_step
-from finetune.checkpoints import Checkpoint, checkpoints, mark, publish_best, rotate
-from finetune.config import EncoderConfig, QLoRAConfig, TaughtEmbedderConfig
-from finetune.process import is_main, peak_memory
+from finetune.checkpoints import checkpoints, mark_complete, rotate
+from finetune.distributed import peak_memory
+
+Log = Sequence[Mapping[str, float]]
+Evaluate = Callable[[Any], dict[str, float]]
+"""Figures of a live model on the dev split, among them ``accuracy`` and ``loss``; empty without a dev split."""
 
 
-def common_arguments(
-    config: QLoRAConfig | EncoderConfig | TaughtEmbedderConfig, output: Path, *, on_cpu: bool
-) -> dict[str, Any]:
-    """The arguments that every trainer is given, by their names in transformers' ``TrainingArguments``."""
-    return {
-        "output_dir": str(output),
-        "per_device_train_batch_size": config.batch_size,
-        "weight_decay": config.weight_decay,
-        "use_cpu": on_cpu,
-        "save_strategy": "no",  # Pace says when
-        "logging_steps": max(1, min(10, config.every)),
-        "disable_tqdm": True,
-        "report_to": list(config.report_to),
-        "seed": config.seed,
-        "dataloader_pin_memory": not on_cpu,
-    }
+def evaluations(log: Log) -> dict[int, Mapping[str, float]]:
+    """The entries of a trainer's log with dev figures, by step; 0 is the evaluation before training."""
+    return {int(entry["step"]): entry for entry in log if "eval_accuracy" in entry}
 
 
-def one_card_arguments(config: EncoderConfig | TaughtEmbedderConfig, output: Path) -> dict[str, Any]:
-    """``common_arguments`` of a trainer whose batches come in the order and number they are to be taken in."""
-    on_cpu = not torch.accelerator.is_available()
-    bf16 = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return {**common_arguments(config, output, on_cpu=on_cpu), "num_train_epochs": 1, "bf16": bf16}
+def best_step(log: Log) -> int | None:
+    """The step after 0 with the best dev accuracy, and among equals with the lowest dev loss."""
+    found = {step: entry for step, entry in evaluations(log).items() if step > 0}
+    return max(found, key=lambda step: (found[step]["eval_accuracy"], -found[step]["eval_loss"]), default=None)
 
 
-def check_reports(names: Sequence[str], setting: str) -> None:
-    """See to it that figures can be sent where ``setting`` says.
+class BaseTrainer(Trainer):
+    """Base of the trainers: a clock for the training steps, dev figures by ``evaluate_model``, complete checkpoints.
 
-    Raises:
-        UserError: transformers knows no such place, or its package is missing.
-    """
-    for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-            raise UserError(f"{setting} is {name}, and figures can be sent to {known}. Choose among these.")
-        try:
-            INTEGRATION_TO_CALLBACK[name]()
-        except (ImportError, RuntimeError) as error:
-            raise UserError(
-                f"{setting} is {name}, whose package is missing ({str(error).strip().splitlines()[0]}) "
-                "Install it, or take the name out."
-            ) from error
-
-
-class RunTrainer(Trainer, ABC):
-    """Stands before transformers' trainer or one made of it, and takes its arguments too.
+    A subclass names it before the library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
 
     Args:
-        recipe: what a checkpoint must have been made by to be taken up again.
-        spent: seconds of training before, where a run is taken up again.
-        keep: how many checkpoints stay on disk; None keeps all.
+        recipe: is written into checkpoints; a run resumes only from checkpoints with the same recipe.
+        spent: seconds of training before this process resumed the run.
+        keep: checkpoints to keep on disk; None keeps all.
+        evaluate_model: computes the dev figures.
+        others: arguments of the library's trainer.
     """
 
     model: Any
     processing_class: Any
 
-    def __init__(self, *, recipe: Mapping[str, Any], spent: float, keep: int | None, **others: Any) -> None:
+    def __init__(
+        self, *, recipe: Mapping[str, Any], spent: float, keep: int | None, evaluate_model: Evaluate, **others: Any
+    ) -> None:
         self._recipe = recipe
         self._spent = spent
         self._keep = keep
+        self._evaluate_model = evaluate_model
         self._started: float | None = None
+        args = others["args"]
+        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one card, or spreads the layers over several
         super().__init__(**others)
-
-    @abstractmethod
-    def dev_figures(self) -> dict[str, float]:
-        """The figures of the live model on the dev split, among them ``accuracy`` and ``loss``; none without one."""
 
     @property
     def seconds(self) -> float:
-        """Seconds of training steps so far, those before a resumption among them; measuring and saving are not."""
+        """Seconds of training steps so far, those before a resumption included; evaluation and saving are not."""
         return self._spent + (0 if self._started is None else time.perf_counter() - self._started)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As transformers does it, with the clock running."""
+        """Train as transformers does, with the clock running."""
         self._started = time.perf_counter()
         try:
             return super().train(*args, **kwargs)
@@ -103,10 +77,13 @@ class RunTrainer(Trainer, ABC):
             self._spent, self._started = self.seconds, None
 
     def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
-        """The dev figures, logged and told to the callbacks."""
+        """Compute and log the dev figures; they are the same in all processes."""
         with self._pause():
             self.model.eval()
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.dev_figures().items()}
+            figures = [self._evaluate_model(self.model)]
+            if self.accelerator.num_processes > 1:
+                torch.distributed.broadcast_object_list(figures)
+            metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures[0].items()}
             if metrics:
                 self.log(dict(metrics))
                 self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -129,52 +106,78 @@ class RunTrainer(Trainer, ABC):
             try:
                 super()._save_checkpoint(model, trial)
                 if self.args.should_save:
-                    # only then are older ones removed: at any moment one whole checkpoint is there
-                    mark(folder, {"recipe": self._recipe, "seconds": self.seconds, "peak_memory": peak_memory()})
+                    run = {"recipe": self._recipe, "seconds": self.seconds, "peak_memory": peak_memory()}
+                    mark_complete(folder, run)
+                    # older ones go only now, so that there is a complete checkpoint at any moment
                     rotate(output, self._keep, best_step(self.state.log_history))
             except (OSError, RuntimeError, SafetensorError) as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 kept = [one.folder.name for one in checkpoints(output)]
                 raise UserError(
                     f"{folder} could not be saved ({_reason(error)}). "
-                    + (f"What was trained up to {kept[-1]} is kept there" if kept else "No checkpoint was saved before")
-                    + ". Make room, and run the same command again"
-                    + (": it goes on from there." if kept else ".")
+                    + (f"The training up to {kept[-1]} is kept" if kept else "There is no earlier checkpoint")
+                    + ". Free some disk space and run the same command again"
+                    + (f"; it resumes from {kept[-1]}." if kept else ".")
                 ) from error
 
 
-def teach(
-    trainer: RunTrainer, resumed: Checkpoint | None, console: Console, *, best: bool, out_of_memory: str
-) -> Checkpoint | None:
-    """Train under a bar, and put the result at the run's folder, also that of a run that is stopped.
+class EvaluateAndSave(TrainerCallback):
+    """Evaluates and saves every ``every`` steps and at the end; stops after ``patience`` evaluations without a best."""
 
-    Args:
-        trainer: ready to train, or to go on.
-        resumed: the checkpoint to go on from, if any.
-        console: where the bar is shown.
-        best: whether the result is the checkpoint that did best on the dev split, else the last one.
-        out_of_memory: the error's message where the card's memory does not suffice.
+    def __init__(self, every: int, patience: int | None) -> None:
+        self._every = every
+        self._patience = patience
 
-    Returns:
-        The checkpoint that became the result; None where there is none, and in processes that do not write.
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Request an evaluation and a checkpoint where they are due."""
+        if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
+            control.should_log = control.should_evaluate = control.should_save = True
+        return control
 
-    Raises:
-        UserError: the card's memory does not suffice, or a checkpoint cannot be saved.
-    """
-    trainer.remove_callback(PrinterCallback)
-    bar = Bar(console)
-    trainer.add_callback(bar)
-    taken = None
-    try:
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
-    except torch.OutOfMemoryError as error:
-        raise UserError(out_of_memory) from error
-    finally:
-        bar.stop()
-        if is_main():
-            step = best_step(trainer.state.log_history) if best else None
-            taken = publish_best(Path(str(trainer.args.output_dir)), step)
-    return taken
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Stop where ``patience`` evaluations came after the best one."""
+        best = best_step(state.log_history)
+        if self._patience is not None and best is not None:
+            later = [step for step in evaluations(state.log_history) if step > best]
+            control.should_training_stop |= len(later) >= self._patience
+        return control
+
+
+class ProgressBar(TrainerCallback):
+    """A bar of the steps with the latest training loss and dev accuracy; hidden on a quiet console."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=console.quiet)
+        self._task = self._progress.add_task("training", total=None)
+        self._latest: dict[str, str] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Show the bar."""
+        self._progress.start()
+        self._progress.update(self._task, total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Advance by a step."""
+        self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Show new figures."""
+        latest = state.log_history[-1] if state.log_history else {}
+        for name, title in (("loss", "loss"), ("eval_accuracy", "dev accuracy")):
+            if name in latest:
+                self._latest[title] = f"{title} {latest[name]:.3f}"
+        self._progress.update(self._task, description=", ".join(self._latest.values()) or "training")
+
+    def stop(self) -> None:
+        """Leave the bar as it is; also after an error, where transformers calls no ``on_train_end``."""
+        self._progress.stop()
 
 
 def _reason(error: Exception) -> str:

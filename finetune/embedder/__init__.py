@@ -1,1 +1,1 @@
-"""An embedder taught which abstract belongs to which question: a sentence-transformers model and its own trainer."""
+"""Fine-tuning of a sentence-transformers embedder on questions and the abstracts that answer them."""

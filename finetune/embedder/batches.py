@@ -1,25 +1,25 @@
-"""Which examples are seen together."""
+"""Order of the training examples of an embedder run."""
 
 import random
 from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-from finetune.embedder.examples import Example
+from finetune.embedder.data import Example
 
 
 class Batches(Sampler[list[int]]):
-    """Batches of examples' numbers for all epochs, decided by the seed alone: to a trainer it is a single epoch.
+    """Batches of example indices for all epochs, as one epoch of the trainer; a function of the seed.
 
-    Every abstract is in a batch once at most, as right or as wrong, and every text too: the loss takes all other
-    abstracts of a batch for wrong. An example that does not fit into a batch waits for the next. (The library's own
-    sampler does the same; but its order, told epoch by epoch, is lost where a run goes on in the midst of one.)
+    No text or abstract is in a batch twice, since the loss takes all other abstracts of a batch as negatives. An
+    example that does not fit into a batch moves to the next. The library's ``NoDuplicatesBatchSampler`` does the same,
+    but it gets its order epoch by epoch, and a run that resumes within an epoch loses it.
 
     Args:
-        examples: what is taught.
-        size: examples in a batch; the last ones of an epoch may have fewer.
-        epochs: how often every example is seen.
-        seed: of the order.
+        examples: the training examples.
+        size: examples of a batch; the last batches of an epoch may have fewer.
+        epochs: passes over the examples.
+        seed: seed of the order.
     """
 
     def __init__(self, examples: Sequence[Example], size: int, epochs: int, seed: int) -> None:
@@ -40,15 +40,15 @@ def _epoch(examples: Sequence[Example], size: int, rng: random.Random) -> Iterat
     while waiting:
         batch: list[int] = []
         later: list[int] = []
-        seen: set[int | str] = set()
-        for place, number in enumerate(waiting):
-            one = examples[number]
-            own: set[int | str] = {one.text, one.abstract, *one.negatives}
-            if seen & own:
-                later.append(number)
+        in_batch: set[int | str] = set()
+        for place, index in enumerate(waiting):
+            one = examples[index]
+            texts: set[int | str] = {one.text, one.abstract, *one.negatives}
+            if in_batch & texts:
+                later.append(index)
                 continue
-            seen |= own
-            batch.append(number)
+            in_batch |= texts
+            batch.append(index)
             if len(batch) == size:
                 later += waiting[place + 1 :]
                 break

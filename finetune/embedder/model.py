@@ -1,4 +1,4 @@
-"""The embedder that is taught, and its figures on dev questions."""
+"""The base model of an embedder run, and its figures on dev questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 from common.errors import UserError
 from common.hub import hub_errors
 from common.logs import no_bars
-from finetune.config import TaughtEmbedderConfig
-from finetune.embedder.examples import Example
+from finetune.config import EmbedderTrainConfig
+from finetune.embedder.data import Example
 from retrievers.base import encodable
 from retrievers.embedders.packaged import packaged_minilm
 
@@ -22,17 +22,17 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Prompts:
-    """What the model wants before a question and before a passage; empty where it ships nothing."""
+    """The model's prompts for a question and for a passage; empty where it has none."""
 
     query: str
     passage: str
 
 
-def load_untaught(config: TaughtEmbedderConfig) -> "SentenceTransformer":
-    """The model in float32, on this machine's accelerator where it has one.
+def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
+    """Load the base model in float32, on this machine's accelerator where it has one.
 
     Raises:
-        UserError: the model cannot be had, is no embedding model, or reads fewer tokens than ``config.max_length``.
+        UserError: the model cannot be loaded, is no embedding model, or has a window below ``config.max_length``.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -44,13 +44,14 @@ def load_untaught(config: TaughtEmbedderConfig) -> "SentenceTransformer":
     window = model.max_seq_length
     if window is not None and config.max_length > window:
         raise UserError(
-            f"train.embedder.max_length is {config.max_length}, and {config.model} reads {window} tokens. Set it lower."
+            f"train.embedder.max_length is {config.max_length}, and the window of {config.model} is {window} tokens. "
+            "Set it lower."
         )
     return model
 
 
 def prompts_of(model: "SentenceTransformer") -> Prompts:
-    """As ``retrievers.embedders.sentence`` puts them in use."""
+    """The prompts that ``retrievers.embedders.sentence`` uses."""
     passages = (model.prompts.get(name) for name in ("document", "passage", "corpus"))
     default = model.prompts.get(model.default_prompt_name or "") or ""
     return Prompts(
@@ -58,28 +59,30 @@ def prompts_of(model: "SentenceTransformer") -> Prompts:
     )
 
 
-def measure(
+def evaluate_embedder(
     model: "SentenceTransformer", dev: Sequence[Example], abstracts: Sequence[str], scale: float
 ) -> dict[str, float]:
-    """How many dev questions bring back their own abstract first, and the mean cross-entropy of that, in nats.
+    """Accuracy@1 of the dev questions among ``abstracts``, and the mean cross-entropy in nats; empty without questions.
 
-    The cross-entropy is that of the loss, over all ``abstracts`` in place of a batch's.
+    The cross-entropy is that of the training loss, with all ``abstracts`` in place of a batch's.
     """
+    if not dev:
+        return {}
     prompts = prompts_of(model)
-    questions = _encoded(model, [one.text for one in dev], prompts.query)
-    scores = questions @ _encoded(model, abstracts, prompts.passage).T
+    questions = _encode(model, [one.text for one in dev], prompts.query)
+    scores = questions @ _encode(model, abstracts, prompts.passage).T
     right = np.array([one.abstract for one in dev])
-    own = scores[np.arange(len(dev)), right]
+    gold = scores[np.arange(len(dev)), right]
     logits = scores * scale
     highest = logits.max(axis=1)
     total = np.log(np.exp(logits - highest[:, None]).sum(axis=1)) + highest
     return {
         "accuracy": float((scores.argmax(axis=1) == right).mean()),
-        "loss": float((total - own * scale).mean()),
+        "loss": float((total - gold * scale).mean()),
     }
 
 
-def _encoded(model: "SentenceTransformer", texts: Sequence[str], prompt: str) -> np.ndarray:
+def _encode(model: "SentenceTransformer", texts: Sequence[str], prompt: str) -> np.ndarray:
     vectors: np.ndarray = model.encode(
         [encodable(text) for text in texts],
         prompt=prompt,

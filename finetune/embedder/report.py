@@ -1,90 +1,52 @@
-"""What a run leaves beside the embedder: its figures as JSON and a model card."""
+"""Figures and model card of an embedder run."""
 
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from eval.results import versions
-from finetune.callbacks import measurements
-from finetune.checkpoints import Checkpoint
-from finetune.embedder.examples import Lesson
+from finetune.embedder.data import EmbedderData
 from finetune.embedder.trainer import EmbedderTrainer
-from finetune.process import peak_memory
+from finetune.report import base_name, figure, model_card
+from finetune.trainer import evaluations
 
 
-def summarise(
-    trainer: EmbedderTrainer, lesson: Lesson, recipe: Mapping[str, Any], taken: Checkpoint, wall: float
-) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds.
-
-    Args:
-        trainer: after training.
-        lesson: what was taught.
-        recipe: what decides the result.
-        taken: the checkpoint that became the result.
-        wall: seconds that this process took, loading included.
-    """
-    state, seconds = trainer.state, max(trainer.seconds, 1e-9)
-    result = {int(entry["step"]): entry for entry in measurements(state.log_history)}.get(taken.step, {})
+def figures(trainer: EmbedderTrainer, data: EmbedderData, step: int) -> dict[str, Any]:
+    """The embedder's part of ``summary.json``; ``step`` is that of the result."""
+    state = trainer.state
     seen = sum(map(len, islice(trainer.batches, state.global_step)))
     return {
-        "train_pairs": len(lesson.train),
-        "train_abstracts": len({one.abstract for one in lesson.train}),
-        "negatives": len(lesson.train[0].negatives),
-        "dev_questions": len(lesson.dev),
-        "step": taken.step,
-        "steps": state.global_step,
-        "dev_accuracy@1": result.get("eval_accuracy"),
-        "dev_loss": result.get("eval_loss"),
-        "parameters": sum(one.numel() for one in trainer.model.parameters()),
-        "pairs_per_second": round(seen / seconds, 2),
-        "seconds_training": round(seconds, 1),
-        "seconds": round(wall, 1),
-        "peak_memory": peak_memory(),
-        "recipe": recipe,
-        "versions": versions(),
-        "log": state.log_history,
+        "train_pairs": len(data.train),
+        "train_abstracts": len({one.abstract for one in data.train}),
+        "negatives": len(data.train[0].negatives),
+        "dev_questions": len(data.dev),
+        "dev_accuracy@1": evaluations(state.log_history).get(step, {}).get("eval_accuracy"),
+        "pairs_per_second": round(seen / max(trainer.seconds, 1e-9), 2),
     }
 
 
 def card(summary: Mapping[str, Any]) -> str:
-    """The text of ``README.md`` in the embedder's folder, filled from the summary."""
+    """The model card."""
     recipe: Mapping[str, Any] = summary["recipe"]
-    base = recipe["model"]
-    header = ["---", "library_name: sentence-transformers"]
-    if base.count("/") == 1 and not base.startswith((".", "/", "~")):
-        header.append(f"base_model: {base}")
-    header += ["pipeline_tag: sentence-similarity", "tags: [sentence-transformers, medground]", "---"]
-    known = "all-MiniLM-L6-v2" if base == "embedded" else base
-    accuracy = summary["dev_accuracy@1"]
-    lines = [
-        *header,
-        "",
-        f"# `{known}` taught which abstract belongs to which question",
-        "",
-        "## How to use it",
-        "",
-        "```yaml",
-        "embedders:",
-        "  taught: {model: DIR}",
-        "retrievers:",
-        "  taught: {kind: dense, embedder: taught}",
-        "```",
-        "",
-        "## Training",
-        "",
-        "| | |",
-        "| --- | --- |",
-        f"| pairs | {summary['train_pairs']} ({', '.join(recipe['pairs'])}) |",
-        f"| their abstracts | {summary['train_abstracts']} |",
-        f"| wrong abstracts with each, found by BM25 | {summary['negatives']} |",
-        f"| dev questions, for choosing the checkpoint | {summary['dev_questions']} |",
-        f"| dev accuracy@1 | {'not measured' if accuracy is None else f'{accuracy:.3f}'} |",
-        f"| checkpoint taken | step {summary['step']} of {summary['steps']} |",
-        f"| speed | {summary['pairs_per_second']} pairs/s |",
-        f"| time | {summary['seconds_training']} s of training, {summary['seconds']} s in all |",
-        "",
-        "`summary.json` has all figures and settings.",
-        "",
-    ]
-    return "\n".join(lines)
+    return model_card(
+        summary,
+        library="sentence-transformers",
+        task="sentence-similarity",
+        tags=("sentence-transformers", "medground"),
+        title=f"`{base_name(recipe['model'])}` fine-tuned to find the abstract of a question",
+        usage=[
+            "```yaml",
+            "embedders:",
+            "  tuned: {model: DIR}",
+            "retrievers:",
+            "  tuned: {kind: dense, embedder: tuned}",
+            "```",
+        ],
+        rows={
+            "pairs": f"{summary['train_pairs']} ({', '.join(recipe['pairs'])})",
+            "abstracts of the pairs": summary["train_abstracts"],
+            "hard negatives of a pair": summary["negatives"],
+            "dev questions, for choosing the checkpoint": summary["dev_questions"],
+            "dev accuracy@1": figure(summary["dev_accuracy@1"]),
+        },
+        speed=f"{summary['pairs_per_second']} pairs/s",
+    )

@@ -1,73 +1,62 @@
-"""sentence-transformers' trainer on our order of batches, with dev figures as in search."""
+"""sentence-transformers' trainer on a fixed order of batches."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from finetune.embedder.batches import Batches
-from finetune.embedder.examples import Lesson
-from finetune.embedder.model import measure, prompts_of
-from finetune.trainer import RunTrainer
+from finetune.embedder.data import EmbedderData
+from finetune.embedder.model import prompts_of
+from finetune.trainer import BaseTrainer
 from retrievers.base import encodable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-SCALE = 20.0  # of cosines in the loss, the library's own
+SCALE = 20.0  # of cosines in the loss, the library's default
 
 
-class EmbedderTrainer(RunTrainer, SentenceTransformerTrainer):
-    """Brings each text near its abstract and away from all other abstracts of its batch.
+class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
+    """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of the right one (Henderson et al. 2017), the library's
-    ``MultipleNegativesRankingLoss``.
+    The loss is the cross-entropy of a text's own abstract among all abstracts of its batch.
 
     Args:
-        embedder: the model; its live state is what is measured.
-        args: the library's settings.
-        lesson: what is taught.
-        batches: in which order; one epoch of the library's.
-        max_length: how many tokens of a text are read while training.
-        others: what ``RunTrainer`` and the library's trainer take.
+        embedder: the model.
+        data: the examples.
+        batches: their order; one epoch of the trainer.
+        max_length: tokens of a text in training.
+        others: arguments of ``BaseTrainer`` and the library's trainer.
     """
 
     def __init__(
         self,
         *,
         embedder: "SentenceTransformer",
-        args: SentenceTransformerTrainingArguments,
-        lesson: Lesson,
+        data: EmbedderData,
         batches: Batches,
         max_length: int,
         **others: Any,
     ) -> None:
-        self._lesson = lesson
         self.batches = batches
         super().__init__(
             model=embedder,
-            args=args,
-            train_dataset=_rows(lesson, embedder),
+            train_dataset=_rows(data, embedder),
             loss=MultipleNegativesRankingLoss(embedder, scale=SCALE),
             **others,
         )
         self.data_collator.max_length = max_length
 
     def get_batch_sampler(self, *_: object, **__: object) -> Any:
-        """All epochs' batches."""
+        """The batches of all epochs."""
         return self.batches
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """None: the library's card quotes training texts, which may be nobody else's business."""
-
-    def dev_figures(self) -> dict[str, float]:
-        """See ``finetune.embedder.model.measure``."""
-        if not self._lesson.dev:
-            return {}
-        return measure(self.model, self._lesson.dev, self._lesson.abstracts, SCALE)
+        """Skip the library's card: it quotes training texts, which may be confidential."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -75,17 +64,17 @@ class EmbedderTrainer(RunTrainer, SentenceTransformerTrainer):
         self.model.save_pretrained(str(folder), create_model_card=False)
 
 
-def _rows(lesson: Lesson, embedder: "SentenceTransformer") -> Dataset:
-    """A column for texts, one for the abstracts that belong to them and one for each negative, prompts included."""
+def _rows(data: EmbedderData, embedder: "SentenceTransformer") -> Dataset:
+    """The texts, their abstracts and one column for each negative, prompts included."""
     prompts = prompts_of(embedder)
 
-    def passages(numbers: Sequence[int]) -> list[str]:
-        return [prompts.passage + encodable(lesson.abstracts[number]) for number in numbers]
+    def passages(indices: Sequence[int]) -> list[str]:
+        return [prompts.passage + encodable(data.abstracts[index]) for index in indices]
 
     columns = {
-        "text": [prompts.query + encodable(one.text) for one in lesson.train],
-        "right": passages([one.abstract for one in lesson.train]),
+        "text": [prompts.query + encodable(one.text) for one in data.train],
+        "abstract": passages([one.abstract for one in data.train]),
     }
-    for place in range(len(lesson.train[0].negatives)):
-        columns[f"wrong_{place}"] = passages([one.negatives[place] for one in lesson.train])
+    for place in range(len(data.train[0].negatives)):
+        columns[f"negative_{place}"] = passages([one.negatives[place] for one in data.train])
     return Dataset.from_dict(columns)

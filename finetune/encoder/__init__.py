@@ -1,1 +1,1 @@
-"""A sequence classifier taught on pairs of texts: an encoder and transformers' own trainer."""
+"""Fine-tuning of an encoder with a classification head on pairs of texts."""

@@ -1,4 +1,4 @@
-"""The model that is taught: a pretrained encoder with a new classification head."""
+"""The base model of an encoder run: a pretrained encoder with a new classification head."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,18 +20,18 @@ from retrievers.embedders.packaged import packaged_minilm
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_MEASURED_TOKENS = 4096  # what goes through the model at once when it is measured
+_EVALUATION_TOKENS = 4096  # tokens of a batch in evaluation
 
 
-def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
-    """The encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
+def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
+    """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
 
-    The head is drawn with ``config.seed``. The tokenizer states the length and the side that long texts are cut on, so
-    that whoever loads the folder lays texts out as they were taught.
+    The head's weights are random with ``config.seed``. The tokenizer stores the window and the side that long texts are
+    cut on, so that texts are encoded in use as in training.
 
     Raises:
-        UserError: the model cannot be had, is no encoder that takes a classification head, or has fewer layers or
-            positions than the settings ask for.
+        UserError: the model cannot be loaded, takes no classification head, or has fewer layers or positions than the
+            settings need.
     """
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     auto: Any = AutoModelForSequenceClassification
@@ -39,7 +39,7 @@ def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceCla
         architecture = AutoConfig.from_pretrained(
             source, id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}
         )
-        _cut(architecture, config)
+        _keep_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
             model = auto.from_pretrained(source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True)
@@ -56,7 +56,8 @@ def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceCla
     window = model_window(model, tokenizer)
     if config.max_length > window:
         raise UserError(
-            f"train.encoder.max_length is {config.max_length}, and {config.model} reads {window} tokens. Set it lower."
+            f"train.encoder.max_length is {config.max_length}, and the window of {config.model} is {window} tokens. "
+            "Set it lower."
         )
     tokenizer.model_max_length = config.max_length
     _freeze(model, config)
@@ -66,13 +67,13 @@ def load_untaught(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceCla
         tokenizer=tokenizer,
         labels=labels,
         texts=PairTexts(tokenizer, config.max_length),
-        batch_tokens=_MEASURED_TOKENS,
+        batch_tokens=_EVALUATION_TOKENS,
     )
 
 
 @contextmanager
 def _no_loading_report() -> Iterator[None]:
-    """Hide transformers' warning that the head is new and that layers were left out: both are as asked."""
+    """Hide transformers' report of the new head and the dropped layers, which are intended."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -81,22 +82,22 @@ def _no_loading_report() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _cut(architecture: Any, config: EncoderConfig) -> None:
-    """Leave the encoder its first ``config.layers`` layers."""
+def _keep_layers(architecture: Any, config: EncoderConfig) -> None:
+    """Drop the layers after the first ``config.layers``."""
     has = int(architecture.num_hidden_layers)
     if config.layers is not None and config.layers > has:
-        raise UserError(f"train.encoder.layers is {config.layers}, and {config.model} has {has}. Set it lower.")
+        raise UserError(f"train.encoder.layers is {config.layers}, and {config.model} has {has} layers. Set it lower.")
     used = config.layers or has
     if config.frozen_layers > used:
         raise UserError(
-            f"train.encoder.frozen_layers is {config.frozen_layers}, and of {config.model} {used} are used. "
+            f"train.encoder.frozen_layers is {config.frozen_layers}, and {used} layers of {config.model} are used. "
             "Set it lower."
         )
     architecture.num_hidden_layers = used
 
 
 def _freeze(model: "PreTrainedModel", config: EncoderConfig) -> None:
-    """Keep embeddings and the first layers as they are; what is not trained has no dropout either."""
+    """Freeze the embeddings and the first layers, and turn off their dropout."""
     if not config.frozen_layers:
         return
     base: Any = model.base_model
@@ -104,8 +105,8 @@ def _freeze(model: "PreTrainedModel", config: EncoderConfig) -> None:
     stack = next((part for part in base.modules() if isinstance(part, nn.ModuleList) and len(part) == depth), None)
     if stack is None:
         raise UserError(
-            f"train.encoder.frozen_layers is {config.frozen_layers}, and the layers of {config.model} are not told "
-            "apart here. Set it to 0."
+            f"train.encoder.frozen_layers is {config.frozen_layers}, and the layers of {config.model} cannot be "
+            "found. Set it to 0."
         )
     embeddings = getattr(base, "embeddings", None) or model.get_input_embeddings()
     for part in (embeddings, *stack[: config.frozen_layers]):

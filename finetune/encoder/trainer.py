@@ -1,4 +1,4 @@
-"""transformers' trainer with weighed labels and dev figures as in serving."""
+"""transformers' ``Trainer`` with weighted labels, on a schedule of stages."""
 
 import math
 from collections.abc import Sequence
@@ -9,24 +9,23 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import TrainingArguments
 
 from chains.encoder.sequence import SequenceClassifier
 from eval.stats.metrics import label_metrics
-from finetune.encoder.course import Course
-from finetune.encoder.examples import Example
-from finetune.trainer import RunTrainer
+from finetune.encoder.data import Example
+from finetune.encoder.schedule import Schedule
+from finetune.trainer import BaseTrainer
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Cross-entropy with a weight for each label and, for smoothing, a share of the target given to all labels."""
+    """Cross-entropy with a weight for each label and label smoothing."""
 
     weights: torch.Tensor
     smoothing: float
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean over a batch, by weight."""
+        """The weighted mean over a batch."""
         weights = self.weights.to(logits.device)
         return cross_entropy(logits.float(), labels, weight=weights, label_smoothing=self.smoothing)
 
@@ -41,37 +40,31 @@ def label_weights(examples: Sequence[Example], labels: int, power: float) -> tor
     return weights * counts.sum() / (weights * counts).sum()
 
 
-class EncoderTrainer(RunTrainer):
-    """Trains a classifier on laid-out examples.
+class EncoderTrainer(BaseTrainer):
+    """Trains a sequence classifier on encoded examples.
 
     Args:
-        classifier: the model with its tokenizer; its live state is what is measured.
-        args: transformers' settings.
+        classifier: the model with its tokenizer.
         train: the examples.
-        dev: the examples that are measured; nothing is measured where there are none.
-        loss: what is made small.
-        course: in which order and at which rates the examples are seen; one epoch of transformers'.
-        others: what ``RunTrainer`` and transformers take.
+        loss: the loss of logits and labels.
+        schedule: order and learning rates of the examples; one epoch of the trainer.
+        others: arguments of ``BaseTrainer`` and transformers' ``Trainer``.
     """
 
     def __init__(
         self,
         *,
         classifier: SequenceClassifier,
-        args: TrainingArguments,
         train: Sequence[Example],
-        dev: Sequence[Example],
         loss: Loss,
-        course: Course,
+        schedule: Schedule,
         **others: Any,
     ) -> None:
-        self._classifier = classifier
-        self._dev = dev
+        self._tokenizer: Any = classifier.tokenizer
         self._loss = loss
-        self.course = course
+        self.schedule = schedule
         super().__init__(
             model=classifier.model,
-            args=args,
             train_dataset=[{**one.inputs, "labels": one.label} for one in train],
             processing_class=classifier.tokenizer,
             data_collator=self._collate,
@@ -80,35 +73,33 @@ class EncoderTrainer(RunTrainer):
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         inputs = [{name: value for name, value in row.items() if name != "labels"} for row in rows]
-        padded = self._classifier.tokenizer.pad(inputs, return_tensors="pt")
+        padded = self._tokenizer.pad(inputs, return_tensors="pt")
         return {**padded, "labels": torch.tensor([row["labels"] for row in rows])}
 
-    def _get_train_sampler(self, *_: object) -> Course:
-        return self.course
+    def _get_train_sampler(self, *_: object) -> Schedule:
+        return self.schedule
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The course's rates; the optimizer's own is 1."""
+        """Make the scheduler of the schedule's rates; the optimizer's own learning rate is 1."""
         del num_training_steps
-        self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.course.rate)
+        self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.schedule.rate)
         return self.lr_scheduler
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The batch's loss."""
-        del num_items_in_batch  # a batch is a step
+        """The loss of a batch."""
+        del num_items_in_batch  # a step has one batch
         labels = inputs["labels"]
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         loss = self._loss(outputs.logits, labels)
         return (loss, outputs) if return_outputs else loss
 
-    def dev_figures(self) -> dict[str, float]:
-        """See ``measure``."""
-        return measure(self._classifier, self._dev) if self._dev else {}
 
-
-def measure(classifier: SequenceClassifier, examples: Sequence[Example]) -> dict[str, float]:
-    """Accuracy, macro F1 over all labels, and the mean cross-entropy in nats."""
+def evaluate_classifier(classifier: SequenceClassifier, examples: Sequence[Example]) -> dict[str, float]:
+    """Accuracy, macro F1 over all labels, and the mean cross-entropy in nats; empty without examples."""
+    if not examples:
+        return {}
     found = classifier.probabilities([one.inputs for one in examples])
     targets = [classifier.labels[one.label] for one in examples]
     predictions = [max(scores, key=scores.__getitem__) for scores in found]

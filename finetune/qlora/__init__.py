@@ -1,1 +1,1 @@
-"""An entailment adapter for a causal model: QLoRA, plain LoRA or full fine-tuning on premise-hypothesis pairs."""
+"""Fine-tuning of a causal model on premise-hypothesis pairs: QLoRA, plain LoRA or all weights."""

@@ -1,65 +1,66 @@
-"""What the device can do of what the settings ask."""
+"""Settings of a QLoRA run on a device: what it cannot do is replaced by the nearest that it can."""
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
 
 from chains.config import LLMConfig
 from chains.models.local import resolve_dtype
 from common.errors import UserError
 from finetune.config import QLoRAConfig
-from finetune.process import processes
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
+from finetune.distributed import processes
+from finetune.run import Device
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Settings that this device can carry out, what was put in the place of what, and the type it computes in."""
+class DeviceSettings:
+    """Settings that a device can carry out, and the substitutions that were made, as text."""
 
     llm: LLMConfig
     config: QLoRAConfig
-    compute: "torch.dtype"
-    on_cpu: bool
+    device: Device
     substitutions: tuple[str, ...]
 
 
-def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> Fitted:
-    """The settings with what this device cannot do replaced by the nearest that it can.
+def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
+    """Replace settings that this device cannot carry out.
 
-    Full fine-tuning loads 32-bit weights and computes in the resolved type; processes that share the work have a card
-    each.
+    Full fine-tuning loads 32-bit weights and computes in the number format of ``llm.dtype``. Several processes get one
+    card each.
 
     Raises:
-        UserError: the settings contradict each other, whatever the device.
+        UserError: settings contradict each other, on any device.
     """
-    import torch
-
     _check(llm, config)
     on_cpu = llm.device_map == "cpu" or not torch.accelerator.is_available()
     on_cuda = not on_cpu and torch.cuda.is_available()
     substitutions = []
     if llm.dtype == "float16" and not on_cuda:
         llm = llm.model_copy(update={"dtype": "auto"})
-        substitutions.append(f"llm.dtype: {_name(resolve_dtype(llm))} for float16, which needs an NVIDIA card to train")
+        substitutions.append(
+            f"llm.dtype is {_name(resolve_dtype(llm))} instead of float16, which needs an NVIDIA card in training"
+        )
     if config.optimizer != "adamw" and not on_cuda:
-        substitutions.append(f"train.qlora.optimizer: adamw for {config.optimizer}, which needs an NVIDIA card")
+        substitutions.append(
+            f"train.qlora.optimizer is adamw instead of {config.optimizer}, which needs an NVIDIA card"
+        )
         config = config.model_copy(update={"optimizer": "adamw"})
     compute = resolve_dtype(llm)
     if config.method == "full":
         llm = llm.model_copy(update={"dtype": "float32"})
     if on_cuda and processes() > 1:
         llm = llm.model_copy(update={"device_map": f"cuda:{os.environ.get('LOCAL_RANK', '0')}"})
-    return Fitted(llm, config, compute, on_cpu, tuple(substitutions))
+    return DeviceSettings(llm, config, Device(on_cpu, compute), tuple(substitutions))
 
 
-def keep_differentiable(model: "PreTrainedModel") -> None:
-    """Keep bitsandbytes from laying NF4 weights out for inference when the model is measured between training steps.
+def keep_differentiable(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from converting NF4 weights to its inference layout during an evaluation.
 
-    On processors with AVX512-BF16 it does so at the first pass in evaluation mode, for good, and the kernel for that
-    layout has no gradient: whatever is trained afterwards goes wrong without an error (bitsandbytes 0.50).
+    On processors with AVX512-BF16 it converts them for good at the first pass in evaluation mode. The kernel of that
+    layout has no gradient, so that further training is wrong without an error (bitsandbytes 0.50).
     """
     module: Any
     for module in model.modules():
@@ -72,17 +73,19 @@ def _check(llm: LLMConfig, config: QLoRAConfig) -> None:
         raise UserError(f"llm.kind is {llm.kind}, which has no weights to train. Set llm.kind to huggingface.")
     if llm.adapter is not None:
         raise UserError(
-            f"llm.adapter is {llm.adapter}, and training starts an adapter of its own. Set llm.adapter to null; to "
-            "build on that adapter, merge it first and name the merged model in llm.model."
+            f"llm.adapter is {llm.adapter}, and training starts a new adapter. Set llm.adapter to null. To build on "
+            "that adapter, merge it first and set llm.model to the merged model."
         )
     if llm.quantization == "8bit":
-        raise UserError("llm.quantization is 8bit; adapters are trained on 4bit (QLoRA) or none (plain LoRA).")
+        raise UserError(
+            "llm.quantization is 8bit. Adapters are trained on 4bit (QLoRA) or none (LoRA); set it to one of them."
+        )
     if config.method == "full" and llm.quantization != "none":
         raise UserError(
-            f"train.qlora.method is full, and {llm.quantization} weights cannot be trained themselves. "
-            "Set llm.quantization to none, or train.qlora.method to lora."
+            f"train.qlora.method is full, and {llm.quantization} weights cannot be trained. Set llm.quantization to "
+            "none, or train.qlora.method to lora."
         )
 
 
-def _name(dtype: "torch.dtype") -> str:
+def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

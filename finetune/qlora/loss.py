@@ -1,8 +1,8 @@
-"""The loss on answers alone, computing no more than it needs.
+"""The loss on answers alone, with no more computation than it needs.
 
-Logits are computed only where answers are. And since all prompts begin with the same instruction, its keys and values
-are computed once a batch and shared by the rows; the gradient is the same as without (with dropout, the rows share the
-instruction's dropout mask).
+Logits are computed only at the answers. All prompts begin with the same instruction, whose keys and values are computed
+once a batch and shared by the rows; the gradient is the same (with dropout, the rows share the instruction's dropout
+mask).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from finetune.qlora.examples import Example
+from finetune.qlora.data import IGNORED, Example
 
-IGNORED = -100
 _WORTH_SHARING = 8  # tokens; a second pass through the model costs about as much
 
 
 def common_start(examples: Sequence[Example]) -> int:
-    """How many tokens all prompts begin with alike; at least one of each prompt's own is left to it."""
+    """The number of tokens that all prompts begin with; each prompt keeps at least one token after them."""
     first = examples[0].ids
     length = min(example.start for example in examples) - 1
     for example in examples:
@@ -30,7 +29,7 @@ def common_start(examples: Sequence[Example]) -> int:
 
 
 def shares_cache(model: Any) -> bool:
-    """Whether the model keeps keys and values in a form that gradients flow through and rows can share."""
+    """Whether the model's cache of keys and values passes gradients and can be shared by rows."""
     with torch.no_grad():
         token = torch.zeros((1, 1), dtype=torch.long, device=model.device)
         cache = getattr(model(input_ids=token, use_cache=True), "past_key_values", None)
@@ -38,16 +37,16 @@ def shares_cache(model: Any) -> bool:
 
 
 def answer_loss(model: Any, batch: Mapping[str, Tensor], shared: int) -> Tensor:
-    """The summed cross-entropy (nats) of the tokens whose label is not ``IGNORED``.
+    """The summed cross-entropy (nats) of the tokens whose target is not ``IGNORED``.
 
     Args:
         model: a causal model that takes ``logits_to_keep``.
         batch: ``input_ids``, ``attention_mask`` and ``labels`` of shape (rows, tokens), padded on the right.
-        shared: how many tokens all rows begin with alike; 0 computes every row whole.
+        shared: number of tokens that all rows begin with; 0 computes every row whole.
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     targets = batch["labels"][:, 1:]
-    # The columns where any row has an answer: batches of like length have few, and every architecture takes them.
+    # The columns where any row has an answer: few in batches of similar length, and every architecture takes them.
     where = (targets != IGNORED).any(0).nonzero()[:, 0]
     if shared:
         cache = model(input_ids=ids[:1, :shared], use_cache=True, logits_to_keep=1).past_key_values

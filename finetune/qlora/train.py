@@ -1,26 +1,36 @@
-"""``medground train qlora``: pairs and settings in, an adapter with its figures out."""
+"""``medground train qlora``: fine-tunes a language model on pairs."""
 
-import time
-from collections.abc import Sequence
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from rich.console import Console
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+from trl.trainer.sft_config import SFTConfig
 
 from chains.config import LLMConfig, PromptConfig
-from chains.models.local import load_llm
-from common.atomic_write import write_whole
+from chains.models.local import LocalLLM, load_llm
+from chains.nli import nli_chain
+from chains.prompts import resolve_family
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.records import QARecord
-from eval.results import check_output
-from finetune.checkpoints import SUMMARY_FILE, finished, remove_halves, to_resume, write_json
+from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
-from finetune.process import is_main
-from finetune.qlora.build import build_trainer
-from finetune.qlora.device import fit_to_device, keep_differentiable
-from finetune.qlora.lesson import prepare, recipe_of
-from finetune.qlora.report import PLOT_FILE, card, plot, summarise
-from finetune.trainer import teach
+from finetune.distributed import processes
+from finetune.qlora import report
+from finetune.qlora.data import QLoRAData, columns, make_data
+from finetune.qlora.device import DeviceSettings, fit_to_device, keep_differentiable
+from finetune.qlora.loss import common_start
+from finetune.qlora.trainer import PairTrainer
+from finetune.run import Device, Job, Run, digest
+from finetune.sampler import SeededSampler
 
 
 def train_qlora(
@@ -33,64 +43,148 @@ def train_qlora(
     answers: Sequence[QARecord] = (),
     quiet: bool = False,
 ) -> Path:
-    """Train an adapter (or, with ``method: full``, the model) and leave it, its card and its figures in ``output``.
+    """Fine-tune a model and leave the adapter with its card and its figures in ``output`` (see ``Run``).
 
-    ``output/checkpoint-N`` is the adapter at step N, which PEFT loads and ``llm.adapter`` takes. A run that was stopped
-    goes on from its last whole checkpoint and ends as it would have ended unbroken; a finished one is left as it is.
+    With ``method: full`` the result is a model. PEFT and ``llm.adapter`` load ``output`` and each of its checkpoints.
 
     Args:
-        llm: the base.
-        prompt: whose wording is used.
-        pairs: their train and dev splits are read; the test split only to look for repeated premises.
-        config: how to train.
+        llm: the base model.
+        prompt: the wording of the prompts.
+        pairs: source of the train and dev pairs; the test split is only searched for repeated premises.
+        config: settings.
         output: the folder; made if absent.
-        answers: the training split's question records, for ``config.answer_pairs``.
-        quiet: nothing is shown.
+        answers: question records of the training split, for ``config.answer_pairs``.
+        quiet: show nothing on stderr.
 
     Returns:
         ``output``.
 
     Raises:
-        UserError: the settings contradict each other or the data, ``output`` holds another recipe's run, or a
-            checkpoint cannot be saved; what was trained until then stays in ``output``.
+        UserError: the settings contradict each other or the data, ``output`` cannot be used, or a checkpoint cannot be
+            saved; what was trained until then stays in ``output``.
     """
-    started = time.perf_counter()
-    console = Console(stderr=True, quiet=quiet or not is_main())
-    fitted = fit_to_device(llm, config)
+    settings = fit_to_device(llm, config)
     if prompt.shots:
-        raise UserError(f"prompt.shots is {prompt.shots}, and training shows no examples. Set prompt.shots to 0.")
-    check_output(output)
-    for line in fitted.substitutions:
-        console.print(f"This device takes {line}.")
-    base = load_llm(fitted.llm)
+        raise UserError(f"prompt.shots is {prompt.shots}, and training prompts have no examples. Set it to 0.")
+    run = Run(output, settings.config, "train.qlora", quiet=quiet)
+    for line in settings.substitutions:
+        run.say(f"On this device {line}.")
+    base = load_llm(settings.llm)
     keep_differentiable(base.model)
-    lesson = prepare(base, prompt, pairs, fitted.config, answers)
-    for name, examples in (("training", lesson.train), ("dev", lesson.dev)):
+    data = make_data(base, prompt, pairs, settings.config, answers)
+    for name, examples in (("training", data.train), ("dev", data.dev)):
         if examples.left_out:
-            console.print(f"{examples.left_out} {name} pairs are longer than fits and were left out.")
-    recipe = recipe_of(base, prompt, lesson, fitted)
-    if finished(output, recipe):
-        console.print(f"{output} holds the result of this very run already; remove it to train again.")
-        return output
-    resumed = to_resume(output, recipe)
-    if resumed is not None:
-        console.print(f"Goes on from {resumed.folder.name}.")
-    if is_main():
-        remove_halves(output)
-    trainer = build_trainer(base, lesson, fitted, recipe, output, resumed, prompt)
-    taken = teach(
-        trainer,
-        resumed,
-        console,
-        best=fitted.config.keep == "best",
-        out_of_memory=f"The card's memory does not suffice for batches of {config.batch_size}. Set "
-        "train.qlora.batch_size lower and train.qlora.accumulation higher, or train.qlora.gradient_checkpointing to "
-        "true.",
+            run.say(f"{examples.left_out} {name} pairs are too long and are left out.")
+    return run.train(QLoRAJob(base, prompt, data, settings))
+
+
+@dataclass(frozen=True)
+class QLoRAJob(Job[PairTrainer]):
+    """A QLoRA adapter's part of a run."""
+
+    base: LocalLLM
+    prompt: PromptConfig
+    data: QLoRAData
+    settings: DeviceSettings
+
+    def device(self) -> Device:
+        """The device that the settings were fitted to."""
+        return self.settings.device
+
+    def recipe(self) -> dict[str, Any]:
+        """Base model, wording and examples."""
+        base, tokenizer = self.base, self.base.tokenizer
+        return {
+            "model": base.name,
+            "quantization": self.settings.llm.quantization,
+            "double_quant": self.settings.llm.double_quant,
+            "dtype": str(self.settings.device.dtype).removeprefix("torch."),
+            "family": resolve_family(
+                self.prompt.family, base.model.config.model_type, base.name, str(tokenizer.chat_template)
+            ),
+            "processes": processes(),
+            "labels": self.data.labels,
+            "training pairs": digest([one.ids for one in self.data.train.examples]),
+            "dev pairs": digest([one.ids for one in self.data.dev.examples]),
+        }
+
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> PairTrainer:
+        """The trainer of the model with a new adapter.
+
+        Raises:
+            UserError: the model has no such layers to adapt.
+        """
+        config, examples = self.settings.config, self.data.train.examples
+        rows = list(columns(examples, answer_only=config.loss == "answer"))
+        torch.manual_seed(config.seed)
+        return PairTrainer(
+            model=_trained_model(self.base, config),
+            args=SFTConfig(
+                **arguments,
+                num_train_epochs=config.epochs,
+                max_steps=config.max_steps or -1,
+                gradient_accumulation_steps=config.accumulation,
+                lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
+                optim={"adamw": "adamw_torch"}.get(config.optimizer, config.optimizer),
+                max_grad_norm=config.max_grad_norm,
+                activation_checkpointing=config.gradient_checkpointing,
+                max_length=None,  # data.py leaves long pairs out
+                eval_on_start=not resumed,
+                include_num_input_tokens_seen="non_padding",
+            ),
+            processing_class=self.base.tokenizer,
+            train_dataset=Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "labels": [to for _, to in rows]}),
+            sampler=SeededSampler(
+                [len(ids) for ids, _ in rows], config.batch_size, config.seed, grouped=config.group_by_length
+            ),
+            answer_only=config.loss == "answer",
+            shared=common_start(examples) if config.share_start else 0,
+            evaluate_model=self._evaluate,
+            **run,
+        )
+
+    def figures(self, trainer: PairTrainer, step: int) -> dict[str, Any]:
+        """See ``finetune.qlora.report``."""
+        return report.figures(trainer, self.data, self.settings, step)
+
+    def card(self, summary: Mapping[str, Any]) -> str:
+        """See ``finetune.qlora.report``."""
+        return report.card(summary)
+
+    def write_extras(self, trainer: PairTrainer, output: Path) -> None:
+        """Plot the losses."""
+        report.plot(trainer.state.log_history, output / report.PLOT_FILE)
+
+    def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
+        """The dev figures of ``eval nli``; every process judges all pairs, so that none waits for another."""
+        # a new object each time, since a LocalLLM keeps packed weights
+        live = dataclasses.replace(self.base, model=cast("PreTrainedModel", model))
+        chain = nli_chain(live, self.data.labels, prompt_family=self.prompt.family)
+        result = NLITask().evaluate(chain, self.data.dev.pairs, identity={}, quiet=True)
+        gold = [max(one["label_scores"][one["target"]], 1e-9) for one in result.samples]
+        return {"accuracy": result.metrics["accuracy"], "loss": -sum(map(math.log, gold)) / len(gold)}
+
+
+def _trained_model(base: LocalLLM, config: QLoRAConfig) -> PreTrainedModel | PeftModel:
+    """The base with a new adapter, or the base itself with all weights trainable."""
+    if config.method == "full":
+        return base.model.requires_grad_(True)
+    targets = config.target_modules if isinstance(config.target_modules, str | None) else list(config.target_modules)
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=targets,
+        bias="none",
+        task_type="CAUSAL_LM",
     )
-    if taken is not None:
-        summary = summarise(trainer, lesson, fitted, recipe, taken, resumed, time.perf_counter() - started)
-        plot(trainer.state.log_history, output / PLOT_FILE)
-        write_whole(output / "README.md", card(summary))
-        write_json(output / SUMMARY_FILE, summary)
-    trainer.accelerator.wait_for_everyone()
-    return output
+    try:
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # PEFT uses an old name of transformers
+            adapted = get_peft_model(base.model, lora)
+    except ValueError as error:  # no such layers, or an architecture that PEFT does not know
+        raise UserError(
+            f"train.qlora.target_modules does not suit {base.name} ({str(error).splitlines()[0]}). "
+            "Set it to all-linear, or to names of the model's linear layers."
+        ) from error
+    adapted.peft_config["default"].base_model_name_or_path = base.name
+    return adapted

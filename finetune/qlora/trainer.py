@@ -1,35 +1,32 @@
-"""TRL's trainer with the loss on answers alone and dev accuracy by scoring."""
+# ruff: noqa: ARG002  (transformers passes the same arguments to all callbacks)
+"""TRL's ``SFTTrainer`` with the loss on answers alone."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from finetune.callbacks import Epochs
-from finetune.qlora.loss import IGNORED, answer_loss, shares_cache
-from finetune.qlora.order import SeededOrder
-from finetune.trainer import RunTrainer
-
-Measure = Callable[[PreTrainedModel | PeftModel], dict[str, float]]
+from finetune.qlora.data import IGNORED
+from finetune.qlora.loss import answer_loss, shares_cache
+from finetune.sampler import SeededSampler
+from finetune.trainer import BaseTrainer
 
 
-class PairTrainer(RunTrainer, SFTTrainer):
+class PairTrainer(BaseTrainer, SFTTrainer):
     """Trains on tokenised examples.
 
     Args:
-        model: the model, its adapter attached where one is trained.
+        model: the model, with its adapter where one is trained.
         args: TRL's settings.
-        order: in which the examples are seen.
-        measure: the figures of the live model on the dev pairs, among them ``accuracy``.
-        answer_alone: whether only the answers are learned.
-        shared: how many tokens all prompts begin with alike, to be computed once a batch; 0 for none. Only in a process
-            that trains alone.
-        others: what ``RunTrainer`` and TRL take.
+        sampler: the order of the examples.
+        answer_only: whether only the answers count in the loss.
+        shared: number of tokens that all prompts begin with, to be computed once a batch; 0 for none. Applies to a run
+            of one process only.
+        others: arguments of ``BaseTrainer`` and ``SFTTrainer``.
     """
 
     def __init__(
@@ -37,26 +34,24 @@ class PairTrainer(RunTrainer, SFTTrainer):
         *,
         model: PreTrainedModel | PeftModel,
         args: SFTConfig,
-        order: SeededOrder,
-        measure: Measure,
-        answer_alone: bool,
+        sampler: SeededSampler,
+        answer_only: bool,
         shared: int,
         **others: Any,
     ) -> None:
-        self._order = order
-        self._measure = measure
+        self._sampler = sampler
         super().__init__(model=model, args=args, **others)
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        self._answer_alone = answer_alone and "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._answer_only = answer_only and "logits_to_keep" in inspect.signature(base.forward).parameters
         alone = self.accelerator.num_processes == 1 and not args.activation_checkpointing
-        self._shared = shared if alone and self._answer_alone and shared and shares_cache(self.model) else 0
+        self._shared = shared if alone and self._answer_only and shared and shares_cache(self.model) else 0
         for value in self.model.parameters():
             if value.requires_grad:  # TRL makes a 4-bit base's adapter bfloat16, in which small steps are lost
                 value.data = value.data.float()
-        self.add_callback(Epochs(order))
+        self.add_callback(SetEpoch(sampler))
 
-    def _get_train_sampler(self, *_: object) -> SeededOrder:
-        return self._order
+    def _get_train_sampler(self, *_: object) -> SeededSampler:
+        return self._sampler
 
     def compute_loss(
         self,
@@ -65,24 +60,17 @@ class PairTrainer(RunTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: "torch.Tensor | int | None" = None,
     ) -> Any:
-        """The mean cross-entropy of what is learned, over all that a step sees, on all devices."""
-        if not self._answer_alone or self.aux_loss_enabled or return_outputs:
+        """The mean cross-entropy of the tokens of a step that count, over all devices."""
+        if not self._answer_only or self.aux_loss_enabled or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         loss = answer_loss(model, inputs, self._shared)
         count = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            loss = loss * self.accelerator.num_processes  # DDP takes the mean of gradients over processes
+            loss = loss * self.accelerator.num_processes  # DDP takes the mean of the processes' gradients
         return loss / count
 
-    def dev_figures(self) -> dict[str, float]:
-        """The same in all processes."""
-        figures = [self._measure(self.model)]
-        if self.accelerator.num_processes > 1:
-            torch.distributed.broadcast_object_list(figures)
-        return figures[0]
-
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None here: the run's report writes it."""
+        """Skip TRL's card; the run writes its own."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if not self.args.should_save:
@@ -95,3 +83,16 @@ class PairTrainer(RunTrainer, SFTTrainer):
         else:
             model.save_pretrained(folder, state_dict=state_dict)
             self.processing_class.save_pretrained(folder)
+
+
+class SetEpoch(TrainerCallback):
+    """Sets the sampler's epoch; accelerate does not where a run of several processes resumes within an epoch."""
+
+    def __init__(self, sampler: SeededSampler) -> None:
+        self._sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch that begins or resumes."""
+        self._sampler.set_epoch(int(state.epoch or 0))

@@ -1,4 +1,4 @@
-"""``medground merge``: an adapter folded into its base."""
+"""``medground merge``: merge an adapter into its base."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from medground.cli.app import app
 @app.command()
 def merge(
     adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="Folder or hub id of the adapter.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the merged model goes; a new or empty folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the merged model; new or empty.")],
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
     data: options.PairData = None,
@@ -21,10 +21,10 @@ def merge(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fold an adapter into its base, and compare the two.
+    """Merge an adapter into its base, and compare the result with the two.
 
-    The base is the language model of the settings in 16 or 32 bits, else the one that the adapter names. Merged and
-    attached must then judge the pairs alike, or the command fails; the figures stand in OUT/merge.json.
+    The base is the language model of the settings in 16 or 32 bits, or else the one that the adapter names. The command
+    fails where the merged model and the adapter judge the pairs differently; OUT/merge.json has the figures.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
     from corpus.nli import load_pairs

@@ -1,4 +1,4 @@
-"""``medground train ...``: teach a model."""
+"""``medground train ...``: fine-tune a model."""
 
 import json
 import shlex
@@ -11,11 +11,11 @@ from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import say
 
-train = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=None)
+train = typer.Typer(help="Fine-tune a model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train")
 
 
-Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the result and its checkpoints go.")]
+Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder of the result and its checkpoints.")]
 
 
 @train.command()
@@ -27,9 +27,9 @@ def qlora(
     limit: options.Limit = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach the language model to judge pairs, by an adapter.
+    """Fine-tune the language model on pairs, by an adapter.
 
-    DIR then holds the adapter that did best on the dev pairs. A run that was stopped goes on where it was.
+    DIR gets the adapter with the best figures on the dev pairs. An interrupted run resumes from its last checkpoint.
     """
     settings = options.make_settings(config, overrides, data=data, limit=limit, section="pairs")
     from corpus.load import load_records
@@ -40,8 +40,8 @@ def qlora(
     train_qlora(settings.llm, settings.prompt, settings.pairs, how, output, answers=answers, quiet=quiet)
     if summary := _summary(output):
         what, setting = ("adapter", "llm.adapter") if how.method == "lora" else ("model", "llm.model")
-        _tell(what, output, summary, summary["dev_accuracy"]["result"])
-        _tell_use("eval nli", config, overrides, data, f"{setting}={_named(output)}")
+        _say_result(what, output, summary, summary["dev_accuracy"]["result"])
+        _say_usage("eval nli", config, overrides, data, f"{setting}={_named(output)}")
 
 
 @train.command()
@@ -55,9 +55,9 @@ def encoder(
     limit: options.Limit = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach a sequence classifier to judge pairs, or to answer questions from their texts.
+    """Fine-tune a sequence classifier on pairs, or on questions and their texts.
 
-    DIR then holds the classifier that did best on the dev split. A run that was stopped goes on where it was.
+    DIR gets the classifier with the best figures on the dev split. An interrupted run resumes from its last checkpoint.
     """
     settings = options.make_settings(config, overrides)
     section: Literal["data", "pairs"] = "data" if settings.train.encoder.task == "qa" else "pairs"
@@ -66,9 +66,9 @@ def encoder(
 
     train_encoder(settings.train.encoder, output, pairs=settings.pairs, data=settings.data, quiet=quiet)
     if summary := _summary(output):
-        _tell("classifier", output, summary, summary["dev_accuracy"])
+        _say_result("classifier", output, summary, summary["dev_accuracy"])
         if section == "pairs":
-            _tell_use("eval nli", config, overrides, data, "nli.kind=encoder", f"nli.model={_named(output)}")
+            _say_usage("eval nli", config, overrides, data, "nli.kind=encoder", f"nli.model={_named(output)}")
         else:
             say(f"Use it in Python: chains.encoder.classifier.classifier_chain({_named(output)!r})")
 
@@ -82,29 +82,29 @@ def embedder(
     limit: options.Limit = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach an embedder which abstract belongs to which question.
+    """Fine-tune an embedder on questions and their abstracts.
 
-    DIR then holds the embedder that did best on the dev questions, ready to be named as a model in embedders. A run
-    that was stopped goes on where it was.
+    DIR gets the embedder with the best figures on the dev questions, for embedders.NAME.model. An interrupted run
+    resumes from its last checkpoint.
     """
     settings = options.make_settings(config, overrides, data=data, limit=limit)
     from corpus.load import load_records
 
-    taught, measured = (load_records(settings.data, split=split) for split in ("train", "dev"))
-    from finetune.embedder.train import train_embedder  # seconds, which a mistake in the data need not wait for
+    records, dev = (load_records(settings.data, split=split) for split in ("train", "dev"))
+    from finetune.embedder.train import train_embedder  # takes seconds; errors in the data come first
 
-    train_embedder(settings.train.embedder, output, train=taught, dev=measured, quiet=quiet)
+    train_embedder(settings.train.embedder, output, train=records, dev=dev, quiet=quiet)
     if summary := _summary(output):
-        _tell("embedder", output, summary, summary["dev_accuracy@1"])
+        _say_result("embedder", output, summary, summary["dev_accuracy@1"])
         replaced = next(iter(settings.embedders))
         place = f"embedders.{replaced}.model={_named(output)}"
-        _tell_use("eval retrieval --split test", config, overrides, data, place)
+        _say_usage("eval retrieval --split test", config, overrides, data, place)
 
 
 def _summary(output: Path) -> dict[str, Any] | None:
-    """What the run tells of itself; None where nothing became its result, and in processes that do not write it."""
+    """The run's summary; None where the run has no result, and in processes other than the main one."""
     from finetune.checkpoints import SUMMARY_FILE
-    from finetune.process import is_main
+    from finetune.distributed import is_main
 
     path = output / SUMMARY_FILE
     if not is_main() or not path.is_file():
@@ -113,17 +113,17 @@ def _summary(output: Path) -> dict[str, Any] | None:
     return summary
 
 
-def _tell(what: str, output: Path, summary: dict[str, Any], accuracy: float | None) -> None:
+def _say_result(what: str, output: Path, summary: dict[str, Any], accuracy: float | None) -> None:
     figure = "not measured on a dev split" if accuracy is None else f"dev accuracy {accuracy:.3f}"
     typer.echo(f"{what}: {_named(output)}, step {summary['step']} of {summary['steps']}, {figure}")
-    from finetune.repeated import warning
+    from finetune.leakage import leakage_warning
 
-    if flatters := warning(summary.get("repeated_premises", {})):
-        say(flatters)
+    if warning := leakage_warning(summary.get("repeated_premises", {})):
+        say(warning)
 
 
-def _tell_use(command: str, config: Path | None, overrides: list[str] | None, data: str | None, *use: str) -> None:
-    """The command that uses the result, with what the training was told of models and data."""
+def _say_usage(command: str, config: Path | None, overrides: list[str] | None, data: str | None, *use: str) -> None:
+    """Show a command that uses the result, with the training command's settings of models and data."""
     kept = [text for text in overrides or [] if not text.startswith("train.")]
     words = [
         *(["--config", str(config)] if config else []),
@@ -134,5 +134,5 @@ def _tell_use(command: str, config: Path | None, overrides: list[str] | None, da
 
 
 def _named(folder: Path) -> str:
-    """The folder as a setting names it: in a form that is no hub id."""
+    """The folder in a form that is no hub id."""
     return str(folder) if folder.is_absolute() or folder.parts[:1] == ("..",) else f"./{folder}"

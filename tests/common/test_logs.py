@@ -13,7 +13,7 @@ from chains.encoder.sequence import load_sequence_classifier
 from chains.models.local import load_llm
 from common.logs import hush_bitsandbytes, no_bars
 from finetune.config import EncoderConfig
-from finetune.encoder.model import load_untaught
+from finetune.encoder.model import load_base
 
 
 def test_bars_are_hidden_and_come_back(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,7 @@ def test_loading_a_model_shows_no_bar(kind: str, tmp_path: Path, capfd: pytest.C
     elif kind == "classifier":
         load_sequence_classifier(model, "float32", "cpu", 4096)
     else:
-        load_untaught(EncoderConfig(model=model, max_length=32), ("yes", "no"))
+        load_base(EncoderConfig(model=model, max_length=32), ("yes", "no"))
     assert "it/s" not in capfd.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""finetune/checkpoints.py: what counts as a checkpoint, and what is taken up again."""
+"""finetune/checkpoints.py: complete checkpoints, resuming and publishing."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,13 @@ from finetune.checkpoints import (
     RUN_FILE,
     SUMMARY_FILE,
     checkpoints,
-    finished,
-    mark,
+    find_resumable,
+    is_finished,
+    mark_complete,
     publish,
-    remove_halves,
+    publish_best,
+    remove_incomplete,
     rotate,
-    to_resume,
 )
 
 RECIPE = {"learning_rate": 0.001, "rank": 8}
@@ -28,7 +29,7 @@ def make(output: Path, step: int, *, whole: bool = True) -> Path:
     (folder / "optimizer.pt").write_text("moments")
     (folder / "rng_state_0.pth").write_text("dice")
     if whole:
-        mark(folder, {"recipe": RECIPE, "seconds": 1.5})
+        mark_complete(folder, {"recipe": RECIPE, "seconds": 1.5})
     return folder
 
 
@@ -43,10 +44,10 @@ def test_by_step_and_whole_ones_only(tmp_path: Path) -> None:
     (make(tmp_path, 300, whole=False) / RUN_FILE).write_text('{"recipe": {"learn')
     (tmp_path / "checkpoint-best").mkdir()
     assert steps(tmp_path) == [3, 20, 100]
-    resumed = to_resume(tmp_path, RECIPE)
+    resumed = find_resumable(tmp_path, RECIPE)
     assert resumed is not None
     assert (resumed.step, resumed.run["seconds"]) == (100, 1.5)
-    remove_halves(tmp_path)
+    remove_incomplete(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint-100",
         "checkpoint-20",
@@ -55,19 +56,19 @@ def test_by_step_and_whole_ones_only(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_to_resume(tmp_path: Path) -> None:
-    assert to_resume(tmp_path, RECIPE) is None
-    assert not finished(tmp_path, RECIPE)
+def test_nothing_find_resumable(tmp_path: Path) -> None:
+    assert find_resumable(tmp_path, RECIPE) is None
+    assert not is_finished(tmp_path, RECIPE)
 
 
 def test_another_recipe_is_refused_and_what_differs_is_named(tmp_path: Path) -> None:
     make(tmp_path, 3)
-    with pytest.raises(UserError, match=r"learning_rate was 0\.001 and is 0\.002\. Name another --output"):
-        to_resume(tmp_path, {**RECIPE, "learning_rate": 0.002})
+    with pytest.raises(UserError, match=r"learning_rate was 0\.001 and is 0\.002\. Choose another --output"):
+        find_resumable(tmp_path, {**RECIPE, "learning_rate": 0.002})
     (tmp_path / SUMMARY_FILE).write_text(json.dumps({"recipe": RECIPE}))
-    assert finished(tmp_path, RECIPE)
+    assert is_finished(tmp_path, RECIPE)
     with pytest.raises(UserError, match="rank was 8 and is 16"):
-        finished(tmp_path, {**RECIPE, "rank": 16})
+        is_finished(tmp_path, {**RECIPE, "rank": 16})
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,34 @@ def test_publish_leaves_out_what_only_resumes(tmp_path: Path) -> None:
     assert (tmp_path / "adapter_model.safetensors").read_text() == "weights 7"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter_model.safetensors", "checkpoint-7"]
     assert steps(tmp_path) == [7]
+
+
+def test_publish_takes_the_module_folders_of_sentence_transformers(tmp_path: Path) -> None:
+    for step in (3, 6):
+        folder = make(tmp_path, step)
+        for name in ("2_Dense", "optimizer_0"):
+            (folder / name).mkdir()
+            (folder / name / "model.safetensors").write_text(f"{name} {step}")
+        publish(folder, tmp_path)
+        assert (tmp_path / "2_Dense" / "model.safetensors").read_text() == f"2_Dense {step}"
+    assert not (tmp_path / "optimizer_0").exists()
+
+
+def test_the_best_checkpoint_is_published_or_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert publish_best(tmp_path, 3) is None
+    for step in (3, 6):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "run.json").write_text("{}")
+        (folder / "model").write_text(str(step))
+    for step, taken in ((3, 3), (None, 6), (4, 6)):  # 4 was removed
+        published = publish_best(tmp_path, step)
+        assert published is not None
+        assert published.step == taken
+        assert (tmp_path / "model").read_text() == str(taken)
+
+    def full(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("finetune.checkpoints.publish", full)
+    assert publish_best(tmp_path, 3) is None

@@ -5,11 +5,11 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from finetune.config import EncoderConfig, QLoRAConfig
+from finetune.config import EmbedderTrainConfig, EncoderConfig, QLoRAConfig
 
 WHOLE = [
     (section, name)
-    for section in (QLoRAConfig, EncoderConfig)
+    for section in (QLoRAConfig, EncoderConfig, EmbedderTrainConfig)
     for name, field in section.model_fields.items()
     if int in (field.annotation, *get_args(field.annotation))
 ]
@@ -28,3 +28,8 @@ def test_a_whole_number_is_not_read_out_of_something_else(section: type[BaseMode
 def test_a_setting_of_another_task_is_refused(name: str, task: str) -> None:
     with pytest.raises(ValidationError, match=f"{name} is of task"):
         EncoderConfig(**{"task": task, name: 1 if name == "conclusions" else True})
+
+
+def test_every_setting_has_a_description() -> None:
+    for section in (QLoRAConfig, EncoderConfig, EmbedderTrainConfig):
+        assert [name for name, field in section.model_fields.items() if not field.description] == []

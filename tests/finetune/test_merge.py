@@ -125,17 +125,17 @@ def test_a_model_named_in_the_settings_is_the_base(folders, adapters, tmp_path: 
 
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
 def test_a_quantised_base_is_refused_with_the_way_out(adapters, tmp_path: Path, quantization: str) -> None:
-    told = refusal(adapters["gemma"], tmp_path / "merged", llm={"quantization": quantization})
-    assert f"llm.quantization is {quantization}" in told
-    assert "Set llm.quantization to none" in told
+    message = refusal(adapters["gemma"], tmp_path / "merged", llm={"quantization": quantization})
+    assert f"llm.quantization is {quantization}" in message
+    assert "Set llm.quantization to none" in message
 
 
 def test_a_base_that_is_stored_in_4_bits_is_refused(folders, adapters, tmp_path: Path) -> None:
     llm = load_llm(LLMConfig(model=str(folders["gemma"]), quantization="4bit", dtype="float32"))
     llm.model.save_pretrained(tmp_path / "stored")
     llm.tokenizer.save_pretrained(tmp_path / "stored")
-    told = refusal(adapters["gemma"], tmp_path / "merged", llm={"model": str(tmp_path / "stored")})
-    assert "16- or 32-bit original" in told
+    message = refusal(adapters["gemma"], tmp_path / "merged", llm={"model": str(tmp_path / "stored")})
+    assert "16- or 32-bit original" in message
 
 
 def test_what_does_not_fit_or_is_not_there(folders, adapters, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_does_not_fit_or_is_not_there(folders, adapters, tmp_path: Path) ->
     settings = json.loads((orphan / "adapter_config.json").read_text())
     gone = str(tmp_path / "gone")
     (orphan / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": gone}))
-    assert f"was made for {gone}, and there is no such folder. Name its base in llm.model" in refusal(str(orphan), out)
+    assert f"was trained on {gone}, and there is no such folder. Set llm.model to its base" in refusal(str(orphan), out)
     assert "no pairs to compare" in refusal(adapters["gemma"], out, pairs=[])
     assert "two labels" in refusal(adapters["gemma"], out, labels=["neutral"])
 
@@ -155,7 +155,7 @@ def test_the_output_is_new(adapters, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     for place in (tmp_path / "full", tmp_path / "full" / "mine.txt"):
-        with pytest.raises(UserError, match="exists already"):
+        with pytest.raises(UserError, match="already exists"):
             run(adapters["gemma"], place)
     with pytest.raises(UserError, match="cannot be written"):
         run(adapters["gemma"], tmp_path / "full" / "mine.txt" / "merged")
@@ -168,11 +168,11 @@ def test_a_disk_that_fills_leaves_nothing(adapters, tmp_path: Path, monkeypatch:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # the weights take 400 kB
     try:
-        told = refusal(adapters["gemma"], tmp_path / "merged")
+        message = refusal(adapters["gemma"], tmp_path / "merged")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "cannot be written" in told
-    assert "File too large" in told
+    assert "cannot be written" in message
+    assert "File too large" in message
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=100_000))
     assert "0.0001 GB are free" in refusal(adapters["gemma"], tmp_path / "merged")
@@ -205,7 +205,7 @@ def test_pairs_that_are_too_long_are_counted(adapters, tmp_path: Path) -> None:
     long = NLIPair("long", "Aspirin reduced the risk of stroke. " * 200, "Aspirin works.", "entailment")
     report = run(adapters["gemma"], tmp_path / "merged", pairs=[*PAIRS, long])
     assert (report.pairs, report.too_long) == (len(PAIRS), 1)
-    assert "1 too long" in report.text()
+    assert "(1 are too long" in report.text()
 
 
 def test_a_machine_without_4_bits_says_so(adapters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,10 +221,10 @@ def test_a_machine_without_4_bits_says_so(adapters, tmp_path: Path, monkeypatch:
     assert "Not compared with the adapter on a base in 4 bits: it cannot be quantised here" in report.text()
 
 
-def test_a_name_that_told_the_wording_is_missed(tmp_path: Path) -> None:
+def test_a_name_that_shows_the_family_is_missed(tmp_path: Path) -> None:
     base = checkpoints.make_chat(tmp_path / "llama-2-base")
     adapter = str(checkpoints.make_adapter(base, tmp_path / "adapter"))
     report = run(adapter, tmp_path / "merged")
     assert report.prompt_family == "llama2"
-    assert report.notes == ("Set prompt.family to llama2 with this model: its name no longer tells.",)
+    assert report.notes == ("Set prompt.family to llama2 with this model: its name no longer shows the family.",)
     assert run(adapter, tmp_path / "set", prompt_family="generic").notes == ()

@@ -1,4 +1,4 @@
-"""finetune/pairs.py: what a labelled question teaches a verifier."""
+"""finetune/pairs.py: pairs made from labelled questions."""
 
 from functools import partial
 
@@ -75,6 +75,7 @@ def test_labels_without_neutral() -> None:
 
 def test_no_labelled_record() -> None:
     with pytest.raises(
-        UserError, match=f"{SETTING} is true, but there is no labelled question.* set {SETTING} to false"
+        UserError,
+        match=f"{SETTING} is true, but no question.* set {SETTING} to false",
     ):
         answer_pairs(RECORDS[3:], LABELS)

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from finetune.embedder.batches import Batches
-from finetune.embedder.examples import Example
+from finetune.embedder.data import Example
 
 
 def examples(count: int, negatives: int = 0) -> list[Example]:

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from common.errors import UserError
 from finetune.config import EncoderConfig
-from finetune.encoder.model import load_untaught
+from finetune.encoder.model import load_base
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -19,14 +19,14 @@ def config(folder: Path, **settings: object) -> EncoderConfig:
 
 def test_a_new_head_for_the_labels_on_the_encoders_own_weights(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path)
-    classifier = load_untaught(config(folder), ("yes", "no"))
-    plain = load_untaught(config(folder), ("yes", "no")).model
+    classifier = load_base(config(folder), ("yes", "no"))
+    plain = load_base(config(folder), ("yes", "no")).model
     assert classifier.labels == ("yes", "no")
     assert classifier.model.config.id2label == {0: "yes", 1: "no"}
     assert classifier.model.config.label2id == {"yes": 0, "no": 1}
     assert classifier.model.classifier.weight.shape[0] == 2
     assert torch.equal(classifier.model.classifier.weight, plain.classifier.weight)
-    other = load_untaught(config(folder, seed=2), ("yes", "no")).model
+    other = load_base(config(folder, seed=2), ("yes", "no")).model
     assert not torch.equal(classifier.model.classifier.weight, other.classifier.weight)
     assert torch.equal(
         classifier.model.bert.embeddings.word_embeddings.weight, other.bert.embeddings.word_embeddings.weight
@@ -36,12 +36,12 @@ def test_a_new_head_for_the_labels_on_the_encoders_own_weights(tmp_path: Path) -
 
 def test_a_classifier_of_other_labels_gets_a_new_head(tmp_path: Path) -> None:
     folder = make_classifier(tmp_path, ("yes", "no"))
-    model = load_untaught(config(folder), LABELS).model
+    model = load_base(config(folder), LABELS).model
     assert model.classifier.weight.shape[0] == 3
 
 
 def test_an_electra_discriminator(tmp_path: Path) -> None:
-    classifier = load_untaught(config(make_electra(tmp_path), frozen_layers=1), LABELS)
+    classifier = load_base(config(make_electra(tmp_path), frozen_layers=1), LABELS)
     assert type(classifier.model).__name__ == "ElectraForSequenceClassification"
     assert not any(value.requires_grad for value in classifier.model.electra.encoder.layer[0].parameters())
     assert all(value.requires_grad for value in classifier.model.electra.encoder.layer[1].parameters())
@@ -50,7 +50,7 @@ def test_an_electra_discriminator(tmp_path: Path) -> None:
 def test_the_tokenizer_carries_length_and_side(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "m")
     for kept, side in (("end", "left"), ("start", "right")):
-        classifier = load_untaught(config(folder, keep_text=kept, max_length=20), LABELS)
+        classifier = load_base(config(folder, keep_text=kept, max_length=20), LABELS)
         assert classifier.texts.window == 20
         classifier.tokenizer.save_pretrained(tmp_path / "t")
         again = AutoTokenizer.from_pretrained(tmp_path / "t")
@@ -59,15 +59,15 @@ def test_the_tokenizer_carries_length_and_side(tmp_path: Path) -> None:
 
 def test_the_first_layers_alone(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path)
-    whole = load_untaught(config(folder), LABELS).model
-    short = load_untaught(config(folder, layers=1), LABELS).model
+    whole = load_base(config(folder), LABELS).model
+    short = load_base(config(folder, layers=1), LABELS).model
     assert (len(whole.bert.encoder.layer), len(short.bert.encoder.layer)) == (2, 1)
     assert short.config.num_hidden_layers == 1
     for one, other in zip(
         short.bert.encoder.layer[0].parameters(), whole.bert.encoder.layer[0].parameters(), strict=True
     ):
         assert torch.equal(one, other)
-    frozen = load_untaught(config(folder, frozen_layers=1), LABELS).model.train()
+    frozen = load_base(config(folder, frozen_layers=1), LABELS).model.train()
     still = [*frozen.bert.embeddings.parameters(), *frozen.bert.encoder.layer[0].parameters()]
     assert not any(value.requires_grad for value in still)
     moving = [
@@ -85,28 +85,28 @@ def test_the_first_layers_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"layers": 3}, r"train\.encoder\.layers is 3, and .* has 2\."),
-        ({"frozen_layers": 3}, r"train\.encoder\.frozen_layers is 3, and of .* 2 are used"),
-        ({"layers": 1, "frozen_layers": 2}, r"train\.encoder\.frozen_layers is 2, and of .* 1 are used"),
-        ({"max_length": 65}, r"train\.encoder\.max_length is 65, and .* reads 64 tokens"),
+        ({"layers": 3}, r"train\.encoder\.layers is 3, and .* has 2 layers"),
+        ({"frozen_layers": 3}, r"train\.encoder\.frozen_layers is 3, and 2 layers of .* are used"),
+        ({"layers": 1, "frozen_layers": 2}, r"train\.encoder\.frozen_layers is 2, and 1 layers of .* are used"),
+        ({"max_length": 65}, r"train\.encoder\.max_length is 65, and the window of .* is 64 tokens"),
     ],
 )
 def test_settings_that_do_not_suit_the_model(tmp_path: Path, settings: dict[str, int], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        load_untaught(config(make_encoder(tmp_path), **settings), LABELS)
+        load_base(config(make_encoder(tmp_path), **settings), LABELS)
 
 
 def test_models_that_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
-        load_untaught(config(tmp_path / "absent"), LABELS)
+        load_base(config(tmp_path / "absent"), LABELS)
     (tmp_path / "vision").mkdir()
     (tmp_path / "vision/config.json").write_text('{"model_type": "clip_vision_model"}')
     with pytest.raises(UserError, match=r"takes no classification head \(clip_vision_model\)"):
-        load_untaught(config(tmp_path / "vision"), LABELS)
+        load_base(config(tmp_path / "vision"), LABELS)
 
 
 def test_a_causal_model_takes_a_head_too(tmp_path: Path) -> None:
-    classifier = load_untaught(config(checkpoints.make_llama2(tmp_path), max_length=64), LABELS)
+    classifier = load_base(config(checkpoints.make_llama2(tmp_path), max_length=64), LABELS)
     assert classifier.tokenizer.pad_token_id == classifier.model.config.pad_token_id is not None
     found = classifier.probabilities(classifier.texts.encode([("yes", "no"), ("It did reduce it", "maybe")]))
     assert all(sum(one.values()) == pytest.approx(1) for one in found)

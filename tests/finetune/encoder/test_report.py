@@ -17,22 +17,24 @@ SUMMARY = {
     "tokens_per_second": 99.5,
     "seconds_training": 10.5,
     "seconds": 11.5,
+    "peak_memory": 3 << 29,
     "recipe": {"model": "google/electra-base-discriminator", "task": "qa", "max_length": 96, "keep_text": "end"},
 }
 
 
 def test_a_card_has_the_runs_figures() -> None:
     text = card(SUMMARY)
-    assert "1 of the dev split's. Their figures flatter." in text
+    assert "(1 in dev), whose figures are too high." in text
     for line in (
         "base_model: google/electra-base-discriminator",
         "tags: [qa, medground]",
         "| examples | yes 3, no 2, maybe 1 |",
-        "| of them cut to fit | 5 |",
-        "| left out because they cannot be made to fit | 6 |",
+        "| examples cut to fit | 5 |",
+        "| texts left out as too long | 6 |",
         "| dev accuracy, macro F1 | 0.500, 0.250 |",
-        "| checkpoint taken | step 7 of 8 |",
+        "| published checkpoint | step 7 of 8 |",
         "| trained parameters | 4,321 of 1,234,567 |",
+        "| peak memory | 1.50 GiB |",
     ):
         assert line in text.splitlines()
     assert "It reads up to 96 tokens. Of longer texts the end is read" in text

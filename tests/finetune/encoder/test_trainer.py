@@ -6,8 +6,8 @@ import torch
 from classifiers import LABELS, make_classifier
 
 from chains.encoder.sequence import load_sequence_classifier
-from finetune.encoder.examples import Example
-from finetune.encoder.trainer import Loss, label_weights, measure
+from finetune.encoder.data import Example
+from finetune.encoder.trainer import Loss, evaluate_classifier, label_weights
 
 
 def examples(*labels: int) -> list[Example]:
@@ -15,12 +15,12 @@ def examples(*labels: int) -> list[Example]:
 
 
 def test_label_weights_lie_between_those_of_examples_and_of_labels() -> None:
-    taught = examples(0, 0, 0, 0, 0, 0, 1, 1, 2)
-    assert label_weights(taught, 3, 0).tolist() == [1, 1, 1]
-    assert label_weights(taught, 3, 1).tolist() == pytest.approx([9 / 18, 9 / 6, 9 / 3])
-    half = label_weights(taught, 3, 0.5)
+    weighted = examples(0, 0, 0, 0, 0, 0, 1, 1, 2)
+    assert label_weights(weighted, 3, 0).tolist() == [1, 1, 1]
+    assert label_weights(weighted, 3, 1).tolist() == pytest.approx([9 / 18, 9 / 6, 9 / 3])
+    half = label_weights(weighted, 3, 0.5)
     assert (half[2] / half[0]).item() == pytest.approx(math.sqrt(6))
-    assert sum(half[one.label].item() for one in taught) == pytest.approx(9)
+    assert sum(half[one.label].item() for one in weighted) == pytest.approx(9)
 
 
 def test_a_label_without_examples_has_no_weight() -> None:
@@ -46,10 +46,12 @@ def test_the_figures_of_a_classifier(tmp_path: Path) -> None:
     encoded = classifier.texts.encode(pairs)
     found = classifier.probabilities(encoded)
     best = [LABELS.index(max(scores, key=scores.__getitem__)) for scores in found]
-    right = measure(classifier, [Example(one, label) for one, label in zip(encoded, best, strict=True)])
+    right = evaluate_classifier(classifier, [Example(one, label) for one, label in zip(encoded, best, strict=True)])
     assert right["accuracy"] == 1
     assert right["macro_f1"] == pytest.approx(len(set(best)) / 3)
     assert right["loss"] == pytest.approx(-sum(math.log(max(one.values())) for one in found) / 3, rel=1e-4)
-    wrong = measure(classifier, [Example(one, (label + 1) % 3) for one, label in zip(encoded, best, strict=True)])
+    wrong = evaluate_classifier(
+        classifier, [Example(one, (label + 1) % 3) for one, label in zip(encoded, best, strict=True)]
+    )
     assert wrong["accuracy"] == 0
     assert wrong["loss"] > right["loss"]

@@ -1,4 +1,4 @@
-"""finetune/qlora/device.py: what is put in the place of what the device cannot do."""
+"""finetune/qlora/device.py: substitutes for settings that a device cannot carry out."""
 
 import pytest
 import torch
@@ -15,21 +15,21 @@ TUTORIAL = QLoRAConfig(optimizer="paged_adamw_32bit")
 
 def test_a_cpu_has_neither_fp16_nor_paged_optimisers() -> None:
     fitted = fit_to_device(LLMConfig(dtype="float16", quantization="4bit", **CPU), TUTORIAL)
-    assert fitted.on_cpu
+    assert fitted.device.on_cpu
     assert fitted.config.optimizer == "adamw"
-    assert fitted.compute == resolve_dtype(LLMConfig(**CPU)) != torch.float16
-    assert [line.split(":")[0] for line in fitted.substitutions] == ["llm.dtype", "train.qlora.optimizer"]
+    assert fitted.device.dtype == resolve_dtype(LLMConfig(**CPU)) != torch.float16
+    assert [line.split(" is ")[0] for line in fitted.substitutions] == ["llm.dtype", "train.qlora.optimizer"]
     assert "paged_adamw_32bit" in fitted.substitutions[1]
 
 
 def test_nothing_is_put_in_the_place_of_what_can_be_done() -> None:
     fitted = fit_to_device(LLMConfig(dtype="bfloat16", **CPU), QLoRAConfig())
-    assert (fitted.compute, fitted.substitutions) == (torch.bfloat16, ())
+    assert (fitted.device.dtype, fitted.substitutions) == (torch.bfloat16, ())
 
 
 def test_full_fine_tuning_has_32_bit_weights() -> None:
     fitted = fit_to_device(LLMConfig(dtype="bfloat16", **CPU), QLoRAConfig(method="full"))
-    assert (fitted.llm.dtype, fitted.compute) == ("float32", torch.bfloat16)
+    assert (fitted.llm.dtype, fitted.device.dtype) == ("float32", torch.bfloat16)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""finetune/qlora/examples.py: training reads the very tokens that evaluation scores."""
+"""finetune.qlora.data.py: training reads the very tokens that evaluation scores."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from chains.models.scoring import encode, with_labels
 from chains.models.templates import label_lead
 from chains.nli import nli_chain
 from corpus.nli import NLIPair
-from finetune.qlora.examples import answer_end, columns, encode_pairs
+from finetune.qlora.data import answer_end, columns, encode_pairs
 
 LABELS = ("entailment", "neutral", "contradiction")
 PAIRS = [
@@ -63,6 +63,6 @@ def test_long_pairs_are_left_out_and_counted(llm: LocalLLM) -> None:
 
 def test_columns(llm: LocalLLM) -> None:
     examples = encode_pairs(llm, PAIRS, LABELS, "auto").examples
-    for (ids, targets), example in zip(columns(examples, answer_alone=True), examples, strict=True):
+    for (ids, targets), example in zip(columns(examples, answer_only=True), examples, strict=True):
         assert targets == [-100] * example.start + ids[example.start :]
-    assert all(ids == targets for ids, targets in columns(examples, answer_alone=False))
+    assert all(ids == targets for ids, targets in columns(examples, answer_only=False))

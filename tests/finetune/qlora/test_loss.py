@@ -8,7 +8,7 @@ from checkpoints import MAKERS
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from finetune.qlora.examples import Example
+from finetune.qlora.data import Example
 from finetune.qlora.loss import answer_loss, common_start, shares_cache
 
 START = 12

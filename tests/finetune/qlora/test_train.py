@@ -1,4 +1,4 @@
-"""finetune/qlora/train.py: from pairs to an adapter that evaluates, and what is left beside it."""
+"""finetune/qlora/train.py: adapters that load and evaluate, and their figures."""
 
 import json
 from pathlib import Path
@@ -56,10 +56,8 @@ def test_it_learns(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_left_in_the_folder(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    output = train(chat_base, pair_folder, tmp_path, report_to=("tensorboard",), keep_checkpoints=1, keep="last")
-    assert list(output.glob("runs/*/events.*"))
+    output = train(chat_base, pair_folder, tmp_path, keep="last")
     assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
-    assert (output / "checkpoint-9").is_dir()
     figures = summary(output)
     assert figures["step"] == figures["steps"] == 9
     assert figures["train_pairs"] == 24
@@ -68,20 +66,10 @@ def test_what_is_left_in_the_folder(chat_base: Path, pair_folder: Path, tmp_path
     assert figures["examples_per_second"] > 0
     assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]
     assert 0 < figures["trainable_parameters"] < figures["parameters"]
-    assert figures["peak_memory"] > 1 << 20
     assert figures["repeated_premises"] == {"dev": [], "test": None}
     card = (output / "README.md").read_text()
     assert "24 for training" in card
     assert "None" not in card
-
-
-def test_a_finished_run_is_left_as_it_is(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    output = train(chat_base, pair_folder, tmp_path)
-    written = (output / "summary.json").stat().st_mtime_ns
-    assert train(chat_base, pair_folder, tmp_path) == output
-    assert (output / "summary.json").stat().st_mtime_ns == written
-    with pytest.raises(UserError, match=r"rank was 4 and is 8"):
-        train(chat_base, pair_folder, tmp_path, rank=8)
 
 
 def test_the_tutorials_recipe_says_what_this_device_does_instead(
@@ -101,9 +89,9 @@ def test_the_tutorials_recipe_says_what_this_device_does_instead(
     )
     figures = summary(output)
     assert len(figures["substitutions"]) == 2
-    told = " ".join(capsys.readouterr().err.split())
+    shown = " ".join(capsys.readouterr().err.split())
     for line in figures["substitutions"]:
-        assert line in told
+        assert line in shown
         assert line in (output / "README.md").read_text()
     assert sorted({key.split(".")[-3] for key in weights(output)}) == ["q_proj", "v_proj"]
 

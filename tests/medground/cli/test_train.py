@@ -58,12 +58,12 @@ def test_a_classifier_of_pairs(command: Callable[..., Any], tmp_path: Path) -> N
     outcome = command(*words)
     assert outcome.status == 0, outcome.err
     assert re.fullmatch(r"classifier: /.*/enc, step 1 of 1, dev accuracy \d\.\d{3}\n", outcome.out)
-    assert "too: 3 of the dev split's and 3 of the test split's. Their figures flatter." in outcome.err
+    assert "repeated in other splits (3 in dev, 3 in test), whose figures are too high." in outcome.err
     assert "medground eval nli --data pairs.d --set nli.kind=encoder --set nli.model=/" in outcome.err
     assert "nli" in _used(command, outcome.err)
     again = command(*[word for word in words if word != "--quiet"])
     assert again.out == outcome.out
-    assert "of this very run already" in again.err
+    assert "already holds the result of this run" in again.err
 
 
 def test_a_classifier_of_questions(command: Callable[..., Any], tmp_path: Path) -> None:

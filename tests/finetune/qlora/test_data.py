@@ -1,4 +1,4 @@
-"""finetune/qlora/lesson.py: which pairs are taught, and what is wrong with some data."""
+"""finetune/qlora/data.py: the pairs of a run, and unusable data."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_answer_pairs_are_mixed_in(chat_base: Path, pair_folder: Path, tmp_path:
     )
     assert summary(output)["answer_pairs"] == 10
     assert summary(output)["train_pairs"] == 34
-    with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but there is no labelled question"):
+    with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):
         train(chat_base, pair_folder, tmp_path / "none", answer_pairs=True)
 
 
@@ -47,7 +47,7 @@ def test_long_pairs_are_left_out_and_said(
         output,
     )
     assert summary(output)["left_out"] == {"train": 1, "dev": 1}
-    assert "1 training pairs are longer than fits" in capsys.readouterr().err
+    assert "1 training pairs are too long" in capsys.readouterr().err
     with pytest.raises(UserError, match="Every pair of the train split is longer"):
         train(chat_base, pair_folder, tmp_path / "short", max_length=20)
 
@@ -61,13 +61,13 @@ def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]
     assert len(repeated["dev"]) == len(repeated["test"]) == 12
-    assert "stand in other splits too: 12 of the dev split's and 12 of the test" in (output / "README.md").read_text()
+    assert "repeated in other splits (12 in dev, 12 in test)" in (output / "README.md").read_text()
 
 
 def test_one_class(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path, "train", 6, ("neutral",))
     write_pairs(tmp_path, "dev", 6)
-    with pytest.raises(UserError, match="All 6 training pairs have the label neutral"):
+    with pytest.raises(UserError, match="All 6 training examples have the label neutral"):
         train(chat_base, tmp_path, tmp_path / "run")
 
 

@@ -1,17 +1,21 @@
-"""The order in which training examples are seen: decided by seed and epoch alone, so that a resumed run repeats it."""
+"""Order of the training examples: a function of seed and epoch, so that a resumed run repeats it."""
 
 import random
 from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-_BATCHES_SORTED = 32  # so many batches' examples are sorted by length together: more would make the order less random
+_BATCHES_SORTED = 32  # batches whose examples are sorted by length together; more would make the order less random
 
 
-class SeededOrder(Sampler[int]):
-    """Indices in a new random order each epoch; with ``grouped``, neighbours within a batch are of like length.
+class SeededSampler(Sampler[int]):
+    """Indices in a new random order each epoch.
 
-    Only the epoch's last batch may be smaller than ``batch``.
+    Args:
+        lengths: tokens of each example.
+        batch: examples of a batch; only the last batch of an epoch may have fewer.
+        seed: seed of the order.
+        grouped: put examples of similar length into the same batch.
     """
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int, *, grouped: bool) -> None:
@@ -22,7 +26,7 @@ class SeededOrder(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch's order is iterated next, counted from 0."""
+        """Set the epoch, counted from 0, of the next iteration."""
         self._epoch = epoch
 
     def __len__(self) -> int:

@@ -1,12 +1,12 @@
-"""finetune/qlora/order.py: every example once an epoch, in an order that can be repeated."""
+"""finetune.sampler.py: every example once an epoch, in an order that can be repeated."""
 
-from finetune.qlora.order import SeededOrder
+from finetune.sampler import SeededSampler
 
 LENGTHS = [(7 * index) % 101 for index in range(1003)]
 
 
 def order(epoch: int = 0, *, seed: int = 1, grouped: bool = True) -> list[int]:
-    sampler = SeededOrder(LENGTHS, 8, seed, grouped=grouped)
+    sampler = SeededSampler(LENGTHS, 8, seed, grouped=grouped)
     sampler.set_epoch(epoch)
     return list(sampler)
 
@@ -36,4 +36,4 @@ def test_long_batches_do_not_come_first() -> None:
 
 
 def test_fewer_than_a_batch() -> None:
-    assert sorted(SeededOrder([3, 1, 2], 8, 1, grouped=True)) == [0, 1, 2]
+    assert sorted(SeededSampler([3, 1, 2], 8, 1, grouped=True)) == [0, 1, 2]

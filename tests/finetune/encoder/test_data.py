@@ -11,7 +11,7 @@ from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records
 from corpus.nli import load_pairs
 from finetune.config import EncoderConfig
-from finetune.encoder.examples import lay_out, read_texts
+from finetune.encoder.data import encode_texts, read_texts
 
 NLI, QA = EncoderConfig(), EncoderConfig(task="qa")
 
@@ -64,13 +64,13 @@ def test_records_of_the_sample_with_and_without_conclusions() -> None:
     assert [(one.first, one.second, one.label) for one in texts.train] == plain
     assert {one.side for one in texts.train} == {1}
     both = read_texts(EncoderConfig(task="qa", conclusions=1), None, config)
-    concluded = [(record.question, record.conclusion, record.label) for record in train if record.conclusion]
-    assert concluded
-    assert [(one.first, one.second, one.label) for one in both.train] == plain + concluded
+    conclusions = [(record.question, record.conclusion, record.label) for record in train if record.conclusion]
+    assert conclusions
+    assert [(one.first, one.second, one.label) for one in both.train] == plain + conclusions
     assert both.dev == texts.dev
 
 
-def test_the_test_split_is_never_taught(tmp_path: Path) -> None:
+def test_the_test_split_is_never_used(tmp_path: Path) -> None:
     data = write_records(tmp_path, ["yes", "no"] * 15, test=["0", "3", "7"])
     for config in (QA, EncoderConfig(task="qa", conclusions=1, teach_dev=True)):
         texts = read_texts(config, None, data)
@@ -78,14 +78,14 @@ def test_the_test_split_is_never_taught(tmp_path: Path) -> None:
         assert asked == {f"Did it {n}?" for n in range(30)} - {"Did it 0?", "Did it 3?", "Did it 7?"}
 
 
-def test_the_dev_split_may_be_taught_too() -> None:
+def test_the_dev_split_may_be_trained_on() -> None:
     config = DataConfig(limit=30)
     apart = read_texts(QA, None, config)
     together = read_texts(EncoderConfig(task="qa", teach_dev=True), None, config)
     assert together.train == apart.train + apart.dev
     assert together.dev == ()
-    taught = read_texts(EncoderConfig(task="qa", teach_dev=True, conclusions=1), None, config)
-    assert len(taught.train) == 2 * len(together.train)
+    longer = read_texts(EncoderConfig(task="qa", teach_dev=True, conclusions=1), None, config)
+    assert len(longer.train) == 2 * len(together.train)
 
 
 def test_answers_as_pairs() -> None:
@@ -97,8 +97,8 @@ def test_answers_as_pairs() -> None:
     assert mixed.dev == alone.dev
 
 
-def test_data_that_cannot_be_taught(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"All 5 training examples have the label neutral, so there is nothing"):
+def test_unusable_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"All 5 training examples have the label neutral\. Check the training"):
         read_texts(NLI, write_pairs(tmp_path, ["neutral"] * 5, ["neutral", "entailment"]), None)
     with pytest.raises(UserError, match="there is no pair in the dev split"):
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["-"]), None)
@@ -106,10 +106,10 @@ def test_data_that_cannot_be_taught(tmp_path: Path) -> None:
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "other"], ["neutral"]), None)
     with pytest.raises(UserError, match="one file for all splits"):
         read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)
-    with pytest.raises(UserError, match=r"20 of 20 records carry no label to learn \(the first is \d+\)"):
+    with pytest.raises(UserError, match=r"20 of 20 records have no label \(the first is \d+\)"):
         read_texts(QA, None, write_records(tmp_path, [None] * 21))
     pairs = write_pairs(tmp_path, ["neutral", "entailment"], ["neutral"])
-    with pytest.raises(UserError, match=r"train\.encoder\.answer_pairs is true, but there is no labelled question"):
+    with pytest.raises(UserError, match=r"train\.encoder\.answer_pairs is true, but no question"):
         read_texts(EncoderConfig(answer_pairs=True), pairs, write_records(tmp_path, [None] * 21))
 
 
@@ -120,23 +120,23 @@ def test_two_labels_are_enough(tmp_path: Path) -> None:
 
 
 def test_texts_are_laid_out_as_they_are_served(tmp_path: Path) -> None:
-    layout = PairTexts(make_wordpiece(32), 32)
+    encoder = PairTexts(make_wordpiece(32), 32)
     texts = read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["contradiction"]), None)
-    lesson = lay_out(texts, layout)
-    assert [one.label for one in lesson.train] == [1, 0]
-    assert [one.label for one in lesson.dev] == [2]
-    assert (lesson.shortened, lesson.left_out) == (2, 0)
-    for example, taught in zip(lesson.train, texts.train, strict=True):
-        start, end = layout.fit((taught.first.strip(), taught.second), 0)
-        assert example.inputs == layout.encode([(taught.first[start:end], taught.second)])[0]
+    data = encode_texts(texts, encoder)
+    assert [one.label for one in data.train] == [1, 0]
+    assert [one.label for one in data.dev] == [2]
+    assert (data.shortened, data.left_out) == (2, 0)
+    for example, text in zip(data.train, texts.train, strict=True):
+        start, end = encoder.fit((text.first.strip(), text.second), 0)
+        assert example.inputs == encoder.encode([(text.first[start:end], text.second)])[0]
         assert len(example.inputs["input_ids"]) <= 32
 
 
 def test_what_cannot_be_made_to_fit_is_left_out_and_counted(tmp_path: Path) -> None:
     texts = read_texts(QA, None, write_records(tmp_path, ["yes", "no"] * 15))
     long = replace(texts.train[0], first="Did it " * 40)
-    lesson = lay_out(replace(texts, train=(long, *texts.train[1:])), PairTexts(make_wordpiece(64), 64))
-    assert (len(lesson.train), len(lesson.dev)) == (len(texts.train) - 1, len(texts.dev))
-    assert (lesson.left_out, lesson.shortened) == (1, 0)
-    with pytest.raises(UserError, match="No text of the training split fits 5 tokens"):
-        lay_out(texts, PairTexts(make_wordpiece(5), 5))
+    data = encode_texts(replace(texts, train=(long, *texts.train[1:])), PairTexts(make_wordpiece(64), 64))
+    assert (len(data.train), len(data.dev)) == (len(texts.train) - 1, len(texts.dev))
+    assert (data.left_out, data.shortened) == (1, 0)
+    with pytest.raises(UserError, match="No text of the training split fits into 5 tokens"):
+        encode_texts(texts, PairTexts(make_wordpiece(5), 5))

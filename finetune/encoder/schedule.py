@@ -1,4 +1,4 @@
-"""What is taught when and at which rate: stages, each some epochs over some of the examples."""
+"""Order and learning rates of the examples of an encoder run."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from torch.utils.data import Sampler
 
-from finetune.qlora.order import SeededOrder
+from finetune.sampler import SeededSampler
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """So many epochs over some examples, by their numbers, at a rate that rises to ``rate`` and falls to 0."""
+    """Epochs over some of the examples (by index), at a learning rate that rises to ``rate`` and falls to 0."""
 
     examples: tuple[int, ...]
     epochs: int
     rate: float
 
 
-class Course(Sampler[int]):
-    """All stages' examples, one epoch after the other, decided by the seed alone: to a trainer it is a single epoch.
+class Schedule(Sampler[int]):
+    """The examples of all stages, epoch after epoch, as one epoch of the trainer; a function of the seed.
 
     Args:
         stages: in order.
-        lengths: of all examples, in tokens; a batch has examples of like length.
-        batch: examples that a step sees. A step may see the last of an epoch and the first of the next.
-        warmup: over which share of a stage's steps the rate rises.
-        seed: of the order.
+        lengths: tokens of each example; a batch has examples of similar length.
+        batch: examples of a step. A step may mix the end of an epoch with the start of the next.
+        warmup: share of a stage's steps over which the rate rises.
+        seed: seed of the order.
     """
 
     def __init__(
@@ -37,24 +37,24 @@ class Course(Sampler[int]):
         self._batch = batch
         self._warmup = warmup
         self._seed = seed
-        seen = 0
-        self._ends = [0]  # the steps at which stages end; a step that two stages share belongs to the first
+        count = 0
+        self._ends = [0]  # the last step of each stage; a step that two stages share belongs to the first
         for stage in stages:
-            seen += stage.epochs * len(stage.examples)
-            self._ends.append(math.ceil(seen / batch))
-        self._seen = seen
+            count += stage.epochs * len(stage.examples)
+            self._ends.append(math.ceil(count / batch))
+        self._count = count
 
     def __len__(self) -> int:
-        return self._seen
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
         epoch = 0
         for stage in self._stages:
             lengths = [self._lengths[example] for example in stage.examples]
-            order = SeededOrder(lengths, self._batch, self._seed, grouped=True)
+            sampler = SeededSampler(lengths, self._batch, self._seed, grouped=True)
             for _ in range(stage.epochs):
-                order.set_epoch(epoch)
-                yield from (stage.examples[place] for place in order)
+                sampler.set_epoch(epoch)
+                yield from (stage.examples[place] for place in sampler)
                 epoch += 1
 
     def rate(self, step: int) -> float:

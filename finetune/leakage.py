@@ -1,0 +1,28 @@
+"""Premises of the training pairs that stand in the dev or test split too."""
+
+from collections.abc import Mapping, Sequence
+
+from common.errors import UserError
+from corpus.config import PairsConfig
+from corpus.nli import NLIPair, load_pairs, repeated_premises
+
+Leakage = Mapping[str, list[str] | None]
+"""The repeated premises of each split; None where there is no such split."""
+
+
+def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:
+    """Look for the premises of ``train`` in ``dev`` and in the whole test split of ``pairs``."""
+    try:
+        test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
+    except UserError:  # training needs no test split
+        return {"dev": repeated_premises(train, dev), "test": None}
+    return {"dev": repeated_premises(train, dev), "test": repeated_premises(train, test)}
+
+
+def leakage_warning(leakage: Leakage) -> str | None:
+    """A warning for readers of the figures; None where no premise is repeated."""
+    found = {split: premises for split, premises in leakage.items() if premises}
+    if not found:
+        return None
+    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in found.items())
+    return f"Premises of the training pairs are repeated in other splits ({counts}), whose figures are too high."

@@ -1,0 +1,109 @@
+"""Summary and model card of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eval.results import versions
+from finetune.checkpoints import Checkpoint
+from finetune.distributed import peak_memory
+from finetune.leakage import leakage_warning
+from finetune.trainer import BaseTrainer, evaluations
+
+
+def common_figures(
+    trainer: BaseTrainer, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None, wall: float
+) -> dict[str, Any]:
+    """The part of ``summary.json`` that all training methods have.
+
+    Args:
+        trainer: the trainer after training.
+        recipe: everything that decides the result.
+        result: the checkpoint that became the result.
+        resumed: the checkpoint that this process resumed from.
+        wall: seconds that this process took, loading included.
+    """
+    state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
+    peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
+    count = getattr(model, "num_parameters", None)  # counts packed 4-bit weights one by one
+    return {
+        "step": result.step,
+        "steps": state.global_step,
+        "stopped_early": state.global_step < state.max_steps,
+        "dev_loss": evaluations(state.log_history).get(result.step, {}).get("eval_loss"),
+        "parameters": count() if count else sum(one.numel() for one in model.parameters()),
+        "trainable_parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
+        "seconds_training": round(trainer.seconds, 1),
+        "seconds": round(wall, 1),
+        "peak_memory": max(peaks, default=None),
+        "resumed": resumed is not None,
+        "recipe": recipe,
+        "versions": versions(),
+        "log": state.log_history,
+    }
+
+
+def model_card(
+    summary: Mapping[str, Any],
+    *,
+    library: str,
+    task: str,
+    tags: Sequence[str],
+    title: str,
+    usage: Sequence[str],
+    rows: Mapping[str, object],
+    speed: str,
+    about: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The text of ``README.md`` in the result's folder: the front matter of the model hub, usage and training.
+
+    Args:
+        summary: the content of ``summary.json``.
+        library: the hub's ``library_name``.
+        task: the hub's ``pipeline_tag``.
+        tags: the hub's tags.
+        title: the heading.
+        usage: lines on how to use the model.
+        rows: the first rows of the table of the training.
+        speed: the row of the speed.
+        about: lines after the heading.
+        notes: lines after the table.
+    """
+    base = summary["recipe"]["model"]
+    on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~"))
+    warning = leakage_warning(summary.get("repeated_premises", {}))
+    table = {
+        **rows,
+        "published checkpoint": f"step {summary['step']} of {summary['steps']}",
+        "trained parameters": f"{summary['trainable_parameters']:,} of {summary['parameters']:,}",
+        "speed": speed,
+        "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s in all",
+        "peak memory": _gibibytes(summary["peak_memory"]),
+    }
+    blocks = [
+        ["---", f"library_name: {library}"],
+        [f"base_model: {base}"] if on_hub else [],
+        [f"pipeline_tag: {task}", f"tags: [{', '.join(tags)}]", "---", ""],
+        [f"# {title}", ""],
+        [*about, ""] if about else [],
+        ["## How to use it", "", *usage, ""],
+        ["## Training", "", "| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in table.items()), ""],
+        [*notes, ""] if notes else [],
+        [f"**{warning}**", ""] if warning else [],
+        ["`summary.json` has all figures and settings.", ""],
+    ]
+    return "\n".join(line for block in blocks for line in block)
+
+
+def figure(value: float | None) -> str:
+    """A figure of the dev split in a card."""
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def base_name(model: str) -> str:
+    """The name of an encoder or embedder in a card."""
+    return "all-MiniLM-L6-v2" if model == "embedded" else model
+
+
+def _gibibytes(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 2**30:.2f} GiB"

@@ -1,0 +1,223 @@
+"""A training run: resume or start, train, publish the best checkpoint, write the summary and the model card."""
+
+import hashlib
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from rich.console import Console
+from transformers import PrinterCallback
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+from common.atomic_write import write_whole
+from common.errors import UserError
+from eval.results import check_output
+from finetune.checkpoints import (
+    SUMMARY_FILE,
+    Checkpoint,
+    find_resumable,
+    is_finished,
+    publish_best,
+    remove_incomplete,
+    write_json,
+)
+from finetune.config import RunConfig
+from finetune.distributed import is_main
+from finetune.report import common_figures
+from finetune.trainer import BaseTrainer, EvaluateAndSave, ProgressBar, best_step
+
+T = TypeVar("T", bound=BaseTrainer)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a run computes, and in which number format."""
+
+    on_cpu: bool
+    dtype: torch.dtype
+
+
+def find_device() -> Device:
+    """This machine's accelerator where it has one, with bfloat16 where the accelerator is fast in it."""
+    on_cpu = not torch.accelerator.is_available()
+    fast = not on_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device(on_cpu, torch.bfloat16 if fast else torch.float32)
+
+
+class Job(ABC, Generic[T]):
+    """What a training method gives to a run: data, trainer and the text of the card."""
+
+    def device(self) -> Device:
+        """Where to train."""
+        return find_device()
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """Everything that decides the result, except settings, code, number of threads and processor."""
+
+    @abstractmethod
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> T:
+        """Build the trainer.
+
+        Args:
+            arguments: the part of transformers' ``TrainingArguments`` that all methods share.
+            resumed: whether the run resumes from a checkpoint.
+            run: the arguments of ``BaseTrainer`` and the callbacks.
+        """
+
+    @abstractmethod
+    def figures(self, trainer: T, step: int) -> dict[str, Any]:
+        """The method's part of ``summary.json``; ``step`` is that of the result."""
+
+    @abstractmethod
+    def card(self, summary: Mapping[str, Any]) -> str:
+        """The text of the model card."""
+
+    def write_extras(self, trainer: T, output: Path) -> None:
+        """Write further files beside the card; none by default."""
+
+
+class Run:
+    """A training run in a folder.
+
+    ``output/checkpoint-N`` is the model or adapter at step N. An interrupted run resumes from its last complete
+    checkpoint and ends as it would have without the interruption. A finished run is left as it is.
+
+    Args:
+        output: the folder; made if absent.
+        config: the settings.
+        section: the name of the settings in messages, such as ``train.encoder``.
+        quiet: show nothing on stderr.
+
+    Raises:
+        UserError: ``output`` cannot be written to.
+    """
+
+    def __init__(self, output: Path, config: RunConfig, section: str, *, quiet: bool) -> None:
+        self._started = time.perf_counter()
+        self._output = output
+        self._config = config
+        self._section = section
+        self._console = Console(stderr=True, quiet=quiet or not is_main())
+        check_output(output)
+
+    def say(self, message: str) -> None:
+        """Show a message, once for all processes."""
+        self._console.print(message, soft_wrap=True, highlight=False)
+
+    def train(self, job: Job[T]) -> Path:
+        """Train, or resume, and leave the result with its summary and card in the folder.
+
+        An interrupted or failed run publishes its best checkpoint so far, without summary and card.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: the folder holds a run with another recipe, the memory of the card is too small, a checkpoint
+                cannot be saved, or a tracker of ``report_to`` is not installed.
+        """
+        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))
+        if is_finished(self._output, recipe):
+            self.say(f"{self._output} already holds the result of this run. Remove it to train again.")
+            return self._output
+        resumed = find_resumable(self._output, recipe)
+        if resumed is not None:
+            self.say(f"Resuming from {resumed.folder.name}.")
+        if is_main():
+            remove_incomplete(self._output)
+        check_trackers(self._config.report_to, f"{self._section}.report_to")
+        bar = ProgressBar(self._console)
+        trainer = job.make_trainer(
+            self._arguments(job.device()),
+            resumed=resumed is not None,
+            recipe=recipe,
+            spent=0.0 if resumed is None else float(resumed.run["seconds"]),
+            keep=self._config.keep_checkpoints,
+            callbacks=[EvaluateAndSave(self._config.every, self._config.patience), bar],
+        )
+        trainer.remove_callback(PrinterCallback)
+        result = None
+        try:
+            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
+        except torch.OutOfMemoryError as error:
+            raise UserError(self._memory_advice()) from error
+        finally:
+            bar.stop()
+            if is_main():
+                step = best_step(trainer.state.log_history) if self._config.keep == "best" else None
+                result = publish_best(self._output, step)
+        if result is not None:
+            self._report(job, trainer, recipe, result, resumed)
+        trainer.accelerator.wait_for_everyone()
+        return self._output
+
+    def _report(
+        self, job: Job[T], trainer: T, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None
+    ) -> None:
+        wall = time.perf_counter() - self._started
+        summary = {
+            **job.figures(trainer, result.step),
+            **common_figures(trainer, recipe, result, resumed, wall),
+        }
+        job.write_extras(trainer, self._output)
+        write_whole(self._output / "README.md", job.card(summary))
+        write_json(self._output / SUMMARY_FILE, summary)
+
+    def _arguments(self, device: Device) -> dict[str, Any]:
+        """Arguments of transformers' ``TrainingArguments``."""
+        config = self._config
+        return {
+            "output_dir": str(self._output),
+            "per_device_train_batch_size": config.batch_size,
+            "learning_rate": config.learning_rate,
+            "warmup_steps": config.warmup,  # below 1 it is a share of the steps
+            "weight_decay": config.weight_decay,
+            "use_cpu": device.on_cpu,
+            "bf16": device.dtype == torch.bfloat16,
+            "fp16": device.dtype == torch.float16,
+            "dataloader_pin_memory": not device.on_cpu,
+            "save_strategy": "no",  # EvaluateAndSave requests evaluations and checkpoints
+            "logging_steps": max(1, min(10, config.every)),
+            "disable_tqdm": True,
+            "report_to": list(config.report_to),
+            "seed": config.seed,
+        }
+
+    def _memory_advice(self) -> str:
+        section, has = self._section, type(self._config).model_fields
+        ways = [f"{section}.batch_size lower" + (f" and {section}.accumulation higher" * ("accumulation" in has))]
+        if self._config.__dict__.get("max_length"):
+            ways.append(f"{section}.max_length lower")
+        if "gradient_checkpointing" in has:
+            ways.append(f"{section}.gradient_checkpointing to true")
+        return f"The card's memory is too small for batches of {self._config.batch_size}. Set {', or '.join(ways)}."
+
+
+def digest(content: object) -> str:
+    """A short SHA-256 of JSON content, for a recipe."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def check_trackers(names: tuple[str, ...], setting: str) -> None:
+    """Check that transformers can report to the trackers.
+
+    Raises:
+        UserError: transformers does not know a tracker, or its package is not installed.
+    """
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UserError(f"{setting} is {name}, which is no tracker of transformers. Choose from {known}.")
+        try:
+            INTEGRATION_TO_CALLBACK[name]()
+        except (ImportError, RuntimeError) as error:
+            raise UserError(
+                f"{setting} is {name}, whose package is not installed ({str(error).strip().splitlines()[0]}) "
+                f"Install it, or remove {name} from {setting}."
+            ) from error

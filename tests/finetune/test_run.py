@@ -1,0 +1,188 @@
+"""finetune/run.py: what every training method does alike."""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import training_runs
+from training_runs import Method, summary
+
+from common.errors import UserError
+from finetune.run import check_trackers
+from finetune.trainer import best_step
+
+TOLERANCE = 1e-6  # of weights of about 0.05, between a resumed run and an uninterrupted one
+
+
+@pytest.fixture(scope="module", params=["qlora", "encoder", "embedder"])
+def method(
+    request: pytest.FixtureRequest, chat_base: Path, pair_folder: Path, encoder_base: Path, embedder_base: Path
+) -> Method:
+    makers: dict[str, Callable[[], Method]] = {
+        "qlora": lambda: training_runs.qlora(chat_base, pair_folder),
+        "encoder": lambda: training_runs.encoder(encoder_base),
+        "embedder": lambda: training_runs.embedder(embedder_base),
+    }
+    return makers[request.param]()
+
+
+@pytest.fixture(scope="module")
+def finished(method: Method, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return method.train(tmp_path_factory.mktemp("run") / "out", keep_checkpoints=None)
+
+
+def fail_at(step: int, error: BaseException) -> Callable[..., Any]:
+    """A ``training_step`` that raises at a step."""
+
+    def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == step:
+            raise error
+        return super(type(self), self).training_step(*args, **kwargs)
+
+    return training_step
+
+
+def test_the_best_checkpoint_is_published_with_summary_and_card(method: Method, finished: Path) -> None:
+    figures = summary(finished)
+    evaluated = [entry["step"] for entry in figures["log"] if entry["step"] > 0 and "eval_accuracy" in entry]
+    assert sorted(int(path.name.split("-")[1]) for path in finished.glob("checkpoint-*")) == evaluated
+    assert evaluated[-1] == figures["steps"]
+    assert len(evaluated) >= 3
+    assert figures["step"] == best_step(figures["log"])
+    assert method.distance(finished, finished / f"checkpoint-{figures['step']}") == 0
+    assert not [path.name for path in finished.iterdir() if path.name.startswith(("optimizer", "rng", "run.json"))]
+    assert 0 < figures["trainable_parameters"] <= figures["parameters"]
+    assert figures["peak_memory"] > 1 << 20
+    assert figures["dev_loss"] > 0
+    assert not figures["stopped_early"]
+    assert not figures["resumed"]
+    card = (finished / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: ")
+    assert f"| published checkpoint | step {figures['step']} of {figures['steps']} |" in card
+    assert "None" not in card
+
+
+def test_a_quiet_run_that_keeps_the_last_checkpoint_and_reports_to_tensorboard(
+    method: Method,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("finetune.run.best_step", lambda log: 4)
+    capfd.readouterr()
+    output = method.train(tmp_path / "out", keep="last", keep_checkpoints=1, report_to=("tensorboard",))
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    assert list(output.glob("runs/*/events.*"))
+    assert summary(output)["step"] == summary(output)["steps"] == summary(finished)["steps"]
+    last = f"checkpoint-{summary(output)['steps']}"
+    assert method.distance(output, finished / last) <= TOLERANCE
+    assert last in {path.name for path in output.glob("checkpoint-*")}
+    assert len(list(output.glob("checkpoint-*"))) <= 2  # the last and the best
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    method: Method, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (5, 8):  # between checkpoints, and in the second epoch
+        with monkeypatch.context() as patch:
+            patch.setattr(method.trainer, "training_step", fail_at(step, KeyboardInterrupt()), raising=False)
+            with pytest.raises(KeyboardInterrupt):
+                method.train(tmp_path, keep_checkpoints=None)
+        assert (tmp_path / method.weights_file).is_file()  # what was trained is there
+        assert not (tmp_path / "summary.json").exists()
+    incomplete = tmp_path / "checkpoint-100"
+    incomplete.mkdir()
+    (incomplete / method.weights_file).write_bytes(b"half")
+    method.train(tmp_path, keep_checkpoints=None)
+    assert not incomplete.exists()
+    assert summary(tmp_path)["resumed"]
+    assert summary(tmp_path)["step"] == summary(finished)["step"]
+    assert method.distance(tmp_path, finished) <= TOLERANCE
+    last = f"checkpoint-{summary(finished)['steps']}"
+    assert method.distance(tmp_path / last, finished / last) <= TOLERANCE
+
+
+def test_a_finished_run_is_left_as_it_is_and_another_recipe_refused(
+    method: Method, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = (finished / "summary.json").stat().st_mtime_ns
+    method.train(finished, quiet=False, keep_checkpoints=None, report_to=("tensorboard",))
+    assert f"{finished} already holds the result of this run. Remove it to train again.\n" in capsys.readouterr().err
+    assert (finished / "summary.json").stat().st_mtime_ns == written
+    with pytest.raises(UserError, match=r"with another recipe: learning_rate was .* and is 0\.25\. Choose another"):
+        method.train(finished, learning_rate=0.25)
+
+
+def test_an_unfinished_run_with_another_recipe_is_refused(method: Method, finished: Path, tmp_path: Path) -> None:
+    run = json.loads((finished / f"checkpoint-{summary(finished)['step']}" / "run.json").read_text())
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "run.json").write_text(json.dumps({**run, "recipe": {**run["recipe"], "seed": 7}}))
+    with pytest.raises(UserError, match="with another recipe: seed was 7 and is 1"):
+        method.train(tmp_path)
+    assert (tmp_path / "checkpoint-4").is_dir()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    method: Method, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sorted(int(path.name.split("-")[1]) for path in finished.glob("checkpoint-*"))[:2]
+    save = torch.save
+
+    def full(content: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        if f"checkpoint-{second}" in str(path):
+            Path(path).write_bytes(b"ha")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(content, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(
+        UserError,
+        match=rf"checkpoint-{second} could not be saved \(No space left on device\)\. The training up to "
+        rf"checkpoint-{first} is kept.*it resumes from checkpoint-{first}\.",
+    ):
+        method.train(tmp_path)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == [f"checkpoint-{first}"]
+    assert method.distance(tmp_path, tmp_path / f"checkpoint-{first}") == 0
+
+
+def test_too_little_memory_keeps_the_last_checkpoint(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(method.trainer, "training_step", fail_at(4, torch.OutOfMemoryError()), raising=False)
+    with pytest.raises(
+        UserError, match=rf"memory is too small for batches of 5\. Set {method.section}\.batch_size lower"
+    ):
+        method.train(tmp_path, batch_size=5, every=3)
+    assert method.distance(tmp_path, tmp_path / "checkpoint-3") == 0
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for name in (
+        "finetune.qlora.train.load_llm",
+        "finetune.encoder.train.read_texts",
+        "finetune.embedder.train.make_data",
+    ):
+        monkeypatch.setattr(name, lambda *_: pytest.fail("something was read"))
+    with pytest.raises(UserError, match="it is a file"):
+        method.train(tmp_path / "file")
+
+
+def test_an_unknown_tracker_is_refused_before_training(method: Method, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{method.section}\.report_to is nowhere, which is no tracker.*tensorboard"):
+        method.train(tmp_path, report_to=("nowhere",))
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_a_tracker_that_is_not_installed() -> None:
+    with pytest.raises(UserError, match=r"report_to is comet_ml, whose package is not installed .*remove comet_ml"):
+        check_trackers(("comet_ml",), "train.encoder.report_to")
