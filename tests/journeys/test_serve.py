@@ -117,6 +117,7 @@ def test_conversations_outlive_the_process(folder: Path, url: str) -> None:
     id = begun.model_extra["medground"]["conversation"]
     tokens = folder / "tokens.yaml"
     tokens.write_text("local: token-of-the-local-user\nother: token-of-another-user\n")
+    tokens.chmod(0o600)
     arguments = ("--set", "serve.page=false", "--set", "serve.tokens_file=tokens.yaml")
     with serving(folder, *arguments) as (again, process):
         own = openai.OpenAI(base_url=f"{again}/v1", api_key="token-of-the-local-user")
@@ -181,12 +182,12 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> 
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 1
             assert process.stderr is not None
-            assert "still at a pass 2 seconds after the stop" in process.stderr.read()
+            assert "still working 2 seconds after the stop" in process.stderr.read()
         over.set()
 
 
 def test_what_cannot_be_served_is_told(medground) -> None:
     ended = medground("serve", "--host", "0.0.0.0", "--port", "0", "--quiet")
     assert ended.returncode == 1
-    assert "which others can reach, and there are no tokens" in ended.stderr
+    assert "which other machines can reach, and there are no tokens" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from served import until
 
-from medground.service.desk import Busy, Closing, Desk, TimedOut
+from medground.service.admission import Admission, Busy, Closing, TimedOut
 
 
 def counting(count: int, seconds: float = 0.0, ended: list[str] | None = None) -> Iterator[int]:
@@ -21,18 +21,18 @@ def counting(count: int, seconds: float = 0.0, ended: list[str] | None = None) -
 
 def test_events_come_in_order_from_a_thread_of_their_own() -> None:
     async def run() -> None:
-        desk, ended = Desk(2, 5), []
-        tickets = [desk.open(lambda: counting(5, 0.01, ended)) for _ in range(2)]
-        assert desk.active == 2
+        admission, ended = Admission(2, 5), []
+        tickets = [admission.open(lambda: counting(5, 0.01, ended)) for _ in range(2)]
+        assert admission.active == 2
         with pytest.raises(Busy) as caught:
-            desk.open(lambda: counting(1))
+            admission.open(lambda: counting(1))
         assert caught.value.retry_after >= 1
         for ticket in tickets:
             assert [number async for number in ticket.events()] == [0, 1, 2, 3, 4]
-        await asyncio.to_thread(until, lambda: desk.active == 0)
+        await asyncio.to_thread(until, lambda: admission.active == 0)
         assert len(set(ended)) == 2
         assert threading.current_thread().name not in ended
-        desk.stop()
+        admission.stop()
 
     asyncio.run(run())
 
@@ -43,35 +43,35 @@ def test_an_error_is_raised_where_the_events_are_read() -> None:
         raise ValueError("boom")
 
     async def run() -> None:
-        desk = Desk(1, 5)
-        events = desk.open(failing).events()
+        admission = Admission(1, 5)
+        events = admission.open(failing).events()
         assert await anext(events) == 1
         with pytest.raises(ValueError, match="boom"):
             await anext(events)
-        desk.stop()
+        admission.stop()
 
     asyncio.run(run())
 
 
 def test_who_stops_reading_stops_the_work() -> None:
     async def run() -> None:
-        desk, ended = Desk(1, 5), []
-        events = desk.open(lambda: counting(1000, 0.02, ended)).events()
+        admission, ended = Admission(1, 5), []
+        events = admission.open(lambda: counting(1000, 0.02, ended)).events()
         await anext(events)
         await events.aclose()
         await asyncio.to_thread(until, lambda: bool(ended), 0.5)
-        desk.open(lambda: counting(1))
-        desk.stop()
+        admission.open(lambda: counting(1))
+        admission.stop()
 
     asyncio.run(run())
 
 
 def test_time_and_the_end() -> None:
     async def run() -> None:
-        desk = Desk(2, 0.1)
+        admission = Admission(2, 0.1)
         with pytest.raises(TimedOut):
-            [number async for number in desk.open(lambda: counting(3, 0.2)).events()]
-        patient = Desk(1, 5)
+            [number async for number in admission.open(lambda: counting(3, 0.2)).events()]
+        patient = Admission(1, 5)
         events = patient.open(lambda: counting(1000, 0.02)).events()
         await anext(events)
         patient.close()
@@ -82,6 +82,6 @@ def test_time_and_the_end() -> None:
         with pytest.raises(Closing):
             [number async for number in events]
         assert patient.active == 0
-        desk.stop()
+        admission.stop()
 
     asyncio.run(run())

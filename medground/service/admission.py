@@ -1,4 +1,4 @@
-"""Takes requests in as long as there is room, runs each in a thread, and lets go of those that nobody waits for."""
+"""Bounded admission of requests, with a worker thread, a timeout and cancellation for each."""
 
 import asyncio
 import math
@@ -16,56 +16,56 @@ _END = object()
 
 
 class Busy(Exception):  # noqa: N818
-    """There is no room; ``retry_after`` seconds from now there may be."""
+    """No slot is free; one may be in ``retry_after`` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many requests wait; try again in {retry_after} s")
+        super().__init__(f"too many requests are waiting; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
 class Closing(Exception):  # noqa: N818
-    """The service is being stopped."""
+    """The service is shutting down."""
 
 
 class TimedOut(Exception):  # noqa: N818
     """The request was not answered in time."""
 
 
-class Desk:
-    """Where requests are taken in.
+class Admission:
+    """Admits requests while slots are free.
 
-    A request has a slot from ``open`` until its thread is done, which is at once where it waits when it is cancelled,
-    and when the pass is over where the model is at it.
+    A request holds a slot from ``open`` until its thread ends: at once where it is cancelled while it waits, and after
+    the current pass where it is cancelled while the model works on it.
 
     Args:
         slots: requests at a time.
-        timeout: seconds for each.
+        timeout: seconds for each request.
     """
 
     def __init__(self, slots: int, timeout: float) -> None:
         self._slots, self._timeout = slots, timeout
         self._lock = threading.Lock()
         self._active: set[Cancel] = set()
-        self._seconds = 1.0  # what a request took of late
+        self._seconds = 1.0  # moving average of the time of a request
         self._closing = False
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="request")
 
     @property
     def active(self) -> int:
-        """How many requests have a slot."""
+        """Number of slots in use."""
         return len(self._active)
 
     @property
     def closing(self) -> bool:
-        """Whether the service is being stopped."""
+        """Whether the service is shutting down."""
         return self._closing
 
     def open(self, make: Callable[[], Iterator[Event]]) -> "Ticket[Event]":
-        """Begin a request, whose events ``make`` gives; it must be called on the event loop.
+        """Start a request whose events are those of ``make``; call it on the event loop.
 
         Raises:
-            Busy: there is no slot.
-            Closing: nothing is taken in any more.
+            Busy: no slot is free.
+            Closing: the service is shutting down.
         """
         cancel = Cancel()
         with self._lock:
@@ -94,12 +94,12 @@ class Desk:
         return ticket
 
     def close(self) -> None:
-        """Take nothing in any more."""
+        """Admit no further request."""
         with self._lock:
             self._closing = True
 
     def stop(self) -> None:
-        """Cancel what is left and wait until the threads are done."""
+        """Cancel the remaining requests and wait for their threads."""
         self.close()
         with self._lock:
             active = list(self._active)
@@ -109,7 +109,7 @@ class Desk:
 
 
 class Ticket(Generic[Event]):
-    """One request's events, as they come from its thread; closing the iterator cancels the request."""
+    """The events of one request, passed from its thread to the event loop; closing the iterator cancels the request."""
 
     def __init__(self, cancel: Cancel, timeout: float) -> None:
         self._cancel = cancel
@@ -121,9 +121,9 @@ class Ticket(Generic[Event]):
         """The events in order.
 
         Raises:
-            TimedOut: the request's time is over.
-            Closing: the service was stopped.
-            Exception: what went wrong in the thread.
+            TimedOut: the request took too long.
+            Closing: the service was shut down.
+            Exception: the error that ended the thread.
         """
         try:
             while True:
@@ -141,7 +141,7 @@ class Ticket(Generic[Event]):
             self._cancel()
 
     def run(self, make: Callable[[], Iterator[Event]]) -> None:
-        """Give the events, until they end or the request is cancelled; in the request's thread."""
+        """Produce the events until they end or the request is cancelled; runs in the request's thread."""
         try:
             with self._cancel.around(), closing(make()) as events:  # type: ignore[type-var]
                 for event in events:
