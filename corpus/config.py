@@ -132,4 +132,7 @@ class DocumentsConfig(BaseModel):
         description="Maximum size of a file, unpacked. Of .xml, .nbib, .csv and .jsonl files: of a record.",
     )
     max_pages: int = Field(default=5_000, ge=1, strict=True, description="Maximum number of pages of a PDF file.")
+    follow_links: bool = Field(
+        default=False, strict=True, description="Read files that symbolic links in a folder point to outside of it."
+    )
     columns: DocumentColumns = DocumentColumns()

@@ -4,9 +4,9 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
@@ -15,6 +15,14 @@ MODEL = "medground"
 NEW = "new"
 # What ``footnotes`` adds: all from the first quote, or without quotes the lines for verdict and note.
 _FOOTNOTES = re.compile(r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)?|Note: [^\n]*)\Z", re.S)
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it contains half of a character (a lone surrogate)") from error
+    return text
 
 
 class _Part(BaseModel):
@@ -81,7 +89,7 @@ class Rename(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: str
+    title: Annotated[str, AfterValidator(_encodable)]
 
 
 def history(messages: Sequence[Message]) -> list[tuple[str, str]]:

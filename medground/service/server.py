@@ -40,7 +40,7 @@ def make_server(app: "FastAPI", service: Service) -> "Server":
         http=Connection,
         ws="none",
         backlog=_ACCEPTED,
-        access_log=False,  # ServiceMiddleware writes the log
+        access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=service.config.tls,
@@ -65,6 +65,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.access_log = False  # ServiceMiddleware writes the log, without the query, which may hold a user's text
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
 

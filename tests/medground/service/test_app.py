@@ -327,3 +327,29 @@ def test_verdict_and_note_are_footnotes_too(tmp_path: Path) -> None:
     assert text.endswith("”\nVerdict: supported.\nNote: A small model answered.")
     assert told["medground"]["verdict"] == "supported"
     assert told["medground"]["notes"] == ["A small model answered."]
+
+
+def test_a_stream_says_that_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies close connections on which nothing is sent, and buffer streams."""
+    openai = pytest.importorskip("openai")
+    monkeypatch.setattr("medground.service.app._HEARTBEAT", 0.05)
+    with running(make_service(Scripted(seconds=0.4), tmp_path)) as (url, _):
+        response = ask(url, stream=True)
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.text.count(": waiting\n\n") >= 3
+        assert response.text.index(": waiting") < response.text.index("Yes.")
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+        asked = {"model": "medground", "messages": [{"role": "user", "content": "Does it help?"}]}
+        pieces = [one.choices[0].delta.content or "" for one in client.chat.completions.create(**asked, stream=True)]
+        assert "".join(pieces).startswith("Yes.")
+
+
+def test_fields_that_other_servers_fail_on_are_accepted(url: str) -> None:
+    message = {"role": "user", "content": "Does it help?", "id": 1947269257, "opts": {"visible": False}}
+    for more in (
+        {"stream": None, "stop": None, "n": None, "max_tokens": None, "tools": None, "medground": None},
+        {"tool_choice": None, "tools": []},
+        {"max_tokens": None, "temperature": 0},
+        {"messages": [message], "stream_options": {"include_usage": True}, "min_p": 0.1},
+    ):
+        assert ask(url, **more).status_code == 200, more
