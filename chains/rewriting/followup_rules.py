@@ -35,8 +35,7 @@ _PEOPLE = (
 _WITH = r"\s+(?:with|who have|who had|suffering from)\s+"
 _POPULATION = re.compile(rf"\b(?P<group>{_PEOPLE})\b(?:{_WITH}(?P<condition>[^?.,;:]+))?", re.IGNORECASE)
 _OTHER_PEOPLE = re.compile(
-    rf"(?:(?:in|for|among|of|with)\s+)?(?:(?P<group>{_PEOPLE})|those|ones)?(?:(?:^|\s*)(?<!\w)with\s+(?P<condition>.+))?",
-    re.IGNORECASE,
+    rf"(?:(?:in|for|among|of)\s+)?(?:(?P<group>{_PEOPLE})|those|ones)(?:{_WITH}(?P<condition>[\w -]+))?", re.IGNORECASE
 )
 # What may be asked of a disease or a treatment; a question that names nothing else leaves its subject out.
 _ATTRIBUTES = frozenset(
@@ -58,6 +57,7 @@ _GENERAL = frozenset(
 _SUBJECT = re.compile(r"\b(?P<attribute>[\w-]+) of (?P<subject>[\w -]+?)(?= (?:in|for|among|after|with|during)\b|\?|$)")
 _WORD = re.compile(r"\w[\w'-]*")
 _LONGEST = 2000  # characters that a follow-up, or a question that it follows, may have: more is a text, not a question
+_NAMED = 3  # subjects of a follow-up that is what later ones follow
 _FRAGMENT = 3  # words that a new subject may have
 _WHOLE = 3  # words before its population that say what a question asks, as in "aspirin prevents stroke"
 BESIDE = "the follow-up could not be completed by rule: it is asked beside the question before it"
@@ -82,14 +82,19 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
     last = next((one for one in reversed(earlier) if len(one) <= _LONGEST), None)
     if last is None or len(message) > _LONGEST or _is_whole(message):
         return Completed(message)
-    before = [part for part in re.split(r"(?<=\?)\s+", last.strip()) if part]
-    before = [*before[:1], *before[1:][-1:]]  # the topic and the latest follow-up, however long the conversation
+    topic = _topic(last)
     fragment = _TRAIL.sub("", _LEAD.sub("", message).rstrip(" ?.!"))
-    completed = _with_other_people(before[0], fragment) or _with_other_subject(before[0], fragment) if before else None
+    completed = _with_other_people(topic, fragment) or _with_other_subject(topic, fragment)
     if completed is not None:
-        question = " ".join([completed, *before[1:]])
-        return Completed(question, f"read as: {question}")
-    return Completed(" ".join([*before, _capital(message)]), BESIDE)
+        return Completed(completed, f"read as: {completed}")
+    return Completed(f"{topic} {_capital(message)}", BESIDE)
+
+
+def _topic(question: str) -> str:
+    """Of questions that were asked beside one another the latest that names its subject, else the first."""
+    parts = [part for part in re.split(r"(?<=\?)\s+", question.strip()) if part]
+    named = [part for part in parts if len(_subjects(part)) >= _NAMED]
+    return (named[-1:] or parts[:1] or [question])[0]
 
 
 def content_words(text: str) -> list[str]:
@@ -109,13 +114,18 @@ def _is_whole(message: str) -> bool:
     """Whether a message points to nothing before it and names what it is about."""
     if _POINTING.search(message):
         return False
-    named = {word.lower() for word in content_words(_LEAD.sub("", re.sub(rf"\b{_PEOPLE}\b", " ", message, flags=re.I)))}
-    subjects = len(named - _ATTRIBUTES - _GENERAL)
+    subjects = len(_subjects(message))
     if _LEAD.match(message) and not _YES_NO.match(_LEAD.sub("", message)):
         return False
     if _WHICH.match(message):
         return subjects >= 1
     return subjects >= (2 if _YES_NO.match(message) or not _is_short(message) else 3)
+
+
+def _subjects(message: str) -> set[str]:
+    """The words that name what a message is about, apart from people, attributes and general words."""
+    text = _LEAD.sub("", re.sub(rf"\b{_PEOPLE}\b", " ", message, flags=re.IGNORECASE))
+    return {word.lower() for word in content_words(text)} - _ATTRIBUTES - _GENERAL
 
 
 def _is_short(message: str) -> bool:

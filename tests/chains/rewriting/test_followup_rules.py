@@ -18,6 +18,8 @@ _COMPLETED = [
 _BESIDE = [
     (FIRST, "What about pain score?"),
     (FIRST, "And dyspnoea?"),
+    (FIRST, "And with keramide?"),
+    (FIRST, "Among men with gout, is it lower after keramide?"),
     (FIRST, "Does it also lower pain?"),
     (FIRST, "Would the drug lower fall risk?"),
     (FIRST, "How many took part?"),
@@ -66,14 +68,14 @@ def test_the_first_message_stays_as_it_is_but_for_white_space() -> None:
     assert complete([], " And in \n women? ").question == "And in women?"
 
 
-def test_a_long_conversation_does_not_lengthen_the_question() -> None:
+def test_a_follow_up_follows_the_latest_question_that_names_its_subject() -> None:
     asked = [FIRST]
     for message in ("Does it lower pain?", "How many took part?", "And dyspnoea?"):
         asked.append(complete(asked, message).question)
-    assert asked[-1] == f"{FIRST} How many took part? And dyspnoea?"
-    assert complete(asked, "And in women?").question.startswith(
-        "Is itch score decreased by rotesartan in women with breast cancer?"
-    )
+    assert asked[-1] == f"{FIRST} And dyspnoea?"
+    assert complete(asked, "And in women?").question == _COMPLETED[0][2]
+    asked.append(complete(asked, "Does keramide do so in adults with sickle cell disease?").question)
+    assert complete(asked, "Why?").question == "Does keramide do so in adults with sickle cell disease? Why?"
 
 
 def test_text_with_what_regular_expressions_take_for_theirs_is_harmless() -> None:
