@@ -4,8 +4,8 @@
 
 Generated conversations on the sample (``tools/sample/conversations.py``); each message is searched for among all 600
 abstracts by the embedded default's dense retriever, once as it is said and once as ``chains.rewriting.followup_rules``
-completes it from the questions before it. A turn counts where the abstract that is meant comes first. The rules know nothing of the
-generator's wording, drugs and outcomes.
+completes it from the questions before it. A turn counts where the abstract that is meant comes first. The rules know
+nothing of the generator's wording, drugs and outcomes.
 """
 
 import argparse
