@@ -43,6 +43,7 @@ prepare()
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
 import chains.models.local  # noqa: E402
+import chains.models.local_chat  # noqa: E402
 from benchmarks.random_llama import save_random_llama  # noqa: E402
 from chains.config import Decide, LLMConfig  # noqa: E402
 from chains.models.generation import written_batches  # noqa: E402
@@ -67,12 +68,12 @@ WORDS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}  # one 
 def whole_prompts() -> Iterator[None]:
     """Inside, every prompt goes through the model whole."""
     chains.models.local.scored_batches = partial(scored_batches, share=False)
-    chains.models.local.written_batches = partial(written_batches, share=False)
+    chains.models.local_chat.written_batches = partial(written_batches, share=False)
     try:
         yield
     finally:
         chains.models.local.scored_batches = scored_batches
-        chains.models.local.written_batches = written_batches
+        chains.models.local_chat.written_batches = written_batches
 
 
 def make_chain(path: str, llm: LocalLLM, tokens: int) -> NLIChain:

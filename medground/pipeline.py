@@ -471,8 +471,7 @@ class Pipeline:
         """What writes answers as sentences."""
         from chains.chat.writer import Writer
 
-        written = self.llm.writer(self.settings.chat.max_new_tokens)
-        return Writer(written, self.llm.clean, self.settings.llm.system)
+        return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
 
 
 def judging_settings(settings: Settings) -> Settings:
@@ -522,6 +521,7 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     """What the model writes after each conversation; an empty text where the window has no room for it."""
     from langchain_core.output_parsers import StrOutputParser
 
+    from chains.models.base import TooLongError
     from chains.prompts import as_dicts
 
     prompts = llm.prompts([as_dicts(one.to_messages()) for one in conversations])
@@ -530,9 +530,14 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
         for place, prompt in enumerate(prompts)
         if llm.window is None or llm.length(prompt) + QUESTION_TOKENS <= llm.window
     ]
-    texts = (llm.writer(QUESTION_TOKENS) | StrOutputParser()).batch([conversations[place] for place in fitting])
-    written = dict(zip(fitting, texts, strict=True))
-    return [written.get(place, "") for place in range(len(prompts))]
+    chain = llm.writer(QUESTION_TOKENS) | StrOutputParser()
+    texts = chain.batch([conversations[place] for place in fitting], return_exceptions=True)
+    written = [""] * len(prompts)
+    for place, text in zip(fitting, texts, strict=True):
+        if isinstance(text, Exception) and not isinstance(text, TooLongError):
+            raise text
+        written[place] = text if isinstance(text, str) else ""
+    return written
 
 
 def _adapter_on_a_server() -> str:

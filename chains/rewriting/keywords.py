@@ -4,24 +4,23 @@ from collections.abc import Callable, Sequence
 
 from langchain_core.runnables import Runnable
 
-from chains.rewriting.pico import content_words, phrases
+from chains.rewriting.followup_rules import content_words, without_population
 from retrievers.kinds.multi_query import Rewriting
 
 Reword = Callable[[str, Sequence[str]], str | None]
-"""From a question and all wordings that were searched for, to one more; None where there is none."""
+"""From a question and the wordings that were searched for to another one; None where there is none."""
 
 
 def by_keywords(question: str, tried: Sequence[str]) -> str | None:
-    """First the words that mean something, then the phrases on treatment and measure alone."""
-    narrow = [one.text for one in phrases(question) if one.kind in ("treatment", "measure")]
-    for words in (content_words(question), narrow):
-        if (wording := " ".join(words)) and wording not in tried:
+    """The question's content words; then those before the people whom it is about."""
+    for text in (question, without_population(question)):
+        if (wording := " ".join(content_words(text))) and wording not in tried:
             return wording
     return None
 
 
 def by_model(rewriter: Runnable[Rewriting, list[str]]) -> Reword:
-    """As a language model words it; by keywords where it has nothing new."""
+    """A language model's wording; ``by_keywords`` where it writes nothing new."""
 
     def reword(question: str, tried: Sequence[str]) -> str | None:
         written = rewriter.invoke({"question": question, "count": len(tried) + 1})

@@ -15,7 +15,6 @@ from chains.chat.events import ChatEvent, Done
 from chains.chat.writer import Writer
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
-from chains.rewriting import pico as phrases
 from chains.rewriting.followup_rules import Completed
 from chains.verification import Verifier, verified_chain
 from common.errors import UserError
@@ -116,15 +115,6 @@ def test_a_message_too_long_to_be_a_question_is_refused() -> None:
     with pytest.raises(UserError, match=r"The question is too long: it has 20001 characters, and 20000 are the most"):
         next(chat().stream([], "x" * 20_001))
     assert next(chat().stream([], "x" * 20_000)).kind == "question"
-
-
-def test_the_questions_of_a_long_history_are_read_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    people = phrases._people
-    monkeypatch.setattr(phrases, "_people", lambda question: read.append(question) or people(question))
-    messages = [("user", f"Does aspirin lower pain number {n} in women with gout?") for n in range(100)]
-    assert len(chat().replayed(messages)) == 100
-    assert len(read) <= 200
 
 
 @pytest.fixture

@@ -1,53 +1,51 @@
 import pytest
 
-from chains.rewriting.followup_rules import complete
+from chains.rewriting.followup_rules import BESIDE, complete
 
 FIRST = "Is itch score decreased by rotesartan in men with breast cancer?"
-_CASES = [
-    # fragments: one phrase is another
-    ("And in women?", "Is itch score decreased by rotesartan in women with breast cancer?"),
-    ("and for older adults", "Is itch score decreased by rotesartan in older adults with breast cancer?"),
-    ("What about pain score?", "Is pain score decreased by rotesartan in men with breast cancer?"),
-    ("What about mortality?", "Is mortality decreased by rotesartan in men with breast cancer?"),
-    ("How about vitamin D instead?", "Is itch score decreased by vitamin D in men with breast cancer?"),
-    ("And aspirin?", "Is itch score decreased by aspirin in men with breast cancer?"),
-    ("And in women with asthma?", "Is itch score decreased by rotesartan in women with asthma?"),
-    ("What about those with asthma?", "Is itch score decreased by rotesartan in men with asthma?"),
-    ("And keramide in children with gout?", "Is itch score decreased by keramide in children with gout?"),
-    ("Does aspirin do the same?", "Is itch score decreased by aspirin in men with breast cancer?"),
-    ("Was keramide any better?", "Is itch score decreased by keramide in men with breast cancer?"),
-    # sentences: pronouns and what is left out
-    ("Does it also lower pain?", "Does rotesartan also lower pain in men with breast cancer?"),
-    ("Does jadacoprazole lower it too?", "Does jadacoprazole lower itch score in men with breast cancer?"),
-    ("Does it raise it instead?", "Does rotesartan raise itch score in men with breast cancer?"),
-    ("Does it work in children?", "Does rotesartan work in children with breast cancer?"),
-    ("Is it also lower in children?", "Is itch score also lower in children with breast cancer with rotesartan?"),
-    ("Would the drug lower fall risk?", "Would rotesartan lower fall risk in men with breast cancer?"),
-    ("Does it change serum potassium in them?", "Does rotesartan change serum potassium in men with breast cancer?"),
-    (
-        "Is its effect on sleep duration known?",
-        "Is rotesartan's effect on sleep duration known in men with breast cancer?",
-    ),
-    ("Do these patients have less pain?", "Do men with breast cancer have less pain with rotesartan?"),
-    # on how the study was done
-    (
-        "How many took part?",
-        "How many took part, in the study of rotesartan and itch score in men with breast cancer?",
-    ),
-    (
-        "Was it a randomised trial?",
-        "Was it a randomised trial, in the study of rotesartan and itch score in men with breast cancer?",
-    ),
-    ("Why?", f"{FIRST} Why?"),
+_COMPLETED = [
+    (FIRST, "And in women?", "Is itch score decreased by rotesartan in women with breast cancer?"),
+    (FIRST, "and for older adults", "Is itch score decreased by rotesartan in older adults with breast cancer?"),
+    (FIRST, "And in women with asthma?", "Is itch score decreased by rotesartan in women with asthma?"),
+    (FIRST, "What about those with asthma?", "Is itch score decreased by rotesartan in men with asthma?"),
+    ("Does aspirin prevent stroke?", "And in children?", "Does aspirin prevent stroke in children?"),
+    ("Do women with gout benefit from aspirin?", "Men?", "Do Men with gout benefit from aspirin?"),
+    ("What is the dose of metformin for adults?", "What about aspirin?", "What is the dose of aspirin for adults?"),
+    ("What is the maximum daily dose of paracetamol?", "ibuprofen?", "What is the maximum daily dose of ibuprofen?"),
+    ("What is the dose of corvinol for adults?", "And ilvastat?", "What is the dose of ilvastat for adults?"),
+    ("What are the symptoms of gout?", "and asthma", "What are the symptoms of asthma?"),
+]
+_BESIDE = [
+    (FIRST, "What about pain score?"),
+    (FIRST, "And dyspnoea?"),
+    (FIRST, "And with keramide?"),
+    (FIRST, "Among men with gout, is it lower after keramide?"),
+    (FIRST, "Does it also lower pain?"),
+    (FIRST, "Would the drug lower fall risk?"),
+    (FIRST, "How many took part?"),
+    (FIRST, "Why?"),
+    ("What is sepsis?", "What is its mortality?"),
+    ("What causes gout?", "What are the symptoms?"),
+    ("What causes gout?", "How is it treated?"),
+    ("Does aspirin prevent stroke in women?", "How much should be taken?"),
+    ("What is the cause of death in sepsis?", "And treatment?"),
+    ("What is the effect of aspirin on stroke?", "What about bleeding?"),
+    ("Do women with gout benefit from aspirin?", "And men with asthma?"),
 ]
 
 
-@pytest.mark.parametrize(("message", "wanted"), _CASES)
-def test_a_follow_up_is_completed(message: str, wanted: str) -> None:
-    made = complete([FIRST], message)
+@pytest.mark.parametrize(("earlier", "message", "wanted"), _COMPLETED)
+def test_a_fragment_is_completed(earlier: str, message: str, wanted: str) -> None:
+    made = complete([earlier], message)
     assert made.question == wanted
-    assert made.note is not None
-    assert wanted == f"{FIRST} Why?" or wanted in made.note
+    assert made.note == f"read as: {wanted}"
+
+
+@pytest.mark.parametrize(("earlier", "message"), _BESIDE)
+def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: str, message: str) -> None:
+    made = complete([earlier], message)
+    assert made.question == f"{earlier} {message}"
+    assert made.note == BESIDE
 
 
 @pytest.mark.parametrize(
@@ -70,26 +68,14 @@ def test_the_first_message_stays_as_it_is_but_for_white_space() -> None:
     assert complete([], " And in \n women? ").question == "And in women?"
 
 
-def test_what_cannot_be_completed_is_asked_beside_the_earlier_question_and_said() -> None:
-    made = complete([FIRST], "And dyspnoea?")
-    assert made.question == f"{FIRST} And dyspnoea?"
-    assert made.note is not None
-    assert "could not be completed by rule" in made.note
-
-
-def test_a_study_question_between_does_not_hide_what_was_talked_of() -> None:
-    study = complete([FIRST], "How many took part?").question
-    assert complete([FIRST, study], "And in women?").question == _CASES[0][1]
-
-
-def test_what_a_question_leaves_out_is_found_further_back() -> None:
-    second = complete([FIRST], "Does it work in children?").question
-    assert complete([FIRST, second], "Does keramide lower it too?").question == (
-        "Does keramide lower itch score in children with breast cancer?"
-    )
-    assert complete([FIRST, second], "And mortality?").question == (
-        "Is mortality decreased by rotesartan in children with breast cancer?"
-    )
+def test_a_follow_up_follows_the_latest_question_that_names_its_subject() -> None:
+    asked = [FIRST]
+    for message in ("Does it lower pain?", "How many took part?", "And dyspnoea?"):
+        asked.append(complete(asked, message).question)
+    assert asked[-1] == f"{FIRST} And dyspnoea?"
+    assert complete(asked, "And in women?").question == _COMPLETED[0][2]
+    asked.append(complete(asked, "Does keramide do so in adults with sickle cell disease?").question)
+    assert complete(asked, "Why?").question == "Does keramide do so in adults with sickle cell disease? Why?"
 
 
 def test_text_with_what_regular_expressions_take_for_theirs_is_harmless() -> None:
