@@ -12,6 +12,7 @@ import math
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +153,9 @@ class Connection(H11Protocol):
             start = h11.Response(
                 status_code=status, headers=[*headers, (b"connection", b"close")], reason=STATUS_PHRASES[status]
             )
-            for event in (start, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            with suppress(h11.LocalProtocolError):  # an answer to HEAD has no body
+                for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 

@@ -132,6 +132,8 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
         b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 400_000,
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX : y\r\n\r\n",
+        b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"9" * 90_000,
+        b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnothing\r\n",
         HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     ],
 )
