@@ -10,6 +10,7 @@ from common.errors import DataError
 from common.json_file import shown
 
 DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where a comma is the decimal sign
+_SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*\Z", re.IGNORECASE)  # Excel's first line that names the delimiter
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -25,14 +26,18 @@ def csv_rows(
         done: called after each record.
 
     Raises (while iterating):
-        DataError: it is not CSV, names a column twice, or has a row that is longer than the header.
+        DataError: it is not CSV, names a column twice, or has a row with words beyond the header's cells; empty
+            cells there are passed over, as spreadsheets write them.
     """
     lines = iter(lines)
     first = _first_record(lines)
-    delimiter = "\t" if tabs else _delimiter("".join(first))
+    if named := _SEPARATOR.match(first[0] if first else ""):
+        first = _first_record(lines)
+    begins = 2 if named else 1
+    delimiter = named[1] if named else "\t" if tabs else _delimiter("".join(first))
     reader = csv.reader(chain(first, lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    begins = 1
+    offset = begins - 1
     try:
         for cells in reader:
             done()
@@ -40,11 +45,11 @@ def csv_rows(
                 header = cells or None
                 if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
                     raise DataError(where, "names a column twice.", record=f"line {begins}", field=shown(repeated))
-            elif len(cells) > len(header):
+            elif any(cell.strip() for cell in cells[len(header) :]):
                 raise DataError(where, "has more cells than the header names.", record=f"line {begins}")
             elif cells:
                 yield begins, dict(zip(header, cells, strict=False))
-            begins = reader.line_num + 1
+            begins = reader.line_num + 1 + offset
     except csv.Error as error:
         raise DataError(where, f"is not CSV: {error}.", record=f"line {begins}") from None
 

@@ -13,9 +13,9 @@ from corpus.documents import archives, read
 from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn
 from corpus.documents.passages import Window, cut
-from corpus.documents.source import SUFFIXES, Source, format_of
+from corpus.documents.source import SUFFIXES, Source, format_of, named, shown_name
 
-EDITION = 4  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 READ = ", ".join([*SUFFIXES, *archives.SUFFIXES])
 
 
@@ -30,6 +30,8 @@ class Intake:
         removed: files that are gone from the folders named.
         failed: what could not be read, and why. What was read of such a file before stays.
         skipped: files of a folder that are of other kinds.
+        linked: links in a folder to files outside of it.
+        copies: files with the same bytes as another, and that other's name; they are not read.
         withdrawn: records that the files read now say are withdrawn.
         long_sentences: sentences longer than the embedder reads; they are in several passages.
     """
@@ -40,6 +42,8 @@ class Intake:
     removed: int = 0
     failed: list[Problem] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
+    copies: list[tuple[str, str]] = field(default_factory=list)
     withdrawn: int = 0
     long_sentences: int = 0
 
@@ -49,10 +53,11 @@ def take_in(
 ) -> Intake:
     """Bring a library up to date with files, and with folders and everything below them.
 
-    A file that is known with the same bytes and settings is not read again. One that was read from below ``paths`` and
-    is no longer there is removed. Files elsewhere stay as they are. One that cannot be read is reported, and the rest
-    is read; of a folder that cannot be looked into everything stays. In a folder hidden files, files of other kinds and
-    links to folders are passed over. Stopped at any moment, the same call completes it.
+    A file that is known with the same bytes and settings is not read again, also where it or the library was moved;
+    nor is a copy of another. One that was read from below ``paths`` and is no longer there is removed. Files elsewhere
+    stay as they are. One that cannot be read is reported, and the rest is read; of a folder that cannot be looked into
+    everything stays. In a folder hidden files, files of other kinds, links to folders and, unless the settings follow
+    them, links to files outside are passed over. Stopped at any moment, the same call completes it.
 
     Args:
         paths: what to read.
@@ -67,18 +72,45 @@ def take_in(
     intake = Intake()
     with Library(library) as opened:
         known = opened.files()
-        reader = _Reader(opened, library.parent, known, window, config, intake)
         roots = [_absolute(path) for path in paths]
         unseen: list[str] = []
-        files = list(_files(paths, roots, known, library.parent, intake, unseen))
-        for file in _with_progress(files, quiet=quiet):
-            reader.take(file)
+        files = list(_files(paths, roots, known, library.parent, intake, unseen, follow=config.follow_links))
         found = {_place(file, library.parent) for file in files}
+        known = _moved(opened, known, files, library.parent)
         for place in known.keys() - found:
             if _lies_below(place, roots, library.parent) and not _lies_below(place, unseen, library.parent):
                 opened.remove(place)
+                del known[place]
                 intake.removed += 1
+        reader = _Reader(opened, library.parent, known, window, config, intake)
+        for file in _with_progress(files, quiet=quiet):
+            reader.take(file)
     return intake
+
+
+def _moved(
+    library: Library, known: Mapping[str, KnownFile], files: Sequence[Path], store: Path
+) -> dict[str, KnownFile]:
+    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name."""
+    current = dict(known)
+    new = {place: file for file in files if (place := _place(file, store)) not in known}
+    if not new:
+        return current
+    gone = {place: file for place, file in known.items() if not os.path.lexists(_path_of(place, store))}
+    linked = {os.path.realpath(_path_of(place, store)): place for place in known.keys() - gone.keys()}
+    digests = {file.digest: place for place, file in gone.items()}
+    names = {file.name: place for place, file in gone.items()}
+    for place, file in new.items():
+        old = linked.pop(os.path.realpath(file), None)
+        if old is None and gone:
+            try:
+                old = digests.get(_digest(file)) or names.get(_name(file, ()))
+            except DataError:
+                continue
+        if old is not None and old in current:
+            library.move(old, place)
+            current[place] = current.pop(old)
+    return current
 
 
 class _Reader:
@@ -97,6 +129,7 @@ class _Reader:
         self._store = store
         self._known = known
         self._names = {file.name for file in known.values()}
+        self._by_digest = {file.digest: (place, file.name) for place, file in known.items()}
         self._window = window
         self._config = config
         self._intake = intake
@@ -116,7 +149,14 @@ class _Reader:
                 self._intake.unchanged += 1
                 self._intake.failed += known.problems
                 return
+            if (twin := self._twin(place, digest)) is not None:
+                self._intake.copies.append((name, twin))
+                if known:
+                    self._library.remove(place)
+                return
             self._intake.failed += self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
+            self._by_digest[digest] = (place, name)
+            self._names.add(name)
         except DataError as error:
             kept = " What it held before is kept." if known else ""
             self._intake.failed.append(Problem(name, f"{error}{kept}"))
@@ -127,6 +167,14 @@ class _Reader:
             self._intake.changed += 1
         else:
             self._intake.added += 1
+
+    def _twin(self, place: str, digest: str) -> str | None:
+        """The name of another file with these bytes that is known and still has them."""
+        other, name = self._by_digest.get(digest, (place, ""))
+        try:
+            return name if other != place and _digest(Path(_path_of(other, self._store))) == digest else None
+        except DataError:
+            return None
 
     def _parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Entry]]]:
         if not archives.is_archive(name):
@@ -156,6 +204,8 @@ def _files(
     store: Path,
     intake: Intake,
     unseen: list[str],
+    *,
+    follow: bool,
 ) -> Iterator[Path]:
     """The files to read, each once, in the order of the paths and within a folder sorted.
 
@@ -184,6 +234,10 @@ def _files(
                     intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {READ}."))
                 else:
                     intake.skipped.append(file)
+            elif not file.is_file():
+                intake.failed.append(_problem(given, "is no regular file. Give a file or a folder."))
+            elif is_folder and not follow and not file.resolve().is_relative_to(path.resolve()):
+                intake.linked.append(file)
             elif (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
@@ -221,12 +275,18 @@ def _digest(path: Path) -> str:
 
 
 def _absolute(path: Path | str) -> str:
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (keeps symbolic links, which resolve() would follow)
+    """The path without links, so that a file is known by whatever link it is named."""
+    return os.path.realpath(Path(path).expanduser())
 
 
 def _place(path: Path, store: Path) -> str:
     """Where a file lies, seen from the store: the same wherever a command is started, also after both were moved."""
     return shown_path(os.path.relpath(_absolute(path), _absolute(store)))
+
+
+def _path_of(place: str, store: Path) -> str:
+    """Where a place is, seen from the store."""
+    return os.path.normpath(os.path.join(_absolute(store), named(place)))  # noqa: PTH118
 
 
 def _lies_below(place: str, roots: Sequence[str], store: Path) -> bool:
@@ -244,8 +304,8 @@ def _name(path: Path, taken: Collection[str]) -> str:
 
 
 def shown_path(path: Path | str) -> str:
-    """A path as text; bytes of it that are no text are written out."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as text; see ``shown_name``."""
+    return shown_name(os.fsdecode(path))
 
 
 def _with_progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Path]:

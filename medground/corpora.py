@@ -98,7 +98,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
     path = library_path(settings)
     intake = take_in(paths, path, passage_window(settings), settings.documents, quiet=quiet)
-    if not (intake.added or intake.changed or intake.unchanged or intake.removed):
+    if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
         raise UserError(_nothing(paths, intake))
     return Corpus(DOCUMENTS, Passages(path)), intake
 
@@ -191,9 +191,9 @@ def library_path(settings: Settings) -> Path:
 
 def _nothing(paths: Sequence[Path], intake: "Intake") -> str:
     """Why nothing could be read."""
-    from corpus.files import READ
+    from corpus.files import READ, shown_path
 
     if intake.failed:
         return "\n".join(problem.why for problem in intake.failed[:TOLD])
     others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
-    return f"There is nothing to read in {', '.join(map(str, paths))}{others}. Kinds that are read: {READ}."
+    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {READ}."

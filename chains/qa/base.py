@@ -1,7 +1,7 @@
 """What every question-answering chain has in common: its input, and one pass for many questions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,6 +133,20 @@ class NotedChain(AnswerChain):
             answer.model_copy(update={"notes": (*answer.notes, self._note)}) if isinstance(answer, Answer) else answer
             for answer in self._chain.answer_all(questions)
         ]
+
+
+AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
+
+
+class SharedChain(AnswerChain):
+    """A chain whose ``answer_all`` runs through ``share``, which batches the questions of concurrent callers."""
+
+    def __init__(self, chain: AnswerChain, share: Callable[[AnswerAll], AnswerAll]) -> None:
+        self._answer_all = share(chain.answer_all)
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """As the chain answers."""
+        return list(self._answer_all(questions))
 
 
 def check_retriever(retriever: object) -> None:

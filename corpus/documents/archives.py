@@ -1,15 +1,19 @@
 """Archives (.zip, .tar, .tar.gz, .tgz) of documents, read member by member; nothing of them is written to the disk."""
 
+import bz2
+import gzip
+import lzma
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.source import Source
+from corpus.documents.source import Source, shown_name
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TIMES = 100  # of max_bytes: what all members together may unpack to
@@ -24,21 +28,22 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
     """The plain files in an archive, each to be read before the next is asked for.
 
     Folders, links, devices and hidden files are passed over. A member is called ``ARCHIVE/MEMBER``, without ``..`` and
-    a leading slash; bytes of its name that are no text are written out.
+    a leading slash; of members with one name the later ones have a number in it.
 
     Raises:
         DataError: the archive is damaged, encrypted, or unpacks to more than 100 times ``config.max_bytes``.
     """
     read = _zip if path.suffix.lower() == ".zip" else _tar
     unpacked = 0
+    seen: set[str] = set()
     try:
-        for inner, size, source in read(path, name):
+        for inner, size, opened in read(path, name, config.max_bytes):
             unpacked += size
             if unpacked > TIMES * config.max_bytes:
                 problem = f"unpacks to more than {TIMES} times documents.max_bytes ({config.max_bytes:,} bytes)."
                 raise DataError(name, f"{problem} Unpack it and index what is in it.")
             if not any(part.startswith((".", "__MACOSX")) for part in inner.parts):
-                yield source
+                yield Source(_apart(f"{name}/{inner}", seen), opened)
     except DataError:
         raise
     except OSError as error:
@@ -47,18 +52,28 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
         raise DataError(name, f"is a damaged archive ({error}).") from None
 
 
-Member = tuple[PurePosixPath, int, Source]
+Member = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]
 
 
-def _zip(path: Path, name: str) -> Iterator[Member]:
+def _apart(name: str, seen: set[str]) -> str:
+    """The name, with a number before its ending where it was seen before."""
+    stem, dot, ending = name.rpartition(".")
+    number, free = 1, name
+    while free in seen:
+        number += 1
+        free = f"{stem} ({number}){dot}{ending}"
+    seen.add(free)
+    return free
+
+
+def _zip(path: Path, name: str, _: int) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.is_dir():
                 continue
             if member.flag_bits & 1:
                 raise DataError(name, "is encrypted. Unpack it and index what is in it.")
-            inner = _inside(member.filename)
-            yield inner, member.file_size, Source(f"{name}/{inner}", partial(_open_zipped, archive, member))
+            yield _inside(member.filename), member.file_size, partial(_open_zipped, archive, member)
 
 
 def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
@@ -68,12 +83,39 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
         raise OSError(0, str(error)) from None
 
 
-def _tar(path: Path, name: str) -> Iterator[Member]:
-    with tarfile.open(path, "r:*") as archive:
-        for member in archive:
-            if member.isfile():
-                inner = _inside(member.name)
-                yield inner, member.size, Source(f"{name}/{inner}", partial(_open_tarred, archive, member))
+class _Headers(BufferedIOBase):
+    """An unpacked tar file; a header that is larger than any document is not read into memory."""
+
+    def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
+        self._raw = raw
+        self._name = name
+        self._limit = limit
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= self._limit:
+            raise DataError(self._name, f"has a header of more than documents.max_bytes ({self._limit:,} bytes).")
+        return self._raw.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+
+
+def _tar(path: Path, name: str, limit: int) -> Iterator[Member]:
+    with path.open("rb") as file:
+        unpack = _PACKED.get(file.read(2))
+        file.seek(0)
+        raw = file if unpack is None else unpack(file)
+        with tarfile.open(fileobj=_Headers(raw, name, limit), mode="r:") as archive:
+            for member in archive:
+                archive.members = []  # type: ignore[attr-defined]  # it would keep each
+                if member.isfile():
+                    yield _inside(member.name), member.size, partial(_open_tarred, archive, member)
 
 
 def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -83,5 +125,5 @@ def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]
 
 
 def _inside(name: str) -> PurePosixPath:
-    told = name.replace("\\", "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return PurePosixPath(*(part for part in PurePosixPath(told).parts if part not in ("/", "..")))
+    inside = PurePosixPath(name.replace("\\", "/"))
+    return PurePosixPath(*(shown_name(part) for part in inside.parts if part not in ("/", "..")))

@@ -160,6 +160,15 @@ class Library:
             self._commit(COMMIT_SECONDS)
         return told
 
+    def move(self, old: str, new: str) -> None:
+        """Note that a file lies elsewhere now; a file noted there is forgotten."""
+        with _errors(self._path):
+            self._begin()
+            self._database.execute("DELETE FROM files WHERE place = ?", (new,))
+            rank = f"{new.rpartition('/')[2]}\n{new}"
+            self._database.execute("UPDATE files SET place = ?, rank = ? WHERE place = ?", (new, rank, old))
+            self._commit(COMMIT_SECONDS)
+
     def remove(self, place: str) -> None:
         """Forget a file and what it brought."""
         with _errors(self._path):

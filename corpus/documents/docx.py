@@ -1,89 +1,292 @@
-"""Word documents (.docx): paragraphs, tables and headings of the body."""
+"""Word documents (.docx): paragraphs, tables and headings of the body, read element by element.
 
+python-docx is not used: its text lacks equations, symbols and inserted text, and a merged table takes it minutes.
+"""
+
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from posixpath import join, normpath
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
-from corpus.documents.source import Source, hint, read_bytes
+from corpus.documents.formulas import formula, lowered, raised
+from corpus.documents.grid import Cell, table_blocks
+from corpus.documents.source import Limited, Source, hint, read_bytes
+from corpus.documents.symbols import symbol
 
 if TYPE_CHECKING:
-    from docx.document import Document
-    from docx.table import Table
+    from lxml.etree import _Element
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_STRICT = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
+_DOCUMENT = "/officeDocument"
+_STYLES = "/styles"
+_HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
+# What stands in these is not part of the body's text, or stands there twice, for old programs too.
+_LEFT_OUT = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
-# Also those in content controls; what stands in text boxes is there twice, for old programs too, and is left out.
-_BLOCKS = "./w:p | ./w:tbl | .//w:sdtContent[not(ancestor::w:p or ancestor::w:tbl)]/*[self::w:p or self::w:tbl]"
-_RUNS = ".//w:r[not(ancestor::w:txbxContent or ancestor::w:moveFrom)]"
+@dataclass(frozen=True, slots=True)
+class _Style:
+    name: str = ""
+    based_on: str | None = None
+    hidden: bool = False
+    align: str | None = None
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The body's text; the cells of a table's row stand in one line, between tabs.
 
+    Tracked changes count as accepted, hidden text is left out, formulas are written in one line, superscripts with ^.
     Headers, footers, footnotes, comments and text boxes are not read.
 
     Raises:
         DataError: it is no Word file, is broken, larger than ``config.max_bytes`` when unpacked, or without text.
     """
-    import docx
-    from docx.oxml.ns import qn
-    from docx.table import Table
-    from docx.text.paragraph import Paragraph
+    from lxml.etree import XMLSyntaxError
 
     raw = read_bytes(source, config)
     try:
         with ZipFile(BytesIO(raw)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > config.max_bytes:
+                problem = f"unpacks to {unpacked:,} bytes, more than documents.max_bytes ({config.max_bytes:,})."
+                raise DataError(source.name, f"{problem} Raise the setting.")
+            found = _Reader(archive, source.name, config).read()
     except BadZipFile:
         told = hint(raw) if not raw.startswith(b"PK") else None
         raise DataError(source.name, f"is not a .docx file, or a damaged one. {told or ''}".rstrip()) from None
-    if unpacked > config.max_bytes:
-        raise DataError(
-            source.name,
-            f"unpacks to {unpacked:,} bytes, more than documents.max_bytes ({config.max_bytes:,}). Raise the setting.",
-        )
-    try:
-        document = docx.Document(BytesIO(raw))
-        body = Body()
-        section: str | None = None
-        for element in document.element.body.xpath(_BLOCKS):
-            if element.tag == qn("w:tbl"):
-                body.add(_rows(Table(element, document)), section=section)
-                continue
-            text, style = _text(element), Paragraph(element, document._body).style
-            if style is not None and (style.name == "Title" or (style.name or "").startswith("Heading")):
-                section = one_line(text)
-            body.add(text, section=section)
-        title = _title(document)
-    except Exception as error:  # python-docx gives up on what is broken in many ways
-        raise DataError(source.name, f"is not a .docx file that can be read ({one_line(str(error))}).") from None
-    found = body.extract(source.name, title=title)
+    except (KeyError, XMLSyntaxError, NotImplementedError, RuntimeError, ValueError) as error:
+        reason = one_line(str(error)) or type(error).__name__
+        raise DataError(source.name, f"is not a .docx file that can be read ({reason[:200]}).") from None
     if found is None:
         raise DataError(source.name, "holds no text.")
     yield found
 
 
-def _text(paragraph: Any) -> str:
-    """What the paragraph says once all tracked changes are accepted; python-docx's own leaves out what was inserted."""
-    return "".join(run.text for run in paragraph.xpath(_RUNS))
+class _Reader:
+    """Reads the parts of one file."""
+
+    def __init__(self, archive: ZipFile, name: str, config: DocumentsConfig) -> None:
+        self._archive = archive
+        self._name = name
+        self._limit = config.max_bytes
+        self._styles: dict[str, _Style] = {}
+
+    def read(self) -> Extract | None:
+        relations = self._relations("")
+        document = relations.get(_DOCUMENT)
+        if document is None:
+            raise ValueError("it names no document")
+        styles = self._relations(document).get(_STYLES)
+        if styles in self._archive.namelist():
+            self._styles = dict(self._read_styles(styles or ""))
+        body = Body()
+        section: str | None = None
+        for element in self._blocks(document):
+            if _name(element) == "tbl":
+                for block in self._table(element):
+                    body.add(block, section=section)
+                continue
+            text = self._paragraph(element)
+            if self._is_heading(element):
+                section = one_line(text)
+            body.add(text, section=section)
+        return body.extract(self._name, title=self._title(relations))
+
+    def _root(self, part: str) -> "_Element":
+        from lxml import etree
+
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
+        with self._archive.open(part) as stream:
+            root = etree.parse(Limited(stream, self._name, self._limit), parser).getroot()
+        _refuse_document_type(root)
+        return root
+
+    def _relations(self, part: str) -> dict[str, str]:
+        """The parts that a part refers to, by the end of their kind."""
+        folder, _, file = part.rpartition("/")
+        path = join(folder, "_rels", f"{file}.rels")
+        if path not in self._archive.namelist():
+            return {}
+        found: dict[str, str] = {}
+        for one in self._root(path):
+            if isinstance(one.tag, str) and one.get("TargetMode") != "External":
+                kind = f"/{(one.get('Type') or '').rpartition('/')[2]}"
+                target = one.get("Target") or ""
+                found.setdefault(kind, normpath(target.lstrip("/") if target.startswith("/") else join(folder, target)))
+        return found
+
+    def _blocks(self, part: str) -> Iterator["_Element"]:
+        """The body's paragraphs and tables, those in content controls too, each freed when the next is asked for."""
+        from lxml import etree
+
+        kinds = ("{*}p", "{*}tbl")
+        checked = False
+        with self._archive.open(part) as stream:
+            limited = Limited(stream, self._name, self._limit)
+            for _, element in etree.iterparse(
+                limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
+            ):
+                checked = checked or _refuse_document_type(element)
+                if next(element.iterancestors(*kinds), None) is not None:
+                    continue  # it is read with what it lies in
+                if not any(_name(above) in _LEFT_OUT for above in element.iterancestors()):
+                    yield element
+                element.clear()
+                parent = element.getparent()
+                while parent is not None and element.getprevious() is not None:
+                    del parent[0]
+
+    def _is_heading(self, paragraph: "_Element") -> bool:
+        used = paragraph.find("{*}pPr/{*}pStyle")
+        return used is not None and any(_HEADING.match(style.name) for style in self._chain(_value(used)))
+
+    def _paragraph(self, paragraph: "_Element") -> str:
+        """What it says; neighbouring runs that are raised or lowered alike are one superscript or subscript."""
+        text = ""
+        open_align: str | None = None
+        gathered = ""
+        for piece, align in self._pieces(paragraph, None):
+            if align != open_align:
+                text += _placed(text, gathered, open_align)
+                open_align, gathered = align, ""
+            gathered += piece
+        return text + _placed(text, gathered, open_align)
+
+    def _pieces(self, element: "_Element", align: str | None) -> Iterator[tuple[str, str | None]]:
+        for child in element:
+            name = _name(child)
+            if name in _LEFT_OUT:
+                continue
+            if name in ("oMath", "oMathPara"):
+                yield formula(child), None
+            elif name == "r":
+                hidden, placed = self._format(child)
+                if not hidden:
+                    yield from self._pieces(child, placed)
+            elif name == "t":
+                font = element.find("{*}rPr/{*}rFonts")
+                yield _of_font(child.text or "", None if font is None else font.get(f"{_W}ascii")), align
+            elif name in _SIGNS:
+                yield _SIGNS[name], align
+            elif name == "sym":
+                yield symbol(_attribute(child, "font"), _attribute(child, "char")), align
+            else:
+                yield from self._pieces(child, align)
+
+    def _format(self, run: "_Element") -> tuple[bool, str | None]:
+        """Whether a run is hidden, and whether it is raised or lowered, by itself or by its style."""
+        own = run.find("{*}rPr")
+        used = None if own is None else own.find("{*}rStyle")
+        styles = self._chain(None if used is None else _value(used))
+        hidden, align = _formatting(own)
+        if hidden is None:
+            hidden = any(style.hidden for style in styles)
+        return hidden, align or next((style.align for style in styles if style.align), None)
+
+    def _chain(self, id: str | None) -> list[_Style]:
+        found: list[_Style] = []
+        while id in self._styles and len(found) < 20:
+            found.append(self._styles[id])
+            id = found[-1].based_on
+        return found
+
+    def _read_styles(self, part: str) -> Iterator[tuple[str, _Style]]:
+        for style in self._root(part).iterfind("{*}style"):
+            based, name = style.find("{*}basedOn"), style.find("{*}name")
+            hidden, align = _formatting(style.find("{*}rPr"))
+            yield (
+                _attribute(style, "styleId"),
+                _Style(
+                    "" if name is None else _value(name),
+                    None if based is None else _value(based),
+                    bool(hidden),
+                    align,
+                ),
+            )
+
+    def _table(self, table: "_Element") -> Iterator[str]:
+        """A table's text; a cell that goes over several rows stands in each."""
+        rows: list[list[Cell]] = []
+        above: dict[int, Cell] = {}
+        for row in _directly(table, "tr"):
+            cells: list[Cell] = []
+            column = 0
+            header = row.find("{*}trPr/{*}tblHeader") is not None
+            for cell in _directly(row, "tc"):
+                span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
+                columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
+                if merge is not None and _value(merge) != "restart" and column in above:
+                    made = above[column]
+                else:
+                    text = " ".join(" ".join(map(self._paragraph, cell.iterdescendants("{*}p"))).split())
+                    made = Cell(text, columns if header else 1, 1, header)
+                    above[column] = made
+                cells.append(made)
+                column += columns
+            rows.append(cells)
+        yield from table_blocks(rows)
+
+    def _title(self, relations: dict[str, str]) -> str | None:
+        part = relations.get("/core-properties")
+        if part not in self._archive.namelist():
+            return None
+        return one_line(self._root(part or "").findtext("{http://purl.org/dc/elements/1.1/}title"))
 
 
-def _title(document: "Document") -> str | None:
-    from docx.opc.constants import RELATIONSHIP_TYPE
-
-    try:
-        document.part.package.part_related_by(RELATIONSHIP_TYPE.CORE_PROPERTIES)
-    except KeyError:  # python-docx would make properties up, "Word Document" for the title
-        return None
-    return one_line(document.core_properties.title)
+def _refuse_document_type(element: "_Element") -> bool:
+    if element.getroottree().docinfo.internalDTD is not None:
+        raise ValueError("it has a document type, as no file of Word has")
+    return True
 
 
-def _rows(table: "Table") -> str:
-    lines = []
-    for row in table.rows:
-        cells = dict.fromkeys(cell._tc for cell in row.cells)  # a merged cell comes once for each place it covers
-        lines.append("\t".join(" ".join(" ".join(map(_text, cell.xpath(".//w:p"))).split()) for cell in cells))
-    return "\n".join(line for line in lines if line.strip())
+def _name(element: "_Element") -> str:
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _directly(element: "_Element", name: str) -> Iterator["_Element"]:
+    """A table's rows or a row's cells, those in content controls too."""
+    for child in element:
+        if _name(child) == name:
+            yield child
+        elif _name(child) in ("sdt", "sdtContent", "customXml", "ins"):
+            yield from _directly(child, name)
+
+
+def _attribute(element: "_Element", name: str) -> str:
+    return element.get(_W + name) or element.get(_STRICT + name) or ""
+
+
+def _value(element: "_Element") -> str:
+    return _attribute(element, "val")
+
+
+def _formatting(properties: "_Element | None") -> tuple[bool | None, str | None]:
+    """Whether text is hidden (None: not said), and whether it is raised or lowered."""
+    if properties is None:
+        return None, None
+    vanish, align = properties.find("{*}vanish"), properties.find("{*}vertAlign")
+    hidden = None if vanish is None else _value(vanish) not in ("0", "false", "off")
+    return hidden, None if align is None else _value(align)
+
+
+def _placed(before: str, text: str, align: str | None) -> str:
+    match align:
+        case "superscript":
+            return raised(before, text)
+        case "subscript":
+            return lowered(before, text)
+        case _:
+            return text
+
+
+def _of_font(text: str, font: str | None) -> str:
+    """The text with the signs of symbol fonts, which have codes of their own, as Unicode has them."""
+    return re.sub("[\uf020-\uf0ff]", lambda sign: symbol(font or "Symbol", f"{ord(sign[0]):X}"), text)

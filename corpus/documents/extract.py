@@ -10,6 +10,8 @@ BLOCK = "\n\n"  # stands between the blocks of a text that was put together
 # Control characters but for tab, line feed and form feed, halves of characters, and what no reader sees.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff]")
 
+_DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -78,6 +80,11 @@ class Body:
 def clean(text: str) -> str:
     """The text without characters that nothing can show."""
     return _UNFIT.sub("", text).replace("\f", "\n")
+
+
+def without_data_uris(text: str) -> str:
+    """The text without pictures and the like that lie in it as ``data:image/png;base64,...``."""
+    return _DATA_URI.sub("", text)
 
 
 def one_line(text: str | None) -> str | None:

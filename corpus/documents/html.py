@@ -1,53 +1,76 @@
-"""HTML: what a reader sees, block by block, with the heading that each part stands under."""
+"""HTML: what a reader sees, block by block, with the heading that each part stands under.
+
+No renderer of the field was taken: inscriptis, html2text and trafilatura know neither sections, hidden elements nor
+MathML, and lose superscripts; see docs/log.md.
+"""
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from common.encoding import CONVERT, encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.formulas import formula, lowered, raised
+from corpus.documents.grid import Cell, table_blocks
 from corpus.documents.source import Source, hint, read_bytes
 
 _UNSEEN = {
-    *("button", "head", "iframe", "math", "nav", "noscript", "object", "script", "select", "style", "svg", "template")
+    *("audio", "canvas", "datalist", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "select"),
+    *("style", "svg", "template", "video"),
 }
 _INLINE = {
     *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd"),
-    *("label", "mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var"),
-    "wbr",
+    *("label", "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u"),
+    *("var", "wbr"),
 }
-_ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col"}
+_ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+_HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b", re.IGNORECASE)
+_FOLDS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # classes of buttons that fold sections
+_CONTROLS = ("aria-controls", "data-target", "data-bs-target")
+_DEPTH = 50  # of tables in tables
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
+# Browsers read these by wider encodings (the WHATWG's Encoding standard).
+_AS_BROWSERS = {
+    **dict.fromkeys(("ascii", "iso8859-1", "latin_1"), "cp1252"),
+    **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
+    **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"},
+}
+_C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The page's text; its title is that of its head, else its first heading.
 
-    A table is one block, with a line for each row and tabs between its cells; so is a term with its definition.
-    Scripts are not run and nothing is fetched.
+    A table is one block, with a line for each row and tabs between its cells, and has its header again every few rows;
+    one that only lays the page out is read as blocks. A term stands in one line with its definition. Folded sections
+    are read. Scripts are not run, style sheets are not applied and nothing is fetched.
 
     Raises:
-        DataError: it is no text, or there is nothing to read in it.
+        DataError: it is no text, is nested too deeply, or there is nothing to read in it.
     """
     from lxml import etree, html
 
     raw = read_bytes(source, config)
     if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
         raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
-    parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
+    parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise DataError(source.name, f"is not HTML that can be read ({one_line(str(error))}).") from None
+    if fatal := [error for error in parser.error_log if error.level == etree.ErrorLevels.FATAL]:
+        reason = one_line(fatal[0].message)
+        raise DataError(source.name, f"is not HTML that can be read to its end ({reason}).")
     body = Body()
     section: str | None = None
-    for tag, text in _blocks(root):
-        if tag in _HEADINGS:
+    for is_heading, text in _Page(root).blocks():
+        if is_heading:
             section = one_line(text)
         body.add(text, section=section)
     title = one_line(root.findtext(".//title")) or one_line("".join(root.xpath("(//h1)[1]//text()")))
@@ -58,13 +81,15 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _decoded(raw: bytes) -> str:
-    """The text by its byte order mark or the encoding that it names; else as UTF-8, else as old pages are written."""
+    """The text by its byte order mark or the encoding that it names; else as UTF-8, else as Windows-1252."""
     if encoding_of(raw) == "utf-16":
         return raw.decode("utf-16", "replace")
     named = _CHARSET.search(raw[:_CHARSET_WITHIN])
     if named and not raw.startswith(codecs.BOM_UTF8):
         encoding = (named[1] or named[2]).decode("ascii")
         with suppress(LookupError, UnicodeError):  # there is no such encoding, or it is none of texts
+            encoding = codecs.lookup(encoding).name
+            encoding = _AS_BROWSERS.get(encoding, encoding)
             if b"<p>".decode(encoding) == "<p>":  # UTF-16 has not written what names it
                 return raw.decode(encoding, "replace")
     try:
@@ -73,57 +98,165 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("cp1252", "replace")
 
 
-def _blocks(root: object) -> Iterator[tuple[str, str]]:
-    """The text between the edges of block elements, with the heading or else the innermost block that it stands in.
+class _Page:
+    """The blocks of a page, or of a table's cell."""
 
-    The tree is walked without recursion, however deep it is.
-    """
-    from lxml import etree
+    def __init__(self, root: Any, depth: int = 0, controlled: frozenset[str] | None = None) -> None:
+        self._root = root
+        self._depth = depth
+        self._controlled = _controlled(root) if controlled is None else controlled
+        self._text = ""
+        self._pieces: list[str] = []  # behind _text, not yet joined
+        self._raised: list[int] = []  # where the text of each open <sup> or <sub> begins
 
-    inside: list[str] = []
-    unseen = 0
-    gathered: list[str] = []
+    def blocks(self) -> Iterator[tuple[bool, str]]:
+        """The text between the edges of block elements, and whether it is a heading.
 
-    def flush() -> Iterator[tuple[str, str]]:
-        text = "".join(gathered)
-        gathered.clear()
+        The tree is walked without recursion, however deep it is.
+        """
+        from lxml import etree
+
+        inside: list[str] = []
+        walk = etree.iterwalk(self._root, events=("start", "end"))
+        skipped: Any = None
+        for event, element in walk:
+            tag = _tag(element)
+            if event == "start":
+                if self._is_unseen(element, tag, inside):
+                    skipped = element
+                elif tag == "math":
+                    self._pieces.append(formula(element))
+                    skipped = element
+                elif tag == "table" and self._is_data(element):
+                    yield from self._flush(inside)
+                    yield from self._table(element)
+                    skipped = element
+                if skipped is not None:
+                    walk.skip_subtree()
+                    continue
+                if tag == "dd" and (term := self._joined().rstrip()):
+                    self._restart(f"{term}: ")
+                    inside.append(tag)
+                elif tag in ("sup", "sub"):
+                    self._raised.append(len(self._joined()))
+                elif tag not in _INLINE and tag != "br":
+                    yield from self._flush(inside)
+                    inside.append(_kind(element, tag))
+                self._pieces.append(_spaced(element.text, "pre" in inside))
+                continue
+            if element is skipped:
+                skipped = None
+            elif tag == "br":
+                self._pieces.append("\n")
+            elif tag in ("sup", "sub"):
+                self._raise(tag)
+            elif tag == "dt":
+                inside.pop()
+            elif tag not in _INLINE:
+                yield from self._flush(inside)
+                inside.pop()
+            if element is not self._root:
+                self._pieces.append(_spaced(element.tail, "pre" in inside))
+        yield from self._flush(inside)
+
+    def _joined(self) -> str:
+        self._text += "".join(self._pieces)
+        self._pieces.clear()
+        return self._text
+
+    def _restart(self, text: str = "") -> None:
+        self._text = text
+        self._pieces.clear()
+
+    def _flush(self, inside: list[str]) -> Iterator[tuple[bool, str]]:
+        text = self._joined()
+        self._restart()
+        self._raised = [0 for _ in self._raised]
         if "pre" not in inside:
-            lines = (re.sub(r" *([ \t]) *", r"\1", line).strip() for line in text.split("\n"))
-            text = "\n".join(line for line in lines if line or "table" not in inside)
+            text = "\n".join(re.sub(r" *([ \t]) *", r"\1", line).strip() for line in text.split("\n"))
         if text.strip():
-            yield next((tag for tag in inside if tag in _HEADINGS), inside[-1] if inside else ""), text
+            yield any(tag in _HEADINGS for tag in inside), text
 
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        tag = str(element.tag).lower()
-        if event == "start":
-            if tag in _UNSEEN:
-                unseen += 1
-            if tag == "dd" and "".join(gathered).strip():
-                gathered[:] = ["".join(gathered).rstrip(), ": "]
-                inside.append(tag)
-            elif tag not in _INLINE and tag not in _ROWS and tag not in ("td", "th", "br"):
-                yield from flush()
-                inside.append(tag)
-            if not unseen and element.text:
-                gathered.append(_spaced(element.text, "pre" in inside))
-            continue
-        if tag == "br":
-            gathered.append("\n")
-        elif tag in ("td", "th"):
-            gathered.append("\t")
-        elif tag in _ROWS:
-            gathered.append("\n" if tag == "tr" else "")
-        elif tag == "dt":
-            inside.pop()
-        elif tag not in _INLINE:
-            yield from flush()
-            inside.pop()
-        if tag in _UNSEEN:
-            unseen -= 1
-        if not unseen and element.tail:
-            gathered.append(_spaced(element.tail, "pre" in inside))
-    yield from flush()
+    def _raise(self, tag: str) -> None:
+        text = self._joined()
+        begin = self._raised.pop()
+        before, inner = text[:begin], text[begin:]
+        self._restart(before + (raised(before, inner) if tag == "sup" else lowered(before, inner)))
+
+    def _is_unseen(self, element: Any, tag: str, inside: Sequence[str]) -> bool:
+        if tag in _UNSEEN or (tag == "dialog" and element.get("open") is None):
+            return True
+        if tag == "button":
+            folds = any(element.get(name) is not None for name in ("aria-expanded", *_CONTROLS))
+            in_heading = any(kind in _HEADINGS for kind in inside)
+            return not (folds or in_heading or _FOLDS.search(element.get("class", "")))
+        hidden = element.get("hidden")
+        if (hidden is None or hidden.lower() == "until-found") and not _HIDDEN.search(element.get("style", "")):
+            return False
+        return element.get("id") not in self._controlled
+
+    def _is_data(self, table: Any) -> bool:
+        """Whether a table holds data: no table that lays out a page, which has headings, tables or one cell."""
+        if self._depth >= _DEPTH:
+            return False
+        if table.get("role") in ("presentation", "none"):
+            return False
+        rows = _rows_of(table)
+        if max(map(len, rows), default=0) < 2:
+            return False
+        return next(table.iterdescendants("table", *_HEADINGS), None) is None
+
+    def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
+        for caption in table.iterfind("caption"):
+            yield from _Page(caption, self._depth + 1, self._controlled).blocks()
+        rows = [
+            [
+                Cell(
+                    self._cell(cell),
+                    _number(cell.get("colspan")),
+                    _number(cell.get("rowspan")),
+                    cell.tag == "th" or _tag(cell.getparent().getparent()) == "thead",
+                )
+                for cell in row
+            ]
+            for row in _rows_of(table)
+        ]
+        for block in table_blocks(rows):
+            yield False, block
+
+    def _cell(self, cell: Any) -> str:
+        if self._is_unseen(cell, _tag(cell), ()):
+            return ""
+        blocks = (one_line(text) for _, text in _Page(cell, self._depth + 1, self._controlled).blocks())
+        return " ".join(filter(None, blocks))
 
 
-def _spaced(text: str, verbatim: bool) -> str:
-    return text if verbatim else re.sub(r"\s+", " ", text)
+def _rows_of(table: Any) -> list[list[Any]]:
+    """The cells of each of a table's own rows."""
+    rows = (row for part in table for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
+    return [[cell for cell in row if cell.tag in ("td", "th")] for row in rows if row.tag == "tr"]
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
+
+
+def _tag(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2].lower() if element is not None else ""
+
+
+def _kind(element: Any, tag: str) -> str:
+    """The tag, or that of a heading for what stands above a section as one does."""
+    heads = tag in ("summary", "button", "caption") or element.get("role") == "heading"
+    return "h6" if heads and tag not in _HEADINGS else tag
+
+
+def _controlled(root: Any) -> frozenset[str]:
+    """The ids of sections that a reader can unfold."""
+    names = (element.get(name) for name in _CONTROLS for element in root.iterfind(f".//*[@{name}]"))
+    return frozenset(id.removeprefix("#") for name in names for id in name.split())
+
+
+def _spaced(text: str | None, verbatim: bool) -> str:
+    shown = (text or "").translate(_C1)
+    return shown if verbatim else re.sub(r"\s+", " ", shown)

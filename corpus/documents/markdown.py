@@ -5,17 +5,34 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract, Part, one_line
+from corpus.documents.extract import Extract, Part, one_line, without_data_uris
+from corpus.documents.grid import HEADER_EVERY
 from corpus.documents.source import Source, read_text
 
 _LINE_END = re.compile(r"\r\n?|\n")
+_LINES = re.compile(r"([^\r\n]*)(\r\n?|\n|\Z)")
+_FRONT = re.compile(
+    r"(?P<mark>---|\+\+\+)[ \t]*\r?\n(?P<settings>(?:.*\n){1,300}?)(?:(?P=mark)|\.\.\.)[ \t]*(?:\r?\n|\Z)"
+)
+_SETTING = re.compile(r"[\w.-]+[ \t]*[:=]|\s|#|-\s|[\]}]|\Z")
+_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(?P<quote>[\"']?)(?P<title>[^\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
+_LINK = re.compile(
+    r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
+)
+_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The file as it is; its title is the first heading of the first level."""
+    """The file without what a reader of the page does not see: front matter, comments, links' addresses, data URIs.
+
+    A long table has its header again every few rows. The title is the front matter's, else the first heading of the
+    first level.
+    """
     from markdown_it import MarkdownIt
 
-    text = read_text(source, config)
+    settings, text = _front_matter(read_text(source, config))
+    text = "".join(_readable(_LINES.findall(without_data_uris(text))))
     lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
     headings = [
         (lines[begin.map[0]], begin.tag, one_line(content.content))
@@ -25,5 +42,53 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     starts = [(0, None), *((start, name) for start, _, name in headings)]
     ends = [*(start for start, _, _ in headings), len(text)]
     parts = (Part(start, end, section=name) for (start, name), end in zip(starts, ends, strict=True) if start < end)
-    title = next((name for _, tag, name in headings if tag == "h1" and name), None)
+    named = _TITLE.search(settings)
+    title = (
+        one_line(named["title"]) if named else next((name for _, tag, name in headings if tag == "h1" and name), None)
+    )
     yield Extract(source.name, text, tuple(parts), {"title": title} if title else {})
+
+
+def _front_matter(text: str) -> tuple[str, str]:
+    """The settings between two lines of --- at the very beginning, and the text behind them."""
+    found = _FRONT.match(text)
+    if found is None or not all(map(_SETTING.match, found["settings"].splitlines())):
+        return "", text
+    return found["settings"], text[found.end() :]
+
+
+def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
+    """The lines that a reader of the page sees, each with its end; those of code are taken as they are."""
+    fence = ""
+    header: list[str] = []
+    rows = 0
+    comment = False
+    closed = max((number for number, (line, _) in enumerate(lines) if "-->" in line), default=-1)
+    for number, (line, end) in enumerate(lines):
+        if mark := _FENCE.match(line) if not comment else None:
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
+        if not fence:
+            line, comment = _without_comments(line, comment) if number <= closed else (line, False)
+            if _LINK.match(line):
+                continue
+        below = lines[number + 1][0] if number + 1 < len(lines) else ""
+        if fence or "|" not in line:
+            header = []
+        elif not header and "|" in below and _TABLE_RULE.match(below):
+            header, rows = [line, below], -2
+        elif header and rows and rows % HEADER_EVERY == 0:
+            yield "\n" + "\n".join(header) + "\n"
+        rows += 1
+        yield line + end
+
+
+def _without_comments(line: str, inside: bool) -> tuple[str, bool]:
+    """A line without its comments, and whether the last of them goes on in the next line."""
+    seen = ""
+    while line:
+        before, mark, after = line.partition("-->" if inside else "<!--")
+        seen += "" if inside else before
+        if not mark:
+            break
+        inside, line = not inside, after
+    return seen, inside

@@ -1,12 +1,16 @@
 """MEDLINE's tagged format (.nbib), as PubMed's "Send to citation manager" saves it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
-from corpus.documents.pubmed import key_of, year_in
+from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, marked, year_in
 from corpus.documents.source import Source, open_limited, text_lines
+
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of a part that has none
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
@@ -32,10 +36,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
             pmid = one_line(record.get("PMID"))
             if pmid is None or not pmid.isdigit():
                 raise _unlike(source, number)
-            title = one_line(record.get("TI"))
+            retracted = "RIN" in record or "RRI" in record or "Retracted Publication" in record.get("PT", [])
+            notice = RETRACTED if retracted else CONCERN if "ECI" in record else None
+            title = marked(english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT")), notice)
             body = Body()
             body.add(title or "")
-            body.add(one_line(record.get("AB")) or "")
+            for abstract in ("AB", "OAB"):
+                body.add(_UNLABELLED.sub("", _field(record, abstract) or ""))
             found = body.extract(
                 key_of(pmid),
                 pmid=pmid,
@@ -43,11 +50,18 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
                 journal=one_line(record.get("JT")),
                 year=year_in(record.get("DP")),
                 mesh=list(dict.fromkeys(heading.split("/")[0].strip("* ") for heading in record.get("MH", []))),
+                notice=notice,
             )
             if found is not None:
                 yield found
     if number == 0:
         raise DataError(source.name, "is empty.")
+
+
+def _field(record: Mapping[str, Any], name: str) -> str | None:
+    """A field in one line; one that the parser does not know is a list of lines."""
+    value = record.get(name)
+    return one_line(" ".join(value) if isinstance(value, list) else value)
 
 
 def _unlike(source: Source, number: int) -> DataError:

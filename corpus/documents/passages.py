@@ -10,6 +10,7 @@ from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
 PASSAGE_WORDS = 200  # where no embedder says how much it reads
 # Tokenizers need some hundred times as many bytes as a text has characters, so that not all of one is counted at once.
 COUNTED = 1 << 18  # characters
+_NEAR = 100  # characters about the middle of a long sentence among which it is split
 TOKEN = 64  # characters that a token has at most; a text of freaks that have more is split without need
 
 
@@ -172,22 +173,27 @@ def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
 
 def _split(text: str, sentence: Span, window: Window) -> list[Span]:
     """A sentence in pieces of whole lines, else words; a word that does not fit is cut in halves until it does."""
-    middle = (sentence[0] + sentence[1]) // 2
-    ends = [at for at in (text.rfind("\n", sentence[0], middle), text.find("\n", middle, sentence[1])) if at >= 0]
-    words = [] if ends else word_spans(text, *sentence)
+    start, end = sentence
+    middle = (start + end) // 2
+    ends = [at for at in (text.rfind("\n", start, middle), text.find("\n", middle, end)) if at >= 0]
     if ends:
-        end = min(ends, key=lambda at: abs(at - middle))
-        start = end + len(text[end : sentence[1]]) - len(text[end : sentence[1]].lstrip())
-        halves = [(sentence[0], sentence[0] + len(text[sentence[0] : end].rstrip())), (start, sentence[1])]
-    elif len(words) > 1:
-        half = len(words) // 2
-        halves = [(sentence[0], words[half - 1][1]), (words[half][0], sentence[1])]
-    else:
-        halves = [(sentence[0], middle), (middle, sentence[1])]
+        cut_at = min(ends, key=lambda at: abs(at - middle))
+    else:  # few characters about the middle decide, so that the time grows with the text
+        near = range(max(start, middle - _NEAR), min(end, middle + _NEAR))
+        words = word_spans(text, near.start, near.stop)
+        begins = [begin for begin, _ in words if start < begin < end and begin > near.start]
+        cut_at = min(begins, key=lambda at: abs(at - middle), default=middle)
+    halves = [_trimmed(text, start, cut_at), _trimmed(text, cut_at, end)]
+    halves = [(begin, stop) for begin, stop in halves if begin < stop]
     found: list[Span] = []
     for span, tokens in _counted(text, halves, window):
         found += [span] if tokens <= window.limit or span[1] - span[0] <= 1 else _split(text, span, window)
     return found
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    part = text[start:end]
+    return end - len(part.lstrip()), start + len(part.rstrip())
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:

@@ -1,14 +1,22 @@
-"""PDF: the text of each page."""
+"""PDF: the text of each page, by pypdf.
+
+pdfminer.six tears tables into columns and pypdfium2 mixes columns as pypdf does, so neither is better on the whole.
+"""
 
 import logging
 import unicodedata
 from collections.abc import Iterator
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.pages import in_columns, read_on
 from corpus.documents.source import Source, hint, read_bytes
+
+if TYPE_CHECKING:
+    from pypdf import PageObject
 
 # Printed as one sign, searched as letters: ff, fi, fl, ffi, ffl, long st, st.
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
@@ -17,6 +25,9 @@ _HEAD = 1024  # bytes within which a PDF file says that it is one
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The text of the pages in order; a page's number counts from 1.
+
+    Running heads and feet are left out, words broken at a line's end are joined, a sentence that goes on over a page's
+    end counts as of the page that it begins on, and two columns are read one after the other.
 
     Raises:
         DataError: it is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
@@ -43,18 +54,40 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     if pages > config.max_pages:
         problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
+    texts: list[str] = []
     for number in range(pages):
         try:
-            text = reader.pages[number].extract_text()
+            texts.append(_text(reader.pages[number]).translate(_LIGATURES))
         except Exception as error:
             raise _broken(source, error, number + 1) from None
-        body.add(text.translate(_LIGATURES), page=number + 1)
+    for number, text in enumerate(read_on(texts), start=1):
+        body.add(text, page=number)
     found = body.extract(source.name, title=one_line(str(title)) if title else None)
     if found is None:
         raise DataError(
             source.name, "holds no text; it seems to be a scan. Have its text recognised first, with ocrmypdf for one."
         )
     yield found
+
+
+def _text(page: "PageObject") -> str:
+    stretches: list[tuple[float, str]] = []
+
+    def visit(text: str, matrix: list[float], text_matrix: list[float], *_: object) -> None:
+        if text:
+            stretches.append((text_matrix[4] + matrix[4], text))
+
+    text = page.extract_text(visitor_text=visit)
+    lines: list[list[tuple[float, str]]] = [[]]
+    for begin, stretch in stretches:
+        first, *others = stretch.split("\n")
+        for number, piece in enumerate([first, *others]):
+            if number:
+                lines.append([])
+            if piece.strip():
+                lines[-1].append((begin, piece))
+    columns = in_columns([line for line in lines if line])
+    return text if columns is None else "\n".join(columns)
 
 
 def _broken(source: Source, error: BaseException, page: int | None = None) -> DataError:

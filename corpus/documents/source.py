@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -39,6 +40,8 @@ _SIGNATURES = (
     (b"\x1f\x8b", "compressed by gzip", ".gz"),
     (b"\xd0\xcf\x11\xe0", "an old Office file", ".docx after saving it as one"),
 )
+# What steers a terminal or the order of the characters about it.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 PIECE = 1 << 16
 
 
@@ -48,6 +51,27 @@ class Source:
 
     name: str
     open: Callable[[], IO[bytes]]
+
+
+def shown_name(name: str) -> str:
+    """A file's name as text for messages and ids, another one for every name.
+
+    Bytes that are no text, control characters and those that change the direction of writing are written out.
+    """
+    text = name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _STEERING.sub(lambda sign: f"\\x{ord(sign[0]):02x}" if sign[0] < "\x80" else f"\\u{ord(sign[0]):04x}", text)
+
+
+def named(shown: str) -> str:
+    """The name that ``shown_name`` shows so."""
+
+    def sign(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "\\"
+        code = int(match[1][1:], 16)
+        return chr(0xDC00 + code) if match[1][0] == "x" and code >= 0x80 else chr(code)
+
+    return re.sub(r"\\(?:\\|(x[0-9a-f]{2}|u[0-9a-f]{4}))", sign, shown)
 
 
 def format_of(name: str) -> Format | None:

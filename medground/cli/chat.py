@@ -41,15 +41,15 @@ def chat(
     It reads your indexed documents where there are any and --data is not given, else the data's abstracts.
     """
     settings = options.make_settings(config, overrides, data=data)
-    from medground.assemble import reader_note
-    from medground.assistant import about, make_chat
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
 
     corpus = searched_corpus(settings, data_named=data is not None)
-    talk = make_chat(settings, corpus, quiet=quiet)
-    if note := reader_note(settings, corpus):
-        say(note)
-    say(" · ".join(f"{key}: {value}" for key, value in about(settings, corpus).items()))
+    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    talk = pipeline.chat()
+    if pipeline.note is not None:
+        say(pipeline.note)
+    say(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
     say(f"Conversations of {settings.chat.user} are kept in {settings.chat.path}. /help tells what you can do.")
     session = _Session(talk, settings.chat.user)
     try:

@@ -55,7 +55,13 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
     if as_json:
         failed = [{"file": problem.file, "problem": problem.why} for problem in intake.failed]
         counts = {name: getattr(intake, name) for name in ("added", "changed", "unchanged", "removed")}
-        more = {"skipped": len(intake.skipped), "withdrawn": intake.withdrawn, "split": intake.long_sentences}
+        more = {
+            "skipped": len(intake.skipped),
+            "linked": len(intake.linked),
+            "copies": len(intake.copies),
+            "withdrawn": intake.withdrawn,
+            "split": intake.long_sentences,
+        }
         report = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
         print_json({**_ready(settings, corpus), **report})
         return
@@ -99,6 +105,14 @@ def _tell(intake: "Intake") -> None:
     if intake.skipped:
         named = ", ".join(plain(path.name) for path in intake.skipped[:5])
         say(f"passed over {len(intake.skipped)} of other kinds ({named}{', ...' if len(intake.skipped) > 5 else ''})")
+    if intake.linked:
+        say(
+            f"passed over {len(intake.linked)} links to files elsewhere ({plain(intake.linked[0].name)}); "
+            "documents.follow_links reads them"
+        )
+    if intake.copies:
+        copy, original = intake.copies[0]
+        say(f"passed over {len(intake.copies)} copies of other files ({plain(copy)} is {plain(original)})")
     if intake.withdrawn:
         say(f"{intake.withdrawn} records are withdrawn")
     if intake.long_sentences:

@@ -26,12 +26,12 @@ def retrieve(
     """
     settings = options.make_settings(config, overrides, data=data)
     from chains.qa.base import as_passage
-    from medground.assemble import make_retrievers
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
 
     question = options.checked_question(question)
     corpus = searched_corpus(settings, data_named=data is not None)
-    retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
+    retriever = Pipeline.from_settings(settings, corpus, quiet=quiet).retriever()
     found = [as_passage(document) for document in retriever.invoke(question)]
     if as_json:
         passages = [one.model_dump(mode="json") for one in found]

@@ -9,10 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from chains.answer import Answer
-from chains.qa.base import AnswerChain, Question
-from common.errors import UserError
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _thread = threading.local()
@@ -187,18 +183,3 @@ class _Waiting:
     item: Any
     cancel: Cancel | None
     future: Future[Any] = field(default_factory=Future)
-
-
-class BatchedChain(AnswerChain):
-    """A chain whose callers share passes through another."""
-
-    def __init__(self, chain: AnswerChain, passes: Passes) -> None:
-        self._answer_all = passes.share(chain.answer_all)
-
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer the questions in a shared pass.
-
-        Raises:
-            Cancelled: see ``Passes.share``.
-        """
-        return self._answer_all(questions)

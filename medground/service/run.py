@@ -37,8 +37,7 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
     Raises:
         UserError: tokens are missing, or a model, the data or the conversations' file cannot be used.
     """
-    from medground.assemble import reader_note
-    from medground.assistant import about, make_chat
+    from medground.pipeline import Pipeline
     from medground.service.service import Service
     from medground.service.users import load_users
 
@@ -46,8 +45,9 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
     config = settings.serve
     if settings.agent.kind != "off":  # an agent answers one by one: in a shared pass, all would wait for the last
         config = config.model_copy(update={"batch": 1})
-    service = Service(config, users, about(settings, corpus), reader_note(settings, corpus))
-    service.chat = make_chat(settings, corpus, quiet=quiet, wrap=service.wrap, share=service.passes.share)
+    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    service = Service(config, users, pipeline.about, pipeline.note)
+    service.chat = pipeline.chat(service.passes.share)
     return service
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chains.chat.events import ChatEvent, Done
 from medground.service.admission import Admission
-from medground.service.batching import BatchedChain, Passes
+from medground.service.batching import Passes
 from medground.service.config import ServeConfig
 from medground.service.metrics import Metrics
 from medground.service.protocol import NEW
@@ -14,7 +14,6 @@ from medground.service.users import Users
 
 if TYPE_CHECKING:
     from chains.chat import Chat
-    from chains.qa.base import AnswerChain
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Service:
     Attributes:
         config: the section ``serve``.
         users: who may use the service.
-        about: model, retriever and agent, see ``assistant.about``.
+        about: model, retriever and agent, see ``Pipeline.about``.
         note: shown with every answer; None for no note.
         chat: set when the models are loaded.
         passes: the queue before the models.
@@ -57,10 +56,6 @@ class Service:
         )
         self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
         self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
-
-    def wrap(self, chain: "AnswerChain") -> BatchedChain:
-        """The chain behind the queue, see ``make_chat``."""
-        return BatchedChain(chain, self.passes)
 
     def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
         """Admit a message; call it on the event loop.

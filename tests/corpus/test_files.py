@@ -270,7 +270,7 @@ def test_a_full_disk_stops_everything_and_loses_nothing(monkeypatch: pytest.Monk
     put("docs/a.txt", "One.")
     take("docs")
     for number in range(20):
-        put(f"docs/b{number}.txt", "Two. " * 5000)
+        put(f"docs/b{number}.txt", f"{number}. " + "Two. " * 5000)
     connect = corpus.documents.catalogue._connect
 
     def small(path: Path) -> sqlite3.Connection:

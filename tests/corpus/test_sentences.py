@@ -1,5 +1,8 @@
 """corpus/sentences.py: where sentences end, and where they do not."""
 
+from pathlib import Path
+from time import process_time
+
 import pytest
 
 from corpus.sentences import paragraph_spans, sentence_spans, word_spans
@@ -38,7 +41,7 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
         ("ALLERGIC TO ASPIRIN\nAND LATEX", ["ALLERGIC TO ASPIRIN\nAND LATEX"]),
         (
             "| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |",
-            ["| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |"],
+            ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"],
         ),
         ("", []),
         (" \n ", []),
@@ -56,3 +59,41 @@ def test_paragraphs_lie_between_blank_lines() -> None:
 def test_words_of_unspaced_scripts_are_characters() -> None:
     assert len(word_spans("血圧 fell 下")) == 4
     assert len(word_spans("x" * 100)) == 3
+
+
+def labelled() -> list[tuple[str, set[int]]]:
+    """The texts of the labelled set, each with where its sentences begin but the first."""
+    found = []
+    _, *kinds = Path(__file__).with_name("data").joinpath("sentences.txt").read_text("utf-8").split("\n## ")
+    for line in (line for kind in kinds for line in kind.splitlines()[1:] if line):
+        sentences = line.replace("⏎", "\n").split("‖")
+        begins = {len("".join(sentences[:number])) for number in range(1, len(sentences))}
+        found.append(("".join(sentences), begins))
+    return found
+
+
+def test_f1_on_the_labelled_boundaries() -> None:
+    right = found = wanted = 0
+    for text, begins in labelled():
+        cut = {start for start, _ in sentence_spans(text)} - {0}
+        right, found, wanted = right + len(cut & begins), found + len(cut), wanted + len(begins)
+    assert wanted >= 400
+    assert 2 * right / (found + wanted) >= 0.97
+
+
+def test_nothing_but_white_space_lies_outside_of_sentences() -> None:
+    for text, _ in labelled():
+        assert "".join("".join(text[start:end] for start, end in sentence_spans(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "piece", ["word ", "a. ", ". . ", "...", "[1] ", "1\n", "\n- x", "| a |\n", "(((", "1,2-3.", "。", "A. "]
+)
+def test_time_grows_with_the_length(piece: str) -> None:
+    def seconds(times: int) -> float:
+        begin = process_time()
+        sentence_spans(piece * times)
+        return process_time() - begin
+
+    seconds(1000)
+    assert seconds(40_000) < 25 * max(seconds(4_000), 0.005)

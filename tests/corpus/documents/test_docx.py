@@ -104,7 +104,7 @@ def test_what_is_no_word_file_is_refused(raw: bytes, tmp_path: Path) -> None:
         b"%PDF-1.4": "a PDF file: name it .pdf",
         b"\xd0\xcf\x11\xe0old": "an old Office file",
         raw[:-500]: "or a damaged one",
-        raw[:2000] + b"x" * 50 + raw[2050:]: "can be read",
+        raw[:2000] + b"x" * 50 + raw[2050:]: "is damaged|can be read",
         other.getvalue(): "can be read",
         rewritten(raw, lambda part: part[:500]): "can be read",
         docx_file(tmp_path / "none.docx", []).read_bytes(): "holds no text",
@@ -120,7 +120,7 @@ def test_what_unpacks_to_too_much_is_not_unpacked(raw: bytes) -> None:
         read_one("a.docx", bomb, max_bytes=1_000_000)
 
 
-def test_entities_are_not_expanded(raw: bytes, tmp_path: Path) -> None:
+def test_a_file_that_declares_entities_is_refused(raw: bytes, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("SECRET")
     declared = f'<!DOCTYPE d [<!ENTITY x SYSTEM "{secret.as_uri()}"><!ENTITY y "MANY">]><w:document'.encode()
@@ -129,6 +129,5 @@ def test_entities_are_not_expanded(raw: bytes, tmp_path: Path) -> None:
         return part.replace(b"<w:document", declared, 1).replace(b"Before all.", b"Before &x;&y; all.")
 
     assert attack(b"<w:document Before all.") != b"<w:document Before all."
-    text = read_one("a.docx", rewritten(raw, attack)).text
-    assert "SECRET" not in text
-    assert "MANY" not in text
+    with pytest.raises(DataError, match="document type"):
+        read_one("a.docx", rewritten(raw, attack))

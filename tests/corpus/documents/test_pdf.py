@@ -22,7 +22,7 @@ def test_each_page_is_a_part_with_its_number() -> None:
 def test_ligatures_become_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PageObject
 
-    monkeypatch.setattr(PageObject, "extract_text", lambda self: "signi\ufb01cant e\ufb00ect, soft\u00adened")
+    monkeypatch.setattr(PageObject, "extract_text", lambda self, **_: "signi\ufb01cant e\ufb00ect, soft\u00adened")
     assert read_one("a.pdf", pdf_bytes(["x"])).text == "significant effect, softened"
 
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_told(raw: bytes, told: str) -> None:
 def test_a_broken_page_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PageObject
 
-    def broken(page: PageObject) -> str:
+    def broken(page: PageObject, **_: object) -> str:
         if page.page_number == 1:
             raise RecursionError("too deep")
         return "text"

@@ -26,7 +26,7 @@ def test_a_citation_with_all_that_is_known_of_it() -> None:
     assert parts_of(found) == [
         (None, None, "Rotesartan in adults with itch & pain."),
         ("BACKGROUND", None, "BACKGROUND: Itch is common."),
-        ("RESULTS", None, "RESULTS: It fell by 21."),
+        ("RESULTS", None, "RESULTS: It fell by 2^1."),
         (None, None, "Unlabelled."),
     ]
     assert found.metadata == {

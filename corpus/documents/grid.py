@@ -1,0 +1,71 @@
+"""Tables as lines of text: a line a row, tabs between its cells."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+HEADER_EVERY = 12  # rows after which a long table has its header again, so that each passage shows it
+_COLUMNS = 200  # that a cell may span
+_TIMES = 4  # how many times as long as its cells a table's text may be through cells that span others
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: its text in one line, the columns and rows it covers, and whether it heads its column or row."""
+
+    text: str
+    columns: int = 1
+    rows: int = 1
+    heads: bool = False
+
+
+def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    """A table's text in blocks; all but a short table's begin with the header.
+
+    A cell that covers several rows stands in each of them, a heading over several columns in each of those.
+    """
+    lines = [line for line in _lines(rows) if line.strip()]
+    if not lines:
+        return
+    heads = 0
+    while heads < min(len(rows), 3) and rows[heads] and all(cell.heads or not cell.text for cell in rows[heads]):
+        heads += 1
+    heads = heads or 1
+    header, body = lines[:heads], lines[heads:]
+    if len(body) <= HEADER_EVERY + HEADER_EVERY // 2:
+        yield "\n".join(lines)
+        return
+    for first in range(0, len(body), HEADER_EVERY):
+        yield "\n".join([*header, *body[first : first + HEADER_EVERY]])
+
+
+def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
+    left = _TIMES * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
+    above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and how many rows more it covers
+    for row in rows:
+        cells: list[str] = []
+        column = 0
+        waiting = list(reversed(row))
+        while waiting or column in above:
+            if column in above:
+                cell, more = above.pop(column)
+                span = 1
+                if more > 1:
+                    above[column] = (cell, more - 1)
+                text = cell.text
+            else:
+                cell = waiting.pop()
+                span, text = _span(cell), cell.text
+                if cell.rows > 1:
+                    above |= {column + place: (cell, cell.rows - 1) for place in range(span)}
+            for place in range(span):
+                again = place > 0 or cell not in row
+                left -= len(text) + 1 if again else 0
+                repeated = left >= 0 and (place == 0 or (cell.heads and span < width))
+                cells.append(text if not again or repeated else "")
+            column += span
+        yield "\t".join(cells).rstrip("\t ")
+
+
+def _span(cell: Cell) -> int:
+    return max(1, min(cell.columns, _COLUMNS))

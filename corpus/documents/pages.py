@@ -1,0 +1,128 @@
+"""The text of a paged document as it reads on: without running heads, words and sentences whole over breaks."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from corpus.sentences import sentence_spans
+
+_EDGE = 3  # lines at a page's top and foot among which running heads and feet are looked for
+_SHARE = 0.3  # of the pages that have a line at their edge, for a running head; left and right pages differ
+_KEPT = 0.5  # of a text that must be left when they are taken out; else the pages are forms that are all alike
+_BROKEN = re.compile(r"(?P<first>[^\W\d_]+)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
+_COMPOUNDS = re.compile(  # first parts that keep their hyphen
+    r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
+    r"|age|sex|risk|year|day|week|month|open|placebo|evidence|population|hospital|community|health|patient|drug|life|case"
+    r"|large|small|full|part|right|left|early|late|old|new|head|face|end|beta|alpha|gamma|follow|check|meta)\Z",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_ENDS = (".", "!", "?", ":", ";", "…", "”", '"', "»", "。", "！", "？", "।", "؟")
+_GOES_ON = re.compile(  # words that no sentence ends with
+    r"(?:[,(–]|\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if"
+    r"|per|vs|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|ein|eine|nicht|de|la|le|les|du|et|ou|el|los|y|o))\Z",
+    re.IGNORECASE,
+)
+_LONGEST = 2000  # characters of a sentence that are taken over from the next page
+_COLUMN = 120  # points that columns lie apart at the least
+_PROSE = 15  # characters that a line of a column has at the least; cells of tables have fewer
+
+
+def read_on(pages: Sequence[str]) -> list[str]:
+    """The pages' texts; a sentence that goes on over a break stands whole on the page that it begins on."""
+    texts = without_running_heads(pages)
+    hyphenated = {word.lower() for text in texts for word in _WORD.findall(text) if "-" in word}
+    whole = {word.lower() for text in texts for word in _WORD.findall(text)}
+    found: list[str] = []
+    last = -1  # the last page with text
+    for number, text in enumerate(texts):
+        text = text.strip("\n")
+        if last >= 0 and text:
+            head, text = _rest_of_sentence(found[last], text)
+            found[last] += f"\n{head}" if head else ""
+        found.append(text)
+        if text:
+            last = number
+    return [_BROKEN.sub(lambda match: _joined(match, whole, hyphenated), text) for text in found]
+
+
+def without_running_heads(pages: Sequence[str]) -> list[str]:
+    """The pages without the lines that come back at their edges, but for the numbers in them."""
+    lines = [text.split("\n") for text in pages]
+    edges = [_edges(page) for page in lines]
+    filled = sum(map(bool, edges))
+    counted = Counter(
+        name for page, places in zip(lines, edges, strict=True) for name in {_bare(page[at]) for at in places}
+    )
+    running = {name for name, times in counted.items() if times >= max(2, _SHARE * filled)}
+    kept = [
+        [line for at, line in enumerate(page) if at not in places or _bare(line) not in running]
+        for page, places in zip(lines, edges, strict=True)
+    ]
+    size = sum(len(line) for page in lines for line in page)
+    if sum(len(line) for page in kept for line in page) < _KEPT * size and filled > 3:
+        return list(pages)
+    return ["\n".join(page) for page in kept]
+
+
+def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None:
+    """The lines of a page column by column, where it has two columns of prose; None where not.
+
+    Args:
+        lines: top to bottom, each as its stretches of text with where they begin, in points.
+    """
+    pairs = [line for line in lines if len(line) == 2 and all(len(text.strip()) >= _PROSE for _, text in line)]
+    if len(pairs) < 4:
+        return None
+    (right, times) = Counter(round(line[1][0] / 4) * 4 for line in pairs).most_common(1)[0]
+    left = min(line[0][0] for line in pairs)
+    if times < 0.7 * len(pairs) or right - left < _COLUMN:
+        return None
+    widest = max(len(line[0][1].strip()) for line in pairs)
+    found: list[str] = []
+    columns: tuple[list[str], list[str]] = ([], [])
+    for line in lines:
+        text = " ".join(text.strip() for _, text in line)
+        if len(line) == 2 and abs(line[1][0] - right) <= 8:
+            for column, (_, one) in zip(columns, line, strict=True):
+                column.append(one.strip())
+        elif len(line) == 1 and line[0][0] >= right - 8:
+            columns[1].append(text)
+        elif len(line) == 1 and len(text) <= widest and any(columns):
+            columns[0].append(text)
+        else:
+            found += [*columns[0], *columns[1], text]
+            columns = ([], [])
+    return [*found, *columns[0], *columns[1]]
+
+
+def _edges(page: Sequence[str]) -> set[int]:
+    filled = [at for at, line in enumerate(page) if line.strip()]
+    return {*filled[:_EDGE], *filled[-_EDGE:]}
+
+
+def _bare(line: str) -> str:
+    """A line without its numbers, roman ones too, and spaces."""
+    return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower())
+
+
+def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
+    """The end of the sentence that the page before breaks off in, and what follows it."""
+    last = before.rstrip()
+    if not last or last.endswith(_ENDS):
+        return "", text
+    first = text.lstrip()[:1]
+    if not (first.islower() or _GOES_ON.search(last) or last.endswith(("-", "‐", "\u00ad"))):
+        return "", text
+    spans = sentence_spans(text[:_LONGEST])
+    end = spans[0][1] if spans else 0
+    return text[:end].strip(), text[end:].lstrip()
+
+
+def _joined(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
+    """A word broken at a line's end; it keeps its hyphen where the document or the language writes it with one."""
+    first, second = match["first"], match["second"]
+    if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
+        return first + second
+    compound = f"{first}-{second}".lower() in hyphenated or _COMPOUNDS.match(first) or not second[0].islower()
+    return f"{first}-{second}" if compound else first + second
