@@ -61,7 +61,7 @@ def chat(
 
 
 class _Session:
-    """One sitting: the conversation that messages go to, begun with the first of them."""
+    """A session and its current conversation."""
 
     def __init__(self, chat: "Chat", user: str) -> None:
         self._chat = chat
@@ -70,7 +70,7 @@ class _Session:
         self._passages: tuple[Passage, ...] = ()
 
     def run(self) -> None:
-        """Read lines until there are no more; a mistake is told, and the next line is read."""
+        """Read lines to the end of input; a mistake is reported and does not end the session."""
         from common.errors import UserError
 
         while (line := self._line()) is not None:
@@ -88,7 +88,7 @@ class _Session:
                 say("\nstopped: the answer is not kept")
 
     def go_on(self) -> None:
-        """Take up the latest conversation; the first message begins one where there is none."""
+        """Continue the latest conversation, if there is one."""
         if there := self._chat.conversations.list(self._user):
             self._open(there[0])
 
@@ -124,7 +124,7 @@ class _Session:
                     typer.echo()
 
     def _command(self, name: str = "", rest: str = "") -> bool:
-        """Do what a command says; False ends the sitting."""
+        """Run a command; False ends the session."""
         match name:
             case "quit" | "exit" | "q":
                 return False

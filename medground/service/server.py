@@ -73,6 +73,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; close the connection that has waited longest where there are too many."""
         super().connection_made(transport)
+        # asyncio does so only for sockets whose protocol is named; an answer's body would wait 40 ms for an ACK.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state = self.server_state
         if len(self.connections) > state.most:
             longest = next(iter(state.waiting), None)
