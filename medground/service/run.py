@@ -62,6 +62,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
     check_installed()
     share_processor(settings.serve.passes)
     listening = _listen(settings.serve.host, settings.serve.port)
+    os.umask(0o077)  # whatever this process writes is its owner's: the store, conversations, traces
     with listening:
         service = make_service(settings, corpus, quiet=quiet)
         from medground.service.app import make_app

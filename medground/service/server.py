@@ -12,6 +12,7 @@ import math
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; close the connection that has waited longest where there are too many."""
         super().connection_made(transport)
+        # asyncio does so only for sockets whose protocol is named; an answer's body would wait 40 ms for an ACK.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state = self.server_state
         if len(self.connections) > state.most:
             longest = next(iter(state.waiting), None)
@@ -152,8 +155,9 @@ class Connection(H11Protocol):
             start = h11.Response(
                 status_code=status, headers=[*headers, (b"connection", b"close")], reason=STATUS_PHRASES[status]
             )
-            for event in (start, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            with suppress(h11.LocalProtocolError):  # an answer to HEAD has no body
+                for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 

@@ -228,9 +228,8 @@ def noise(random: random.Random, id: str) -> bytes:
     """A request to a route, with a fault in it."""
     route = random.choice(ROUTES)
     path = route.path.replace("{name}", random.choice([ASSETS, "..", "%00", "%ff", "x" * 50]))
-    path = path.replace(
-        "{id}", random.choice([id, id, id, "0" * 32, "new", "%00", "%ff%fe", "..%2f..", "'--", "x" * 2000])
-    )
+    known = [id] * 3 if route.method != "DELETE" else []
+    path = path.replace("{id}", random.choice([*known, "0" * 32, "new", "%00", "%ff%fe", "..%2f..", "'--", "x" * 2000]))
     path = path.replace("{model}", random.choice(["medground", "%ed%a0%80", "\\"]))
     query = random.choice(
         ["", "?query=%ff", "?query=" + "a" * 1500, "?format=exe", "?" + "&".join("a" * 300), "?query=%00"]
@@ -350,9 +349,11 @@ def test_malformed_requests_do_no_harm(
             assert str(tmp_path).encode() not in answer
             assert b"site-packages" not in answer
             assert b".py" not in answer.partition(b"\r\n\r\n")[2] or status == b"200"
+            if sent % 1000 == 0:
+                assert 'File "' not in caplog.text
+                caplog.clear()
             if sent == number // 3:
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                caplog.clear()
         growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
         assert ask(url, token=token).status_code == 200
     assert 'File "' not in caplog.text
