@@ -33,9 +33,8 @@ from corpus.records import QARecord, documents  # noqa: E402
 from corpus.sample import sample_path  # noqa: E402
 from eval.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
 from eval.table import with_signed_interval  # noqa: E402
-from medground.assemble import Models, answering_chain, load_models, make_retrievers  # noqa: E402
-from medground.assistant import make_agent  # noqa: E402
 from medground.corpora import Corpus, data_corpus  # noqa: E402
+from medground.pipeline import Pipeline  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
 from medground.tasks import UNSEEN  # noqa: E402
 
@@ -64,13 +63,12 @@ def main() -> int:
     corpus = data_corpus(settings)
     abstracts = [*corpus.passages, *documents(unseen)]
     corpus = Corpus(f"{corpus.name}-lacking", [one for one in abstracts if one.id not in gone])
-    models = load_models(settings)
-    retriever = make_retrievers(settings, corpus, ["dense"], quiet=True)["dense"]
-    agent = make_agent(settings, models, retriever)
+    pipeline = Pipeline.from_settings(settings, corpus, quiet=True)
+    agent = pipeline.agent()
     started = time.perf_counter()
     answers = agent.batch([record.question for record in records])
     seconds = time.perf_counter() - started
-    plain = answering_chain(settings, Models(models.answering), retriever).batch([one.question for one in there])
+    plain = pipeline.chain(verify="off").batch([one.question for one in there])
     withheld = [answer.label is None for answer in answers[: len(absent)]]
     given = answers[len(absent) :]
     answered = [answer.label is not None for answer in given]

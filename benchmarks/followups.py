@@ -3,9 +3,9 @@
     python benchmarks/followups.py
 
 Generated conversations on the sample (``tools/sample/conversations.py``); each message is searched for among all 600
-abstracts by the embedded default's dense retriever, once as it is said and once as ``chains.chat.following`` completes
-it from the questions before it. A turn counts where the abstract that is meant comes first. The generator's words and
-the rules were written for one another's kind of English: on what real people say the rules will do less well.
+abstracts by the embedded default's dense retriever, once as it is said and once as ``chains.rewriting.followup_rules``
+completes it from the questions before it. A turn counts where the abstract that is meant comes first. The generator's
+words and the rules were written for one another's kind of English: on what real people say the rules will do less well.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from medground.environment import prepare  # noqa: E402
 
 prepare()
 
-from chains.chat.following import complete  # noqa: E402  (telemetry is off before the libraries are imported)
+from chains.rewriting.followup_rules import complete  # noqa: E402  (telemetry is off before the libraries are imported)
 from eval.estimate import Estimate, proportion  # noqa: E402
 from eval.paired import mean_difference  # noqa: E402
-from medground.assemble import make_retrievers  # noqa: E402
 from medground.corpora import data_corpus  # noqa: E402
+from medground.pipeline import Pipeline  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
 from retrievers.base import Retriever  # noqa: E402
 from tools.sample.conversations import SEED, Message, draw_conversations  # noqa: E402
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--missed", action="store_true", help="print the turns whose abstract was not found first")
     asked = parser.parse_args()
     settings = load_settings(None, {"store.path": asked.store})
-    retriever = make_retrievers(settings, data_corpus(settings), ["dense"], quiet=True)["dense"]
+    retriever = Pipeline.from_settings(settings, data_corpus(settings), quiet=True).retriever("dense")
     turns = measure(retriever, draw_conversations(asked.conversations, asked.turns, asked.seed))
     for kind in ("all turns", "all but whole questions", *dict.fromkeys(turn.message.kind for turn in turns)):
         chosen = [turn for turn in turns if kind in ("all turns", turn.message.kind)]

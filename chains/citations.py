@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from chains.answer import Citation, Passage
-from chains.findings import finding_log_odds, stemmer
+from chains.models.findings import finding_log_odds, stemmer
 from corpus.sentences import heading_name, sentence_spans
 
 OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
@@ -29,7 +29,7 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
     How likely: between 0.25 and 1, which lowers what tells the aim of a study or its methods
     (``findings.finding_log_odds``). It is 1 in a passage that tells neither, such as a guideline's, unless more than a
     third of the passages do; and 0.05 for headings, titles and questions, which say nothing themselves. The numbers'
-    choice: docs/log.md, "Findings, not aims". Equal scores keep the passages' order.
+    choice: docs/development/log.md, "Findings, not aims". Equal scores keep the passages' order.
 
     Args:
         question: in any script; a script without spaces matches whole runs only.

@@ -8,7 +8,6 @@ each is read:
 - ``ANONYMIZED_TELEMETRY``: chromadb/config.py, whenever ``Settings()`` is made.
 - ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``, so a user's
   value in any of the three still turns tracing on.
-- ``GRADIO_ANALYTICS_ENABLED``: gradio/analytics.py, whenever it would report, and gradio/blocks.py.
 """
 
 import ipaddress
@@ -19,7 +18,6 @@ QUIET: dict[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ANONYMIZED_TELEMETRY": "False",
     "LANGSMITH_TRACING": "false",
-    "GRADIO_ANALYTICS_ENABLED": "False",
 }
 
 

@@ -9,77 +9,88 @@ Subset = Literal["pqa_labeled", "pqa_unlabeled", "pqa_artificial"]
 
 
 class DataConfig(BaseModel):
-    """Where question records come from and which of them are taken.
-
-    Attributes:
-        path: ``sample`` (the embedded sample), ``pubmedqa`` (qiaojin/PubMedQA on the Hugging Face hub) or a local JSON
-            file in PubMedQA's format. A local file called ``sample`` is written ``./sample``.
-        split: ``test`` is what the split file names, ``dev`` a fixed tenth of the rest, ``train`` what remains.
-        split_file: JSON object from test id to answer; by default ``test_ground_truth.json`` beside a local file.
-        limit: take at most so many records of the split, from its beginning.
-        subset: which part of the hub's data set is meant.
-        revision: the commit of the hub's data set; pinned, so that a figure stays reproducible.
-    """
+    """Question records, and which of them are used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    path: str = Field(default="sample", min_length=1)
-    split: Split = "test"
-    split_file: str | None = None
-    limit: int | None = Field(default=None, ge=1, strict=True)
-    subset: Subset = "pqa_labeled"
-    revision: str = "9001f2853fb87cab8d220904e0de81ac6973b318"
+    path: str = Field(
+        default="sample",
+        min_length=1,
+        description="Data set: sample, pubmedqa (qiaojin/PubMedQA on the hub), or a JSON file in PubMedQA's format. "
+        "A local file called sample is written ./sample.",
+    )
+    split: Split = Field(
+        default="test",
+        description="Records that are used. test: those of the split file; dev: a fixed tenth of the rest; train: what "
+        "remains.",
+    )
+    split_file: str | None = Field(
+        default=None,
+        description="JSON file of test ids and answers; null for test_ground_truth.json beside a local file.",
+    )
+    limit: int | None = Field(
+        default=None, ge=1, strict=True, description="Maximum number of records, from the first of the split."
+    )
+    subset: Subset = Field(
+        default="pqa_labeled",
+        description="Subset of the hub's data set. pqa_unlabeled can be searched, but not evaluated.",
+    )
+    revision: str = Field(
+        default="9001f2853fb87cab8d220904e0de81ac6973b318",
+        description="Commit of the hub's data set, pinned so that figures stay reproducible.",
+    )
 
 
 PairSplit = Literal["train", "dev", "test"]
 
 
 class PairColumns(BaseModel):
-    """Which column or JSON field holds what, by default MedNLI's and SNLI's. Without an ``id`` lines are counted."""
+    """Column names or JSON fields of a file of pairs; the defaults are those of MedNLI and SNLI."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    premise: str = Field(default="sentence1", min_length=1)
-    hypothesis: str = Field(default="sentence2", min_length=1)
-    label: str = Field(default="gold_label", min_length=1)
-    id: str | None = "pairID"
+    premise: str = Field(default="sentence1", min_length=1, description="The premise.")
+    hypothesis: str = Field(default="sentence2", min_length=1, description="The hypothesis.")
+    label: str = Field(default="gold_label", min_length=1, description="The label.")
+    id: str | None = Field(default="pairID", description="The id; null numbers the lines.")
 
 
 class PairFiles(BaseModel):
-    """The splits' files in a folder; the defaults are MedNLI's."""
+    """File names of the splits in a folder; the defaults are MedNLI's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    train: str = Field(default="mli_train_v1.jsonl", min_length=1)
-    dev: str = Field(default="mli_dev_v1.jsonl", min_length=1)
-    test: str = Field(default="mli_test_v1.jsonl", min_length=1)
+    train: str = Field(default="mli_train_v1.jsonl", min_length=1, description="The training pairs.")
+    dev: str = Field(default="mli_dev_v1.jsonl", min_length=1, description="The dev pairs.")
+    test: str = Field(default="mli_test_v1.jsonl", min_length=1, description="The test pairs.")
 
 
 class PairsConfig(BaseModel):
-    """Where premise-hypothesis pairs come from (natural language inference).
-
-    Attributes:
-        path: ``sample``, ``snli`` (stanfordnlp/snli on the hub), a folder with a file for each split, or one file.
-        split: which pairs are measured.
-        files: the names of the splits' files in a folder.
-        columns: which column holds what.
-        labels: from the file's labels to the words that the model is to say; two or more. Those of a settings file
-            stand in the place of the defaults, not beside them.
-        unlabelled: what a row says that has no label; such rows are left out and counted.
-        limit: take at most so many pairs of a split, from its beginning.
-        revision: the commit of the hub's data set.
-    """
+    """Premise-hypothesis pairs for natural language inference, and which of them are used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str = Field(default="sample", min_length=1)
-    split: PairSplit = "test"
+    path: str = Field(
+        default="sample",
+        min_length=1,
+        description="Data set: sample, snli (stanfordnlp/snli on the hub), a folder of the files below, or one file.",
+    )
+    split: PairSplit = Field(default="test", description="Pairs that are evaluated.")
     files: PairFiles = PairFiles()
     columns: PairColumns = PairColumns()
-    labels: dict[str, str] = {label: label for label in ("entailment", "neutral", "contradiction")}
-    unlabelled: tuple[str, ...] = ("-", "-1")
-    limit: int | None = Field(default=None, ge=1, strict=True)
-    revision: str = "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b"
+    labels: dict[str, str] = Field(
+        default={label: label for label in ("entailment", "neutral", "contradiction")},
+        description="The model's word for each label of the files. Yours replace all of these.",
+    )
+    unlabelled: tuple[str, ...] = Field(
+        default=("-", "-1"), description="Labels of rows without a label, which are left out and counted."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, strict=True, description="Maximum number of pairs, from the first of the split."
+    )
+    revision: str = Field(
+        default="cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", description="Commit of the hub's data set."
+    )
 
     @field_validator("labels")
     @classmethod
@@ -90,36 +101,38 @@ class PairsConfig(BaseModel):
 
 
 class DocumentColumns(BaseModel):
-    """Which column of a table, or field of a JSON line, holds what.
-
-    ``text`` must be there; of the others those are used that are. Without an ``id`` rows are counted from 1. ``mesh``
-    is a list, or a text with semicolons between the headings.
-    """
+    """Column names or JSON fields of .csv, .tsv and .jsonl files. ``text`` is required; the others may be absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    text: str = Field(default="text", min_length=1)
-    id: str | None = "id"
-    title: str | None = "title"
-    year: str | None = "year"
-    mesh: str | None = "mesh"
+    text: str = Field(default="text", min_length=1, description="The text.")
+    id: str | None = Field(default="id", description="The id. Without this column, rows are numbered from 1.")
+    title: str | None = Field(default="title", description="The title.")
+    year: str | None = Field(default="year", description="The year of publication.")
+    mesh: str | None = Field(
+        default="mesh", description="MeSH headings: a list, or a text with semicolons between them."
+    )
 
 
 class DocumentsConfig(BaseModel):
-    """How the user's own files are read and cut into passages.
-
-    Attributes:
-        max_tokens: tokens of a passage at most; null is all that the embedder reads of a text.
-        max_bytes: how large a file may be, unpacked; for files of records (XML, .nbib, .csv, .jsonl) a record.
-        max_pages: how many pages a PDF file may have.
-        follow_links: read files that links in a folder lead to outside of it.
-        columns: which column of a .csv, .tsv or .jsonl file holds what.
-    """
+    """How ``index`` reads your files and cuts them into passages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_tokens: int | None = Field(default=None, ge=16, strict=True)
-    max_bytes: int = Field(default=100_000_000, ge=100_000, strict=True)  # readers take in some 10,000 at a time
-    max_pages: int = Field(default=5_000, ge=1, strict=True)
-    follow_links: bool = Field(default=False, strict=True)
+    max_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        strict=True,
+        description="Maximum number of tokens in a passage; null for as many as the embedders read.",
+    )
+    max_bytes: int = Field(
+        default=100_000_000,
+        ge=100_000,  # readers take in some 10,000 at a time
+        strict=True,
+        description="Maximum size of a file, unpacked. Of .xml, .nbib, .csv and .jsonl files: of a record.",
+    )
+    max_pages: int = Field(default=5_000, ge=1, strict=True, description="Maximum number of pages of a PDF file.")
+    follow_links: bool = Field(
+        default=False, strict=True, description="Read files that symbolic links in a folder point to outside of it."
+    )
     columns: DocumentColumns = DocumentColumns()

@@ -10,61 +10,65 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: settings as in section ``llm``, whose values it does not inherit.
+    """A language model of the grid: the settings of section ``llm``, whose values it does not inherit, and these."""
 
-    Attributes:
-        tasks: what it is measured on.
-        nli_adapter: folder or hub id of an adapter that was taught inference; it adds the column "tuned".
-    """
-
-    tasks: tuple[Literal["qa", "nli"], ...] = ("qa", "nli")
-    nli_adapter: str | None = Field(default=None, min_length=1)
+    tasks: tuple[Literal["qa", "nli"], ...] = Field(
+        default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
+    )
+    nli_adapter: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder or hub id of an adapter trained for inference; adds the column tuned.",
+    )
 
 
 class Published(BaseModel):
-    """Accuracies that others report, to be shown beside the measured ones.
-
-    Attributes:
-        source: who reports them, for the tables' captions.
-        retrieval: accuracy@1 by retriever.
-        qa: accuracy by model and context: ``none, gold, retrieved_NAME``.
-        nli: accuracy by model and ``zero-shot, K-shot, tuned``.
-    """
+    """Accuracies reported by others, shown beside the measured ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(min_length=1)
-    retrieval: dict[str, float] = {}
-    qa: dict[str, dict[str, float]] = {}
-    nli: dict[str, dict[str, float]] = {}
+    source: str = Field(min_length=1, description="Who reports them, for the captions of the tables.")
+    retrieval: dict[str, float] = Field(default={}, description="accuracy@1 by retriever.")
+    qa: dict[str, dict[str, float]] = Field(
+        default={}, description="Accuracy by model and context: none, gold, retrieved_NAME."
+    )
+    nli: dict[str, dict[str, float]] = Field(
+        default={}, description="Accuracy by model and column: zero-shot, K-shot, tuned."
+    )
 
 
 class GridConfig(BaseModel):
-    """What ``medground eval grid`` measures: models by contexts by retrievers, and models by examples shown.
-
-    Attributes:
-        parts: which tables are measured.
-        llms: by name; the model of section ``llm``, with ``nli.adapter`` if there is one, when empty.
-        contexts: what the models read when they answer.
-        retrievers: names of the section ``retrievers``; all of them when null.
-        shots: how many training pairs of each label the models are shown when they judge pairs.
-        encoders: by name a folder or hub id of a sequence classifier, measured on the pairs.
-        published: accuracies to show beside; none when null.
-    """
+    """``eval grid``: models by contexts by retrievers, and models by few-shot examples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parts: tuple[Part, ...] = Field(default=("retrieval", "qa", "nli"), min_length=1)
-    llms: dict[str, GridLLM] = {}
-    contexts: tuple[Context, ...] = Field(default=("none", "retrieved", "gold"), min_length=1)
-    retrievers: tuple[str, ...] | None = None
-    shots: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = (0,)
-    encoders: dict[str, str] = {}
-    published: Published | None = None
+    parts: tuple[Part, ...] = Field(
+        default=("retrieval", "qa", "nli"), min_length=1, description="Tables to measure: retrieval, qa, nli."
+    )
+    llms: dict[str, GridLLM] = Field(
+        default={}, description="Language models by name; without any, the model of section llm with nli.adapter."
+    )
+    contexts: tuple[Context, ...] = Field(
+        default=("none", "retrieved", "gold"),
+        min_length=1,
+        description="What the models read when they answer: none, retrieved, gold.",
+    )
+    retrievers: tuple[str, ...] | None = Field(
+        default=None, description="Names of section retrievers; null for all of them."
+    )
+    shots: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
+        default=(0,), description="Numbers of training pairs of each label in the prompt when pairs are judged."
+    )
+    encoders: dict[str, str] = Field(
+        default={}, description="Sequence classifiers evaluated on the pairs: a folder or hub id by name."
+    )
+    published: Published | None = Field(
+        default=None, description="Accuracies reported by others; see configs/tutorial_grid.yaml."
+    )
 
 
 class EvalConfig(BaseModel):
-    """How things are measured."""
+    """Evaluation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

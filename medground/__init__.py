@@ -1,32 +1,45 @@
-"""The product: settings and command line."""
+"""Medical question answering and inference with open LLMs: settings, pipeline and command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
+    from medground.pipeline import Pipeline
 
-__all__ = ["load_chain"]
+__all__ = ["Pipeline", "load_chain"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``Pipeline`` at first use, so that ``medground --help`` need not."""
+    if name != "Pipeline":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from medground.environment import prepare
+
+    prepare()
+    from medground.pipeline import Pipeline
+
+    return Pipeline
 
 
 def load_chain(
     config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
 ) -> "AnswerChain":
-    """The chain, or agent, that the settings describe, ready to answer; the embedded default without any.
+    """Load the chain, or the agent, that the settings describe; without settings, the embedded default.
 
-    It searches what ``medground ask`` would: your indexed documents where there are any (and no
-    data is named), else the data's abstracts, which are put into the store first.
+    It searches what ``medground ask`` searches: your indexed documents if there are any and no data is named, else the
+    abstracts of the data, which are embedded first.
 
     Args:
-        config: a settings file, or the same as a mapping.
-        quiet: no progress bar where passages are embedded first.
+        config: a settings file, or a mapping of settings.
+        quiet: no progress bars.
         **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
-            ``load_chain(**{"llm.max_new_tokens": 4})``; they win over ``config``.
+            ``load_chain(**{"llm.max_new_tokens": 4})``. They take precedence over ``config``.
 
     Returns:
         A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to an
-        ``chains.answer.Answer``; ``batch``, ``stream`` and ``ainvoke`` work too.
+        ``chains.answer.Answer``, with ``batch``, ``stream`` and ``ainvoke``.
 
     Raises:
         common.errors.UserError: the settings are not valid, or a model or the data cannot be used.
@@ -34,11 +47,12 @@ def load_chain(
     from medground.environment import prepare
 
     prepare()
-    from medground.assistant import make_answering
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
     from medground.settings import load_settings
 
     file, stated = (None, config) if isinstance(config, Mapping) else (config, {})
     settings = load_settings(file, stated, overrides)
     data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
-    return make_answering(settings, searched_corpus(settings, data_named=data_named), quiet=quiet)
+    corpus = searched_corpus(settings, data_named=data_named)
+    return Pipeline.from_settings(settings, corpus, quiet=quiet).answerer()

@@ -13,8 +13,8 @@ from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
 from eval.table import remarks
-from medground.assemble import ADAPTER_ELSEWHERE, Models, judging_chain, make_nli, make_retrievers, remembered
 from medground.corpora import data_corpus
+from medground.pipeline import Pipeline
 from medground.settings import Settings
 from medground.tasks import measure_answers, measure_nli, measure_retrieval
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from chains.nli import NLIModel
     from corpus.nli import PairData
     from corpus.records import QARecord
-    from retrievers.base import Retriever
 
 RETRIEVAL = "retrieval"
 
@@ -95,20 +94,20 @@ class _Work:
         self._cache = ResultCache(output / CACHE_FILE)
         self._pairs: PairData | None = None
         self._questions: list[QARecord] = []
-        self._retrievers: dict[str, Retriever] = {}
+        asks = {"retrieval", "qa"} & set(self._config.parts)
+        corpus = data_corpus(settings) if asks else None
+        self._pipeline = Pipeline.from_settings(settings, corpus, cache=self._cache, quiet=quiet)
+        self._retrievers: Sequence[str] = ()
         if "nli" in self._config.parts:
             from corpus.nli import load_pairs
 
             self._pairs = load_pairs(settings.pairs)
-        if {"retrieval", "qa"} & set(self._config.parts):
+        if asks:
             from corpus.load import load_records
 
             self._questions = load_records(settings.data)
             if "retrieval" in self._config.parts or "retrieved" in self._config.contexts:
-                names = list(settings.retrievers if self._config.retrievers is None else self._config.retrievers)
-                corpus = data_corpus(settings)
-                found = make_retrievers(settings, corpus, names, quiet=quiet)
-                self._retrievers = remembered(settings, found, corpus, self._cache)
+                self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
     def measured(self) -> Iterator[_Measured]:
         """The retrievers, then one model after the other."""
@@ -116,7 +115,7 @@ class _Work:
             from corpus.load import load_records
 
             asked = self._settings.model_copy(update={"data": self._settings.data.model_copy(update={"split": "all"})})
-            results = measure_retrieval(asked, self._retrievers, load_records(asked.data))
+            results = measure_retrieval(self._pipeline, load_records(asked.data), self._retrievers)
             yield _Measured(RETRIEVAL, asked, results)
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
@@ -138,36 +137,31 @@ class _Work:
         return measured
 
     def _results(self, settings: Settings, parts: Sequence[Part]) -> Iterator[TaskResult]:
+        pipeline = Pipeline.from_settings(
+            settings,
+            self._pipeline.corpus,
+            cache=self._cache,
+            retrievers=self._pipeline.retrievers(self._retrievers),
+            quiet=self._quiet,
+        )
         if settings.nli.kind == "encoder":
             if "nli" in parts:
-                yield self._judged(settings, make_nli(settings, self._cache), "nli_tuned")
+                yield self._judged(pipeline, pipeline.judge(), "nli_tuned")
             return
-        if not parts:
-            return
-        from chains.models import make_llm
-
-        llm = make_llm(settings.llm, self._cache)
         if "qa" in parts:
-            answers = (settings, Models(llm), self._retrievers, self._questions)
-            yield from measure_answers(*answers, contexts=self._config.contexts, quiet=self._quiet)
+            yield from measure_answers(pipeline, self._questions, self._retrievers, contexts=self._config.contexts)
         if "nli" in parts:
             assert self._pairs is not None
             asked = self._pairs.pairs
             for shots in self._config.shots:
-                shown = settings.model_copy(update={"prompt": settings.prompt.model_copy(update={"shots": shots})})
-                yield self._judged(shown, judging_chain(shown, llm, asked), f"nli_{shots}shot" if shots else "nli")
+                model = pipeline.judge(asked, shots=shots, adapter=False)
+                yield self._judged(pipeline, model, f"nli_{shots}shot" if shots else "nli")
             if settings.nli.adapter is not None:
-                from chains.llm import LocalLLM
-                from chains.shared import share_base
+                yield self._judged(pipeline, pipeline.judge(asked), "nli_tuned")
 
-                if not isinstance(llm, LocalLLM):
-                    raise UserError(ADAPTER_ELSEWHERE)
-                tuned = judging_chain(settings, share_base(llm, settings.nli.adapter).judging, asked)
-                yield self._judged(settings, tuned, "nli_tuned")
-
-    def _judged(self, settings: Settings, model: "NLIModel", task: str) -> TaskResult:
+    def _judged(self, pipeline: Pipeline, model: "NLIModel", task: str) -> TaskResult:
         assert self._pairs is not None
-        return measure_nli(settings, model, self._pairs, task=task, quiet=self._quiet)
+        return measure_nli(pipeline, model, self._pairs, task=task)
 
 
 def _free_memory() -> None:

@@ -14,7 +14,7 @@ from corpus.sample import sample_path
 from eval.report.figures import data_name
 from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file_name, project
 from eval.report.tasks import ReportTask, setting
-from medground.assemble import TINY_NOTE
+from medground.pipeline import TINY_NOTE
 from medground.settings import Settings, load_settings
 from medground.tasks import UNSEEN
 from retrievers.config import EmbedderConfig

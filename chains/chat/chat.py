@@ -7,10 +7,10 @@ from chains.answer import Answer
 from chains.chat.conversations import Conversations
 from chains.chat.events import Asked, ChatEvent, Done, Given, Judged, Token
 from chains.chat.history import keep
-from chains.chat.rewriters import QuestionRewriter, by_rules
 from chains.chat.turn import Turn
 from chains.chat.writer import Writer
-from chains.runnable import AnswerChain
+from chains.qa.base import AnswerChain
+from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
 
 MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds
@@ -98,17 +98,27 @@ class Chat:
         """The whole turn; see ``stream``."""
         return _turn(self.stream(history, message))
 
-    def converse(self, user: str, conversation: str, message: str) -> Iterator[ChatEvent]:
-        """``stream`` within a user's stored conversation; the turn is stored before ``Done`` is told.
+    def converse(self, user: str, conversation: str | None, message: str) -> Iterator[ChatEvent]:
+        """``stream`` in a user's stored conversation; the turn is stored before ``Done`` is yielded.
+
+        Args:
+            user: whose conversation.
+            conversation: its id, or None for a new one, which is created together with this turn.
+            message: the user's message.
 
         Raises:
-            NoConversation: the user has none of this id, or it was deleted meanwhile.
-            UserError: as ``stream``.
+            NoConversation: the user has no conversation of this id.
+            UserError: see ``stream``.
         """
-        history = self.conversations.read(user, conversation)
+        store = self.conversations
+        history = store.read(user, conversation) if conversation is not None else ()
         for event in self.stream(history, message):
             if isinstance(event, Done):
-                self.conversations.append(user, conversation, event.turn)
+                if conversation is None:
+                    conversation = store.create(user, event.turn)
+                else:
+                    store.append(user, conversation, event.turn)
+                event = event.model_copy(update={"conversation": conversation})
             yield event
 
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:

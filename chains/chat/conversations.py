@@ -1,162 +1,244 @@
-"""Conversations in one SQLite file, each belonging to one user."""
+"""Conversations of several users in one SQLite file."""
 
 import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Sequence
-from operator import add
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from chains.chat.turn import Summary, Turn, now
 from common.errors import UserError
 
-if TYPE_CHECKING:
-    from langchain_core.runnables import RunnableConfig
-
-_TITLE = 80  # characters of a first message that become the title
-_TABLE = """
-CREATE TABLE IF NOT EXISTS conversations (
-    user TEXT NOT NULL, id TEXT NOT NULL, title TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL,
-    turns INTEGER NOT NULL, PRIMARY KEY (user, id)
+_FIRST_WORDS = 80  # characters of a first message that become the title
+LONGEST_TITLE = 200
+_VERSION = 1  # of the tables, in SQLite's user_version
+_TABLES = (
+    "CREATE TABLE conversation ("
+    "id TEXT PRIMARY KEY, user TEXT NOT NULL, title TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL)",
+    "CREATE INDEX conversations_of_a_user ON conversation (user, updated)",
+    "CREATE TABLE turn (conversation TEXT NOT NULL REFERENCES conversation, number INTEGER NOT NULL, "
+    "turn TEXT NOT NULL, PRIMARY KEY (conversation, number))",
 )
-"""
+_SUMMARY = (
+    "SELECT id, title, created, updated, (SELECT count(*) FROM turn WHERE conversation = id) AS turns FROM conversation"
+)
 
 
-class NoConversation(UserError):  # noqa: N818  (it says what is the matter, as a 404 does)
+class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
     """The user has no conversation of that id; another user may have."""
 
 
-class _State(TypedDict):
-    turns: Annotated[list[dict[str, Any]], add]
-
-
 class Conversations:
-    """Starts, lists, reads, adds to and deletes conversations; every call names the user, who reaches only their own.
+    """Creates, lists, reads, extends, renames and deletes conversations.
 
-    The turns are the state of a LangGraph thread, kept by LangGraph's SQLite checkpointer; of a thread only the last
-    checkpoint stays, since each holds all turns. A table beside the checkpointer's says whose a conversation is. Calls
-    may come from any number of threads. What is deleted is overwritten: SQLite zeroes freed space (``secure_delete``),
-    and the log of recent writes is emptied into the file.
+    Every call names the user and reaches this user's conversations only. Each change is one transaction: a conversation
+    is created together with its first turn, and the number of turns is counted when it is asked for. Calls may come
+    from any number of threads and processes. Deleted text is overwritten: SQLite zeroes freed space
+    (``secure_delete``), and the write-ahead log is emptied into the file.
+
+    A file written by medground 0.1.0, which kept turns in LangGraph's checkpoint tables, is converted on opening.
 
     Args:
-        path: the file; it and its folder are made where they are not there, readable by their owner only.
+        path: the file. Missing folders are created with mode 0700; the file gets mode 0600.
 
     Raises:
-        UserError: the file cannot be opened, or is no such file.
+        UserError: the file cannot be opened, or is not a file of conversations.
     """
 
     def __init__(self, path: Path | str) -> None:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-        from langgraph.graph import END, START, StateGraph
-
         self._path = Path(path).expanduser()
         self._lock = threading.RLock()
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            for folder in reversed([one for one in self._path.parents if not one.exists()]):
+                folder.mkdir(mode=0o700, exist_ok=True)  # parents=True would give the default mode to all but the last
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
             self._connection = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
             self._connection.execute("PRAGMA secure_delete = ON")
-            self._connection.execute(_TABLE)
-            self._saver = SqliteSaver(self._connection)
-            self._saver.setup()
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.create_function("contains", 2, _contains, deterministic=True)
+            self._create_tables()
         except (OSError, sqlite3.DatabaseError) as error:
             raise UserError(
-                f"Conversations cannot be kept in {self._path}: {error}. Set chat.path to another file."
+                f"Conversations cannot be stored in {self._path}: {error}. Set chat.path to another file."
             ) from error
-        graph = StateGraph(_State)
-        graph.add_node("keep", lambda _: {"turns": []})
-        graph.add_edge(START, "keep")
-        graph.add_edge("keep", END)
-        self._graph = graph.compile(checkpointer=self._saver)
 
-    def start(self, user: str, title: str = "") -> str:
-        """Begin a conversation; its id.
+    def create(self, user: str, turn: Turn, title: str = "") -> str:
+        """Store a new conversation with its first turn and return its id.
 
         Raises:
             UserError: the user has no name.
         """
         if not user.strip():
             raise UserError("A conversation belongs to a user, and the user's name is empty. Set chat.user.")
-        id, time = uuid.uuid4().hex, now()
-        with self._lock, self._connection:
-            row = (user, id, title.strip()[:_TITLE], time, time, 0)
-            self._connection.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", row)
+        id, title = uuid.uuid4().hex, title or _title(turn)
+        with self._lock, self._connection as connection:
+            connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", (id, user, title, now(), turn.time))
+            connection.execute("INSERT INTO turn VALUES (?, 0, ?)", (id, turn.model_dump_json()))
         return id
 
-    def list(self, user: str) -> list[Summary]:
-        """The user's conversations, the one that was added to last first."""
-        columns = "id, title, created, updated, turns"
-        query = f"SELECT {columns} FROM conversations WHERE user = ? ORDER BY updated DESC, rowid DESC"
+    def list(self, user: str, query: str = "") -> Sequence[Summary]:
+        """The user's conversations, the latest first.
+
+        Args:
+            user: whose.
+            query: keep those where the title or one turn (message and answer) contains every word of the query,
+                regardless of case.
+        """
         with self._lock:
-            rows = self._connection.execute(query, (user,)).fetchall()
-        return [Summary(**dict(zip(columns.split(", "), row, strict=True))) for row in rows]
+            rows = self._connection.execute(
+                f"{_SUMMARY} WHERE user = :user AND (:query = '' OR contains(title, :query) OR EXISTS ("
+                "SELECT 1 FROM turn WHERE conversation = id AND "
+                "contains(json_extract(turn, '$.message') || char(10) || json_extract(turn, '$.text'), :query)"
+                ")) ORDER BY updated DESC, conversation.rowid DESC",
+                {"user": user, "query": query.strip()},
+            ).fetchall()
+        return [_summary(row) for row in rows]
+
+    def summary(self, user: str, id: str) -> Summary:
+        """Title, times and number of turns of a conversation.
+
+        Raises:
+            NoConversation: the user has no conversation of this id.
+        """
+        with self._lock:
+            row = self._connection.execute(f"{_SUMMARY} WHERE user = ? AND id = ?", (user, id)).fetchone()
+        if row is None:
+            raise _no_conversation(id)
+        return _summary(row)
 
     def read(self, user: str, id: str) -> Sequence[Turn]:
         """The turns of a conversation, oldest first.
 
         Raises:
-            NoConversation: the user has none of this id.
+            NoConversation: the user has no conversation of this id.
         """
         with self._lock:
-            self._check(user, id)
-            values = self._graph.get_state(_thread(user, id)).values
-        return [Turn.model_validate(turn) for turn in values.get("turns", ())]
+            self.summary(user, id)
+            rows = self._connection.execute("SELECT turn FROM turn WHERE conversation = ? ORDER BY number", (id,))
+            return [Turn.model_validate_json(turn) for (turn,) in rows]
 
     def append(self, user: str, id: str, turn: Turn) -> None:
         """Add a turn; it is on disk when this returns.
 
         Raises:
-            NoConversation: the user has none of this id, or no longer.
+            NoConversation: the user has no conversation of this id.
         """
-        with self._lock:
-            self._check(user, id)
-            config = _thread(user, id)
-            self._graph.invoke({"turns": [turn.model_dump(mode="json")]}, config, durability="exit")
-            last = self._graph.get_state(config).config["configurable"]["checkpoint_id"]
-            older = (config["configurable"]["thread_id"], last)
-            with self._connection:
-                for table in ("checkpoints", "writes"):
-                    query = f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_id <> ?"
-                    self._connection.execute(query, older)
-                self._connection.execute(
-                    "UPDATE conversations SET updated = ?, turns = turns + 1, "
-                    "title = CASE WHEN title = '' THEN ? ELSE title END WHERE user = ? AND id = ?",
-                    (turn.time, " ".join(turn.message.split())[:_TITLE], user, id),
-                )
+        with self._lock, self._connection as connection:
+            changed = connection.execute(
+                "UPDATE conversation SET updated = ? WHERE user = ? AND id = ?", (turn.time, user, id)
+            )
+            if changed.rowcount == 0:
+                raise _no_conversation(id)
+            connection.execute(
+                "INSERT INTO turn SELECT ?1, coalesce(max(number) + 1, 0), ?2 FROM turn WHERE conversation = ?1",
+                (id, turn.model_dump_json()),
+            )
+
+    def rename(self, user: str, id: str, title: str) -> None:
+        """Give a conversation another title.
+
+        Raises:
+            NoConversation: the user has no conversation of this id.
+            UserError: the title is empty or too long.
+        """
+        title = " ".join(title.split())
+        if not 0 < len(title) <= LONGEST_TITLE:
+            raise UserError(f"A title has 1 to {LONGEST_TITLE} characters; this one has {len(title)}.")
+        with self._lock, self._connection as connection:
+            changed = connection.execute(
+                "UPDATE conversation SET title = ? WHERE user = ? AND id = ?", (title, user, id)
+            )
+            if changed.rowcount == 0:
+                raise _no_conversation(id)
 
     def delete(self, user: str, id: str) -> None:
         """Delete a conversation from the file.
 
         Raises:
-            NoConversation: the user has none of this id.
-            UserError: it is deleted, and another program that reads the file keeps the log of writes from being
-                emptied.
+            NoConversation: the user has no conversation of this id.
+            UserError: the conversation is deleted, but another program that reads the file prevents the write-ahead
+                log from being emptied.
         """
         with self._lock:
-            self._check(user, id)
-            self._saver.delete_thread(_thread(user, id)["configurable"]["thread_id"])
-            with self._connection:
-                self._connection.execute("DELETE FROM conversations WHERE user = ? AND id = ?", (user, id))
+            with self._connection as connection:
+                deleted = connection.execute("DELETE FROM conversation WHERE user = ? AND id = ?", (user, id))
+                if deleted.rowcount == 0:
+                    raise _no_conversation(id)
+                connection.execute("DELETE FROM turn WHERE conversation = ?", (id,))
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise UserError(
-                f"The conversation is deleted, but another program is reading {self._path}, so that its text may still "
-                f"be in {self._path}-wal. It goes when that program ends, or with the next deletion."
+                f"The conversation is deleted, but another program is reading {self._path}, so its text may still be "
+                f"in {self._path}-wal. It is removed when that program ends, or with the next deletion."
             )
 
     def close(self) -> None:
-        """Close the file; nothing else may be called then."""
+        """Close the file; no other method may be called afterwards."""
         with self._lock:
             self._connection.close()
 
-    def _check(self, user: str, id: str) -> None:
-        query = "SELECT 1 FROM conversations WHERE user = ? AND id = ?"
-        if self._connection.execute(query, (user, id)).fetchone() is None:
-            raise NoConversation(f"There is no conversation {id!r}.")
+    def _create_tables(self) -> None:
+        """Create the tables where there are none, with the conversations of a file of 0.1.0; all in one transaction."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")  # another process may open a new file at the same time
+        with connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == _VERSION:
+                return
+            if version > _VERSION:
+                raise sqlite3.DatabaseError("a newer version of medground wrote it")
+            for statement in _TABLES:
+                connection.execute(statement)
+            old = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if {"conversations", "checkpoints", "writes"} <= old:
+                for row, turns in _of_0_1_0(connection):
+                    connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", row)
+                    numbered = [(row[0], number, turn.model_dump_json()) for number, turn in enumerate(turns)]
+                    connection.executemany("INSERT INTO turn VALUES (?, ?, ?)", numbered)
+                for table in ("conversations", "checkpoints", "writes"):
+                    connection.execute(f"DROP TABLE {table}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _thread(user: str, id: str) -> "RunnableConfig":
-    """The LangGraph thread: an id has 32 digits, so that no two pairs of id and user make the same one."""
-    return {"configurable": {"thread_id": f"{id}/{user}", "checkpoint_ns": ""}}
+def _of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, str, str, str, str], list[Turn]]]:
+    """The conversations of a file of 0.1.0; those without turns, which a kill could leave there, are left out."""
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+    read = JsonPlusSerializer().loads_typed
+    for user, id, title, created, updated in connection.execute(
+        "SELECT user, id, title, created, updated FROM conversations ORDER BY updated, rowid"
+    ).fetchall():
+        last = connection.execute(
+            "SELECT type, checkpoint FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' "
+            "ORDER BY checkpoint_id DESC LIMIT 1",
+            (f"{id}/{user}",),
+        ).fetchone()
+        turns = read(last)["channel_values"].get("turns", []) if last else []
+        if turns:
+            yield (id, user, title, created, updated), [Turn.model_validate(turn) for turn in turns]
+
+
+def _title(turn: Turn) -> str:
+    return " ".join(turn.message.split())[:_FIRST_WORDS]
+
+
+def _summary(row: tuple[str, str, str, str, int]) -> Summary:
+    id, title, created, updated, turns = row
+    return Summary(id=id, title=title, created=created, updated=updated, turns=turns)
+
+
+def _contains(text: str, query: str) -> bool:
+    """Whether the text contains every word of the query; SQLite's LIKE compares ASCII letters only without case."""
+    folded = text.casefold()
+    return all(word in folded for word in query.casefold().split())
+
+
+def _no_conversation(id: str) -> NoConversation:
+    return NoConversation(f"There is no conversation {id!r}.")

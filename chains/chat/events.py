@@ -43,10 +43,11 @@ class Judged(_Event):
 
 
 class Done(_Event):
-    """The whole turn; of a stored conversation it has been stored."""
+    """The whole turn, and the id of the conversation in which it has been stored, if any."""
 
     kind: Literal["done"] = "done"
     turn: Turn
+    conversation: str | None = None
 
 
 ChatEvent = Asked | Token | Given | Judged | Done

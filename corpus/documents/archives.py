@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
@@ -103,7 +103,7 @@ class _Headers(BufferedIOBase):
         return self._raw.tell()
 
 
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 
 def _tar(path: Path, name: str, limit: int) -> Iterator[Member]:
@@ -113,7 +113,7 @@ def _tar(path: Path, name: str, limit: int) -> Iterator[Member]:
         raw = file if unpack is None else unpack(file)
         with tarfile.open(fileobj=_Headers(raw, name, limit), mode="r:") as archive:
             for member in archive:
-                archive.members = []  # it would keep each
+                archive.members = []  # type: ignore[attr-defined]  # it would keep each
                 if member.isfile():
                     yield _inside(member.name), member.size, partial(_open_tarred, archive, member)
 

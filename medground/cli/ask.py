@@ -26,11 +26,11 @@ def ask(
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)
-    from medground.assistant import make_answering
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
 
     corpus = searched_corpus(settings, data_named=data is not None)
-    answer = make_answering(settings, corpus, quiet=quiet).invoke(question)
+    answer = Pipeline.from_settings(settings, corpus, quiet=quiet).answerer().invoke(question)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

@@ -41,15 +41,15 @@ def chat(
     It reads your indexed documents where there are any and --data is not given, else the data's abstracts.
     """
     settings = options.make_settings(config, overrides, data=data)
-    from medground.assemble import reader_note
-    from medground.assistant import about, make_chat
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
 
     corpus = searched_corpus(settings, data_named=data is not None)
-    talk = make_chat(settings, corpus, quiet=quiet)
-    if note := reader_note(settings, corpus):
-        say(note)
-    say(" · ".join(f"{key}: {value}" for key, value in about(settings, corpus).items()))
+    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    talk = pipeline.chat()
+    if pipeline.note is not None:
+        say(pipeline.note)
+    say(" · ".join(f"{key}: {value}" for key, value in pipeline.about.items()))
     say(f"Conversations of {settings.chat.user} are kept in {settings.chat.path}. /help tells what you can do.")
     session = _Session(talk, settings.chat.user)
     try:
@@ -102,22 +102,10 @@ class _Session:
             return None
 
     def _ask(self, message: str) -> None:
-        """Answer a message; a conversation that would begin with one that fails does not begin."""
-        if self._conversation is not None:
-            self._converse(self._conversation, message)
-            return
-        begun = self._chat.conversations.start(self._user)
-        try:
-            self._converse(begun, message)
-        except BaseException:
-            self._chat.conversations.delete(self._user, begun)
-            raise
-        self._conversation = begun
-
-    def _converse(self, conversation: str, message: str) -> None:
+        """Answer a message; the first answer of a conversation creates it."""
         from chains.chat.events import Asked, Done, Given, Judged, Token
 
-        for event in self._chat.converse(self._user, conversation, message):
+        for event in self._chat.converse(self._user, self._conversation, message):
             match event:
                 case Asked():
                     print_notes(event.notes)
@@ -131,6 +119,7 @@ class _Session:
                 case Judged():
                     print_verdict(event.answer)
                 case Done():
+                    self._conversation = event.conversation
                     print_notes(event.turn.answer.notes if event.turn.answer else ())
                     typer.echo()
 

@@ -30,19 +30,19 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     from corpus.load import load_records
     from eval.results import check_output, write_results
     from eval.table import qa_table, retrieval_table
-    from medground.assemble import answering_chain, load_models, make_retrievers, reader_note
     from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
     from medground.tasks import measure_qa, measure_retrieval
 
     check_output(output)
-    retrievers = make_retrievers(settings, data_corpus(settings), list(settings.retrievers), quiet=quiet)
+    pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
     typer.echo("Retrieval: each question of the sample is asked against all of its abstracts.\n")
-    found = measure_retrieval(settings, retrievers, load_records(settings.data, split="all"))
+    found = measure_retrieval(pipeline, load_records(settings.data, split="all"))
     print_table(retrieval_table(found))
 
     typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
-    models, retriever, test = load_models(settings), retrievers[settings.retriever], load_records(settings.data)
-    answered = measure_qa(settings, models, retriever, test, quiet=quiet)
+    test = load_records(settings.data)
+    answered = measure_qa(pipeline, test)
     print_table(qa_table(answered))
 
     adapter = output / "adapter"
@@ -51,8 +51,9 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     shown = next((record for record in test if record.label != "maybe"), test[0])  # a maybe is never supported
     typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(shown.question)}")
     checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
-    print_answer(answering_chain(checking, load_models(checking), retriever).invoke(shown.question))
-    typer.echo(f"  the record says: {shown.label}\n\n{reader_note(settings)}")
+    verified = Pipeline.from_settings(checking, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
+    print_answer(verified.chain().invoke(shown.question))
+    typer.echo(f"  the record says: {shown.label}\n\n{pipeline.note}")
     results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
@@ -96,9 +97,10 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
 
 def _judged(settings: "Settings", task: str, quiet: bool) -> "tuple[TaskResult, tuple[str, ...]]":
     from corpus.nli import load_pairs
-    from medground.assemble import make_nli
+    from medground.pipeline import Pipeline
     from medground.tasks import measure_nli
 
-    model = make_nli(settings)
-    result = measure_nli(settings, model, load_pairs(settings.pairs), task=task, quiet=quiet)
+    pipeline = Pipeline.from_settings(settings, quiet=quiet)
+    model = pipeline.judge()
+    result = measure_nli(pipeline, model, load_pairs(settings.pairs), task=task)
     return result, model.labels

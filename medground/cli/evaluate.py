@@ -47,15 +47,14 @@ def retrieval(
     )
     from corpus.load import load_records
     from eval.table import retrieval_table
-    from medground.assemble import make_retrievers, remembered
     from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
     from medground.tasks import measure_retrieval
 
     cache = _cache(output)
-    records, corpus = load_records(settings.data), data_corpus(settings)
-    found = make_retrievers(settings, corpus, list(settings.retrievers), quiet=quiet)
-    retrievers = remembered(settings, found, corpus, cache)
-    tasks = measure_retrieval(settings, retrievers, records)
+    records = load_records(settings.data)
+    pipeline = Pipeline.from_settings(settings, data_corpus(settings), cache=cache, quiet=quiet)
+    tasks = measure_retrieval(pipeline, records)
     _report(output, tasks, settings, [retrieval_table(tasks)], as_json)
 
 
@@ -83,22 +82,20 @@ def qa(
     from corpus.load import load_records
     from eval.table import qa_table
     from eval.verified import verified_tables, write_risk_plots
-    from medground.assemble import load_models, make_retrievers, reader_note, remembered
     from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
     from medground.tasks import measure_qa, measure_verified
 
     cache = _cache(output)
-    records, corpus = load_records(settings.data), data_corpus(settings)
-    models = load_models(settings, cache)
-    found = make_retrievers(settings, corpus, [settings.retriever], llm=models.answering, quiet=quiet)
-    retriever = remembered(settings, found, corpus, cache)[settings.retriever]
-    tasks = measure_qa(settings, models, retriever, records, quiet=quiet)
-    verified = measure_verified(settings, models, retriever, records, quiet=quiet)
+    records = load_records(settings.data)
+    pipeline = Pipeline.from_settings(settings, data_corpus(settings), cache=cache, quiet=quiet)
+    tasks = measure_qa(pipeline, records)
+    verified = measure_verified(pipeline, records)
     tables = [qa_table(tasks), *(verified_tables(verified) if verified else [])]
     _report(output, [*tasks, *verified], settings, tables, as_json)
     write_risk_plots(output, verified)
-    if note := reader_note(settings):
-        say(note)
+    if pipeline.note is not None:
+        say(pipeline.note)
 
 
 @evaluate.command()
@@ -119,13 +116,14 @@ def nli(
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
     from corpus.nli import load_pairs
     from eval.table import nli_tables
-    from medground.assemble import make_nli
+    from medground.pipeline import Pipeline, judging_settings
     from medground.tasks import measure_nli
 
     cache = _cache(output)
     pairs = load_pairs(settings.pairs)
-    model = make_nli(settings, cache, asked=pairs.pairs)
-    result = measure_nli(settings, model, pairs, quiet=quiet)
+    pipeline = Pipeline.from_settings(judging_settings(settings), cache=cache, quiet=quiet)
+    model = pipeline.judge(pairs.pairs)
+    result = measure_nli(pipeline, model, pairs)
     _report(output, [result], settings, nli_tables(result, model.labels), as_json)
     if pairs.unlabelled:
         say(f"{pairs.unlabelled} rows without a label were left out")
@@ -152,8 +150,8 @@ def grid(
     if limit is not None:
         settings = settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
     from eval.grid import GRID_FILE, grid_tables
-    from medground.assemble import TINY_NOTE, reader_note
     from medground.grid import grid_llms, measure_grid
+    from medground.pipeline import TINY_NOTE, reads_only_the_sample
 
     measured = measure_grid(settings, output, quiet=quiet)
     if as_json:
@@ -163,7 +161,7 @@ def grid(
             print_table(table)
         typer.echo(f"results: {output / GRID_FILE}")
     say(f"{measured.computed} results were computed, {measured.reused} were known")
-    if any(reader_note(settings.model_copy(update={"llm": llm})) for llm in grid_llms(settings).values()):
+    if any(reads_only_the_sample(llm.model) for llm in grid_llms(settings).values()):
         say(TINY_NOTE)
     for line in measured.remarks:
         say(line)

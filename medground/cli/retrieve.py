@@ -25,13 +25,13 @@ def retrieve(
     It looks in your indexed documents where there are any and --data is not given, else in the data's abstracts.
     """
     settings = options.make_settings(config, overrides, data=data)
-    from chains.runnable import as_passage
-    from medground.assemble import make_retrievers
+    from chains.qa.base import as_passage
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
 
     question = options.checked_question(question)
     corpus = searched_corpus(settings, data_named=data is not None)
-    retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
+    retriever = Pipeline.from_settings(settings, corpus, quiet=quiet).retriever()
     found = [as_passage(document) for document in retriever.invoke(question)]
     if as_json:
         passages = [one.model_dump(mode="json") for one in found]

@@ -32,11 +32,11 @@ def serve(
     named = {"serve.host": host, "serve.port": port}
     stated = [f"{key}={value}" for key, value in named.items() if value is not None]
     settings = options.make_settings(config, [*(overrides or []), *stated], data=data)
-    from medground.assemble import reader_note
     from medground.corpora import searched_corpus
+    from medground.pipeline import Pipeline
     from medground.service import run
 
     corpus = searched_corpus(settings, data_named=data is not None)
-    if note := reader_note(settings, corpus):
+    if note := Pipeline.from_settings(settings, corpus).note:
         say(note)
     run.serve(settings, corpus, quiet=quiet)

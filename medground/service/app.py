@@ -1,48 +1,94 @@
-"""The application: routes, who may call them, and how errors are told."""
+"""The application: its routes, who may call them, and their answers.
+
+The page (``medground.service.static``) is a client of these routes and has no rights of its own:
+
+- ``GET /v1/session``: 200 ``{"user", "login", "note", "about"}``; 401 where there are tokens and neither a valid bearer
+  token nor a valid cookie. ``login`` says whether there are tokens.
+- ``POST /v1/session`` with ``{"token": TOKEN}``: 204 and the cookie; 401 for an unknown token; 429 with ``Retry-After``
+  after 10 unknown tokens in 5 minutes. ``DELETE /v1/session``: 204, the session has ended.
+- ``GET /v1/conversations?query=TEXT``: the conversations whose title, or one of whose turns, has all words of TEXT.
+- ``PATCH /v1/conversations/ID`` with ``{"title": TITLE}``: the summary, as in the list.
+- ``GET /v1/conversations/ID/export?format=markdown|json``: a file.
+
+With a cookie, methods other than GET need an ``Origin`` header, which browsers always send. A stream has a comment line
+(``: waiting``) every 15 seconds in which nothing else is sent.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from chains.chat.conversations import Conversations
 from chains.chat.events import Done, Token
-from medground.service.errors import add_errors, told_error
-from medground.service.gate import Gate, log
-from medground.service.protocol import MODEL, ChatRequest, Told, evidence, footnotes, history
+from medground.service import export
+from medground.service.errors import add_errors, describe_error
+from medground.service.metrics import CONTENT_TYPE
+from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
+from medground.service.protocol import (
+    MODEL,
+    ChatRequest,
+    Completion,
+    Login,
+    Rename,
+    evidence,
+    footnotes,
+    history,
+)
 from medground.service.service import Asked, Service
+from medground.service.sessions import Attempts, Sessions
 from medground.service.users import Users
+
+Event = TypeVar("Event")
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_HEARTBEAT = 15  # seconds; proxies close connections on which nothing is sent, many after 60
 
 
 def make_app(service: Service) -> FastAPI:
-    """The application with all routes but the page; ``Gate`` is around it."""
+    """The application with all routes but the page's."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(service.stop)
 
-    # The interactive pages of FastAPI load their scripts from elsewhere, so there are none.
-    app = FastAPI(title="medground", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Gate, metrics=service.metrics, max_body=service.config.max_body, local_only=service.users.open)
+    config = service.config
+    # FastAPI's interactive documentation loads scripts from elsewhere, and its schema route asks for no token.
+    app = FastAPI(title="medground", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    if service.users.open:
+        # A page of another site could otherwise reach the service under a name that resolves to 127.0.0.1.
+        own = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL, own.lower()], www_redirect=False)
+    app.add_middleware(
+        ServiceMiddleware,
+        metrics=service.metrics,
+        max_body=config.max_body,
+        scheme="https" if config.tls else "http",
+        closing=lambda: service.admission.closing,
+    )
     add_errors(app)
-    _add_state(app, service)
-    _add_api(app, service)
+    sessions = Sessions(config.session_hours, secure=config.tls)
+    user_of = _user_of(service.users, sessions)
+    _add_state(app, service, user_of)
+    _add_session(app, service, sessions, user_of)
+    _add_conversations(app, service, user_of)
+    _add_completions(app, service, user_of)
     return app
 
 
-def _add_api(app: FastAPI, service: Service) -> None:
-    user = Annotated[str, Depends(_user_of(service.users))]
-    json_only = [Depends(_json_only)]
+def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+    user = Annotated[str, Depends(user_of)]
 
     @app.get("/v1/models")
     def models(_: user) -> dict[str, Any]:
-        """The one model, and what is behind it."""
+        """The one model, and what it consists of."""
         return {"object": "list", "data": [_model(service)]}
 
     @app.get("/v1/models/{model}")
@@ -51,42 +97,98 @@ def _add_api(app: FastAPI, service: Service) -> None:
         _check_model(model)
         return _model(service)
 
-    @app.post("/v1/chat/completions", dependencies=json_only)
+    @app.post("/v1/chat/completions", dependencies=[Depends(_json_only)])
     async def completions(body: ChatRequest, request: Request, user: user) -> Any:
         """Answer the last message."""
         _check_model(body.model)
         if len(body.messages) > service.config.max_messages:
-            there, most = len(body.messages), service.config.max_messages
-            raise HTTPException(400, f"There are {there} messages, and {most} are the most. Leave out old ones.")
+            given, most = len(body.messages), service.config.max_messages
+            raise HTTPException(400, f"The request has {given} messages; the limit is {most}. Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        asked = service.ask(user, body.medground.conversation, body.messages[-1].text, history(body.messages))
+        asked = service.ask(user, body.conversation, body.messages[-1].text, history(body.messages))
         if body.stream:
-            await anext(asked.events)  # what is wrong with the message shows here, and gets its status
-            return StreamingResponse(_stream(service, asked), media_type="text/event-stream")
+            await anext(asked.events)  # an invalid message raises here, while the status can still be set
+            headers = {"X-Accel-Buffering": "no"}  # nginx would hold the pieces back
+            return StreamingResponse(_stream(service, asked), media_type="text/event-stream", headers=headers)
         return await _whole(service, asked, request)
 
+
+def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+    user = Annotated[str, Depends(user_of)]
+
+    def stored() -> Conversations:  # the chat is set after the application is made
+        return service.chat.conversations
+
     @app.get("/v1/conversations")
-    def conversations(user: user) -> dict[str, Any]:
-        """The user's stored conversations, newest first."""
-        listed = service.chat.conversations.list(user)
-        return {"object": "list", "data": [one.model_dump(mode="json") for one in listed]}
+    def conversations(user: user, query: Annotated[str, Query(max_length=1000)] = "") -> dict[str, Any]:
+        """The user's stored conversations, the latest first; with ``query``, those that contain all its words."""
+        found = stored().list(user, query)
+        return {"object": "list", "data": [one.model_dump(mode="json") for one in found]}
 
     @app.get("/v1/conversations/{id}")
     def conversation(id: str, user: user) -> dict[str, Any]:
-        """The turns of one, oldest first."""
-        turns = service.chat.conversations.read(user, id)
+        """The turns of a conversation, oldest first."""
+        turns = stored().read(user, id)
         return {"id": id, "object": "conversation", "turns": [turn.model_dump(mode="json") for turn in turns]}
+
+    @app.patch("/v1/conversations/{id}", dependencies=[Depends(_json_only)])
+    def rename(id: str, body: Rename, user: user) -> dict[str, Any]:
+        """Give a conversation another title."""
+        stored().rename(user, id, body.title)
+        return stored().summary(user, id).model_dump(mode="json")
 
     @app.delete("/v1/conversations/{id}")
     def delete(id: str, user: user) -> dict[str, Any]:
-        """Delete one from the disk."""
-        service.chat.conversations.delete(user, id)
+        """Delete a conversation from the disk."""
+        stored().delete(user, id)
         return {"id": id, "object": "conversation.deleted", "deleted": True}
 
+    @app.get("/v1/conversations/{id}/export")
+    def exported(id: str, user: user, format: Literal["markdown", "json"] = "markdown") -> Response:
+        """A conversation as a file, with its quotes and their sources."""
+        summary, turns = stored().summary(user, id), stored().read(user, id)
+        write, suffix, kind = {
+            "markdown": (export.to_markdown, "md", "text/markdown; charset=utf-8"),
+            "json": (export.to_json, "json", "application/json"),
+        }[format]
+        name = f"medground-{summary.created[:10]}-{summary.id[:8]}.{suffix}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(write(summary, turns), media_type=kind, headers=headers)
 
-def _add_state(app: FastAPI, service: Service) -> None:
-    user = Annotated[str, Depends(_user_of(service.users))]
+
+def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Callable[[Request], str]) -> None:
+    attempts = Attempts()
+
+    @app.get("/v1/session")
+    def session(user: Annotated[str, Depends(user_of)]) -> dict[str, Any]:
+        """Who is logged in, and what answers."""
+        return {"user": user, "login": not service.users.open, "note": service.note, "about": service.about}
+
+    @app.post("/v1/session", status_code=204, dependencies=[Depends(_json_only)])
+    async def login(body: Login, request: Request) -> Response:
+        """Begin a session with a user's token; it is a cookie."""
+        if service.users.open:
+            raise HTTPException(400, "The service has no tokens, so there is nothing to log in to.")
+        address = request.client.host if request.client is not None else ""
+        if (seconds := attempts.wait(address)) > 0:
+            again = {"Retry-After": str(seconds)}
+            raise HTTPException(429, f"Too many unknown tokens were sent. Try again in {seconds} s.", again)
+        user = service.users.of_token(body.token)
+        if user is None:
+            attempts.failed(address)
+            raise HTTPException(401, "The token is unknown.")
+        return Response(status_code=204, headers={"Set-Cookie": sessions.issue(user)})
+
+    @app.delete("/v1/session", status_code=204)
+    async def logout(request: Request) -> Response:
+        """End the session of the cookie."""
+        removed = sessions.revoke(request.cookies.get(sessions.name))
+        return Response(status_code=204, headers={"Set-Cookie": removed})
+
+
+def _add_state(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+    user = Annotated[str, Depends(user_of)]
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -95,21 +197,28 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        """Whether requests are taken in."""
-        closing = service.desk.closing
+        """Whether requests are admitted."""
+        closing = service.admission.closing
         return JSONResponse({"status": "closing" if closing else "ready"}, 503 if closing else 200)
 
     @app.get("/metrics")
-    async def metrics(_: user) -> PlainTextResponse:
-        """Counts in Prometheus' text format."""
-        gauges = {"active_requests": service.desk.active, "waiting_questions": service.passes.waiting}
-        text = service.metrics.text(gauges)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics(_: user) -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def schema(_: user) -> dict[str, Any]:
+        return app.openapi()
 
 
-def _user_of(users: Users) -> Callable[[Request], str]:
+def _user_of(users: Users, sessions: Sessions) -> Callable[[Request], str]:
     def user_of(request: Request) -> str:
-        user = users.of_header(request.headers.get("Authorization"))
+        authorization = request.headers.get("Authorization")
+        user = users.of_header(authorization)
+        if user is None and authorization is None:
+            user = sessions.user(request.cookies.get(sessions.name))
+            if user is not None and request.method not in SAFE_METHODS and "Origin" not in request.headers:
+                raise HTTPException(403, "A request with a session's cookie needs an Origin header.")
         if user is None:
             raise HTTPException(401, "A valid bearer token is needed.", {"WWW-Authenticate": "Bearer"})
         return user
@@ -117,15 +226,19 @@ def _user_of(users: Users) -> Callable[[Request], str]:
     return user_of
 
 
-def _json_only(request: Request) -> None:
-    """Other sites' forms can send text here without being asked for leave, and JSON only with it."""
+async def _json_only(request: Request) -> None:
+    """Refuse what is not JSON in UTF-8; forms of other sites can be sent without their user's consent, JSON cannot."""
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send JSON, with Content-Type application/json.")
+    try:
+        (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, "The body is not encoded in UTF-8.") from error
 
 
 def _check_model(name: str) -> None:
     if name != MODEL:
-        raise HTTPException(404, f"There is no model {name!r}; there is {MODEL}.")
+        raise HTTPException(404, f"There is no model {name!r}; the only one is {MODEL}.")
 
 
 def _model(service: Service) -> dict[str, Any]:
@@ -133,7 +246,7 @@ def _model(service: Service) -> dict[str, Any]:
 
 
 async def _whole(service: Service, asked: Asked, request: Request) -> Response:
-    """The answer in one document; a client that goes away meanwhile takes its request along."""
+    """The answer in one document; the request is cancelled when its client disconnects."""
 
     async def turn() -> Done:
         async with aclosing(asked.events) as events:
@@ -160,32 +273,53 @@ async def _whole(service: Service, asked: Asked, request: Request) -> Response:
             await work
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
-    return JSONResponse(Told().whole(text, evidence(done.turn, asked.conversation, service.note)))
+    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
 
 
 async def _stream(service: Service, asked: Asked) -> AsyncIterator[str]:
-    """The answer as server-sent events; what goes wrong after the first of them is one too."""
-    told, whole = Told(), False
+    """The answer as server-sent events; an error after the first event is an event, too."""
+    completion, whole = Completion(), False
     try:
-        async with aclosing(asked.events) as events:
-            yield _event(told.piece(first=True))
+        async with aclosing(_with_heartbeats(asked.events)) as events:
+            yield _event(completion.chunk(first=True))
             async for event in events:
-                if isinstance(event, Token):
-                    yield _event(told.piece(event.text))
+                if event is None:
+                    yield ": waiting\n\n"
+                elif isinstance(event, Token):
+                    yield _event(completion.chunk(event.text))
                 elif isinstance(event, Done):
                     if notes := footnotes(event.turn.answer, service.note):
-                        yield _event(told.piece(notes))
+                        yield _event(completion.chunk(notes))
                     _log_text(service, event)
-                    yield _event(told.last(evidence(event.turn, asked.conversation, service.note)))
+                    yield _event(completion.last(evidence(event.turn, asked.conversation, service.note)))
         whole = True
         yield "data: [DONE]\n\n"
     except Exception as error:
         whole = True
-        _, body, _ = told_error(error)
+        _, body, _ = describe_error(error)
         yield _event(body)
     finally:
         if not whole:
             service.metrics.cancelled()
+
+
+async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
+    """The events, and None for each ``_HEARTBEAT`` seconds without one."""
+    coming: asyncio.Future[Event | None] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(events, None))
+            while not (await asyncio.wait({coming}, timeout=_HEARTBEAT))[0]:
+                yield None
+            if (event := coming.result()) is None:
+                return
+            yield event
+    finally:
+        if coming is not None and not coming.done():
+            coming.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await coming
+        await events.aclose()
 
 
 def _event(document: dict[str, Any]) -> str:

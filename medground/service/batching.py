@@ -1,4 +1,4 @@
-"""Many requests, one model: what waits together goes through it in one pass."""
+"""Dynamic batching: questions of several requests go through the model in one pass."""
 
 import threading
 import time
@@ -9,21 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from chains.answer import Answer
-from chains.runnable import AnswerChain, Question
-from common.errors import UserError
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _thread = threading.local()
 
 
 class Cancelled(Exception):  # noqa: N818  (nothing is wrong)
-    """Nobody waits for what was asked any more."""
+    """The request was cancelled, or the queue closed."""
 
 
 class Cancel:
-    """Stops what one request waits for; may be called from any thread, and before there is anything to stop."""
+    """Cancels the queued work of one request; may be called from any thread and at any time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +27,7 @@ class Cancel:
         self.requested = False
 
     def __call__(self) -> None:
-        """Take what the request asked for out of the queue; what the model reads already is let go."""
+        """Remove the request's work from the queue; a pass that has begun goes on."""
         with self._lock:
             self.requested = True
             waiting, self._waiting = self._waiting, []
@@ -40,7 +36,7 @@ class Cancel:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """Inside, what this thread asks of ``Passes`` belongs to the request."""
+        """Work that this thread gives to ``Passes`` inside the context belongs to the request."""
         _thread.cancel = self
         try:
             yield
@@ -48,10 +44,10 @@ class Cancel:
             _thread.cancel = None
 
     def watch(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel these too.
+        """Cancel these futures, too.
 
         Raises:
-            Cancelled: the request is cancelled already.
+            Cancelled: the request has been cancelled.
         """
         with self._lock:
             if not self.requested:
@@ -61,17 +57,17 @@ class Cancel:
 
 
 class Passes:
-    """Functions over many things at a time, whose callers, each in a thread of its own, share passes through them.
+    """A queue before batch functions, whose callers, each in its own thread, share passes.
 
-    The first that waits is given ``wait`` seconds for others to join it; then up to ``most`` of those that wait for the
-    same function go through it in one pass, in the order they came in. Meanwhile the next pass gathers. A pass that
-    fails is taken apart, so that one caller's error is not the others'.
+    The first item waits ``wait`` seconds for others; then up to ``most`` items of the same function go through it in
+    one pass, in order of arrival. The next pass fills meanwhile. A pass that fails is repeated item by item, so that
+    one caller's error does not reach the others.
 
     Args:
-        most: how many in a pass.
-        passes: how many at once, each in a thread of its own.
+        most: items in a pass.
+        passes: passes at the same time, each in its own thread.
         wait: seconds.
-        observe: is told the size of each pass.
+        observe: called with the size of each pass.
     """
 
     def __init__(self, *, most: int, passes: int = 1, wait: float, observe: Callable[[int], None]) -> None:
@@ -87,15 +83,14 @@ class Passes:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a pass."""
+        """Number of items that wait for a pass."""
         with self._changed:
             return sum(not one.future.cancelled() for one in self._queue)
 
     def share(self, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], list[Result]]:
-        """``run`` by way of passes; it gives a result for each item, in order.
+        """``run`` behind the queue, with a result for each item, in order.
 
-        What is returned raises ``Cancelled`` where the request that its thread works for was cancelled, or the passes
-        were closed.
+        The returned function raises ``Cancelled`` when the request of its thread is cancelled, or the queue closed.
         """
 
         def shared(items: Sequence[Item]) -> list[Result]:
@@ -124,7 +119,7 @@ class Passes:
         return results
 
     def close(self) -> None:
-        """Cancel what waits and end the workers when their passes are over."""
+        """Cancel waiting items and end the workers after their passes."""
         with self._changed:
             self._closed = True
             waiting = list(self._queue)
@@ -157,7 +152,7 @@ class Passes:
                 one.future.set_result(result)
 
     def _gather(self) -> list["_Waiting"]:
-        """The next pass, all for one function and none of it cancelled; empty when the passes are closed."""
+        """The next pass: items of one function, none cancelled; empty when the queue is closed."""
         batch: list[_Waiting] = []
         with self._changed:
             while not batch and not self._closed:
@@ -182,24 +177,9 @@ class Passes:
 
 @dataclass
 class _Waiting:
-    """One thing that waits for a pass through ``run``."""
+    """An item that waits for a pass through ``run``."""
 
     run: Callable[[Sequence[Any]], Sequence[Any]]
     item: Any
     cancel: Cancel | None
     future: Future[Any] = field(default_factory=Future)
-
-
-class BatchedChain(AnswerChain):
-    """A chain whose callers share passes through ``chain``."""
-
-    def __init__(self, chain: AnswerChain, passes: Passes) -> None:
-        self._answer_all = passes.share(chain.answer_all)
-
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Wait until the questions have been in a pass.
-
-        Raises:
-            Cancelled: see ``Passes.share``.
-        """
-        return self._answer_all(questions)

@@ -1,4 +1,4 @@
-"""How errors are told: status, and a body as OpenAI's clients read it."""
+"""HTTP statuses and bodies of errors, in the form that OpenAI's clients read."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from chains.chat.conversations import NoConversation
-from chains.endpoint import ElsewhereError
+from chains.models.endpoint import ElsewhereError
 from common.errors import UserError
-from medground.service.desk import Busy, Closing, TimedOut
-from medground.service.gate import log_failure
+from medground.service.admission import Busy, Closing, TimedOut
+from medground.service.middleware import log_failure
 from medground.service.protocol import error_body
 
 
-def told_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Status, body and headers for what went wrong."""
+def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers of the answer to a request that failed."""
     match error:
         case Busy():
             again = {"Retry-After": str(error.retry_after)}
             return 429, error_body(f"The service is busy: {error}.", "rate_limit_error", "busy"), again
         case Closing():
-            return 503, error_body("The service is being stopped.", "server_error", "closing"), {"Retry-After": "5"}
+            return 503, error_body("The service is shutting down.", "server_error", "closing"), {"Retry-After": "5"}
         case TimedOut():
             return 504, error_body("The answer took too long (serve.timeout).", "server_error", "timeout"), {}
         case NoConversation():
@@ -32,20 +32,22 @@ def told_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
         case UserError():
             return 400, error_body(str(error), "invalid_request_error"), {}
         case HTTPException():
-            kind = "authentication_error" if error.status_code == 401 else "invalid_request_error"
+            kind = {401: "authentication_error", 429: "rate_limit_error"}.get(
+                error.status_code, "invalid_request_error"
+            )
             return error.status_code, error_body(str(error.detail), kind), dict(error.headers or {})
         case RequestValidationError():
             return 400, error_body("; ".join(map(_problem, error.errors())), "invalid_request_error"), {}
         case _:
             log_failure(error)
-            return 500, error_body("The service failed; its log says where.", "server_error"), {}
+            return 500, error_body("The service failed; its log has the details.", "server_error"), {}
 
 
 def add_errors(app: FastAPI) -> None:
-    """Have the application tell errors so."""
+    """Register a handler for each error that ``describe_error`` knows."""
 
     async def handle(_: Request, error: Exception) -> JSONResponse:
-        status, body, headers = told_error(error)
+        status, body, headers = describe_error(error)
         return JSONResponse(body, status, headers)
 
     for kind in (Busy, Closing, TimedOut, UserError, HTTPException, RequestValidationError):

@@ -1,31 +1,39 @@
-"""OpenAI's chat protocol: what is read of a request, and how a turn is told. The field ``medground`` is our own."""
+"""OpenAI's chat completions protocol: requests, answers and errors. The field ``medground`` is an extension."""
 
 import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
 
 MODEL = "medground"
 NEW = "new"
-# What ``footnotes`` adds: from the first quote on, or where there is none the lines for verdict and note.
+# What ``footnotes`` adds: all from the first quote, or without quotes the lines for verdict and note.
 _FOOTNOTES = re.compile(r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)?|Note: [^\n]*)\Z", re.S)
 
 
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it contains half of a character (a lone surrogate)") from error
+    return text
+
+
 class _Part(BaseModel):
-    """A piece of a message's content; only text can be read."""
+    """A part of a message's content; only text is supported."""
 
     type: Literal["text"]
     text: str
 
 
 class Message(BaseModel):
-    """One message of the conversation that the client carries."""
+    """One message of the conversation that the client sends."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[_Part] | None = None
@@ -39,11 +47,11 @@ class Message(BaseModel):
 
 
 class Extension(BaseModel):
-    """What a request may say beyond OpenAI's protocol.
+    """Fields of a request beyond OpenAI's protocol.
 
     Attributes:
-        conversation: ``new`` begins a stored conversation, an id goes on with one; of the messages only the last is
-            read then. Null stores nothing.
+        conversation: ``new`` creates a stored conversation, an id continues one; then only the last message is read.
+            Null stores nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,19 +60,40 @@ class Extension(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``; of OpenAI's other fields those that shape the wording are ignored."""
+    """The body of ``POST /v1/chat/completions``; OpenAI's other fields, which control the wording, are ignored."""
 
     model: str = MODEL
     messages: list[Message] = Field(min_length=1)
-    stream: bool = False
+    stream: bool | None = None
     n: Literal[1] | None = None
     tools: list[Any] | None = Field(default=None, max_length=0, description="Tools cannot be called.")
     functions: list[Any] | None = Field(default=None, max_length=0, description="Functions cannot be called.")
-    medground: Extension = Extension()
+    medground: Extension | None = None
+
+    @property
+    def conversation(self) -> str | None:
+        """The stored conversation that the request belongs to, if any."""
+        return self.medground.conversation if self.medground is not None else None
+
+
+class Login(BaseModel):
+    """The body of ``POST /v1/session``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=4096)
+
+
+class Rename(BaseModel):
+    """The body of ``PATCH /v1/conversations/ID``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, AfterValidator(_encodable)]
 
 
 def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """Roles and texts before the last message, answers without the footnotes that were added to them."""
+    """Roles and texts of the messages before the last, answers without their footnotes."""
     return [
         (message.role, _FOOTNOTES.sub("", message.text) if message.role == "assistant" else message.text)
         for message in messages[:-1]
@@ -72,7 +101,7 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """What is added to an answer's text: a line for each quote, for the verdict, and for what a reader must know."""
+    """Text added to an answer: a line for each quote, for the verdict, and for the note to readers."""
     if answer is None:
         return ""
     origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
@@ -97,10 +126,10 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
             include={"label", "label_scores", "citations", "passages", "verdict", "verification", "withheld"},
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
-    return {"conversation": conversation, "question": turn.question, **given, "notes": notes}
+    return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
 
 
-class Told:
+class Completion:
     """The documents of one completion, which share its id and time."""
 
     def __init__(self) -> None:
@@ -117,13 +146,13 @@ class Told:
         }
         return {**self._head("chat.completion"), "choices": [choice], "usage": None, "medground": extension}
 
-    def piece(self, text: str | None = None, *, first: bool = False) -> dict[str, Any]:
-        """A piece of the answer's text."""
+    def chunk(self, text: str | None = None, *, first: bool = False) -> dict[str, Any]:
+        """A chunk of the answer's text."""
         delta = {**({"role": "assistant"} if first else {}), "content": text or ""}
         return self._chunk(delta, None)
 
     def last(self, extension: dict[str, Any]) -> dict[str, Any]:
-        """The end, with the evidence."""
+        """The last chunk, with the evidence."""
         return {**self._chunk({}, "stop"), "medground": extension}
 
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The service brought up, and taken down by a signal."""
+"""Starts the service, which runs until a signal ends it."""
 
 import logging
 import os
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from medground.service.service import Service
 
 
-def check_installed(*, page: bool) -> None:
-    """See to it that the packages of the extra ``serve`` are there.
+def check_installed() -> None:
+    """Check that the packages of the extra ``serve`` are installed.
 
     Raises:
-        UserError: one is not.
+        UserError: one is missing.
     """
-    needed = ["fastapi", "uvicorn", *(["gradio"] if page else [])]
+    needed = ("fastapi", "itsdangerous", "prometheus_client", "uvicorn")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(
             f"medground serve needs {' and '.join(missing)}, which is not installed: pip install 'medground[serve]'."
@@ -32,34 +32,34 @@ def check_installed(*, page: bool) -> None:
 
 
 def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service":
-    """The service with its models loaded, ready for ``make_app``.
+    """The service with its models loaded, for ``make_app``.
 
     Raises:
         UserError: tokens are missing, or a model, the data or the conversations' file cannot be used.
     """
-    from medground.assemble import reader_note
-    from medground.assistant import about, make_chat
+    from medground.pipeline import Pipeline
     from medground.service.service import Service
     from medground.service.users import load_users
 
     users = load_users(settings.serve, settings.chat.user)
     config = settings.serve
-    if settings.agent.kind != "off":  # which answers questions one by one: sharing a pass, all would wait for the last
+    if settings.agent.kind != "off":  # an agent answers one by one: in a shared pass, all would wait for the last
         config = config.model_copy(update={"batch": 1})
-    service = Service(config, users, about(settings, corpus), reader_note(settings, corpus))
-    service.chat = make_chat(settings, corpus, quiet=quiet, wrap=service.wrap, share=service.passes.share)
+    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    service = Service(config, users, pipeline.about, pipeline.note)
+    service.chat = pipeline.chat(service.passes.share)
     return service
 
 
 def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
-    """Serve until SIGINT or SIGTERM; requests that were taken in then have ``serve.grace`` seconds to end.
+    """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
-    A pass that a model is at has as long again; then the process ends with status 1, whatever the model does.
+    A pass that has begun has as long again; then the process ends with status 1, whatever the model does.
 
     Raises:
-        UserError: see ``make_service``; a package is missing, or the address cannot be listened at.
+        UserError: see ``make_service``; a package is missing, or the address cannot be bound.
     """
-    check_installed(page=settings.serve.page)
+    check_installed()
     share_processor(settings.serve.passes)
     listening = _listen(settings.serve.host, settings.serve.port)
     with listening:
@@ -69,7 +69,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
 
         app = make_app(service)
         if settings.serve.page:
-            from medground.service.page import add_page
+            from medground.service.static import add_page
 
             add_page(app, service)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
@@ -81,10 +81,10 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
 
 
 def _end_within(seconds: float) -> Callable[[], None]:
-    """Starts the time after which the process is gone: a model on a server may never answer, and no thread be ended."""
+    """Starts a timer that ends the process: a model on a server may never answer, and threads cannot be ended."""
 
     def end() -> None:
-        sys.stderr.write(f"A model was still at a pass {seconds:g} seconds after the stop; its answers are lost.\n")
+        sys.stderr.write(f"A model was still working {seconds:g} seconds after the stop; its answers are lost.\n")
         sys.stderr.flush()
         os._exit(1)
 
@@ -99,7 +99,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{host}:{port} cannot be listened at: {reason}. Set serve.host or serve.port.") from error
+        raise UserError(f"Cannot listen at {host}:{port}: {reason}. Set serve.host or serve.port.") from error
 
 
 def _address(listening: socket.socket) -> str:

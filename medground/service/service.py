@@ -1,54 +1,41 @@
-"""What the API and the page share: the chat, the users, and the desk that takes messages in."""
+"""State shared by all routes: the chat, the users and the admission of requests."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chains.chat.events import ChatEvent, Done
-from medground.service.batching import BatchedChain, Passes
+from medground.service.admission import Admission
+from medground.service.batching import Passes
 from medground.service.config import ServeConfig
-from medground.service.desk import Desk
 from medground.service.metrics import Metrics
 from medground.service.protocol import NEW
 from medground.service.users import Users
 
 if TYPE_CHECKING:
     from chains.chat import Chat
-    from chains.runnable import AnswerChain
 
 
 @dataclass
 class Asked:
-    """A request taken in; ``conversation`` is the stored one that it belongs to, known when the first event is."""
+    """An admitted request; ``conversation`` is the id of its stored conversation, of a new one from ``Done`` on."""
 
     conversation: str | None
     events: AsyncGenerator[ChatEvent] = field(init=False)
 
 
-def _or_forgotten(chat: "Chat", user: str, conversation: str, message: str) -> Iterator[ChatEvent]:
-    """The first turn of a conversation, which is deleted if it comes to nothing."""
-    done = False
-    try:
-        for event in chat.converse(user, conversation, message):
-            done = isinstance(event, Done)
-            yield event
-    finally:
-        if not done:
-            chat.conversations.delete(user, conversation)
-
-
 @dataclass
 class Service:
-    """All that the routes share.
+    """State shared by all routes.
 
     Attributes:
         config: the section ``serve``.
-        users: who may ask.
-        about: what answers, for ``/v1/models`` and the page, see ``assistant.about``.
-        note: what a reader of every answer must know; None where there is nothing.
+        users: who may use the service.
+        about: model, retriever and agent, see ``Pipeline.about``.
+        note: shown with every answer; None for no note.
         chat: set when the models are loaded.
-        passes: what goes through the models goes through these.
-        at_close: called when the service begins to end.
+        passes: the queue before the models.
+        at_close: called when the service begins to shut down.
     """
 
     config: ServeConfig
@@ -58,56 +45,54 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     at_close: list[Callable[[], None]] = field(default_factory=list)
     chat: "Chat" = field(init=False)
-    desk: Desk = field(init=False)
+    admission: Admission = field(init=False)
     passes: Passes = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.config
-        self.desk = Desk(config.passes * config.batch + config.queue, config.timeout)
+        self.admission = Admission(config.passes * config.batch + config.queue, config.timeout)
         self.passes = Passes(
             most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batch
         )
-
-    def wrap(self, chain: "AnswerChain") -> BatchedChain:
-        """The chain with the queue before it, as ``make_chat`` wants it."""
-        return BatchedChain(chain, self.passes)
+        self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
+        self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
 
     def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
-        """Take a message in; it must be called on the event loop.
+        """Admit a message; call it on the event loop.
 
         Args:
             user: who asks.
-            conversation: the id of a kept one, ``NEW`` to begin one, None for one that the client carries.
+            conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
             message: the newest message.
-            said: roles and texts before it, of a conversation that the client carries.
+            said: roles and texts of the messages before it, of a conversation that the client sends.
 
         Raises:
-            Busy: there is no room.
-            Closing: the service is being stopped.
+            Busy: no slot is free.
+            Closing: the service is shutting down.
         """
         asked, chat = Asked(conversation), self.chat
 
         def stream() -> Iterator[ChatEvent]:
             if asked.conversation is None:
                 yield from chat.stream(chat.replayed(said), message)
-            elif asked.conversation == NEW:
-                asked.conversation = chat.conversations.start(user)
-                yield from _or_forgotten(chat, user, asked.conversation, message)
-            else:
-                yield from chat.converse(user, asked.conversation, message)
+                return
+            for event in chat.converse(user, None if asked.conversation == NEW else asked.conversation, message):
+                if isinstance(event, Done):
+                    asked.conversation = event.conversation
+                yield event
 
-        asked.events = self.desk.open(stream).events()
+        asked.events = self.admission.open(stream).events()
         return asked
 
     def close(self) -> None:
-        """Take nothing in any more; it must be called on the event loop."""
-        self.desk.close()
+        """Admit no further request; call it on the event loop."""
+        self.admission.close()
         for call in self.at_close:
             call()
 
     def stop(self) -> None:
-        """End all threads and close the conversations' file."""
-        self.desk.close()
+        """End all threads and close the file of conversations."""
+        self.admission.close()
         self.passes.close()
-        self.desk.stop()
+        self.admission.stop()
         self.chat.conversations.close()

@@ -1,7 +1,9 @@
-"""Who asks: a bearer token is one user's."""
+"""Users and their bearer tokens."""
 
 import hashlib
 import hmac
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +19,8 @@ class Users:
     """The users and their tokens.
 
     Args:
-        tokens: by user; none lets everyone in as ``local``.
-        local: the user without tokens.
+        tokens: by user. Without tokens, every client is ``local``.
+        local: name of the user without tokens.
     """
 
     def __init__(self, tokens: Mapping[str, str], local: str) -> None:
@@ -27,16 +29,16 @@ class Users:
 
     @property
     def open(self) -> bool:
-        """Whether no token is needed."""
+        """Whether the service works without tokens."""
         return not self._digests
 
     def of_header(self, authorization: str | None) -> str | None:
-        """The user of an ``Authorization`` header; None where it has no valid token."""
+        """The user of an ``Authorization`` header; None for one without a valid token."""
         scheme, _, token = (authorization or "").partition(" ")
         return self.of_token(token.strip() if scheme.lower() == "bearer" else "")
 
     def of_token(self, token: str) -> str | None:
-        """The user of a token, None where it is nobody's; it takes as long for any token."""
+        """The user of a token; None for an unknown one. The time taken does not depend on the token."""
         if self.open:
             return self.local
         digest = _digest(token)
@@ -45,21 +47,22 @@ class Users:
 
 
 def load_users(config: ServeConfig, local: str) -> Users:
-    """The users of the settings and of the tokens' file.
+    """The users of the settings and of the tokens file.
 
     Raises:
-        UserError: the file cannot be read, a token is short or two users', or the service is to listen beyond this
-            machine without any.
+        UserError: the file cannot be read or other users may read it, a token is too short or belongs to two users, or
+            the service would listen beyond this machine without tokens.
     """
     tokens = {user: token.get_secret_value() for user, token in config.tokens.items()}
     if config.tokens_file is not None:
         path = Path(config.tokens_file).expanduser()
         for user, token in read_mapping(path).items():
             if not isinstance(token, str):
-                raise UserError(f"{path}: the token of {user} is no text. Put it in quotes.")
+                raise UserError(f"{path}: the token of {user} is not text. Put it in quotes.")
             if user in tokens:
-                raise UserError(f"{path}: {user} has a token in serve.tokens already. Take one of them out.")
+                raise UserError(f"{path}: {user} also has a token in serve.tokens. Remove one of them.")
             tokens[str(user)] = token
+        _check_mode(path)
     for user, token in tokens.items():
         if not user.strip():
             raise UserError("serve.tokens: a user has no name. Give each token the name of its user.")
@@ -69,13 +72,18 @@ def load_users(config: ServeConfig, local: str) -> Users:
                 "python -c 'import secrets; print(secrets.token_urlsafe(32))'."
             )
     if len(set(tokens.values())) < len(tokens):
-        raise UserError("Two users have the same token. Give each one of their own.")
+        raise UserError("Two users have the same token. Give each user a different one.")
     if not tokens and not is_loopback(config.host):
         raise UserError(
-            f"serve.host is {config.host}, which others can reach, and there are no tokens. Set serve.tokens_file to a "
-            "file with a line NAME: TOKEN for each user, or serve.host to 127.0.0.1."
+            f"serve.host is {config.host}, which other machines can reach, and there are no tokens. Set "
+            "serve.tokens_file to a file with a line NAME: TOKEN for each user, or serve.host to 127.0.0.1."
         )
     return Users(tokens, local)
+
+
+def _check_mode(path: Path) -> None:
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise UserError(f"{path}: other users of this machine may read or change the tokens. Run: chmod 600 {path}")
 
 
 def _digest(token: str) -> bytes:

@@ -185,7 +185,7 @@ BAD_TABLES = {
     "a bad label": ("d,e,bad", "line 5, field gold_label: 'bad' is no label"),
     "several lines": ('"d\n\nd",e,bad', "line 5, field gold_label: 'bad' is no label"),
     "too few cells": ("d,e", "line 5, field gold_label: is missing (columns here: sentence1, sentence2)"),
-    "too many cells": ("d,e,neutral,", "line 5: has more cells than the header names"),
+    "too many cells": ("d,e,neutral,f", "line 5: has more cells than the header names"),
     "text after a quote": ('"d" x,e,neutral', "line 5: is not CSV: ',' expected after"),
     "an open quote": ('"d,e,neutral', "line 5: is not CSV: unexpected end of data"),
     "an endless cell": (f"{'d' * 200_000},e,neutral", "line 5: is not CSV: field larger than"),

@@ -12,7 +12,7 @@ import httpx
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat import Chat, Conversations
-from chains.runnable import AnswerChain, Question
+from chains.qa.base import AnswerChain, Question, SharedChain
 from common.errors import UserError
 from medground.service.app import make_app
 from medground.service.config import ServeConfig
@@ -53,7 +53,9 @@ def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None
     service = Service(
         ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"}
     )
-    chat = Chat(service.wrap(chain), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000)
+    chat = Chat(
+        SharedChain(chain, service.passes.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
+    )
     service.chat = chat
     return service
 

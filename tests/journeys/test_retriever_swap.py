@@ -1,8 +1,9 @@
 """Every kind of retriever in the place of every other, by a change of the settings file alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from classifiers import make_classifier
@@ -12,8 +13,8 @@ from stub_pubmed import StubPubMed
 from chains.answer import Answer
 from common.errors import UserError
 from corpus.records import LABELS
-from medground.assemble import make_chain, remembered, retriever_identity
 from medground.corpora import data_corpus
+from medground.pipeline import Pipeline
 from medground.settings import load_settings
 from retrievers.config import RetrieverConfig
 from retrievers.remembered import Remembered
@@ -64,7 +65,7 @@ def test_every_kind_is_here() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_chain_answers_with_any_retriever(settings_file: Path, kind: str) -> None:
     settings = load_settings(settings_file, {"retriever": kind})
-    chain = make_chain(settings, data_corpus(settings), quiet=True)
+    chain = Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
     first, second = chain.batch([QUESTION, "Does aspirin lower risk in adults with diabetes?"])
     for answer in (first, second):
         assert isinstance(answer, Answer)
@@ -77,39 +78,43 @@ def test_what_is_found_in_the_corpus_is_remembered_and_what_pubmed_says_is_not(
     settings_file: Path, tmp_path: Path
 ) -> None:
     from common.result_cache import ResultCache
-    from medground.assemble import make_retrievers
 
     settings = load_settings(settings_file)
     corpus = data_corpus(settings)
     names = [name for name in KINDS if name != "multi_query"]
-    made = make_retrievers(settings, corpus, names, quiet=True)
-    found = remembered(settings, made, corpus, ResultCache(tmp_path / "journal.jsonl"))
+    made = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(names)
+    cache = ResultCache(tmp_path / "journal.jsonl")
+    found = Pipeline.from_settings(settings, corpus, cache=cache, quiet=True).retrievers(names)
     assert [name for name, one in found.items() if not isinstance(one, Remembered)] == ["pubmed"]
     for name, one in found.items():
         assert one.search([QUESTION], 10) == made[name].search([QUESTION], 10), name
 
 
+def identities(settings_file: Path, *overrides: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
+    return Pipeline.from_settings(load_settings(settings_file, *overrides)).retriever_identity
+
+
 def test_a_retriever_is_another_when_what_it_builds_on_is(settings_file: Path) -> None:
-    base = load_settings(settings_file)
-    changed = load_settings(settings_file, {"retrievers.bm25.k1": 0.5})
+    base = identities(settings_file)
+    changed = identities(settings_file, {"retrievers.bm25.k1": 0.5})
     for name in ("hybrid", "multi_query", "rerank", "filter"):
-        assert retriever_identity(base, name) != retriever_identity(changed, name), name
+        assert base(name) != changed(name), name
     for name in ("dense", "mmr", "parent"):
-        assert retriever_identity(base, name) == retriever_identity(changed, name), name
-    deeper = load_settings(settings_file, {"retrievers.dense.top_k": 9})
-    assert retriever_identity(base, "hybrid") == retriever_identity(deeper, "hybrid")
+        assert base(name) == changed(name), name
+    deeper = identities(settings_file, {"retrievers.dense.top_k": 9})
+    assert base("hybrid") == deeper("hybrid")
 
 
 def test_rewriting_needs_a_language_model(settings_file: Path) -> None:
     settings = load_settings(settings_file, {"retriever": "multi_query", "llm.kind": "extractive"})
     with pytest.raises(UserError, match=r"needs a language model, and llm\.kind is extractive"):
-        make_chain(settings, data_corpus(settings), quiet=True)
+        Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
 def test_a_crossencoder_that_is_not_there_is_the_users_mistake(settings_file: Path) -> None:
     settings = load_settings(settings_file, {"retriever": "rerank", "retrievers.rerank.model": "./nowhere"})
     with pytest.raises(UserError, match="nowhere"):
-        make_chain(settings, data_corpus(settings), quiet=True)
+        Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
 def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, medground) -> None:

@@ -90,7 +90,7 @@ def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> N
 def test_parts_are_embedded_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from embedders import save_tiny_embedder
 
-    from medground.assemble import make_retrievers
+    from medground.pipeline import Pipeline
     from retrievers.sentence_embedder import SentenceEmbedder
 
     monkeypatch.chdir(tmp_path)
@@ -116,7 +116,7 @@ def test_parts_are_embedded_with_the_rest(tmp_path: Path, monkeypatch: pytest.Mo
         raise AssertionError(f"{len(texts)} are embedded")
 
     monkeypatch.setattr(SentenceEmbedder, "embed_documents", asked)
-    made = make_retrievers(settings, corpus, ["near", "same", "lines"], quiet=True)
+    made = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(["near", "same", "lines"])
     assert [one.id for one in made["near"].invoke("pain")] == ["a.txt#1"]
 
 
@@ -145,14 +145,14 @@ def test_passages_fit_the_embedders_that_retrievers_name(settings: Settings) -> 
 
 
 def test_what_is_embedded_is_what_a_retriever_searches(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    from medground.assemble import make_retrievers
+    from medground.pipeline import Pipeline
 
     Path("a.txt").write_text("Heparin prevented clots.")
     Path("b.txt").write_text("Statins lowered cholesterol.")
     corpus, _ = add_documents(settings, [Path("a.txt"), Path("b.txt")], quiet=True)
     assert embed(settings, corpus, quiet=True) == 2
     assert embed(settings, corpus, quiet=True) == 0
-    for retriever in make_retrievers(settings, corpus, ["dense", "bm25"], quiet=False).values():
+    for retriever in Pipeline.from_settings(settings, corpus).retrievers(["dense", "bm25"]).values():
         found = retriever.invoke("What prevents clots?")[0]
         assert found.id == "a.txt#1"
         assert found.metadata["source"] == "a.txt"

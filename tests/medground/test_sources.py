@@ -8,7 +8,7 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import TaskResult, write_results
-from medground.assemble import TINY_NOTE
+from medground.pipeline import TINY_NOTE
 from medground.sources import Sources, notes
 
 CONTEXTS = {record.id: record.context for record in runs.records(300)}

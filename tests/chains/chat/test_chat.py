@@ -8,15 +8,15 @@ from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
-from chains.chat import Chat, Conversations, NoConversation, Turn, phrases
+from chains.chat import Chat, Conversations, NoConversation, Turn
 from chains.chat.events import ChatEvent, Done
-from chains.chat.following import Completed
 from chains.chat.writer import Writer
-from chains.extractive import extractive_chain
 from chains.prompts import Messages
-from chains.qa import qa_chain
-from chains.verified import verified_chain
-from chains.verifier import Verifier
+from chains.qa.chain import qa_chain
+from chains.qa.extractive import extractive_chain
+from chains.rewriting import pico as phrases
+from chains.rewriting.followup_rules import Completed
+from chains.verification import Verifier, verified_chain
 from common.errors import UserError
 
 TEXTS = {"a": "Aspirin works. It was cheap.", "z": "Zinc fails. It was dear."}
@@ -131,41 +131,46 @@ def kept(tmp_path: Path) -> Conversations:
     return Conversations(tmp_path / "c.sqlite3")
 
 
-def test_a_stored_conversation_goes_on_where_it_was(kept: Conversations) -> None:
+def test_a_stored_conversation_is_created_and_continued(kept: Conversations) -> None:
     talk = chat(kept, verifier=judged)
-    id = kept.start("ann")
-    list(talk.converse("ann", id, "Does aspirin lower pain in women with gout?"))
-    *_, done = talk.converse("ann", id, "And in men?")
+    *_, first = talk.converse("ann", None, "Does aspirin lower pain in women with gout?")
+    assert isinstance(first, Done)
+    assert first.conversation is not None
+    *_, done = talk.converse("ann", first.conversation, "And in men?")
     assert isinstance(done, Done)
+    assert done.conversation == first.conversation
     assert done.turn.question == "Does aspirin lower pain in men with gout?"
-    assert kept.read("ann", id)[1] == done.turn
+    assert kept.read("ann", first.conversation) == [first.turn, done.turn]
     assert talk.conversations is kept
 
 
-def test_the_turn_is_stored_before_it_is_told_to_be_done_and_one_that_is_stopped_is_not(kept: Conversations) -> None:
+def test_a_turn_is_stored_before_done_and_a_stopped_one_is_not(kept: Conversations) -> None:
     talk = chat(kept)
-    id = kept.start("ann")
-    events = talk.converse("ann", id, QUESTION)
+    events = talk.converse("ann", None, QUESTION)
     assert next(events).kind == "question"
     assert next(events).kind == "token"
     events.close()  # type: ignore[attr-defined]
-    assert kept.read("ann", id) == []
-    for event in talk.converse("ann", id, QUESTION):
-        assert len(kept.read("ann", id)) == (event.kind == "done")
+    assert kept.list("ann") == []
+    for event in talk.converse("ann", None, QUESTION):
+        assert len(kept.list("ann")) == (event.kind == "done")
 
 
-def test_another_user_s_conversation_cannot_be_talked_in(kept: Conversations) -> None:
-    id = kept.start("ann")
+def test_another_user_s_conversation_cannot_be_continued(kept: Conversations) -> None:
+    *_, done = chat(kept).converse("ann", None, QUESTION)
+    assert isinstance(done, Done)
+    assert done.conversation is not None
     with pytest.raises(NoConversation):
-        list(chat(kept).converse("bob", id, QUESTION))
-    assert kept.read("ann", id) == []
+        list(chat(kept).converse("bob", done.conversation, QUESTION))
+    assert len(kept.read("ann", done.conversation)) == 1
 
 
 def test_a_conversation_that_is_deleted_meanwhile_stays_deleted(kept: Conversations) -> None:
-    id = kept.start("ann")
-    events = chat(kept).converse("ann", id, QUESTION)
+    *_, done = chat(kept).converse("ann", None, QUESTION)
+    assert isinstance(done, Done)
+    assert done.conversation is not None
+    events = chat(kept).converse("ann", done.conversation, QUESTION)
     next(events)
-    kept.delete("ann", id)
+    kept.delete("ann", done.conversation)
     with pytest.raises(NoConversation):
         list(events)
     assert kept.list("ann") == []

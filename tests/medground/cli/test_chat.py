@@ -91,7 +91,7 @@ def test_a_file_that_can_no_longer_be_written_is_told(talk: Command, monkeypatch
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Conversations, "append", full)
+    monkeypatch.setattr(Conversations, "create", full)
     told = talk(QUESTION, "/list")
     assert told.status == 0
     assert "the conversations' file (chat.path): database or disk is full" in told.err

@@ -8,17 +8,18 @@ import pytest
 from served import Scripted, until, yes
 
 from chains.answer import Answer
+from chains.qa.base import SharedChain
 from common.errors import UserError
-from medground.service.batching import BatchedChain, Cancel, Cancelled, Passes
+from medground.service.batching import Cancel, Cancelled, Passes
 
 
-class Batched(BatchedChain):
+class Batched(SharedChain):
     """With passes of its own."""
 
     def __init__(self, chain: Scripted, *, most: int = 4, passes: int = 1, wait: float = 0.05) -> None:
         self.sizes: list[int] = []
         self.passes = Passes(most=most, passes=passes, wait=wait, observe=self.sizes.append)
-        super().__init__(chain, self.passes)
+        super().__init__(chain, self.passes.share)
 
 
 def test_questions_that_wait_together_share_a_pass() -> None:

@@ -1,7 +1,10 @@
+import typing
+from types import NoneType
+
 import pytest
 
 from chains.answer import Answer, Citation, Passage
-from medground.service.protocol import Message, footnotes, history
+from medground.service.protocol import ChatRequest, Message, footnotes, history
 
 
 def message(role: str, content: object) -> Message:
@@ -53,3 +56,18 @@ def test_whatever_was_added_is_taken_off_again(verdict: str | None, note: str | 
     assert history([message("assistant", text + footnotes(answer, note)), message("user", "x")]) == [
         ("assistant", text)
     ]
+
+
+def test_every_field_that_openai_s_protocol_lets_be_null_may_be_null() -> None:
+    params = pytest.importorskip("openai.types.chat.completion_create_params")
+    hints = typing.get_type_hints(params.CompletionCreateParamsBase, include_extras=False)
+    hints |= typing.get_type_hints(params.CompletionCreateParamsNonStreaming)
+    nullable = [name for name, hint in hints.items() if NoneType in typing.get_args(hint)]
+    assert {"stop", "n", "temperature", "stream_options", "seed"} <= set(nullable)
+    # Clients that write unset fields as null do so with the others, too.
+    names = {*nullable, *hints} - {"messages", "model"}
+    message = {"role": "user", "content": "Does it help?", "name": None, "tool_calls": None, "function_call": None}
+    said = {"role": "assistant", "content": None, "refusal": None, "audio": None, "tool_calls": None}
+    request = {"model": "medground", "messages": [said, message], "medground": None, **dict.fromkeys(names)}
+    read = ChatRequest.model_validate(request)
+    assert (read.stream, read.conversation) == (None, None)

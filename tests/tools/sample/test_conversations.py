@@ -44,13 +44,13 @@ def test_a_follow_up_names_what_is_new_and_not_what_was_said() -> None:
 
 @pytest.mark.slow
 def test_completed_follow_ups_find_their_abstract_and_raw_ones_do_not(tmp_path: object) -> None:
-    from chains.chat.following import complete
-    from medground.assemble import make_retrievers
+    from chains.rewriting.followup_rules import complete
     from medground.corpora import data_corpus
+    from medground.pipeline import Pipeline
     from medground.settings import load_settings
 
     settings = load_settings(None, {"store.path": str(tmp_path)})
-    retriever = make_retrievers(settings, data_corpus(settings), ["dense"], quiet=True)["dense"]
+    retriever = Pipeline.from_settings(settings, data_corpus(settings), quiet=True).retriever("dense")
     meant, said, completed = [], [], []
     for conversation in draw_conversations():
         earlier: list[str] = []

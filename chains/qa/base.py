@@ -1,0 +1,240 @@
+"""What every question-answering chain has in common: its input, and one pass for many questions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForChainRun
+from langchain_core.documents import Document
+from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from pydantic_core import to_jsonable_python
+
+from chains.answer import Answer, Passage
+from common.errors import UserError
+from retrievers.base import Retriever, encodable
+from retrievers.ids import with_id
+
+ChainInput = str | dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked input. ``context`` is the gold text where one was given, ``passage_id`` its id.
+
+    ``config`` is LangChain's for what is run on behalf of this question: its callbacks, tags, metadata and
+    configurable values. Without one the config of the run that the caller is in applies.
+    """
+
+    text: str
+    context: str | None = None
+    passage_id: str | None = None
+    config: RunnableConfig | None = field(default=None, compare=False, repr=False)
+
+
+class AnswerChain(Runnable[ChainInput, Answer], ABC):
+    """A LangChain ``Runnable`` from a question to an ``Answer``.
+
+    The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` of which the last two are
+    optional. ``batch`` and ``abatch`` answer all questions in one pass; ``stream`` yields the one Answer. An input
+    that cannot be answered raises ``UserError``, or is returned as one where ``return_exceptions`` is set; what else
+    fails then, such as a retriever of your own, costs its own questions their answers and no others.
+
+    The config reaches the retriever question by question, in a batch as well: callbacks see the chain's and the
+    retriever's runs, and configurable fields and alternatives apply. What the model was sent and what it wrote are no
+    runs of their own; they are in the Answer.
+    """
+
+    @abstractmethod
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """An Answer, or what was wrong, for each question, in order; all in one pass."""
+
+    def invoke(self, input: ChainInput, config: RunnableConfig | None = None, **kwargs: Any) -> Answer:
+        """Answer one question."""
+        return self._call_with_config(self._one, input, config, **kwargs)
+
+    def batch(
+        self,
+        inputs: list[ChainInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Answer]:
+        """Answer many questions in one pass."""
+        answers = self._apart if return_exceptions else self._in_one_pass
+
+        def many(
+            inputs: list[ChainInput],
+            run_manager: list[CallbackManagerForChainRun],  # noqa: ARG001  (LangChain passes it by name)
+            config: list[RunnableConfig],
+        ) -> list[Exception | Answer]:
+            return answers(inputs, config)
+
+        return self._batch_with_config(many, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[ChainInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Answer]:
+        """Answer many questions in one pass, in a thread of their own."""
+
+        def run() -> list[Answer]:
+            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+        return await run_in_executor(None, run)
+
+    def _one(
+        self,
+        input: ChainInput,
+        run_manager: CallbackManagerForChainRun,  # noqa: ARG002  (LangChain passes it by name)
+        config: RunnableConfig,
+    ) -> Answer:
+        answer = self._in_one_pass([input], [config])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
+        read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
+        answers = iter(self.answer_all([question for question in read if isinstance(question, Question)]))
+        return [question if isinstance(question, UserError) else next(answers) for question in read]
+
+    def _apart(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
+        """A pass; one that fails is halved, and so on, until each failure stands beside its own question.
+
+        A ``UserError`` that a pass raises, such as of a model that cannot be run, is every question's.
+        """
+        try:
+            return self._in_one_pass(inputs, configs)
+        except UserError:
+            raise
+        except Exception as error:
+            if len(inputs) == 1:
+                return [error]
+        half = len(inputs) // 2
+        return [*self._apart(inputs[:half], configs[:half]), *self._apart(inputs[half:], configs[half:])]
+
+
+class NotedChain(AnswerChain):
+    """A chain all of whose answers carry a note besides their own."""
+
+    def __init__(self, chain: AnswerChain, note: str) -> None:
+        self._chain = chain
+        self._note = note
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """As the chain answers, with the note last."""
+        return [
+            answer.model_copy(update={"notes": (*answer.notes, self._note)}) if isinstance(answer, Answer) else answer
+            for answer in self._chain.answer_all(questions)
+        ]
+
+
+AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
+
+
+class SharedChain(AnswerChain):
+    """A chain whose ``answer_all`` runs through ``share``, which batches the questions of concurrent callers."""
+
+    def __init__(self, chain: AnswerChain, share: Callable[[AnswerAll], AnswerAll]) -> None:
+        self._answer_all = share(chain.answer_all)
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """As the chain answers."""
+        return list(self._answer_all(questions))
+
+
+def check_retriever(retriever: object) -> None:
+    """See to it that a retriever is one.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(retriever, Runnable):
+        raise UserError(
+            f"The retriever must be a LangChain retriever; this is {type(retriever).__name__}. Make one with "
+            "retrievers.make_retriever, derive one from BaseRetriever, or put a function into a RunnableLambda."
+        )
+
+
+def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Question], k: int) -> list[list[Passage]]:
+    """The best ``k`` passages for each question, best first; our own retrievers search for all in one pass.
+
+    Any other is asked for what it brings, of which the first ``k`` are taken. A document without text is none.
+
+    Raises:
+        UserError: it brings something else than documents.
+    """
+    if not questions:
+        return []
+    texts, configs = [question.text for question in questions], [question.config or {} for question in questions]
+    if isinstance(retriever, Retriever):
+        found = retriever.batch(texts, configs, k=k)
+    else:
+        found = retriever.batch(texts, configs)
+    return [[as_passage(document) for document in _documents(documents)[:k]] for documents in found]
+
+
+def _documents(found: object) -> list[Document]:
+    wrong = [found] if not isinstance(found, list | tuple) else [one for one in found if not isinstance(one, Document)]
+    if wrong:
+        raise UserError(
+            f"A retriever brings a list of LangChain documents; this one brought {type(wrong[0]).__name__}."
+        )
+    return [document for document in found if document.page_content.strip()]  # type: ignore[attr-defined]
+
+
+def as_passage(document: Document) -> Passage:
+    """A retriever's document; metadata that JSON cannot write become text.
+
+    One without an id has that of ``retrievers.ids.with_id``, which is the same whenever the text is found. A score
+    that is no number stays among the metadata.
+    """
+    rest = {key: value for key, value in document.metadata.items() if key != "id"}
+    score = rest.pop("score", None)
+    try:
+        number = None if score is None else float(score)
+    except (TypeError, ValueError):
+        number, rest["score"] = None, score
+    given = document.id or document.metadata.get("id")
+    return Passage(
+        id=str(with_id(document).id if given in (None, "") else given),
+        text=encodable(document.page_content),
+        score=number,
+        metadata={str(key): _jsonable(value) for key, value in rest.items()},
+    )
+
+
+def _jsonable(value: object) -> object:
+    try:
+        return encodable(value) if isinstance(value, str) else to_jsonable_python(value, fallback=str)
+    except ValueError:  # bytes that are no text, or what holds itself
+        return str(value)
+
+
+def _read(input: object, config: RunnableConfig) -> Question | UserError:
+    fields: Mapping[object, object] = {"question": input} if isinstance(input, str) else {}
+    if isinstance(input, Mapping):
+        fields = input
+    question, context, passage_id = (fields.get(name) for name in ("question", "context", "passage_id"))
+    if not isinstance(question, str):
+        given = type(input).__name__ if not isinstance(input, Mapping) else f"a mapping with {_keys(input)}"
+        return UserError(f'Ask with a text or with {{"question": text}}; this is {given}.')
+    if not any(character.isprintable() and not character.isspace() for character in question):
+        return UserError("The question is empty. Write what you want to know.")
+    if any("\ud800" <= character <= "\udfff" for character in question):
+        return UserError("The question holds half of a character that cannot be written as text. Take it out.")
+    if context is not None and not isinstance(context, str):
+        return UserError(f"The context of a question must be a text; this is {type(context).__name__}.")
+    return Question(question, context, None if passage_id is None else str(passage_id), config)
+
+
+def _keys(mapping: Mapping[object, object]) -> str:
+    if "question" in mapping:
+        return f"a question of type {type(mapping['question']).__name__}"
+    return f"the keys {', '.join(map(repr, mapping))}" if mapping else "no keys"

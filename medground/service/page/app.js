@@ -1,0 +1,297 @@
+/** The page: who is logged in, which conversation is shown, and how the parts work together. */
+
+import * as api from "./api.js";
+import { Chat, NEW } from "./chat.js";
+import { ConversationList } from "./conversations.js";
+import { draftsOf, forgetDrafts } from "./drafts.js";
+import { goToCitation, showEvidence } from "./evidence.js";
+import { loginForm } from "./login.js";
+import { line, plain } from "./text.js";
+import { themeButton } from "./theme.js";
+
+const $ = (id) => document.getElementById(id);
+const ID = /^[0-9a-f]{32}$/;
+const NAMES = { llm: "Model", retriever: "Retriever", agent: "Agent" };
+
+// --- The parts ---------------------------------------------------------------------------------------------------
+
+const chat = new Chat(
+  { scroll: $("scroll"), turns: $("turns"), empty: $("empty"), form: $("ask"), box: $("question"), send: $("send"),
+    stop: $("stop"), status: $("status") },
+  {
+    evidence(turn, { citation, show }) {
+      showEvidence($("evidence-body"), turn);
+      if (!show) return;
+      openDrawer("evidence");
+      if (citation === undefined) $("evidence-body").focus();
+      else goToCitation($("evidence-body"), citation);
+    },
+    async answered(id, first) {
+      if (first) {
+        history.replaceState(null, "", `#${id}`);
+        list.select(id);
+        head(id, chat.entries[0].message);
+      }
+      await list.refresh();
+    },
+    gone() {
+      history.replaceState(null, "", location.pathname);
+      head(NEW);
+      list.select(null);
+      list.refresh();
+    },
+    loggedOut: showLogin,
+  },
+);
+
+const list = new ConversationList(
+  { list: $("list"), search: $("search"), note: $("list-note") },
+  {
+    open(id) {
+      closeDrawer();
+      if (location.hash === `#${id}`) show(id);
+      else location.hash = id;
+    },
+    failed,
+  },
+);
+
+loginForm({ form: $("login-form"), token: $("token"), error: $("login-error"),
+  button: $("login-form").querySelector("button") }, start);
+themeButton($("theme"));
+
+// --- Session -----------------------------------------------------------------------------------------------------
+
+async function start() {
+  let session;
+  try {
+    session = await api.session();
+  } catch (error) {
+    if (error.status === 401) {
+      showLogin();
+      return;
+    }
+    unreachable(error);
+    return;
+  }
+  draftsOf(session.user);
+  $("about").textContent = Object.entries(session.about ?? {})
+    .map(([key, value]) => `${NAMES[key] ?? key}: ${line(value)}`).join(" · ");
+  $("user").textContent = plain(session.user);
+  $("user").hidden = $("log-out").hidden = !session.login;
+  $("note").textContent = plain(session.note ?? "");
+  $("note").hidden = !session.note;
+  chat.note = session.note;
+  $("login").hidden = true;
+  $("app").hidden = false;
+  $("show-conversations").hidden = false;
+  await Promise.all([list.refresh(), show(wanted())]);
+}
+
+function showLogin() {
+  closeDrawer();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  // Nothing of a user's stays on the page.
+  chat.show(NEW, []);
+  list.clear();
+  head(NEW);
+  $("note").textContent = "";
+  $("app").hidden = true;
+  $("show-conversations").hidden = true;
+  $("user").hidden = $("log-out").hidden = true;
+  $("about").textContent = "";
+  $("login").hidden = false;
+  $("token").focus();
+}
+
+$("log-out").addEventListener("click", async () => {
+  try {
+    await api.logOut();
+  } catch (error) {
+    if (error.status !== 401) {
+      failed(error);
+      return;
+    }
+  }
+  forgetDrafts();
+  history.replaceState(null, "", location.pathname);
+  showLogin();
+});
+
+/** The service does not answer at the page's start. */
+function unreachable(error) {
+  $("app").hidden = false;
+  chat.show(NEW, []);
+  chat.say(`${error.message} Trying again in ${error.retryAfter ?? 5} seconds.`);
+  setTimeout(start, 1000 * (error.retryAfter ?? 5));
+}
+
+/** Say what went wrong beside the conversation. */
+function failed(error) {
+  if (error.status === 401) showLogin();
+  else chat.say(error.message);
+}
+
+// --- The conversation that is shown: the page's fragment names it, so that reload, back and forward work -----------
+
+function wanted() {
+  const id = location.hash.slice(1);
+  return ID.test(id) ? id : NEW;
+}
+
+let opening = null;
+
+async function show(id) {
+  opening?.abort();
+  const { signal } = (opening = new AbortController());
+  list.select(id === NEW ? null : id);
+  if (id === NEW) {
+    chat.show(NEW, []);
+    head(NEW);
+    chat.focus();
+    return;
+  }
+  try {
+    const { turns, title } = await api.conversation(id, signal);
+    if (signal.aborted) return;
+    chat.show(id, turns);
+    head(id, title || list.title(id) || turns[0]?.message);
+    chat.focus();
+  } catch (error) {
+    if (signal.aborted) return;
+    history.replaceState(null, "", location.pathname);
+    await show(NEW);
+    failed(error);
+  }
+}
+
+function head(id, title = "") {
+  const shown = id === NEW ? "New conversation" : line(title) || "Untitled";
+  $("title").textContent = shown;
+  $("title").title = shown;
+  $("tools").hidden = id === NEW;
+  document.title = id === NEW ? "medground" : `${shown} – medground`;
+}
+
+window.addEventListener("hashchange", () => {
+  if (!$("app").hidden) show(wanted());
+});
+
+$("new").addEventListener("click", () => {
+  closeDrawer();
+  if (location.hash) history.pushState(null, "", location.pathname);
+  show(NEW);
+});
+
+// --- Rename, export, delete --------------------------------------------------------------------------------------
+
+/** Ask in a dialog; what it is about is the conversation that is shown when it opens. */
+function dialog(name, opened, confirmed) {
+  const box = $(`${name}-dialog`);
+  let id = NEW;
+  $(name).addEventListener("click", () => {
+    id = chat.id;
+    opened();
+    box.showModal();
+  });
+  box.querySelector("[data-cancel]").addEventListener("click", () => box.close());
+  box.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    box.close();
+    try {
+      await confirmed(id);
+    } catch (error) {
+      failed(error);
+    }
+  });
+}
+
+dialog("rename", () => {
+  $("new-title").value = $("title").textContent;
+  $("new-title").select();
+}, async (id) => {
+  const title = $("new-title").value.trim();
+  if (!title) return;
+  await api.rename(id, title);
+  if (chat.id === id) head(id, title);
+  await list.refresh();
+  chat.say("The conversation is renamed.");
+});
+
+dialog("delete", () => {
+  $("delete-name").textContent = $("title").textContent;
+}, async (id) => {
+  await api.remove(id);
+  forgetDrafts(id);
+  if (chat.id === id) {
+    history.replaceState(null, "", location.pathname);
+    await show(NEW);
+  }
+  await list.refresh();
+  chat.say("The conversation is deleted.");
+});
+
+for (const [format, ending] of [["markdown", "md"], ["json", "json"]]) {
+  $(`export-${format}`).addEventListener("click", async () => {
+    try {
+      const blob = await api.exported(chat.id, format);
+      const name = $("title").textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = `${name || "conversation"}.${ending}`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      chat.say(`The conversation is saved as ${link.download}.`);
+    } catch (error) {
+      failed(error);
+    }
+  });
+}
+
+// --- Narrow windows: the lists lie over the conversation -----------------------------------------------------------
+
+const NARROW = { conversations: matchMedia("(max-width: 860px)"), evidence: matchMedia("(max-width: 1180px)") };
+let drawer = null;
+
+function openDrawer(name) {
+  const opener = document.activeElement;
+  closeDrawer();
+  drawer = { name, opener, over: NARROW[name].matches };
+  if (!drawer.over) return;
+  $(name).classList.add("open");
+  $("shade").hidden = false;
+  for (const other of [document.querySelector(".top"), $("chat"), $("conversations"), $("evidence")]) {
+    other.inert = other.id !== name;
+  }
+  $("show-conversations").setAttribute("aria-expanded", String(name === "conversations"));
+}
+
+function closeDrawer({ back = false } = {}) {
+  if (!drawer) return;
+  const { name, opener } = drawer;
+  drawer = null;
+  $(name).classList.remove("open");
+  $("shade").hidden = true;
+  for (const other of [document.querySelector(".top"), $("chat"), $("conversations"), $("evidence")]) other.inert = false;
+  $("show-conversations").setAttribute("aria-expanded", "false");
+  if (back && opener?.isConnected) opener.focus();
+}
+
+$("show-conversations").addEventListener("click", () => {
+  openDrawer("conversations");
+  $("new").focus();
+});
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => closeDrawer({ back: true }));
+}
+$("shade").addEventListener("click", () => closeDrawer({ back: true }));
+for (const narrow of Object.values(NARROW)) narrow.addEventListener("change", () => closeDrawer());
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  const inside = drawer && (drawer.over || $(drawer.name).contains(document.activeElement));
+  if (inside) closeDrawer({ back: true });
+  else chat.abort();
+});
+
+start();

@@ -1,0 +1,378 @@
+/** The conversation: questions, answers as they are written, and what to do when one fails. */
+
+import * as api from "./api.js";
+import { draft, forgetDrafts, keepDraft, keepUnanswered, unanswered } from "./drafts.js";
+import { badge } from "./evidence.js";
+import { copy, element, foreign, line, plain } from "./text.js";
+import { asText, origin, storedTurn, streamedTurn } from "./turn.js";
+
+const MOST_TRIES = 5; // of a question that the service has no room for
+const WAIT = 5; // seconds, where the service names none
+const LONGEST_WAIT = 60;
+export const NEW = "new";
+
+/** A question on the page, with its answer or with what stands in place of one. */
+class Entry {
+  constructor(message) {
+    this.message = message;
+    this.turn = null;
+    this.open = true; // whether an answer is still wanted
+    this.answer = element("article.answer", { "aria-label": "Answer" });
+    this.node = element("li.turn", {}, foreign("h2.question", message), this.answer);
+  }
+
+  /** The answer so far. */
+  write(text) {
+    this.text ??= text === "" ? null : foreign("p.answer-text", "");
+    if (this.text === null) {
+      this.answer.replaceChildren(element("p.waiting", {}, "Searching and reading"));
+      return;
+    }
+    if (!this.text.isConnected) this.answer.replaceChildren(this.text);
+    this.text.textContent = plain(text);
+  }
+
+  /** Something in place of the answer. */
+  tell(kind, ...children) {
+    this.text = undefined;
+    this.answer.replaceChildren(element(`div.told.${kind}`, {}, ...children));
+  }
+}
+
+export class Chat {
+  /**
+   * @param {Object} elements scroll, turns, empty, form, box, send, stop, status.
+   * @param {Object} calls
+   * @param {(turn: ?import("./turn.js").Turn, more: {citation?: number, show?: boolean}) => void} calls.evidence
+   *   show the evidence of an answer; `show` is set where the user asked for it.
+   * @param {(id: string, first: boolean) => void} calls.answered a turn was added to a conversation; `first` begins it.
+   * @param {() => void} calls.gone the conversation does not exist any more; what is asked next begins a new one.
+   * @param {() => void} calls.loggedOut the session has ended.
+   */
+  constructor(elements, calls) {
+    Object.assign(this, elements);
+    this.calls = calls;
+    this.id = NEW;
+    this.note = null;
+    this.entries = [];
+    this.running = null;
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.box.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.#submit();
+      }
+    });
+    this.box.addEventListener("input", () => {
+      keepDraft(this.id, this.box.value);
+      this.#fit();
+    });
+    this.stop.addEventListener("click", () => this.abort());
+  }
+
+  /** Say something in the status region. */
+  say(text) {
+    this.status.textContent = text;
+  }
+
+  /** Show a conversation; an answer under way is stopped, and its question is kept as not answered. */
+  show(id, storedTurns) {
+    this.running?.abort("left");
+    this.running = null;
+    this.#busy(false);
+    this.id = id;
+    this.say("");
+    this.entries = storedTurns.map((stored) => {
+      const entry = new Entry(stored.message);
+      this.#finish(entry, storedTurn(stored));
+      return entry;
+    });
+    // A question whose answer was stored while the page was away is answered.
+    const last = this.entries.at(-1)?.message;
+    const open = unanswered(id).filter((message) => message !== last);
+    keepUnanswered(id, open);
+    for (const message of open) {
+      const entry = new Entry(message);
+      this.#fail(entry, "This question has no answer, since the page was left before it came.");
+      this.entries.push(entry);
+    }
+    this.turns.replaceChildren(...this.entries.map((entry) => entry.node));
+    this.empty.hidden = this.entries.length > 0;
+    this.box.value = draft(id);
+    this.#fit();
+    this.select(this.entries.findLast((entry) => entry.turn) ?? null);
+    this.scroll.scrollTop = this.scroll.scrollHeight;
+  }
+
+  /** Stop the answer under way. */
+  abort() {
+    this.running?.abort("stopped");
+  }
+
+  /** Choose the answer whose evidence is shown. */
+  select(entry, more = {}) {
+    for (const one of this.entries) one.node.classList.toggle("selected", one === entry);
+    this.calls.evidence(entry?.turn ?? null, more);
+  }
+
+  /** Put the focus into the question box. */
+  focus() {
+    this.box.focus();
+  }
+
+  #submit() {
+    const message = this.box.value;
+    if (this.running || !message.trim()) return;
+    this.box.value = "";
+    keepDraft(this.id, "");
+    this.#fit();
+    this.#ask(message);
+  }
+
+  async #ask(message) {
+    const entry = new Entry(message);
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.entries.push(entry);
+    this.turns.append(entry.node);
+    this.empty.hidden = true;
+    this.running = controller;
+    this.#busy(true);
+    this.#keepOpen();
+    this.scroll.scrollTop = this.scroll.scrollHeight;
+    const id = this.id;
+    let given = null;
+    try {
+      given = await this.#answer(entry, id, signal);
+    } catch (error) {
+      // Where another conversation is shown, the question stays unanswered in its own.
+      if (signal.reason === "stopped") this.#stopped(entry);
+      else if (!signal.aborted) this.#error(entry, error);
+    } finally {
+      if (this.running === controller) {
+        this.running = null;
+        this.#busy(false);
+      }
+    }
+    if (given === null) return;
+    if (signal.aborted) {
+      keepUnanswered(id, unanswered(id).filter((one) => one !== message));
+      this.calls.answered(this.id, false);
+      return;
+    }
+    this.#finish(entry, streamedTurn(message, given, this.note));
+    this.#keepOpen();
+    if (id === NEW) this.#begun(given.conversation);
+    this.select(entry);
+    this.#follow();
+    this.say(spoken(entry.turn));
+    this.calls.answered(this.id, id === NEW);
+  }
+
+  /** The field `medground` of the answer; where the service has no room, the question waits and is asked again. */
+  async #answer(entry, id, signal) {
+    for (let tries = 1; ; tries += 1) {
+      let text = "";
+      let frame = null;
+      entry.write("");
+      this.say("Searching and reading.");
+      const onText = (piece) => {
+        if (text === "") this.say("Answering.");
+        text += piece;
+        frame ??= requestAnimationFrame(() => {
+          frame = null;
+          if (signal.aborted) return;
+          entry.write(text);
+          this.#follow();
+        });
+      };
+      try {
+        return await api.ask(id, entry.message, onText, signal);
+      } catch (error) {
+        const noRoom = error instanceof api.ApiError && (error.status === 429 || error.status === 503);
+        if (!noRoom || tries === MOST_TRIES) throw error;
+        await this.#wait(entry, error, signal);
+      } finally {
+        cancelAnimationFrame(frame);
+      }
+    }
+  }
+
+  #wait(entry, error, signal) {
+    const seconds = Math.min(LONGEST_WAIT, Math.max(1, error.retryAfter ?? WAIT));
+    const left = element("span", {}, String(seconds));
+    this.say(`${error.message} The question is asked again in ${seconds} seconds.`);
+    return new Promise((resolve, reject) => {
+      const end = Date.now() + 1000 * seconds;
+      const finish = (settle) => {
+        clearInterval(timer);
+        signal.removeEventListener("abort", stopped);
+        settle();
+      };
+      const stopped = () => finish(() => reject(new DOMException("Stopped", "AbortError")));
+      const timer = setInterval(() => {
+        const seconds = Math.ceil((end - Date.now()) / 1000);
+        if (seconds <= 0) finish(resolve);
+        else left.textContent = String(seconds);
+      }, 250);
+      signal.addEventListener("abort", stopped);
+      const now = element("button.quiet-button", { type: "button", on: { click: () => finish(resolve) } }, "Ask now");
+      entry.tell("wait", element("p", {}, `${error.message} Asking again in `, left, " s."), now);
+      this.#follow();
+    });
+  }
+
+  #stopped(entry) {
+    const message = "Stopped. This question is not kept.";
+    this.#fail(entry, message, "wait");
+    entry.open = false;
+    this.#keepOpen();
+    this.say(message);
+  }
+
+  #error(entry, error) {
+    if (error instanceof api.ApiError && error.status === 401) {
+      this.#fail(entry, "The session has ended. Log in, and ask again.");
+      this.#keepOpen();
+      this.calls.loggedOut();
+      return;
+    }
+    let message = error.message;
+    if (error instanceof api.ApiError && error.status === 404 && this.id !== NEW) {
+      message = "This conversation was deleted elsewhere. Asking again begins a new one.";
+      const gone = this.id;
+      this.id = NEW;
+      keepUnanswered(gone, []);
+      forgetDrafts(gone);
+      this.calls.gone();
+    }
+    this.#fail(entry, message);
+    this.#keepOpen();
+    this.say(message);
+    this.#follow();
+  }
+
+  #fail(entry, message, kind = "error") {
+    const again = element("button.quiet-button", { type: "button", on: { click: () => this.#again(entry) } }, "Ask again");
+    const edit = element("button.quiet-button", { type: "button", on: { click: () => this.#edit(entry) } }, "Edit");
+    entry.tell(kind, element("p", {}, message), element("div.answer-actions", {}, again, edit));
+  }
+
+  async #again(entry) {
+    if (this.running) return;
+    // The turn may have been stored before the connection broke; then it is shown, not asked for a second time.
+    const id = this.id;
+    if (id !== NEW) {
+      try {
+        const { turns } = await api.conversation(id);
+        if (this.id !== id || this.running) return;
+        const known = this.entries.filter((one) => one.turn).length;
+        if (turns.length > known && turns.at(-1).message === entry.message) {
+          this.#remove(entry);
+          this.show(id, turns);
+          this.calls.answered(id, false);
+          return;
+        }
+      } catch {
+        // The question itself will show what is wrong.
+      }
+    }
+    if (this.id !== id || this.running) return;
+    this.#remove(entry);
+    this.focus();
+    this.#ask(entry.message);
+  }
+
+  #edit(entry) {
+    this.#remove(entry);
+    this.box.value = [entry.message, this.box.value].filter(Boolean).join("\n");
+    keepDraft(this.id, this.box.value);
+    this.#fit();
+    this.empty.hidden = this.entries.length > 0;
+    this.focus();
+  }
+
+  #remove(entry) {
+    this.entries = this.entries.filter((one) => one !== entry);
+    entry.node.remove();
+    this.#keepOpen();
+  }
+
+  /** Keep the questions that still want an answer. */
+  #keepOpen() {
+    keepUnanswered(this.id, this.entries.filter((entry) => entry.open).map((entry) => entry.message));
+  }
+
+  /** The conversation that began with this answer has an id now, and what is typed already belongs to it. */
+  #begun(id) {
+    const typed = this.box.value;
+    forgetDrafts(NEW);
+    this.id = id;
+    keepDraft(id, typed);
+    this.#keepOpen();
+  }
+
+  #finish(entry, turn) {
+    entry.turn = turn;
+    entry.open = false;
+    const show = (more) => this.select(entry, { show: true, ...more });
+    const count = turn.passages.length;
+    const evidence = element("button.quiet-button", { type: "button", on: { click: () => show({}) } },
+      count ? `Evidence (${count})` : "Evidence");
+    const copied = element("button.quiet-button", { type: "button", on: { click: async () => {
+      this.say((await copy(asText(turn))) ? "The answer is copied." : "The browser does not let this page copy.");
+    } } }, "Copy");
+    const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage) || passage.id]));
+    const quotes = turn.citations.map((citation, index) => element("li", {},
+      element("button.number", { type: "button", "aria-label": `Show quote ${index + 1} in its passage`,
+        on: { click: () => show({ citation: index }) } }, String(index + 1)),
+      element("div", {}, foreign("q", line(citation.quote)),
+        foreign("span.origin", origins.get(citation.passage_id) ?? citation.passage_id))));
+    const short = turn.text.length <= 12;
+    entry.answer.replaceChildren(...[
+      line(turn.question) === line(turn.message) ? null
+        : element("p.muted", {}, "Searched for: ", foreign("span.foreign", turn.question)),
+      element("div.answer-line", {}, foreign(short ? "p.answer-text.short" : "p.answer-text", turn.text),
+        turn.verdict ? badge(turn.verdict) : null),
+      quotes.length ? element("ol.quotes", { "aria-label": "Quotes" }, ...quotes) : null,
+      turn.notes.length ? element("ul.notes", { "aria-label": "Notes" }, ...turn.notes.map((note) => foreign("li", note))) : null,
+      element("div.answer-actions", {}, evidence, copied, clock(turn.time)),
+    ].filter(Boolean));
+  }
+
+  /** Scroll along, unless the reader has scrolled away. */
+  #follow() {
+    const { scroll } = this;
+    if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160) scroll.scrollTop = scroll.scrollHeight;
+  }
+
+  #busy(busy) {
+    const lost = !busy && document.activeElement === this.stop;
+    this.send.hidden = busy;
+    this.stop.hidden = !busy;
+    this.turns.setAttribute("aria-busy", String(busy));
+    if (lost) this.focus();
+  }
+
+  /** As many lines as the text has, up to a third of the window. */
+  #fit() {
+    this.box.style.height = "auto";
+    this.box.style.height = `${Math.min(this.box.scrollHeight + 2, window.innerHeight / 3)}px`;
+  }
+}
+
+function clock(iso) {
+  const time = new Date(iso ?? "");
+  if (Number.isNaN(time.getTime())) return null;
+  return element("time.muted", { dateTime: iso, title: time.toLocaleString() }, time.toLocaleTimeString([], { timeStyle: "short" }));
+}
+
+/** What a screen reader says of a new answer. */
+function spoken(turn) {
+  const quotes = turn.citations.length;
+  return [`Answered: ${line(turn.text).slice(0, 200)}`, turn.verdict && `Verdict: ${turn.verdict}.`,
+    quotes === 1 ? "1 quote." : quotes ? `${quotes} quotes.` : ""].filter(Boolean).join(" ");
+}

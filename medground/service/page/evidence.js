@@ -1,0 +1,155 @@
+/** The evidence of one answer: verdict, scores, notes, and the passages with the quoted words marked. */
+
+import { cut, element, foreign, line, percent } from "./text.js";
+import { origin } from "./turn.js";
+
+const SIGNS = { supported: "✓", contradicted: "✗", "not enough evidence": "?" };
+
+/** A verdict as a badge; its colour is never the only difference. */
+export function badge(verdict) {
+  const sign = element("span", { "aria-hidden": "true" }, SIGNS[verdict] ?? "?");
+  return element(`span.badge.${verdict.split(" ")[0]}`, {}, sign, ` ${verdict}`);
+}
+
+/**
+ * Fill a panel.
+ *
+ * @param {HTMLElement} body emptied first.
+ * @param {?import("./turn.js").Turn} turn null shows what the panel is for.
+ */
+export function showEvidence(body, turn) {
+  body.scrollTop = 0;
+  if (turn === null) {
+    body.replaceChildren(element("p.muted", {}, "The passages behind an answer are shown here, with the quoted words marked."));
+    return;
+  }
+  body.replaceChildren(...[question(turn), verdict(turn), labels(turn), withheld(turn), notes(turn), passages(turn)].flat()
+    .filter(Boolean));
+}
+
+/**
+ * Open the passage of a citation and move the focus to it.
+ *
+ * @param {HTMLElement} body a panel that `showEvidence` has filled.
+ * @param {number} index of the citation.
+ */
+export function goToCitation(body, index) {
+  goTo(body.querySelector(`[data-citations~="${index}"]`));
+}
+
+function goTo(mark) {
+  const passage = mark?.closest("details");
+  if (!passage) return;
+  passage.open = true;
+  passage.querySelector("summary").focus({ preventScroll: true });
+  mark.scrollIntoView({ block: "center" });
+}
+
+function question(turn) {
+  const asked = line(turn.question) === line(turn.message) ? turn.message : turn.question;
+  const name = asked === turn.message ? "Question" : "Question, made self-contained";
+  return [element("h3", {}, name), foreign("p.asked", asked)];
+}
+
+function verdict(turn) {
+  if (!turn.verdict) return null;
+  const judged = turn.verification ?? {};
+  const decided = judged.passage_id
+    ? element("button.link-button", {
+        type: "button",
+        on: { click: (event) => goTo(decider(event.target, judged.passage_id)) },
+      }, "Go to the deciding passage")
+    : null;
+  return element("section.block", { "aria-label": "Verdict" },
+    element("h3", {}, "Verdict"),
+    element("p", {}, badge(turn.verdict)),
+    judged.statement ? element("p.muted", {}, "Judged: ", foreign("q", judged.statement)) : null,
+    bars(judged.scores ?? {}),
+    decided && element("p", {}, decided));
+}
+
+function decider(inside, id) {
+  const panel = inside.closest(".evidence-body");
+  const passage = [...panel.querySelectorAll("details")].find((one) => one.dataset.passage === id);
+  return passage?.querySelector(".deciding") ?? passage?.querySelector("summary");
+}
+
+function labels(turn) {
+  if (!Object.keys(turn.labelScores).length) return null;
+  return element("section.block", { "aria-label": "Answer" }, element("h3", {}, "Probabilities of the answer"),
+    bars(turn.labelScores));
+}
+
+function bars(scores) {
+  const rows = Object.entries(scores).sort(([, one], [, other]) => other - one);
+  if (!rows.length) return null;
+  return element("ul.bars", {}, ...rows.map(([name, share]) => {
+    const bar = element("span.bar", { "aria-hidden": "true" });
+    bar.style.setProperty("--share", Math.min(1, Math.max(0, share)));
+    return element("li", {}, element("span.bar-name", {}, name), bar, element("span.bar-share", {}, percent(share)));
+  }));
+}
+
+function withheld(turn) {
+  if (!turn.withheld) return null;
+  return element("section.block", { "aria-label": "Withheld answer" }, element("h3", {}, "Withheld answer"),
+    element("p.muted", {}, "This answer was found and withheld, since the passages do not support it."),
+    foreign("p.asked", turn.withheld.text));
+}
+
+function notes(turn) {
+  if (!turn.notes.length) return null;
+  return element("section.block", { "aria-label": "Notes" }, element("h3", {}, "Notes"),
+    element("ul.notes", {}, ...turn.notes.map((note) => foreign("li", note))));
+}
+
+function passages(turn) {
+  if (!turn.passages.length) return null;
+  const numbers = new Map(turn.passages.map((passage) => [passage.id, []]));
+  turn.citations.forEach((citation, index) => numbers.get(citation.passage_id)?.push(index));
+  const first = (passage) => numbers.get(passage.id)[0] ?? Infinity;
+  const order = turn.passages.map((passage, rank) => ({ passage, rank }));
+  order.sort((one, other) => first(one.passage) - first(other.passage) || one.rank - other.rank);
+  const quoted = order.filter(({ passage }) => numbers.get(passage.id).length).length;
+  const legend = [quoted && element("mark.quoted", {}, "quoted"),
+    turn.verification?.sentence && element("mark.deciding", {}, "decided the verdict")];
+  return [
+    element("h3", {}, `Passages: ${order.length} read, ${quoted} quoted`),
+    legend.some(Boolean) ? element("p.legend", {}, ...legend) : null,
+    ...order.map(({ passage }) => card(turn, passage, numbers.get(passage.id))),
+  ];
+}
+
+function card(turn, passage, indices) {
+  const judged = turn.verification;
+  const deciding = judged?.sentence && judged.passage_id === passage.id ? judged.sentence : null;
+  const spans = indices.map((index) => ({ ...turn.citations[index], kind: String(index) }));
+  if (deciding) spans.push({ ...deciding, kind: "deciding" });
+  const from = origin(passage);
+  const name = line(passage.metadata?.title || passage.metadata?.source || passage.id);
+  const rest = [from === name ? "" : from.startsWith(`${name}, `) ? from.slice(name.length + 2) : from,
+    passage.id === name ? "" : passage.id].filter(Boolean);
+  const summary = element("summary", {},
+    element("span.passage-head", {},
+      ...indices.map((index) => element("span.number", {}, element("span.sr-only", {}, "Quote "), String(index + 1))),
+      foreign("span.name", name),
+      passage.score === null || passage.score === undefined ? null
+        : element("span.score", { title: "Score of the retriever; higher is better" },
+          element("span.sr-only", {}, "score "), passage.score.toFixed(3))),
+    ...rest.map((one) => foreign("span.origin", one)));
+  const text = element("p.passage-text", { dir: "auto" }, ...cut(passage.text, spans).map(marked));
+  return element("details.passage", { open: indices.length > 0 || deciding !== null, "data-passage": passage.id },
+    summary, text);
+}
+
+function marked({ text, kinds }) {
+  if (!kinds.length) return text;
+  const quotes = kinds.filter((kind) => kind !== "deciding");
+  const names = quotes.map((index) => `Quote ${Number(index) + 1}`);
+  if (quotes.length < kinds.length) names.push("Sentence that decided the verdict");
+  const mark = element("mark", { title: names.join("; ") }, text);
+  if (quotes.length) mark.classList.add("quoted");
+  if (quotes.length < kinds.length) mark.classList.add("deciding");
+  mark.dataset.citations = quotes.join(" ");
+  return mark;
+}

@@ -1,0 +1,36 @@
+/** The login: the token goes to the service once and is kept nowhere; the session is a cookie. */
+
+import * as api from "./api.js";
+
+/** @param {() => void} done called after a login. */
+export function loginForm({ form, token, error, button }, done) {
+  let waiting = null;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    error.textContent = "";
+    button.disabled = true;
+    try {
+      await api.logIn(token.value.trim());
+      token.value = "";
+      done();
+    } catch (failure) {
+      error.textContent = told(failure);
+      if (failure.status === 429 || failure.status === 503) {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => {
+          error.textContent = "You can try again now.";
+          button.disabled = false;
+        }, 1000 * (failure.retryAfter ?? 5));
+        return;
+      }
+      token.select();
+    }
+    button.disabled = false;
+  });
+}
+
+function told(failure) {
+  if (failure.status === 401) return "This token is not valid. Check it for missing characters.";
+  if (failure.status === 429) return `Too many attempts. Try again in ${failure.retryAfter ?? 5} seconds.`;
+  return failure.message;
+}

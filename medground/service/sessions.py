@@ -1,0 +1,103 @@
+"""Logins on the page: session cookies, and the limit on attempts."""
+
+import ipaddress
+import math
+import secrets
+import time
+from collections import OrderedDict, deque
+from http.cookies import SimpleCookie
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+
+class Sessions:
+    """Issues, checks and revokes session cookies.
+
+    A cookie holds the user's name and a random id, signed with a key that is made when the process starts and is stored
+    nowhere. A restart therefore ends all sessions, as do changed tokens, which are read at the start only. In exchange,
+    no key can be stolen from the disk, and a session that was revoked can never come back.
+
+    Args:
+        hours: age at which a session ends.
+        secure: the cookie is sent over https only.
+    """
+
+    def __init__(self, hours: float, *, secure: bool) -> None:
+        self._seconds = math.ceil(3600 * hours)
+        self._secure = secure
+        self._signer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="session")
+        self._revoked: dict[str, float] = {}  # id of a session, and when it would have ended
+        self.name = "__Host-medground" if secure else "medground"
+
+    def issue(self, user: str) -> str:
+        """The ``Set-Cookie`` header of a new session."""
+        return self._header(self._signer.dumps([user, secrets.token_urlsafe(16)]), self._seconds)
+
+    def user(self, cookie: str | None) -> str | None:
+        """The user of a cookie's value; None for a value that is forged, too old or revoked."""
+        found = self._read(cookie)
+        return None if found is None or found[1] in self._revoked else found[0]
+
+    def revoke(self, cookie: str | None) -> str:
+        """End a session; the ``Set-Cookie`` header that removes the cookie."""
+        now = time.time()
+        self._revoked = {id: end for id, end in self._revoked.items() if end > now}
+        if (found := self._read(cookie)) is not None:
+            self._revoked[found[1]] = now + self._seconds
+        return self._header("", 0)
+
+    def _read(self, cookie: str | None) -> tuple[str, str] | None:
+        try:
+            user, id = self._signer.loads(cookie or "", max_age=self._seconds)
+        except BadSignature:
+            return None
+        return user, id
+
+    def _header(self, value: str, seconds: int) -> str:
+        cookie: SimpleCookie = SimpleCookie()
+        cookie[self.name] = value
+        attributes = {"path": "/", "max-age": str(seconds), "httponly": "1", "samesite": "Strict"}
+        cookie[self.name].update(attributes | ({"secure": "1"} if self._secure else {}))
+        return cookie.output(header="").strip()
+
+
+class Attempts:
+    """Failed logins of each client address; a client with too many has to wait.
+
+    Args:
+        most: failed logins within ``seconds``.
+        seconds: how long a failed login counts.
+        addresses: addresses that are remembered; beyond it, the one that failed longest ago is forgotten.
+    """
+
+    def __init__(self, most: int = 10, seconds: float = 300, addresses: int = 1024) -> None:
+        self._most, self._seconds, self._addresses = most, seconds, addresses
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait(self, address: str) -> int:
+        """Seconds until the address may try again; 0 where it may now."""
+        times = self._failed.get(_network(address), deque())
+        now = time.monotonic()
+        while times and times[0] <= now - self._seconds:
+            times.popleft()
+        return math.ceil(times[0] + self._seconds - now) if len(times) >= self._most else 0
+
+    def failed(self, address: str) -> None:
+        """Count a failed login."""
+        network = _network(address)
+        times = self._failed.setdefault(network, deque(maxlen=self._most))
+        times.append(time.monotonic())
+        self._failed.move_to_end(network)
+        while len(self._failed) > self._addresses:
+            self._failed.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """The address, of IPv6 the network /64, which one client may use as a whole."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,0 +1,55 @@
+"""The browser page at ``/``: static files of the package, which use the service's own API."""
+
+from importlib.resources import files
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from medground.service.service import Service
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_START = "index.html"
+
+
+def add_page(app: FastAPI, service: Service) -> None:
+    """Add ``GET /`` and ``GET /assets/NAME``.
+
+    All files are read when the page is added, so no path from a client is ever opened. They hold nothing of a user
+    and are served without a login; what a user sees comes from the API.
+    """
+    del service  # the page has no rights of its own
+    assets = _read()
+    start = assets.pop(_START)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        """The page."""
+        return _response(_START, start)
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        """A script, the style sheet or the icon of the page."""
+        if name not in assets:
+            raise HTTPException(404, "There is no such file.")
+        return _response(name, assets[name])
+
+
+def _read() -> dict[str, bytes]:
+    """The packaged files by name."""
+    folder = files("medground.service").joinpath("page")
+    return {file.name: file.read_bytes() for file in folder.iterdir() if _ending(file.name) in _TYPES}
+
+
+def _response(name: str, content: bytes) -> Response:
+    # A browser asks again each time: an update of the package must not meet scripts of the version before.
+    return Response(content, media_type=_TYPES[_ending(name)], headers={"Cache-Control": "no-cache"})
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -1,0 +1,49 @@
+"""Every route of the service with a request that it answers, for tests that attack all of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+MESSAGES = [{"role": "user", "content": "Does it help?"}]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route; ``{id}`` in the path is a conversation's."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    public: bool = False  # answers without a login
+
+
+ROUTES = (
+    Route("GET", "/", public=True),
+    Route("GET", "/assets/{name}", public=True),
+    Route("GET", "/healthz", public=True),
+    Route("GET", "/readyz", public=True),
+    Route("GET", "/metrics"),
+    Route("GET", "/openapi.json"),
+    Route("GET", "/v1/session"),
+    Route("POST", "/v1/session", {"token": "unknown-token-of-nobody"}, public=True),
+    Route("DELETE", "/v1/session", public=True),
+    Route("GET", "/v1/models"),
+    Route("GET", "/v1/models/{model}"),
+    Route("POST", "/v1/chat/completions", {"model": "medground", "messages": MESSAGES}),
+    Route("GET", "/v1/conversations"),
+    Route("GET", "/v1/conversations/{id}"),
+    Route("PATCH", "/v1/conversations/{id}", {"title": "New"}),
+    Route("DELETE", "/v1/conversations/{id}"),
+    Route("GET", "/v1/conversations/{id}/export"),
+)
+
+
+def existing(app: FastAPI) -> set[tuple[str, str]]:
+    """Method and path of all routes of an application; anything but a plain route, such as a mount, is an error."""
+    found = set()
+    for route in app.routes:
+        assert isinstance(route, APIRoute), route
+        found |= {(method, route.path) for method in route.methods}
+    return found

@@ -1,0 +1,225 @@
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from served import Scripted, make_service, running
+
+TOKEN = "t" * 20
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with running(make_service(Scripted(), tmp_path, max_body=1000)) as (address, _):
+        yield address
+
+
+def send(url: str, request: bytes) -> str:
+    """The answer to bytes that no client library would send."""
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=5) as connection:
+        connection.sendall(request)
+        connection.settimeout(1.5)
+        received = b""
+        try:
+            while part := connection.recv(65536):
+                received += part
+        except TimeoutError:
+            pass
+    return received.decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:1", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1", 200),
+        ("127.0.0.1:65535", 200),
+        ("[::1]", 200),
+        ("[::1]:8000", 200),
+        # Browsers send none of these for this machine, or a page of another origin is behind them.
+        ("localhost.", 400),
+        ("localhost.:8000", 400),
+        ("localhost:", 400),
+        ("localhost:x", 400),
+        ("localhost.evil.example", 400),
+        ("evil.example", 400),
+        ("evil.example:8000", 400),
+        ("app.localhost", 400),
+        ("user@localhost", 400),
+        ("localhost@evil.example", 400),
+        ("user:word@127.0.0.1", 400),
+        ("127.0.0.1.", 400),
+        ("127.1", 400),
+        ("127.0.0.01", 400),
+        ("0177.0.0.1", 400),
+        ("0x7f.0.0.1", 400),
+        ("2130706433", 400),
+        ("127.0.0.2", 400),
+        ("0.0.0.0", 400),
+        ("::1", 400),
+        ("[::1", 400),
+        ("[::1].", 400),
+        ("[::2]", 400),
+        ("[::1%25lo]", 400),
+        ("[::ffff:127.0.0.1]", 400),
+        ("[0:0:0:0:0:0:0:1]", 400),
+        ("http://localhost", 400),
+        ("localhost/evil.example", 400),
+        ("localhost#", 400),
+        ("localhost, evil.example", 400),
+        (" ", 400),
+        ("", 400),
+    ],
+)
+def test_without_tokens_the_host_must_be_this_machine_as_browsers_write_it(url: str, host: str, status: int) -> None:
+    answer = send(url, f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+
+
+def test_a_request_with_two_hosts_or_none_is_refused(url: str) -> None:
+    for hosts in ("Host: localhost\r\nHost: evil.example\r\n", "Host: evil.example\r\nHost: localhost\r\n", ""):
+        assert send(url, f"GET /v1/models HTTP/1.1\r\n{hosts}\r\n".encode()).startswith("HTTP/1.1 400 ")
+    assert send(url, b"GET /v1/models HTTP/1.0\r\n\r\n").startswith("HTTP/1.1 400 ")
+
+
+def test_another_loopback_address_answers_where_the_service_listens_there(tmp_path: Path) -> None:
+    with running(make_service(Scripted(), tmp_path, host="127.0.0.9")) as (url, _):
+        for host, status in (("127.0.0.9", 200), ("127.0.0.1", 200), ("127.0.0.8", 400)):
+            assert httpx.get(f"{url}/v1/models", headers={"Host": host}, trust_env=False).status_code == status
+
+
+def test_with_tokens_any_host_name_is_accepted(tmp_path: Path) -> None:
+    with running(make_service(Scripted(), tmp_path, {"ann": TOKEN})) as (url, _):
+        headers = {"Host": "medground.example", "Authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:8000", 200),
+        ("HTTP://LOCALHOST:8000", 200),
+        ("null", 403),
+        ("", 403),
+        ("https://localhost:8000", 403),
+        ("http://localhost", 403),
+        ("http://localhost:8001", 403),
+        ("http://127.0.0.1:8000", 403),
+        ("http://localhost.:8000", 403),
+        ("http://localhost:8000.evil.example", 403),
+        ("http://user@localhost:8000", 403),
+        ("http://localhost:8000/", 403),
+        ("http://localhost:8000, http://localhost:8000", 403),
+        ("chrome-extension://abcdef", 403),
+        ("file://", 403),
+    ],
+)
+def test_only_the_service_s_own_origin_is_accepted(url: str, origin: str, status: int) -> None:
+    headers = {"Host": "localhost:8000", "Origin": origin}
+    assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == status
+
+
+def test_default_ports_and_tls_in_origins(tmp_path: Path) -> None:
+    for tls, origin, status in (
+        (True, "https://med.example", 200),
+        (True, "https://med.example:443", 200),
+        (True, "http://med.example", 403),
+        (False, "https://med.example", 403),
+        (False, "http://med.example:80", 200),
+    ):
+        service = make_service(Scripted(), tmp_path / f"{tls}{origin[:5]}", {"ann": TOKEN}, tls=tls)
+        with running(service) as (url, _):
+            headers = {"Host": "med.example", "Origin": origin, "Authorization": f"Bearer {TOKEN}"}
+            assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == status, origin
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fetch", "status"),
+    [
+        ("GET", "/v1/models", {"site": "same-origin", "mode": "cors"}, 200),
+        ("GET", "/v1/models", {"site": "none", "mode": "navigate"}, 200),
+        ("GET", "/v1/models", {"site": "same-site", "mode": "no-cors"}, 403),
+        ("GET", "/v1/models", {"site": "cross-site", "mode": "no-cors", "dest": "image"}, 403),
+        ("GET", "/v1/models", {"site": "cross-site", "mode": "navigate", "dest": "document"}, 403),
+        (
+            "GET",
+            "/",
+            {"site": "cross-site", "mode": "navigate", "dest": "document"},
+            404,
+        ),  # a link; there is no page here
+        ("GET", "/", {"site": "cross-site", "mode": "navigate", "dest": "iframe"}, 403),
+        ("POST", "/", {"site": "cross-site", "mode": "navigate", "dest": "document"}, 403),
+        ("GET", "/v1/models", {"site": "nonsense"}, 403),
+    ],
+)
+def test_browsers_say_which_site_a_request_is_from(
+    url: str, method: str, path: str, fetch: dict[str, str], status: int
+) -> None:
+    headers = {f"Sec-Fetch-{name.title()}": value for name, value in fetch.items()}
+    assert httpx.request(method, url + path, headers=headers, trust_env=False).status_code == status
+
+
+def test_a_body_that_is_too_long_is_refused_by_its_header_and_by_its_bytes(url: str) -> None:
+    path, kind = f"{url}/v1/chat/completions", {"Content-Type": "application/json"}
+    body = b'{"messages": [{"role": "user", "content": "' + b"x" * 1000 + b'"}]}'
+    declared = httpx.post(path, content=body, headers=kind, trust_env=False)
+    counted = httpx.post(path, content=iter([body[:600], body[600:]]), headers=kind, trust_env=False)
+    for response in (declared, counted):
+        assert response.status_code == 413
+        assert "longer than 1000 bytes (serve.max_body)" in response.json()["error"]["message"]
+    fits = b'{"messages": [{"role": "user", "content": "Is it so?"}]}'
+    assert httpx.post(path, content=iter([fits[:20], fits[20:]]), headers=kind, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["1e9", "-5", "x", "99999999999999999999", "5, 6", "+2", "0x2"])
+def test_odd_lengths(url: str, length: str) -> None:
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    answer = send(url, f"{head}Content-Length: {length}\r\n\r\n{{}}".encode())
+    assert answer.startswith(("HTTP/1.1 400", "HTTP/1.1 413"))
+
+
+def test_every_answer_has_the_security_headers(url: str) -> None:
+    answers = [httpx.get(url + path, trust_env=False).headers for path in ("/healthz", "/nothing", "/v1/models")]
+    answers.append(httpx.get(url, headers={"Host": "evil.example"}, trust_env=False).headers)
+    answers.append(httpx.get(url, headers={"Origin": "null"}, trust_env=False).headers)
+    malformed = send(url, b"NO HTTP\r\n\r\n").partition("\r\n\r\n")[0].split("\r\n")[1:]
+    answers.append(httpx.Headers([tuple(line.split(": ", 1)) for line in malformed]))
+    for headers in answers:
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "server" not in headers
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_paths_are_counted_by_route(url: str) -> None:
+    for number in range(3):
+        httpx.get(f"{url}/v1/conversations/{number}", trust_env=False)
+        httpx.get(f"{url}/nothing/{number}", trust_env=False)
+    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    assert 'medground_requests_total{path="/v1/conversations/{id}",status="404"} 3.0' in metrics
+    assert 'medground_requests_total{path="other",status="404"} 3.0' in metrics
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/conversations", "/nothing"])
+def test_a_websocket_is_refused(url: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
+    with caplog.at_level(logging.INFO):
+        answer = send(
+            url, f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert "no WebSocket routes" in answer
+    assert "Traceback" not in caplog.text
+
+
+def test_another_upgrade_is_ignored(url: str) -> None:
+    head = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+    assert send(url, f"{head}Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n".encode()).startswith("HTTP/1.1 200 ")
