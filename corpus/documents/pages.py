@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from corpus.sentences import sentence_spans
 
 _EDGE = 3  # lines at a page's top and foot among which running heads and feet are looked for
-_KEPT = 0.5  # of a text that must be left when they are taken out; else the pages are forms that are all alike
-_FORMS = 3  # pages
+_KEPT = 0.2  # of a text that must be left when they are taken out; else the pages are forms that are all alike
 _BROKEN = re.compile(r"(?P<first>[^\W\d_]+)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -57,7 +56,7 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
         for page, names in zip(lines, edges, strict=True)
     ]
     size = sum(len(line) for page in lines for line in page)
-    if sum(len(line) for page in kept for line in page) < _KEPT * size and len(pages) > _FORMS:
+    if sum(len(line) for page in kept for line in page) < _KEPT * size:
         return list(pages)
     return ["\n".join(page) for page in kept]
 
