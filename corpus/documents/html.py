@@ -1,7 +1,7 @@
 """HTML: what a reader sees, block by block, with the heading that each part stands under.
 
-No renderer of the field was taken: inscriptis, html2text and trafilatura know neither sections, hidden elements nor
-MathML, and lose superscripts; see docs/log.md.
+The reader is our own: inscriptis and html2text know neither hidden elements nor folded sections as parts, and write
+superscripts as digits; see docs/development/log.md.
 """
 
 import codecs
