@@ -15,6 +15,11 @@ _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"|large|small|full|part|right|left|early|late|old|new|head|face|end|beta|alpha|gamma|follow|check|meta)\Z",
     re.IGNORECASE,
 )
+_SECONDS = re.compile(  # second parts that do
+    r"(?:induced|related|based|dependent|controlled|blind(?:ed)?|free|like|term|enhancing|lowering|reducing|sparing|resistant"
+    r"|specific|associated|positive|negative|treated|adjusted|naive|matched|weighted|treatment|threatening)\Z",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _GOES_ON = re.compile(  # words that no sentence ends with
     r"(?:[,(–]|\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if"
@@ -140,5 +145,6 @@ def _joined(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
     first, second = match["first"], match["second"]
     if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
         return first + second
-    compound = f"{first}-{second}".lower() in hyphenated or _COMPOUNDS.match(first) or not second[0].islower()
+    known = f"{first}-{second}".lower() in hyphenated
+    compound = known or _COMPOUNDS.match(first) or _SECONDS.match(second) or not second[0].islower()
     return f"{first}-{second}" if compound else first + second

@@ -118,6 +118,7 @@ def test_a_very_deep_page_is_no_crash() -> None:
         ("<p>At <math><mn>5</mn><mo>×</mo><msup><mn>10</mn><mn>9</mn></msup></math>/L", "At 5 × 10^9/L"),
         ("<p><math><mfrac><mi>a</mi><mrow><mi>b</mi><mo>+</mo><mn>1</mn></mrow></mfrac></math>", "a/(b + 1)"),
         ("<p>5 &#150; 10 mg", "5 – 10 mg"),
+        ("<div>At $<div style='display:inline'><span>5.22</span></div> each", "At $5.22 each"),
         ("<table><tr><td><p>A<td><ul><li>1<li>2</ul><tr><td><div>B</div><td>3</table>", "A\t1 2\nB\t3"),
         ("<table><tr><th colspan=2>Dose<th>Day<tr><td>1<td>2<td>3</table>", "Dose\tDose\tDay\n1\t2\t3"),
         ("<table><tr><td rowspan=2>A<td>1<tr><td>2</table>", "A\t1\nA\t2"),

@@ -52,6 +52,7 @@ def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]
         ("severe hypo\u00ad\nglycaemia", "severe hypoglycaemia"),
         ("schwere Unter-\nzuckerung", "schwere Unterzuckerung"),
         ("a low-\ndose regimen", "a low-dose regimen"),
+        ("power-\nenhancing", "power-enhancing"),
         ("anti-\nTNF drugs", "anti-TNF drugs"),
         ("the anti-body; anti-\nbody", "the anti-body; anti-body"),
         ("5-\n10 mg", "5-\n10 mg"),
