@@ -357,3 +357,14 @@ def test_what_is_no_file_is_refused() -> None:
     os.mkfifo("x.txt")
     (problem,) = take("x.txt").failed
     assert "no regular file" in problem.why
+
+
+def test_a_store_that_was_moved_knows_its_files() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/b.txt", "Two.")
+    take("docs", library=Path("deep/er/store/library.sqlite3"))
+    Path("deep/er/store").rename("s2")
+    put("docs/b.txt", "Two, changed.")
+    moved = take("docs", library=Path("s2/library.sqlite3"))
+    assert (moved.unchanged, moved.changed, moved.added) == (1, 1, 0)
+    assert len(ids(Path("s2/library.sqlite3"))) == 2
