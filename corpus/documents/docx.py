@@ -29,6 +29,7 @@ _STYLES = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
 # What stands in these is not part of the body's text, or stands there twice, for old programs too.
 _LEFT_OUT = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
+_FREED = 100  # paragraphs at a time
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -128,18 +129,23 @@ class _Reader:
         from lxml import etree
 
         kinds = ("{*}p", "{*}tbl")
-        checked = False
+        checked, waiting = False, 0
         with self._archive.open(part) as stream:
             limited = Limited(stream, self._name, self._limit)
             for _, element in etree.iterparse(
                 limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
             ):
                 checked = checked or _refuse_document_type(element)
-                if next(element.iterancestors(*kinds), None) is not None:
-                    continue  # it is read with what it lies in
-                if not any(_name(above) in _LEFT_OUT for above in element.iterancestors()):
-                    yield element
-                element.clear()
+                if len(element):
+                    if next(element.iterancestors(*kinds), None) is not None:
+                        continue  # it is read with what it lies in
+                    if not any(_name(above) in _LEFT_OUT for above in element.iterancestors()):
+                        yield element
+                    element.clear()
+                waiting += 1
+                if waiting < _FREED:
+                    continue
+                waiting = 0
                 parent = element.getparent()
                 while parent is not None and element.getprevious() is not None:
                     del parent[0]

@@ -46,6 +46,8 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         cells: list[str] = []
         column = 0
         waiting = list(reversed(row))
+        if left < 0:  # the spans of cells are no longer followed
+            above.clear()
         while waiting or column in above:
             if column in above:
                 cell, more = above.pop(column)
@@ -55,8 +57,8 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
                 text = cell.text
             else:
                 cell = waiting.pop()
-                span, text = _span(cell), cell.text
-                if cell.rows > 1:
+                span, text = _span(cell) if left >= 0 else 1, cell.text
+                if cell.rows > 1 and left >= 0:
                     above |= {column + place: (cell, cell.rows - 1) for place in range(span)}
             for place in range(span):
                 again = place > 0 or cell not in row

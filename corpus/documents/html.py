@@ -1,7 +1,7 @@
 """HTML: what a reader sees, block by block, with the heading that each part stands under.
 
-No renderer of the field was taken: inscriptis, html2text and trafilatura know neither sections, hidden elements nor
-MathML, and lose superscripts; see docs/log.md.
+The reader is our own: inscriptis and html2text know neither hidden elements nor folded sections as parts, and write
+superscripts as digits; see docs/development/log.md.
 """
 
 import codecs
@@ -30,6 +30,7 @@ _INLINE = {
 _ROWS = {"tr", "tbody", "thead", "tfoot", "colgroup", "col", "td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))\b", re.IGNORECASE)
+_FLOWS = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
 _FOLDS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # classes of buttons that fold sections
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _DEPTH = 50  # of tables in tables
@@ -139,7 +140,7 @@ class _Page:
                     inside.append(tag)
                 elif tag in ("sup", "sub"):
                     self._raised.append(len(self._joined()))
-                elif tag not in _INLINE and tag != "br":
+                elif not _is_inline(element, tag) and tag != "br":
                     yield from self._flush(inside)
                     inside.append(_kind(element, tag))
                 self._pieces.append(_spaced(element.text, "pre" in inside))
@@ -152,7 +153,7 @@ class _Page:
                 self._raise(tag)
             elif tag == "dt":
                 inside.pop()
-            elif tag not in _INLINE:
+            elif not _is_inline(element, tag):
                 yield from self._flush(inside)
                 inside.pop()
             if element is not self._root:
@@ -243,6 +244,10 @@ def _number(text: str | None) -> int:
 
 def _tag(element: Any) -> str:
     return str(element.tag).rpartition("}")[2].lower() if element is not None else ""
+
+
+def _is_inline(element: Any, tag: str) -> bool:
+    return tag in _INLINE or _FLOWS.search(element.get("style", "")) is not None
 
 
 def _kind(element: Any, tag: str) -> str:

@@ -2,13 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from corpus.sentences import sentence_spans
 
 _EDGE = 3  # lines at a page's top and foot among which running heads and feet are looked for
-_SHARE = 0.3  # of the pages that have a line at their edge, for a running head; left and right pages differ
-_KEPT = 0.5  # of a text that must be left when they are taken out; else the pages are forms that are all alike
+_KEPT = 0.2  # of a text that must be left when they are taken out; else the pages are forms that are all alike
 _BROKEN = re.compile(r"(?P<first>[^\W\d_]+)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -16,13 +15,19 @@ _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"|large|small|full|part|right|left|early|late|old|new|head|face|end|beta|alpha|gamma|follow|check|meta)\Z",
     re.IGNORECASE,
 )
+_SECONDS = re.compile(  # second parts that do
+    r"(?:induced|related|based|dependent|controlled|blind(?:ed)?|free|like|term|enhancing|lowering|reducing|sparing|resistant"
+    r"|specific|associated|positive|negative|treated|adjusted|naive|matched|weighted|treatment|threatening)\Z",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_ENDS = (".", "!", "?", ":", ";", "…", "”", '"', "»", "。", "！", "？", "।", "؟")
 _GOES_ON = re.compile(  # words that no sentence ends with
     r"(?:[,(–]|\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if"
     r"|per|vs|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|ein|eine|nicht|de|la|le|les|du|et|ou|el|los|y|o))\Z",
     re.IGNORECASE,
 )
+_WORDS = 4  # of a page's last line, at the least, for it to be no heading
+_HEADING = 6  # words of a heading at the most
 _LONGEST = 2000  # characters of a sentence that are taken over from the next page
 _COLUMN = 120  # points that columns lie apart at the least
 _PROSE = 15  # characters that a line of a column has at the least; cells of tables have fewer
@@ -47,22 +52,24 @@ def read_on(pages: Sequence[str]) -> list[str]:
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
-    """The pages without the lines that come back at their edges, but for the numbers in them."""
+    """The pages without the lines that come back at one place of their edges, but for the numbers in them."""
     lines = [text.split("\n") for text in pages]
     edges = [_edges(page) for page in lines]
-    filled = sum(map(bool, edges))
-    counted = Counter(
-        name for page, places in zip(lines, edges, strict=True) for name in {_bare(page[at]) for at in places}
-    )
-    running = {name for name, times in counted.items() if times >= max(2, _SHARE * filled)}
+    running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
     kept = [
-        [line for at, line in enumerate(page) if at not in places or _bare(line) not in running]
-        for page, places in zip(lines, edges, strict=True)
+        [line for at, line in enumerate(page) if not running & names.get(at, set())]
+        for page, names in zip(lines, edges, strict=True)
     ]
     size = sum(len(line) for page in lines for line in page)
-    if sum(len(line) for page in kept for line in page) < _KEPT * size and filled > 3:
+    if sum(len(line) for page in kept for line in page) < _KEPT * size:
         return list(pages)
     return ["\n".join(page) for page in kept]
+
+
+def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str]:
+    """The lines that more than half of the pages have."""
+    counted = Counter(name for names in edges for name in set().union(*names.values()))
+    return {name for name, times in counted.items() if times >= max(least, len(edges) / 2)}
 
 
 def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None:
@@ -96,9 +103,14 @@ def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None
     return [*found, *columns[0], *columns[1]]
 
 
-def _edges(page: Sequence[str]) -> set[int]:
+def _edges(page: Sequence[str]) -> dict[int, set[str]]:
+    """The lines at a page's edges by their number: each with its place from the top or the foot."""
     filled = [at for at, line in enumerate(page) if line.strip()]
-    return {*filled[:_EDGE], *filled[-_EDGE:]}
+    names: dict[int, set[str]] = {}
+    for place in range(min(_EDGE, len(filled))):
+        for at, side in ((filled[place], "top"), (filled[-1 - place], "foot")):
+            names.setdefault(at, set()).add(f"{side} {place} {_bare(page[at])}")
+    return names
 
 
 def _bare(line: str) -> str:
@@ -108,15 +120,24 @@ def _bare(line: str) -> str:
 
 def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
     """The end of the sentence that the page before breaks off in, and what follows it."""
-    last = before.rstrip()
-    if not last or last.endswith(_ENDS):
+    before = before.rstrip()[-_LONGEST:]
+    rest = text[:_LONGEST]
+    spans = sentence_spans(f"{before}\n{rest}")
+    over = next((end for start, end in spans if start < len(before) < end), None)
+    if over is None:
         return "", text
-    first = text.lstrip()[:1]
-    if not (first.islower() or _GOES_ON.search(last) or last.endswith(("-", "‐", "\u00ad"))):
+    last = before.rpartition("\n")[2]
+    goes_on = rest.lstrip()[:1].islower() or _GOES_ON.search(last) or last.endswith(("-", "‐", "\u00ad", "."))
+    if not goes_on and (len(last.split()) < _WORDS or _is_heading(rest)):
         return "", text
-    spans = sentence_spans(text[:_LONGEST])
-    end = spans[0][1] if spans else 0
+    end = over - len(before) - 1
     return text[:end].strip(), text[end:].lstrip()
+
+
+def _is_heading(text: str) -> bool:
+    """Whether a page begins with a line of a few words without a stop, and the next one with a capital."""
+    first, _, after = text.lstrip().partition("\n")
+    return len(first.split()) <= _HEADING and not re.search(r"[.,;:(]", first) and not after.lstrip()[:1].islower()
 
 
 def _joined(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
@@ -124,5 +145,6 @@ def _joined(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
     first, second = match["first"], match["second"]
     if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
         return first + second
-    compound = f"{first}-{second}".lower() in hyphenated or _COMPOUNDS.match(first) or not second[0].islower()
+    known = f"{first}-{second}".lower() in hyphenated
+    compound = known or _COMPOUNDS.match(first) or _SECONDS.match(second) or not second[0].islower()
     return f"{first}-{second}" if compound else first + second

@@ -52,3 +52,12 @@ def test_without_rows_there_are_none() -> None:
 def test_a_row_longer_than_the_header_is_named() -> None:
     with pytest.raises(DataError, match=r"a\.csv, record line 3: has more cells"):
         rows("a;b\n1;2\n1;2;3\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n1,2,\n", "a,b,\n1,2,,,\n", "a,b\n1,2, \n", "sep=;\na;b\n1;2;\n", '"sep=\t"\na\tb\n1\t2\t\t\n'],
+)
+def test_what_spreadsheets_add_is_passed_over(text: str) -> None:
+    rows = [row for _, row in csv_rows("a.csv", text.splitlines(keepends=True), tabs=False)]
+    assert [{name: row[name] for name in "ab"} for row in rows] == [{"a": "1", "b": "2"}]

@@ -318,3 +318,53 @@ def test_a_stop_keeps_the_files_that_are_done(monkeypatch: pytest.MonkeyPatch) -
     with sqlite3.connect(LIBRARY) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+def test_copies_are_passed_over_until_the_original_is_gone() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/b.txt", "One.")
+    first = take("docs")
+    assert (first.added, first.copies) == (1, [("docs/b.txt", "docs/a.txt")])
+    Path("docs/a.txt").unlink()
+    second = take("docs")
+    assert second.copies == []
+    assert len(ids()) == 1
+
+
+def test_a_moved_store_and_a_link_to_the_folder_are_known() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/b.txt", "Two.")
+    assert take("docs").added == 2
+    Path("alias").symlink_to("docs")
+    assert take("alias").unchanged == 2
+    Path("docs").rename("texts")
+    assert take("texts").unchanged == 2
+    assert len(ids()) == 2
+
+
+def test_links_to_files_elsewhere_are_passed_over() -> None:
+    put("docs/a.txt", "One.")
+    put("secret.txt", "Two.")
+    Path("docs/link.txt").symlink_to(Path("secret.txt").absolute())
+    Path("docs/same.txt").symlink_to("a.txt")
+    first = take("docs")
+    assert (first.added, [path.name for path in first.linked]) == (1, ["link.txt"])
+
+
+def test_what_is_no_file_is_refused() -> None:
+    import os
+
+    os.mkfifo("x.txt")
+    (problem,) = take("x.txt").failed
+    assert "no regular file" in problem.why
+
+
+def test_a_store_that_was_moved_knows_its_files() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/b.txt", "Two.")
+    take("docs", library=Path("deep/er/store/library.sqlite3"))
+    Path("deep/er/store").rename("s2")
+    put("docs/b.txt", "Two, changed.")
+    moved = take("docs", library=Path("s2/library.sqlite3"))
+    assert (moved.unchanged, moved.changed, moved.added) == (1, 1, 0)
+    assert len(ids(Path("s2/library.sqlite3"))) == 2

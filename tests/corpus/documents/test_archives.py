@@ -106,3 +106,15 @@ def test_a_damaged_or_encrypted_archive_is_told(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(DataError, match=f"{name}(/.+)?: .*{told}"):
             contents(tmp_path / name)
+
+
+def test_a_header_larger_than_any_document_is_not_read(tmp_path: Path) -> None:
+    import gzip
+    import tarfile
+
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 150_000
+    with gzip.open(tmp_path / "x.tar.gz", "wb") as archive:
+        archive.write(info.tobuf(tarfile.USTAR_FORMAT) + b"150000 comment=" + b"a" * 200_000)
+    with pytest.raises(DataError, match="header of more than"):
+        list(members(tmp_path / "x.tar.gz", "x.tar.gz", DocumentsConfig(max_bytes=100_000)))

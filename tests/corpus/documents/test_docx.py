@@ -131,3 +131,72 @@ def test_a_file_that_declares_entities_is_refused(raw: bytes, tmp_path: Path) ->
     assert attack(b"<w:document Before all.") != b"<w:document Before all."
     with pytest.raises(DataError, match="document type"):
         read_one("a.docx", rewritten(raw, attack))
+
+
+def written(body: str) -> bytes:
+    """A Word file of this body, as small as one may be."""
+    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    formulas = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        link = f'<Relationship Id="r1" Type="{kinds}/officeDocument" Target="word/document.xml"/>'
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{link}</Relationships>',
+        )
+        document = f'<w:document xmlns:w="{word}" xmlns:m="{formulas}"><w:body>{body}</w:body></w:document>'
+        archive.writestr("word/document.xml", document)
+    return made.getvalue()
+
+
+def run(text: str, form: str = "") -> str:
+    return f'<w:r><w:rPr>{form}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+SPAN, MERGED = '<w:gridSpan w:val="300000000"/>', '<w:vMerge w:val="restart"/>'
+RAISED, LOWERED = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        (run("Above ") + "<m:oMath><m:r><m:t>30</m:t></m:r></m:oMath>" + run(" mL"), "Above 30 mL"),
+        (
+            "<m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num><m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath>",
+            "a/b",
+        ),
+        (
+            "<m:oMath><m:sSup><m:e><m:r><m:t>10</m:t></m:r></m:e><m:sup><m:r><m:t>9</m:t></m:r></m:sup></m:sSup></m:oMath>",
+            "10^9",
+        ),
+        (run("50 × 10") + run("9", RAISED) + run("/L"), "50 × 10^9/L"),
+        (run("10") + run("-", RAISED) + run("3", RAISED), "10^-3"),
+        (run("CO") + run("2", LOWERED) + run(", HbA") + run("1c", LOWERED), "CO2, HbA1c"),
+        ('<w:r><w:sym w:font="Symbol" w:char="F0B3"/></w:r>' + run(" 5"), "≥ 5"),
+        ('<w:r><w:sym w:font="Wingdings" w:char="F0FE"/></w:r>' + run(" done"), "☑ done"),
+        ('<w:r><w:sym w:font="Odd" w:char="ZZ"/></w:r>' + run(" 5"), "\ufffd 5"),
+        (run("\uf0a3 5", '<w:rFonts w:ascii="Symbol"/>'), "≤ 5"),
+        (run("Seen.") + run(" Hidden.", "<w:vanish/>"), "Seen."),
+        (run("Seen.") + run(" Too.", '<w:vanish w:val="0"/>'), "Seen. Too."),
+        (run("5") + "<w:r><w:noBreakHyphen/></w:r>" + run("10"), "5-10"),
+    ],
+)
+def test_formulas_symbols_and_hidden_text(runs: str, text: str) -> None:
+    assert read_one("a.docx", written(f"<w:p>{runs}</w:p>")).text == text
+
+
+def test_what_claims_to_be_large_is_read_in_no_time() -> None:
+    from time import process_time
+
+    def cell(text: str, form: str = "") -> str:
+        return f"<w:tc><w:tcPr>{form}</w:tcPr><w:p>{run(text)}</w:p></w:tc>"
+
+    wide = f"<w:tbl><w:tr>{cell('Corvinol', SPAN)}</w:tr></w:tbl>"
+    below = "".join(f"<w:tr>{cell('', '<w:vMerge/>')}{cell(f'{n} mg')}</w:tr>" for n in range(3000))
+    tall = f"<w:tbl><w:tr>{cell('Drug', MERGED)}{cell('mg')}</w:tr>{below}</w:tbl>"
+    begin = process_time()
+    found = read_one("a.docx", written(wide + tall + "<w:p/>" * 300_000))
+    assert process_time() - begin < 15
+    assert found.text.startswith("Corvinol\n\nDrug\tmg\nDrug\t0 mg")
+    assert found.text.endswith("Drug\t2999 mg")

@@ -100,3 +100,52 @@ def test_what_is_no_page_is_refused(raw: bytes, told: str) -> None:
 def test_a_very_deep_page_is_no_crash() -> None:
     with pytest.raises(DataError, match="to its end"):
         read_one("a.html", "<div>" * 100_000 + "x")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>Seen.<p hidden>Not.<p style='Display : none;'>Not.<p style='visibility:hidden'>Not.", "Seen."),
+        ("<p>Seen <span hidden>not </span>here.<dialog>Not.</dialog>", "Seen here."),
+        ("<button aria-controls=a>Dose</button><div id=a hidden>5 mg.</div>", "Dose\n\n5 mg."),
+        ("<div data-target='#a' class=x>Dose</div><div id=a style='display:none'>5 mg.</div>", "Dose\n\n5 mg."),
+        ("<h3><button>Dose</button></h3><p>5 mg.<button>Copy</button>", "Dose\n\n5 mg."),
+        ("<details><summary>Dose</summary>5 mg.</details>", "Dose\n\n5 mg."),
+        ("<p>10<sup>9</sup>/L, kg/m<sup>2</sup>, CO<sub>2</sub>", "10^9/L, kg/m^2, CO2"),
+        ("<p>10<sup>&minus;3</sup>, Ca<sup>2+</sup>, the 4<sup>th</sup>", "10^−3, Ca^2+, the 4th"),
+        ("<p>It fell by 40.<sup>12</sup> It rose.<sup>[3]</sup> End.", "It fell by 40.^12 It rose.[3] End."),
+        ("<p>Above <math><mn>30</mn></math> mL", "Above 30 mL"),
+        ("<p>At <math><mn>5</mn><mo>×</mo><msup><mn>10</mn><mn>9</mn></msup></math>/L", "At 5 × 10^9/L"),
+        ("<p><math><mfrac><mi>a</mi><mrow><mi>b</mi><mo>+</mo><mn>1</mn></mrow></mfrac></math>", "a/(b + 1)"),
+        ("<p>5 &#150; 10 mg", "5 – 10 mg"),
+        ("<div>At $<div style='display:inline'><span>5.22</span></div> each", "At $5.22 each"),
+        ("<table><tr><td><p>A<td><ul><li>1<li>2</ul><tr><td><div>B</div><td>3</table>", "A\t1 2\nB\t3"),
+        ("<table><tr><th colspan=2>Dose<th>Day<tr><td>1<td>2<td>3</table>", "Dose\tDose\tDay\n1\t2\t3"),
+        ("<table><tr><td rowspan=2>A<td>1<tr><td>2</table>", "A\t1\nA\t2"),
+        ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
+        ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
+    ],
+)
+def test_what_a_reader_sees(page: str, text: str) -> None:
+    assert read_one("a.html", f"<body>{page}").text == text
+
+
+@pytest.mark.parametrize("name", ["iso-8859-1", "latin1", "us-ascii", "windows-1252", "ISO_8859-1"])
+def test_pages_in_latin_1_are_read_as_browsers_do(name: str) -> None:
+    raw = f'<meta charset="{name}"><p>5 – 10 mg, “severe” gout, 20 €'.encode("cp1252")
+    assert read_one("a.html", raw).text == "5 – 10 mg, “severe” gout, 20 €"
+
+
+def test_a_long_table_has_its_header_again() -> None:
+    rows = "".join(f"<tr><td>drug{n}<td>{n} mg" for n in range(60))
+    found = read_one("a.html", f"<table><tr><th>Drug<th>Dose{rows}</table>").text
+    blocks = found.split("\n\n")
+    assert len(blocks) == 5
+    assert all(block.startswith("Drug\tDose\n") for block in blocks)
+    assert [row for block in blocks for row in block.split("\n")[1:]] == [f"drug{n}\t{n} mg" for n in range(60)]
+
+
+def test_cells_that_claim_to_span_much_cost_little() -> None:
+    cell = "<td rowspan=65000 colspan=1000>word word word"
+    found = read_one("a.html", f"<table>{f'<tr>{cell * 50}' * 200}</table>").text
+    assert len(found) < 4_000_000

@@ -1,5 +1,6 @@
 """corpus/documents/markdown.py and text.py: the file as it is, with the headings that its parts stand under."""
 
+import pytest
 from document_files import MARKDOWN
 from reading import parts_of, read_one
 
@@ -34,3 +35,32 @@ def test_underlined_headings_and_line_ends_of_other_systems() -> None:
 def test_plain_text_is_kept_without_its_mark() -> None:
     found = read_one("a.txt", "\ufeff  caf\u00e9\r\nx ".encode())
     assert (found.key, found.text, found.metadata) == ("a.txt", "  caf\u00e9\r\nx ", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "read"),
+    [
+        ("---\ntitle: 'A note'\ntags: [a, b]\n---\n\nText.\n", "A note", "\nText.\n"),
+        ("---\r\ntitle: A note\r\n---\r\nText.", "A note", "Text."),
+        ('+++\ntitle = "A note"\n+++\nText.', "A note", "Text."),
+        ("---\nNo setting, a rule.\n---\nText.", None, "---\nNo setting, a rule.\n---\nText."),
+        ("Text.\n\n---\ntitle: x\n---\n", None, "Text.\n\n---\ntitle: x\n---\n"),
+        ("![f](data:image/png;base64," + "A" * 99 + ")\nText.", None, "![f]()\nText."),
+        ("![f][i]\n\n[i]: <data:image/png;base64," + "A" * 99 + ">\n", None, "![f][i]\n\n"),
+        ("See [it][1].\n\n[1]: https://example.org/a 'It'\nEnd.", None, "See [it][1].\n\nEnd."),
+        ("[^1]: A footnote.\n", None, "[^1]: A footnote.\n"),
+        ("A <!-- draft:\n900 mg --> note.", None, "A \n note."),
+        ("A <!-- that never ends.", None, "A <!-- that never ends."),
+        ("```\n<!-- kept -->\n```\n", None, "```\n<!-- kept -->\n```\n"),
+    ],
+)
+def test_what_no_reader_of_the_page_sees_is_left_out(text: str, title: str | None, read: str) -> None:
+    found = read_one("a.md", text)
+    assert (found.metadata.get("title"), found.text) == (title, read)
+
+
+def test_a_long_table_has_its_header_again() -> None:
+    rows = [f"| drug{n} | {n} mg |" for n in range(30)]
+    found = read_one("a.md", "\n".join(["| Drug | Dose |", "|---|---|", *rows]))
+    assert found.text.count("| Drug | Dose |\n|---|---|\n") == 3
+    assert [line for line in found.text.split("\n") if line.startswith("| drug")] == rows

@@ -44,3 +44,11 @@ def test_a_file_in_utf_16_is_the_same() -> None:
 def test_what_is_of_another_format_is_told(raw: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
         read_all("a.nbib", raw)
+
+
+def test_vernacular_titles_other_abstracts_and_retractions() -> None:
+    titles = "TI  - [Not Available].\nTT  - Corvinol bei Gicht.\n"
+    raw = f"PMID- 1\n{titles}AB  - UNLABELLED: One.\nOAB - Two.\nRIN - J Med. 2020\n"
+    (found,) = read_all("a.nbib", raw)
+    assert found.text == "RETRACTED: Corvinol bei Gicht.\n\nOne.\n\nTwo."
+    assert found.metadata["notice"] == "Retracted"

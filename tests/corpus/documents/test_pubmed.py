@@ -139,3 +139,57 @@ def test_a_bomb_is_not_unpacked_to_its_end(head: str) -> None:
     piece = "<a>" + " " * 1000 + "</a>"
     with pytest.raises(DataError, match=r"larger than documents.max_bytes \(1,000,000 bytes\)"):
         read_all("a.xml.gz", gzip.compress((head + piece * 50_000).encode()), max_bytes=1_000_000)
+
+
+def record(inside: str, *, after: str = "") -> str:
+    article = f"<Article>{inside}</Article>{after}"
+    return (
+        "<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID>1</PMID>"
+        f"{article}</MedlineCitation></PubmedArticle></PubmedArticleSet>"
+    )
+
+
+TITLED = "<ArticleTitle>Corvinol cures gout.</ArticleTitle>"
+
+
+@pytest.mark.parametrize(
+    ("mark", "notice"),
+    [
+        ("<CommentsCorrections RefType='RetractionIn'/>", "Retracted"),
+        ("<CommentsCorrections RefType='RetractedandRepublishedIn'/>", "Retracted"),
+        ("<CommentsCorrections RefType='ExpressionOfConcernIn'/>", "Expression of concern"),
+        ("<CommentsCorrections RefType='RetractionOf'/>", None),
+        ("<CommentsCorrections RefType='ErratumIn'/>", None),
+    ],
+)
+def test_a_retraction_stands_in_title_and_metadata(mark: str, notice: str | None) -> None:
+    raw = record(TITLED, after=f"<CommentsCorrectionsList>{mark}</CommentsCorrectionsList>")
+    (found,) = read_all("a.xml", raw)
+    shown = f"{notice.upper()}: Corvinol cures gout." if notice else "Corvinol cures gout."
+    assert (found.metadata.get("notice"), found.metadata["title"], found.text) == (notice, shown, shown)
+
+
+def test_a_title_that_says_so_already_is_left() -> None:
+    types = "<PublicationTypeList><PublicationType>Retracted Publication</PublicationType></PublicationTypeList>"
+    (found,) = read_all("a.xml", record(f"<ArticleTitle>RETRACTED: Corvinol.</ArticleTitle>{types}"))
+    assert found.metadata["title"] == "RETRACTED: Corvinol."
+
+
+def test_other_abstracts_follow_and_unlabelled_parts_have_no_label() -> None:
+    parts = "<AbstractText Label='Unlabeled'>One.</AbstractText><AbstractText Label='AIM'>Two.</AbstractText>"
+    other = "<OtherAbstract Type='plain-language-summary'><AbstractText>Three.</AbstractText></OtherAbstract>"
+    (found,) = read_all("a.xml", record(f"{TITLED}<Abstract>{parts}</Abstract>", after=other))
+    assert found.text == "Corvinol cures gout.\n\nOne.\n\nAIM: Two.\n\nThree."
+
+
+def test_books_and_chapters_are_read() -> None:
+    book = "<Book><BookTitle>InventPearls</BookTitle><PubDate><Year>2021</Year></PubDate></Book>"
+    abstract = "<Abstract><AbstractText>Gout hurts.</AbstractText></Abstract>"
+    for title, read in (("<ArticleTitle>Gout</ArticleTitle>", "Gout"), ("", "InventPearls")):
+        raw = (
+            "<PubmedArticleSet><PubmedBookArticle><BookDocument><PMID>2</PMID>"
+            f"{book}{title}{abstract}</BookDocument></PubmedBookArticle></PubmedArticleSet>"
+        )
+        (found,) = read_all("a.xml", raw)
+        assert found.text == f"{read}\n\nGout hurts."
+        assert found.metadata == {"pmid": "2", "title": read, "journal": "InventPearls", "year": 2021}

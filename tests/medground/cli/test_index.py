@@ -100,7 +100,7 @@ def test_what_became_of_the_files_is_told(command: Run, tmp_path: Path) -> None:
         "failed": 1,
         "split": 1,
     }
-    assert report["failures"][0]["file"] == "docs/bad\x1b[31m.pdf"
+    assert report["failures"][0]["file"] == "docs/bad\\x1b[31m.pdf"
     assert (report["skipped"], report["corpus"]) == (1, "documents")
 
 

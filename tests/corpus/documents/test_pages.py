@@ -1,0 +1,72 @@
+"""corpus/documents/pages.py: running heads, words and sentences over breaks, columns."""
+
+import pytest
+
+from corpus.documents.pages import in_columns, read_on, without_running_heads
+
+
+def test_running_heads_and_feet_are_left_out() -> None:
+    bodies = ["Gout is common.", "It hurts.", "It passes.", "It returns."]
+    pages = [f"J Med 2021;14:10{n}\n{body}\n{n + 1} of 4" for n, body in enumerate(bodies)]
+    assert without_running_heads(pages) == bodies
+    left_right = [f"{'Gout' if n % 2 else 'Brook et al.'}  {n}\n{body}" for n, body in enumerate(bodies * 2)]
+    assert without_running_heads(left_right) == bodies * 2
+    roman = [f"{body}\n{number}" for body, number in zip(bodies, ("ii", "iii", "iv", "v"), strict=True)]
+    assert without_running_heads(roman) == bodies
+
+
+def test_pages_that_are_all_alike_keep_their_text() -> None:
+    forms = [f"Name: A{n}\nGiven: {n} mg" for n in range(5)]
+    assert without_running_heads(forms) == forms
+    assert without_running_heads(["One page."]) == ["One page."]
+
+
+@pytest.mark.parametrize(
+    ("pages", "read"),
+    [
+        (
+            ["We found no evidence that it", "reduced pain. It was safe."],
+            ["We found no evidence that it\nreduced pain.", "It was safe."],
+        ),
+        (["The colitis of", "Crohn disease hurts. So it is."], ["The colitis of\nCrohn disease hurts.", "So it is."]),
+        (["It was seen by Dr.", "Lee on the ward. He left."], ["It was seen by Dr.\nLee on the ward.", "He left."]),
+        (
+            ["It was safe in all of the women", "", "who took it. Next."],
+            ["It was safe in all of the women\nwho took it.", "", "Next."],
+        ),
+        (
+            ["It was safe in most of the women", "Methods\nWe asked them."],
+            ["It was safe in most of the women", "Methods\nWe asked them."],
+        ),
+    ],
+)
+def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]) -> None:
+    assert read_on(pages) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("severe hypo-\nglycaemia", "severe hypoglycaemia"),
+        ("severe hypo‐\nglycaemia", "severe hypoglycaemia"),
+        ("severe hypo\u00ad\nglycaemia", "severe hypoglycaemia"),
+        ("schwere Unter-\nzuckerung", "schwere Unterzuckerung"),
+        ("a low-\ndose regimen", "a low-dose regimen"),
+        ("power-\nenhancing", "power-enhancing"),
+        ("anti-\nTNF drugs", "anti-TNF drugs"),
+        ("the anti-body; anti-\nbody", "the anti-body; anti-body"),
+        ("5-\n10 mg", "5-\n10 mg"),
+    ],
+)
+def test_words_broken_at_a_lines_end(text: str, read: str) -> None:
+    assert read_on([text]) == [read]
+
+
+def test_two_columns_are_read_one_after_the_other_and_tables_by_rows() -> None:
+    left = [f"the left column's line {n} goes" for n in range(5)]
+    right = [f"the right column's line {n} too" for n in range(5)]
+    lines = [[(50.0, one), (310.0, other)] for one, other in zip(left, right, strict=True)]
+    title = "A title that is as wide as both of the columns are together"
+    assert in_columns([[(50.0, title)], *lines]) == [title, *left, *right]
+    assert in_columns([[(50.0, "Drug"), (200.0, "5 mg")]] * 8) is None
+    assert in_columns(lines[:3]) is None
