@@ -26,7 +26,7 @@ prepare()
 
 from chains.answer import Answer, Citation, Passage  # noqa: E402
 from chains.citations import cite, coverage  # noqa: E402
-from chains.extractive import NEAR, extractive_chain  # noqa: E402
+from chains.qa.extractive import NEAR, extractive_chain  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402

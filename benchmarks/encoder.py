@@ -28,7 +28,7 @@ prepare()
 
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
-from chains.classifier import classifier_chain  # noqa: E402
+from chains.encoder.classifier import classifier_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402

@@ -32,7 +32,7 @@ from medground.environment import prepare  # noqa: E402
 
 prepare()
 
-from chains.llm import load_llm  # noqa: E402  (telemetry is off before the libraries are imported)
+from chains.models.local import load_llm  # noqa: E402  (telemetry is off before the libraries are imported)
 from chains.nli import nli_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.load import load_records  # noqa: E402

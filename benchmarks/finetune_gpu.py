@@ -40,7 +40,7 @@ from transformers import (  # noqa: E402
     PreTrainedModel,
 )
 
-from chains.llm import EMBEDDED  # noqa: E402
+from chains.models.local import EMBEDDED  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.logs import no_bars  # noqa: E402
 from eval.results import versions  # noqa: E402

@@ -3,9 +3,9 @@
     python benchmarks/followups.py
 
 Generated conversations on the sample (``tools/sample/conversations.py``); each message is searched for among all 600
-abstracts by the embedded default's dense retriever, once as it is said and once as ``chains.chat.following`` completes
-it from the questions before it. A turn counts where the abstract that is meant comes first. The generator's words and
-the rules were written for one another's kind of English: on what real people say the rules will do less well.
+abstracts by the embedded default's dense retriever, once as it is said and once as ``chains.rewriting.followup_rules``
+completes it from the questions before it. A turn counts where the abstract that is meant comes first. The generator's
+words and the rules were written for one another's kind of English: on what real people say the rules will do less well.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from medground.environment import prepare  # noqa: E402
 
 prepare()
 
-from chains.chat.following import complete  # noqa: E402  (telemetry is off before the libraries are imported)
+from chains.rewriting.followup_rules import complete  # noqa: E402  (telemetry is off before the libraries are imported)
 from eval.estimate import Estimate, proportion  # noqa: E402
 from eval.paired import mean_difference  # noqa: E402
 from medground.assemble import make_retrievers  # noqa: E402

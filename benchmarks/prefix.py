@@ -7,7 +7,7 @@ medground-tiny's size and tokenizer and room for such prompts, in float32: with 
 every prompt computed whole, in turns, for several rounds. Both are ``nli_chain(...).judge(pairs)``: rendering,
 tokenising, scoring. The paths:
 
-- packed: labels of one token, by the model laid out for the processor (``chains/packed.py``);
+- packed: labels of one token, by the model laid out for the processor (``chains/models/cpu_llama.py``);
 - one_token: the same by transformers' own forward pass, which any other model takes;
 - labels: the sample's labels, of several tokens each, which continue from transformers' key-value cache;
 - generate: labels read out of generated text.
@@ -42,14 +42,14 @@ prepare()
 
 import torch  # noqa: E402  (telemetry is off before the libraries are imported)
 
-import chains.llm  # noqa: E402
+import chains.models.local  # noqa: E402
 from benchmarks.random_llama import save_random_llama  # noqa: E402
 from chains.config import Decide, LLMConfig  # noqa: E402
-from chains.generation import written_batches  # noqa: E402
-from chains.llm import LocalLLM, load_llm  # noqa: E402
+from chains.models.generation import written_batches  # noqa: E402
+from chains.models.local import LocalLLM, load_llm  # noqa: E402
+from chains.models.prefix import sharable  # noqa: E402
+from chains.models.scoring import encode, scored_batches  # noqa: E402
 from chains.nli import Judgement, NLIChain, Pair, draw_shots, nli_chain  # noqa: E402
-from chains.prefix import sharable  # noqa: E402
-from chains.scoring import encode, scored_batches  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.config import PairsConfig  # noqa: E402
 from corpus.nli import load_pairs  # noqa: E402
@@ -66,13 +66,13 @@ WORDS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}  # one 
 @contextmanager
 def whole_prompts() -> Iterator[None]:
     """Inside, every prompt goes through the model whole."""
-    chains.llm.scored_batches = partial(scored_batches, share=False)
-    chains.llm.written_batches = partial(written_batches, share=False)
+    chains.models.local.scored_batches = partial(scored_batches, share=False)
+    chains.models.local.written_batches = partial(written_batches, share=False)
     try:
         yield
     finally:
-        chains.llm.scored_batches = scored_batches
-        chains.llm.written_batches = written_batches
+        chains.models.local.scored_batches = scored_batches
+        chains.models.local.written_batches = written_batches
 
 
 def make_chain(path: str, llm: LocalLLM, tokens: int) -> NLIChain:

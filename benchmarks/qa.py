@@ -56,10 +56,10 @@ from benchmarks.bound import label_operations, product_rate  # noqa: E402
 from benchmarks.random_llama import save_random_llama  # noqa: E402
 from chains.answer import Answer  # noqa: E402
 from chains.config import LLMConfig  # noqa: E402
-from chains.llm import EMBEDDED, LocalLLM, load_llm  # noqa: E402
-from chains.parsing import parse_label  # noqa: E402
-from chains.qa import qa_chain  # noqa: E402
-from chains.templates import label_lead  # noqa: E402
+from chains.labels import parse_label  # noqa: E402
+from chains.models.local import EMBEDDED, LocalLLM, load_llm  # noqa: E402
+from chains.models.templates import label_lead  # noqa: E402
+from chains.qa.chain import qa_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
@@ -175,7 +175,7 @@ def lm_eval_side(source: str, mode: Mode, prompts: Sequence[str], lead: str, fol
 def outside(answer: Callable[[], object]) -> dict[str, Any]:
     """Where the time of one call goes that is not the model's forward pass, from Python's profiler.
 
-    The model is a PyTorch module, called as one, or its packed form; both are called from ``chains/scoring.py``.
+    The model is a PyTorch module, called as one, or its packed form; both are called from ``chains/models/scoring.py``.
     """
     profiler = cProfile.Profile()
     profiler.runcall(answer)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from chains.llm import EMBEDDED
+from chains.models.local import EMBEDDED
 
 SEED = 7
 

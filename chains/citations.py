@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from chains.answer import Citation, Passage
-from chains.findings import finding_log_odds, stemmer
+from chains.models.findings import finding_log_odds, stemmer
 from corpus.sentences import heading_name, sentence_spans
 
 OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's

@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Decide, Family, check_choices
-from chains.deciding import Decider, Decision
-from chains.model import LLM, Prompt, check_llm
+from chains.labels import Decider, Decision
+from chains.models.base import LLM, Prompt, check_llm
 from chains.prompts import Shot, nli_prompt
 from common.errors import UserError
 from corpus.nli import NLIPair, apart_from
@@ -112,7 +112,7 @@ def nli_chain(
     """A chain that says how a hypothesis relates to a premise.
 
     Args:
-        llm: the model, see ``chains.llm.load_llm`` and ``chains.remote.connect``.
+        llm: the model, see ``chains.models.local.load_llm`` and ``chains.models.remote.connect``.
         labels: the candidate labels, two or more.
         shots: examples to show before each pair, see ``draw_shots``; of those that do not fit the window the last
             are left out, and the judgement's notes say so.

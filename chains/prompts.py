@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from chains.config import Family
-from chains.fencing import DATA_RULE, fence
+from chains.models.prompt_sanitizing import DATA_RULE, fence
 
 Messages = list[dict[str, str]]
 PromptFamily = Literal["gemma", "llama2", "generic"]

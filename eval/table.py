@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from chains.deciding import UNLABELLED
+from chains.labels import UNLABELLED
 from corpus.records import LABELS
 from eval.estimate import Estimate, clustered_stderr
 from eval.metrics import absent_labels, label_metrics, majority

@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from rich.table import Table
 
 from chains.answer import Answer, Passage, Verdict
-from chains.verifier import Verifier
+from chains.verification import Verifier
 from common.errors import UserError
 from corpus.records import QARecord
 from eval.estimate import Counts, Estimate, Floats, from_resamples, proportion, resampled
@@ -49,7 +49,7 @@ def evaluate_verified(
 
     Args:
         task: one of the names above.
-        chain: one that verifies and gives every answer (``chains.verified``, with the policy report or retry).
+        chain: one that verifies and gives every answer (``chains.verification``, with the policy report or retry).
         records: with labels, save for ``verified_wrong``.
         identity: what determines answers and verdicts beside the prompt, the entailment model included.
         quiet: no progress bar on stderr.

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chains.cleaning import Cleaner
-from chains.llm import LocalLLM
+from chains.models.local import LocalLLM
+from chains.models.prompt_sanitizing import Cleaner
+from chains.models.scoring import Scorable, encode, label_log_likelihoods, with_labels
+from chains.models.templates import label_lead, render
 from chains.prompts import PromptFamily, nli_prompt
-from chains.scoring import Scorable, encode, label_log_likelihoods, with_labels
-from chains.templates import label_lead, render
 from common.errors import UserError
 from corpus.nli import NLIPair
 from eval.progress import chunks_with_progress

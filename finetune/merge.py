@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors import SafetensorError
 
-from chains.adapters import merge_adapter, read_adapter
 from chains.config import Family, LLMConfig
-from chains.llm import EMBEDDED, LocalLLM, load_llm, resolve_dtype
+from chains.models.adapters import merge_adapter, read_adapter
+from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily, resolve_family
 from common.errors import UserError
 from common.fingerprints import plain

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
 
 __all__ = ["load_chain"]
 

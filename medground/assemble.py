@@ -11,9 +11,9 @@ from medground.settings import Settings
 
 if TYPE_CHECKING:
     from chains.config import Context
-    from chains.model import LLM
+    from chains.models.base import LLM
     from chains.nli import NLIModel
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
     from common.result_cache import ResultCache
     from corpus.nli import NLIPair
     from retrievers.base import Retriever
@@ -33,7 +33,7 @@ QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted
 def make_chain(settings: Settings, corpus: Corpus, *, quiet: bool) -> "AnswerChain":
     """The answering chain over a corpus, with the retriever that the settings choose."""
     if quotes(settings, corpus):
-        from chains.extractive import extractive_chain
+        from chains.qa.extractive import extractive_chain
 
         retriever = make_retrievers(settings, corpus, [settings.retriever], quiet=quiet)[settings.retriever]
         sentences = settings.chain.max_sentences
@@ -72,8 +72,8 @@ def load_models(settings: Settings, cache: "ResultCache | None" = None) -> Model
         return Models(llm, make_nli(settings, cache))
     if settings.nli.adapter is None:
         return Models(llm, judging_chain(settings, llm))
-    from chains.llm import LocalLLM
-    from chains.shared import share_base
+    from chains.models.adapter_switch import share_base
+    from chains.models.local import LocalLLM
 
     if not isinstance(llm, LocalLLM):
         raise UserError(ADAPTER_ELSEWHERE)
@@ -85,8 +85,8 @@ def answering_chain(
     settings: Settings, models: Models, retriever: "Retriever | None", context: "Context | None" = None
 ) -> "AnswerChain":
     """The chain of loaded models, as the sections ``chain`` and ``prompt`` say; ``context`` in place of theirs."""
-    from chains.qa import qa_chain
-    from chains.verified import more_passages, verified_chain
+    from chains.qa.chain import qa_chain
+    from chains.verification import more_passages, verified_chain
 
     context = context or settings.chain.context
 
@@ -118,7 +118,7 @@ def make_nli(settings: Settings, cache: "ResultCache | None" = None, *, asked: "
         UserError: the model, its adapter or the training pairs cannot be used.
     """
     if settings.nli.kind == "encoder":
-        from chains.classifier import load_classifier
+        from chains.encoder.classifier import load_classifier
 
         if settings.nli.model is None:
             raise UserError("nli.kind is encoder, and nli.model names none. Set it to a folder or a hub id.")
@@ -152,7 +152,7 @@ def reads_only_the_sample(model: str) -> bool:
     report = Path(model).expanduser() / "merge.json"
     if model == "embedded" or not report.is_file():
         return model == "embedded"
-    from chains.llm import EMBEDDED
+    from chains.models.local import EMBEDDED
     from common.json_file import read_object
 
     base = str(read_object(report).get("base"))
@@ -229,7 +229,7 @@ def make_retrievers(
     rewriter = None
     if "multi_query" in _kinds(settings, names):
         from chains.models import make_llm
-        from chains.rewriting import LLMRewriter
+        from chains.rewriting.wordings import LLMRewriter
 
         rewriter = LLMRewriter(llm or make_llm(settings.llm), settings.prompt.family)
     return make_retrievers(

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from chains.agent.steps import Step
     from chains.answer import Answer
     from chains.chat import Chat
-    from chains.chat.rewriters import QuestionRewriter
     from chains.chat.writer import Writer
-    from chains.model import LLM
+    from chains.models.base import LLM
     from chains.prompts import Messages
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
+    from chains.rewriting.followups import QuestionRewriter
     from retrievers.base import Retriever
 
 Item = TypeVar("Item")
@@ -74,7 +74,7 @@ def make_answering(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Answe
         _check(settings, corpus)
         models = load_models(settings)
         chain = make_agent(settings, models, _retriever(settings, corpus, models, quiet))
-    from chains.runnable import NotedChain
+    from chains.qa.base import NotedChain
 
     note = reader_note(settings, corpus)
     return chain if note is None else NotedChain(chain, note)
@@ -105,8 +105,8 @@ def make_chat(
             there is none for.
     """
     from chains.chat import Chat, Conversations
-    from chains.chat.rewriters import as_it_stands, by_rules
-    from chains.model import estimated_tokens
+    from chains.models.base import estimated_tokens
+    from chains.rewriting.followups import as_it_stands, by_rules
 
     _check(settings, corpus)
     config, llm_is_real = settings.chat, not reads_only_the_sample(settings.llm.model)
@@ -145,7 +145,7 @@ def make_agent(
     """
     from chains.agent.grading import Grader, by_judge, by_labels
     from chains.agent.steps import trace_to
-    from chains.verifier import Verifier
+    from chains.verification import Verifier
 
     config, unjudged = settings.agent, Models(models.answering)
     read: Any = partial(answering_chain, settings, unjudged, context="retrieved")
@@ -217,7 +217,7 @@ def _answering(
             return make_agent(settings, models, retriever), None
     if models.judging is None or settings.chain.verify != "report":
         return answering_chain(settings, models, retriever), None
-    from chains.verifier import Verifier
+    from chains.verification import Verifier
 
     return answering_chain(settings, Models(models.answering), retriever), _one(share(Verifier(models.judging).verify))
 
@@ -228,11 +228,11 @@ def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], 
 
 def _reword(settings: Settings, llm: "LLM") -> "Callable[..., str | None]":
     """Who puts a question in other words: the model, where it is one that can."""
-    from chains.agent.wording import by_keywords, by_model
+    from chains.rewriting.keywords import by_keywords, by_model
 
     if reads_only_the_sample(settings.llm.model):
         return by_keywords
-    from chains.rewriting import LLMRewriter
+    from chains.rewriting.wordings import LLMRewriter
 
     return by_model(LLMRewriter(llm, settings.prompt.family))
 
@@ -241,7 +241,7 @@ def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"], share: Sh
     """Who makes follow-ups self-contained."""
     from langchain_core.runnables import RunnableLambda
 
-    from chains.chat.rewriters import ByModel, as_it_stands, by_rules
+    from chains.rewriting.followups import ByModel, as_it_stands, by_rules
 
     match who:
         case "auto" | "rules":
@@ -255,7 +255,7 @@ def _rewriter(llm: "LLM", who: Literal["auto", "rules", "llm", "off"], share: Sh
 
 def _written(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
     """What the model writes after each conversation; nothing after one that leaves no room for it in the window."""
-    from chains.batching import in_order
+    from chains.models.batching import in_order
 
     prompts = llm.prompts(conversations)
     fitting = [
@@ -271,7 +271,7 @@ def _written(llm: "LLM", conversations: "Sequence[Messages]") -> list[str]:
 def _writer(settings: Settings, llm: "LLM") -> "Writer":
     """Who puts answers into sentences."""
     from chains.chat.writer import Writer, chat_model_speaker, local_speaker
-    from chains.llm import LocalLLM
+    from chains.models.local import LocalLLM
 
     most = settings.chat.max_new_tokens
     speak = local_speaker(llm, most) if isinstance(llm, LocalLLM) else chat_model_speaker(llm.chat, most)

@@ -45,7 +45,7 @@ def _processor() -> Iterator[Check]:
     import torch
 
     from chains.config import LLMConfig
-    from chains.llm import resolve_dtype
+    from chains.models.local import resolve_dtype
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
@@ -103,7 +103,7 @@ def _source(name: str, model: str) -> Check:
 
 
 def _model(settings: Settings) -> Check:
-    from chains.llm import EMBEDDED
+    from chains.models.local import EMBEDDED
 
     if settings.llm.kind == "extractive":
         return Check("language model", "note", "none: answers quote the passages (llm.kind is extractive)")

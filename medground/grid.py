@@ -157,8 +157,8 @@ class _Work:
                 shown = settings.model_copy(update={"prompt": settings.prompt.model_copy(update={"shots": shots})})
                 yield self._judged(shown, judging_chain(shown, llm, asked), f"nli_{shots}shot" if shots else "nli")
             if settings.nli.adapter is not None:
-                from chains.llm import LocalLLM
-                from chains.shared import share_base
+                from chains.models.adapter_switch import share_base
+                from chains.models.local import LocalLLM
 
                 if not isinstance(llm, LocalLLM):
                     raise UserError(ADAPTER_ELSEWHERE)

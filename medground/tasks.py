@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chains.verifier import Verifier
+from chains.verification import Verifier
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord
 from corpus.sample import sample_path
@@ -140,6 +140,6 @@ def _dtype(settings: Settings) -> dict[str, str]:
     """What a model on this machine computes in: ``auto`` is measured, and may be another tomorrow."""
     if settings.llm.kind != "huggingface":
         return {}
-    from chains.llm import resolve_dtype
+    from chains.models.local import resolve_dtype
 
     return {"dtype": str(resolve_dtype(settings.llm)).removeprefix("torch.")}

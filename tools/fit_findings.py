@@ -1,11 +1,11 @@
-"""How ``chains.findings`` was fitted: words that tell findings from aims and methods, by the headings of abstracts."""
+"""Fits ``chains.models.findings``: words that separate findings from aims and methods, by headings of abstracts."""
 
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from chains.findings import WEIGHTS, finding_words
+from chains.models.findings import WEIGHTS, finding_words
 from corpus.records import QARecord
 from corpus.sentences import sentence_spans
 
@@ -56,5 +56,5 @@ def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
 
 
 def save_findings(model: dict[str, Any]) -> None:
-    """Write a fitted model to where ``chains.findings`` reads it."""
+    """Write a fitted model to where ``chains.models.findings`` reads it."""
     WEIGHTS.write_text(json.dumps(model, indent=1, ensure_ascii=False) + "\n", "utf-8")

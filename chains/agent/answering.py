@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage, Verdict, Withheld
-from chains.runnable import AnswerChain
+from chains.qa.base import AnswerChain
 
 Read = Callable[[BaseRetriever], AnswerChain]
 """Makes the chain that answers from what a retriever brings."""
@@ -46,7 +46,7 @@ def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
     """Whether an answer may be given: where answers are judged the judge must be for it, and both must be sure enough.
 
     The judge is for an answer that is supported, and for a "maybe" that the passages do not decide: a "maybe" is never
-    supported (``chains.verifier``), but here it rests on passages that were graded as evidence. Sure enough is a
+    supported (``chains.verification``), but here it rests on passages that were graded as evidence. Sure enough is a
     product of at least ``confidence`` of the answer's probability and of the verdict's, each 1 where it is not known.
 
     Args:

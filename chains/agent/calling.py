@@ -14,10 +14,10 @@ from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
 from chains.config import AgentConfig
-from chains.model import estimated_tokens
+from chains.models.base import estimated_tokens
 from chains.nli import NLIModel
 from chains.prompts import agent_rules
-from chains.runnable import AnswerChain, Question
+from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
 
 if TYPE_CHECKING:

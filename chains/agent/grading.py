@@ -7,7 +7,7 @@ from chains.answer import Answer, Passage
 from chains.citations import coverage
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.runnable import AnswerChain, Question
+from chains.qa.base import AnswerChain, Question
 
 
 @dataclass(frozen=True, slots=True)

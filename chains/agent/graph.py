@@ -9,10 +9,10 @@ from langchain_core.runnables import RunnableConfig
 from chains.agent.answering import NO_EVIDENCE, NOT_BORNE_OUT, Read, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
-from chains.agent.wording import Reword
 from chains.answer import Answer, Passage
 from chains.config import AgentConfig
-from chains.runnable import AnswerChain, Question, retrieve
+from chains.qa.base import AnswerChain, Question, retrieve
+from chains.rewriting.keywords import Reword
 from common.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answer import Passage
-from chains.fencing import fence
+from chains.models.prompt_sanitizing import fence
 from chains.nli import Judgement, NLIModel
-from chains.runnable import Question, retrieve
+from chains.qa.base import Question, retrieve
 
 SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
 MOST = 1000  # characters of a query or statement

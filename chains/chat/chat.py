@@ -7,10 +7,10 @@ from chains.answer import Answer
 from chains.chat.conversations import Conversations
 from chains.chat.events import Asked, ChatEvent, Done, Given, Judged, Token
 from chains.chat.history import keep
-from chains.chat.rewriters import QuestionRewriter, by_rules
 from chains.chat.turn import Turn
 from chains.chat.writer import Writer
-from chains.runnable import AnswerChain
+from chains.qa.base import AnswerChain
+from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
 
 MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds

@@ -11,7 +11,7 @@ from chains.prompts import Messages, written_prompt
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from chains.llm import LocalLLM
+    from chains.models.local import LocalLLM
 
 
 class Speaker(Protocol):
@@ -27,7 +27,7 @@ class Writer:
 
     Args:
         speak: the model.
-        clean: blanks out what must not come into a prompt, see ``chains.cleaning.Cleaner``.
+        clean: blanks out what must not come into a prompt, see ``chains.models.prompt_sanitizing.Cleaner``.
         system: a system text of the user's own.
     """
 
@@ -71,8 +71,8 @@ def local_speaker(llm: "LocalLLM", max_new_tokens: int) -> Speaker:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
-        from chains.scoring import encode
-        from chains.templates import render
+        from chains.models.scoring import encode
+        from chains.models.templates import render
 
         stopped = Event()
 

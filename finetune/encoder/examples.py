@@ -1,11 +1,11 @@
-"""From pairs and questions to the texts that a classifier is taught: laid out as ``chains.classifier`` reads them."""
+"""Training texts of a sequence classifier, laid out as ``chains.encoder.classifier`` reads them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from chains.pair_texts import PairTexts, Side
+from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records

@@ -9,8 +9,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from chains.pair_texts import PairTexts
-from chains.sequence import SequenceClassifier, find_device, model_window, set_padding
+from chains.encoder.pair_texts import PairTexts
+from chains.encoder.sequence import SequenceClassifier, find_device, model_window, set_padding
 from common.errors import UserError
 from common.hub import hub_errors
 from common.logs import no_bars

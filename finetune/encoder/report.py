@@ -70,7 +70,7 @@ def card(summary: Mapping[str, Any]) -> str:
     if of_questions:
         does = "Answers a question (first text) from a text (second text)"
         longer = f"Of longer texts the {recipe['keep_text']} is read, cut between sentences."
-        use = "`chains.classifier.classifier_chain(DIR)` is a chain that `eval.qa.evaluate_qa` measures."
+        use = "`chains.encoder.classifier.classifier_chain(DIR)` is a chain that `eval.qa.evaluate_qa` measures."
     else:
         does = "Says how a statement (second text) relates to a text (first text)"
         longer = "Longer texts are judged in parts of whole sentences."

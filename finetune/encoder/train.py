@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from transformers import TrainingArguments
 
-from chains.sequence import SequenceClassifier
+from chains.encoder.sequence import SequenceClassifier
 from common.atomic_write import write_whole
 from corpus.config import DataConfig, PairsConfig
 from eval.results import check_output

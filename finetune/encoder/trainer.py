@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainingArguments
 
-from chains.sequence import SequenceClassifier
+from chains.encoder.sequence import SequenceClassifier
 from eval.metrics import label_metrics
 from finetune.encoder.course import Course
 from finetune.encoder.examples import Example

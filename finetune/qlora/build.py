@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from trl.trainer.sft_config import SFTConfig
 
 from chains.config import PromptConfig
-from chains.llm import LocalLLM
+from chains.models.local import LocalLLM
 from chains.nli import nli_chain
 from common.errors import UserError
 from eval.nli import evaluate_nli

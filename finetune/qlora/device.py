@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chains.config import LLMConfig
-from chains.llm import resolve_dtype
+from chains.models.local import resolve_dtype
 from common.errors import UserError
 from finetune.config import QLoRAConfig
 from finetune.process import processes

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chains.cleaning import Cleaner
 from chains.config import Family
-from chains.llm import LocalLLM
+from chains.models.local import LocalLLM
+from chains.models.prompt_sanitizing import Cleaner
+from chains.models.scoring import encode, with_labels
+from chains.models.templates import label_lead, render
 from chains.prompts import Messages, nli_prompt, resolve_family
-from chains.scoring import encode, with_labels
-from chains.templates import label_lead, render
 from corpus.nli import NLIPair
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def encode_pairs(
     """Each pair as ``chains.nli`` would ask it, answered; pairs longer than window or ``max_length`` are left out.
 
     Prompt, white space, label and end are tokenised as one text, so that the ids before ``start`` and the label's are
-    the very ones that ``chains.scoring`` scores.
+    the very ones that ``chains.models.scoring`` scores.
     """
     tokenizer = llm.tokenizer
     clean = Cleaner(tokenizer)

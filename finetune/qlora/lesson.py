@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chains.config import PromptConfig
-from chains.llm import LocalLLM
+from chains.models.local import LocalLLM
 from chains.prompts import resolve_family
 from common.errors import UserError
 from corpus.config import PairsConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from chains.config import LLMConfig, PromptConfig
-from chains.llm import load_llm
+from chains.models.local import load_llm
 from common.atomic_write import write_whole
 from common.errors import UserError
 from corpus.config import PairsConfig

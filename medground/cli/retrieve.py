@@ -25,7 +25,7 @@ def retrieve(
     It looks in your indexed documents where there are any and --data is not given, else in the data's abstracts.
     """
     settings = options.make_settings(config, overrides, data=data)
-    from chains.runnable import as_passage
+    from chains.qa.base import as_passage
     from medground.assemble import make_retrievers
     from medground.corpora import searched_corpus
 

@@ -70,7 +70,7 @@ def encoder(
         if section == "pairs":
             _tell_use("eval nli", config, overrides, data, "nli.kind=encoder", f"nli.model={_named(output)}")
         else:
-            say(f"Use it in Python: chains.classifier.classifier_chain({_named(output)!r})")
+            say(f"Use it in Python: chains.encoder.classifier.classifier_chain({_named(output)!r})")
 
 
 @train.command()

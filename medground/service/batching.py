@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from chains.answer import Answer
-from chains.runnable import AnswerChain, Question
+from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
 
 Item = TypeVar("Item")

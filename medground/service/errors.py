@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from chains.chat.conversations import NoConversation
-from chains.endpoint import ElsewhereError
+from chains.models.endpoint import ElsewhereError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
 from medground.service.middleware import log_failure

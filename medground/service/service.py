@@ -14,7 +14,7 @@ from medground.service.users import Users
 
 if TYPE_CHECKING:
     from chains.chat import Chat
-    from chains.runnable import AnswerChain
+    from chains.qa.base import AnswerChain
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chains.config import LLMConfig
-from chains.llm import EMBEDDED, load_llm
+from chains.models.local import EMBEDDED, load_llm
 from chains.prompts import qa_prompt
 from corpus.pubmedqa import read_records
 from corpus.sample import sample_path

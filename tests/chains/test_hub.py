@@ -13,8 +13,8 @@ from stub_hub import stub_hub
 CLIENT = """
 import sys
 from chains.config import LLMConfig
-from chains.llm import load_llm
-from chains.qa import qa_chain
+from chains.models.local import load_llm
+from chains.qa.chain import qa_chain
 from common.errors import UserError
 try:
     llm = load_llm(LLMConfig(model=sys.argv[1], adapter=sys.argv[2] if len(sys.argv) > 2 else None))

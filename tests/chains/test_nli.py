@@ -6,7 +6,7 @@ import checkpoints
 import pytest
 
 from chains.config import LLMConfig
-from chains.llm import LocalLLM, load_llm
+from chains.models.local import LocalLLM, load_llm
 from chains.nli import Judgement, NLIModel, draw_shots, nli_chain
 from chains.prompts import Shot
 from common.errors import UserError
@@ -151,7 +151,7 @@ def test_a_premise_longer_than_the_window_is_split_by_sentences(llm: LocalLLM, m
 
 
 def test_the_part_that_is_least_neutral_decides(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chains.deciding import Decision
+    from chains.labels import Decision
 
     def scored(prompts):
         last = len(prompts) - 1

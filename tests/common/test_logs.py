@@ -9,8 +9,8 @@ from checkpoints import make_chat
 from classifiers import make_classifier, make_encoder
 
 from chains.config import LLMConfig
-from chains.llm import load_llm
-from chains.sequence import load_sequence_classifier
+from chains.encoder.sequence import load_sequence_classifier
+from chains.models.local import load_llm
 from common.logs import hush_bitsandbytes, no_bars
 from finetune.config import EncoderConfig
 from finetune.encoder.model import load_untaught

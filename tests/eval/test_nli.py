@@ -5,7 +5,7 @@ import pytest
 from word_nli import WordNLI
 
 from chains.config import LLMConfig
-from chains.llm import load_llm
+from chains.models.local import load_llm
 from chains.nli import Judgement, Pair, nli_chain
 from common.errors import UserError
 from corpus.nli import NLIPair

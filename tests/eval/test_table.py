@@ -4,7 +4,7 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
-from chains.deciding import UNLABELLED
+from chains.labels import UNLABELLED
 from corpus.records import LABELS
 from eval.estimate import Estimate
 from eval.metrics import label_metrics, ranking_metrics, share, unparsed

@@ -10,9 +10,8 @@ from rich.console import Console
 from word_nli import WordNLI
 
 from chains.answer import Answer, Passage
-from chains.runnable import AnswerChain, Question
-from chains.verified import verified_chain
-from chains.verifier import Verifier
+from chains.qa.base import AnswerChain, Question
+from chains.verification import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
 from eval.results import TaskResult, write_results

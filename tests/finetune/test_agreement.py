@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from chains.config import LLMConfig
-from chains.llm import load_llm
+from chains.models.local import load_llm
 from chains.nli import nli_chain
 from common.errors import UserError
 from corpus.nli import NLIPair

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
-from chains.llm import EMBEDDED, load_llm
-from chains.qa import qa_chain
+from chains.models.local import EMBEDDED, load_llm
+from chains.qa.chain import qa_chain
 from common.errors import UserError
 from common.fingerprints import plain
 from corpus.nli import NLIPair

@@ -1,8 +1,8 @@
 """Models for tests that obey every instruction which a prompt shows them as one, and nothing that it shows as data.
 
-What stands between the two lines of a fence (``chains.fencing``) is data, and so is, in the question-answering prompt,
-what stands between "Text:" and the last "Question:". Everything else is an instruction to them, whoever wrote it: the
-test of a prompt is that no document's words ever stand there.
+What stands between the two lines of a fence (``chains.models.prompt_sanitizing``) is data, and so is, in the
+question-answering prompt, what stands between "Text:" and the last "Question:". Everything else is an instruction to
+them, whoever wrote it: the test of a prompt is that no document's words ever stand there.
 """
 
 import json
@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from chains.config import Family, LLMConfig
-from chains.model import Prompt
+from chains.models.base import Prompt
 from chains.prompts import Messages, PromptFamily
 from common.result_cache import Batches
 
@@ -111,7 +111,7 @@ def obeying_speaker(shown: list[Messages]) -> Callable[[Messages], Iterator[str]
 
 
 class ObeyingLLM:
-    """A model for ``chains.qa``: "yes" where the data says that something works, or the label that it is told."""
+    """A model for ``chains.qa.chain``: "yes" where the data says that something works, or the label that it is told."""
 
     name = "obeying"
     config = LLMConfig()

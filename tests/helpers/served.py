@@ -12,7 +12,7 @@ import httpx
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat import Chat, Conversations
-from chains.runnable import AnswerChain, Question
+from chains.qa.base import AnswerChain, Question
 from common.errors import UserError
 from medground.service.app import make_app
 from medground.service.config import ServeConfig

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks OpenAI's protocol as far as chains/remote.py needs it, and can be made to fail."""
+"""A loopback server with the part of OpenAI's protocol that chains/models/remote.py needs; it can be made to fail."""
 
 import json
 import threading

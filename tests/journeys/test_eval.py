@@ -7,8 +7,8 @@ import checkpoints
 import pytest
 
 from chains.config import LLMConfig
-from chains.llm import load_llm
-from chains.qa import qa_chain
+from chains.models.local import load_llm
+from chains.qa.chain import qa_chain
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import LABELS, documents

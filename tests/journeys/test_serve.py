@@ -107,8 +107,8 @@ def test_langchains_chat_model_chats_and_streams(url: str) -> None:
 
 def test_it_is_a_server_for_our_own_chains(url: str) -> None:
     from chains.config import LLMConfig
-    from chains.qa import qa_chain
-    from chains.remote import connect
+    from chains.models.remote import connect
+    from chains.qa.chain import qa_chain
 
     chain = qa_chain(connect(LLMConfig(kind="openai", model="medground", base_url=f"{url}/v1")), context="none")
     answers = chain.batch([QUESTION] * 5)

@@ -7,7 +7,7 @@ from classifiers import make_classifier, make_encoder
 from fixed_retriever import FixedRetriever
 from word_reranker import WordReranker
 
-from chains.classifier import load_classifier
+from chains.encoder.classifier import load_classifier
 from common.errors import UserError
 from retrievers.config import RerankConfig
 from retrievers.rerank import Reranker, RerankRetriever, load_reranker

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from chains import findings
-from chains.findings import WEIGHTS
+from chains.models import findings
+from chains.models.findings import WEIGHTS
 from corpus.records import QARecord
 from tools.fit_findings import fit_findings, reports_findings, save_findings
 

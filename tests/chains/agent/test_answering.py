@@ -3,7 +3,7 @@ from obeying import ObeyingLLM
 
 from chains.agent.answering import Given, answer_from, holds, withhold
 from chains.answer import Answer, Passage
-from chains.qa import qa_chain
+from chains.qa.chain import qa_chain
 
 PASSAGES = (Passage(id="a", text="Aspirin works.", score=0.5), Passage(id="b", text="Zinc fails."))
 

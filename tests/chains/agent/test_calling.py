@@ -17,9 +17,9 @@ from chains.agent.grading import Grader, by_judge
 from chains.agent.steps import Step
 from chains.answer import Answer
 from chains.config import AgentConfig
-from chains.qa import qa_chain
-from chains.runnable import AnswerChain
-from chains.verifier import Verifier
+from chains.qa.base import AnswerChain
+from chains.qa.chain import qa_chain
+from chains.verification import Verifier
 
 QUESTION = "Is it so of aspirin?"
 CLEAN = {"good": document("It was cheap."), "secret": "The ward seven list: Ann, Bob, Cem."}

@@ -7,8 +7,8 @@ from word_retriever import WordRetriever
 
 from chains.agent.grading import Grader, by_judge, by_labels
 from chains.answer import Passage
-from chains.extractive import extractive_chain
-from chains.qa import qa_chain
+from chains.qa.chain import qa_chain
+from chains.qa.extractive import extractive_chain
 
 QUESTION = "Does aspirin lower fever in children?"
 ON_IT = Passage(id="on", text="Whether aspirin lowers fever in children is open.")

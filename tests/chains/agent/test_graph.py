@@ -15,9 +15,9 @@ from chains.agent.graph import GraphAgent
 from chains.agent.steps import Run, Step
 from chains.answer import Answer
 from chains.config import AgentConfig
-from chains.qa import qa_chain
-from chains.runnable import AnswerChain
-from chains.verifier import Verifier
+from chains.qa.base import AnswerChain
+from chains.qa.chain import qa_chain
+from chains.verification import Verifier
 from common.errors import UserError
 
 QUESTION = "Is it so of aspirin?"

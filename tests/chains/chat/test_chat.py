@@ -8,15 +8,15 @@ from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
-from chains.chat import Chat, Conversations, NoConversation, Turn, phrases
+from chains.chat import Chat, Conversations, NoConversation, Turn
 from chains.chat.events import ChatEvent, Done
-from chains.chat.following import Completed
 from chains.chat.writer import Writer
-from chains.extractive import extractive_chain
 from chains.prompts import Messages
-from chains.qa import qa_chain
-from chains.verified import verified_chain
-from chains.verifier import Verifier
+from chains.qa.chain import qa_chain
+from chains.qa.extractive import extractive_chain
+from chains.rewriting import pico as phrases
+from chains.rewriting.followup_rules import Completed
+from chains.verification import Verifier, verified_chain
 from common.errors import UserError
 
 TEXTS = {"a": "Aspirin works. It was cheap.", "z": "Zinc fails. It was dear."}

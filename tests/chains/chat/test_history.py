@@ -1,6 +1,6 @@
 from chains.chat.history import TURN_TOKENS, keep
 from chains.chat.turn import Turn
-from chains.model import estimated_tokens
+from chains.models.base import estimated_tokens
 
 
 def words(text: str) -> int:

@@ -11,7 +11,7 @@ from chains.answer import Answer, Passage
 from chains.chat.turn import Turn
 from chains.chat.writer import Writer, chat_model_speaker, local_speaker
 from chains.config import LLMConfig
-from chains.llm import LocalLLM, load_llm
+from chains.models.local import LocalLLM, load_llm
 from chains.prompts import Messages
 from common.errors import UserError
 

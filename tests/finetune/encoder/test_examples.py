@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from classifiers import make_wordpiece
 
-from chains.pair_texts import PairTexts
+from chains.encoder.pair_texts import PairTexts
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records

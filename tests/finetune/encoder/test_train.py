@@ -7,7 +7,7 @@ from classifiers import make_electra, make_encoder
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from chains.classifier import classifier_chain, load_classifier
+from chains.encoder.classifier import classifier_chain, load_classifier
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
 from corpus.load import load_records

@@ -5,7 +5,7 @@ import pytest
 import torch
 from classifiers import LABELS, make_classifier
 
-from chains.sequence import load_sequence_classifier
+from chains.encoder.sequence import load_sequence_classifier
 from finetune.encoder.examples import Example
 from finetune.encoder.trainer import Loss, label_weights, measure
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from chains.config import LLMConfig
-from chains.llm import load_llm, resolve_dtype
+from chains.models.local import load_llm, resolve_dtype
 from common.errors import UserError
 from finetune.config import QLoRAConfig
 from finetune.qlora.device import fit_to_device, keep_differentiable

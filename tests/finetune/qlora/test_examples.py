@@ -6,10 +6,10 @@ import pytest
 from checkpoints import MAKERS
 
 from chains.config import LLMConfig
-from chains.llm import LocalLLM, load_llm
+from chains.models.local import LocalLLM, load_llm
+from chains.models.scoring import encode, with_labels
+from chains.models.templates import label_lead
 from chains.nli import nli_chain
-from chains.scoring import encode, with_labels
-from chains.templates import label_lead
 from corpus.nli import NLIPair
 from finetune.qlora.examples import answer_end, columns, encode_pairs
 

@@ -9,7 +9,7 @@ from checkpoints import MAKERS, make_chat
 from qlora_runs import LABELS, QUICK, summary, train, weights
 
 from chains.config import LLMConfig, PromptConfig
-from chains.llm import load_llm
+from chains.models.local import load_llm
 from chains.nli import nli_chain
 from common.errors import UserError
 from corpus.config import PairsConfig

@@ -12,7 +12,7 @@ import torch
 from qlora_runs import QUICK, TOLERANCE, distance, summary, train
 
 from chains.config import LLMConfig
-from chains.llm import load_llm
+from chains.models.local import load_llm
 from common.errors import UserError
 from eval.nli import evaluate_nli
 from finetune.qlora.trainer import PairTrainer

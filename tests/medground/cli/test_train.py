@@ -67,14 +67,14 @@ def test_a_classifier_of_pairs(command: Callable[..., Any], tmp_path: Path) -> N
 
 
 def test_a_classifier_of_questions(command: Callable[..., Any], tmp_path: Path) -> None:
-    from chains.classifier import classifier_chain
+    from chains.encoder.classifier import classifier_chain
 
     _records(tmp_path / "mine.json")
     taught = ("--set", "train.encoder.task=qa", "--set", "train.encoder.teach_dev=true")
     outcome = command("train", "encoder", "--output", "enc", "--data", "mine.json", *ENCODER, *taught)
     assert outcome.status == 0, outcome.err
     assert outcome.out == "classifier: ./enc, step 2 of 2, not measured on a dev split\n"
-    assert "Use it in Python: chains.classifier.classifier_chain('./enc')" in outcome.err
+    assert "Use it in Python: chains.encoder.classifier.classifier_chain('./enc')" in outcome.err
     answer = classifier_chain("./enc").invoke({"question": "Does it help?", "context": "It was given."})
     assert answer.label in ("yes", "no")
 

@@ -14,7 +14,7 @@ import pytest
 from served import Scripted, ask, make_service, running, until, yes
 
 from chains.answer import Answer
-from chains.endpoint import ElsewhereError
+from chains.models.endpoint import ElsewhereError
 from common.errors import UserError
 
 ANN, BOB = "ann-" * 5, "bob-" * 5

@@ -1,0 +1,1 @@
+"""Sequence classifiers: NLI models and answers from a given text."""

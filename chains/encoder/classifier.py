@@ -1,0 +1,167 @@
+"""Sequence classifiers: an encoder that labels a pair of texts, for inference and for questions with their text.
+
+Any ``AutoModelForSequenceClassification`` serves, be it from ``medground train encoder`` or from the hub. Its window is
+the length that its tokenizer states: no more than what it was trained on, where this project trained it.
+"""
+
+from collections.abc import Sequence
+
+from chains.answer import Answer, Passage
+from chains.citations import best_of_each, cite
+from chains.config import DType
+from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
+from chains.nli import Judgement, NLIModel, Pair
+from chains.qa.base import AnswerChain, Question
+from common.errors import UserError
+from common.result_cache import Recalled, ResultCache
+from corpus.records import LABELS
+from corpus.sentences import Span
+
+
+def load_classifier(
+    model: str,
+    *,
+    dtype: DType = "auto",
+    device: str = "auto",
+    batch_tokens: int = 4096,
+    cache: ResultCache | None = None,
+) -> "EncoderNLI":
+    """The sequence classifier ``model`` as a judge of pairs.
+
+    Args:
+        model: a folder or a hub id.
+        dtype: of the weights; ``auto`` is bfloat16 where the device is faster in it, else float32.
+        device: ``auto`` or a torch device such as ``cpu``.
+        batch_tokens: how many tokens, padding included, go through the model at once.
+        cache: keeps what it judges.
+
+    Raises:
+        UserError: the model cannot be had (absent, gated, offline, broken), is no sequence classifier, or has fewer
+            than two labels; or there is no such device.
+    """
+    return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens, cache))
+
+
+def classifier_chain(
+    model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
+) -> "ClassifierChain":
+    """A chain that answers a question from the text that comes with it, by a classifier of (question, text).
+
+    The arguments are those of ``load_classifier``.
+
+    Raises:
+        UserError: as ``load_classifier``; or a label of the model is not yes, no or maybe.
+    """
+    return ClassifierChain(load_sequence_classifier(model, dtype, device, batch_tokens))
+
+
+class EncoderNLI(NLIModel):
+    """See ``load_classifier``. A premise longer than the window is judged in parts of whole sentences."""
+
+    def __init__(self, classifier: SequenceClassifier) -> None:
+        self.labels = classifier.labels
+        self._classifier = classifier
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the classifier, where it keeps a cache."""
+        return self._classifier.fingerprint
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
+        """Split the premises that do not fit, classify all parts, and take the part of each pair that decides."""
+        texts = self._classifier.texts
+        cleaned = [(texts.clean(premise).strip(), texts.clean(hypothesis).strip()) for premise, hypothesis in pairs]
+        judged: dict[int, Judgement | UserError] = {}
+        parts: list[tuple[int, Pair]] = []
+        encoded: list[dict[str, list[int]]] = []
+        for index, (pair, whole) in enumerate(zip(cleaned, texts.encode(cleaned), strict=True)):
+            if texts.fits(whole):
+                parts.append((index, pair))
+                encoded.append(whole)
+                continue
+            try:
+                split = texts.parts(pair)
+            except UserError as error:
+                judged[index] = error
+                continue
+            parts.extend((index, part) for part in split)
+            encoded.extend(texts.encode(split))
+        found: dict[int, list[tuple[Recalled, Pair]]] = {}
+        for (index, part), recalled in zip(parts, self._classifier.recalled(encoded), strict=True):
+            found.setdefault(index, []).append((recalled, part))
+        for index, of_pair in found.items():
+            recalled, part = max(of_pair, key=lambda one: _decisiveness(one[0].value))
+            scores = recalled.value
+            judged[index] = Judgement(
+                label=max(scores, key=scores.__getitem__),
+                label_scores=scores,
+                prompt="\n\n".join(part),
+                notes=(f"premise judged in {len(of_pair)} parts to fit the model's window",)
+                if len(of_pair) > 1
+                else (),
+                reused=all(one.reused for one, _ in of_pair),
+            )
+        return [judged[index] for index in range(len(pairs))]
+
+
+class ClassifierChain(AnswerChain):
+    """See ``classifier_chain``. Of a text longer than the window whole sentences are left out, and a note says so."""
+
+    def __init__(self, classifier: SequenceClassifier) -> None:
+        if foreign := [label for label in classifier.labels if label not in LABELS]:
+            raise UserError(
+                f"Model {classifier.name} cannot answer questions: it has the label {foreign[0]}, and answers are "
+                f"{', '.join(LABELS)}. Choose a model that was trained for them (train.encoder.task: qa)."
+            )
+        self._classifier = classifier
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Fit all texts, then classify all in batches of like length."""
+        texts = self._classifier.texts
+        answers: dict[int, Answer | UserError] = {}
+        read: list[tuple[int, Pair, Span]] = []
+        for index, question in enumerate(questions):
+            if question.context is None or not question.context.strip():
+                answers[index] = UserError(
+                    "A classifier answers from the text that comes with the question. "
+                    'Give {"question": ..., "context": ...}.'
+                )
+                continue
+            pair = texts.clean(question.text).strip(), texts.clean(question.context)
+            try:
+                span = (0, len(pair[1])) if texts.fits(texts.encode([pair])[0]) else texts.fit(pair, 1)
+            except UserError as error:
+                answers[index] = error
+                continue
+            read.append((index, (pair[0], pair[1][slice(*span)]), span))
+        found = self._classifier.probabilities(texts.encode([pair for _, pair, _ in read]))
+        for (index, pair, span), scores in zip(read, found, strict=True):
+            answers[index] = self._answer(questions[index], pair, span, scores)
+        return [answers[index] for index in range(len(questions))]
+
+    def _answer(self, question: Question, pair: Pair, span: Span, scores: dict[str, float]) -> Answer:
+        text = question.context or ""
+        start, end = span
+        passage = Passage(id=question.passage_id or "context", text=text)
+        label = max(scores, key=scores.__getitem__)
+        cited = best_of_each(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
+        shortened = bool((text[:start] + text[end:]).strip())
+        return Answer(
+            question=question.text,
+            text=label,
+            label=label,
+            label_scores=scores,
+            citations=tuple(
+                one.model_copy(update={"start": one.start + start, "end": one.end + start}) for one in cited
+            ),
+            passages=(passage,),
+            prompt="\n\n".join(pair),
+            notes=(f"context shortened to fit the model's window of {self._classifier.texts.window} tokens",)
+            if shortened
+            else (),
+        )
+
+
+def _decisiveness(scores: dict[str, float]) -> float:
+    """How much a part of a premise decides: what is not neutral in it, else how sure its label is."""
+    return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

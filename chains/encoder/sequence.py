@@ -1,0 +1,173 @@
+"""A sequence classifier as transformers loads it: its labels, its window and one pass over many pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from chains.config import DType, LLMConfig
+from chains.encoder.pair_texts import PairTexts
+from chains.models.batching import in_batches
+from chains.models.local import resolve_dtype
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
+from common.logs import no_bars
+from common.result_cache import Batches, Recalled, ResultCache, recall
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_NLI_LABELS = ("entailment", "neutral", "contradiction")
+
+
+def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """How many tokens a pair may take: what the tokenizer states, and no more than the model has positions for."""
+    stated = int(min(tokenizer.model_max_length, 10**9))
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not positions:
+        return stated
+    embeddings: Any = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after that of padding
+    return min(stated, int(positions) - (0 if padding is None else padding + 1))
+
+
+@dataclass(frozen=True)
+class SequenceClassifier:
+    """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs.
+
+    What it computes is looked up in ``cache`` first, where there is one, and entered there under ``fingerprint``,
+    which changes with whatever can change the probabilities of an encoded pair.
+    """
+
+    name: str
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: tuple[str, ...]
+    texts: PairTexts
+    batch_tokens: int
+    cache: ResultCache | None = None
+    fingerprint: str = ""
+
+    def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
+        """For each encoded pair the labels' probabilities; batches are of like length.
+
+        Raises:
+            UserError: the model computes no finite probabilities, or a single pair does not fit in memory.
+        """
+        return [one.value for one in self.recalled(encoded)]
+
+    def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
+        """``probabilities``, each with whether the cache had it."""
+        keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
+        return recall(self.cache, keys, lambda places: self._computed(encoded, places))
+
+    def _computed(self, encoded: Sequence[dict[str, list[int]]], places: Sequence[int]) -> Batches:
+        chosen = [encoded[place] for place in places]
+        lengths = [len(one["input_ids"]) for one in chosen]
+        advice = f"Choose a smaller model than {self.name}."
+        for batch, rows in in_batches(lengths, self.batch_tokens, partial(self._classify, chosen), advice):
+            yield [places[index] for index in batch], rows
+
+    def _classify(self, encoded: Sequence[dict[str, list[int]]], batch: list[int]) -> list[dict[str, float]]:
+        import torch
+
+        with torch.inference_mode():
+            inputs = self.tokenizer.pad([dict(encoded[index]) for index in batch], return_tensors="pt")
+            rows = self.model(**inputs.to(self.model.device)).logits.float().softmax(-1)
+        if not rows.isfinite().all():
+            raise UserError(
+                f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Load it in float32; "
+                "if they are no better, the model's files are damaged."
+            )
+        return [dict(zip(self.labels, row, strict=True)) for row in rows.tolist()]
+
+
+def load_sequence_classifier(
+    name: str, dtype: DType, device: str, batch_tokens: int, cache: ResultCache | None = None
+) -> SequenceClassifier:
+    """See ``chains.encoder.classifier.load_classifier``, whose arguments and errors these are."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    from retrievers.packed import pack_encoder
+
+    if name == "embedded":
+        raise UserError(
+            "The embedded encoder has no labels of its own. Teach it with `medground train encoder --output DIR`, and "
+            "name that folder."
+        )
+    auto: Any = AutoModelForSequenceClassification
+    no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
+    place = find_device(device)
+    with hub_errors("Model", name), no_bars():
+        config = AutoConfig.from_pretrained(name)
+        try:
+            model, report = auto.from_pretrained(
+                name,
+                config=config,
+                dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
+                output_loading_info=True,
+            )
+        except ValueError as error:
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            kind = f"there is none of its kind ({config.model_type})"
+            raise UserError(no_classifier.format(kind)) from error
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
+    labels = tuple(_label(str(model.config.id2label[index])) for index in range(model.config.num_labels))
+    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
+        raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
+    set_padding(tokenizer, model)
+    model.eval()
+    fingerprint = "" if cache is None else _fingerprint(model, place)
+    pack_encoder(model.base_model)
+    texts = PairTexts(tokenizer, model_window(model, tokenizer))
+    with torch.no_grad():
+        placed = model.to(place)
+    return SequenceClassifier(name, placed, tokenizer, labels, texts, batch_tokens, cache, fingerprint)
+
+
+def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
+    """Before the model is packed; the encoded pairs say all of its tokenizer."""
+    return content_key(
+        weights=weights_digest(model),
+        architecture=model.config.to_json_string(),
+        device=device.type,
+        versions={name: version(name) for name in ("medground", "torch", "transformers")},
+    )
+
+
+def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Give a tokenizer without a padding token one that the model has an embedding for; padding is masked."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def find_device(name: str) -> "torch.device":
+    """``auto`` is this machine's accelerator where it has one, else the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"This machine has no device {name!r}. Use auto or cpu.") from error
+    return device
+
+
+def _label(name: str) -> str:
+    """The hub's models spell the three labels of inference in capitals or not; here they have one spelling."""
+    return name.lower() if name.lower() in _NLI_LABELS else name

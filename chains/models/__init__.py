@@ -1,0 +1,30 @@
+"""Language models, local and remote."""
+
+from typing import TYPE_CHECKING, assert_never
+
+from chains.config import LLMConfig
+from common.errors import UserError
+from common.result_cache import ResultCache
+
+if TYPE_CHECKING:
+    from chains.models.base import LLM
+
+
+def make_llm(config: LLMConfig, cache: ResultCache | None = None) -> "LLM":
+    """The model of section ``llm``: loaded here, or asked for on its server; ``cache`` keeps what it decides.
+
+    Raises:
+        UserError: it cannot be had, or the settings name none.
+    """
+    match config.kind:
+        case "huggingface":
+            from chains.models.local import load_llm
+
+            return load_llm(config, cache)
+        case "openai":
+            from chains.models.remote import connect
+
+            return connect(config, cache)
+        case "extractive":
+            raise UserError("This needs a language model, and llm.kind is extractive. Set it to huggingface or openai.")
+    assert_never(config.kind)

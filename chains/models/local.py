@@ -1,0 +1,321 @@
+"""One loader for causal language models: a hub id, a folder or the embedded medground-tiny."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chains.config import Family, LLMConfig
+from chains.models.adapters import add_adapter
+from chains.models.base import Prompt
+from chains.models.generation import written_batches
+from chains.models.prompt_sanitizing import Cleaner
+from chains.models.scoring import encode, scored_batches, with_labels
+from chains.models.templates import label_lead, prepare_template, render
+from chains.prompts import Messages, PromptFamily, resolve_family
+from common.cpu import bfloat16_is_faster
+from common.errors import UserError
+from common.fingerprints import content_key, weights_digest
+from common.hub import hub_errors
+from common.logs import no_bars
+from common.result_cache import Batches, ResultCache
+
+if TYPE_CHECKING:
+    import torch
+    from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from chains.models.cpu_llama import PackedLlama
+
+EMBEDDED = Path(__file__).parents[1] / "embedded"
+# Tokens that model makers keep spare or name for padding; looked up in the vocabulary, in this order.
+_SPARE_TOKENS = (
+    "<pad>",
+    "[PAD]",
+    "<|pad|>",
+    "<|padding|>",
+    "<|finetune_right_pad_id|>",
+    "<|reserved_special_token_0|>",
+    "<unused0>",
+    "<|unused0|>",
+)
+
+
+@dataclass(frozen=True)
+class LocalLLM:
+    """A loaded causal model with its tokenizer, ready to answer.
+
+    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Whoever runs the
+    model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on. What
+    it decides is looked up in ``cache`` first, where there is one, and entered there.
+    """
+
+    name: str
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    config: LLMConfig
+    guard: Callable[[], AbstractContextManager[object]] = nullcontext
+    cache: ResultCache | None = None
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can attend to, prompt and answer together; None where it does not say."""
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if positions:
+            return int(positions)
+        length = self.tokenizer.model_max_length
+        return int(length) if length < 10**9 else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with whatever can change an answer to one prompt: weights, adapter, types, device, libraries."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return content_key(
+            weights=weights_digest(self.model),
+            architecture=self.model.config.to_json_string(),
+            tokenizer=backend.to_str() if backend is not None else repr(self.tokenizer),
+            compute=str(resolve_dtype(self.config)),
+            device=self.model.device.type,
+            versions={name: version(name) for name in ("medground", "torch", "transformers")},
+        )
+
+    @cached_property
+    def packed(self) -> "PackedLlama | None":
+        """The model laid out for scoring labels on this processor, where there is such a form of it."""
+        from chains.models.cpu_llama import pack_llama
+
+        return pack_llama(self.model)
+
+    @cached_property
+    def clean(self) -> Cleaner:
+        """Blanks out the tokenizer's special tokens, and what cannot be printed."""
+        return Cleaner(self.tokenizer)
+
+    def family(self, family: Family) -> PromptFamily:
+        """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
+        return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
+
+    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
+        """Each conversation rendered by the chat template, with its token ids; all are tokenised together."""
+        texts = render(self.tokenizer, conversations)
+        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
+
+    def length(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has."""
+        return len(prompt[1])
+
+    def label_length(self, labels: Sequence[str]) -> int:
+        """How many tokens the longest label takes after a prompt."""
+        lead = label_lead(self.tokenizer)
+        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
+
+    def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
+        """Places of prompts and the log-likelihoods of the labels, by batches of similar length.
+
+        Raises:
+            UserError: a single prompt does not fit in memory, or the model computes no finite probabilities.
+        """
+        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
+        scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
+        with self.guard():
+            for places, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
+                if any(math.isnan(value) for row in rows for value in row):
+                    raise UserError(
+                        f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Set llm.dtype to "
+                        "float32 or bfloat16; if they are no better, the model's files are damaged."
+                    )
+                yield places, rows
+
+    def write(self, prompts: Sequence[Prompt], most: int) -> Batches:
+        """Places of prompts and their greedy continuations, by batches of similar length.
+
+        Raises:
+            UserError: a single prompt does not fit in memory.
+        """
+        ids = [prompt_ids for _, prompt_ids in prompts]
+        with self.guard():
+            yield from written_batches(
+                self.model, self.tokenizer, ids, max_new_tokens=most, batch_tokens=self.config.batch_tokens
+            )
+
+    @cached_property
+    def pipeline(self) -> "HuggingFacePipeline":
+        """The model as a LangChain LLM: it continues the text it is given, as it stands, and returns what is new."""
+        return self._pipeline(add_special_tokens=True)
+
+    @cached_property
+    def chat(self) -> "ChatHuggingFace":
+        """The model as a LangChain chat model; its template puts in the special tokens."""
+        from chains.models.local_chat import PatientChat
+
+        return PatientChat(llm=self._pipeline(add_special_tokens=False), tokenizer=self.tokenizer, model_id=self.name)
+
+    def _pipeline(self, *, add_special_tokens: bool) -> "HuggingFacePipeline":
+        from transformers import TextGenerationPipeline
+
+        from chains.models.local_chat import PatientPipeline
+
+        guard = self.guard
+
+        class Guarded(TextGenerationPipeline):
+            """Streaming, too, generates here, in a thread of its own."""
+
+            def _forward(self, *args: Any, **kwargs: Any) -> Any:
+                with guard():
+                    return super()._forward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+        pipeline = Guarded(  # type: ignore[no-untyped-call]
+            model=getattr(self.model, "get_base_model", lambda: self.model)(),  # it holds an attached adapter's layers
+            tokenizer=self.tokenizer,
+            task="text-generation",
+            return_full_text=False,
+            max_new_tokens=self.config.max_new_tokens,
+            do_sample=False,
+            add_special_tokens=add_special_tokens,
+        )
+        return PatientPipeline(pipeline=pipeline, model_id=self.name)
+
+
+def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
+    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``cache`` keeps what it decides.
+
+    Raises:
+        UserError: the model or adapter cannot be had (absent, gated, offline, broken), is no causal model, does not fit
+            the adapter, or cannot be quantised or placed as asked on this machine.
+    """
+    from transformers import AutoTokenizer
+
+    if config.kind != "huggingface":
+        raise UserError(f"This needs a model's weights, and llm.kind is {config.kind}. Set it to huggingface.")
+    if config.merge_adapter and config.adapter is None:
+        raise UserError("llm.merge_adapter is true but llm.adapter names no adapter. Set llm.adapter, or drop it.")
+    source = str(EMBEDDED) if config.model == "embedded" else config.model
+    with hub_errors("Model", config.model), no_bars():
+        model = _load_model(source, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    _set_padding(tokenizer, model)
+    _make_greedy(tokenizer, model)
+    prepare_template(tokenizer)
+    model.eval()
+    if config.adapter is not None:
+        model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
+    return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, cache=cache)
+
+
+def resolve_dtype(config: LLMConfig) -> "torch.dtype":
+    """The torch dtype that weights are loaded in; see ``LLMConfig.dtype`` for what ``auto`` means."""
+    import torch
+
+    if config.dtype != "auto":
+        resolved: torch.dtype = getattr(torch, config.dtype)
+        return resolved
+    if config.quantization == "8bit":
+        return torch.float16  # the one in which LLM.int8() computes
+    device_map = config.device_map
+    if device_map != "cpu" and torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device_map != "cpu" and torch.backends.mps.is_available():
+        return torch.float16
+    return torch.bfloat16 if bfloat16_is_faster() else torch.float32
+
+
+def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+
+    auto: Any = AutoModelForCausalLM
+    dtype = resolve_dtype(config)
+    quantization = None
+    if config.quantization == "4bit":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=config.double_quant,
+        )
+    elif config.quantization == "8bit":
+        quantization = BitsAndBytesConfig(load_in_8bit=True)
+    architecture = AutoConfig.from_pretrained(source)  # first: where the hub is out of reach, this one file says so
+    try:
+        model, report = auto.from_pretrained(
+            source,
+            config=architecture,
+            dtype=dtype,
+            device_map=_device_map(config.device_map),
+            quantization_config=quantization,
+            output_loading_info=True,
+        )
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"Model {config.model} does not fit in the card's memory in {config.dtype} with quantization "
+            f"{config.quantization}. Set llm.quantization to 4bit, or choose a smaller model."
+        ) from error
+    except (ImportError, RuntimeError) as error:
+        if quantization is None:
+            raise
+        raise UserError(
+            f"Model {config.model} cannot be quantised to {config.quantization} on this machine "
+            f"({str(error).strip().splitlines()[0]}). Set llm.quantization to none."
+        ) from error
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        raise UserError(
+            f"Model {config.model} is not a causal language model, so it cannot write answers. "
+            "Choose a model whose page says text generation."
+        ) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise UserError(
+            f"Model {config.model}: its weights lack {len(missing)} tensors that the architecture needs "
+            f"({missing[0]}, ...). Choose a complete causal language model."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _device_map(device_map: str) -> dict[str, str] | str | None:
+    """What transformers is told: several cards are shared out, a machine without one needs no dispatching."""
+    import torch
+
+    if device_map == "auto":
+        return "auto" if torch.accelerator.is_available() else {"": "cpu"}
+    try:
+        device = torch.device(device_map)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"llm.device_map is {device_map!r}, and this machine has no such device. Use auto or cpu."
+        ) from error
+    return {"": device_map}
+
+
+def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Give the tokenizer a padding token that the model already has an embedding for; nothing is ever resized.
+
+    Padding is masked, so any token would do; one that texts do not use keeps the end of a text distinct from it.
+    """
+    embeddings: Any = model.get_input_embeddings()
+    rows: int = embeddings.weight.shape[0]
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
+        vocabulary = tokenizer.get_vocab()
+        candidates = [*_SPARE_TOKENS, tokenizer.unk_token, tokenizer.eos_token, tokenizer.convert_ids_to_tokens(0)]
+        tokenizer.pad_token = next(token for token in candidates if vocabulary.get(token, rows) < rows)
+    tokenizer.padding_side = "left"
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Replace the checkpoint's generation settings: greedy, with its own end tokens and our padding token."""
+    from transformers import GenerationConfig
+
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id if ends is None else ends,
+        pad_token_id=tokenizer.pad_token_id,
+    )

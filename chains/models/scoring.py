@@ -1,0 +1,302 @@
+"""The log-likelihood of each candidate label after each prompt, many prompts at a time."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from chains.models.architectures import batches_together, is_recurrent, puts_tokens_before, takes_positions
+from chains.models.batching import MODEL_TOO_LARGE, in_batches, in_order
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from chains.models.cpu_llama import KeysValues, PackedLlama
+    from chains.models.prefix import SharedPrefix
+
+_TAIL = 64  # characters: more than any tokenizer looks back to split what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Scorable:
+    """A prompt's token ids and, for each label, the ids that follow them.
+
+    The prompt's ids are what it has in common with prompt and label tokenised together: where a tokenizer joins the
+    prompt's last characters with the label's first, those characters belong to the label.
+    """
+
+    ids: list[int]
+    labels: tuple[tuple[int, ...], ...]
+
+
+def label_log_likelihoods(
+    model: "PreTrainedModel",
+    prompts: Sequence[Scorable],
+    batch_tokens: int,
+    packed: "PackedLlama | None" = None,
+    *,
+    share: bool = True,
+) -> list[tuple[float, ...]]:
+    """The natural log of each label's probability given its prompt, in the prompts' order.
+
+    Arguments and errors are those of ``scored_batches``.
+    """
+    return in_order(scored_batches(model, prompts, batch_tokens, packed, share=share))
+
+
+def scored_batches(
+    model: "PreTrainedModel",
+    prompts: Sequence[Scorable],
+    batch_tokens: int,
+    packed: "PackedLlama | None" = None,
+    *,
+    share: bool = True,
+) -> Iterator[tuple[list[int], Sequence[tuple[float, ...]]]]:
+    """The natural log of each label's probability given its prompt: indices of prompts and their rows, by batches.
+
+    A label of several tokens has the sum over its tokens, so labels may share a first token or begin with one another.
+    One forward pass over the prompts suffices where every label is one token; longer labels continue from that pass's
+    key-value cache. What all prompts begin with goes through the model once, where that saves time. The figures depend
+    neither on how prompts are batched nor on what they share, save for rounding.
+
+    Args:
+        model: a causal model in evaluation mode.
+        prompts: as ``with_labels`` makes them.
+        batch_tokens: the most tokens, padding included, that go through the model in one pass.
+        packed: the model's packed form, which is used where every label is one token.
+        share: False puts each prompt through the model whole, for comparison.
+
+    Raises:
+        UserError: a single prompt does not fit in memory, or an adapter of learned prompts is attached.
+    """
+    from chains.models.prefix import ATTENDED, SharedPrefix, sharable
+
+    if not prompts:
+        return iter(())
+    if puts_tokens_before(model):
+        raise UserError(
+            "The adapter puts tokens of its own before a prompt, so labels cannot be scored after it. "
+            "Set chain.decide to generate."
+        )
+    ids = [prompt.ids for prompt in prompts]
+    rest = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # of a label, after its first token
+    if not batches_together(model, max(map(len, ids)) + rest):
+        batch_tokens = 1
+    shared = sharable(model, ids, rest) if share else 0
+    own = [Scorable(prompt.ids[shared:], prompt.labels) for prompt in prompts]
+
+    @cache  # read where the first batch is scored, so that memory that does not suffice is noticed there
+    def prefix() -> SharedPrefix | None:
+        return SharedPrefix(model, ids[0][:shared]) if shared else None
+
+    @cache
+    def packed_prefix() -> "list[KeysValues] | None":
+        return packed.read(ids[0][:shared]) if packed is not None and shared else None
+
+    def score(batch: list[int]) -> list[tuple[float, ...]]:
+        import torch
+
+        chosen = [own[index] for index in batch]
+        with torch.inference_mode():
+            if rest:
+                rows = _multi_token(model, chosen, prefix())
+            elif packed is None:
+                rows = _single_token(model, chosen, prefix())
+            else:
+                rows = _packed(packed, chosen, packed_prefix())
+        return [tuple(row) for row in rows.tolist()]
+
+    return in_batches([len(prompt.ids) + shared // ATTENDED for prompt in own], batch_tokens, score, MODEL_TOO_LARGE)
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """The token ids of rendered prompts, whose special tokens are already part of the text."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def with_labels(
+    tokenizer: "PreTrainedTokenizerBase",
+    texts: Sequence[str],
+    ids: Sequence[list[int]],
+    labels: Sequence[str],
+    lead: str,
+) -> list[Scorable]:
+    """Each prompt with its labels' token ids, such that prompt and label are tokenised as one text.
+
+    Only the end of a prompt decides how a label after it is split, and a chat template gives all prompts one end. So
+    that end is tokenised once with the labels, and taken for all prompts where it agrees with the first whole one.
+
+    Args:
+        tokenizer: the model's own.
+        texts: the rendered prompts.
+        ids: their token ids.
+        labels: the candidate labels.
+        lead: the white space between prompt and label, see ``templates.label_lead``.
+    """
+    if not texts:
+        return []
+    endings = [lead + label for label in labels]
+    first = _with_endings(tokenizer, texts[0], ids[0], endings)
+    end = _common_end(texts)
+    end_ids = encode(tokenizer, [end])[0]
+    alone = _with_endings(tokenizer, end, end_ids, endings)
+    replaced = ids[0][len(first.ids) :]
+    if alone.labels != first.labels or end_ids[len(alone.ids) :] != replaced:
+        return [
+            _with_endings(tokenizer, text, prompt_ids, endings) for text, prompt_ids in zip(texts, ids, strict=True)
+        ]
+    return [Scorable(prompt_ids[: len(prompt_ids) - len(replaced)], first.labels) for prompt_ids in ids]
+
+
+def _common_end(texts: Sequence[str]) -> str:
+    """What all texts end with, at most ``_TAIL`` characters of it."""
+    tails = [text[-_TAIL:][::-1] for text in texts]
+    low, high = min(tails), max(tails)  # in order: what these two share, all share
+    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return low[:length][::-1]
+
+
+def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], endings: Sequence[str]) -> Scorable:
+    wholes = encode(tokenizer, [text + ending for ending in endings])
+    kept = min(len(ids), *(len(whole) - 1 for whole in wholes))
+    while any(whole[:kept] != ids[:kept] for whole in wholes):  # at most the few tokens that a label merges with
+        kept -= 1
+    return Scorable(ids[:kept], tuple(tuple(whole[kept:]) for whole in wholes))
+
+
+def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
+    """Label scores of shape (prompts, labels) where every label is one token."""
+    import torch
+
+    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
+    return packed.next_token_log_probabilities([prompt.ids for prompt in prompts], prefix).gather(1, labels)
+
+
+def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+    """Label scores of shape (prompts, labels) where every label is one token.
+
+    Prompts are padded on the right: a causal model never looks there, so positions are right and no mask is needed,
+    and logits are computed only where a prompt ends.
+    """
+    import torch
+
+    labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
+    ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
+    before = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(keep=False)}
+    output = model(input_ids=_padded(prompts).to(model.device), logits_to_keep=ends.to(model.device), **before)
+    logits: Tensor = output.logits[:, 0]
+    return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
+
+
+def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+    """Label scores of shape (prompts, labels) where some label has several tokens.
+
+    Prompts are padded on the left, so that all end at one place in the cache and each label continues from there.
+    """
+    import torch
+
+    if is_recurrent(model):
+        return _uncached(model, prompts)
+    device = model.device
+    width = max(len(prompt.ids) for prompt in prompts)
+    shared = 0 if prefix is None else len(prefix)
+    mask = torch.tensor(
+        [[1] * shared + [0] * (width - len(prompt.ids)) + [1] * len(prompt.ids) for prompt in prompts], device=device
+    )
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
+    output = model(
+        input_ids=_padded(prompts, left=True).to(device),
+        past_key_values=None if prefix is None else prefix.cache(keep=True),
+        use_cache=True,
+        logits_to_keep=1,
+        **_where(model, mask, positions),
+    )
+    if getattr(output, "past_key_values", None) is None:
+        return _uncached(model, prompts)
+    first = output.logits[:, -1].float().log_softmax(-1)
+    columns = []
+    for index in range(len(prompts[0].labels)):
+        label = [prompt.labels[index] for prompt in prompts]
+        column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label], device=first.device))[:, 0]
+        longest = max(map(len, label))
+        if longest > 1:
+            padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label], device=device)
+            counted = torch.tensor([[i < len(tokens) for i in range(1, longest)] for tokens in label], device=device)
+            step = torch.arange(longest - 1, device=device)
+            rest = model(
+                input_ids=padded[:, :-1],
+                past_key_values=_copied(output.past_key_values),
+                use_cache=True,
+                **_where(
+                    model,
+                    torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1),
+                    mask.sum(1, keepdim=True) + step,
+                ),
+            )
+            likelihoods = rest.logits.float().log_softmax(-1).gather(2, padded[:, 1:, None].to(rest.logits.device))
+            column = column + likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1)
+        columns.append(column)
+    return torch.stack(columns, dim=1)
+
+
+def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+    """Label scores of shape (prompts, labels), where prompt and label go through the model as one text, padded right.
+
+    For models that keep no key-value cache, or one that does not serve.
+    """
+    import torch
+
+    columns = []
+    for index in range(len(prompts[0].labels)):
+        label = [prompt.labels[index] for prompt in prompts]
+        longest = max(map(len, label))
+        wholes = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label, strict=True)]
+        before = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)
+        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label])
+        padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label])
+        ids = _padded(wholes)
+        output = model(
+            input_ids=ids.to(model.device),
+            use_cache=False,
+            logits_to_keep=before.clamp(max=ids.shape[1] - 1).to(model.device),
+        )
+        likelihoods = output.logits.float().log_softmax(-1).gather(2, padded[..., None].to(output.logits.device))
+        columns.append(likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1))
+    return torch.stack(columns, dim=1)
+
+
+def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
+    """(prompts, tokens); what a prompt is padded with has no bearing, so it is its own last token."""
+    import torch
+
+    width = max(len(prompt.ids) for prompt in prompts)
+    padding = [[prompt.ids[-1]] * (width - len(prompt.ids)) for prompt in prompts]
+    return torch.tensor(
+        [pad + prompt.ids if left else prompt.ids + pad for prompt, pad in zip(prompts, padding, strict=True)]
+    )
+
+
+def _copied(past: Any) -> Any:
+    """A cache that can be continued without changing ``past``."""
+    from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+
+    def replaces(layer: Any) -> bool:  # its tensors by new ones, instead of writing into them
+        return isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+
+    if not all(replaces(layer) for layer in getattr(past, "layers", [None])):
+        return copy.deepcopy(past)
+    copied = copy.copy(past)
+    copied.layers = [copy.copy(layer) for layer in past.layers]
+    return copied
+
+
+def _where(model: "PreTrainedModel", mask: "Tensor", positions: "Tensor") -> dict[str, Any]:
+    """The mask, and the positions where the architecture takes them (ALiBi models derive them from the mask)."""
+    return {"attention_mask": mask, "position_ids": positions} if takes_positions(model) else {"attention_mask": mask}

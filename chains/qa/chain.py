@@ -1,0 +1,156 @@
+"""Question answering with a language model: retrieve, ask, decide on a label, cite."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from langchain_core.retrievers import BaseRetriever
+
+from chains.answer import Answer, Passage
+from chains.citations import best_of_each, cite
+from chains.config import Context, Decide, Family, check_choices
+from chains.labels import Decider, Decision
+from chains.models.base import LLM, check_llm
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
+from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
+from common.errors import UserError
+from corpus.records import LABELS
+
+_JOIN = "\n\n"
+
+
+def qa_chain(
+    llm: LLM,
+    retriever: BaseRetriever | None = None,
+    *,
+    context: Context = "retrieved",
+    decide: Decide = "score",
+    passages: int = 1,
+    prompt_family: Family = "auto",
+    system: str | None = None,
+) -> "QAChain":
+    """A chain that answers questions with yes, no or maybe.
+
+    Args:
+        llm: the model, see ``chains.models.local.load_llm`` and ``chains.models.remote.connect``.
+        retriever: where passages come from; needed for ``context="retrieved"``.
+        context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
+        decide: ``score`` takes the label that the model finds most probable after the prompt, ``generate`` lets it
+            write and reads the label out of the text, which may name none.
+        passages: how many retrieved passages go into the prompt.
+        prompt_family: whose wording the prompt has; ``auto`` goes by the model.
+        system: a system text; by default the model's own setting.
+
+    Raises:
+        UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
+    """
+    check_llm(llm)
+    check_choices(context=(context, Context), decide=(decide, Decide), prompt_family=(prompt_family, Family))
+    if context == "retrieved" and retriever is None:
+        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
+    if retriever is not None:
+        check_retriever(retriever)
+    if passages < 1:
+        raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
+    return QAChain(llm, retriever, context, decide, passages, prompt_family, system)
+
+
+class QAChain(AnswerChain):
+    """See ``qa_chain``."""
+
+    def __init__(
+        self,
+        llm: LLM,
+        retriever: BaseRetriever | None,
+        context: Context,
+        decide: Decide,
+        passages: int,
+        prompt_family: Family,
+        system: str | None,
+    ) -> None:
+        self._llm = llm
+        self._retriever = retriever
+        self._context = context
+        self._passages = passages
+        self._decider = Decider(llm, LABELS, decide)
+        self._fitter = PromptFitter(
+            llm,
+            llm.family(prompt_family),
+            llm.config.system if system is None else system,
+            reserve=self._decider.reserve,
+        )
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Retrieve for all, render all, and put all through the model in batches of similar length."""
+        answers: dict[int, Answer | UserError] = {}
+        read: list[tuple[int, list[Passage]]] = []
+        for index, passages in enumerate(self._find(questions)):
+            if isinstance(passages, UserError):
+                answers[index] = passages
+            else:
+                read.append((index, passages))
+        prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
+        fitted = self._fitter.fit([self._ask(questions[index], passages) for index, passages in read])
+        for (index, passages), prompt in zip(read, fitted, strict=True):
+            if isinstance(prompt, UserError):
+                answers[index] = prompt
+            else:
+                prompts.append((index, passages, prompt))
+        decisions = self._decider.decide([(prompt.text, prompt.ids) for _, _, prompt in prompts])
+        for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
+            if isinstance(decision, UserError):
+                answers[index] = decision
+            else:
+                answers[index] = self._answer(questions[index].text, passages, prompt, decision)
+        return [answers[index] for index in range(len(questions))]
+
+    def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
+        match self._context:
+            case "none":
+                return [[] for _ in questions]
+            case "gold":
+                return [_gold(question) for question in questions]
+            case "retrieved":
+                assert self._retriever is not None  # qa_chain has seen to it
+                return retrieve(self._retriever, questions, self._passages)
+        assert_never(self._context)
+
+    def _ask(self, question: Question, passages: list[Passage]) -> Asked:
+        context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
+        return Asked(self._fitter.clean(question.text).strip(), context)
+
+    def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
+        notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
+        if self._context == "retrieved" and not passages:
+            notes.append("no passage was found: answered without a text")
+        return Answer(
+            question=question,
+            text=(decision.output or decision.label or "").strip(),
+            label=decision.label,
+            label_scores=decision.scores,
+            citations=best_of_each(cite(question, _as_read(passages, prompt.kept))),
+            passages=tuple(passages),
+            prompt=prompt.text,
+            output=decision.output,
+            notes=(*notes, *decision.notes),
+            reused=decision.reused,
+        )
+
+
+def _gold(question: Question) -> list[Passage] | UserError:
+    if question.context is None or not question.context.strip():
+        return UserError(
+            'Gold context was chosen, but the question came without its text. Give {"question": ..., "context": ...}, '
+            "or set chain.context to retrieved or none."
+        )
+    return [Passage(id=question.passage_id or "context", text=question.context)]
+
+
+def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
+    """The passages cut to the first ``kept`` characters of their joined text: what the model has read."""
+    read = []
+    for passage in passages:
+        if kept <= 0:
+            break
+        read.append(passage if kept >= len(passage.text) else passage.model_copy(update={"text": passage.text[:kept]}))
+        kept -= len(passage.text) + len(_JOIN)
+    return read

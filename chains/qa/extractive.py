@@ -1,0 +1,75 @@
+"""Answers without a language model: the evidence sentences themselves."""
+
+from collections.abc import Sequence
+
+from langchain_core.retrievers import BaseRetriever
+
+from chains.answer import Answer, Passage
+from chains.citations import cite, nearest
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
+from common.errors import UserError
+
+NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
+WEAK = 0.3  # share of the question's words below which evidence is weak (see the development log)
+
+
+def extractive_chain(
+    retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3, notes: Sequence[str] = ()
+) -> "ExtractiveChain":
+    """A chain that answers with the sentences of the retrieved passages that bear most on the question.
+
+    The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
+    A sentence whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has
+    0.3 of the question's words (``citations.nearest``, with heading and title), a note says that the evidence is weak.
+
+    Args:
+        retriever: where passages come from.
+        passages: how many passages are read.
+        max_sentences: how many sentences are quoted at most.
+        notes: said with every answer.
+
+    Raises:
+        UserError: fewer than one passage or sentence, or the retriever is none.
+    """
+    check_retriever(retriever)
+    for count, what in ((passages, "passage"), (max_sentences, "sentence")):
+        if count < 1:
+            raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
+    return ExtractiveChain(retriever, passages, max_sentences, tuple(notes))
+
+
+class ExtractiveChain(AnswerChain):
+    """See ``extractive_chain``."""
+
+    def __init__(self, retriever: BaseRetriever, passages: int, max_sentences: int, notes: tuple[str, ...]) -> None:
+        self._retriever = retriever
+        self._passages = passages
+        self._max_sentences = max_sentences
+        self._notes = notes
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Retrieve for all in one pass, then quote."""
+        found = retrieve(self._retriever, questions, self._passages)
+        return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
+
+    def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
+        ranked = cite(question, passages)
+        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
+        most = nearest(question, passages)
+        if not passages:
+            found = ["no passage was found"]
+        elif not citations:
+            found = ["no sentence of the passages found shares a word with the question"]
+        elif most < WEAK:
+            found = [
+                f"weak evidence: no sentence has more of the question's words than {most:.0%}, rare ones counted more"
+            ]
+        else:
+            found = []
+        return Answer(
+            question=question,
+            text=" ".join(citation.quote for citation in citations),
+            citations=tuple(citations),
+            passages=tuple(passages),
+            notes=(*found, *self._notes),
+        )

@@ -1,0 +1,87 @@
+"""From a question and its text to a prompt that fits the model's window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chains.models.base import LLM, Prompt
+from chains.prompts import PromptFamily, qa_prompt
+from common.errors import UserError
+from corpus.sentences import sentence_spans
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A cleaned question and the text to answer it from; None asks without a text."""
+
+    question: str
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPrompt:
+    """A rendered prompt that fits: ``kept`` characters of the context are in it, ``dropped`` sentences are not."""
+
+    text: str
+    ids: list[int]
+    kept: int
+    dropped: int
+
+
+class PromptFitter:
+    """Renders prompts, leaving out sentences from the end of the context where a prompt is longer than the window.
+
+    Args:
+        llm: the model.
+        family: whose wording is used.
+        system: a system text before every prompt.
+        reserve: how many tokens of the window are kept for the answer.
+    """
+
+    def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
+        self._llm = llm
+        self._family = family
+        self._system = system
+        self._window = llm.window
+        self._reserve = reserve
+        self.clean = llm.clean
+
+    def fit(self, asked: Sequence[Asked]) -> list[FittedPrompt | UserError]:
+        """A prompt for each question, or the error of one that is too long without any context.
+
+        All are tokenised together; only those that do not fit are looked at one by one, by bisection over sentences.
+        """
+        fitted: list[FittedPrompt | UserError] = []
+        for one, prompt in zip(asked, self._prompts(asked), strict=True):
+            if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
+                fitted.append(FittedPrompt(*prompt, kept=len(one.context or ""), dropped=0))
+            else:
+                fitted.append(self._shorten(one, prompt, self._window))
+        return fitted
+
+    def note(self, dropped: int) -> str:
+        """The sentence that tells a reader of the answer that ``dropped`` sentences were left out."""
+        count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
+        return f"context shortened by {count} to fit the model's window of {self._window} tokens"
+
+    def _prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in asked])
+
+    def _shorten(self, one: Asked, prompt: Prompt, window: int) -> FittedPrompt | UserError:
+        room = window - self._reserve
+        ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
+        best: FittedPrompt | None = None
+        low, high = 0, len(ends) - 2  # how many sentences are kept: all of them is known not to fit
+        while low <= high:
+            keep = (low + high) // 2
+            prompt = self._prompts([Asked(one.question, (one.context or "")[: ends[keep]])])[0]
+            if self._llm.length(prompt) <= room:
+                best = FittedPrompt(*prompt, kept=ends[keep], dropped=len(ends) - 1 - keep)
+                low = keep + 1
+            else:
+                high = keep - 1
+        if best is not None:
+            return best
+        return UserError(
+            f"The question is too long: with its instruction it takes {self._llm.length(prompt)} tokens, and the "
+            f"model's window of {window} has room for {room}. Ask it in fewer words."
+        )

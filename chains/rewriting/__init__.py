@@ -1,0 +1,1 @@
+"""Rewriting of questions: other wordings for retrieval, and follow-ups made self-contained."""

@@ -1,0 +1,226 @@
+import json
+import shutil
+from pathlib import Path
+
+import checkpoints
+import pytest
+from classifiers import LABELS, make_classifier, make_encoder
+
+from chains.answer import Answer
+from chains.encoder.classifier import EncoderNLI, classifier_chain, load_classifier
+from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
+from chains.nli import Judgement
+from common.errors import UserError
+from common.result_cache import Recalled
+from corpus.nli import NLIPair
+from corpus.records import QARecord
+from eval.nli import evaluate_nli
+from eval.qa import evaluate_qa
+
+PAIRS = [
+    {"premise": "Aspirin reduced the risk of stroke.", "hypothesis": "Aspirin prevents stroke."},
+    {"premise": "It did not change the rate.", "hypothesis": "The rate may be no other."},
+    {"premise": "Yes.", "hypothesis": "No, the primary outcome was stroke within 12 months in adults with diabetes."},
+]
+SENTENCES = [f"Patients number {n} were randomised to aspirin." for n in range(9)]
+LONG = " ".join(SENTENCES)
+QA_LABELS = ("yes", "no", "maybe")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_classifier(tmp_path_factory.mktemp("classifier"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> EncoderNLI:
+    return load_classifier(str(folder), dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def qa_folder(tmp_path_factory) -> Path:
+    return make_classifier(tmp_path_factory.mktemp("qa"), QA_LABELS, side="left")
+
+
+def test_judges_as_transformers_itself_does(folder: Path, model: EncoderNLI) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.labels == LABELS
+    judged = model.batch(list(PAIRS))
+    for pair, judgement in zip(PAIRS, judged, strict=True):
+        with torch.no_grad():
+            logits = plain(**tokenizer(pair["premise"], pair["hypothesis"], return_tensors="pt")).logits[0]
+        assert list(judgement.label_scores.values()) == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+        assert judgement.label == LABELS[int(logits.argmax())]
+        assert (judgement.output, judgement.notes) == (None, ())
+        assert model.invoke(pair).label_scores == pytest.approx(judgement.label_scores, abs=1e-5)
+    assert len({judgement.label_scores["neutral"] for judgement in judged}) == 3
+    assert model.batch([]) == model.judge([]) == []
+
+
+def test_batches_of_any_size_give_the_same(folder: Path, model: EncoderNLI) -> None:
+    one_by_one = load_classifier(str(folder), dtype="float32", batch_tokens=1)
+    for a, b in zip(one_by_one.batch(list(PAIRS)), model.batch(list(PAIRS)), strict=True):
+        assert a.label_scores == pytest.approx(b.label_scores, abs=1e-5)
+
+
+def test_a_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
+    seen: list[dict[str, list[int]]] = []
+    classify = SequenceClassifier.recalled
+
+    def watched(self, encoded):
+        seen.extend(encoded)
+        return classify(self, encoded)
+
+    monkeypatch.setattr(SequenceClassifier, "recalled", watched)
+    pair = {"premise": LONG, "hypothesis": "It did not."}
+    short, judgement = model.batch([PAIRS[0], pair])
+    assert short.notes == ()
+    assert len(seen) > 2
+    assert max(len(one["input_ids"]) for one in seen) <= 64
+    assert judgement.notes == (f"premise judged in {len(seen) - 1} parts to fit the model's window",)
+    premise = (judgement.prompt or "").removesuffix("\n\nIt did not.")
+    assert premise in LONG
+    assert premise.startswith("Patients number")
+    assert premise.endswith("aspirin.")
+    alone = model.invoke({**pair, "premise": premise})
+    assert alone.label_scores == pytest.approx(judgement.label_scores, abs=1e-5)
+    assert alone.notes == ()
+
+
+def test_the_part_that_is_least_neutral_decides(model: EncoderNLI, monkeypatch) -> None:
+    def scored(self, encoded):
+        rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
+        return [Recalled(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
+
+    monkeypatch.setattr(SequenceClassifier, "recalled", scored)
+    judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
+    assert judgement.label == "contradiction"
+    assert "number 8 " in (judgement.prompt or "")
+
+
+def test_what_cannot_be_judged_leaves_the_others(model: EncoderNLI) -> None:
+    inputs = [PAIRS[0], {"premise": "a", "hypothesis": "no " * 90}, {"premise": " ", "hypothesis": "x"}, PAIRS[1]]
+    first, long, empty, last = model.batch(inputs, return_exceptions=True)
+    assert isinstance(first, Judgement)
+    assert isinstance(last, Judgement)
+    assert "too long: its second text takes" in str(long)
+    assert "needs a premise" in str(empty)
+
+
+def test_special_tokens_in_a_text_are_text_without_them(model: EncoderNLI) -> None:
+    spelled = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
+    blank = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
+    assert spelled.label_scores == pytest.approx(blank.label_scores, abs=1e-5)
+
+
+def test_it_is_measured_as_any_nli_model(model: EncoderNLI) -> None:
+    pairs = [NLIPair(str(n), **pair, label=LABELS[n]) for n, pair in enumerate(PAIRS)]
+    result = evaluate_nli(model, pairs, identity={}, quiet=True)
+    assert len(result.samples) == 3
+    assert result.metrics["unparsed"] == 0
+
+
+def test_a_chain_over_gold_context_answers_questions(qa_folder: Path) -> None:
+    chain = classifier_chain(str(qa_folder), dtype="float32")
+    context = "Aspirin reduced the risk of stroke in adults. It did not change the rate."
+    answer = chain.invoke({"question": "Does aspirin reduce stroke?", "context": context, "passage_id": "7"})
+    assert set(answer.label_scores) == set(QA_LABELS)
+    assert answer.label == answer.text == max(answer.label_scores, key=answer.label_scores.__getitem__)
+    assert [passage.id for passage in answer.passages] == ["7"]
+    assert answer.notes == ()
+    for citation in answer.citations:
+        assert context[citation.start : citation.end] == citation.quote
+    records = [QARecord(str(n), pair["hypothesis"], (pair["premise"],), QA_LABELS[n]) for n, pair in enumerate(PAIRS)]
+    result = evaluate_qa("qa_gold", chain, records, identity={}, quiet=True)
+    assert [sample["target"] for sample in result.samples] == list(QA_LABELS)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_long_context_loses_sentences_at_the_side_that_the_tokenizer_says(tmp_path: Path, side: str) -> None:
+    chain = classifier_chain(str(make_classifier(tmp_path, QA_LABELS, side=side)), dtype="float32")
+    answer = chain.invoke({"question": "Were patients number 8 randomised?", "context": LONG})
+    read = (answer.prompt or "").partition("\n\n")[2]
+    assert answer.notes == ("context shortened to fit the model's window of 64 tokens",)
+    assert read in LONG
+    assert LONG.endswith(read) if side == "left" else LONG.startswith(read)
+    assert read.startswith("Patients")
+    assert read.endswith("aspirin.")
+    assert answer.passages[0].text == LONG
+    assert answer.citations
+    for citation in answer.citations:
+        assert LONG[citation.start : citation.end] == citation.quote
+        assert citation.quote in read
+
+
+def test_questions_that_it_cannot_answer(qa_folder: Path) -> None:
+    chain = classifier_chain(str(qa_folder), dtype="float32")
+    bare, empty, long, good = chain.batch(
+        [
+            "Is it?",
+            {"question": "Is it?", "context": " "},
+            {"question": "is it " * 60, "context": "It is."},
+            {"question": "Is it?", "context": "It is."},
+        ],
+        return_exceptions=True,
+    )
+    assert "from the text that comes with the question" in str(bare)
+    assert "from the text that comes with the question" in str(empty)
+    assert "too long" in str(long)
+    assert isinstance(good, Answer)
+
+
+def test_a_chain_needs_the_answers_labels(folder: Path) -> None:
+    with pytest.raises(UserError, match="has the label entailment, and answers are yes, no, maybe"):
+        classifier_chain(str(folder))
+
+
+def test_the_hubs_spellings_of_the_three_labels(tmp_path: Path) -> None:
+    shouted = load_classifier(str(make_classifier(tmp_path, ("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))))
+    assert shouted.labels == ("contradiction", "neutral", "entailment")
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (make_encoder, "is no sequence classifier: its weights lack classifier"),
+        (checkpoints.make_gpt2, "is no sequence classifier: its weights lack score"),
+        (lambda folder: make_classifier(folder, ("relevance",)), "two or more different labels and has relevance"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(tmp_path: Path, make, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        load_classifier(str(make(tmp_path)))
+
+
+def test_an_architecture_without_classifiers_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "m")
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    (tmp_path / "m/config.json").write_text(json.dumps({**config, "model_type": "clip_vision_model"}))
+    with pytest.raises(UserError, match=r"there is none of its kind \(clip_vision_model\)"):
+        load_classifier(str(tmp_path / "m"))
+
+
+def test_what_cannot_be_had_is_told(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="medground train encoder"):
+        load_classifier("embedded")
+    with pytest.raises(UserError, match="there is no such folder"):
+        load_classifier(str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="no device 'cuda:99'"):
+        load_classifier(str(folder), device="cuda:99")
+    shutil.copytree(folder, tmp_path / "broken")
+    (tmp_path / "broken/model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(UserError, match="weights file is broken"):
+        load_classifier(str(tmp_path / "broken"))
+
+
+def test_probabilities_that_are_not_finite_are_an_error(folder: Path) -> None:
+    import torch
+
+    classifier = load_sequence_classifier(str(folder), "float32", "cpu", 4096)
+    torch.nn.init.constant_(classifier.model.classifier.bias, float("nan"))
+    with pytest.raises(UserError, match="no finite probabilities"):
+        EncoderNLI(classifier).invoke(PAIRS[0])

@@ -1,0 +1,27 @@
+import checkpoints
+import pytest
+from stub_openai import stub_openai
+
+from chains.config import LLMConfig
+from chains.models import make_llm
+from chains.models.local import LocalLLM, load_llm
+from chains.models.remote import RemoteLLM
+from common.errors import UserError
+from common.result_cache import ResultCache
+
+
+def test_each_kind_is_made(tmp_path) -> None:
+    cache = ResultCache(tmp_path / "journal.jsonl")
+    local = make_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path / "chat")), dtype="float32"), cache)
+    assert isinstance(local, LocalLLM)
+    with stub_openai() as stub:
+        remote = make_llm(LLMConfig(kind="openai", base_url=stub.url, model="stub"), cache)
+    assert isinstance(remote, RemoteLLM)
+    assert local.cache is remote.cache is cache
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(UserError, match=r"llm\.kind is extractive\. Set it to huggingface or openai"):
+        make_llm(LLMConfig(kind="extractive"))
+    with pytest.raises(UserError, match=r"needs a model's weights, and llm\.kind is openai"):
+        load_llm(LLMConfig(kind="openai", base_url="http://localhost:1/v1", model="m"))

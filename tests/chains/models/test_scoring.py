@@ -1,0 +1,78 @@
+import math
+from pathlib import Path
+
+import checkpoints
+import pytest
+import torch
+
+from chains.config import LLMConfig
+from chains.models.local import LocalLLM, load_llm
+from chains.models.scoring import encode, label_log_likelihoods, with_labels
+from chains.models.templates import label_lead
+
+PROMPTS = [
+    "<|begin|><|user|>" + "Aspirin reduced the risk of stroke. " * n + f"Does it {n}?<|end|><|assistant|>"
+    for n in (0, 1, 2, 3, 5, 8, 13, 1)
+]
+
+
+@pytest.fixture(scope="module", params=list(checkpoints.MAKERS))
+def llm(request, tmp_path_factory) -> LocalLLM:
+    folder = checkpoints.MAKERS[request.param](tmp_path_factory.mktemp(request.param))
+    return load_llm(LLMConfig(model=str(folder), dtype="float32"))
+
+
+def scores(llm: LocalLLM, texts: list[str], labels: list[str], batch_tokens: int, lead: str = ""):
+    prompts = with_labels(llm.tokenizer, texts, encode(llm.tokenizer, texts), labels, lead)
+    return torch.tensor(label_log_likelihoods(llm.model, prompts, batch_tokens))
+
+
+def naive(llm: LocalLLM, text: str, label: str) -> float:
+    """One sequence at a time, without padding, cache or mask."""
+    prompt = llm.tokenizer(text, add_special_tokens=False).input_ids
+    whole = llm.tokenizer(text + label, add_special_tokens=False).input_ids
+    assert whole[: len(prompt)] == prompt
+    with torch.no_grad():
+        logits = llm.model(torch.tensor([whole])).logits[0].log_softmax(-1)
+    return sum(float(logits[i - 1, whole[i]]) for i in range(len(prompt), len(whole)))
+
+
+@pytest.mark.parametrize(
+    "labels", [["a", "b", "c"], ["yes", "no", "maybe"], ["may", "maybe", "maybe not", "no", "none"]]
+)
+def test_log_likelihoods_equal_the_naive_ones(llm: LocalLLM, labels: list[str]) -> None:
+    expected = torch.tensor([[naive(llm, text, label) for label in labels] for text in PROMPTS])
+    for batch_tokens in (1, 300, 100_000):
+        torch.testing.assert_close(scores(llm, PROMPTS, labels, batch_tokens), expected, atol=1e-4, rtol=0)
+
+
+def test_a_label_that_begins_another_is_at_least_as_likely(llm: LocalLLM) -> None:
+    shorter, longer = scores(llm, PROMPTS[:1], ["may", "may not"], 1000)[0]
+    assert shorter > longer
+
+
+def test_labels_are_tokenised_with_the_prompt_as_one_text(llm: LocalLLM) -> None:
+    texts = ["Read the ", "Read the text, m", "It is", "It is"]
+    labels = ["text", "aybe", " yes"]
+    for text, prompt in zip(
+        texts, with_labels(llm.tokenizer, texts, encode(llm.tokenizer, texts), labels, ""), strict=True
+    ):
+        for label, ids in zip(labels, prompt.labels, strict=True):
+            assert [*prompt.ids, *ids] == llm.tokenizer(text + label, add_special_tokens=False).input_ids
+            assert ids
+
+
+def test_the_lead_is_what_the_template_puts_before_an_answer(llm: LocalLLM) -> None:
+    expected = {"gemma": "", "chat": "", "llama2": " ", "gpt2": " "}
+    assert label_lead(llm.tokenizer) == expected[Path(llm.name).name[:-1]]
+
+
+def test_bfloat16_is_close_to_float32(llm: LocalLLM) -> None:
+    half = load_llm(LLMConfig(model=llm.name, dtype="bfloat16"))
+    difference = scores(half, PROMPTS, ["a", "b"], 1000) - scores(llm, PROMPTS, ["a", "b"], 1000)
+    assert float(difference.abs().max()) < 0.1
+
+
+def test_no_prompts_no_scores(llm: LocalLLM) -> None:
+    assert label_log_likelihoods(llm.model, [], 10) == []
+    assert math.isfinite(float(scores(llm, ["x"], ["a"], 10)[0, 0]))

@@ -1,0 +1,53 @@
+import checkpoints
+import pytest
+
+from chains.models.templates import label_lead, prepare_template, render
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+USER = {"role": "user", "content": "Is it so?"}
+
+
+@pytest.fixture(params=["gemma", "llama2", "none", "no_system"])
+def tokenizer(request):
+    special = ["<s>", "</s>"]
+    templates = {
+        "gemma": checkpoints.GEMMA_TEMPLATE,
+        "llama2": checkpoints.LLAMA2_TEMPLATE,
+        "none": None,
+        "no_system": "{% for m in messages if m.role == 'user' %}U: {{ m.content }}\nA:{% endfor %}",
+    }
+    made = checkpoints.make_tokenizer(special, templates[request.param], bos_token="<s>", eos_token="</s>")
+    prepare_template(made)
+    return made
+
+
+def test_every_template_takes_system_user_and_assistant(tokenizer) -> None:
+    text = render(tokenizer, [[SYSTEM, USER]])[0]
+    assert text.count("Be brief.") == 1
+    assert text.count("Is it so?") == 1
+    assert text.index("Be brief.") < text.index("Is it so?")
+    assert "Be brief." not in render(tokenizer, [[USER]])[0]
+    assert label_lead(tokenizer) in ("", " ")
+
+
+def test_gemma_folds_the_system_text_into_the_first_turn() -> None:
+    tokenizer = checkpoints.make_tokenizer(["<bos>"], checkpoints.GEMMA_TEMPLATE, bos_token="<bos>")
+    prepare_template(tokenizer)
+    turns = [SYSTEM, USER, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "Sure?"}]
+    assert render(tokenizer, [turns]) == [
+        "<bos><start_of_turn>user\nBe brief.\n\nIs it so?<end_of_turn>\n<start_of_turn>model\nyes<end_of_turn>\n"
+        "<start_of_turn>user\nSure?<end_of_turn>\n<start_of_turn>model\n"
+    ]
+
+
+def test_a_template_that_takes_a_system_turn_is_left_alone() -> None:
+    tokenizer = checkpoints.make_tokenizer(["<|end|>"], checkpoints.CHAT_TEMPLATE)
+    prepare_template(tokenizer)
+    assert tokenizer.chat_template == checkpoints.CHAT_TEMPLATE
+
+
+def test_plain_text_form_without_a_template() -> None:
+    tokenizer = checkpoints.make_tokenizer(["<s>"], None, bos_token="<s>")
+    prepare_template(tokenizer)
+    assert render(tokenizer, [[SYSTEM, USER]]) == ["Be brief.\n\nIs it so?\n\nAnswer:"]
+    assert label_lead(tokenizer) == " "

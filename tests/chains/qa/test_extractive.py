@@ -1,0 +1,72 @@
+import asyncio
+
+import pytest
+from word_retriever import WordRetriever
+
+from chains.qa.extractive import extractive_chain
+from common.errors import UserError
+
+RETRIEVER = WordRetriever(
+    texts={
+        "a1": "Adults were studied. Aspirin reduced the risk of stroke (p = 0.03). Bleeding did not change.",
+        "b2": "Aspirin was given to children. Zinc shortened the common cold.",
+    }
+)
+
+
+def test_quotes_are_verbatim_cited_and_best_first() -> None:
+    answer = extractive_chain(RETRIEVER, passages=2, max_sentences=2).invoke("Does aspirin reduce stroke?")
+    assert answer.label is None
+    assert answer.text == "Aspirin reduced the risk of stroke (p = 0.03)."
+    assert answer.notes == ()
+    answer = extractive_chain(RETRIEVER, passages=2, max_sentences=2).invoke("Is aspirin or zinc taken for strokes?")
+    assert answer.text == "Aspirin reduced the risk of stroke (p = 0.03). Zinc shortened the common cold."
+    assert [citation.passage_id for citation in answer.citations] == ["a1", "b2"]
+    assert answer.citations[0].score > answer.citations[1].score > 0.5 * answer.citations[0].score
+    for citation in answer.citations:
+        text = next(passage.text for passage in answer.passages if passage.id == citation.passage_id)
+        assert text[citation.start : citation.end] == citation.quote
+
+
+def test_batch_stream_and_async_agree() -> None:
+    chain = extractive_chain(RETRIEVER, max_sentences=1)
+    questions = ["Does aspirin reduce stroke?", "Does zinc help?"]
+    answers = chain.batch(list(questions))
+    assert answers == [chain.invoke(question) for question in questions]
+    assert list(chain.stream(questions[1])) == [answers[1]]
+    assert asyncio.run(chain.ainvoke(questions[1])) == answers[1]
+    assert asyncio.run(chain.abatch(list(questions))) == answers
+
+
+def test_no_evidence_is_said() -> None:
+    answer = extractive_chain(RETRIEVER).invoke("Warum?")
+    assert (answer.text, answer.citations) == ("", ())
+    assert answer.notes == ("no sentence of the passages found shares a word with the question",)
+
+
+def test_weak_evidence_is_said() -> None:
+    question = "Was warfarin or heparin or dabigatran given with ibuprofen to pregnant women?"
+    answer = extractive_chain(RETRIEVER).invoke(question)
+    assert answer.text == "Aspirin was given to children."
+    assert answer.citations[0].score < 0.3
+    assert answer.notes == (
+        "weak evidence: no sentence has more of the question's words than 9%, rare ones counted more",
+    )
+
+
+def test_that_nothing_was_found_is_said() -> None:
+    answer = extractive_chain(WordRetriever(texts={})).invoke("Does aspirin reduce stroke?")
+    assert (answer.text, answer.notes) == ("", ("no passage was found",))
+
+
+def test_notes_go_with_every_answer() -> None:
+    chain = extractive_chain(RETRIEVER, notes=["taken as it is"])
+    assert chain.invoke("Does aspirin reduce stroke?").notes == ("taken as it is",)
+    assert chain.invoke("Warum?").notes[1:] == ("taken as it is",)
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 1 sentence"):
+        extractive_chain(RETRIEVER, max_sentences=0)
+    with pytest.raises(UserError, match="empty"):
+        extractive_chain(RETRIEVER).invoke(" ")

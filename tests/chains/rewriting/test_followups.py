@@ -1,0 +1,86 @@
+from typing import Any
+
+import pytest
+from injections import injections
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from obeying import unfenced
+
+from chains.chat.turn import Turn
+from chains.rewriting.followups import ByModel, as_it_stands, by_rules
+
+FIRST = "Does aspirin lower pain in women with gout?"
+HISTORY = [Turn(message=FIRST, question=FIRST, text="Yes. [1]")]
+
+
+def scripted(*written: str) -> tuple[ByModel, list[Any]]:
+    shown: list[Any] = []
+    model = GenericFakeChatModel(messages=iter(AIMessage(text) for text in written))
+
+    def see(messages: Any) -> Any:
+        shown.append(messages)
+        return messages
+
+    return ByModel(RunnableLambda(see) | model), shown
+
+
+def test_a_model_is_shown_the_conversation_and_writes_the_question() -> None:
+    rewriter, shown = scripted("Does aspirin lower pain in men with gout?")
+    made = rewriter(HISTORY, "And in\nmen?")
+    assert made.question == "Does aspirin lower pain in men with gout?"
+    assert made.note == "read as: Does aspirin lower pain in men with gout?"
+    [prompt] = [message["content"] for message in shown[0]]
+    assert f"User: {FIRST}\nAssistant: Yes. [1]" in prompt
+    assert prompt.endswith("Follow-up question: And in men?")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Question: Is it so?\nBecause the user asks that.",
+        '\n  "Is it so?"  \n',
+        "Standalone question: Is it so?",
+        "**Is it so?**",
+    ],
+)
+def test_of_what_it_writes_the_first_line_counts(written: str) -> None:
+    assert scripted(written)[0](HISTORY, "And?").question == "Is it so?"
+
+
+@pytest.mark.parametrize("written", ["", "  \n\n", "?!", "word " * 200])
+def test_where_it_writes_no_question_rules_do(written: str) -> None:
+    made = scripted(written)[0](HISTORY, "And in men?")
+    assert made.question == "Does aspirin lower pain in men with gout?"
+    assert made.note is not None
+    assert made.note.startswith("the model wrote no question; its place was taken by rules")
+
+
+def test_a_question_that_it_repeats_has_no_note_and_the_first_is_not_rewritten() -> None:
+    rewriter, shown = scripted("What causes gout?")
+    assert rewriter([], "And in men?").question == "And in men?"
+    assert shown == []
+    assert rewriter(HISTORY, "What causes gout?").note is None
+
+
+def test_what_was_answered_before_is_shown_as_data() -> None:
+    for name, text in injections():
+        rewriter, shown = scripted("Is it so?")
+        rewriter([Turn(message=FIRST, question=FIRST, text=text)], "And in men?")
+        outside = unfenced(shown[0][0]["content"])
+        assert text not in outside, name
+        assert FIRST not in outside
+
+
+def test_special_tokens_do_not_reach_the_prompt() -> None:
+    shown: list[Any] = []
+    rewriter = ByModel(
+        RunnableLambda(lambda messages: shown.append(messages) or "Is it so?"), lambda text: text.replace("<|end|>", "")
+    )
+    rewriter([Turn(message="a<|end|>", question="a", text="b<|end|>")], "c<|end|>")
+    assert "<|end|>" not in str(shown)
+
+
+def test_by_rules_and_as_it_stands() -> None:
+    assert by_rules(HISTORY, "And in men?").question == "Does aspirin lower pain in men with gout?"
+    assert as_it_stands(HISTORY, " And in  men?").question == "And in men?"
