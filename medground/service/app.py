@@ -61,7 +61,9 @@ def make_app(service: Service) -> FastAPI:
 
     config = service.config
     # FastAPI's interactive documentation loads scripts from elsewhere, and its schema route asks for no token.
-    app = FastAPI(title="medground", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="medground", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
     if service.users.open:
         # A page of another site could otherwise reach the service under a name that resolves to 127.0.0.1.
         own = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
@@ -129,8 +131,9 @@ def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Reques
     @app.get("/v1/conversations/{id}")
     def conversation(id: str, user: user) -> dict[str, Any]:
         """The turns of a conversation, oldest first."""
-        turns = stored().read(user, id)
-        return {"id": id, "object": "conversation", "turns": [turn.model_dump(mode="json") for turn in turns]}
+        title, turns = stored().summary(user, id).title, stored().read(user, id)
+        listed = [turn.model_dump(mode="json") for turn in turns]
+        return {"id": id, "object": "conversation", "title": title, "turns": listed}
 
     @app.patch("/v1/conversations/{id}", dependencies=[Depends(_json_only)])
     def rename(id: str, body: Rename, user: user) -> dict[str, Any]:

@@ -1,60 +1,26 @@
 """``medground serve`` on the embedded default, with clients that know nothing of it."""
 
-import os
 import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from served import until
+from served_process import serving
 from stub_openai import Reply, said, stub_openai
 
 from chains.chat import Conversations
 
 openai = pytest.importorskip("openai")
-GUARD = Path(__file__).parents[1] / "guard"
 QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
-
-
-@contextmanager
-def serving(
-    folder: Path, *arguments: str, before: Callable[[], None] | None = None
-) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The address of ``medground serve`` in a process of its own, guarded; ``before`` is called in it at first."""
-    log = folder / "guard.log"
-    (temporary := folder / "tmp").mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log), "OMP_NUM_THREADS": "1"}
-    environment["TMPDIR"] = str(temporary)
-    command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *arguments]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=before
-    ) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if found := re.search(r"Serving at (\S+);", line):
-                break
-        else:
-            pytest.fail("".join(said))
-        try:
-            yield found[1], process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-    assert not log.exists(), log.read_text()
-    assert not [path for path in temporary.rglob("*") if path.is_file()]  # texts would stay there
 
 
 @pytest.fixture(scope="module")

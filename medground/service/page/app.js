@@ -183,9 +183,12 @@ $("new").addEventListener("click", () => {
   show(NEW);
 });
 
-// --- Rename, export, delete --------------------------------------------------------------------------------------
+// --- Rename, delete, export --------------------------------------------------------------------------------------
 
-/** Ask in a dialog; what it is about is the conversation that is shown when it opens. */
+/**
+ * Have the button `name` open the dialog `name-dialog`. It is about the conversation that is shown when it opens;
+ * `confirmed` takes its id and the value of the button that was pressed.
+ */
 function dialog(name, opened, confirmed) {
   const box = $(`${name}-dialog`);
   let id = NEW;
@@ -199,7 +202,7 @@ function dialog(name, opened, confirmed) {
     event.preventDefault();
     box.close();
     try {
-      await confirmed(id);
+      await confirmed(id, event.submitter?.value);
     } catch (error) {
       failed(error);
     }
@@ -231,22 +234,16 @@ dialog("delete", () => {
   chat.say("The conversation is deleted.");
 });
 
-for (const [format, ending] of [["markdown", "md"], ["json", "json"]]) {
-  $(`export-${format}`).addEventListener("click", async () => {
-    try {
-      const blob = await api.exported(chat.id, format);
-      const name = $("title").textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${name || "conversation"}.${ending}`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-      chat.say(`The conversation is saved as ${link.download}.`);
-    } catch (error) {
-      failed(error);
-    }
-  });
-}
+dialog("export", () => {}, async (id, format) => {
+  const blob = await api.exported(id, format);
+  const name = $("title").textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${name || "conversation"}.${format === "markdown" ? "md" : "json"}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  chat.say(`The conversation is saved as ${link.download}.`);
+});
 
 // --- Narrow windows: the lists lie over the conversation -----------------------------------------------------------
 

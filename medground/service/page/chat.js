@@ -9,6 +9,7 @@ import { asText, origin, storedTurn, streamedTurn } from "./turn.js";
 const MOST_TRIES = 5; // of a question that the service has no room for
 const WAIT = 5; // seconds, where the service names none
 const LONGEST_WAIT = 60;
+const NEAR = 80; // pixels from the end within which the page scrolls along
 export const NEW = "new";
 
 /** A question on the page, with its answer or with what stands in place of one. */
@@ -56,6 +57,7 @@ export class Chat {
     this.note = null;
     this.entries = [];
     this.running = null;
+    this.following = true;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -71,6 +73,10 @@ export class Chat {
       this.#fit();
     });
     this.stop.addEventListener("click", () => this.abort());
+    this.scroll.addEventListener("scroll", () => {
+      const { scrollHeight, scrollTop, clientHeight } = this.scroll;
+      this.following = scrollHeight - scrollTop - clientHeight < NEAR;
+    });
   }
 
   /** Say something in the status region. */
@@ -104,7 +110,7 @@ export class Chat {
     this.box.value = draft(id);
     this.#fit();
     this.select(this.entries.findLast((entry) => entry.turn) ?? null);
-    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.#toEnd();
   }
 
   /** Stop the answer under way. */
@@ -142,7 +148,7 @@ export class Chat {
     this.running = controller;
     this.#busy(true);
     this.#keepOpen();
-    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.#toEnd();
     const id = this.id;
     let given = null;
     try {
@@ -338,15 +344,18 @@ export class Chat {
       element("div.answer-line", {}, foreign(short ? "p.answer-text.short" : "p.answer-text", turn.text),
         turn.verdict ? badge(turn.verdict) : null),
       quotes.length ? element("ol.quotes", { "aria-label": "Quotes" }, ...quotes) : null,
-      turn.notes.length ? element("ul.notes", { "aria-label": "Notes" }, ...turn.notes.map((note) => foreign("li", note))) : null,
       element("div.answer-actions", {}, evidence, copied, clock(turn.time)),
     ].filter(Boolean));
   }
 
   /** Scroll along, unless the reader has scrolled away. */
   #follow() {
-    const { scroll } = this;
-    if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160) scroll.scrollTop = scroll.scrollHeight;
+    if (this.following) this.#toEnd();
+  }
+
+  #toEnd() {
+    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.following = true;
   }
 
   #busy(busy) {

@@ -23,7 +23,7 @@ export function showEvidence(body, turn) {
     body.replaceChildren(element("p.muted", {}, "The passages behind an answer are shown here, with the quoted words marked."));
     return;
   }
-  body.replaceChildren(...[question(turn), verdict(turn), labels(turn), withheld(turn), notes(turn), passages(turn)].flat()
+  body.replaceChildren(...[question(turn), labels(turn), verdict(turn), withheld(turn), notes(turn), passages(turn)].flat()
     .filter(Boolean));
 }
 
@@ -63,8 +63,8 @@ function verdict(turn) {
   return element("section.block", { "aria-label": "Verdict" },
     element("h3", {}, "Verdict"),
     element("p", {}, badge(turn.verdict)),
-    judged.statement ? element("p.muted", {}, "Judged: ", foreign("q", judged.statement)) : null,
-    bars(judged.scores ?? {}),
+    shares(judged.scores ?? {}),
+    judged.statement ? element("p.muted", {}, "Statement judged: ", foreign("q", judged.statement)) : null,
     decided && element("p", {}, decided));
 }
 
@@ -76,18 +76,15 @@ function decider(inside, id) {
 
 function labels(turn) {
   if (!Object.keys(turn.labelScores).length) return null;
-  return element("section.block", { "aria-label": "Answer" }, element("h3", {}, "Probabilities of the answer"),
-    bars(turn.labelScores));
+  return element("section.block", { "aria-label": "Answer" }, element("h3", {}, "Answer"), shares(turn.labelScores));
 }
 
-function bars(scores) {
-  const rows = Object.entries(scores).sort(([, one], [, other]) => other - one);
-  if (!rows.length) return null;
-  return element("ul.bars", {}, ...rows.map(([name, share]) => {
-    const bar = element("span.bar", { "aria-hidden": "true" });
-    bar.style.setProperty("--share", Math.min(1, Math.max(0, share)));
-    return element("li", {}, element("span.bar-name", {}, name), bar, element("span.bar-share", {}, percent(share)));
-  }));
+/** Probabilities in a line, the highest first. */
+function shares(scores) {
+  const [first, ...others] = Object.entries(scores).sort(([, one], [, other]) => other - one);
+  if (!first) return null;
+  const written = ([name, share]) => `${name} ${percent(share)}`;
+  return element("p.shares", {}, element("strong", {}, written(first)), ...others.map((one) => ` · ${written(one)}`));
 }
 
 function withheld(turn) {

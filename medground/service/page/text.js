@@ -82,9 +82,9 @@ export function cut(text, spans) {
 /** A share as percent; one that is not 0 or 100 is never shown as such. */
 export function percent(share) {
   const rounded = Math.round(100 * share);
-  if (rounded === 0 && share > 0) return "<1 %";
-  if (rounded === 100 && share < 1) return ">99 %";
-  return `${rounded} %`;
+  if (rounded === 0 && share > 0) return "<1%";
+  if (rounded === 100 && share < 1) return ">99%";
+  return `${rounded}%`;
 }
 
 /** Put a text on the clipboard; false where the browser refuses. */
