@@ -8,6 +8,8 @@ each is read:
 - ``ANONYMIZED_TELEMETRY``: chromadb/config.py, whenever ``Settings()`` is made.
 - ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``, so a user's
   value in any of the three still turns tracing on.
+- ``ORT_DISABLE_TELEMETRY``: the native library of onnxruntime (1.29 and later), once, at import. Without it, official
+  builds collect events in a database below the user's cache and send them to mobile.events.data.microsoft.com.
 """
 
 import ipaddress
@@ -18,6 +20,7 @@ QUIET: dict[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ANONYMIZED_TELEMETRY": "False",
     "LANGSMITH_TRACING": "false",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 
@@ -30,6 +33,9 @@ def keep_private() -> None:
     if constants is not None and "HF_HUB_DISABLE_TELEMETRY" in unset:
         # The caller imported huggingface_hub before us: it has read its variable, and will not again.
         constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
+    onnxruntime = sys.modules.get("onnxruntime")
+    if onnxruntime is not None and "ORT_DISABLE_TELEMETRY" in unset:
+        onnxruntime.disable_telemetry_events()  # imported before: the variable comes too late
 
 
 def is_loopback(host: str | None) -> bool:

@@ -102,12 +102,12 @@ def _commands(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...
 
 def _section(model: type[BaseModel], key: str) -> Iterator[str]:
     """A model's settings, then those of the models inside it."""
-    if issubclass(model, RetrieverConfig) and model is not RetrieverConfig:
+    is_kind = issubclass(model, RetrieverConfig) and model is not RetrieverConfig  # the common settings stand above
+    if is_kind:
         yield f"### kind: {model.model_fields['kind'].default}\n"
     yield f"{_doc(model)}\n"
     nested = {name: list(_models(field.annotation)) for name, field in model.model_fields.items()}
-    base = model.__bases__[0]
-    inherited = set(base.model_fields) if base is not BaseModel and issubclass(base, BaseModel) else set()
+    inherited = set(RetrieverConfig.model_fields) if is_kind else set()
     own = [
         name for name in model.model_fields if name not in inherited and (not nested[name] or _is_mapping(model, name))
     ]
@@ -232,7 +232,7 @@ def _values(schema: Mapping[str, Any]) -> str:
 
 
 def _is_mapping(model: type[BaseModel], name: str) -> bool:
-    return get_origin(model.model_fields[name].annotation) is dict
+    return get_origin(model.model_fields[name].annotation) in (dict, tuple)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -49,7 +49,8 @@ def data_corpus(settings: Settings) -> Corpus:
     from corpus.records import documents
 
     whole = settings.data.model_copy(update={"limit": None})
-    return Corpus(corpus_name(whole), documents(load_records(whole, split="all")))
+    records = load_records(whole, split="all")  # reports a path that cannot be read
+    return Corpus(corpus_name(whole), documents(records))
 
 
 def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:

@@ -1,6 +1,7 @@
 """For every test: nothing is connected to beyond loopback, and an attempt fails the test that made it."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +21,13 @@ if not hasattr(guard, "BeyondLoopbackError"):  # the interpreter had one of its 
 
 _attempts: list[str] = []
 guard.install(_attempts.append)
+_guarded_connect = socket.socket.connect
 
 
 @pytest.fixture(autouse=True)
 def no_connection(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """The attempts of this test; none may be left in it at the end, also when the code swallowed the error."""
+    assert socket.socket.connect is _guarded_connect, "a pytest plugin has removed the guard against connections"
     _attempts.clear()
     yield _attempts
     if _attempts:

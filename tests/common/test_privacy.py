@@ -66,3 +66,21 @@ def test_the_user_may_turn_all_on() -> None:
 @pytest.mark.parametrize("name", ["LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"])
 def test_tracing_may_be_turned_on_by_its_older_names(name: str) -> None:
     assert asked(**{name: "true"}) == (True, False, True)
+
+
+def test_onnxruntime_collects_nothing(tmp_path: Path) -> None:
+    """Its native library writes a session file and a database of events when its telemetry is on."""
+    folders = {"TMPDIR": tmp_path / "tmp", "HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "home/.cache"}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    automatic = {"CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each turns it off
+    clean = {key: value for key, value in os.environ.items() if key not in automatic}
+
+    def left(code: str) -> list[Path]:
+        environment = {**clean, **{name: str(folder) for name, folder in folders.items()}}
+        subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[2], check=True)
+        return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    assert left("import common, onnxruntime") == []
+    if not left("import onnxruntime"):
+        pytest.skip("this build of onnxruntime has no telemetry")

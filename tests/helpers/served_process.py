@@ -44,4 +44,4 @@ def serving(
                 process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
     assert not log.exists(), log.read_text()
-    assert not [path for path in temporary.rglob("*") if path.is_file()]  # texts would stay there
+    assert not (left := [path for path in temporary.rglob("*") if path.is_file()]), left  # texts would stay there

@@ -99,7 +99,7 @@ def test_it_runs_and_its_results_are_read_without_it(
     [
         ("[]", "eval.tasks names no task"),
         ("[{kind: qb}]", "there is no kind 'qb'"),
-        ("[{context: gold}]", "eval.tasks.0.kind: this setting is needed"),
+        ("[{context: gold}]", "eval.tasks.0.kind: this setting is required"),
         ("[{kind: qa}]", "kind qa: context: Field required"),
         ("[{kind: no_tasks.Mine}]", "there is no module no_tasks for no_tasks.Mine"),
         ("[{kind: broken_task.Mine}]", "importing broken_task failed: ZeroDivisionError"),

@@ -29,7 +29,7 @@ def test_a_report_is_written_to_the_first_run(command: Callable[..., Any], tmp_p
         (["none"], "none does not exist"),
         (["."], "holds no results.json"),
         (["run", "--output", "run/results.json"], "cannot be written"),
-        (["cut"], "the samples of retrieval_bm25 are not there"),
+        (["cut"], "the samples of retrieval_bm25 are missing"),
     ],
 )
 def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path, arguments: list[str], told: str) -> None:

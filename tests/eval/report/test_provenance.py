@@ -42,7 +42,7 @@ def test_a_run_that_was_added_to_has_a_row_for_each_time(tmp_path: Path) -> None
 def test_retrievers_show_their_settings(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.ranking([1])], runs.settings())
     (row,) = run_table(read_tasks([tmp_path]).tasks).rows
-    assert row.cell("settings").text == "dense: kind dense, embedder minilm, top_k 5"
+    assert row.cell("settings").text == "dense: kind dense, top_k 5, embedder minilm"
     assert row.cell("model").text == "none"
 
 
