@@ -359,7 +359,7 @@ def test_each_view_fits_and_is_accessible(browser: Any, tmp_path: Path, width: i
         check()
         ask(page, OTHER)
         ask(page, "And in men?", 2)
-        said(page, "Verdict: supported. 2 quotes.")
+        said(page, "Answered with 2 quotes. Verdict: supported.")
         check()
         page.click(".turn >> nth=1 >> text=Evidence")
         check()

@@ -174,7 +174,7 @@ export class Chat {
     if (id === NEW) this.#begun(given.conversation);
     this.select(entry);
     this.#follow();
-    this.say(spoken(entry.turn));
+    this.say(summary(entry.turn));
     this.calls.answered(this.id, id === NEW);
   }
 
@@ -379,9 +379,9 @@ function clock(iso) {
   return element("time.muted", { dateTime: iso, title: time.toLocaleString() }, time.toLocaleTimeString([], { timeStyle: "short" }));
 }
 
-/** What a screen reader says of a new answer. */
-function spoken(turn) {
+/** The status line after a new answer, which screen readers announce. */
+function summary(turn) {
   const quotes = turn.citations.length;
-  return [`Answered: ${line(turn.text).slice(0, 200)}`, turn.verdict && `Verdict: ${turn.verdict}.`,
-    quotes === 1 ? "1 quote." : quotes ? `${quotes} quotes.` : ""].filter(Boolean).join(" ");
+  const found = quotes === 1 ? "Answered with 1 quote." : quotes ? `Answered with ${quotes} quotes.` : "Answered.";
+  return turn.verdict ? `${found} Verdict: ${turn.verdict}.` : found;
 }
