@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +35,17 @@ def test_every_command_is_understood(line: str) -> None:
         while hasattr(called, "commands"):
             called, *words = called.commands[words[0]], *words[1:]
         called.make_context(line, words)  # an unknown option and a missing one are errors
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "asthma.md").write_text("Inhaled corticosteroids reduce exacerbations of asthma in adults.")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    index = "from medground.cli import main\ntry:\n    main(['index', 'notes', '--config', 'configs/hybrid.yaml'])\n"
+    code = index + "except SystemExit as end:\n    assert not end.code\n" + "\n".join(blocks)
+    code += (
+        "\nassert 'asthma' in answer.citations[0].quote\nassert isinstance(written.invoke('Is asthma treated?'), str)\n"
+    )
+    code += "assert labelled.invoke('Do inhaled corticosteroids reduce exacerbations?').passages\n"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)

@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
     settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
     run = written(tmp_path / "run", [GOLD, NONE], settings)
     results = _exported(run, tmp_path)
-    assert results["versions"] == {"qa_gold": "0.1.0", "qa_none": "0.1.0"}
+    assert results["versions"] == dict.fromkeys(("qa_gold", "qa_none"), version("medground"))
     assert results["n-shot"] == {"qa_gold": 0, "qa_none": 0}
     assert results["n-samples"]["qa_gold"] == {"original": 3, "effective": 3}
     assert results["config"]["model_args"] == {"pretrained": "org/model", "dtype": "float32", "load_in_4bit": True}

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +58,7 @@ def test_its_table_shows_the_figures(folder: Path) -> None:
 
     table = make_table(_results(folder))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert ["qa_gold", "0.1.0", "none", "0", "acc", "↑", "0.6667", "±", "0.3333"] in rows
+    assert ["qa_gold", version("medground"), "none", "0", "acc", "↑", "0.6667", "±", "0.3333"] in rows
     assert ["", "", "none", "0", "unparsed", "↓", "1.0000", "±", "1.0000"] in rows
     assert {row[0] for row in rows[2:]} == {"nli", "qa_gold", "qa_none", ""}
 
