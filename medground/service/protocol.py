@@ -101,7 +101,7 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """Text added to an answer: a line for each quote, for the verdict, and for the note to readers."""
+    """Text added to an answer: a line for each quote, for the verdict, and for each note."""
     if answer is None:
         return ""
     origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
@@ -111,8 +111,7 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
         lines.append(f"[{number}] {citation.passage_id}{origin}: \u201c{' '.join(citation.quote.split())}\u201d")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
-    if note is not None:
-        lines.append(f"Note: {note}")
+    lines.extend(f"Note: {one}" for one in (*answer.notes, *([note] if note is not None else [])))
     return "\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -41,6 +41,14 @@ def test_content_is_a_text_or_parts_of_it() -> None:
     ]
 
 
+def test_footnotes_hold_the_answers_notes() -> None:
+    answer = Answer(question="Q", text="", notes=("no passage was found", "a second note"))
+    added = footnotes(answer, "A note.")
+    assert added == "\n\nNote: no passage was found\nNote: a second note\nNote: A note."
+    messages = [message("user", "Is it?"), message("assistant", "Yes." + added), message("user", "And then?")]
+    assert history(messages) == [("user", "Is it?"), ("assistant", "Yes.")]
+
+
 def test_an_answer_without_quotes_has_no_footnotes() -> None:
     assert footnotes(Answer(question="Q", text="Yes."), None) == ""
     assert footnotes(None, "A note.") == ""
