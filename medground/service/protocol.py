@@ -14,7 +14,9 @@ from chains.chat.turn import Turn
 MODEL = "medground"
 NEW = "new"
 # What ``footnotes`` adds: all from the first quote, or without quotes the lines for verdict and note.
-_FOOTNOTES = re.compile(r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)?|Note: [^\n]*)\Z", re.S)
+_FOOTNOTES = re.compile(
+    r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)*|Note: [^\n]*(?:\nNote: [^\n]*)*)\Z", re.S
+)
 
 
 def _encodable(text: str) -> str:
@@ -111,7 +113,7 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
         lines.append(f"[{number}] {citation.passage_id}{origin}: \u201c{' '.join(citation.quote.split())}\u201d")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
-    lines.extend(f"Note: {one}" for one in (*answer.notes, *([note] if note is not None else [])))
+    lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
