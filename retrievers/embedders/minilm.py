@@ -6,6 +6,7 @@ is valid for both.
 """
 
 import hashlib
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,10 @@ class MiniLMEmbedder(Embeddings):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # As PyTorch does, and without busy waiting: other threads of the process compute at the same time.
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = {
             name: onnxruntime.OrtValue.ortvalue_from_numpy(value)
             for name, value in _weights(self._folder / "model.safetensors", self._dtype).items()
