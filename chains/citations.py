@@ -1,136 +1,98 @@
-"""Which sentences of a passage bear on a question, quoted verbatim."""
+"""Sentences of passages that bear on a question, quoted verbatim, ranked by meaning and by words."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chains.answer import Citation, Passage
-from chains.models.findings import finding_log_odds, stemmer
-from corpus.sentences import heading_name, sentence_spans
+from chains.models.findings import finding_log_odds
+from corpus.evidence import Kind, Sentence, sentences, table_cells
+from corpus.words import terms
 
-OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
-AIM = -1.0  # log-odds of a finding; a passage none of whose sentences is below it tells no aims and no methods
-DOUBT = 1.5  # added to the log-odds of a finding: what is neither is marked down little
-LEAST = 0.25  # of its score is what a sentence keeps that is surely no finding
-NOTHING = 0.05  # the same of a heading or a question
-_WORD = re.compile(r"\w+")
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+MEANING = 4 / 7  # weight of the embedder's similarity; the rest is the weight of the shared words
+OWN = 0.3  # weight of a sentence's words; the rest is the weight of its passage's words
+AIM = -1.0  # log-odds of a finding; a passage with no sentence below it states no aims and no methods
+DOUBT = 1.5  # added to the log-odds of a finding, so that only clear aims and methods lose much
+LEAST = 0.25  # factor of a sentence that is certainly no finding
+NOTHING = 0.05  # factor of a heading or a question
 
 
-def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Every sentence of the passages that shares a word with the question, itself or by its heading, best first.
+def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
+    """Sentences of all passages that bear on the question, best first.
 
-    A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. How near:
-    0.3 times the share of the question's words that it and its section's heading have, plus 0.7 times the share that
-    its passage has with its document's title, because a finding seldom names again all that was asked. Each word is
-    weighted by how rare it is among the passages' sentences (BM25's inverse document frequency,
-    ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared by stem, without English stop words.
-    How likely: between 0.25 and 1, which lowers what tells the aim of a study or its methods
-    (``findings.finding_log_odds``). It is 1 in a passage that tells neither, such as a guideline's, unless more than a
-    third of the passages do; and 0.05 for headings, titles and questions, which say nothing themselves. The numbers'
-    choice: docs/development/log.md, "Findings, not aims". Equal scores keep the passages' order.
+    A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. Nearness
+    is the weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's words
+    that the sentence, the heading above it and, with the greater weight, its passage with its document's title have,
+    because a finding seldom repeats everything that was asked. A word weighs the more the fewer sentences have it
+    (BM25's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009). The likelihood
+    of a finding lies between 0.25 and 1 and lowers a study's aims and methods (``findings.finding_log_odds``); it is 1
+    in a passage that states neither, unless more than a third of the passages do. ``benchmarks/citations.py`` measures
+    these choices. Equal scores keep the passages' order.
+
+    References, tables of contents and navigation are never quoted, headings and questions only where nothing else is
+    (``corpus.evidence``). A sentence that refers back to the one before it is quoted with that one. A row of a table
+    comes with its column headings. A sentence that stands in several passages is quoted once, with the names of the
+    others.
 
     Args:
-        question: in any script; a script without spaces matches whole runs only.
-        passages: what the answer rests on, best first. A heading is known as such by its # or by the passage's
-            metadata, ``section`` and ``title``.
+        question: in any script.
+        passages: what the answer rests on, best first; ``section`` and ``title`` of their metadata name headings.
+        embedder: compares by meaning; without one, words alone decide and sentences without a word of the question
+            are left out.
     """
-    sentences, share = _read(question, passages)
-    together = _titles(question, passages)
-    for sentence in sentences:
-        together[sentence.passage] |= sentence.terms
-    whole = [share(terms) for terms in together]
-    findings = [finding_log_odds(one.text) if one.says else None for one in sentences]
-    studies = {one.passage for one, odds in zip(sentences, findings, strict=True) if odds is not None and odds < AIM}
-    if 3 * len(studies) > len(passages):
-        studies = set(range(len(passages)))
-    citations = [
-        Citation(
-            passage_id=passages[one.passage].id,
-            quote=one.text,
-            start=one.start,
-            end=one.start + len(one.text),
-            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(odds, one.passage in studies),
-        )
-        for one, odds in zip(sentences, findings, strict=True)
-        if one.terms
+    read = _read(question, passages)
+    if not read.sentences:
+        return []
+    words = [
+        OWN * read.share(one.terms) + (1 - OWN) * read.share(whole)
+        for one, whole in zip(read.sentences, _wholes(read), strict=True)
     ]
-    return sorted(citations, key=lambda citation: -citation.score)
+    if embedder is None:
+        near = [score if one.terms else 0.0 for one, score in zip(read.sentences, words, strict=True)]
+    else:
+        meant = similarities(embedder, question, [one.in_context for one in read.sentences])
+        near = [MEANING * cosine + (1 - MEANING) * score for cosine, score in zip(meant, words, strict=True)]
+    scores = [score * likely for score, likely in zip(near, _likely(read, len(passages)), strict=True)]
+    ranked = sorted(zip(read.sentences, scores, strict=True), key=lambda pair: -round(pair[1], 6))
+    return list(_distinct([pair for pair in ranked if pair[1] > 0], passages))
 
 
 def nearest(question: str, passages: Sequence[Passage]) -> float:
-    """The greatest share of a question's words that a sentence of the passages has, with its heading and title.
+    """The greatest share of a question's words that one sentence has with its heading and its document's title.
 
-    From 0 to 1; the title is the document's.
+    From 0 to 1, rare words weighted more.
     """
-    sentences, share = _read(question, passages)
-    titles = _titles(question, passages)
-    return max((share(sentence.terms | titles[sentence.passage]) for sentence in sentences), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question."""
-
-    passage: int
-    start: int
-    text: str
-    terms: Set[str]
-    says: bool
-
-
-def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
-    """The passages' sentences, and what some of the question's words are worth of all."""
-    asked = _terms(question)
-    sentences, own = [], []
-    for number, passage in enumerate(passages):
-        sections = [name for name in str(passage.metadata.get("section") or "").split("; ") if name]
-        names = {*sections, str(passage.metadata.get("title") or "")}
-        above = _terms(sections[0]) & asked if sections else frozenset()
-        for start, end in sentence_spans(passage.text):
-            text = passage.text[start:end]
-            if not _WORD.search(text):  # a rule across the page
-                continue
-            own.append(_terms(text) & asked)
-            heading = text.startswith("#") or heading_name(text) in names
-            if heading:
-                above = own[-1]
-            sentences.append(_Sentence(number, start, text, own[-1] | above, not heading and not text.endswith("?")))
-    return sentences, _share(asked, own)
-
-
-def _titles(question: str, passages: Sequence[Passage]) -> list[Set[str]]:
-    """The question's words that the title of each passage's document has."""
-    asked = _terms(question)
-    return [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
+    read = _read(question, passages)
+    return max((read.share(one.terms | read.titles[one.passage]) for one in read.sentences), default=0.0)
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:
     """The share of a question's words that each text has, from 0 to 1, weighted by their rarity among the texts."""
-    asked = _terms(question)
-    found = [_terms(text) & asked for text in texts]
+    asked = frozenset(terms(question))
+    found = [asked & set(terms(text)) for text in texts]
     share = _share(asked, found)
-    return [share(terms) for terms in found]
+    return [share(one) for one in found]
 
 
-def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
-    """What some of the words that are asked for are worth, of all; ``found`` are those of them that each text has."""
-    containing = Counter(term for terms in found for term in terms)
-    weight = {term: _rarity(containing[term], len(found)) for term in asked}
-    total = math.fsum(weight.values())
-    return lambda terms: math.fsum(weight[term] for term in terms) / total if terms else 0.0
+def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) -> list[float]:
+    """Cosine of the question and each text, in one batch."""
+    import numpy as np
 
-
-def _rarity(containing: int, count: int) -> float:
-    return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
-
-
-def _likely(log_odds: float | None, in_study: bool) -> float:
-    """By the log-odds of a finding; None of what says nothing."""
-    if log_odds is None:
-        return NOTHING
-    return LEAST + (1 - LEAST) / (1 + math.exp(-(log_odds + DOUBT))) if in_study else 1.0
+    if not texts:
+        return []
+    distinct = list(dict.fromkeys(texts))
+    vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    lengths[lengths == 0] = 1.0
+    vectors /= lengths[:, None]
+    found = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    return [found[text] for text in texts]
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
@@ -141,8 +103,130 @@ def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
     return tuple(best.values())
 
 
-def _terms(text: str) -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
+def notices(passages: Sequence[Passage]) -> list[str]:
+    """A note for each passage whose document was retracted or is under an expression of concern."""
+    notes = (
+        f"{' '.join(str(one.metadata['notice']).split())}: {one.origin or one.id}"
+        for one in passages
+        if one.metadata.get("notice")
+    )
+    return list(dict.fromkeys(notes))
 
-    words = [word for word in _WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
-    return frozenset(stemmer().stemWords(words))
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A sentence of a passage, with what it refers back to.
+
+    ``parts`` are its sentences, each in one line of small letters; ``terms`` are the question's words in it and in the
+    heading above.
+    """
+
+    passage: int
+    sentence: Sentence
+    text: str
+    parts: tuple[str, ...]
+    terms: Set[str]
+
+    @property
+    def in_context(self) -> str:
+        """The text below its heading and its table's header."""
+        above = (self.sentence.heading, self.sentence.header) if self.sentence.is_evidence else ()
+        return "\n".join([*filter(None, above), self.text])
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The quotable sentences, the question's words in each passage's title, and the weight of some words of all."""
+
+    sentences: list[_Found]
+    titles: list[Set[str]]
+    share: Callable[[Set[str]], float]
+
+
+def _read(question: str, passages: Sequence[Passage]) -> _Read:
+    asked = frozenset(terms(question))
+    found: list[_Found] = []
+    own: list[Set[str]] = []
+    for number, passage in enumerate(passages):
+        section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
+        for one in sentences(passage.text, section, title):
+            if one.kind in (Kind.REFERENCE, Kind.NAVIGATION):
+                continue
+            text = passage.text[one.first : one.end]
+            own.append(asked & set(terms(text)))
+            beside = terms(f"{one.heading}\n{one.header}") if one.is_evidence else []
+            before = found[-1].parts if one.first < one.start else ()
+            parts = (*before, _plain(passage.text[one.start : one.end]))
+            found.append(_Found(number, one, text, parts, own[-1] | (asked & set(beside))))
+    titles = [asked & set(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
+    return _Read(found, titles, _share(asked, own))
+
+
+def _wholes(read: _Read) -> list[Set[str]]:
+    """For each sentence the question's words that its passage has with its document's title."""
+    together = [set(terms) for terms in read.titles]
+    for one in read.sentences:
+        together[one.passage] |= one.terms
+    return [together[one.passage] for one in read.sentences]
+
+
+def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
+    """The weight of some of the words that are asked for, of all; ``found`` are those of them that each text has."""
+    containing = Counter(term for terms in found for term in terms)
+    weight = {term: _rarity(containing[term], len(found)) for term in asked}
+    total = math.fsum(weight.values())
+    return lambda terms: math.fsum(weight[term] for term in terms) / total if terms else 0.0
+
+
+def _rarity(containing: int, count: int) -> float:
+    return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
+
+
+def _likely(read: _Read, passages: int) -> list[float]:
+    """For each sentence a factor by how likely it reports a finding."""
+    odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in read.sentences]
+    studies = {one.passage for one, log in zip(read.sentences, odds, strict=True) if log is not None and log < AIM}
+    if 3 * len(studies) > passages:
+        studies = set(range(passages))
+    return [
+        NOTHING if log is None else LEAST + (1 - LEAST) / (1 + math.exp(-(log + DOUBT))) if one.passage in studies else 1.0
+        for one, log in zip(read.sentences, odds, strict=True)
+    ]
+
+
+def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage]) -> list[Citation]:
+    """Citations in their order, each sentence in one of them.
+
+    A sentence that refers back to one that is quoted already lengthens that quote.
+    """
+    places: dict[tuple[str, ...], list[int]] = {}
+    for one, _ in ranked:
+        places.setdefault(one.parts, []).append(one.passage)
+    quoted: dict[str, int] = {}  # by sentence: the citation that has it
+    citations: list[Citation] = []
+    for one, score in ranked:
+        passage, sentence = passages[one.passage], one.sentence
+        at = next((quoted[part] for part in one.parts if part in quoted), len(citations))
+        before = citations[at] if at < len(citations) else None
+        if before is not None and (
+            before.passage_id != passage.id or before.start != sentence.first or before.end >= sentence.end
+        ):
+            continue
+        others = [passages[other] for other in places[one.parts] if other != one.passage]
+        citations[at : at + 1] = [
+            Citation(
+                passage_id=passage.id,
+                quote=one.text,
+                start=sentence.first,
+                end=sentence.end,
+                score=min(1.0, score if before is None else before.score),
+                headings=tuple(table_cells(sentence.header)) if sentence.header else (),
+                also_in=tuple(dict.fromkeys(other.origin or other.id for other in others)),
+            )
+        ]
+        quoted |= dict.fromkeys(one.parts, at)
+    return citations
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
