@@ -1,7 +1,6 @@
 """Sentences of passages that bear on a question, quoted verbatim, ranked by meaning and by words."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -16,24 +15,27 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 MEANING = 4 / 7  # weight of the embedder's similarity; the rest is the weight of the shared words
-OWN = 0.3  # weight of a sentence's words; the rest is the weight of its passage's words
-AIM = -1.0  # log-odds of a finding; a passage with no sentence below it states no aims and no methods
-DOUBT = 1.5  # added to the log-odds of a finding, so that only clear aims and methods lose much
-LEAST = 0.25  # factor of a sentence that is certainly no finding
+OWN = 0.3  # weight of a sentence's own nearness; the rest is the weight of its passage's
+AIM = -1.75  # log-odds of a finding; a passage with no sentence below it states no aims and no methods
+DOUBT = 1.0  # added to the log-odds of a finding, so that only clear aims and methods lose much
+STEEP = 2.0  # slope of the factor over the log-odds
+LEAST = 0.2  # factor of a sentence that is certainly no finding
 NOTHING = 0.05  # factor of a heading or a question
 
 
 def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
     """Sentences of all passages that bear on the question, best first.
 
-    A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. Nearness
-    is the weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's words
-    that the sentence, the heading above it and, with the greater weight, its passage with its document's title have,
-    because a finding seldom repeats everything that was asked. A word weighs the more the fewer sentences have it
-    (BM25's inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009). The likelihood
-    of a finding lies between 0.25 and 1 and lowers a study's aims and methods (``findings.finding_log_odds``); it is 1
-    in a passage that states neither, unless more than a third of the passages do. ``benchmarks/citations.py`` measures
-    these choices. Equal scores keep the passages' order.
+    A sentence's score, of at most 1, is its nearness to the question times a factor for findings. Nearness is the
+    weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's words that the
+    sentence has with the heading above it. A word weighs the more the fewer sentences have it (BM25's inverse document
+    frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009). A finding seldom repeats all that was
+    asked, so 0.7 of a sentence's nearness is its passage's: the greatest cosine of its sentences, and the share of
+    words that they have together with the document's title.
+
+    The factor for findings lies between 0.2 and 1 and lowers a study's aims and methods
+    (``findings.finding_log_odds``); it is 1 in a passage that states neither, unless more than a third of the passages
+    do. ``benchmarks/citations.py`` measures these choices. Equal scores keep the passages' order.
 
     References, tables of contents and navigation are never quoted, headings and questions only where nothing else is
     (``corpus.evidence``). A sentence that refers back to the one before it is quoted with that one. A row of a table
@@ -49,15 +51,21 @@ def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | Non
     read = _read(question, passages)
     if not read.sentences:
         return []
-    words = [
-        OWN * read.share(one.terms) + (1 - OWN) * read.share(whole)
-        for one, whole in zip(read.sentences, _wholes(read), strict=True)
-    ]
+    words = [read.share(one.terms) for one in read.sentences]
+    together = [read.share(whole) for whole in read.wholes]
     if embedder is None:
-        near = [score if one.terms else 0.0 for one, score in zip(read.sentences, words, strict=True)]
+        own, whole = words, together
     else:
         meant = similarities(embedder, question, [one.in_context for one in read.sentences])
-        near = [MEANING * cosine + (1 - MEANING) * score for cosine, score in zip(meant, words, strict=True)]
+        nearest_of = [-1.0] * len(passages)
+        for one, cosine in zip(read.sentences, meant, strict=True):
+            nearest_of[one.passage] = max(nearest_of[one.passage], cosine)
+        own = [_mixed(*pair) for pair in zip(meant, words, strict=True)]
+        whole = [_mixed(*pair) for pair in zip(nearest_of, together, strict=True)]
+    near = [
+        OWN * value + (1 - OWN) * whole[one.passage] if embedder is not None or one.terms else 0.0
+        for one, value in zip(read.sentences, own, strict=True)
+    ]
     scores = [score * likely for score, likely in zip(near, _likely(read, len(passages)), strict=True)]
     ranked = sorted(zip(read.sentences, scores, strict=True), key=lambda pair: -round(pair[1], 6))
     return list(_distinct([pair for pair in ranked if pair[1] > 0], passages))
@@ -105,11 +113,11 @@ def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
 
 def notices(passages: Sequence[Passage]) -> list[str]:
     """A note for each passage whose document was retracted or is under an expression of concern."""
-    notes = (
-        f"{' '.join(str(one.metadata['notice']).split())}: {one.origin or one.id}"
-        for one in passages
-        if one.metadata.get("notice")
-    )
+    notes: list[str] = []
+    for one in passages:
+        if notice := " ".join(str(one.metadata.get("notice") or "").split()):
+            name = one.origin or one.id
+            notes.append(name if name.casefold().startswith(notice.casefold()) else f"{notice}: {name}")
     return list(dict.fromkeys(notes))
 
 
@@ -136,10 +144,14 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The quotable sentences, the question's words in each passage's title, and the weight of some words of all."""
+    """The quotable sentences, and by passage the question's words in its title, and in all of it.
+
+    ``share`` gives the weight of some of the question's words, of all.
+    """
 
     sentences: list[_Found]
-    titles: list[Set[str]]
+    titles: Sequence[Set[str]]
+    wholes: Sequence[Set[str]]
     share: Callable[[Set[str]], float]
 
 
@@ -159,15 +171,14 @@ def _read(question: str, passages: Sequence[Passage]) -> _Read:
             parts = (*before, _plain(passage.text[one.start : one.end]))
             found.append(_Found(number, one, text, parts, own[-1] | (asked & set(beside))))
     titles = [asked & set(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
-    return _Read(found, titles, _share(asked, own))
+    wholes = [set(title) for title in titles]
+    for sentence in found:
+        wholes[sentence.passage] |= sentence.terms
+    return _Read(found, titles, wholes, _share(asked, own))
 
 
-def _wholes(read: _Read) -> list[Set[str]]:
-    """For each sentence the question's words that its passage has with its document's title."""
-    together = [set(terms) for terms in read.titles]
-    for one in read.sentences:
-        together[one.passage] |= one.terms
-    return [together[one.passage] for one in read.sentences]
+def _mixed(cosine: float, share: float) -> float:
+    return MEANING * cosine + (1 - MEANING) * share
 
 
 def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
@@ -189,7 +200,11 @@ def _likely(read: _Read, passages: int) -> list[float]:
     if 3 * len(studies) > passages:
         studies = set(range(passages))
     return [
-        NOTHING if log is None else LEAST + (1 - LEAST) / (1 + math.exp(-(log + DOUBT))) if one.passage in studies else 1.0
+        NOTHING
+        if log is None
+        else LEAST + (1 - LEAST) / (1 + math.exp(-STEEP * (log + DOUBT)))
+        if one.passage in studies
+        else 1.0
         for one, log in zip(read.sentences, odds, strict=True)
     ]
 
@@ -197,22 +212,24 @@ def _likely(read: _Read, passages: int) -> list[float]:
 def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage]) -> list[Citation]:
     """Citations in their order, each sentence in one of them.
 
-    A sentence that refers back to one that is quoted already lengthens that quote.
+    A sentence that refers back to one that is quoted already lengthens that quote if it adds a word of the question.
     """
     places: dict[tuple[str, ...], list[int]] = {}
     for one, _ in ranked:
         places.setdefault(one.parts, []).append(one.passage)
     quoted: dict[str, int] = {}  # by sentence: the citation that has it
     citations: list[Citation] = []
+    has: list[Set[str]] = []  # by citation: the question's words in it
     for one, score in ranked:
         passage, sentence = passages[one.passage], one.sentence
         at = next((quoted[part] for part in one.parts if part in quoted), len(citations))
         before = citations[at] if at < len(citations) else None
         if before is not None and (
-            before.passage_id != passage.id or before.start != sentence.first or before.end >= sentence.end
+            before.passage_id != passage.id or before.start != sentence.first or not one.terms - has[at]
         ):
             continue
-        others = [passages[other] for other in places[one.parts] if other != one.passage]
+        names = [*passage.metadata.get("also_in", ())]
+        names += [passages[other].origin or passages[other].id for other in places[one.parts] if other != one.passage]
         citations[at : at + 1] = [
             Citation(
                 passage_id=passage.id,
@@ -221,9 +238,10 @@ def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage
                 end=sentence.end,
                 score=min(1.0, score if before is None else before.score),
                 headings=tuple(table_cells(sentence.header)) if sentence.header else (),
-                also_in=tuple(dict.fromkeys(other.origin or other.id for other in others)),
+                also_in=tuple(dict.fromkeys(names)),
             )
         ]
+        has[at : at + 1] = [one.terms]
         quoted |= dict.fromkeys(one.parts, at)
     return citations
 

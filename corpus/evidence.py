@@ -1,6 +1,7 @@
 """Kinds of sentences in a text: statements, and what is no evidence, such as references, contents and headings."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -41,29 +42,54 @@ class Sentence:
 
 
 _MARKS = re.compile(r"[\s#*_=|:.\d()\[\]§-]+")
-_REFERENCES = re.compile(
-    r"(?:(?:list of|cited|key|selected|other|main|additional|supporting|scientific|literature|works|all)\s)*"
-    r"(?:references?(?: list)?(?: cited| and notes| and further reading)?|bibliograph(?:y|ies)|literature(?: cited)?|works cited|citations"
-    r"|sources?(?: cited)?|further reading|recommended reading|suggested reading|notes and references|endnotes|footnotes"
-    r"|literatur(?:verzeichnis|angaben|nachweise?|liste|hinweise|quellen)?|quellen(?:verzeichnis|angaben|nachweise?)?|weiterführende literatur"
-    r"|r[ée]f[ée]rences(?: bibliographiques)?|bibliographie|(?:lista de )?refer[eê]ncias(?: bibliogr[áa]ficas)?|bibliograf[ií]a"
-    r"|riferimenti(?: bibliografici)?|literatuur(?:lijst)?|referenser|referanser|referencer|litteratur(?:lista|liste)?|käll(?:or|förteckning)|l[äa]hteet"
-    r"|piśmiennictwo|bibliografi[ae]|literatura|literat[úu]ra|irodalom|kaynak(?:lar|ça)|βιβλιογραφία|(?:список )?литератур[аы]|список использованной литературы"
-    r"|параўнання|джерела|参考文献|參考文獻|引用文献|文献|참고\s?문헌|المراجع|ביבליוגרפיה|מקורות)\Z",
-    re.IGNORECASE,
+
+
+def _name(text: str) -> str:
+    """A heading's words in small letters, without accents, marks and numbers before them."""
+    plain = "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
+    plain = unicodedata.normalize("NFKC", plain)
+    return re.sub(r"\A(?:[a-z]|[ivxlc]{1,5}) (?=\w)", "", " ".join(_MARKS.sub(" ", plain).split()))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_name(name) for name in re.split(r"\n|\s{2,}", text) if name)
+
+
+# Names of lists, in small letters and without accents, separated by two spaces or a line's end.
+_REFERENCES = _names(
+    """
+    references  reference list  list of references  references cited  cited references  references and notes
+    key references  selected references  main references  additional references  references and further reading
+    bibliography  bibliographies  selected bibliography  literature  literature cited  cited literature  works cited
+    citations  sources  sources cited  further reading  recommended reading  suggested reading  additional reading
+    notes and references  endnotes  footnotes  supporting literature  scientific literature
+    literatur  literaturverzeichnis  literaturangaben  literaturnachweise  literaturliste  literaturhinweise  quellen
+    quellenverzeichnis  quellenangaben  quellennachweise  weiterfuhrende literatur  referenzen
+    references bibliographiques  bibliographie  liste des references  sources bibliographiques
+    bibliografia  referencias  referencias bibliograficas  lista de referencias  obras citadas  fuentes
+    riferimenti  riferimenti bibliografici  literatuur  literatuurlijst  bronnen  referenties
+    referenser  litteraturlista  kallor  kallforteckning  referanser  litteraturliste  kilder  referencer  litteratur
+    lahteet  lahdeluettelo  kirjallisuus  pismiennictwo  literatura  pouzita literatura  irodalom  irodalomjegyzek
+    kaynaklar  kaynakca  βιβλιογραφια  список литературы  литература  список использованной литературы  джерела
+    参考文献  參考文獻  引用文献  文献  참고문헌  참고 문헌  المراجع  ביבליוגרפיה  מקורות
+    """
 )
-_CONTENTS = re.compile(
-    r"(?:table of contents|(?:list of )?contents|in this (?:guide|guideline|article|document|page)|on this page"
-    r"|list of (?:tables|figures|abbreviations)|inhalt(?:sverzeichnis|sübersicht)?|sommaire|table des mati[èe]res|[íi]ndice(?: general)?"
-    r"|tabla de contenidos?|sum[áa]rio|contenidos?|indice|inhoud(?:sopgave)?|innehåll(?:sförteckning)?|indhold(?:sfortegnelse)?|sis[äa]llys(?:luettelo)?"
-    r"|spis treści|obsah|tartalom(?:jegyzék)?|içindekiler|содержание|оглавление|περιεχόμενα|目次|目录|目錄|차례|목차|المحتويات)\Z",
-    re.IGNORECASE,
+_CONTENTS = _names(
+    """
+    contents  table of contents  list of contents  in this guide  in this guideline  in this article  in this document
+    on this page  list of tables  list of figures  inhalt  inhaltsverzeichnis  inhaltsubersicht  sommaire
+    table des matieres  indice  indice general  tabla de contenido  tabla de contenidos  contenido  contenidos  sumario
+    inhoud  inhoudsopgave  innehall  innehallsforteckning  indhold  indholdsfortegnelse  innhold  sisallys
+    sisallysluettelo  spis tresci  obsah  tartalom  tartalomjegyzek  icindekiler  содержание  оглавление  зміст
+    περιεχομενα  目次  目录  目錄  차례  목차  المحتويات
+    """
 )
 _NAVIGATION = re.compile(
-    r"(?:(?:skip|jump) to (?:main |the )?(?:content|navigation)|back to (?:the )?(?:top|contents|start)|(?:go )?to (?:the )?top|next(?: page| section| chapter)?|previous"
-    r"(?: page| section| chapter)?|home|menu|search|print(?: this)?(?: page)?|share(?: this)?(?: page)?|e-?mail this(?: page)?|download(?: as)?(?: the)?(?: pdf| citation)?|read more"
-    r"|learn more|show (?:more|less|all)|see also|click here.{0,40}|log ?in|sign in|register|subscribe|contact us|cookie.{0,40}|all rights reserved"
-    r"|page \d+(?: of \d+)?|copyright.{0,80}|©.{0,80})\W*\Z",
+    r"(?:(?:skip|jump) to (?:main |the )?(?:content|navigation)|(?:back|go) to (?:the )?(?:top|contents|start)"
+    r"|(?:next|previous)(?: page| section| chapter)?|home|menu|search|(?:print|share|e-?mail)(?: this)?(?: page)?"
+    r"|download(?: as)?(?: the)?(?: pdf| citation)?|(?:read|learn|show) (?:more|less|all)|see also|click here.{0,40}"
+    r"|log ?in|sign in|register|subscribe|contact us|cookie.{0,40}|page \d+(?: of \d+)?|copyright.{0,80}|©.{0,80}"
+    r"|all rights reserved)\W*\Z",
     re.IGNORECASE,
 )
 _CRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
@@ -75,29 +101,40 @@ _ENTRY_MARK = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s
 _INITIALS = r"(?:[A-ZÀ-ÞŁŠŽ]\.?[ \u00a0-]?){1,4}"
 _NAME = r"(?:(?:van|von|de|der|den|di|da|del|la|le|el|al|ten|ter|O|Mc|Mac)[ '’-]?){0,3}[A-ZÀ-ÞŁŠŽ][\w'’`-]+"
 _AUTHORS = re.compile(
-    rf"\W{{0,3}}(?:{_NAME},?\s{_INITIALS}(?=[,.;:&(]|\s(?:and|und|et|y|e|&)\s|\s*\Z)|{_INITIALS}\s?{_NAME},(?=\s{_INITIALS}))"
+    rf"\W{{0,3}}(?:{_NAME},?\s{_INITIALS}(?=[,.;:&(]|\s(?:and|und|et|y|e|&)\s|\s*\Z)"
+    rf"|{_INITIALS}\s?{_NAME},(?=\s{_INITIALS}))"
 )
 _YEAR = re.compile(r"\b(?:19|20)\d\d[a-z]?\b")
-_LOCATED = re.compile(  # a year beside a volume and pages
-    r"\b(?:19|20)\d\d(?:\s[A-Z][a-z]{2,8}\.?)?(?:\s\d{1,2}(?:[-–]\d{1,2})?)?\s?[;:,]\s?(?:vol\.?\s?)?[A-Z]?\d{1,4}\s?(?:\([^)]{1,12}\))?\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]{0,4}\d+"
+_LOCATED = re.compile(  # a volume and pages beside a year
+    r"\b(?:19|20)\d\d(?:\s[A-Z][a-z]{2,8}\.?)?(?:\s\d{1,2}(?:[-–]\d{1,2})?)?\s?[;:,]\s?(?:vol\.?\s?)?[A-Z]?\d{1,4}\s?"
+    r"(?:\([^)]{1,12}\))?\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]{0,4}\d+"
     r"|\b\d{1,4}\s?\([^)]{1,10}\)\s?[:,]\s?(?:pp?\.?\s?)?[A-Za-z]?\d+\s?[-–]\s?[A-Za-z]?\d+"
     r"|\b\d{1,4}\s?[:,]\s?(?:pp?\.?\s?)?\d+\s?[-–]\s?\d+[.,]?\s?\(?(?:19|20)\d\d"
     r"|\bvol(?:ume)?\.?\s\d+,.{0,30}\bpp?\.\s?\d+"
 )
 _PUBLISHED = re.compile(
-    r"\bdoi\b|10\.\d{4,9}/\S+|\bPMI?D\b|\bPMC\d+|\bISBN\b|\bhttps?://|\bwww\.\w|\barXiv\b|\b(?:Available (?:at|from)|Accessed|Retrieved|Cited \d{4}|Epub)\b"
-    r"|\bet al\b|\b\d(?:st|nd|rd|th) ed(?:ition|\.)|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)",
+    r"\bdoi\b|10\.\d{4,9}/\S+|\bPMI?D\b|\bPMC\d+|\bISBN\b|\bhttps?://|\bwww\.\w|\barXiv\b|\bet al\b"
+    r"|\b(?:Available (?:at|from)|Accessed|Retrieved|Cited \d{4}|Epub)\b|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
+    r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)",
 )
 _ENTRY = 700  # characters of a reference at the most
 _HEADING_WORDS = 12
+_GOES_ON = re.compile(  # words that no heading ends with
+    r"\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if|per|vs"
+    r"|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|eine?|de|la|les?|du|et|el|los)\Z",
+    re.IGNORECASE,
+)
 _HEADER_RULE = re.compile(r"[\s|:+=-]*-{2,}[\s|:+=-]*\Z")
 _ENDS = tuple(".!?。！？;；:：।؟…")
 _REFERS_BACK = re.compile(
-    r"(?:This|That|These|Those|It|They|Both|Neither|Such|The (?:same|former|latter|opposite|reverse)|(?:The )?others?)\s"
-    r"(?:(?:also|too|however|only|mainly|largely|effect|difference|finding|result|association|pattern)s?,?\s)?"
-    r"(?:was|were|is|are|had|has|have|did|does|do|can|could|may|might|must|should|will|would|held|holds|applied|applies|occurred|occurs"
-    r"|persisted|remained|disappeared|depended|depends|showed|seemed|seems|appeared|appears|happened|happens|goes|went)\b"
-    r"|So (?:did|does|do|was|were|is|are)\b|(?:Dies|Das|Diese[srn]?|Beides?|Letztere[srn]?) (?:war|ist|sind|waren|galt|gilt|trat|traf|hat|hatte|kann|konnte)\b",
+    r"(?!This (?:is|was) (?:an?|the|our)\b|It (?:\w+ ){1,6}(?:that|whether|if|to|how|why|who|our|the)\b)"
+    r"(?:This|That|These|Those|It|They|Both|Neither|Such|The (?:same|former|latter|opposite|reverse)|(?:The )?others?) "
+    r"(?:(?:also|too|however|only|mainly|largely|(?:effect|difference|finding|result|association|pattern)s?),?\s)?"
+    r"(?:was|were|is|are|had|has|have|did|does|do|can|could|may|might|must|should|will|would|held|holds|applied|applies"
+    r"|occurred|occurs|persisted|remained|disappeared|depended|depends|showed|seemed|seems|appeared|appears|happened"
+    r"|happens|goes|went)\b"
+    r"|So (?:did|does|do|was|were|is|are)\b"
+    r"|(?:Dies|Das|Diese[srn]?|Beides?|Letztere[srn]?) (?:war|ist|sind|waren|galt|gilt|trat|traf|hat|hatte|kann)\b"
 )
 
 
@@ -116,42 +153,79 @@ def sentences(text: str, section: str = "", title: str = "") -> list[Sentence]:
     names = [name for name in section.split("; ") if name]
     known = {*names, title} - {""}
     spoiled = _spoiled(text, names[0] if names else "")
+    widest = max(map(len, text.split("\n")))
     above = names[0] if names else ""
     found: list[Sentence] = []
     paragraphs = paragraph_spans(text)
-    header = ""
     for number, (begin, end) in enumerate(paragraphs):
-        header, previous = "", None
-        for start, stop in sentence_spans(text, begin, end):
+        header = ""
+        previous: Sentence | None = None
+        spans = list(_parted(text, sentence_spans(text, begin, end), widest))
+        for place, (start, stop, heads) in enumerate(spans):
             own = text[start:stop]
-            if not any(map(str.isalnum, own)):
-                continue
+            below = text[slice(*spans[place + 1][:2])] if place + 1 < len(spans) else ""
             kind = next((kind for kind, (a, b) in spoiled if start < b and a < stop), None)
-            if kind is None and (own.startswith("#") or heading_name(own) in known):
-                kind = Kind.HEADING
-            alone = (start, stop) == (begin, end)
-            if kind is None and alone and number + 1 < len(paragraphs) and _is_heading(own):
-                kind = Kind.HEADING
-            if kind is None and _is_navigation(own):
-                kind = Kind.NAVIGATION
-            if kind is None and own.endswith(("?", "？", "؟")):
-                kind = Kind.QUESTION
-            row = kind is None and _is_row(own)
-            if row and _HEADER_RULE.match(own.rpartition("\n")[2]):
-                header, kind = own.partition("\n")[0], Kind.HEADING
-            elif row and not header:
-                header, kind = own, Kind.HEADING
-            elif row:
-                kind = Kind.ROW
-            kind = kind or Kind.STATEMENT
-            if kind is Kind.HEADING and not row or (kind is Kind.QUESTION and alone):
+            if kind is None:
+                heads |= heading_name(own) in known or (len(spans) == 1 < len(paragraphs) - number and _is_heading(own))
+                kind = Kind.HEADING if heads else _kind(own)
+            row_header = ""
+            if kind is Kind.ROW:
+                heads_table = not header and _heads_table(own, below)
+                if heads_table:
+                    header = own.partition("\n")[0]
+                    kind = Kind.HEADING if len(table_cells(header)) > 2 else Kind.ROW
+                else:
+                    row_header = header
+            elif kind is Kind.HEADING or (kind is Kind.QUESTION and len(spans) == 1):
                 above = heading_name(own)
             first = start
             if kind is Kind.STATEMENT and previous is not None and _REFERS_BACK.match(own):
                 first = previous.first
-            found.append(Sentence(start, stop, kind, above, header if kind is Kind.ROW else "", first))
-            previous = found[-1] if kind is Kind.STATEMENT else None
+            if any(map(str.isalnum, own)):
+                found.append(Sentence(start, stop, kind, above, row_header, first))
+                previous = found[-1] if kind is Kind.STATEMENT else None
     return found
+
+
+def _parted(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
+    """The sentences, and whether each is a heading on the line above a sentence, without a blank line between.
+
+    A line that was wrapped is followed by a word that would not have fitted on it.
+    """
+    for start, end in spans:
+        line, newline, rest = text[start:end].partition("\n")
+        word = rest.split(maxsplit=1)[0] if rest.strip() else ""
+        if (
+            newline
+            and rest.endswith(_ENDS)
+            and not word[:1].islower()
+            and word[:1].isalpha()
+            and len(line) + 1 + len(word) <= widest
+            and not _is_row(line)
+            and _is_heading(line)
+            and not _GOES_ON.search(line.rstrip())
+        ):
+            yield start, start + len(line.rstrip()), True
+            start = end - len(rest.lstrip())
+        yield start, end, False
+
+
+def _kind(sentence: str) -> Kind:
+    """The kind of a sentence by its form alone."""
+    if sentence.startswith("#"):
+        return Kind.HEADING
+    if _is_navigation(sentence):
+        return Kind.NAVIGATION
+    if sentence.endswith(("?", "？", "؟")):
+        return Kind.QUESTION
+    return Kind.ROW if _is_row(sentence) else Kind.STATEMENT
+
+
+def _heads_table(row: str, below: str) -> bool:
+    """Whether a row is a table's header: a rule follows it, or another row while its cells have no numbers."""
+    if _HEADER_RULE.match(row.rpartition("\n")[2]):
+        return True
+    return _is_row(below) and not any(re.search(r"\d", cell) for cell in table_cells(row)[1:])
 
 
 def _spoiled(text: str, section: str) -> list[tuple[Kind, Span]]:
@@ -163,7 +237,7 @@ def _spoiled(text: str, section: str) -> list[tuple[Kind, Span]]:
         block = text[start:end]
         if (begun := _list_heading(block)) is not None:
             inside, kinds[number] = begun, Kind.HEADING
-        elif inside is not None and kinds[number] is None:
+        elif inside is not None and kinds[number] is None and any(map(str.isalnum, block)):
             if _goes_on(block, inside):
                 kinds[number] = inside
             else:
@@ -172,7 +246,11 @@ def _spoiled(text: str, section: str) -> list[tuple[Kind, Span]]:
         if kinds[number] is None and kinds[number - 1] is Kind.REFERENCE:
             block = text[slice(*blocks[number])]
             ahead = kinds[number + 1] if number + 1 < len(kinds) else None
-            if len(block) <= _ENTRY and _ENTRY_MARK.match(block) and (ahead is Kind.REFERENCE or _AUTHORS.match(_bare(block))):
+            if (
+                len(block) <= _ENTRY
+                and _ENTRY_MARK.match(block)
+                and (ahead is Kind.REFERENCE or _AUTHORS.match(_bare(block)))
+            ):
                 kinds[number] = Kind.REFERENCE
     return [(kind, span) for kind, span in zip(kinds, blocks, strict=True) if kind is not None]
 
@@ -230,7 +308,7 @@ def _goes_on(block: str, inside: Kind) -> bool:
     if block.startswith("#"):
         return False
     if inside is Kind.NAVIGATION:
-        return _ITEM.match(block) is not None and not line.endswith(_ENDS) or (
+        return (_ITEM.match(block) is not None and not line.endswith(_ENDS)) or (
             not line.endswith(_ENDS) and len(line.split()) <= _HEADING_WORDS and line[-1:].isdigit()
         )
     signs = (_ENTRY_MARK, _AUTHORS)
@@ -243,11 +321,8 @@ def _list_heading(text: str) -> Kind | None:
     """The kind of list that a heading announces."""
     if len(text) > 80 or "\n" in text.strip().rstrip("=-\n "):
         return None
-    name = _MARKS.sub(" ", text).strip()
-    name = re.sub(r"^(?:[A-Z]|[ivxlc]{1,5}) (?=\w)", "", name)
-    if _REFERENCES.match(name):
-        return Kind.REFERENCE
-    return Kind.NAVIGATION if _CONTENTS.match(name) else None
+    name = _name(text)
+    return Kind.REFERENCE if name in _REFERENCES else Kind.NAVIGATION if name in _CONTENTS else None
 
 
 def _bare(block: str) -> str:
@@ -256,8 +331,12 @@ def _bare(block: str) -> str:
 
 
 def _is_heading(line: str) -> bool:
-    """Whether a line that stands alone is a heading of plain text: a few words, begun with a capital, without a stop."""
-    if "\n" in line or line.endswith((*_ENDS, ",")) or _ITEM.match(line) and not re.match(r"\d+(?:\.\d+)*\.?\s+\D", line):
+    """Whether a line that stands alone is a heading of plain text: a few words with a capital first and no stop."""
+    if (
+        "\n" in line
+        or line.endswith((*_ENDS, ","))
+        or (_ITEM.match(line) and not re.match(r"\d+(?:\.\d+)*\.?\s+\D", line))
+    ):
         return False
     words = line.split()
     number = re.sub(r"\A(?:chapter |section |appendix )?[\dA-Z]{1,3}(?:\.\d+)*\.?\s+", "", line, flags=re.IGNORECASE)

@@ -1,6 +1,8 @@
 import asyncio
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.qa.extractive import extractive_chain
@@ -70,3 +72,24 @@ def test_bad_input_is_refused() -> None:
         extractive_chain(RETRIEVER, max_sentences=0)
     with pytest.raises(UserError, match="empty"):
         extractive_chain(RETRIEVER).invoke(" ")
+
+
+def test_copies_take_no_places() -> None:
+    same = "Zinc shortened the common cold in adults."
+    texts = {f"copy{number}": same for number in range(4)} | {"other": "Zinc made adults with a cold feel sick."}
+    answer = extractive_chain(WordRetriever(texts=texts), passages=3).invoke("Does zinc help adults with a cold?")
+    assert {passage.id for passage in answer.passages} == {"copy0", "other"}
+    assert answer.text.count(same) == 1
+    (quote,) = [citation for citation in answer.citations if citation.quote == same]
+    assert quote.also_in == ("copy1", "copy2", "copy3")
+
+
+def test_a_notice_of_a_quoted_document_is_a_note() -> None:
+    def search(question: str) -> list[Document]:
+        return [
+            Document(id="1", page_content="Zinc cured colds.", metadata={"notice": "Retracted", "title": "Zinc"}),
+            Document(id="2", page_content="Rain fell.", metadata={"notice": "Retracted", "title": "Rain"}),
+        ]
+
+    answer = extractive_chain(RunnableLambda(search)).invoke("Does zinc cure colds?")
+    assert answer.notes == ("Retracted: Zinc",)
