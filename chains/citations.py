@@ -21,6 +21,8 @@ DOUBT = 1.0  # added to the log-odds of a finding, so that only clear aims and m
 STEEP = 2.0  # slope of the factor over the log-odds
 LEAST = 0.2  # factor of a sentence that is certainly no finding
 NOTHING = 0.05  # factor of a heading or a question
+WEAK = 0.5  # nearness of the best passage below which evidence is weak
+WEAK_WORDS = 0.3  # the same without an embedder: share of the question's words
 
 
 def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
@@ -48,13 +50,33 @@ def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | Non
         embedder: compares by meaning; without one, words alone decide and sentences without a word of the question
             are left out.
     """
+    return select(question, passages, embedder).citations
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Citations, best first, and how near the passages are to the question.
+
+    ``nearest`` is, with an embedder, the greatest nearness of a passage (see ``cite``); without one, the greatest share
+    of the question's words that a sentence has with its heading and its document's title. ``is_weak`` says that it is
+    below the threshold of its kind.
+    """
+
+    citations: list[Citation]
+    nearest: float
+    is_weak: bool
+
+
+def select(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> Selection:
+    """``cite`` with a judgement of the evidence; the arguments are the same."""
     read = _read(question, passages)
     if not read.sentences:
-        return []
+        return Selection([], 0.0, is_weak=True)
     words = [read.share(one.terms) for one in read.sentences]
     together = [read.share(whole) for whole in read.wholes]
     if embedder is None:
         own, whole = words, together
+        most = max(read.share(one.terms | read.titles[one.passage]) for one in read.sentences)
     else:
         meant = similarities(embedder, question, [one.in_context for one in read.sentences])
         nearest_of = [-1.0] * len(passages)
@@ -62,22 +84,15 @@ def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | Non
             nearest_of[one.passage] = max(nearest_of[one.passage], cosine)
         own = [_mixed(*pair) for pair in zip(meant, words, strict=True)]
         whole = [_mixed(*pair) for pair in zip(nearest_of, together, strict=True)]
+        most = max(whole)
     near = [
         OWN * value + (1 - OWN) * whole[one.passage] if embedder is not None or one.terms else 0.0
         for one, value in zip(read.sentences, own, strict=True)
     ]
     scores = [score * likely for score, likely in zip(near, _likely(read, len(passages)), strict=True)]
     ranked = sorted(zip(read.sentences, scores, strict=True), key=lambda pair: -round(pair[1], 6))
-    return list(_distinct([pair for pair in ranked if pair[1] > 0], passages))
-
-
-def nearest(question: str, passages: Sequence[Passage]) -> float:
-    """The greatest share of a question's words that one sentence has with its heading and its document's title.
-
-    From 0 to 1, rare words weighted more.
-    """
-    read = _read(question, passages)
-    return max((read.share(one.terms | read.titles[one.passage]) for one in read.sentences), default=0.0)
+    citations = _distinct([pair for pair in ranked if pair[1] > 0], passages)
+    return Selection(citations, most, is_weak=most < (WEAK_WORDS if embedder is None else WEAK))
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:

@@ -6,12 +6,11 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
-from chains.citations import cite, nearest, notices
+from chains.citations import notices, select
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
 from common.errors import UserError
 
 NEAR = 0.5  # share of the best sentence's score that others need to be quoted beside it
-WEAK = 0.3  # share of the question's words below which evidence is weak (see the development log)
 
 
 def extractive_chain(
@@ -25,9 +24,9 @@ def extractive_chain(
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
     The Answer's text is the quotes, each cited with its score (see ``citations.cite``); its label is None. A sentence
-    whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has 0.3 of the
-    question's words (``citations.nearest``, with heading and title), a note says that the evidence is weak. Another
-    note names each quoted document that was retracted or is under an expression of concern.
+    whose score is less than half of the best one's is not quoted. A note says where the evidence is weak
+    (``citations.Selection``), and another names each quoted document that was retracted or is under an expression of
+    concern.
 
     Args:
         retriever: source of the passages.
@@ -69,17 +68,18 @@ class ExtractiveChain(AnswerChain):
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        ranked = cite(question, passages, self._embedder)
+        selection = select(question, passages, self._embedder)
+        ranked = selection.citations
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
-        most = nearest(question, passages)
         if not passages:
             found = ["no passage was found"]
         elif not citations:
             found = ["no sentence of the passages found shares a word with the question"]
-        elif most < WEAK:
-            found = [
-                f"weak evidence: no sentence has more of the question's words than {most:.0%}, rare ones counted more"
-            ]
+        elif selection.is_weak:
+            what = (
+                "share of the question's words in one sentence" if self._embedder is None else "nearness of a passage"
+            )
+            found = [f"weak evidence: the greatest {what} is {selection.nearest:.2f} of 1"]
         else:
             found = []
         quoted = {citation.passage_id for citation in citations}
