@@ -1,6 +1,7 @@
 """Sentences of passages that bear on a question, quoted verbatim, ranked by meaning and by words."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ NOTHING = 0.05  # factor of a heading or a question
 WEAK = 0.5  # nearness of the best passage below which evidence is weak
 WEAK_WORDS = 0.3  # the same without an embedder: share of the question's words
 
+_POLAR = re.compile(  # begins a question that is answered with yes or no
+    r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
+)
+_FACTUAL = re.compile(  # begins a question for a fact, which may be an aim or a method
+    r"\W*(?:(?:at|by|for|from|in|of|on|to|with|after|within|until)\s)?(?:how|what|which|who|whom|whose|when|where|why"
+    r"|wie|was|welche[mnrs]?|wer|wen|wem|wann|wo|warum|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
+    r"|cuánt[oa]s?|cómo|quién|cuál(?:es)?)\b",
+    re.IGNORECASE,
+)
+
 
 def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
     """Sentences of all passages that bear on the question, best first.
@@ -36,8 +47,9 @@ def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | Non
     words that they have together with the document's title.
 
     The factor for findings lies between 0.2 and 1 and lowers a study's aims and methods
-    (``findings.finding_log_odds``); it is 1 in a passage that states neither, unless more than a third of the passages
-    do. ``benchmarks/citations.py`` measures these choices. Equal scores keep the passages' order.
+    (``findings.finding_log_odds``). It is 1 in a passage that states neither, unless more than a third of the passages
+    do, and everywhere if the question asks for a fact (how many, which, when) or is a statement.
+    ``benchmarks/citations.py`` measures these choices. Equal scores keep the passages' order.
 
     References, tables of contents and navigation are never quoted, headings and questions only where nothing else is
     (``corpus.evidence``). A sentence that refers back to the one before it is quoted with that one. A row of a table
@@ -89,7 +101,10 @@ def select(question: str, passages: Sequence[Passage], embedder: "Embeddings | N
         OWN * value + (1 - OWN) * whole[one.passage] if embedder is not None or one.terms else 0.0
         for one, value in zip(read.sentences, own, strict=True)
     ]
-    scores = [score * likely for score, likely in zip(near, _likely(read, len(passages)), strict=True)]
+    scores = [
+        score * likely
+        for score, likely in zip(near, _likely(read, len(passages), by_findings=_asks_finding(question)), strict=True)
+    ]
     ranked = sorted(zip(read.sentences, scores, strict=True), key=lambda pair: -round(pair[1], 6))
     citations = _distinct([pair for pair in ranked if pair[1] > 0], passages)
     return Selection(citations, most, is_weak=most < (WEAK_WORDS if embedder is None else WEAK))
@@ -208,20 +223,28 @@ def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
-def _likely(read: _Read, passages: int) -> list[float]:
-    """For each sentence a factor by how likely it reports a finding."""
+def _asks_finding(question: str) -> bool:
+    """Whether a question is one of yes or no, which a finding answers."""
+    if _POLAR.match(question):
+        return True
+    return question.rstrip().endswith(("?", "？", "؟")) and not _FACTUAL.match(question)
+
+
+def _likely(read: _Read, passages: int, *, by_findings: bool) -> list[float]:
+    """A factor for each sentence: low for headings and questions and, where findings count, for aims and methods."""
     odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in read.sentences]
-    studies = {one.passage for one, log in zip(read.sentences, odds, strict=True) if log is not None and log < AIM}
-    if 3 * len(studies) > passages:
-        studies = set(range(passages))
-    return [
-        NOTHING
-        if log is None
-        else LEAST + (1 - LEAST) / (1 + math.exp(-STEEP * (log + DOUBT)))
-        if one.passage in studies
-        else 1.0
-        for one, log in zip(read.sentences, odds, strict=True)
-    ]
+    studies: set[int] = set()
+    if by_findings:
+        studies = {one.passage for one, log in zip(read.sentences, odds, strict=True) if log is not None and log < AIM}
+        if 3 * len(studies) > passages:
+            studies = set(range(passages))
+
+    def factor(passage: int, log: float | None) -> float:
+        if log is None:
+            return NOTHING
+        return LEAST + (1 - LEAST) / (1 + math.exp(-STEEP * (log + DOUBT))) if passage in studies else 1.0
+
+    return [factor(one.passage, log) for one, log in zip(read.sentences, odds, strict=True)]
 
 
 def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage]) -> list[Citation]:

@@ -95,7 +95,7 @@ _NAVIGATION = re.compile(
 _CRUMBS = re.compile(r"[^>›»→|/\n]{1,40}(?:\s[>›»→|/]\s[^>›»→|/\n]{1,60}){2,}\Z")
 _LEADER = re.compile(r"(?:(?:[.·]\s?){4,}|…{2,}|_{4,})\s*(?:\d{1,4}|[ivxlc]{1,7})?\s*\Z")
 _PAGED = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
-_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s*|\d{1,3}\s+(?=\D))")
+_ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
 _ENTRY_MARK = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
 
 _INITIALS = r"(?:[A-ZÀ-ÞŁŠŽ]\.?[ \u00a0-]?){1,4}"
@@ -350,7 +350,7 @@ def _is_navigation(line: str) -> bool:
 
 def _is_row(line: str) -> bool:
     cells = line.strip()
-    return cells.startswith("|") or ("\t" in cells and _ITEM.match(cells) is None)
+    return cells.startswith("|") or ("\t" in cells and not re.match(r"(?:[-*•·▪◦‣+]|\(?\w{1,3}[.)])\s", cells))
 
 
 def table_cells(row: str) -> Sequence[str]:
