@@ -187,6 +187,13 @@ def sentences(text: str, section: str = "", title: str = "") -> list[Sentence]:
     return found
 
 
+def is_evidence(text: str, section: str = "") -> bool:
+    """Whether a passage has anything but references, contents and their headings; the arguments are ``sentences``'."""
+    found = sentences(text, section)
+    listed = (Kind.REFERENCE, Kind.NAVIGATION)
+    return any(one.is_evidence for one in found) or not any(one.kind in listed for one in found)
+
+
 def _parted(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
     """The sentences, and whether each is a heading on the line above a sentence, without a blank line between.
 

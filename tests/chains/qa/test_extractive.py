@@ -91,3 +91,10 @@ def test_a_notice_of_a_quoted_document_is_a_note() -> None:
 
     answer = extractive_chain(RunnableLambda(search)).invoke("Does zinc cure colds?")
     assert answer.notes == ("Retracted: Zinc",)
+
+
+def test_a_passage_of_references_takes_no_place() -> None:
+    entry = "Berg B, Alm A. Does zinc help adults with a cold? J Cold. 2011;4:12-19."
+    texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"own": "Zinc helped 40 adults."}
+    answer = extractive_chain(WordRetriever(texts=texts), passages=2).invoke("Does zinc help adults with a cold?")
+    assert [passage.id for passage in answer.passages] == ["own"]
