@@ -26,6 +26,8 @@ _GOES_ON = re.compile(  # words that no sentence ends with
     r"|per|vs|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|ein|eine|nicht|de|la|le|les|du|et|ou|el|los|y|o))\Z",
     re.IGNORECASE,
 )
+_FOOTNOTE = re.compile(r"\s*(?:\d{1,2}|[*†‡§¶])[.)]?\s?[A-Z(]")
+_FOOTNOTES = 6  # lines of footnotes at a page's foot at the most
 _WORDS = 4  # of a page's last line, at the least, for it to be no heading
 _HEADING = 6  # words of a heading at the most
 _LONGEST = 2000  # characters of a sentence that are taken over from the next page
@@ -43,8 +45,10 @@ def read_on(pages: Sequence[str]) -> list[str]:
     for number, text in enumerate(texts):
         text = text.strip("\n")
         if last >= 0 and text:
-            head, text = _rest_of_sentence(found[last], text)
-            found[last] += f"\n{head}" if head else ""
+            body, notes = _without_footnotes(found[last]) if text.lstrip()[:1].islower() else (found[last], "")
+            head, text = _rest_of_sentence(body, text)
+            if head:
+                found[last] = "\n".join(filter(None, (body, head))) + (f"\n\n{notes}" if notes else "")
         found.append(text)
         if text:
             last = number
@@ -137,6 +141,15 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
         return "", text
     end = over - len(before) - 1
     return text[:end].strip(), text[end:].lstrip()
+
+
+def _without_footnotes(page: str) -> tuple[str, str]:
+    """A page's text without the footnotes that follow a line that breaks off, and the footnotes."""
+    lines = page.rstrip().split("\n")
+    for at in range(len(lines) - 1, max(0, len(lines) - _FOOTNOTES - 1), -1):
+        if _FOOTNOTE.match(lines[at]) and not re.search(r"[.:;!?]\s*\Z", lines[at - 1]):
+            return "\n".join(lines[:at]), "\n".join(lines[at:])
+    return page, ""
 
 
 def _is_heading(text: str) -> bool:

@@ -83,3 +83,16 @@ def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> Non
 def test_pages_that_are_alike_keep_their_text_without_head_and_foot() -> None:
     pages = [f"Zinc in hives\nZinc was given to {count} adults.\nPage {count} of 3" for count in (1, 2, 3)]
     assert without_running_heads(pages) == [f"Zinc was given to {count} adults." for count in (1, 2, 3)]
+
+
+def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> None:
+    pages = [
+        "There was no sign that zinc\n1 Funded by the Office of Trials.",
+        "lowered blood pressure. Cough was rare.",
+    ]
+    assert read_on(pages) == [
+        "There was no sign that zinc\nlowered blood pressure.\n\n1 Funded by the Office of Trials.",
+        "Cough was rare.",
+    ]
+    whole = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
+    assert read_on(whole) == whole
