@@ -98,8 +98,8 @@ _PAGED = re.compile(r"\S.*(?:\t|\s{2,})(?:\d{1,4}|[ivxlc]{1,7})\s*\Z")
 _ITEM = re.compile(r"\s*(?:[-*•·▪◦‣+]\s+|\[\d{1,3}\]\s*|\(?\d{1,3}[.)\]]\s+|\d{1,3}\s+(?=\D))")
 _ENTRY_MARK = re.compile(r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\)|\d{1,3}[.)]?|[-*•])\s+(?=\S)|\s*\[\d{1,3}\]")
 
-_INITIALS = r"(?:[A-ZÀ-ÞŁŠŽ]\.?[ \u00a0-]?){1,4}"
-_NAME = r"(?:(?:van|von|de|der|den|di|da|del|la|le|el|al|ten|ter|O|Mc|Mac)[ '’-]?){0,3}[A-ZÀ-ÞŁŠŽ][\w'’`-]+"
+_INITIALS = r"(?:[A-ZÀ-ÞŁŠŽΑ-ΩА-ЯЁ]\.?[ \u00a0-]?){1,4}"
+_NAME = r"(?:(?:van|von|de|der|den|di|da|del|la|le|el|al|ten|ter|O|Mc|Mac)[ '’-]?){0,3}[A-ZÀ-ÞŁŠŽΑ-ΩА-ЯЁ][\w'’`-]+"
 _AUTHORS = re.compile(
     rf"\W{{0,3}}(?:{_NAME},?\s{_INITIALS}(?=[,.;:&(]|\s(?:and|und|et|y|e|&)\s|\s*\Z)"
     rf"|{_INITIALS}\s?{_NAME},(?=\s{_INITIALS}))"
@@ -114,7 +114,8 @@ _LOCATED = re.compile(  # a volume and pages beside a year
 )
 _PUBLISHED = re.compile(
     r"\bdoi\b|10\.\d{4,9}/\S+|\bPMI?D\b|\bPMC\d+|\bISBN\b|\bhttps?://|\bwww\.\w|\barXiv\b|\bet al\b"
-    r"|\b(?:Available (?:at|from)|Accessed|Retrieved|Cited \d{4}|Epub)\b|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
+    r"|\b(?:Available (?:at|from)|Accessed|Retrieved|Cited \d{4}|Epub)\b"
+    r"|\b(?:pp?|S|С|с)\. ?\d|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)",
 )
 _ENTRY = 700  # characters of a reference at the most
@@ -268,8 +269,10 @@ def _blocks(text: str) -> Iterator[Span]:
         start = begin
         for match in re.finditer(r"\n|(?<=[.\d])[ \t]+(?=(?:\[\d{1,3}\]|\d{1,3}\.)[ \t])", text[begin:end]):
             at = begin + match.end()
-            before, line = text[start : at - 1], text[at:end].partition("\n")[0]
-            ended = before.rstrip().endswith((".", "-")) or before.rstrip()[-1:].isdigit()
+            stop = text.find("\n", at, end)
+            line = text[at : min(at + _ENTRY, end if stop < 0 else stop)]
+            before = text[max(start, at - _ENTRY) : at - 1].rstrip().rpartition("\n")[2]  # the line above
+            ended = before.endswith((".", "-")) or before[-1:].isdigit()
             if match[0] != "\n":
                 new = _AUTHORS.match(_bare(line)) is not None
             else:
@@ -334,7 +337,8 @@ def _list_heading(text: str) -> Kind | None:
 
 def _bare(block: str) -> str:
     """A block in one line without its mark."""
-    return " ".join(_ENTRY_MARK.sub("", block, count=1).split())
+    mark = _ENTRY_MARK.match(block)
+    return " ".join(block[mark.end() if mark else 0 :].split())
 
 
 def _is_heading(line: str) -> bool:

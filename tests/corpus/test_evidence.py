@@ -46,6 +46,24 @@ def test_references_are_known_by_their_form(entries: str) -> None:
     assert quotable(entries.replace("\n", "\r\n")) == []
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "Alm P (2009) Ice for pain. J Cold 12:34-41. https://doi.org/10.1000/xyz",
+        '[3] P. Alm, Q. Berg, "Ice for pain," Cold Trans., vol. 12, no. 3, pp. 34–41, Mar. 2009.',
+        'Alm, Peter, and Quinn Berg. 2009. "Ice for Pain." Journal of Cold 12 (3): 34–41.',
+        "van den Berg AB, de Vries C. Ice for pain. Ned Koud. 2011;155:A345.",
+        "5 Alm J. Book of Ice. 3rd ed. London: Cold Press; 2010. p. 12-40.",
+        "6. Alm J, Berg K. Ice. In: Dahl L, ed. Handbook. New York, NY: Cold House; 2011:34-56.",
+        "García-López M, Núñez P. Hielo para el dolor. Rev Frío. 2014;67(3):201-9.",
+        "Иванов И.И., Петров П.П. Лёд от боли. Холод. 2014. Т. 5. С. 12-19.",
+        "1. 王伟, 李明. 冰敷止痛[J]. 冰杂志, 2015, 95(3): 201-205.",
+    ],
+)
+def test_an_entry_in_any_usual_style_is_known_by_its_form(entry: str) -> None:
+    assert quotable(f"{FINDING}\n\n{entry}") == [FINDING]
+
+
 def test_a_list_that_began_in_an_earlier_passage_is_known_by_its_section() -> None:
     text = "World Falls Office. Calcium prevents falls. Geneva, 2012.\n\nCity Council. Safe floors. London, 2014."
     assert quotable(text, section="References") == []
