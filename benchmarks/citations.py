@@ -5,7 +5,8 @@
 PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
 five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
 section of results? No abstract has its conclusion here, as everywhere with this data; the last row is the share of the
-withheld conclusion's words that the first quote has.
+withheld conclusion's words that the first quote has. Two more lines count answers by the mark of weak evidence, with
+the question's own abstract among the passages and without it.
 
 Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.jsonl in SciFact's layout): each claim
 is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a labelled sentence? The
@@ -36,7 +37,7 @@ from langchain_core.embeddings import Embeddings  # noqa: E402
 
 import chains.citations  # noqa: E402
 from chains.answer import Citation, Passage  # noqa: E402
-from chains.citations import cite, coverage  # noqa: E402
+from chains.citations import cite, coverage, select  # noqa: E402
 from chains.qa.base import as_passage  # noqa: E402
 from chains.qa.extractive import NEAR  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
@@ -143,8 +144,9 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
         BM25Config(), documents(list(records.values())), corpus="citations", embedders={}, store=StoreConfig()
     )
     asked = [record for record in test if len(record.sections) == len(record.contexts)][:limit]
-    found = retriever.search([record.question for record in asked], PASSAGES)
-    read = [[as_passage(document) for document in passages] for passages in found]
+    found = retriever.search([record.question for record in asked], PASSAGES + 1)
+    more = [[as_passage(document) for document in passages] for passages in found]
+    read = [passages[:PASSAGES] for passages in more]
 
     def own(one: Citation, record: QARecord) -> bool:
         return one.passage_id == record.id
@@ -172,6 +174,11 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
         for measure, value in measures.items()
     }
     table(f"PubMedQA, {len(asked)} questions of the official test split", values)
+    kept = [not select(record.question, one, embedder).is_weak for record, one in zip(asked, read, strict=True)]
+    others = [[one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)]
+    weak = [select(record.question, one, embedder).is_weak for record, one in zip(asked, others, strict=True)]
+    print(f"  evidence not marked weak                         {_range(proportion(sum(kept), len(kept)))}")
+    print(f"  marked weak, the question's own abstract left out {_range(proportion(sum(weak), len(weak)))}")
 
 
 def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:

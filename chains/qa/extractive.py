@@ -86,7 +86,7 @@ class ExtractiveChain(AnswerChain):
         cited = [passage for passage in passages if passage.id in quoted]
         return Answer(
             question=question,
-            text=" ".join(citation.readable for citation in citations),
+            text=" ".join(f"{one.readable}." if one.headings else one.readable for one in citations),
             citations=tuple(citations),
             passages=tuple(passages),
             notes=(*found, *notices(cited), *self._notes),
