@@ -144,7 +144,12 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
 
 
 def _without_footnotes(page: str) -> tuple[str, str]:
-    """A page's text without the footnotes that follow a line that breaks off, and the footnotes."""
+    """A page's text without the footnotes that follow a line that breaks off, and the footnotes.
+
+    Only whole sentences are footnotes: a line that itself breaks off may begin with a number too.
+    """
+    if not page.rstrip().endswith((".", "!", "?", ")")):
+        return page, ""
     lines = page.rstrip().split("\n")
     for at in range(len(lines) - 1, max(0, len(lines) - _FOOTNOTES - 1), -1):
         if _FOOTNOTE.match(lines[at]) and not re.search(r"[.:;!?]\s*\Z", lines[at - 1]):

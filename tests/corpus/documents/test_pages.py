@@ -96,3 +96,5 @@ def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> N
     ]
     whole = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
     assert read_on(whole) == whole
+    numbered = ["It was seen in trial\n17 Zinc halved the", "number of deaths. It was cheap."]
+    assert read_on(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
