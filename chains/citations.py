@@ -1,21 +1,20 @@
 """Which sentences of a passage bear on a question, quoted verbatim."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from chains.answer import Citation, Passage
-from chains.models.findings import finding_log_odds, stemmer
+from chains.models.findings import finding_log_odds
 from corpus.sentences import heading_name, sentence_spans
+from corpus.words import terms
 
 OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
 AIM = -1.0  # log-odds of a finding; a passage none of whose sentences is below it tells no aims and no methods
 DOUBT = 1.5  # added to the log-odds of a finding: what is neither is marked down little
 LEAST = 0.25  # of its score is what a sentence keeps that is surely no finding
 NOTHING = 0.05  # the same of a heading or a question
-_WORD = re.compile(r"\w+")
 
 
 def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
@@ -25,14 +24,14 @@ def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
     0.3 times the share of the question's words that it and its section's heading have, plus 0.7 times the share that
     its passage has with its document's title, because a finding seldom names again all that was asked. Each word is
     weighted by how rare it is among the passages' sentences (BM25's inverse document frequency,
-    ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared by stem, without English stop words.
+    ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared as ``corpus.words`` does.
     How likely: between 0.25 and 1, which lowers what tells the aim of a study or its methods
     (``findings.finding_log_odds``). It is 1 in a passage that tells neither, such as a guideline's, unless more than a
     third of the passages do; and 0.05 for headings, titles and questions, which say nothing themselves. The numbers'
     choice: docs/development/log.md, "Findings, not aims". Equal scores keep the passages' order.
 
     Args:
-        question: in any script; a script without spaces matches whole runs only.
+        question: in any script.
         passages: what the answer rests on, best first. A heading is known as such by its # or by the passage's
             metadata, ``section`` and ``title``.
     """
@@ -82,17 +81,17 @@ class _Sentence:
 
 def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
     """The passages' sentences, and what some of the question's words are worth of all."""
-    asked = _terms(question)
+    asked = frozenset(terms(question))
     sentences, own = [], []
     for number, passage in enumerate(passages):
         sections = [name for name in str(passage.metadata.get("section") or "").split("; ") if name]
         names = {*sections, str(passage.metadata.get("title") or "")}
-        above = _terms(sections[0]) & asked if sections else frozenset()
+        above = asked.intersection(terms(sections[0])) if sections else frozenset()
         for start, end in sentence_spans(passage.text):
             text = passage.text[start:end]
-            if not _WORD.search(text):  # a rule across the page
+            if not any(map(str.isalnum, text)):  # a rule across the page
                 continue
-            own.append(_terms(text) & asked)
+            own.append(asked.intersection(terms(text)))
             heading = text.startswith("#") or heading_name(text) in names
             if heading:
                 above = own[-1]
@@ -102,14 +101,14 @@ def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], 
 
 def _titles(question: str, passages: Sequence[Passage]) -> list[Set[str]]:
     """The question's words that the title of each passage's document has."""
-    asked = _terms(question)
-    return [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
+    asked = frozenset(terms(question))
+    return [asked.intersection(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:
     """The share of a question's words that each text has, from 0 to 1, weighted by their rarity among the texts."""
-    asked = _terms(question)
-    found = [_terms(text) & asked for text in texts]
+    asked = frozenset(terms(question))
+    found = [asked.intersection(terms(text)) for text in texts]
     share = _share(asked, found)
     return [share(terms) for terms in found]
 
@@ -139,10 +138,3 @@ def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
     for citation in citations:
         best.setdefault(citation.passage_id, citation)
     return tuple(best.values())
-
-
-def _terms(text: str) -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
-
-    words = [word for word in _WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
-    return frozenset(stemmer().stemWords(words))
