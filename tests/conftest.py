@@ -1,5 +1,6 @@
 """For every test: nothing is connected to beyond loopback, and an attempt fails the test that made it."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -22,6 +23,12 @@ if not hasattr(guard, "BeyondLoopbackError"):  # the interpreter had one of its 
 _attempts: list[str] = []
 guard.install(_attempts.append)
 _guarded_connect = socket.socket.connect
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports have made out of the garbage collector's passes, each of which would look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
