@@ -21,7 +21,7 @@ def adapter(command: Command, tmp_path: Path) -> Path:
 
 
 def test_an_adapter_is_taught_measured_merged_and_checks_answers(
-    command: Command, adapter: Path, tmp_path: Path
+    command: Command, adapter: Path, indexed_sample: Path, tmp_path: Path
 ) -> None:
     assert (adapter / "adapter_config.json").is_file()
     options = ("--limit", "9", "--quiet", "--json")
@@ -52,7 +52,7 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
     assert (tmp_path / "results/qa/risk_verified_gold.png").stat().st_size > 1000
 
 
-def test_an_encoder_is_taught_and_judges(command: Command) -> None:
+def test_an_encoder_is_taught_and_judges(command: Command, indexed_sample: Path) -> None:
     rows = [{"sentence1": f"Pain {word}.", "sentence2": "It hurts.", "gold_label": label} for word, label in WORDS]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     Path("pairs.d").mkdir()
