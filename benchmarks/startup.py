@@ -28,6 +28,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,9 @@ def made_texts(count: int) -> list[str]:
     """Passages of 60 words, of which few are frequent and most rare, as in a language."""
     chosen = random.Random(1)
     words = ["".join(chosen.choices("abcdefghiklmnoprstu", k=chosen.randint(3, 10))) for _ in range(50_000)]
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
-    return [*TEXTS, *(" ".join(chosen.choices(words, weights, k=60)) + "." for _ in range(count - len(TEXTS)))]
+    frequency = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    made = (" ".join(chosen.choices(words, cum_weights=frequency, k=60)) + "." for _ in range(count - len(TEXTS)))
+    return [*TEXTS, *made]
 
 
 def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -92,23 +91,6 @@ def medground(tmp_path: Path) -> Iterator[Run]:
     yield run
     if log.exists():
         pytest.fail(f"a command tried to reach beyond loopback: {log.read_text()}")
-
-
-@pytest.fixture(scope="session")
-def _indexed_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from medground.cli import main
-
-    store = tmp_path_factory.mktemp("sample") / "store"
-    with pytest.raises(SystemExit) as ended:
-        main(["index", "--quiet", "--set", f"store.path={store}"])
-    assert not ended.value.code
-    return store
-
-
-@pytest.fixture
-def indexed_sample(_indexed_sample: Path, tmp_path: Path) -> Path:
-    """A copy of the store of the sample, under the default embedder, where a command in ``tmp_path`` has its store."""
-    return shutil.copytree(_indexed_sample, tmp_path / ".medground" / "store")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 Command = Callable[..., Any]
+BM25 = ("--set", "retriever=bm25")  # which has nothing to embed
 QUESTION = "Should a rise in lung volume be expected with drasegamab?"
 
 
@@ -21,7 +22,7 @@ def adapter(command: Command, tmp_path: Path) -> Path:
 
 
 def test_an_adapter_is_taught_measured_merged_and_checks_answers(
-    command: Command, adapter: Path, indexed_sample: Path, tmp_path: Path
+    command: Command, adapter: Path, tmp_path: Path
 ) -> None:
     assert (adapter / "adapter_config.json").is_file()
     options = ("--limit", "9", "--quiet", "--json")
@@ -36,23 +37,23 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
     assert merged.status == 0, merged.err
     assert "100.00% of the labels agree" in merged.out
     assert command("eval", "nli", "--set", "llm.model=merged", *options).status == 0
-    answered = command("ask", QUESTION, "--set", "llm.model=merged", "--json", "--quiet")
+    answered = command("ask", QUESTION, *BM25, "--set", "llm.model=merged", "--json", "--quiet")
     assert json.loads(answered.out)["label"] in ("yes", "no", "maybe")
 
     verified = ("--set", "chain.verify=report", "--set", f"nli.adapter={adapter}")
-    answer = json.loads(command("ask", QUESTION, *verified, "--json", "--quiet").out)
+    answer = json.loads(command("ask", QUESTION, *BM25, *verified, "--json", "--quiet").out)
     assert answer["verdict"] in ("supported", "contradicted", "not enough evidence")
     assert sum(answer["verification"]["scores"].values()) == pytest.approx(1)
-    plain = json.loads(command("ask", QUESTION, "--json", "--quiet").out)
+    plain = json.loads(command("ask", QUESTION, *BM25, "--json", "--quiet").out)
     assert answer["label_scores"] == pytest.approx(plain["label_scores"])  # the adapter is off while it answers
-    assert "verdict: " in command("ask", QUESTION, *verified, "--quiet").out
+    assert "verdict: " in command("ask", QUESTION, *BM25, *verified, "--quiet").out
 
-    measured = json.loads(command("eval", "qa", *options, *verified).out)["results"]
-    assert {"verified_retrieved_dense", "verified_gold", "verified_wrong", "verified_swapped"} <= set(measured)
+    measured = json.loads(command("eval", "qa", *options, *BM25, *verified).out)["results"]
+    assert {"verified_retrieved_bm25", "verified_gold", "verified_wrong", "verified_swapped"} <= set(measured)
     assert (tmp_path / "results/qa/risk_verified_gold.png").stat().st_size > 1000
 
 
-def test_an_encoder_is_taught_and_judges(command: Command, indexed_sample: Path) -> None:
+def test_an_encoder_is_taught_and_judges(command: Command) -> None:
     rows = [{"sentence1": f"Pain {word}.", "sentence2": "It hurts.", "gold_label": label} for word, label in WORDS]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     Path("pairs.d").mkdir()
@@ -64,7 +65,9 @@ def test_an_encoder_is_taught_and_judges(command: Command, indexed_sample: Path)
     encoder = ("--set", "nli.kind=encoder", "--set", "nli.model=enc")
     measured = json.loads(command("eval", "nli", "--data", "pairs.d", "--json", "--quiet", *encoder).out)
     assert measured["n"] == len(WORDS)
-    answer = json.loads(command("ask", QUESTION, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet").out)
+    answer = json.loads(
+        command("ask", QUESTION, *BM25, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet").out
+    )
     assert (answer["label"] is None) == (answer["withheld"] is not None)
 
 

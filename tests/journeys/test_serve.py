@@ -95,7 +95,8 @@ def test_conversations_outlive_the_process(folder: Path, url: str) -> None:
     tokens = folder / "tokens.yaml"
     tokens.write_text("local: token-of-the-local-user\nother: token-of-another-user\n")
     tokens.chmod(0o600)
-    arguments = (*BM25, "--set", "serve.page=false", "--set", "serve.tokens_file=tokens.yaml")
+    settings = ("llm.kind=extractive", "serve.page=false", "serve.tokens_file=tokens.yaml")
+    arguments = (*BM25, *(part for one in settings for part in ("--set", one)))
     with serving(folder, *arguments) as (again, process):
         own = openai.OpenAI(base_url=f"{again}/v1", api_key="token-of-the-local-user")
         turns = own.get(f"/conversations/{id}", cast_to=dict)["turns"]
