@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("retriever_contract", "embedder_contract")
+pytest.register_assert_rewrite("retriever_contract", "embedder_contract", "reader_contract", "task_contract")
 GUARD = Path(__file__).with_name("guard")
 sys.path.insert(0, str(GUARD))
 os.environ.pop("MEDGROUND_GUARD_LOG", None)
