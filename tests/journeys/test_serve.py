@@ -208,7 +208,8 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> 
         over.set()
 
 
-def test_what_cannot_be_served_is_told(command) -> None:
-    ended = command("serve", "--host", "0.0.0.0", "--port", "0", "--quiet")
-    assert ended.status == 1
-    assert "which other machines can reach, and there are no tokens" in ended.err
+def test_what_cannot_be_served_is_told(medground) -> None:
+    ended = medground("serve", "--host", "0.0.0.0", "--port", "0", "--quiet")
+    assert ended.returncode == 1
+    assert "which other machines can reach, and there are no tokens" in ended.stderr
+    assert "Traceback" not in ended.stderr
