@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import accumulate
@@ -99,27 +99,31 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
     }
 
 
-def make_library(folder: Path, embedder: str, texts: Sequence[str]) -> None:
-    """Index the texts, unless the folder is indexed already."""
+def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
+    """Index the texts, unless the folder is indexed already; they are never all in memory.
+
+    On Linux a process's peak memory is at least what its parent had when it began.
+    """
     if (done := folder / "indexed").exists():
         return
     (docs := folder / "docs").mkdir(parents=True, exist_ok=True)
     (folder / "settings.yaml").write_text(SETTINGS.format(embedder=embedder))
     (folder / "startup.py").write_text(Path(__file__).read_text())
-    rows = (json.dumps({"id": str(number), "text": text}) for number, text in enumerate(texts))
-    (docs / "texts.jsonl").write_text("\n".join(rows))
+    with (docs / "texts.jsonl").open("w") as file:
+        file.writelines(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
     spent = run(folder, "index", "docs", "--quiet", "--set=retriever=both")
-    print(f"indexed {len(texts):,} passages in {spent['processor']:.0f} s of processor time", file=sys.stderr)
+    print(f"indexed {folder.name} in {spent['processor']:.0f} s of processor time", file=sys.stderr)
     done.touch()
 
 
-def made_texts(count: int) -> list[str]:
+def made_texts(count: int) -> Iterator[str]:
     """Passages of 60 words, of which few are frequent and most rare, as in a language."""
     chosen = random.Random(1)
     words = ["".join(chosen.choices("abcdefghiklmnoprstu", k=chosen.randint(3, 10))) for _ in range(50_000)]
     frequency = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
-    made = (" ".join(chosen.choices(words, cum_weights=frequency, k=60)) + "." for _ in range(count - len(TEXTS)))
-    return [*TEXTS, *made]
+    yield from TEXTS
+    for _ in range(count - len(TEXTS)):
+        yield " ".join(chosen.choices(words, cum_weights=frequency, k=60)) + "."
 
 
 def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, float]:
