@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, assert_never
 
 from common.errors import UserError
-from medground.corpora import Corpus, searched_corpus
+from medground.ingest import Corpus, searched_corpus
 from medground.settings import Settings, Tree, load_settings
 
 if TYPE_CHECKING:

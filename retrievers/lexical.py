@@ -24,7 +24,7 @@ from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
 from retrievers.base import encodable
 from retrievers.document_ids import identified, with_id
-from retrievers.indexing import REVISION, Documents
+from retrievers.indexing import REVISION, Documents, ServerDocuments
 
 FORMAT = 1
 FOLDER = "bm25"
@@ -114,14 +114,17 @@ class LexicalIndex:
         store: the store's folder.
         corpus: the corpus's name.
         parameters: of BM25.
+        server: the corpus on a Chroma server, whose changes the index follows.
     """
 
-    def __init__(self, store: Path, corpus: str, parameters: Parameters) -> None:
+    def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
         digest = hashlib.sha256(repr((FORMAT, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
         self._parameters = parameters
         self._opened: tuple[str, Version] | None = None
+        self._server = server
+        self._following = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
         """Build the index anew unless it is over exactly ``documents`` and of this edition of the analyser of words.
@@ -131,7 +134,9 @@ class LexicalIndex:
         Raises:
             UserError: two different documents have one id, or the folder cannot be written.
         """
-        revision = getattr(documents, REVISION, None) or documents_digest(list(documents), metadata=True)
+        return self._update(documents, getattr(documents, REVISION, None) or documents_digest(documents, metadata=True))
+
+    def _update(self, documents: Iterable[Document], revision: str) -> Self:
         try:
             known = self._known()
             if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
@@ -146,9 +151,18 @@ class LexicalIndex:
     def current(self) -> Version:
         """The version that counts now; opened anew where another process has replaced it.
 
+        Where another machine has changed the corpus on the server, the index is built anew from there first.
+
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: there is none, it cannot be read, or the server cannot be reached.
         """
+        if self._server is not None:
+            with self._following:
+                if (revision := self._server.revision()) is not None:
+                    self._update(self._server, revision)
+        return self._current()
+
+    def _current(self) -> Version:
         for _ in range(3):  # a version may be replaced, and removed, between its name and its files
             name = self._current_name()
             if name is None:
@@ -170,7 +184,7 @@ class LexicalIndex:
     def _known(self) -> dict[str, Any] | None:
         """What the current version says of itself; None where it is absent or damaged."""
         try:
-            return self.current().about
+            return self._current().about
         except UserError:
             return None
 

@@ -35,7 +35,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import check_output, write_results
     from eval.tables import result_tables
-    from medground.corpora import data_corpus
+    from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
     from medground.tasks import PipelineResources, qa_tasks, retrieval_tasks, run_tasks
 

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from corpus.words import EDITION, terms
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
+from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
 
 def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
-    return LexicalIndex(store, context.corpus, _parameters(config)).update(context.documents)
+    server = ServerDocuments(context.store, context.corpus) if context.store.url else None
+    return LexicalIndex(store, context.corpus, _parameters(config), server).update(context.documents)
 
 
 def _parameters(config: BM25Config) -> Parameters:

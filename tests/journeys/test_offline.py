@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from medground.corpora import document_text
+from medground.ingest import document_text
 from medground.settings import load_settings
 
 Run = Callable[..., Any]

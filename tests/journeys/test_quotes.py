@@ -188,7 +188,7 @@ JUNK = re.compile(
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
-    from medground.corpora import add_documents, embed
+    from medground.ingest import add_documents, embed
     from medground.settings import load_settings
 
     folder = tmp_path_factory.mktemp("documents")

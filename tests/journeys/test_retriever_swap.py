@@ -13,7 +13,7 @@ from stub_pubmed import StubPubMed
 from chains.answer import Answer
 from common.errors import UserError
 from corpus.records import LABELS
-from medground.corpora import data_corpus
+from medground.ingest import data_corpus
 from medground.pipeline import Pipeline
 from medground.settings import load_settings
 from retrievers import registry

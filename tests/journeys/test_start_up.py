@@ -33,7 +33,7 @@ for arguments in {commands}:
 SEARCHING = """
 import json, sys
 from medground.pipeline import Pipeline
-from medground.corpora import searched_corpus
+from medground.ingest import searched_corpus
 from medground.settings import load_settings
 settings = load_settings(None, {"store.path": "store", "embedders.minilm.dtype": "float32", "retrievers.both":
     {"kind": "hybrid", "retrievers": {"dense": 0.5, "bm25": 0.5}}, "retrievers.parts": {"kind": "parent"}})
@@ -134,7 +134,7 @@ from medground.cli import main
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-import retrievers.indexing as indexing, retrievers.lexical as lexical, medground.corpora as corpora
+import retrievers.indexing as indexing, retrievers.lexical as lexical, medground.ingest as corpora
 match sys.argv[1]:
     case "embedding": indexing._store = kill
     case "removal": indexing._remove_others = kill

@@ -52,7 +52,7 @@ def done(outcome: Any) -> Any:
 
 
 def test_a_quote_of_every_format_is_cut_out_of_the_stored_text(command: Run, tmp_path: Path) -> None:
-    from medground.corpora import document_text, searched_corpus
+    from medground.ingest import document_text, searched_corpus
     from medground.settings import load_settings
 
     write_one_of_each(tmp_path / "docs")
