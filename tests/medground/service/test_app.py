@@ -14,7 +14,7 @@ import pytest
 from served import HTTP, Scripted, ask, make_service, running, until, yes
 
 from chains.answer import Answer
-from chains.models.endpoint import ElsewhereError
+from chains.models.remote_errors import ServerError
 from common.errors import UserError
 
 ANN, BOB = "ann-" * 5, "bob-" * 5
@@ -291,7 +291,7 @@ def test_failures_are_told_without_their_text_and_logged_without_it(
 ) -> None:
     def answer(question) -> Answer | UserError:
         if "server" in question.text:
-            raise ElsewhereError("No server can be reached.")
+            raise ServerError("No server can be reached.")
         raise RuntimeError(f"secret: {question.text}")
 
     with caplog.at_level(logging.INFO), running(make_service(Scripted(answer=answer), tmp_path)) as (url, _):
