@@ -326,6 +326,7 @@ def _note(store: Store, revision: str | None, *, changed: bool) -> None:
         noted[STATE] = secrets.token_hex(8)
     if noted != known:
         store.collection.modify(metadata=noted)
+        store.note_current()
 
 
 def _give_back_memory() -> None:

@@ -326,3 +326,32 @@ def test_a_large_graph_is_in_its_file_after_indexing(tmp_path: Path, monkeypatch
     found = DenseRetriever(store).search(["Trial 59 lowered pain.", "Trial 3 lowered pain."], 60)
     assert [len(each) for each in found] == [55, 55]
     assert found[0][0].id == "d59"
+
+
+OTHER = """
+import sys
+from embedders import WordEmbedder
+from langchain_core.documents import Document
+from retrievers.config import StoreConfig
+from retrievers.indexing import index
+from retrievers.store import open_store
+store = open_store(StoreConfig(path=sys.argv[1]), "corpus", WordEmbedder())
+index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_content="measles vaccine")], quiet=True)
+"""
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["opened", "indexed"])
+def test_a_store_opened_again_has_what_another_process_added(tmp_path: Path, again: bool) -> None:
+    config = StoreConfig(path=str(tmp_path / "store"))
+    before = [Document(id="a", page_content="aspirin"), Document(id="b", page_content="metformin")]
+    first = open_store(config, "corpus", WordEmbedder())
+    index(first, before, quiet=True)
+    assert DenseRetriever(first).search(["aspirin"], 1)[0][0].id == "a"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", OTHER, config.path], check=True, env=environment)
+    second = open_store(config, "corpus", WordEmbedder())
+    if again:
+        index(second, [before[1], Document(id="c", page_content="measles vaccine")], quiet=True)
+    for store in (second, first):
+        found = DenseRetriever(store).search(["measles vaccine"], 3)[0]
+        assert [one.id for one in found] == ["c", "b"]
