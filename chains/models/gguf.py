@@ -164,6 +164,6 @@ def _size(file: Path) -> int:
 def _unreadable(file: Path, error: Exception) -> UserError:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return UserError(
-        f"Model {file}: transformers cannot read this GGUF file ({said}). Download it again if it is incomplete; "
-        "llm.kind llamacpp reads more architectures, and the model's original on the hub needs no GGUF."
+        f"Model {file}: transformers cannot read this GGUF file ({said}). Download it again if it is incomplete, "
+        "or set llm.model to the model's original on the hub, which needs no GGUF."
     )

