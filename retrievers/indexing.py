@@ -107,6 +107,8 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
                 _give_back_memory()
     with store.errors():
         removed = _remove_others(store, digests)
+        if changed or removed:
+            store.persist()
         _note(store, revision, changed=changed or removed > 0)
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
