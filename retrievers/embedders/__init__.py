@@ -133,6 +133,9 @@ def fingerprint(embedder: Embeddings) -> str:
 
 def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[float]]:
     """A vector for each question, in one pass where the embedder can."""
+    from retrievers.embedders.token_limits import shorten
+
+    questions = shorten(embedder, questions)
     if isinstance(embedder, BatchEmbeddings):
         return embedder.embed_queries(questions)
     return [embedder.embed_query(encodable(question)) for question in questions]
