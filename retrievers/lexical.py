@@ -21,6 +21,7 @@ from langchain_core.documents import Document
 from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
+from corpus.words import EDITION, terms
 from retrievers.base import encodable
 from retrievers.document_ids import identified, with_id
 from retrievers.indexing import REVISION, Documents, ServerDocuments
@@ -31,7 +32,6 @@ CURRENT = "current"
 ABOUT = "about.json"
 DOCUMENTS_FILE = "documents.jsonl"
 OFFSETS = "offsets.npy"
-LOT = 2048  # documents whose words are cut out at once
 ABANDONED_SECONDS = 3600.0  # a version that was not completed for so long belongs to a process that was killed
 
 
@@ -127,7 +127,7 @@ class LexicalIndex:
         self._following = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
-        """Build the index anew where it is not over exactly ``documents``.
+        """Build the index anew unless it is over exactly ``documents`` and of this edition of the analyser of words.
 
         Documents with an attribute ``revision`` are compared by it alone.
 
@@ -139,7 +139,7 @@ class LexicalIndex:
     def _update(self, documents: Iterable[Document], revision: str) -> Self:
         try:
             known = self._known()
-            if known is None or known["revision"] != revision:
+            if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
         except OSError as error:
             raise UserError(
@@ -197,7 +197,12 @@ class LexicalIndex:
             bm25 = _build(_written(documents, target), self._parameters)
             if bm25 is not None:
                 bm25.save(target)
-            about = {"revision": revision, "words": bm25 is not None, "corpus": encodable(self._corpus)}
+            about = {
+                "revision": revision,
+                "edition": EDITION,
+                "words": bm25 is not None,
+                "corpus": encodable(self._corpus),
+            }
             (target / ABOUT).write_text(json.dumps(about), encoding="utf-8")
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
@@ -215,41 +220,15 @@ class LexicalIndex:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def words_of(texts: Sequence[str]) -> list[list[str]]:
-    """The words of each text: two or more word characters, lower case, stemmed, without English stop words."""
-    import bm25s
-    import Stemmer
-
-    if not texts:
-        return []
-    found: list[list[str]] = bm25s.tokenize(
-        [encodable(text) for text in texts],
-        stopwords="english",
-        stemmer=Stemmer.Stemmer("english"),
-        return_ids=False,
-        show_progress=False,
-    )
-    return found
-
-
 def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
     """The bm25s index over documents; None where none of them has a word."""
     import bm25s
 
     vocabulary: dict[str, int] = {}
-    numbers: list[list[int]] = []
-    lot: list[str] = []
-
-    def take() -> None:
-        for words in words_of(lot):
-            numbers.append([vocabulary.setdefault(word, len(vocabulary)) for word in words])
-        lot.clear()
-
-    for document in documents:
-        lot.append(document.page_content)
-        if len(lot) == LOT:
-            take()
-    take()
+    numbers = [
+        [vocabulary.setdefault(term, len(vocabulary)) for term in terms(document.page_content)]
+        for document in documents
+    ]
     if not vocabulary:
         return None
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)

@@ -1,4 +1,4 @@
-"""The text of a paged document as it reads on: without running heads, words and sentences whole over breaks."""
+"""The running text of a paged document: no running heads, words and sentences joined over breaks."""
 
 import re
 from collections import Counter
@@ -52,18 +52,23 @@ def read_on(pages: Sequence[str]) -> list[str]:
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
-    """The pages without the lines that come back at one place of their edges, but for the numbers in them."""
+    """The pages without lines that recur at the same place of their edges; numbers in them may differ.
+
+    Where too little is left, only the outermost lines are looked at, and the pages stay as they are if that leaves too
+    little too.
+    """
     lines = [text.split("\n") for text in pages]
-    edges = [_edges(page) for page in lines]
-    running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
-    kept = [
-        [line for at, line in enumerate(page) if not running & names.get(at, set())]
-        for page, names in zip(lines, edges, strict=True)
-    ]
     size = sum(len(line) for page in lines for line in page)
-    if sum(len(line) for page in kept for line in page) < _KEPT * size:
-        return list(pages)
-    return ["\n".join(page) for page in kept]
+    for depth in (_EDGE, 1):
+        edges = [_edges(page, depth) for page in lines]
+        running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
+        kept = [
+            [line for at, line in enumerate(page) if not running & names.get(at, set())]
+            for page, names in zip(lines, edges, strict=True)
+        ]
+        if sum(len(line) for page in kept for line in page) >= _KEPT * size:
+            return ["\n".join(page) for page in kept]
+    return list(pages)
 
 
 def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str]:
@@ -103,19 +108,19 @@ def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None
     return [*found, *columns[0], *columns[1]]
 
 
-def _edges(page: Sequence[str]) -> dict[int, set[str]]:
+def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
     """The lines at a page's edges by their number: each with its place from the top or the foot."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
-    for place in range(min(_EDGE, len(filled))):
+    for place in range(min(depth, len(filled))):
         for at, side in ((filled[place], "top"), (filled[-1 - place], "foot")):
             names.setdefault(at, set()).add(f"{side} {place} {_bare(page[at])}")
     return names
 
 
 def _bare(line: str) -> str:
-    """A line without its numbers, roman ones too, and spaces."""
-    return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower())
+    """A line without its spaces and its numbers, roman ones too; a page's number may stand on either side."""
+    return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower()).strip("# |–—-.")
 
 
 def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
