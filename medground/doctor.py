@@ -115,12 +115,22 @@ def _source(name: str, model: str) -> Check:
 
 
 def _model(settings: Settings) -> Check:
+    from chains.models.fetch import find
+    from chains.models.known import known_model
     from chains.models.local import EMBEDDED
 
     if settings.llm.kind == "extractive":
         return Check("language model", "note", "none: answers quote the passages (llm.kind is extractive)")
     if settings.llm.kind == "openai":
         return Check("language model", "note", f"{settings.llm.model}, on the server at {settings.llm.base_url}")
+    if (known := known_model(settings.llm.model)) is not None:
+        found = find(known)
+        where = f"`medground models get {known.name}` fetches it" if found is None else f"at {found.folder}"
+        return Check("language model", "note" if found is None else "ok", f"{known.name} ({known.hub}): {where}")
+    if settings.llm.model.lower().endswith(".gguf"):
+        is_here = Path(settings.llm.model).expanduser().is_file()
+        state = "a GGUF file" if is_here else "there is no such file"
+        return Check("language model", "ok" if is_here else "failed", f"{settings.llm.model}: {state}")
     if settings.llm.model != "embedded":
         return _source("language model", settings.llm.model)
     weights = EMBEDDED / "model.safetensors"

@@ -23,6 +23,7 @@ from pydantic import PrivateAttr
 
 from chains.models.batching import in_order
 from chains.models.generation import Written, written_batches
+from chains.models.templates import render
 from chains.prompts import as_dicts
 from common.errors import UserError
 
@@ -253,7 +254,7 @@ class LocalChat(ChatHuggingFace):
             yield chunk
 
     def _to_chat_prompt(self, messages: list[BaseMessage]) -> str:
-        return str(self.tokenizer.apply_chat_template(as_dicts(messages), tokenize=False, add_generation_prompt=True))
+        return render(self.tokenizer, [as_dicts(messages)])[0]
 
     def _asked(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The prompt and the options of one answer.

@@ -38,10 +38,15 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
-    """Each conversation as the text a model continues with the assistant's answer; special tokens are part of it."""
+    """Each conversation as the text a model continues with the assistant's answer; special tokens are part of it.
+
+    A model that can reason aloud first (Qwen3) answers at once: its template reads ``enable_thinking``.
+    """
     if not conversations:
         return []
-    texts = tokenizer.apply_chat_template(list(conversations), tokenize=False, add_generation_prompt=True)
+    texts = tokenizer.apply_chat_template(
+        list(conversations), tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
     return [str(text) for text in texts]
 
 
@@ -49,7 +54,8 @@ def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
     """The white space that the template puts between its generation prompt and the answer ("" or " " as a rule)."""
     question: Messages = [{"role": "user", "content": "Is it so?"}]
     prompt = render(tokenizer, [question])[0]
-    answered = str(tokenizer.apply_chat_template([*question, {"role": "assistant", "content": "yes"}], tokenize=False))
+    whole = [*question, {"role": "assistant", "content": "yes"}]
+    answered = str(tokenizer.apply_chat_template(whole, tokenize=False, enable_thinking=False))
     if not answered.startswith(prompt):
         return ""
     lead, label, _ = answered[len(prompt) :].partition("yes")

@@ -121,7 +121,8 @@ def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
     """The text after an answer: the chat template's up to its end token, or else the tokenizer's end token."""
     question: Messages = [{"role": "user", "content": "Is it so?"}]
     prompt = render(tokenizer, [question])[0]
-    answered = str(tokenizer.apply_chat_template([*question, {"role": "assistant", "content": "yes"}], tokenize=False))
+    whole = [*question, {"role": "assistant", "content": "yes"}]
+    answered = str(tokenizer.apply_chat_template(whole, tokenize=False, enable_thinking=False))
     if answered.startswith(prompt):
         after = answered[len(prompt) :].partition("yes")[2].rstrip()
         if any(after.endswith(token) for token in tokenizer.all_special_tokens if token):
