@@ -37,10 +37,11 @@ def test_it_is_searched_without_embedding_it_again(run: Callable[..., str], monk
     def embed(*_: object) -> None:
         raise AssertionError("the passages are embedded again")
 
-    monkeypatch.setattr(MiniLMEmbedder, "embed_documents", embed)
-    for retriever in ("dense", "bm25"):
-        assert found(run, retriever, "aspirin and stroke") == "docs/a.txt#1"
-        assert found(run, retriever, "metformin and glucose") == "docs/b.txt#1"
+    with monkeypatch.context() as patched:
+        patched.setattr(MiniLMEmbedder, "embed_documents", embed)
+        for retriever in ("dense", "bm25"):
+            assert found(run, retriever, "aspirin and stroke") == "docs/a.txt#1"
+            assert found(run, retriever, "metformin and glucose") == "docs/b.txt#1"
     answer = json.loads(run("ask", "Does aspirin lower the risk of stroke?", "--json"))
     assert answer["citations"][0]["quote"].startswith("Aspirin lowers the risk of stroke")
 
