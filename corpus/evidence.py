@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans
 
@@ -139,7 +140,8 @@ _REFERS_BACK = re.compile(
 )
 
 
-def sentences(text: str, section: str = "", title: str = "") -> list[Sentence]:
+@lru_cache(maxsize=1024)  # a passage is read when it is found and when it is quoted, for many questions
+def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentence]:
     """The sentences of a passage with their kinds.
 
     A list of references is known by its heading, in any of the usual languages, or by the form of its entries; a table
@@ -185,12 +187,12 @@ def sentences(text: str, section: str = "", title: str = "") -> list[Sentence]:
             if any(map(str.isalnum, own)):
                 found.append(Sentence(start, stop, kind, above, row_header, first))
                 previous = found[-1] if kind is Kind.STATEMENT else None
-    return found
+    return tuple(found)
 
 
-def is_evidence(text: str, section: str = "") -> bool:
+def is_evidence(text: str, section: str = "", title: str = "") -> bool:
     """Whether a passage has anything but references, contents and their headings; the arguments are ``sentences``'."""
-    found = sentences(text, section)
+    found = sentences(text, section, title)
     listed = (Kind.REFERENCE, Kind.NAVIGATION)
     return any(one.is_evidence for one in found) or not any(one.kind in listed for one in found)
 

@@ -198,7 +198,7 @@ def _readable(passages: Sequence[Passage]) -> list[Passage]:
         if words in copies
         else passage
         for words, passage in first.items()
-        if is_evidence(passage.text, str(passage.metadata.get("section") or ""))
+        if is_evidence(passage.text, *(str(passage.metadata.get(name) or "") for name in ("section", "title")))
     ]
 
 

@@ -26,7 +26,8 @@ GRAPH = Path(__file__).with_name("minilm.onnx")
 TOKENS = 256  # that it reads
 BATCH_TOKENS = 4096  # padding included: a batch stays in the cache
 LAYERS = 6
-FEW = 256  # passages that are embedded before torch, where it is faster, is worth its import
+FEW = 256  # texts that are embedded before torch, where it is faster, is worth its import
+BATCH = 4  # questions at a time from which on torch may be faster
 
 # What sentence-transformers says of the model; see SentenceEmbedder.fingerprint.
 _WEIGHTS = {
@@ -45,8 +46,8 @@ _MODULES = (
 class MiniLMEmbedder(Embeddings):
     """Embeds with all-MiniLM-L6-v2 on the processor.
 
-    With ``bfloat16``, and where there is a graphics card, many passages are embedded by sentence-transformers, which
-    is then faster; questions and few passages are not worth the import of torch.
+    With ``bfloat16``, and where there is a graphics card, batches are embedded by sentence-transformers, which is then
+    faster; single questions and the first few texts are not worth the import of torch.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class MiniLMEmbedder(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
-        self._embedded += len(texts)
-        if self._embedded > FEW and (self._dtype != "float32" or has_card()):
+        if self._is_bulk(texts):
             return self._in_bulk.embed_documents(texts)
         return self._embed(texts, self._passage_prompt)
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
         """One vector for each question."""
+        if len(texts) >= BATCH and self._is_bulk(texts):
+            return self._in_bulk.embed_queries(texts)
         return self._embed(texts, self._query_prompt)
 
     def embed_query(self, text: str) -> list[float]:
@@ -105,6 +107,10 @@ class MiniLMEmbedder(Embeddings):
 
         stated = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
         return Window(TOKENS, count, hashlib.sha256(stated.encode()).hexdigest())
+
+    def _is_bulk(self, texts: list[str]) -> bool:
+        self._embedded += len(texts)
+        return self._embedded > FEW and (self._dtype != "float32" or has_card())
 
     @cached_property
     def _in_bulk(self) -> "SentenceEmbedder":
