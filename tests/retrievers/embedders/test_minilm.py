@@ -41,3 +41,14 @@ def test_bfloat16_is_near(reference: SentenceEmbedder) -> None:
     vectors = MiniLMEmbedder("bfloat16").embed_documents(TEXTS)
     cosines = (np.array(vectors) * np.array(reference.embed_documents(TEXTS))).sum(axis=1)
     assert cosines.min() > 0.99
+
+
+def test_batches_of_questions_are_embedded_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 2 * len(TEXTS) - 1)
+    embedder = MiniLMEmbedder("bfloat16", query_prompt="query: ")
+    first, bulk = embedder.embed_queries(TEXTS), embedder.embed_queries(TEXTS)
+    expected = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16", query_prompt="query: ").embed_queries(TEXTS)
+    assert bulk == expected
+    assert first != bulk
+    assert (np.array(first) * np.array(bulk)).sum(axis=1).min() > 0.99
+    assert embedder.embed_query(TEXTS[1]) == pytest.approx(first[1], abs=1e-5)
