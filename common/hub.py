@@ -176,7 +176,7 @@ def refused_pickle(what: str, id: str, file: str) -> str:
 
 def _pickle_alone(folder: Path) -> str | None:
     """The name of a folder's pickled weights, where it has no weights as safetensors."""
-    if any(folder.glob("*.safetensors")):
+    if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
         return None
     names = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
     return names[0] if names else None
@@ -240,7 +240,8 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
     if found(errors.LocalEntryNotFoundError):
         return f"{what} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
     if isinstance(error, (OSError, ValueError, KeyError)):
-        return f"{what} {id} cannot be loaded: {_first_line(error)}"
+        needs = " Its weights must be safetensors files." if "containing a file named" in str(error) else ""
+        return f"{what} {id} cannot be loaded: {_first_line(error)}{needs}"
     return None
 
 

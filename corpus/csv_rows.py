@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -74,23 +75,43 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """The records of a tab-separated text, each with the number of lines up to its end.
 
     A line with as many cells as the header is a record. Its cells are unquoted where they could not stand unquoted
-    (doubled marks inside), or where the header is quoted too. In any other line a quoted cell may hold tabs, and one
-    that is not closed goes on in the next lines.
+    (doubled marks inside), or where the header is quoted too. In any other line a quoted cell may hold tabs. A quoted
+    cell that is not closed goes on in the next lines, unless the next line is a row of its own.
 
     Raises (while iterating):
         csv.Error: a quoted cell is not closed, or a line within it is a whole record by itself.
     """
-    numbered = enumerate(lines, start=1)
+    waiting: deque[str] = deque()  # lines that were looked at ahead
+    source = iter(lines)
+
+    def following() -> Iterator[str]:
+        while True:
+            line = waiting.popleft() if waiting else next(source, None)
+            if line is None:
+                return
+            yield line
+
+    def ends_row() -> bool:
+        """Whether the next line that is not blank has as many cells as the header, or there is none."""
+        while not waiting or not waiting[-1].strip():
+            line = next(source, None)
+            if line is None:
+                return True
+            waiting.append(line)
+        return waiting[-1].count("\t") + 1 >= width
+
+    numbered = enumerate(following(), start=1)
     width, all_quoted = 0, False
     for number, line in numbered:
         text, last = line.rstrip("\r\n"), number
         cells = text.split("\t") if text else []
         if not width and cells:
             all_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
-        if len(cells) == width or not (width and '"' in text):
+        is_open = '"' in text and width > 0 and _OPEN.fullmatch(text) is not None
+        if not width or '"' not in text or (len(cells) == width and (not is_open or ends_row())):
             cells = [_unquoted(cell, always=all_quoted) for cell in cells]
-        elif _OPEN.fullmatch(text):
-            taken, is_open = [line], True
+        elif is_open:
+            taken = [line]
             while is_open:
                 last, more = next(numbered, (last, ""))
                 is_record = more.count("\t") + 1 == width > 1 and "\t" in text

@@ -12,7 +12,7 @@ from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import hub_errors
+from common.hub import SAFE_LOADING, hub_errors
 from common.logs import no_bars
 from common.result_cache import Batches, Recalled, ResultCache, recall
 
@@ -104,20 +104,21 @@ def load_sequence_classifier(
     no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
     place = find_device(device)
     with hub_errors("Model", name), no_bars():
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         try:
             model, report = auto.from_pretrained(
                 name,
                 config=config,
                 dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
                 output_loading_info=True,
+                **SAFE_LOADING,
             )
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
             kind = f"there is none of its kind ({config.model_type})"
             raise UserError(no_classifier.format(kind)) from error
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
         raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
     labels = tuple(_label(str(model.config.id2label[index])) for index in range(model.config.num_labels))

@@ -1,10 +1,12 @@
 """Inference: how does each hypothesis relate to its premise?"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from chains.models.base import TooLongError
 from chains.nli import Judgement, NLIModel
 from common.errors import UserError
 from common.fingerprints import content_key
@@ -14,6 +16,7 @@ from eval.results import TaskResult
 from eval.tasks.base import INFERENCE, Resources, Section, Task
 
 CHUNK = 256
+logger = logging.getLogger(__name__)
 
 
 class NLITask(Task):
@@ -74,7 +77,8 @@ class NLITask(Task):
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: no pairs, a label that the model does not have, or a pair that it cannot judge.
+            UserError: no pairs, a label that the model does not have, a pair that it cannot judge, or no pair that
+                fits the model. Single pairs that are too long are left out, with a warning.
         """
         if not pairs:
             raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")
@@ -83,17 +87,35 @@ class NLITask(Task):
                 f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
                 "Map the data's labels to the model's with pairs.labels."
             )
-        judged: list[Judgement] = []
+        judged: list[Judgement | None] = []
+        too_long: list[UserError] = []
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
         for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
             for judgement in model.batch(chunk, return_exceptions=True):
+                if isinstance(judgement, TooLongError):
+                    too_long.append(judgement)
+                    judged.append(None)
+                    continue
                 if isinstance(judgement, UserError):
                     raise UserError(f"{self.name}, pair {pairs[len(judged)].id}: {judgement}") from judgement
                 if isinstance(judgement, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
                     raise judgement
                 judged.append(judgement)
-        samples = [_sample(pair, judgement, identity) for pair, judgement in zip(pairs, judged, strict=True)]
-        reused = sum(judgement.reused for judgement in judged)
+        if len(too_long) == len(pairs):
+            raise UserError(f"{self.name}: all {len(pairs)} pairs are too long. {too_long[0]}")
+        if too_long:
+            left_out = next(pair.id for pair, judgement in zip(pairs, judged, strict=True) if judgement is None)
+            logger.warning(
+                "%s: %d of %d pairs are too long and are left out (the first is %s). %s",
+                self.name,
+                len(too_long),
+                len(pairs),
+                left_out,
+                too_long[0],
+            )
+        kept = [(pair, judgement) for pair, judgement in zip(pairs, judged, strict=True) if judgement is not None]
+        samples = [_sample(pair, judgement, identity) for pair, judgement in kept]
+        reused = sum(judgement.reused for _, judgement in kept)
         return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity)
 
 

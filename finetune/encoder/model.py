@@ -12,7 +12,7 @@ from transformers.utils import logging
 from chains.encoder.pair_texts import PairTexts
 from chains.encoder.sequence import SequenceClassifier, find_device, model_window, set_padding
 from common.errors import UserError
-from common.hub import hub_errors
+from common.hub import SAFE_LOADING, hub_errors
 from common.logs import no_bars
 from finetune.config import EncoderConfig
 from retrievers.embedders.packaged import packaged_minilm
@@ -37,12 +37,17 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     auto: Any = AutoModelForSequenceClassification
     with hub_errors("Model", config.model), no_bars(), _no_loading_report():
         architecture = AutoConfig.from_pretrained(
-            source, id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}
+            source,
+            trust_remote_code=False,
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
         )
         _keep_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
-            model = auto.from_pretrained(source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True)
+            model = auto.from_pretrained(
+                source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True, **SAFE_LOADING
+            )
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
@@ -51,7 +56,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
                 "train.encoder.model to an encoder such as google/electra-base-discriminator."
             ) from error
         side = "left" if config.keep_text == "end" else "right"
-        tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side)
+        tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)
     set_padding(tokenizer, model)
     window = model_window(model, tokenizer)
     if config.max_length > window:

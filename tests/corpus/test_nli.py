@@ -162,7 +162,8 @@ BAD_ROWS = {
         GOOD | {"gold_label": "maybe"},
         "line 4, field gold_label: 'maybe' is no label of pairs.labels (entailment, neutral, contradiction). Add it",
     ),
-    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: must be a label, not a number"),
+    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is no label of pairs.labels"),
+    "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is no label of pairs.labels"),
     "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: must be a label, not true or false"),
     "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' stands in the file twice"),
 }
