@@ -12,7 +12,7 @@ from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import SAFE_LOADING, hub_errors
+from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
 from common.logs import no_bars
 from common.result_cache import Batches, Recalled, ResultCache, recall
 
@@ -121,10 +121,12 @@ def load_sequence_classifier(
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
         raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
-    labels = tuple(_label(str(model.config.id2label[index])) for index in range(model.config.num_labels))
+    labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
     set_padding(tokenizer, model)
+    embeddings: Any = model.get_input_embeddings()
+    check_tokenizer(name, tokenizer, embeddings.weight.shape[0])
     model.eval()
     fingerprint = "" if cache is None else _fingerprint(model, place)
     pack_encoder(model.base_model)
@@ -169,6 +171,6 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
-def _label(name: str) -> str:
-    """The hub's models spell the three labels of inference in capitals or not; here they have one spelling."""
+def label_name(name: str) -> str:
+    """A label of a checkpoint, with the three labels of inference in lower case."""
     return name.lower() if name.lower() in _NLI_LABELS else name
