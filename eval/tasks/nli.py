@@ -1,6 +1,5 @@
 """Inference: how does each hypothesis relate to its premise?"""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,10 +12,9 @@ from common.fingerprints import content_key
 from corpus.nli import NLIPair
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
-from eval.tasks.base import INFERENCE, Resources, Section, Task
+from eval.tasks.base import INFERENCE, Resources, Section, Task, check_records, leave_out_too_long
 
 CHUNK = 256
-logger = logging.getLogger(__name__)
 
 
 class NLITask(Task):
@@ -87,36 +85,18 @@ class NLITask(Task):
                 f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
                 "Map the data's labels to the model's with pairs.labels."
             )
-        judged: list[Judgement | None] = []
-        too_long: list[UserError] = []
+        judged: list[Judgement | TooLongError] = []
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
         for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
-            for judgement in model.batch(chunk, return_exceptions=True):
-                if isinstance(judgement, TooLongError):
-                    too_long.append(judgement)
-                    judged.append(None)
-                    continue
-                if isinstance(judgement, UserError):
-                    raise UserError(f"{self.name}, pair {pairs[len(judged)].id}: {judgement}") from judgement
-                if isinstance(judgement, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
-                    raise judgement
-                judged.append(judgement)
-        if len(too_long) == len(pairs):
-            raise UserError(f"{self.name}: all {len(pairs)} pairs are too long. {too_long[0]}")
-        if too_long:
-            left_out = next(pair.id for pair, judgement in zip(pairs, judged, strict=True) if judgement is None)
-            logger.warning(
-                "%s: %d of %d pairs are too long and are left out (the first is %s). %s",
-                self.name,
-                len(too_long),
-                len(pairs),
-                left_out,
-                too_long[0],
+            judged += check_records(
+                f"{self.name}, pair", pairs[len(judged) :], model.batch(chunk, return_exceptions=True)
             )
-        kept = [(pair, judgement) for pair, judgement in zip(pairs, judged, strict=True) if judgement is not None]
-        samples = [_sample(pair, judgement, identity) for pair, judgement in kept]
-        reused = sum(judgement.reused for _, judgement in kept)
-        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity)
+        kept = leave_out_too_long(self.name, pairs, judged)
+        samples = [
+            _sample(pair, judgement, identity) for pair, judgement in zip(kept.records, kept.results, strict=True)
+        ]
+        reused = sum(judgement.reused for judgement in kept.results)
+        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity, kept.left_out)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:
