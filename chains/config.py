@@ -41,8 +41,12 @@ class LLMConfig(BaseModel):
         default="embedded",
         min_length=1,
         description=(
-            "Model: embedded (medground-tiny), a hub id or a folder. Of a server, the name that it serves the model by."
+            "Model: embedded (medground-tiny), a name from `medground models list`, a hub id, a folder or a GGUF file. "
+            "Of a server, the name that it serves the model by."
         ),
+    )
+    gguf_file: str | None = Field(
+        default=None, min_length=1, description="GGUF file within the hub repository or folder that model names."
     )
     base_url: str | None = Field(
         default=None,

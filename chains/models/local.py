@@ -1,4 +1,4 @@
-"""One loader for causal language models: a hub id, a folder or the embedded medground-tiny."""
+"""Loading of causal language models: a known name, a hub id, a folder, a GGUF file or the embedded medground-tiny."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from chains.config import Family, LLMConfig
 from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter
 from chains.models.base import Prompt
+from chains.models.fetch import source_of
 from chains.models.generation import no_finite_numbers
+from chains.models.gguf import converted, gguf_path
+from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, scored_batches, with_labels
 from chains.models.templates import answer_end, end_token, label_lead, prepare_template, render
@@ -177,8 +180,8 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         raise UserError(f"This needs a model's weights, and llm.kind is {config.kind}. Set it to huggingface.")
     if config.merge_adapter and config.adapter is None:
         raise UserError("llm.merge_adapter is true but llm.adapter names no adapter. Set llm.adapter, or drop it.")
-    source = str(EMBEDDED) if config.model == "embedded" else config.model
-    with hub_errors("Model", config.model), no_bars():
+    source = model_source(config)
+    with hub_errors("Model", source), no_bars():
         model = _load_model(source, config)
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
@@ -208,6 +211,20 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
     used = encode(tokenizer, render(tokenizer, [[{"role": "user", "content": "Is it so?"}]]))[0]
     check_tokenizer(tokenizer.name_or_path, tokenizer, rows, used)
     _make_greedy(tokenizer, base)
+
+
+def model_source(config: LLMConfig) -> str:
+    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first.
+
+    Raises:
+        UserError: a model that must be fetched or converted cannot be.
+    """
+    if config.model == "embedded":
+        return str(EMBEDDED)
+    if (known := known_model(config.model)) is not None and config.gguf_file is None:
+        return source_of(known)
+    file = gguf_path(config)
+    return config.model if file is None else str(converted(file))
 
 
 def resolve_dtype(config: LLMConfig) -> "torch.dtype":

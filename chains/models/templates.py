@@ -88,13 +88,17 @@ class _Candidate(NamedTuple):
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
     """Render each conversation up to where the assistant's answer begins, special tokens included.
 
+    A model that may reason first (Qwen3) answers at once: its template reads ``enable_thinking``.
+
     Raises:
         UserError: the template cannot render a conversation, or drops a user's text.
     """
     if not conversations:
         return []
     try:
-        rendered = tokenizer.apply_chat_template(list(conversations), tokenize=False, add_generation_prompt=True)
+        rendered = tokenizer.apply_chat_template(
+            list(conversations), tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
     except Exception as error:  # a template is a program, which may fail in any way
         raise UserError(f"The chat template of {tokenizer.name_or_path} cannot be used: {_reason(error)}.") from error
     texts = [str(text) for text in rendered]
@@ -143,7 +147,8 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 
 
 def _answered(tokenizer: "PreTrainedTokenizerBase") -> str:
-    return str(tokenizer.apply_chat_template(_conversation(_QUESTION, _ANSWER), tokenize=False))
+    turns = _conversation(_QUESTION, _ANSWER)
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
 
 
 def _conversation(*texts: str, system: bool = False) -> Messages:
@@ -187,7 +192,9 @@ def _problem(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
 
 def _render_with(tokenizer: "PreTrainedTokenizerBase", template: str, conversation: Messages) -> str:
     return str(
-        tokenizer.apply_chat_template(conversation, chat_template=template, tokenize=False, add_generation_prompt=True)
+        tokenizer.apply_chat_template(
+            conversation, chat_template=template, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
     )
 
 

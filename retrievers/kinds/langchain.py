@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
-from retrievers.document_ids import with_id
+from retrievers.document_ids import identified, with_id
 from retrievers.registry import find_class
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class LangChainRetriever(Retriever):
     @classmethod
     def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
         """See ``Retriever``."""
-        found, arguments = find_class(config.kind), config.arguments
+        found: Any = find_class(config.kind)
+        arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):
             arguments["retriever"] = context.other(arguments["retriever"])
         if isinstance(arguments.get("retrievers"), Mapping):
@@ -49,7 +50,7 @@ class LangChainRetriever(Retriever):
             if hasattr(found, "from_documents"):
                 if not len(context.documents):
                     return cls(_Nothing(), config.top_k)
-                made = found.from_documents(list(map(with_id, context.documents)), **arguments)
+                made = found.from_documents(identified(context.documents), **arguments)
             else:
                 made = found(**arguments)
         except (ValidationError, TypeError, ValueError, ImportError) as error:

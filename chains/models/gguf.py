@@ -1,0 +1,171 @@
+"""GGUF files for transformers: converted once into a folder of safetensors, which loads faster and can be quantized."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from chains.config import LLMConfig
+from chains.models.known import known_model
+from common.errors import UserError
+from common.hub import hub_errors
+
+MANIFEST = "medground.json"
+_SMALL = 10**9  # weights: up to here they are stored in float32, which holds the file's values exactly
+
+
+def cache_folder() -> Path:
+    """Folder of fetched and converted models: ``MEDGROUND_CACHE``, else ``medground`` in the user's cache folder."""
+    if given := os.environ.get("MEDGROUND_CACHE"):
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(base).expanduser() / "medground"
+
+
+def gguf_path(config: LLMConfig) -> Path | None:
+    """The GGUF file that ``llm.model`` and ``llm.gguf_file`` name, fetched from the hub if need be; None without one.
+
+    Raises:
+        UserError: there is no such file, or the hub does not give it.
+    """
+    if config.gguf_file is None:
+        return Path(config.model).expanduser() if config.model.lower().endswith(".gguf") else None
+    known = known_model(config.model)
+    source = config.model if known is None else known.hub
+    if Path(source).expanduser().is_dir():
+        return Path(source).expanduser() / config.gguf_file
+    from huggingface_hub import hf_hub_download
+
+    with hub_errors("Model", source):
+        return Path(hf_hub_download(source, config.gguf_file))
+
+
+def converted(file: Path) -> Path:
+    """The model folder made from a GGUF file; made on the first call, and again when the file has changed.
+
+    Raises:
+        UserError: the file is missing or broken, its architecture is unknown to transformers, or the disk is full.
+    """
+    if not file.is_file():
+        raise UserError(f"Model {file}: there is no such file. Check the path.")
+    state = file.stat()
+    key = hashlib.sha256(f"{file.resolve()}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:16]
+    folder = cache_folder() / "gguf" / f"{file.stem}-{key}"
+    if not (folder / MANIFEST).is_file():
+        with new_model_folder(folder) as scratch:
+            if scratch is not None:
+                convert(file, scratch, {"file": str(file.resolve())})
+    return folder
+
+
+@contextmanager
+def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = None) -> Iterator[Path | None]:
+    """A scratch folder that becomes ``folder`` when the block ends without an error, else is removed.
+
+    One process at a time; None where another has finished the folder in the meantime. What an interrupted process left
+    is removed.
+
+    Args:
+        folder: its parent is created.
+        is_whole: says whether an existing folder may stay; by default it may where it has its manifest.
+
+    Raises:
+        UserError: the disk is full or the cache cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            for left in folder.parent.glob(f".{folder.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            if (is_whole or (lambda there: (there / MANIFEST).is_file()))(folder):
+                yield None
+                return
+            with tempfile.TemporaryDirectory(
+                prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
+            ) as scratch:
+                made = Path(scratch) / folder.name
+                made.mkdir()
+                yield made
+                if folder.exists():
+                    folder.rename(Path(scratch) / "replaced")
+                made.rename(folder)
+    except Exception as error:
+        if "No space left" in str(error) or "quota" in str(error):  # safetensors gives no errno
+            raise UserError(
+                f"{folder}: the disk is full. Free some space, or set MEDGROUND_CACHE to a folder on another disk."
+            ) from error
+        if isinstance(error, OSError) and not isinstance(error, UserError):
+            raise UserError(
+                f"{folder} cannot be written ({error.strerror or error}). Set MEDGROUND_CACHE to another folder."
+            ) from error
+        raise
+
+
+def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
+    """Write the model in a GGUF file into ``folder``: safetensors, tokenizer with chat template, and a manifest.
+
+    The weights are stored in float32, those of models over a billion weights in bfloat16.
+
+    Raises:
+        UserError: the file cannot be read as a language model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from common.logs import no_bars
+
+    where, auto = str(file.parent), AutoModelForCausalLM
+    try:
+        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # a bar of its own, whatever is set
+            architecture = AutoConfig.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
+            dtype = torch.float32 if _size(file) <= _SMALL else torch.bfloat16
+            model: Any = auto.from_pretrained(
+                where, gguf_file=file.name, trust_remote_code=False, dtype=dtype, config=architecture
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _unreadable(file, error) from error
+    except (ArithmeticError, ImportError, LookupError, RuntimeError, ValueError, struct.error) as error:
+        raise _unreadable(file, error) from error
+    for holder, names in ((model.config, ["quantization_config"]), (model, _QUANTIZER)):
+        for name in names:
+            if name in vars(holder):
+                delattr(holder, name)
+    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if window and tokenizer.model_max_length > window:
+        tokenizer.model_max_length = window
+    with no_bars():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    (folder / MANIFEST).write_text(json.dumps({**about, "dtype": str(dtype).split(".")[1]}, indent=1) + "\n")
+
+
+# What marks a model that was read from GGUF as quantized, though its weights are plain numbers.
+_QUANTIZER = ["hf_quantizer", "quantization_method", "is_quantized"]
+
+
+def _size(file: Path) -> int:
+    """How many weights a GGUF file has."""
+    from gguf import GGUFReader
+
+    return sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors)
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return UserError(
+        f"Model {file}: transformers cannot read this GGUF file ({said}). Download it again if it is incomplete; "
+        "llm.kind llamacpp reads more architectures, and the model's original on the hub needs no GGUF."
+    )

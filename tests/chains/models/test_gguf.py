@@ -1,0 +1,97 @@
+"""chains/models/gguf.py: GGUF files read as models."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from gguf_files import write_gguf
+
+from chains.config import LLMConfig
+from chains.models.gguf import converted
+from chains.models.local import EMBEDDED, load_llm
+from common.errors import UserError
+from finetune.merge import merge
+
+QUESTION = [{"role": "user", "content": "Does aspirin lower the risk? It was 12.5 % or 1,024 of 9."}]
+
+
+@pytest.fixture(scope="module")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.GGUF".lower())
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEDGROUND_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_gguf_file_is_the_model_that_it_was_made_from(tiny_gguf: Path) -> None:
+    original = load_llm(LLMConfig(model=str(EMBEDDED), dtype="float32"))
+    read = load_llm(LLMConfig(model=str(tiny_gguf), dtype="float32"))
+    assert read.window == original.window
+    prompts = original.prompts([QUESTION])
+    assert read.prompts([QUESTION]) == prompts
+    labels = ["yes", "no", "maybe"]
+    (_, [before]), (_, [after]) = next(iter(original.score(prompts, labels))), next(iter(read.score(prompts, labels)))
+    assert after == pytest.approx(before, abs=1e-4)
+    ids = torch.tensor([prompts[0][1]])
+    written = [one.model.generate(ids, max_new_tokens=8).tolist() for one in (original, read)]
+    assert written[0] == written[1]
+
+
+def test_a_file_in_a_folder_is_named_by_gguf_file(tiny_gguf: Path) -> None:
+    llm = load_llm(LLMConfig(model=str(tiny_gguf.parent), gguf_file=tiny_gguf.name))
+    assert llm.name == str(tiny_gguf.parent)
+
+
+def test_a_file_is_converted_once_and_again_when_it_has_changed(tiny_gguf: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(tiny_gguf.read_bytes())
+    folder = converted(copy)
+    made = (folder / "model.safetensors").stat().st_mtime_ns
+    assert converted(copy) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == made
+    copy.write_bytes(tiny_gguf.read_bytes() + b"\0")
+    assert converted(copy) != folder
+
+
+def test_a_gguf_file_is_quantized_and_merged_like_any_model(tiny_gguf: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from corpus.nli import NLIPair
+
+    llm = load_llm(LLMConfig(model=str(tiny_gguf), quantization="4bit", device_map="cpu"))
+    assert llm.model.is_quantized
+    base = load_llm(LLMConfig(model=str(tiny_gguf), dtype="float32"))
+    adapter = get_peft_model(base.model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False, r=2))
+    adapter.save_pretrained(tmp_path / "adapter")
+    pairs = [NLIPair(id=str(i), premise="A trial.", hypothesis=f"It helped {i}.", label="entailment") for i in range(3)]
+    report = merge(
+        str(tmp_path / "adapter"),
+        tmp_path / "merged",
+        llm=LLMConfig(model=str(tiny_gguf), dtype="float32"),
+        pairs=pairs,
+        labels=["entailment", "neutral", "contradiction"],
+        quiet=True,
+    )
+    assert report.passed
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
+def test_a_broken_file_is_refused_by_name(content: bytes, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
+        load_llm(LLMConfig(model=str(tmp_path / "broken.gguf")))
+    assert not [path for path in (cache / "gguf").iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.gguf").write_bytes(tiny_gguf.read_bytes()[: tiny_gguf.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"half\.gguf"):
+        load_llm(LLMConfig(model=str(tmp_path / "half.gguf")))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.gguf: there is no such file"):
+        load_llm(LLMConfig(model=str(tmp_path / "absent.gguf")))
