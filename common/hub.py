@@ -18,6 +18,12 @@ SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": T
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
+def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
+    """The tokens that a tokenizer names or marks as special."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return {token for token in (*tokenizer.all_special_tokens, *(str(one) for one in added if one.special)) if token}
+
+
 def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, used: Sequence[int] = ()) -> None:
     """Check that a model has an embedding for every token that texts may contain.
 
@@ -34,7 +40,7 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
     """
     if len(tokenizer) <= rows and max(used, default=0) < rows:
         return
-    special, of_prompts = set(tokenizer.all_special_tokens), set(used)
+    special, of_prompts = special_tokens(tokenizer), set(used)
     without = [
         token
         for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])

@@ -121,6 +121,8 @@ def _pair(
 ) -> NLIPair | None:
     """A row as a pair; None where it has no label."""
     record = f"line {line}"
+    for part in ("premise", "hypothesis", "label"):
+        _column(where, record, row, str(columns[part]))
     label = _label(where, record, row, str(columns["label"]), config)
     if label is None:
         return None
