@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.config import Decide
 from chains.models.base import LLM, LabelScorer, Prompt, TooLongError
+from chains.models.reasoning import answer_text
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.result_cache import Batches, recall
@@ -69,7 +70,7 @@ class Decider:
 
     Attributes:
         chain: the composition ``template | model | parser`` that generates text.
-        reserve: the most tokens of an answer.
+        reserve: the most tokens of an answer; the longest label's where labels are scored here.
 
     Raises:
         UserError: a label is not one plain word, and labels are to be read from generated text.
@@ -88,7 +89,13 @@ class Decider:
                     f"The label {label!r} is not one plain word, so it cannot be read out of generated text. Map it to "
                     "one with pairs.labels, or set chain.decide to score."
                 )
-        self.reserve = max(llm.config.max_new_tokens, llm.label_length(labels))
+        longest = llm.label_length(labels)
+        self.reserve = longest if self._only_scores else max(llm.config.max_new_tokens, longest)
+
+    @property
+    def _only_scores(self) -> bool:
+        """Whether labels are scored here; a server may generate text where it gives no likelihoods."""
+        return self._scorer is not None and self._llm.config.kind == "huggingface"
 
     @property
     def chain(self) -> Runnable[Any, Decision]:
@@ -168,7 +175,8 @@ _LEAVES_OPEN = frozenset(
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
     """The label that ``text`` decides on, or None where it decides on none or on several.
 
-    Read as words of the first line that has any besides markup and lead-ins such as "Answer:":
+    Reasoning before the answer is left out, and where it is not closed there is no answer. Of the answer, the first
+    line with words besides markup and lead-ins such as "Answer:" is read:
 
     - the first label word decides ("Yes, but no harm was seen" is yes); a label inside a longer word is none
       ("another", "know", "yes-or-no");
@@ -183,7 +191,10 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
         text: what the model generated.
         labels: the candidate labels, in lower case.
     """
-    lines = (_LEAD_IN.sub("", _MARKUP.sub(" ", line).strip().lower()) for line in text.splitlines())
+    answer = answer_text(text)
+    if answer is None:
+        return None
+    lines = (_LEAD_IN.sub("", _MARKUP.sub(" ", line).strip().lower()) for line in answer.splitlines())
     line = next((line for line in lines if _WORD.search(line)), "")
     words = list(_WORD.finditer(line))
     decisive: list[re.Match[str]] = []
@@ -203,7 +214,7 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _is_idle_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
-    """Whether the "no" at ``position`` belongs to the word after it and so answers nothing."""
+    """Whether the "no" at ``position`` is a determiner of the next word, and no answer."""
     if position + 1 == len(words):
         return False
     word, follower = words[position], words[position + 1]

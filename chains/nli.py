@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
-from chains.models.base import LLM, as_llm
+from chains.models.base import LLM, TooLongError, as_llm
 from chains.prompts import Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
 from corpus.nli import NLIPair, apart_from
-from corpus.sentences import sentence_spans
+from corpus.sentences import sentence_spans, word_spans
 
 Pair = tuple[str, str]
 _SHOT_SEED = 11
@@ -232,7 +232,10 @@ class NLIChain(NLIModel):
         return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
     def _shortened(self, pair: Pair) -> list[tuple[Case, int]]:
-        """With as many shots as fit; where none does, in parts of whole sentences, each as long as fits."""
+        """With as many shots as fit; without any in parts of whole sentences, each as long as fits.
+
+        A sentence that does not fit is split at words.
+        """
         for shots in range(len(self._shots) - 1, -1, -1):
             case = self._render([pair], shots)[0]
             if self._fits(case):
@@ -241,6 +244,7 @@ class NLIChain(NLIModel):
         parts: list[tuple[Case, int]] = []
         start = 0
         spans = sentence_spans(premise) or [(0, 0)]
+        in_words = False
         while spans:
             kept = 0
             for _, end in spans:
@@ -251,9 +255,13 @@ class NLIChain(NLIModel):
                     parts.pop()
                 parts.append((case, 0))
                 kept += 1
+            if not kept and not in_words and (words := word_spans(premise, *spans[0])):
+                spans, in_words = [*words, *spans[1:]], True
+                continue
+            in_words = False
             if not kept:
-                raise UserError(
-                    "The pair is too long: a sentence of the premise and the hypothesis take "
+                raise TooLongError(
+                    "The pair is too long: a word of the premise and the hypothesis take "
                     f"{self._llm.length(case.prompt)} tokens, and the model's window is {self._llm.window}. Give "
                     "shorter texts."
                 )

@@ -1,30 +1,72 @@
-"""What can go wrong between this machine and the model hub, told in sentences."""
+"""Loading of models from folders and the hub: safe arguments, and errors as sentences for the user."""
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import UserError
 
-NAMED = 5  # how many things that a folder holds are named
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+NAMED = 5  # files of a folder that a message names
+SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
+"""Arguments of ``from_pretrained`` of a model: code beside the weights is not run, and pickles are not read."""
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+
+def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
+    """The tokens that a tokenizer names or marks as special."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return {token for token in (*tokenizer.all_special_tokens, *(str(one) for one in added if one.special)) if token}
+
+
+def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, used: Sequence[int] = ()) -> None:
+    """Check that a model has an embedding for every token that texts may contain.
+
+    Special tokens beyond the embeddings are allowed as long as nothing uses them.
+
+    Args:
+        name: the model, for the message.
+        tokenizer: its tokenizer.
+        rows: the number of the model's embeddings.
+        used: token ids that the prompts contain.
+
+    Raises:
+        UserError: a token has no embedding.
+    """
+    if len(tokenizer) <= rows and max(used, default=0) < rows:
+        return
+    special, of_prompts = special_tokens(tokenizer), set(used)
+    without = [
+        token
+        for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        if number >= rows and (token not in special or number in of_prompts)
+    ]
+    if without:
+        raise UserError(
+            f"The tokenizer of {name} has {len(tokenizer)} tokens and the model embeddings for {rows}: "
+            f"{without[0]!r} has none. Use the tokenizer that the model was trained with, or resize the model's "
+            "embeddings and train them."
+        )
 
 
 @contextmanager
 def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
-    """Translate whatever a loading call raises about its source into a ``UserError``.
+    """Translate the errors of a loading call about its source into a ``UserError``.
 
-    Wrap only the call that reads the folder or asks the hub: everything it raises of type ``OSError``, ``ValueError``,
-    ``KeyError``, httpx or safetensors error is taken to be about ``id``. A ``UserError`` passes through unchanged, and
-    so does any other type (an out-of-memory ``RuntimeError``, a missing package).
+    Wrap only the call that reads the folder or asks the hub: every ``OSError``, ``ValueError``, ``KeyError``, httpx or
+    safetensors error is taken to be about ``id``. A ``UserError`` and any other type (an out-of-memory
+    ``RuntimeError``, a missing package) pass through unchanged.
 
-    A model that is plainly meant to be a folder here and is not there is refused before the call: the hub may have
-    somebody else's under that name.
+    A missing folder is refused before the call where the name begins with a folder that exists: the hub may have
+    another model of that name.
 
     Args:
-        what: what the thing is to the user, to start a sentence: "Embedder", "Model", "Adapter", "Data set".
+        what: the kind of thing, to start a sentence: "Embedder", "Model", "Adapter", "Data set".
         id: the hub id or the folder as the user wrote it.
         repo_type: which page of the hub a gated or absent id points to.
 
@@ -47,6 +89,11 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
 
 def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
     """The sentence for ``error``, or None where it is not about the source."""
+    if any("trust_remote_code" in str(cause) for cause in _causes(error)):
+        return (
+            f"{what} {id} needs Python code of its own, and code that comes with a model is never run here. Choose a "
+            "model whose architecture is part of transformers or sentence-transformers."
+        )
     local = _local(error, what, id)
     return local if local is not None else _remote(error, what, id, repo_type)
 
@@ -115,12 +162,30 @@ def _folder(error: Exception, what: str, id: str) -> str | None:
             return f"{what} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
         if isinstance(cause, SafetensorError):
             return f"{what} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
+    if pickle := _pickle_alone(Path(id).expanduser()):
+        return refused_pickle(what, id, pickle)
     if isinstance(error, (OSError, ValueError, KeyError)):
         return (
             f"{what} {id}: the folder does not hold a model that can be loaded ({_first_line(error)}). "
             "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
         )
     return None
+
+
+def refused_pickle(what: str, id: str, file: str) -> str:
+    """The sentence for weights that are a pickle."""
+    return (
+        f"{what} {id} has its weights in {file} alone, a pickle. A pickle may run code when it is loaded, so it is not "
+        "read. Where you trust it, load it and save it again with save_pretrained, which writes safetensors."
+    )
+
+
+def _pickle_alone(folder: Path) -> str | None:
+    """The name of a folder's pickled weights, where it has no weights as safetensors."""
+    if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
+        return None
+    names = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
+    return names[0] if names else None
 
 
 def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
@@ -181,7 +246,8 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
     if found(errors.LocalEntryNotFoundError):
         return f"{what} {id}: not in the local cache, and the hub ({hub}) did not give it. Check the connection."
     if isinstance(error, (OSError, ValueError, KeyError)):
-        return f"{what} {id} cannot be loaded: {_first_line(error)}"
+        needs = " Its weights must be safetensors files." if "containing a file named" in str(error) else ""
+        return f"{what} {id} cannot be loaded: {_first_line(error)}{needs}"
     return None
 
 

@@ -83,7 +83,10 @@ class PairsConfig(BaseModel):
         description="The model's word for each label of the files. Yours replace all of these.",
     )
     unlabelled: tuple[str, ...] = Field(
-        default=("-", "-1"), description="Labels of rows without a label, which are left out and counted."
+        default=("-", "-1"),
+        description=(
+            "Labels of rows without a label, which are left out and counted. Empty labels, null and NaN always are."
+        ),
     )
     limit: int | None = Field(
         default=None, ge=1, strict=True, description="Maximum number of pairs, from the first of the split."

@@ -1,7 +1,8 @@
-"""Rows of CSV files, whatever stands between their cells."""
+"""Rows of CSV and tab-separated files."""
 
 import csv
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,34 +13,39 @@ from common.json_file import shown
 DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where a comma is the decimal sign
 _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*\Z", re.IGNORECASE)  # Excel's first line that names the delimiter
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_CELL = r'(?:"(?:[^"]|"")*"|[^"\t][^\t]*|)'
+_OPEN = re.compile(rf'(?:{_CELL}\t)*"(?:[^"]|"")*')  # a line of tab-separated cells whose last is not closed
+_GOES_ON = re.compile(rf'(?:[^"]|"")*(?:"\t(?:{_CELL}\t)*"(?:[^"]|"")*)?')  # a line inside a cell that stays open
 
 
 def csv_rows(
     where: Path | str, lines: Iterable[str], *, tabs: bool, done: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows by the header's names, each with the line on which it begins, from 1: a quoted cell may hold several lines.
+    """Rows by the header's names, each with the number of its first line: a quoted cell may hold several lines.
+
+    Tab-separated cells are quoted in some files, such as those of spreadsheets, and in others quotation marks are
+    text. A line with as many cells as the header is a row of its own there, see ``_tab_separated``.
 
     Args:
         where: the file, for errors.
         lines: with their ends.
-        tabs: there are tabs between the cells; else the header says what is: comma, semicolon or tab.
+        tabs: the cells are separated by tabs; else the header decides between comma, semicolon and tab.
         done: called after each record.
 
     Raises (while iterating):
-        DataError: it is not CSV, names a column twice, or has a row with words beyond the header's cells; empty
-            cells there are passed over, as spreadsheets write them.
+        DataError: the text is not CSV, names a column twice, or has a row with words beyond the header's cells. Empty
+            cells there are ignored, as spreadsheets write them.
     """
     lines = iter(lines)
     first = _first_record(lines)
     if named := _SEPARATOR.match(first[0] if first else ""):
         first = _first_record(lines)
-    begins = 2 if named else 1
     delimiter = named[1] if named else "\t" if tabs else _delimiter("".join(first))
-    reader = csv.reader(chain(first, lines), delimiter=delimiter, strict=True)
+    read = _tab_separated if delimiter == "\t" else _separated(delimiter)
     header: list[str] | None = None
-    offset = begins - 1
+    begins = offset = 2 if named else 1
     try:
-        for cells in reader:
+        for ends, cells in read(chain(first, lines)):
             done()
             if header is None:
                 header = cells or None
@@ -49,9 +55,82 @@ def csv_rows(
                 raise DataError(where, "has more cells than the header names.", record=f"line {begins}")
             elif cells:
                 yield begins, dict(zip(header, cells, strict=False))
-            begins = reader.line_num + 1 + offset
+            begins = ends + offset
     except csv.Error as error:
         raise DataError(where, f"is not CSV: {error}.", record=f"line {begins}") from None
+
+
+def _separated(delimiter: str) -> Callable[[Iterable[str]], Iterator[tuple[int, list[str]]]]:
+    """A reader of records, each with the number of lines up to its end."""
+
+    def read(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for cells in reader:
+            yield reader.line_num, cells
+
+    return read
+
+
+def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The records of a tab-separated text, each with the number of lines up to its end.
+
+    A line with as many cells as the header is a record. Its cells are unquoted where they could not stand unquoted
+    (doubled marks inside), or where the header is quoted too. In any other line a quoted cell may hold tabs. A quoted
+    cell that is not closed goes on in the next lines, unless the next line is a row of its own.
+
+    Raises (while iterating):
+        csv.Error: a quoted cell is not closed, or a line within it is a whole record by itself.
+    """
+    waiting: deque[str] = deque()  # lines that were looked at ahead
+    source = iter(lines)
+
+    def following() -> Iterator[str]:
+        while True:
+            line = waiting.popleft() if waiting else next(source, None)
+            if line is None:
+                return
+            yield line
+
+    def ends_row() -> bool:
+        """Whether the next line that is not blank has as many cells as the header, or there is none."""
+        while not waiting or not waiting[-1].strip():
+            line = next(source, None)
+            if line is None:
+                return True
+            waiting.append(line)
+        return waiting[-1].count("\t") + 1 >= width
+
+    numbered = enumerate(following(), start=1)
+    width, all_quoted = 0, False
+    for number, line in numbered:
+        text, last = line.rstrip("\r\n"), number
+        cells = text.split("\t") if text else []
+        if not width and cells:
+            all_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
+        is_open = '"' in text and width > 0 and _OPEN.fullmatch(text) is not None
+        if not width or '"' not in text or (len(cells) == width and (not is_open or ends_row())):
+            cells = [_unquoted(cell, always=all_quoted) for cell in cells]
+        elif is_open:
+            taken = [line]
+            while is_open:
+                last, more = next(numbered, (last, ""))
+                is_record = more.count("\t") + 1 == width > 1 and "\t" in text
+                if not more or is_record:
+                    raise csv.Error("a quotation mark opens a cell and is not closed within the row")
+                taken.append(more)
+                is_open = _GOES_ON.fullmatch(more.rstrip("\r\n")) is not None
+            [cells] = csv.reader(taken, delimiter="\t", strict=True)
+        elif len(quoted := next(csv.reader([text], delimiter="\t"))) == width:
+            cells = quoted
+        width = width or len(cells)
+        yield last, cells
+
+
+def _unquoted(cell: str, *, always: bool) -> str:
+    """A cell without the quotation marks around it, where they are not part of the text."""
+    if _QUOTED.fullmatch(cell) and (always or cell == '""' or '""' in cell[1:-1]):
+        return cell[1:-1].replace('""', '"')
+    return cell
 
 
 def _first_record(lines: Iterator[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Premise-hypothesis pairs: MedNLI's and SNLI's files, any JSONL or CSV, SNLI on the hub, and the sample."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -16,6 +17,8 @@ from corpus.sample import DATA
 NAMED = 10  # how many files of a folder are named
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
+_MISSING = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # of pandas and R
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
 
 
@@ -116,8 +119,13 @@ def _folded(text: str) -> str:
 def _pair(
     where: str, line: int, row: Mapping[str, Any], columns: Mapping[str, str | None], config: PairsConfig
 ) -> NLIPair | None:
-    """A row as a pair; None where it says that it has no label."""
+    """A row as a pair; None where it has no label."""
     record = f"line {line}"
+    for part in ("premise", "hypothesis", "label"):
+        _column(where, record, row, str(columns[part]))
+    label = _label(where, record, row, str(columns["label"]), config)
+    if label is None:
+        return None
     texts = {}
     for part in ("premise", "hypothesis"):
         name = str(columns[part])
@@ -129,24 +137,46 @@ def _pair(
         if not value.strip():
             raise DataError(where, "is empty.", record=record, field=name)
         texts[part] = value.strip()
-    name = str(columns["label"])
-    value = _column(where, record, row, name)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DataError(where, f"must be a label, not {kind_of(value)}.", record=record, field=name)
-    given = str(value).strip()
-    if given in config.unlabelled:
-        return None
-    if given not in config.labels:
-        known = ", ".join(config.labels)
-        raise DataError(
-            where,
-            f"{shown(given)!r} is no label of pairs.labels ({known}). Add it there, or to pairs.unlabelled.",
-            record=record,
-            field=name,
-        )
     id_column = columns.get("id")
     key = row.get(id_column) if id_column else None
-    return NLIPair(str(key) if key not in (None, "") else str(line), **texts, label=config.labels[given])
+    return NLIPair(str(line) if _is_missing(key) else _written(key), **texts, label=label)
+
+
+def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
+    """The model's word for a row's label; None where the row has no label.
+
+    A data frame with a missing label writes the numbers of the others as 1.0, and the missing one as null, NaN or an
+    empty cell.
+    """
+    value = _column(where, record, row, name)
+    if isinstance(value, bool | list | dict):
+        raise DataError(where, f"must be a label, not {kind_of(value)}.", record=record, field=name)
+    given = _written(value)
+    spellings = (given, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(given)) else (given,)
+    for spelling in spellings:
+        if spelling in config.labels:
+            return config.labels[spelling]
+    if _is_missing(value) or any(spelling in config.unlabelled for spelling in spellings):
+        return None
+    known = ", ".join(config.labels)
+    raise DataError(
+        where,
+        f"{shown(given)!r} is no label of pairs.labels ({known}). Add it there, or to pairs.unlabelled.",
+        record=record,
+        field=name,
+    )
+
+
+def _written(value: object) -> str:
+    """A label or an id as text; a whole number has no decimals, whether it is an integer or not."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value stands for none: null, NaN, or their forms in a table."""
+    return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING)
 
 
 def _column(where: str, record: str, row: Mapping[str, Any], name: str) -> Any:

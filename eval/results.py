@@ -53,6 +53,7 @@ class TaskResult:
             label_scores, prediction, target, retrieved, key``.
         reused: how many of the samples were taken from an earlier run instead of computed.
         identity: what determines the samples besides the data and the prompts, as plain data.
+        left_out: the ids of records that are too long for the model and have no sample.
     """
 
     task: "Task"
@@ -60,6 +61,7 @@ class TaskResult:
     samples: Sequence[Mapping[str, Any]] = field(repr=False)
     reused: int = 0
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,8 +119,9 @@ def write_results(
 
     ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where it cannot be
     estimated), ``tasks`` (by task its fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest
-    task of this run), ``computed`` and ``reused`` (records of all tasks of this run), and ``identity`` (by task what
-    determined its samples, such as the hash of the model's weights and the dtype). Numbers that are not finite are
+    task of this run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what
+    determined its samples, such as the hash of the model's weights and the dtype) and, where there are any,
+    ``left_out`` (by task the ids of the records that are too long for the model). Numbers that are not finite are
     written as null.
 
     Tasks of an earlier run in the folder stay in ``results``, as do their samples; ``earlier`` holds for each of them
@@ -167,6 +170,10 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
         | {task.name: task.identity for task in tasks},
         "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
     }
+    left_out = {task: ids for task, ids in before.get("left_out", {}).items() if task in kept}
+    left_out |= {task.name: task.left_out for task in tasks if task.left_out}
+    if left_out:
+        payload["left_out"] = left_out
     try:
         for task in tasks:
             lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]

@@ -108,7 +108,7 @@ class Run:
 
     def say(self, message: str) -> None:
         """Show a message, once for all processes."""
-        self._console.print(message, soft_wrap=True, highlight=False)
+        self._console.print(message, soft_wrap=True, highlight=False, markup=False)
 
     def train(self, job: Job[T]) -> Path:
         """Train, or resume, and leave the result with its summary and card in the folder.

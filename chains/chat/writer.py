@@ -8,6 +8,7 @@ from langchain_core.runnables import Runnable
 from chains.answer import Answer
 from chains.chat.turn import Turn, said_before
 from chains.models.prompt_sanitizing import fence
+from chains.models.reasoning import answer_pieces
 from chains.prompts import answer_template, explain, history_turns
 
 
@@ -29,7 +30,7 @@ class Writer:
         self.chain: Runnable[Any, Any] = answer_template(system) | model
 
     def write(self, history: Sequence[Turn], answer: Answer) -> Iterator[str]:
-        """The answer in pieces as they are generated; closing the iterator stops the model."""
+        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model."""
         clean = self._clean
         asked = {
             "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
@@ -37,6 +38,7 @@ class Writer:
             "question": clean(answer.question),
             "decision": explain(answer.label),
         }
-        for piece in self.chain.stream(asked):
-            if text := piece if isinstance(piece, str) else str(piece.text):
+        pieces = self.chain.stream(asked)
+        for text in answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in pieces):
+            if text:
                 yield text

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from chains.models.base import TooLongError
 from chains.models.prompt_sanitizing import Cleaner
 from chains.nli import Pair
-from common.errors import UserError
 from corpus.sentences import Span, sentence_spans, word_spans
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PairTexts:
             kept = self._most(pair, side, spans, from_end=from_end)
         if kept is None:
             taken = len(self.encode([_with(pair, side, "")])[0]["input_ids"])
-            raise UserError(
+            raise TooLongError(
                 f"The pair is too long: its {'second' if side == 0 else 'first'} text takes {taken} of the "
                 f"{self.window} tokens of the model's window and leaves no room for the other. Give a shorter text."
             )

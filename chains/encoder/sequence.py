@@ -12,7 +12,7 @@ from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import hub_errors
+from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
 from common.logs import no_bars
 from common.result_cache import Batches, Recalled, ResultCache, recall
 
@@ -104,26 +104,29 @@ def load_sequence_classifier(
     no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
     place = find_device(device)
     with hub_errors("Model", name), no_bars():
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         try:
             model, report = auto.from_pretrained(
                 name,
                 config=config,
                 dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
                 output_loading_info=True,
+                **SAFE_LOADING,
             )
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
             kind = f"there is none of its kind ({config.model_type})"
             raise UserError(no_classifier.format(kind)) from error
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
         raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
-    labels = tuple(_label(str(model.config.id2label[index])) for index in range(model.config.num_labels))
+    labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
     set_padding(tokenizer, model)
+    embeddings: Any = model.get_input_embeddings()
+    check_tokenizer(name, tokenizer, embeddings.weight.shape[0])
     model.eval()
     fingerprint = "" if cache is None else _fingerprint(model, place)
     pack_encoder(model.base_model)
@@ -168,6 +171,6 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
-def _label(name: str) -> str:
-    """The hub's models spell the three labels of inference in capitals or not; here they have one spelling."""
+def label_name(name: str) -> str:
+    """A label of a checkpoint, with the three labels of inference in lower case."""
     return name.lower() if name.lower() in _NLI_LABELS else name

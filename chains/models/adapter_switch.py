@@ -1,5 +1,6 @@
-"""One loaded base, two jobs: it answers with an adapter off and judges with it on."""
+"""One loaded base for two jobs: answering without an adapter and judging with it."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,8 +8,8 @@ from functools import partial
 from threading import RLock
 from typing import Any, NamedTuple
 
-from chains.models.adapters import add_adapter
-from chains.models.local import LocalLLM
+from chains.models.adapters import adapter_tokenizer, add_adapter
+from chains.models.local import LocalLLM, fit_tokenizer
 from common.errors import UserError
 
 
@@ -20,15 +21,15 @@ class SharedBase(NamedTuple):
 
 
 def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
-    """Two models for the price of one: ``answering`` is ``llm`` as it was, ``judging`` has the adapter on.
+    """Two models over one base: ``answering`` is ``llm`` as it was, ``judging`` has the adapter on.
 
-    Both run the same weights, and the adapter's are all that is loaded. Their ``guard`` sets the adapter and keeps the
-    other job out until the pass is over, so calls may come from any number of threads, and each gets what it would
-    get alone. Outside of any guard the adapter is off. What ``answering`` scores labels with on a CPU
-    (``LocalLLM.packed``) is laid out here, while the base has no other layers in it, and so is its fingerprint taken.
+    Both run the same weights; only the adapter's are loaded in addition. Their ``guard`` switches the adapter and locks
+    out the other job until the pass is over, so any number of threads may call both. Outside a guard the adapter is
+    off. The packed weights and the fingerprint of ``answering`` are made here, before the base gets the adapter's
+    layers.
 
     Args:
-        llm: loaded without an adapter; from now on to be used through the two models only.
+        llm: loaded without an adapter; use it through the two models only from now on.
         adapter: folder or hub id of a PEFT adapter made for this base.
 
     Raises:
@@ -43,7 +44,9 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
         )
     packed = llm.packed
     fingerprint = llm.fingerprint if llm.cache is not None else None
-    attached = add_adapter(llm.model, adapter, merge=False, base=llm.name)
+    tokenizer = adapter_tokenizer(adapter, copy.deepcopy(llm.tokenizer))
+    attached = add_adapter(llm.model, adapter, merge=False, base=llm.name, resize=False)
+    fit_tokenizer(tokenizer, attached)
     switch = _Switch(attached)
     answering = replace(llm, guard=partial(switch.hold, on=False))
     vars(answering)["packed"] = packed
@@ -52,6 +55,7 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
     judging = replace(
         llm,
         model=attached,
+        tokenizer=tokenizer,
         config=llm.config.model_copy(update={"adapter": adapter}),
         guard=partial(switch.hold, on=True),
     )
@@ -59,7 +63,7 @@ def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
 
 
 class _Switch:
-    """Puts a ``PeftModel``'s adapter on or off for one thread at a time."""
+    """Switches a ``PeftModel``'s adapter on or off for one thread at a time."""
 
     def __init__(self, model: Any) -> None:
         # An adapter of learned prompts has no layers in the base: it is on in the PeftModel and nowhere else.
@@ -70,7 +74,7 @@ class _Switch:
 
     @contextmanager
     def hold(self, on: bool) -> Iterator[None]:
-        """Inside, the adapter is as asked, whatever other threads ask for; a guard within a guard is allowed."""
+        """Hold the adapter on or off, against other threads; guards may be nested."""
         with self._lock:
             before = self._on
             try:

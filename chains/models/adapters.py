@@ -1,29 +1,35 @@
 """LoRA and other PEFT adapters, attached to a loaded model or merged into it."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
-from common.hub import hub_errors
+from common.hub import hub_errors, refused_pickle
+from common.logs import no_bars
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
-def add_adapter(model: "PreTrainedModel", adapter: str, *, merge: bool, base: str) -> "PreTrainedModel":
+def add_adapter(
+    model: "PreTrainedModel", adapter: str, *, merge: bool, base: str, resize: bool = True
+) -> "PreTrainedModel":
     """The model with a PEFT adapter, attached (``PeftModel``) or merged into its weights.
 
-    Either way ``model`` itself is changed: it gets the adapter's layers, or new weights. Where an adapter is refused,
-    it is left as it was.
+    Either way ``model`` itself is changed: it gets the adapter's layers, or new weights, and the adapter's number of
+    embeddings. Where an adapter is refused, the model is left as it was.
 
     Args:
         model: the base model, loaded.
         adapter: folder or hub id of the adapter.
         merge: fold the adapter into the weights.
-        base: the base model's hub id or folder, for the comparison with what the adapter was trained on.
+        base: the base model's hub id or folder, for the comparison with the base that the adapter names.
+        resize: allow another number of embeddings than the model's.
 
     Raises:
         UserError: the adapter is absent or was made for another base, or would be merged into quantised weights.
@@ -37,16 +43,36 @@ def add_adapter(model: "PreTrainedModel", adapter: str, *, merge: bool, base: st
         )
     config = read_adapter(adapter)
     with hub_errors("Adapter", adapter):
+        if _file(adapter, "adapter_model.safetensors") is None and _file(adapter, "adapter_model.bin") is not None:
+            raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
         saved = peft.load_peft_weights(adapter, device="cpu")
     trained_on = config.base_model_name_or_path
     misfit = UserError(
-        f"Adapter {adapter} does not fit the model {base}: it was made for {trained_on or 'another model'}. "
-        "Set llm.model to the model it was made for, or choose another adapter."
+        f"Adapter {adapter} does not fit the model {base}: "
+        + (
+            "its layers or their shapes differ from the model's, which may have been replaced since. "
+            if trained_on == base
+            else f"it was made for {trained_on or 'another model'}. "
+        )
+        + "Set llm.model to the model it was made for, or choose another adapter."
     )
     if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
         raise misfit  # a folder may be a copy of anything, but two different hub ids are two models
     config.inference_mode = True
     config.base_model_name_or_path = None  # compared above; peft would warn of every copy in another folder
+    embeddings: Any = model.get_input_embeddings()
+    rows, needed = embeddings.weight.shape[0], _embeddings(model, saved)
+    if needed not in (None, rows):
+        if not resize or tokenizer_source(adapter) is None:
+            raise UserError(
+                f"Adapter {adapter} has embeddings for {needed} tokens and the model {base} for {rows}. "
+                + (
+                    "Save the tokenizer that it was trained with in the adapter's folder."
+                    if resize
+                    else "Merge the two with `medground merge` and name the result in llm.model."
+                )
+            )
+        model.resize_token_embeddings(needed, mean_resizing=False)
     attached: Any = None
     try:
         with _quiet_peft():
@@ -59,9 +85,88 @@ def add_adapter(model: "PreTrainedModel", adapter: str, *, merge: bool, base: st
     except (UserError, ValueError, RuntimeError) as error:  # no such target modules, or weights of another size
         if hasattr(getattr(attached, "base_model", None), "unload"):
             attached.base_model.unload()
+        if needed not in (None, rows):
+            model.resize_token_embeddings(rows, mean_resizing=False)
         raise misfit from error
     attached.eval()
     return merge_adapter(attached, adapter) if merge else cast("PreTrainedModel", attached)
+
+
+def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | None:
+    """The number of rows of the whole embeddings among an adapter's weights; None where it has none."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {name for name, module in model.named_modules() if any(module is end for end in ends)}
+    for name, weight in saved.items():
+        module = name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".base_layer")
+        if module in names:
+            return int(weight.shape[0])
+    return None
+
+
+def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
+    """The tokenizer that an adapter comes with, or else ``base`` with the adapter's chat template if it has one.
+
+    Raises:
+        UserError: the adapter is absent, its tokenizer cannot be read, or gives tokens other ids than the base's.
+    """
+    from transformers import AutoTokenizer
+
+    read_adapter(adapter)
+    source = tokenizer_source(adapter)
+    if source is None:
+        template = _file(adapter, "chat_template.jinja")
+        if template is not None:
+            base.chat_template = template.read_text(encoding="utf-8")
+        return base
+    with hub_errors("Adapter", adapter), no_bars():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, padding_side="left", trust_remote_code=False
+        )
+    ids, known = tokenizer.get_vocab(), base.get_vocab()
+    for token, number in known.items():
+        if ids.get(token, number) != number:
+            raise UserError(
+                f"Adapter {adapter} has a tokenizer that does not fit the model {base.name_or_path}: {token!r} has the "
+                f"id {ids[token]} there and {number} in the model's. Set llm.model to the model it was made for."
+            )
+    tokenizer.chat_template = tokenizer.chat_template or base.chat_template
+    return tokenizer
+
+
+def tokenizer_source(adapter: str) -> str | None:
+    """The adapter's folder or hub id where it has a tokenizer's vocabulary, else None."""
+    return adapter if any(_file(adapter, name) for name in _VOCABULARIES) else None
+
+
+def _file(adapter: str, name: str) -> Path | None:
+    from transformers.utils.hub import cached_file
+
+    if Path(adapter).is_dir():
+        path = Path(adapter) / name
+        return path if path.is_file() else None
+    found = cached_file(
+        adapter,
+        name,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
+    """What decides an attached adapter's effect beside its weights; empty without one.
+
+    Of LoRA and its kin that is the factor of every layer, which comes from alpha and rank.
+    """
+    configs = getattr(model, "peft_config", None)
+    if not configs:
+        return {}
+    scaling = {name: module.scaling for name, module in model.named_modules() if hasattr(module, "scaling")}
+    factors = {name: value for name, value in scaling.items() if isinstance(value, dict) and value}
+    if factors:
+        return {"kinds": [str(one.peft_type) for one in configs.values()], "scaling": factors}
+    return {"kinds": [str(sorted(one.to_dict().items(), key=str)) for one in configs.values()]}
 
 
 def read_adapter(adapter: str) -> Any:
@@ -101,7 +206,7 @@ def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
 
 
 def _untie(model: Any) -> None:
-    """Give the output embedding weights of its own where an adapter's change of one would change the other too."""
+    """Separate tied embeddings where an adapter changes one of them."""
     from torch.nn import Parameter
 
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
@@ -114,9 +219,9 @@ def _untie(model: Any) -> None:
 
 @contextmanager
 def _quiet_peft() -> Iterator[None]:
-    """Without what peft says to those who write training code."""
-    with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # it asks transformers by an old name
-        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # seen to in merge_adapter
+    """Hide peft's warnings to authors of training code."""
+    with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft uses an old name of transformers
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # handled in merge_adapter
         yield
 
 

@@ -6,9 +6,55 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chains.models.architectures import batches_together, is_recurrent, puts_tokens_before
 from chains.models.batching import MODEL_TOO_LARGE, in_batches
+from chains.models.reasoning import is_reasoning_mark
+from common.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from torch import Tensor
+    from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Decoder:
+    """Decodes generated tokens without special tokens, except those that set reasoning apart from the answer."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self._tokenizer = tokenizer
+        special = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        marks = {number for token, number in special if is_reasoning_mark(token)}
+        self._left_out = set(tokenizer.all_special_ids) - marks if marks else None
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        """The text of ``ids``."""
+        if self._left_out is None:
+            return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+        return str(self._tokenizer.decode([number for number in ids if number not in self._left_out]))
+
+
+def check_finite(name: str, dtype: object) -> "LogitsProcessorList":
+    """A logits processor that raises ``UserError`` where a model computes no finite logits.
+
+    Args:
+        name: the model's name, for the message.
+        dtype: the model's number format, for the message.
+    """
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    class Finite(LogitsProcessor):
+        def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
+            del input_ids
+            if not scores.amax(-1).isfinite().all():  # NaN, infinity, or minus infinity for every token
+                raise no_finite_numbers(name, dtype)
+            return scores
+
+    return LogitsProcessorList([Finite()])
+
+
+def no_finite_numbers(name: str, dtype: object) -> UserError:
+    """The error for a model whose logits are not finite."""
+    return UserError(
+        f"Model {name} gave no finite probabilities in {dtype}. Set llm.dtype to float32 or bfloat16; if they are no "
+        "better, the model's files are damaged."
+    )
 
 
 class Written(NamedTuple):
@@ -50,10 +96,10 @@ def written_batches(
     if is_recurrent(model) or puts_tokens_before(model) or not together:
         batch_tokens = 1  # without padding
     shared = sharable(model, prompts, max_new_tokens) if share else 0
-    pad = tokenizer.pad_token_id
+    pad, decoder = tokenizer.pad_token_id, Decoder(tokenizer)
     generate: Any = model.generate
 
-    @cache  # computed with the first batch, so that a lack of memory is noticed there
+    @cache  # computed with the first batch, where a lack of memory is handled
     def prefix() -> SharedPrefix:
         return SharedPrefix(model, prompts[0][:shared])
 
@@ -77,16 +123,14 @@ def written_batches(
                 **({"past_key_values": prefix().cache(keep=True)} if shared else {}),
                 **generation,
             )
-        rows = output[:, width:]
-        texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
-        return [Written(text, _generated(row, model, pad)) for text, row in zip(texts, rows.tolist(), strict=True)]
+        return [Written(decoder.decode(row), _generated(row, model, pad)) for row in output[:, width:].tolist()]
 
     lengths = [len(ids) - shared + shared // ATTENDED + max_new_tokens for ids in prompts]
     return in_batches(lengths, batch_tokens, write, MODEL_TOO_LARGE)
 
 
 def _generated(row: Sequence[int], model: "PreTrainedModel", pad: int) -> int:
-    """How many tokens of a row were generated: up to its first end token, or without the padding after a stop text."""
+    """The number of generated tokens in a row: up to its first end token, or without the padding after a stop text."""
     ends = getattr(model.generation_config, "eos_token_id", None)
     stops = set(ends if isinstance(ends, list) else [ends])
     first = next((place for place, token in enumerate(row) if token in stops), None)

@@ -127,10 +127,12 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
     where, auto = str(file.parent), AutoModelForCausalLM
     try:
         with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # a bar of its own, whatever is set
-            architecture = AutoConfig.from_pretrained(where, gguf_file=file.name)
+            architecture = AutoConfig.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
             dtype = torch.float32 if _size(file) <= _SMALL else torch.bfloat16
-            model: Any = auto.from_pretrained(where, gguf_file=file.name, dtype=dtype, config=architecture)
-            tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=file.name)
+            model: Any = auto.from_pretrained(
+                where, gguf_file=file.name, trust_remote_code=False, dtype=dtype, config=architecture
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
     except OSError as error:
         if error.errno is not None:
             raise

@@ -100,15 +100,16 @@ class LangChainLLM(ChatPrompts):
     def writer(self, most: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's own settings limit its answers)
         """The model itself.
 
-        An LLM is given the text of its chat template where it has one, else the turns as plain text. A transformers
-        pipeline returns the answer without the prompt.
+        An LLM receives the text of its chat template where it has one, else the turns as plain text. A transformers
+        pipeline returns the answer without the prompt, and adds no special tokens to a template's text.
         """
         pipeline = getattr(getattr(self.model, "llm", self.model), "pipeline", None)
-        model = self.model if pipeline is None else self.model.bind(pipeline_kwargs={"return_full_text": False})
-        if not isinstance(self.model, BaseLLM):
-            return model
         tokenizer = getattr(pipeline, "tokenizer", None)
         templated = getattr(tokenizer, "chat_template", None) is not None
+        options = {"return_full_text": False, **({"add_special_tokens": False} if templated else {})}
+        model = self.model if pipeline is None else self.model.bind(pipeline_kwargs=options)
+        if not isinstance(self.model, BaseLLM):
+            return model
         return RunnableLambda(partial(_rendered, tokenizer) if templated else _plain) | model
 
 

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.config import Family, LLMConfig
-from chains.models.adapters import add_adapter
+from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter
 from chains.models.base import Prompt
 from chains.models.fetch import source_of
+from chains.models.generation import no_finite_numbers
 from chains.models.gguf import converted, gguf_path
 from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, scored_batches, with_labels
-from chains.models.templates import label_lead, prepare_template, render
+from chains.models.templates import answer_end, end_token, label_lead, prepare_template, render
 from chains.prompts import Messages, PromptFamily, resolve_family
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import hub_errors
+from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
 from common.logs import no_bars
 from common.result_cache import Batches, ResultCache
 
@@ -50,11 +51,11 @@ _SPARE_TOKENS = (
 
 @dataclass(frozen=True)
 class LocalLLM:
-    """A loaded causal model with its tokenizer, ready to answer.
+    """A loaded causal model with its tokenizer.
 
-    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Whoever runs the
-    model does so inside ``guard()``: where one base serves two jobs, it sees to it that the right adapter is on. What
-    it decides is looked up in ``cache`` first, where there is one, and entered there.
+    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Every forward
+    pass runs inside ``guard()``, which switches the right adapter on where one base serves two jobs. Decisions are
+    looked up in ``cache`` first and entered there.
     """
 
     name: str
@@ -66,7 +67,7 @@ class LocalLLM:
 
     @property
     def window(self) -> int | None:
-        """How many tokens the model can attend to, prompt and answer together; None where it does not say."""
+        """The number of tokens that the model attends to, prompt and answer together; None where it is unknown."""
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if positions:
             return int(positions)
@@ -75,27 +76,39 @@ class LocalLLM:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with whatever can change an answer to one prompt: weights, adapter, types, device, libraries."""
+        """Changes with whatever can change an answer to one prompt.
+
+        That is weights, adapter, architecture, tokenizer, the texts around an answer, number format, device and
+        libraries; not the folder's name. The prompt itself has what the chat template writes.
+        """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
             weights=weights_digest(self.model),
+            adapter=adapter_settings(self.model),
             architecture=self.model.config.to_json_string(),
             tokenizer=backend.to_str() if backend is not None else repr(self.tokenizer),
+            answer=[label_lead(self.tokenizer), self.stop_texts, self.model.generation_config.eos_token_id],
             compute=str(resolve_dtype(self.config)),
             device=self.model.device.type,
             versions={name: version(name) for name in ("medground", "torch", "transformers")},
         )
 
     @cached_property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
+        text = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
+        return (text,) if text else ()
+
+    @cached_property
     def packed(self) -> "PackedLlama | None":
-        """The model laid out for scoring labels on this processor, where there is such a form of it."""
+        """The model's weights packed for scoring labels on this CPU; None where there is no such form."""
         from chains.models.cpu_llama import pack_llama
 
         return pack_llama(self.model)
 
     @cached_property
     def clean(self) -> Cleaner:
-        """Blanks out the tokenizer's special tokens, and what cannot be printed."""
+        """Replaces special tokens and unprintable characters by spaces."""
         return Cleaner(self.tokenizer)
 
     def family(self, family: Family) -> PromptFamily:
@@ -103,21 +116,21 @@ class LocalLLM:
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation rendered by the chat template, with its token ids; all are tokenised together."""
+        """Each conversation rendered by the chat template, with its token ids."""
         texts = render(self.tokenizer, conversations)
         return list(zip(texts, encode(self.tokenizer, texts), strict=True))
 
     def length(self, prompt: Prompt) -> int:
-        """How many tokens a prompt has."""
+        """The number of tokens of a prompt."""
         return len(prompt[1])
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """How many tokens the longest label takes after a prompt."""
+        """The number of tokens that the longest label takes after a prompt."""
         lead = label_lead(self.tokenizer)
         return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Places of prompts and the log-likelihoods of the labels, by batches of similar length.
+        """Indices of prompts and the log-likelihoods of the labels, by batches of similar length.
 
         Raises:
             UserError: a single prompt does not fit in memory, or the model computes no finite probabilities.
@@ -126,11 +139,8 @@ class LocalLLM:
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
         with self.guard():
             for places, rows in scored_batches(self.model, scorables, self.config.batch_tokens, self.packed):
-                if any(math.isnan(value) for row in rows for value in row):
-                    raise UserError(
-                        f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Set llm.dtype to "
-                        "float32 or bfloat16; if they are no better, the model's files are damaged."
-                    )
+                if any(not math.isfinite(max(row)) or any(map(math.isnan, row)) for row in rows):
+                    raise no_finite_numbers(self.name, self.model.dtype)
                 yield places, rows
 
     def writer(self, most: int) -> "Runnable[Any, Any]":
@@ -154,11 +164,15 @@ class LocalLLM:
 
 
 def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
-    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``cache`` keeps what it decides.
+    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``cache`` keeps its decisions.
+
+    Where the adapter comes with its own tokenizer and chat template, those are used. Code in a model's folder is never
+    run, and weights are read from safetensors files only.
 
     Raises:
-        UserError: the model or adapter cannot be had (absent, gated, offline, broken), is no causal model, does not fit
-            the adapter, or cannot be quantised or placed as asked on this machine.
+        UserError: the model or adapter cannot be loaded (absent, gated, offline, broken), is no causal model, its
+            tokenizer or chat template or the adapter does not fit it, or it cannot be quantised or placed on this
+            machine as the settings ask.
     """
     from transformers import AutoTokenizer
 
@@ -169,14 +183,34 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
     source = model_source(config)
     with hub_errors("Model", source), no_bars():
         model = _load_model(source, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    _set_padding(tokenizer, model)
-    _make_greedy(tokenizer, model)
-    prepare_template(tokenizer)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, padding_side="left", trust_remote_code=False
+        )
     model.eval()
     if config.adapter is not None:
+        tokenizer = adapter_tokenizer(config.adapter, tokenizer)
         model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
+    fit_tokenizer(tokenizer, model)
     return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, cache=cache)
+
+
+def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Prepare a tokenizer for its model, and the model's generation settings for the tokenizer.
+
+    The tokenizer gets a padding token and a usable chat template. Generation becomes greedy, and stops at the end
+    tokens of the checkpoint, of the tokenizer and of the chat template's turns.
+
+    Raises:
+        UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
+    """
+    attached: Any = model
+    base = attached.get_base_model() if hasattr(attached, "get_base_model") else attached
+    rows = base.get_input_embeddings().weight.shape[0]
+    _set_padding(tokenizer, base, rows)
+    prepare_template(tokenizer)
+    used = encode(tokenizer, render(tokenizer, [[{"role": "user", "content": "Is it so?"}]]))[0]
+    check_tokenizer(tokenizer.name_or_path, tokenizer, rows, used)
+    _make_greedy(tokenizer, base)
 
 
 def model_source(config: LLMConfig) -> str:
@@ -226,7 +260,8 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
         )
     elif config.quantization == "8bit":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
-    architecture = AutoConfig.from_pretrained(source)  # first: where the hub is out of reach, this one file says so
+    # first: where the hub is out of reach, this one file says so
+    architecture = AutoConfig.from_pretrained(source, trust_remote_code=False)
     try:
         model, report = auto.from_pretrained(
             source,
@@ -235,6 +270,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
             device_map=_device_map(config.device_map),
             quantization_config=quantization,
             output_loading_info=True,
+            **SAFE_LOADING,
         )
     except torch.OutOfMemoryError as error:
         raise UserError(
@@ -266,7 +302,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
 
 
 def _device_map(device_map: str) -> dict[str, str] | str | None:
-    """What transformers is told: several cards are shared out, a machine without one needs no dispatching."""
+    """The device map for transformers: ``auto`` spreads a model over several cards, and is the CPU without a card."""
     import torch
 
     if device_map == "auto":
@@ -281,13 +317,11 @@ def _device_map(device_map: str) -> dict[str, str] | str | None:
     return {"": device_map}
 
 
-def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Give the tokenizer a padding token that the model already has an embedding for; nothing is ever resized.
+def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", rows: int) -> None:
+    """Give the tokenizer a padding token among the model's ``rows`` embeddings.
 
     Padding is masked, so any token would do; one that texts do not use keeps the end of a text distinct from it.
     """
-    embeddings: Any = model.get_input_embeddings()
-    rows: int = embeddings.weight.shape[0]
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
         vocabulary = tokenizer.get_vocab()
         candidates = [*_SPARE_TOKENS, tokenizer.unk_token, tokenizer.eos_token, tokenizer.convert_ids_to_tokens(0)]
@@ -297,12 +331,18 @@ def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel")
 
 
 def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Replace the checkpoint's generation settings: greedy, with its own end tokens and our padding token."""
+    """Replace the checkpoint's generation settings by greedy ones, with all end tokens and our padding token."""
     from transformers import GenerationConfig
 
-    ends = model.generation_config.eos_token_id if model.generation_config else None
+    given = model.generation_config.eos_token_id if model.generation_config else None
+    turn = end_token(tokenizer)
+    ends = [
+        *(given if isinstance(given, list) else [given]),
+        tokenizer.eos_token_id,
+        None if turn is None else tokenizer.convert_tokens_to_ids(turn),
+    ]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id if ends is None else ends,
+        eos_token_id=sorted({end for end in ends if end is not None}) or None,
         pad_token_id=tokenizer.pad_token_id,
     )

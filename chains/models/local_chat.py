@@ -22,7 +22,8 @@ from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
 from pydantic import PrivateAttr
 
 from chains.models.batching import in_order
-from chains.models.generation import Written, written_batches
+from chains.models.generation import Decoder, Written, check_finite, written_batches
+from chains.models.reasoning import opening_of
 from chains.models.templates import render
 from chains.prompts import as_dicts
 from common.errors import UserError
@@ -31,12 +32,12 @@ from common.errors import UserError
 class LocalPipeline(HuggingFacePipeline):
     """``HuggingFacePipeline`` over a ``local.LocalLLM``: greedy, in batches of like length, streamed without a timeout.
 
-    LangChain's own stream gives up after a minute without text (langchain-huggingface 1.2), which a model on a
-    processor may need to read its prompt. Streams are generated one at a time. Closing a stream ends its generation.
+    LangChain's stream ends after a minute without text (langchain-huggingface 1.2), and a model on a CPU may need
+    longer to read its prompt. Streams are generated one at a time. Closing a stream ends its generation.
 
     Attributes:
         local: the model.
-        special_tokens: whether the tokenizer adds its special tokens; a chat template's text has them already.
+        special_tokens: whether the tokenizer adds its special tokens; the text of a chat template contains them.
     """
 
     local: Any
@@ -59,6 +60,7 @@ class LocalPipeline(HuggingFacePipeline):
         **kwargs: Any,
     ) -> LLMResult:
         local, ids = self.local, self.encode(prompts)
+        stop = self._stops(stop)
         with local.guard():
             written: list[Written] = in_order(
                 written_batches(
@@ -84,26 +86,36 @@ class LocalPipeline(HuggingFacePipeline):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         [ids] = self.encode([prompt])
-        held, generated = "", 0  # text that is not yet given on; tokens so far
-        most = max(map(len, stop)) if stop else 1  # of a text's last characters, these less one may begin a stop text
+        stop = self._stops(stop)
+        held, generated = "", 0  # text that is held back; tokens so far
+        most = max(map(len, stop)) if stop else 1  # a stop text may begin in the last ``most - 1`` characters
         for piece, count in self._pieces(ids, self._options(stop, kwargs)):
             generated = count
             held, stopped = _until(held + piece, stop)
             ready = held if stopped or most == 1 else held[: 1 - most]
             held = held[len(ready) :]
             if ready:
-                yield _told(GenerationChunk(text=ready), run_manager)
+                yield _reported(GenerationChunk(text=ready), run_manager)
             if stopped:
                 break
         if held:
-            yield _told(GenerationChunk(text=held), run_manager)
+            yield _reported(GenerationChunk(text=held), run_manager)
         yield GenerationChunk(text="", generation_info=_usage(len(ids), generated))
 
-    def _options(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _stops(self, stop: list[str] | None) -> list[str]:
+        """The stop texts, with the text that ends a turn where the chat template has no token for it."""
+        return [*(stop or ()), *self.local.stop_texts]
+
+    def _options(self, stop: list[str], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Arguments of ``generate``; ``max_tokens`` and ``max_new_tokens`` mean the same."""
-        most = kwargs.get("max_tokens") or self.local.config.max_new_tokens
-        stops = {"stop_strings": stop} if stop else {}
-        return {"max_new_tokens": most, **stops, **kwargs.get("pipeline_kwargs", {})}
+        local = self.local
+        most = kwargs.get("max_tokens") or local.config.max_new_tokens
+        return {
+            "max_new_tokens": most,
+            "logits_processor": check_finite(local.name, local.model.dtype),
+            **({"stop_strings": stop} if stop else {}),
+            **kwargs.get("pipeline_kwargs", {}),
+        }
 
     def _pieces(self, ids: list[int], options: dict[str, Any]) -> Iterator[tuple[str, int]]:
         """Each piece of text as it is generated, and the number of tokens so far."""
@@ -121,14 +133,15 @@ class LocalPipeline(HuggingFacePipeline):
                 counted[0] += value.numel()
                 super().put(value)  # type: ignore[no-untyped-call]
 
-        streamer: Any = Counting(local.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        decoder: Any = Decoder(local.tokenizer)
+        streamer: Any = Counting(decoder, skip_prompt=True)
 
         def generate() -> None:
             model: Any = local.model
             prompt = torch.tensor([ids], device=local.model.device)
             try:
                 with self._turn, local.guard(), torch.inference_mode():
-                    if closed.is_set():  # while it waited
+                    if closed.is_set():  # while this thread waited
                         return
                     model.generate(
                         input_ids=prompt,
@@ -139,10 +152,10 @@ class LocalPipeline(HuggingFacePipeline):
                         tokenizer=local.tokenizer,
                         **options,
                     )
-            except BaseException as error:  # raised again where the text is read
+            except BaseException as error:  # raised again in the reading thread
                 failed.append(error)
             finally:
-                streamer.text_queue.put(streamer.stop_signal)  # also where the model never came to put it there
+                streamer.text_queue.put(streamer.stop_signal)  # again, in case the model did not
 
         worker = Thread(target=generate, daemon=True)
         worker.start()
@@ -159,8 +172,9 @@ class LocalPipeline(HuggingFacePipeline):
 class LocalChat(ChatHuggingFace):
     """``ChatHuggingFace`` over a ``LocalPipeline``, with token counts, stop texts, ``batch`` in one pass, and async.
 
-    LangChain's own refuses ``ainvoke`` over a pipeline, and its ``astream`` breaks (langchain-huggingface 1.2).
-    ``batch`` of several conversations runs the pipeline, so callbacks see LLM runs there.
+    LangChain's class refuses ``ainvoke`` over a pipeline, and its ``astream`` fails (langchain-huggingface 1.2).
+    ``batch`` of several conversations runs the pipeline, so callbacks see LLM runs there. Where the chat template opens
+    the model's reasoning in the prompt, the opening tag is put before the generated text.
     """
 
     def batch(
@@ -192,7 +206,7 @@ class LocalChat(ChatHuggingFace):
             if return_exceptions:
                 return [error for _ in inputs]  # type: ignore[misc]
             raise
-        return [self._message(one[0]) for one in result.generations]
+        return [self._message(one[0], prompt) for one, prompt in zip(result.generations, prompts, strict=True)]
 
     def _generate(
         self,
@@ -204,7 +218,7 @@ class LocalChat(ChatHuggingFace):
     ) -> ChatResult:
         prompt, options = self._asked(messages, kwargs)
         result = self.llm._generate([prompt], self._stops(stop), **options)
-        return ChatResult(generations=[ChatGeneration(message=self._message(result.generations[0][0]))])
+        return ChatResult(generations=[ChatGeneration(message=self._message(result.generations[0][0], prompt))])
 
     def _stream(
         self,
@@ -216,8 +230,10 @@ class LocalChat(ChatHuggingFace):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, kwargs)
+        before = opening_of(prompt)
         for piece in self.llm._stream(prompt, self._stops(stop), **options):
-            message = AIMessageChunk(content=piece.text)
+            message = AIMessageChunk(content=before + piece.text)
+            before = ""
             if piece.generation_info:  # the last one
                 message = AIMessageChunk(
                     content="",
@@ -278,9 +294,9 @@ class LocalChat(ChatHuggingFace):
         given = stop or self.stop
         return [given] if isinstance(given, str) else given
 
-    def _message(self, generation: Generation) -> AIMessage:
+    def _message(self, generation: Generation, prompt: str) -> AIMessage:
         return AIMessage(
-            content=generation.text,
+            content=opening_of(prompt) + generation.text,
             usage_metadata=_metadata(generation),
             response_metadata={"model_name": self.model_id},
         )
@@ -296,7 +312,7 @@ def _usage(prompt: int, generated: int) -> dict[str, Any]:
     return {"input_tokens": prompt, "output_tokens": generated, "total_tokens": prompt + generated}
 
 
-def _told(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
+def _reported(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
     if run_manager:
         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
     return chunk

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.fingerprints import content_key
+from common.hub import special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,7 +38,7 @@ class Cleaner:
     """Blanks out what a text must not bring into a prompt of ``tokenizer``'s model."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
-        special = sorted(filter(None, tokenizer.all_special_tokens), key=len, reverse=True)
+        special = sorted(special_tokens(tokenizer), key=lambda token: (-len(token), token))
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
 
     def __call__(self, text: str) -> str:

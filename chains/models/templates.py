@@ -1,9 +1,13 @@
-"""Chat templates made usable: every model gets one, every one takes a system text, and a label's place is known."""
+"""Chat templates: adapted so that every conversation renders, with the texts before and after an answer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import date
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
 
+from chains.models.reasoning import closing_of_open_reasoning
 from chains.prompts import Messages
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -15,62 +19,193 @@ _PLAIN = (
     "{% else %}{{ '' if loop.first else '\\n\\n' }}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAnswer:' }}{% endif %}"
 )
-# Put before a template that refuses a system turn: the system text becomes the beginning of the user's turn.
+# Preambles, each for one kind of template. A newline after the last tag keeps the template's first line as it was.
 _FOLD_SYSTEM = (
     "{% if messages[0]['role'] == 'system' and messages | length > 1 %}"
     "{% set messages = [{'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']}]"
-    " + messages[2:] %}{% endif %}"
+    " + messages[2:] %}{% endif %}\n"
 )
+_CONTENT_IN_PARTS = (
+    "{% set adapted = namespace(turns=[]) %}{% for message in messages %}"
+    "{% set content = message['content'] %}"
+    "{% set content = [{'type': 'text', 'text': content}] if content is string else content %}"
+    "{% set adapted.turns = adapted.turns + [dict(message, content=content)] %}"
+    "{% endfor %}{% set messages = adapted.turns %}\n"
+)
+_NO_DATE = "{% set strftime_now = no_date_is_given %}\n"
+_DATE = date(2024, 7, 26)  # the date that Llama 3's template has for programs without a clock
+_DIRECTIVES = ("F", "D", "-d", "d", "e", "b", "h", "B", "-m", "m", "Y", "y", "A", "a", "j", "H", "I", "M", "S", "p")
+_FIXED_DATE = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace('%{name}', '{_DATE.strftime('%' + name)}')" for name in _DIRECTIVES)
+    + " }}{% endmacro %}\n"
+)
+_SYSTEM, _QUESTION, _ANSWER, _NEXT = "Speak briefly.", "Is the first so?", "It is so-so.", "Is the second so?"
 
 
 def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Set ``tokenizer.chat_template`` so that system, user and assistant turns can all be rendered.
+    """Set ``tokenizer.chat_template`` so that system, user and assistant turns of plain text all render.
 
-    A tokenizer without a template gets a plain text form, beginning with the token that the tokenizer itself would put
-    first. A template that raises on a system turn, or leaves the system text out, gets the text folded into the user's
-    first turn.
+    The template is tried with short conversations and gets the preambles that it needs:
+
+    - the system text joins the first user turn where the template refuses or drops a system turn;
+    - content is given as a list of parts where the template reads it so;
+    - the clock is hidden: a template that writes the date writes its own fallback, or else 26 July 2024.
+
+    A tokenizer without a template, or with a blank one, gets a plain text form that begins with the token that the
+    tokenizer itself puts first.
+
+    Raises:
+        UserError: the template is broken, refuses every conversation, or drops the user's text.
     """
-    if not isinstance(tokenizer.chat_template, str):
-        named = tokenizer.chat_template or {}
-        tokenizer.chat_template = named.get("default") or _first_token(tokenizer) + _PLAIN
-    if not _takes_system(tokenizer):
-        tokenizer.chat_template = _FOLD_SYSTEM + tokenizer.chat_template
+    given = tokenizer.chat_template
+    template = given.get("default") if isinstance(given, dict) else given
+    if not template or not template.strip():
+        tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
+        return
+    dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)
+    tried = [
+        _Candidate("".join(preambles) + template, _renders(tokenizer, "".join(preambles) + template))
+        for preambles in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)
+    ]
+    best = max(tried, key=lambda one: one.passed)  # of equals the first, which has the fewest preambles
+    if not best.passed:
+        raise UserError(
+            f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, tried[0].template)}. "
+            "Correct chat_template in the model's tokenizer_config.json (or chat_template.jinja), or delete it: "
+            "prompts are plain text then."
+        )
+    tokenizer.chat_template = best.template
+
+
+class _Candidate(NamedTuple):
+    """A template with preambles, and how many conversations it renders, from the simplest one on."""
+
+    template: str
+    passed: int
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
-    """Each conversation as the text a model continues with the assistant's answer; special tokens are part of it.
+    """Render each conversation up to where the assistant's answer begins, special tokens included.
 
-    A model that can reason aloud first (Qwen3) answers at once: its template reads ``enable_thinking``.
+    A model that may reason first (Qwen3) answers at once: its template reads ``enable_thinking``.
+
+    Raises:
+        UserError: the template cannot render a conversation, or drops a user's text.
     """
     if not conversations:
         return []
-    texts = tokenizer.apply_chat_template(
-        list(conversations), tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
-    return [str(text) for text in texts]
+    try:
+        rendered = tokenizer.apply_chat_template(
+            list(conversations), tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    except Exception as error:  # a template is a program, which may fail in any way
+        raise UserError(f"The chat template of {tokenizer.name_or_path} cannot be used: {_reason(error)}.") from error
+    texts = [str(text) for text in rendered]
+    for text, conversation in zip(texts, conversations, strict=True):
+        for message in conversation:
+            if message["role"] == "user" and not _holds(text, message["content"]):
+                raise UserError(
+                    f"The chat template of {tokenizer.name_or_path} drops a user's text "
+                    f"({message['content'].strip()[:40]!r}). Correct the template, or choose another model."
+                )
+    return texts
 
 
 def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The white space that the template puts between its generation prompt and the answer ("" or " " as a rule)."""
-    question: Messages = [{"role": "user", "content": "Is it so?"}]
-    prompt = render(tokenizer, [question])[0]
-    whole = [*question, {"role": "assistant", "content": "yes"}]
-    answered = str(tokenizer.apply_chat_template(whole, tokenize=False, enable_thinking=False))
-    if not answered.startswith(prompt):
-        return ""
-    lead, label, _ = answered[len(prompt) :].partition("yes")
-    return lead if label and not lead.strip() else ""
+    """The text that the template puts between its generation prompt and an answer.
+
+    Empty or a space for most; a reasoning model's template has an empty reasoning block there, or the tags of the
+    answer's channel. Where the generation prompt opens the reasoning, the lead closes it.
+    """
+    prompt = render(tokenizer, [_conversation()])[0]
+    answered = _answered(tokenizer)
+    if answered.startswith(prompt):
+        lead, answer, _ = answered[len(prompt) :].partition(_ANSWER)
+        return lead if answer else ""
+    return closing_of_open_reasoning(prompt)
 
 
-def _takes_system(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    from jinja2.exceptions import TemplateError
+def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """The text after an answer, up to the chat template's end of turn, or else the tokenizer's end token."""
+    after = _answered(tokenizer).rpartition(_ANSWER)[2]
+    if token := end_token(tokenizer):
+        return after.partition(token)[0] + token if token in after else token
+    return after.rstrip()
 
-    probe = "Speak briefly."
+
+def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """The token that ends an answer; None where the template ends a turn with a text that is no token."""
+    after = _answered(tokenizer).rpartition(_ANSWER)[2]
+    known = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    found = [(after.index(token), -len(token), token) for token in known if token and token in after]
+    if found:
+        return str(min(found)[2])
+    if after.strip():
+        return None
+    return str(tokenizer.eos_token) if tokenizer.eos_token else None
+
+
+def _answered(tokenizer: "PreTrainedTokenizerBase") -> str:
+    turns = _conversation(_QUESTION, _ANSWER)
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
+
+
+def _conversation(*texts: str, system: bool = False) -> Messages:
+    turns: Messages = [
+        {"role": "assistant" if number % 2 else "user", "content": text}
+        for number, text in enumerate(texts or (_QUESTION,))
+    ]
+    return [{"role": "system", "content": _SYSTEM}, *turns] if system else turns
+
+
+# From the simplest on. A model is of use where the first renders.
+_PROBES = (
+    _conversation(),
+    _conversation(system=True),
+    _conversation(_QUESTION, _ANSWER, _NEXT),
+    _conversation(_QUESTION, _ANSWER, _NEXT, system=True),
+)
+
+
+def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
+    """How many of ``_PROBES`` a template renders, until one fails: every text once, in the order of the turns."""
+    for number, conversation in enumerate(_PROBES):
+        try:
+            text = _render_with(tokenizer, template, conversation)
+        except Exception:  # a template is a program, which may fail in any way
+            return number
+        contents = [message["content"] for message in conversation]
+        places = [text.find(content) for content in contents]
+        if places != sorted(places) or any(text.count(content) != 1 for content in contents):
+            return number
+    return len(_PROBES)
+
+
+def _problem(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
     try:
-        text = render(tokenizer, [[{"role": "system", "content": probe}, {"role": "user", "content": "Is it so?"}]])[0]
-    except (TemplateError, TypeError):  # TypeError: a template that adds a turn's text to nothing
-        return False
-    return probe in text
+        text = _render_with(tokenizer, template, _PROBES[0])
+    except Exception as error:
+        return _reason(error)
+    return "it repeats the user's text" if _QUESTION in text else "it drops the user's text"
+
+
+def _render_with(tokenizer: "PreTrainedTokenizerBase", template: str, conversation: Messages) -> str:
+    return str(
+        tokenizer.apply_chat_template(
+            conversation, chat_template=template, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    )
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def _holds(text: str, content: str) -> bool:
+    """Whether ``text`` has ``content``, whose white space a template may trim or fold."""
+    return content.strip() in text or "".join(content.split()) in "".join(text.split())
 
 
 def _first_token(tokenizer: "PreTrainedTokenizerBase") -> str:

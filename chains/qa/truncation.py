@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chains.models.base import LLM, Prompt
+from chains.models.base import LLM, Prompt, TooLongError
 from chains.prompts import PromptFamily, qa_prompt
 from common.errors import UserError
 from corpus.sentences import sentence_spans
@@ -82,7 +82,7 @@ class PromptFitter:
                 high = keep - 1
         if best is not None:
             return best
-        return UserError(
+        return TooLongError(
             f"The question is too long: with its instruction it takes {self._llm.length(prompt)} tokens, and the "
             f"model's window of {window} has room for {room}. Ask it in fewer words."
         )

@@ -9,6 +9,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.config import Family
 from chains.models.base import LLM, TooLongError, as_llm
+from chains.models.reasoning import answer_text
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from retrievers.kinds.multi_query import Rewriting
 
@@ -59,7 +60,7 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
             if isinstance(text, Exception) and not isinstance(text, TooLongError):
                 raise text
             if isinstance(text, str):
-                found[place] = wordings(text, inputs[place])
+                found[place] = wordings(answer_text(text) or "", inputs[place])
         return found
 
     def _fits(self, asked: dict[str, str], reserve: int) -> bool:

@@ -1,14 +1,17 @@
 """The interface of an evaluation task, and what a run provides to its tasks."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict
 
 from chains.answer import Answer
+from chains.models.base import TooLongError
+from common.errors import UserError
 from eval.results import TaskResult, check_task_name
 from eval.tasks.scorers import LABELS, Sample, Scorer
 
@@ -115,6 +118,70 @@ class Resources(Protocol):
 
         None means what the settings say.
         """
+
+
+class Record(Protocol):
+    """A record of the data."""
+
+    @property
+    def id(self) -> str:
+        """Identifies it in the data."""
+
+
+Record_ = TypeVar("Record_", bound=Record)
+Result = TypeVar("Result")
+
+
+class Kept(NamedTuple, Generic[Record_, Result]):
+    """Records with their results, and the ids of the records that were left out."""
+
+    records: Sequence[Record_]
+    results: Sequence[Result]
+    left_out: tuple[str, ...]
+
+
+def check_records(
+    what: str, records: Sequence[Record], results: Sequence[Result | BaseException]
+) -> list[Result | TooLongError]:
+    """The results of the first records, as ``batch`` returned them; ``what`` begins a message, as "qa_gold, record".
+
+    Raises:
+        UserError: a record cannot be judged for another reason than its length; the message names it.
+    """
+    checked: list[Result | TooLongError] = []
+    for record, result in zip(records, results, strict=False):
+        if isinstance(result, BaseException) and not isinstance(result, TooLongError):
+            if isinstance(result, UserError):
+                raise UserError(f"{what} {record.id}: {result}") from result
+            raise result  # LangChain returns every exception, Ctrl-C included
+        checked.append(result)
+    return checked
+
+
+def leave_out_too_long(
+    task: str, records: Sequence[Record_], results: Sequence[Result | TooLongError]
+) -> Kept[Record_, Result]:
+    """The records with results; a warning counts those that are too long for the model.
+
+    Raises:
+        UserError: all records are too long.
+    """
+    pairs = list(zip(records, results, strict=True))
+    kept = [(record, result) for record, result in pairs if not isinstance(result, TooLongError)]
+    left_out = tuple(record.id for record, result in pairs if isinstance(result, TooLongError))
+    first = next((result for result in results if isinstance(result, TooLongError)), None)
+    if first is not None and not kept:
+        raise UserError(f"{task}: all {len(records)} records are too long for the model. {first}")
+    if first is not None:
+        logging.getLogger(__name__).warning(
+            "%s: %d of %d records are too long for the model and are left out, %s first. %s",
+            task,
+            len(left_out),
+            len(records),
+            left_out[0],
+            first,
+        )
+    return Kept([record for record, _ in kept], [result for _, result in kept], left_out)
 
 
 class Task(BaseModel, ABC):

@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from chains.models.base import TooLongError
 from chains.nli import Judgement, NLIModel
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.nli import NLIPair
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
-from eval.tasks.base import INFERENCE, Resources, Section, Task
+from eval.tasks.base import INFERENCE, Resources, Section, Task, check_records, leave_out_too_long
 
 CHUNK = 256
 
@@ -74,7 +75,8 @@ class NLITask(Task):
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: no pairs, a label that the model does not have, or a pair that it cannot judge.
+            UserError: no pairs, a label that the model does not have, a pair that it cannot judge, or no pair that
+                fits the model. Single pairs that are too long are left out, with a warning.
         """
         if not pairs:
             raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")
@@ -83,18 +85,18 @@ class NLITask(Task):
                 f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
                 "Map the data's labels to the model's with pairs.labels."
             )
-        judged: list[Judgement] = []
+        judged: list[Judgement | TooLongError] = []
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
         for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
-            for judgement in model.batch(chunk, return_exceptions=True):
-                if isinstance(judgement, UserError):
-                    raise UserError(f"{self.name}, pair {pairs[len(judged)].id}: {judgement}") from judgement
-                if isinstance(judgement, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
-                    raise judgement
-                judged.append(judgement)
-        samples = [_sample(pair, judgement, identity) for pair, judgement in zip(pairs, judged, strict=True)]
-        reused = sum(judgement.reused for judgement in judged)
-        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity)
+            judged += check_records(
+                f"{self.name}, pair", pairs[len(judged) :], model.batch(chunk, return_exceptions=True)
+            )
+        kept = leave_out_too_long(self.name, pairs, judged)
+        samples = [
+            _sample(pair, judgement, identity) for pair, judgement in zip(kept.records, kept.results, strict=True)
+        ]
+        reused = sum(judgement.reused for judgement in kept.results)
+        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity, kept.left_out)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from chains.answer import Answer
+from chains.models.base import TooLongError
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
-from eval.tasks.base import QAChain, Resources, Task
+from eval.tasks.base import Kept, QAChain, Resources, Task, check_records, leave_out_too_long
 from eval.tasks.scorers import LABELS as LABEL_SCORER
 from eval.tasks.scorers import REFUSALS, Scorer
 
@@ -90,13 +91,14 @@ class QATask(Task):
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: no records, records without labels, a record that the chain cannot answer, or too few different
-                abstracts for a wrong context.
+            UserError: no records, records without labels, a record that the chain cannot answer, none that fits the
+                model, or too few different abstracts for a wrong context. Single records that are too long are left
+                out, with a warning.
         """
-        answers = self.answers(chain, records, quiet=quiet)
-        samples = self.samples(records, answers, identity)
-        reused = sum(answer.reused for answer in answers)
-        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity)
+        kept = self.answers(chain, records, quiet=quiet)
+        samples = self.samples(kept.records, kept.results, identity)
+        reused = sum(answer.reused for answer in kept.results)
+        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, kept.left_out)
 
     def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
         """What the chain receives for each record."""
@@ -120,21 +122,18 @@ class QATask(Task):
             )
         return [record.label for record in records if record.label is not None]
 
-    def answers(self, chain: QAChain, records: Sequence[QARecord], *, quiet: bool) -> list[Answer]:
-        """The chain's answers, in the records' order."""
+    def answers(self, chain: QAChain, records: Sequence[QARecord], *, quiet: bool) -> Kept[QARecord, Answer]:
+        """The chain's answers, in the records' order; records that are too long for the model are left out."""
         if not records:
             raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
         inputs = self.inputs(records)
         self.targets(records)  # fails on a record without a label before the first answer
-        answers: list[Answer] = []
+        answers: list[Answer | TooLongError] = []
         for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
-            for answer in chain.batch(chunk, return_exceptions=True):
-                if isinstance(answer, UserError):
-                    raise UserError(f"{self.name}, record {records[len(answers)].id}: {answer}") from answer
-                if isinstance(answer, BaseException):  # LangChain returns whatever was raised, Ctrl-C included
-                    raise answer
-                answers.append(answer)
-        return answers
+            answers += check_records(
+                f"{self.name}, record", records[len(answers) :], chain.batch(chunk, return_exceptions=True)
+            )
+        return leave_out_too_long(self.name, records, answers)
 
     def samples(
         self, records: Sequence[QARecord], answers: Sequence[Answer], identity: Mapping[str, Any]

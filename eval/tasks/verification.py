@@ -74,7 +74,8 @@ class VerificationTask(QATask):
         """
         if (verifier is None) == (self.context == "swapped"):
             raise ValueError("a verifier belongs to the context swapped, and to no other")
-        verified = answers = self.answers(chain, records, quiet=quiet)
+        records, answers, left_out = self.answers(chain, records, quiet=quiet)
+        verified = answers
         if any(answer.withheld for answer in answers):
             raise UserError(
                 f"{self.name}: the chain withheld answers, which cannot be scored. Set chain.verify to report or retry."
@@ -86,7 +87,7 @@ class VerificationTask(QATask):
             for sample, answer in zip(self.samples(records, answers, identity), verified, strict=True)
         ]
         reused = sum(answer.reused for answer in verified)
-        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity)
+        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, left_out)
 
 
 def _swapped(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[Answer]:

@@ -40,7 +40,12 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
 
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     with hub_errors("Embedder", config.model), no_bars():
-        model = SentenceTransformer(source, device=get_device_name(), model_kwargs={"dtype": torch.float32})
+        model = SentenceTransformer(
+            source,
+            device=get_device_name(),
+            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+            trust_remote_code=False,
+        )
     window = model.max_seq_length
     if window is not None and config.max_length > window:
         raise UserError(

@@ -10,9 +10,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging
 
 from chains.encoder.pair_texts import PairTexts
-from chains.encoder.sequence import SequenceClassifier, find_device, model_window, set_padding
+from chains.encoder.sequence import SequenceClassifier, find_device, label_name, model_window, set_padding
 from common.errors import UserError
-from common.hub import hub_errors
+from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
 from common.logs import no_bars
 from finetune.config import EncoderConfig
 from retrievers.embedders.packaged import packaged_minilm
@@ -26,7 +26,8 @@ _EVALUATION_TOKENS = 4096  # tokens of a batch in evaluation
 def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassifier:
     """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
 
-    The head's weights are random with ``config.seed``. The tokenizer stores the window and the side that long texts are
+    The head's weights are random with ``config.seed``, unless the checkpoint has a head for the same labels in the same
+    order. The tokenizer stores the window and the side that long texts are
     cut on, so that texts are encoded in use as in training.
 
     Raises:
@@ -37,12 +38,18 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     auto: Any = AutoModelForSequenceClassification
     with hub_errors("Model", config.model), no_bars(), _no_loading_report():
         architecture = AutoConfig.from_pretrained(
-            source, id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}
+            source,
+            trust_remote_code=False,
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
         )
+        given = AutoConfig.from_pretrained(source, trust_remote_code=False)
         _keep_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
-            model = auto.from_pretrained(source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True)
+            model = auto.from_pretrained(
+                source, config=architecture, dtype=torch.float32, ignore_mismatched_sizes=True, **SAFE_LOADING
+            )
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
@@ -50,9 +57,12 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
                 f"Model {config.model} takes no classification head ({architecture.model_type}). Set "
                 "train.encoder.model to an encoder such as google/electra-base-discriminator."
             ) from error
+        if [label_name(given.id2label[number]) for number in sorted(given.id2label)] != list(labels):
+            model = _with_new_head(auto, model)
         side = "left" if config.keep_text == "end" else "right"
-        tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side)
+        tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)
     set_padding(tokenizer, model)
+    check_tokenizer(config.model, tokenizer, model.get_input_embeddings().weight.shape[0])
     window = model_window(model, tokenizer)
     if config.max_length > window:
         raise UserError(
@@ -69,6 +79,14 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         texts=PairTexts(tokenizer, config.max_length),
         batch_tokens=_EVALUATION_TOKENS,
     )
+
+
+def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
+    """A classifier with the encoder of ``model`` and a random head: rows of another label must not be kept."""
+    fresh: PreTrainedModel = auto.from_config(model.config, dtype=torch.float32)
+    fresh.base_model.load_state_dict(model.base_model.state_dict())
+    fresh.eval()
+    return fresh
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from chains.encoder.sequence import SequenceClassifier
+from common.fingerprints import weights_digest
 from corpus.config import DataConfig, PairsConfig
 from finetune.config import EncoderConfig
 from finetune.encoder import report
@@ -65,8 +66,9 @@ class EncoderJob(Job[EncoderTrainer]):
     data: EncoderData
 
     def recipe(self) -> dict[str, Any]:
-        """Labels and examples."""
+        """Base weights, labels and examples."""
         return {
+            "weights": weights_digest(self.classifier.model)[:16],
             "labels": self.data.labels,
             "training examples": _digest(self.data.train),
             "dev examples": _digest(self.data.dev),

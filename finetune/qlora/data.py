@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from chains.config import Family, PromptConfig
 from chains.models.local import LocalLLM
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, with_labels
-from chains.models.templates import label_lead, render
+from chains.models.templates import answer_end, label_lead, render
 from chains.prompts import Messages, nli_prompt, resolve_family
 from common.errors import UserError
 from corpus.config import PairsConfig
@@ -17,9 +16,6 @@ from corpus.records import QARecord
 from finetune.config import QLoRAConfig
 from finetune.leakage import Leakage, find_leakage
 from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # target of tokens that do not count in the loss
 
@@ -106,28 +102,17 @@ def encode_pairs(
     ]
     texts = render(tokenizer, conversations)
     lead, end = label_lead(tokenizer), answer_end(tokenizer)
-    scored = with_labels(tokenizer, texts, encode(tokenizer, texts), labels, lead)
+    ids_of_prompts = encode(tokenizer, texts)
+    scored = with_labels(tokenizer, texts, ids_of_prompts, labels, lead)
     wholes = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
     room = min((limit for limit in (llm.window, max_length) if limit is not None), default=None)
+    longest = llm.label_length(labels)  # the dev figures score every label after the prompt
     kept = [
         (pair, Example(ids, len(prompt.ids)))
-        for pair, ids, prompt in zip(pairs, wholes, scored, strict=True)
-        if room is None or len(ids) <= room
+        for pair, ids, prompt, whole in zip(pairs, wholes, scored, ids_of_prompts, strict=True)
+        if room is None or max(len(ids), len(whole) + longest) <= room
     ]
     return Examples(tuple(one for _, one in kept), tuple(pair for pair, _ in kept), len(pairs) - len(kept))
-
-
-def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The text after an answer: the chat template's up to its end token, or else the tokenizer's end token."""
-    question: Messages = [{"role": "user", "content": "Is it so?"}]
-    prompt = render(tokenizer, [question])[0]
-    whole = [*question, {"role": "assistant", "content": "yes"}]
-    answered = str(tokenizer.apply_chat_template(whole, tokenize=False, enable_thinking=False))
-    if answered.startswith(prompt):
-        after = answered[len(prompt) :].partition("yes")[2].rstrip()
-        if any(after.endswith(token) for token in tokenizer.all_special_tokens if token):
-            return after
-    return tokenizer.eos_token or ""
 
 
 def columns(examples: Sequence[Example], *, answer_only: bool) -> Iterator[tuple[list[int], list[int]]]:

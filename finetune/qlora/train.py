@@ -19,6 +19,7 @@ from chains.models.local import LocalLLM, load_llm
 from chains.nli import nli_chain
 from chains.prompts import resolve_family
 from common.errors import UserError
+from common.fingerprints import weights_digest
 from corpus.config import PairsConfig
 from corpus.records import QARecord
 from eval.tasks import NLITask
@@ -92,10 +93,11 @@ class QLoRAJob(Job[PairTrainer]):
         return self.settings.device
 
     def recipe(self) -> dict[str, Any]:
-        """Base model, wording and examples."""
+        """Base weights, wording and examples."""
         base, tokenizer = self.base, self.base.tokenizer
         return {
             "model": base.name,
+            "weights": weights_digest(base.model)[:16],
             "quantization": self.settings.llm.quantization,
             "double_quant": self.settings.llm.double_quant,
             "dtype": str(self.settings.device.dtype).removeprefix("torch."),

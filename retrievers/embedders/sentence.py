@@ -52,7 +52,9 @@ class SentenceEmbedder(Embeddings):
         device = device or get_device_name()
         resolved = resolve_dtype(dtype, device)
         with hub_errors("Embedder", model), no_bars():
-            self.model = SentenceTransformer(model, device=device, model_kwargs={"dtype": resolved})
+            self.model = SentenceTransformer(
+                model, device=device, model_kwargs={"dtype": resolved, "use_safetensors": True}, trust_remote_code=False
+            )
         self.model.eval()
         self._weights = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)

@@ -42,7 +42,10 @@ class Reranker:
         device = get_device_name()
         with hub_errors("Cross-encoder", model):
             loaded: Any = CrossEncoder(
-                model, device=device, model_kwargs={"dtype": resolve_dtype(dtype, device)}, trust_remote_code=False
+                model,
+                device=device,
+                model_kwargs={"dtype": resolve_dtype(dtype, device), "use_safetensors": True},
+                trust_remote_code=False,
             )
         _check_head(model)
         self._model = loaded
@@ -129,7 +132,7 @@ def _check_head(name: str) -> None:
     from transformers import AutoConfig
 
     with hub_errors("Cross-encoder", name):
-        architectures = AutoConfig.from_pretrained(name).architectures or []
+        architectures = AutoConfig.from_pretrained(name, trust_remote_code=False).architectures or []
     if architectures and not any("SequenceClassification" in one or "CausalLM" in one for one in architectures):
         raise UserError(
             f"{name} is no cross-encoder ({architectures[0]} has nothing that scores a pair). Name one, such as "

@@ -73,7 +73,8 @@ def test_generation_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: p
     longest = max(len(ids) for ids in encode(llm.tokenizer, list(LABELS)))
     assert longest > 1
     assert Decider(short, TEMPLATE, LABELS, "score").reserve == longest
-    assert Decider(llm, TEMPLATE, ("no", "yes"), "score").reserve == llm.config.max_new_tokens
+    assert Decider(llm, TEMPLATE, ("no", "yes"), "score").reserve == llm.label_length(("no", "yes"))
+    assert Decider(llm, TEMPLATE, ("no", "yes"), "generate").reserve == llm.config.max_new_tokens
     given: list[int] = []
 
     def write(*args, max_new_tokens: int, **kwargs):

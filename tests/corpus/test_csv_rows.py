@@ -61,3 +61,26 @@ def test_a_row_longer_than_the_header_is_named() -> None:
 def test_what_spreadsheets_add_is_passed_over(text: str) -> None:
     rows = [row for _, row in csv_rows("a.csv", text.splitlines(keepends=True), tabs=False)]
     assert [{name: row[name] for name in "ab"} for row in rows] == [{"a": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('a\tb\n"x\ty\nz"\tw\n', [('"x', "y"), ('z"', "w")]),
+        ('a\tb\n"Repair" of it\t1\n', [('"Repair" of it', "1")]),
+        ('a\tb\n5" long\t"\n', [('5" long', '"')]),
+        ('a\tb\n"Repair"\t1\n', [('"Repair"', "1")]),
+        ('"a"\t"b"\n"Repair"\t"1"\n', [("Repair", "1")]),
+        ('a\tb\n"""Repair"" of it"\t1\n', [('"Repair" of it', "1")]),
+        ('a\tb\n1\t"x\n\ny"\n2\tz\n', [("1", "x\n\ny"), ("2", "z")]),
+        ('a\tb\n"x\ty"\t1\n', [("x\ty", "1")]),
+    ],
+)
+def test_quotation_marks_in_tab_separated_cells(text: str, rows: list[tuple[str, str]]) -> None:
+    assert [tuple(row.values()) for _, row in csv_rows("a.tsv", StringIO(text, newline=""), tabs=True)] == rows
+
+
+@pytest.mark.parametrize("text", ['a\tb\tc\n1\t"x\n2\ty\tz"\n', 'a\tb\n1\t"x\nz\n', 'a\tb\n"x\n'])
+def test_a_mark_that_would_swallow_a_row_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="line 2"):
+        list(csv_rows("a.tsv", StringIO(text, newline=""), tabs=True))

@@ -162,7 +162,8 @@ BAD_ROWS = {
         GOOD | {"gold_label": "maybe"},
         "line 4, field gold_label: 'maybe' is no label of pairs.labels (entailment, neutral, contradiction). Add it",
     ),
-    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: must be a label, not a number"),
+    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is no label of pairs.labels"),
+    "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is no label of pairs.labels"),
     "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: must be a label, not true or false"),
     "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' stands in the file twice"),
 }
@@ -253,3 +254,22 @@ def test_premises_in_both_splits_are_found_whatever_their_case_and_spaces() -> N
     ]
     assert repeated_premises(train, test) == ["she denies fever."]
     assert repeated_premises([], test) == []
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv"])
+def test_labels_as_data_frames_write_them(tmp_path: Path, suffix: str) -> None:
+    rows = [
+        {"pairID": f"p{number}", "sentence1": "A.", "sentence2": "B.", "gold_label": label}
+        for number, label in enumerate((2.0, 0.0, None, 1.0, float("nan"), -1.0))
+    ]
+    path = tmp_path / f"pairs{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        write_table(
+            path, [{**row, "gold_label": "" if row["gold_label"] is None else row["gold_label"]} for row in rows]
+        )
+    words = {"0": "entailment", "1": "neutral", "2": "contradiction"}
+    data = load_pairs(PairsConfig(path=str(path), labels=words))
+    assert [pair.label for pair in data.pairs] == ["contradiction", "entailment", "neutral"]
+    assert data.unlabelled == 3

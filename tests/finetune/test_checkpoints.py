@@ -17,6 +17,7 @@ from finetune.checkpoints import (
     publish_best,
     remove_incomplete,
     rotate,
+    write_json,
 )
 
 RECIPE = {"learning_rate": 0.001, "rank": 8}
@@ -120,3 +121,14 @@ def test_the_best_checkpoint_is_published_or_the_last(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("finetune.checkpoints.publish", full)
     assert publish_best(tmp_path, 3) is None
+
+
+def test_other_weights_are_another_recipe_and_another_folder_name_is_not(tmp_path: Path) -> None:
+    recipe = {"model": "./base", "weights": "aa", "rank": 4}
+    write_json(tmp_path / "summary.json", {"recipe": recipe})
+    assert is_finished(tmp_path, {**recipe, "model": "/home/x/base"})
+    with pytest.raises(UserError, match="weights was 'aa' and is 'bb'"):
+        is_finished(tmp_path, {**recipe, "weights": "bb"})
+    write_json(tmp_path / "summary.json", {"recipe": {"model": "./base", "rank": 4}})
+    with pytest.raises(UserError, match="weights was None"):
+        is_finished(tmp_path, recipe)

@@ -1,14 +1,18 @@
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import checkpoints
 import pytest
 from word_nli import WordNLI
 
 from chains.config import LLMConfig
+from chains.models.base import TooLongError
 from chains.models.local import load_llm
 from chains.nli import Judgement, Pair, nli_chain
 from common.errors import UserError
 from corpus.nli import NLIPair
+from eval.results import write_results
 from eval.tasks import NLITask
 from eval.tasks.nli import CHUNK
 
@@ -55,6 +59,34 @@ def test_unparsed_judgements_are_wrong_and_counted() -> None:
     assert result.metrics["unparsed"] == 2
     assert result.metrics["recall_neutral"] == 0
     assert [sample["prediction"] for sample in result.samples] == ["entailment", "contradiction", None, None]
+
+
+class Short(WordNLI):
+    """Takes no premise of more than two words."""
+
+    def judge(self, pairs: Sequence[Pair]):
+        found = super().judge(pairs)
+        return [
+            TooLongError("The pair is too long.") if len(premise.split()) > 2 else judgement
+            for (premise, _), judgement in zip(pairs, found, strict=True)
+        ]
+
+
+def test_a_long_pair_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    long = pair("long", "Zinc works very well.", "entailment")
+    result = NLITask().evaluate(Short(), [PAIRS[0], long, *PAIRS[1:]], identity=IDENTITY, quiet=True)
+    assert [sample["id"] for sample in result.samples] == ["a", "b", "c", "d"]
+    assert result.metrics["accuracy"] == 0.75
+    assert result.left_out == ("long",)
+    assert "1 of 5 records are too long" in caplog.text
+    written = json.loads(write_results(tmp_path, [result], {}).read_text())
+    assert (written["n"], written["left_out"]) == (4, {"nli": ["long"]})
+
+
+def test_pairs_that_are_all_too_long() -> None:
+    long = pair("long", "Zinc works very well.", "entailment")
+    with pytest.raises(UserError, match="all 1 records are too long"):
+        NLITask().evaluate(Short(), [long], identity=IDENTITY, quiet=True)
 
 
 def test_samples_carry_what_the_judgement_carries() -> None:

@@ -4,7 +4,7 @@ import checkpoints
 import pytest
 import torch
 from classifiers import make_classifier, make_electra, make_encoder
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from common.errors import UserError
 from finetune.config import EncoderConfig
@@ -38,6 +38,15 @@ def test_a_classifier_of_other_labels_gets_a_new_head(tmp_path: Path) -> None:
     folder = make_classifier(tmp_path, ("yes", "no"))
     model = load_base(config(folder), LABELS).model
     assert model.classifier.weight.shape[0] == 3
+
+
+def test_a_head_for_the_same_labels_in_another_order_is_not_kept(tmp_path: Path) -> None:
+    for number, order in enumerate((LABELS, LABELS[::-1])):
+        folder = make_classifier(tmp_path / str(number), order)
+        saved = AutoModelForSequenceClassification.from_pretrained(folder)
+        model = load_base(config(folder), LABELS).model
+        assert torch.equal(model.classifier.weight, saved.classifier.weight) == (order == LABELS)
+        assert torch.equal(model.bert.pooler.dense.weight, saved.bert.pooler.dense.weight)
 
 
 def test_an_electra_discriminator(tmp_path: Path) -> None:

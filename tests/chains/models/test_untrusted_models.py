@@ -1,0 +1,190 @@
+"""Model folders as they come: code and pickles beside the weights, NaN, adapters with their own tokenizer."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import pytest
+import torch
+from classifiers import make_classifier
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from chains.config import LLMConfig
+from chains.encoder.sequence import load_sequence_classifier
+from chains.models.local import LocalLLM, load_llm
+from common.errors import UserError
+from finetune.config import EmbedderTrainConfig, EncoderConfig
+from finetune.embedder.model import load_base as load_embedder
+from finetune.encoder.model import load_base as load_encoder
+
+USER = [{"role": "user", "content": "Is it so?"}]
+MORE = checkpoints.CHAT_TEMPLATE.replace("<|begin|>", "<|begin|><|note|>")
+
+
+def load(folder: Path, **settings: Any) -> LocalLLM:
+    return load_llm(LLMConfig(model=str(folder), dtype="float32", device_map="cpu", **settings))
+
+
+LOADERS: dict[str, Callable[[Path], object]] = {
+    "model": load,
+    "classifier": lambda folder: load_sequence_classifier(str(folder), "float32", "cpu", 64),
+    "encoder": lambda folder: load_encoder(EncoderConfig(model=str(folder), max_length=32), ("a", "b")),
+    "embedder": lambda folder: load_embedder(EmbedderTrainConfig(model=str(folder), max_length=32)),
+}
+
+
+def make(name: str, folder: Path) -> Path:
+    return checkpoints.make_chat(folder) if name == "model" else make_classifier(folder)
+
+
+def add_code(folder: Path, names: list[str]) -> None:
+    """Code in a model's folder that leaves a file behind where it runs."""
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"model_type": "own", "auto_map": dict.fromkeys(names, "own.Own")}
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(folder / 'ran')!r}).touch()\nOwn = object\n")
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_code_of_a_model_is_neither_run_nor_asked_about(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(name, tmp_path / "model")
+    add_code(folder, ["AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\ny\n"))
+    with pytest.raises(UserError, match="is never run here"):
+        LOADERS[name](folder)
+    assert sys.stdin.read() == "y\ny\ny\n"
+    assert capsys.readouterr().out == ""
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_weights_in_a_pickle_alone_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    folder = make(name, tmp_path / "model")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"pytorch_model\.bin alone, a pickle"):
+        LOADERS[name](folder)
+
+
+def test_an_adapter_in_a_pickle_is_refused_by_name(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
+    torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"adapter_model\.bin alone, a pickle"):
+        load(base, adapter=str(adapter))
+
+
+@pytest.mark.parametrize("name", ["model", "classifier", "encoder"])
+def test_a_tokenizer_with_more_tokens_than_embeddings(name: str, tmp_path: Path) -> None:
+    folder = make(name, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    size = len(tokenizer)
+    tokenizer.add_tokens(["dyspnoea"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UserError, match=rf"has {size + 1} tokens and the model embeddings for {size}: 'dyspnoea'"):
+        LOADERS[name](folder)
+
+
+def test_a_special_token_that_nothing_uses_needs_no_embedding(tmp_path: Path) -> None:
+    folder = checkpoints.make_chat(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[NEW]"]})
+    tokenizer.save_pretrained(folder)
+    llm = load(folder)
+    assert llm.clean("a [NEW] b") == "a       b"
+
+
+def test_a_model_without_finite_numbers_writes_nothing(tmp_path: Path) -> None:
+    folder = checkpoints.make_chat(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][:] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    llm = load(folder)
+    for answer in (
+        lambda: llm.chat.invoke("Is it so?"),
+        lambda: llm.chat.batch(["Is it so?", "Was it so?"]),
+        lambda: list(llm.chat.stream("Is it so?")),
+        lambda: list(llm.score(llm.prompts([USER]), ("yes", "no"))),
+    ):
+        with pytest.raises(UserError, match="no finite probabilities"):
+            answer()
+
+
+def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> Path:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    config = LoraConfig(r=4, init_lora_weights=False, task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_chat_template_of_an_adapter_is_used(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = checkpoints.CHAT_TEMPLATE.replace("<|begin|>", "<|begin|>Note: ")
+    adapter = make_adapter(base, tmp_path / "adapter", tokenizer)
+    wanted = "<|begin|>Note: <|user|>Is it so?<|end|><|assistant|>"
+    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == wanted
+    for path in adapter.glob("token*"):
+        path.unlink()  # the template alone
+    assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == wanted
+
+
+def test_an_adapter_with_more_tokens_brings_embeddings_and_tokenizer(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    size = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
+    tokenizer.chat_template = MORE
+    adapter = make_adapter(base, tmp_path / "adapter", tokenizer, modules_to_save=["embed_tokens", "lm_head"])
+    for merged in (False, True):
+        llm = load(base, adapter=str(adapter), merge_adapter=merged)
+        assert llm.prompts([USER])[0][1][1] == size
+        assert llm.model.get_input_embeddings().weight.shape[0] == size + 1
+        assert llm.chat.invoke("Is it so?") is not None
+    for path in adapter.glob("token*"):
+        path.unlink()
+    with pytest.raises(UserError, match=rf"has embeddings for {size + 1} tokens and the model .* for {size}"):
+        load(base, adapter=str(adapter))
+
+
+def test_an_adapter_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    other = AutoTokenizer.from_pretrained(checkpoints.make_llama2(tmp_path / "other"))
+    adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
+    other.save_pretrained(adapter)
+    with pytest.raises(UserError, match="has a tokenizer that does not fit the model"):
+        load(base, adapter=str(adapter))
+
+
+def test_what_decides_an_answer_is_in_the_fingerprint(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
+    before = load(base, adapter=str(adapter)).fingerprint
+    moved = checkpoints.make_chat(tmp_path / "moved")
+    assert load(moved, adapter=str(adapter)).fingerprint == before
+
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "lora_dropout": 0.5}))
+    assert load(base, adapter=str(adapter)).fingerprint == before
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "lora_alpha": 2 * settings["lora_alpha"]}))
+    assert load(base, adapter=str(adapter)).fingerprint != before
+
+    generation = json.loads((base / "generation_config.json").read_text())
+    plain = load(base).fingerprint
+    (base / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.3, "do_sample": True}))
+    assert load(base).fingerprint == plain
+    (base / "generation_config.json").write_text(json.dumps({**generation, "eos_token_id": [2, 7]}))
+    assert load(base).fingerprint != plain
