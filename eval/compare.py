@@ -1,26 +1,28 @@
 """Comparison of runs: which tasks are compared, their records side by side, differences and tests."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
-from common.atomic_write import write_whole
+from rich.table import Table
+from rich.text import Text
+
 from common.errors import UserError
-from common.fingerprints import plain
 from common.json_file import shown
-from eval.results import check_output
+from eval.results import check_output, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
+from eval.tables import new_table, with_signed_interval
 from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELS, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
+SHOWN = 10  # of the records that changed sides, for each comparison
 _TEXTS = ("question", "premise", "hypothesis")
 
 
@@ -221,14 +223,7 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched:
         UserError: the folder cannot be written to.
     """
     check_output(folder)
-    path = folder / COMPARE_FILE
-    try:
-        write_whole(path, json.dumps(plain(as_json(comparisons, unmatched)), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."
-        ) from error
-    return path
+    return write_json(folder / COMPARE_FILE, as_json(comparisons, unmatched))
 
 
 def _compared(pairs: Pairs) -> Comparison:
@@ -315,3 +310,70 @@ def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
 def _content(sample: Sample) -> dict[str, str]:
     """The fields of a sample that come from the data."""
     return {name: str(sample[name]) for name in ("target", *_TEXTS) if name in sample}
+
+
+def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """For each pair of runs the figures, the tests, and for each task the first records that changed."""
+    tables: list[Table] = []
+    for title, group in groupby(comparisons, _title):
+        together = list(group)
+        tables += [_figures(title, together), _tests(together), *(_changed(one) for one in together if one.changed)]
+    return tables
+
+
+def _title(comparison: Comparison) -> str:
+    a, b = comparison.pairs.a.run.folder, comparison.pairs.b.run.folder
+    return f"A and B: {a}" if a == b else f"A: {a}\nB: {b}"
+
+
+def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
+    """One row a comparison, with its figures one below the other in each cell."""
+    table = new_table(title, "task", "n", "figure", "A", "B", "B - A (95%)")
+    left_out = []
+    for one in comparisons:
+        figures = one.figures.values()
+        table.add_row(
+            _task(one),
+            str(len(one.pairs.samples)),
+            "\n".join(one.figures),
+            "\n".join(f"{figure.a:.3f}" for figure in figures),
+            "\n".join(f"{figure.b:.3f}" for figure in figures),
+            "\n".join(with_signed_interval(figure.difference) for figure in figures),
+        )
+        if one.pairs.only_in_a or one.pairs.only_in_b:
+            left_out.append(
+                f"{_task(one, ', ')}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B"
+            )
+    table.title = Text(title)  # a folder's name is no markup
+    table.caption = Text("\n".join(left_out)) if left_out else None
+    return table
+
+
+def _tests(comparisons: Sequence[Comparison]) -> Table:
+    table = new_table("Right and wrong, by McNemar's exact test", "task", "both right")
+    for name in ("only A", "only B", "neither", "p", "p by Holm"):
+        table.add_column(name, justify="right")
+    for one in comparisons:
+        test = one.test
+        counts = [str(count) for count in (test.both, test.only_a, test.only_b, test.neither)]
+        table.add_row(_task(one), *counts, _probability(test.p), _probability(one.p_holm))
+    return table
+
+
+def _changed(comparison: Comparison) -> Table:
+    table = new_table(f"Changed sides:\n{_task(comparison)}", "id", "target", "A", "B", "right")
+    for record in comparison.changed[:SHOWN]:
+        answers = [Text(shown(answer or "unparsed", 30)) for answer in (record.a, record.b)]
+        table.add_row(Text(shown(record.id)), Text(shown(record.target, 30)), *answers, record.right.upper())
+    if (more := len(comparison.changed) - SHOWN) > 0:
+        table.caption = f"and {more} more: see --json"
+    return table
+
+
+def _task(comparison: Comparison, separator: str = "\n") -> str:
+    a, b = comparison.pairs.a.task.name, comparison.pairs.b.task.name
+    return a if a == b else f"A {a}{separator}B {b}"
+
+
+def _probability(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"

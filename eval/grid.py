@@ -1,6 +1,5 @@
 """The tables of a grid: accuracies by model, context and retriever, with published ones."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,11 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from common.atomic_write import write_whole
-from common.errors import UserError
-from common.fingerprints import plain
 from eval.config import Published
-from eval.results import TaskResult
+from eval.results import TaskResult, write_json
 from eval.stats.estimate import Estimate
 from eval.tables import new_table, with_interval
 from eval.tasks import SECTIONS, Task
@@ -85,12 +81,7 @@ def write_grid(folder: Path, cells: Sequence[Cell], failures: dict[str, str], pu
     """
     source = None if published is None else published.source
     payload: dict[str, Any] = {"cells": [asdict(cell) for cell in cells], "failures": failures, "published": source}
-    path = folder / GRID_FILE
-    try:
-        write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}. Make room and run it again.") from error
-    return path
+    return write_json(folder / GRID_FILE, payload)
 
 
 def _place(run: str, task: Task) -> tuple[str, str]:

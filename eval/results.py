@@ -167,14 +167,11 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
         | {task.name: task.identity for task in tasks},
         "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
     }
-    try:
-        for task in tasks:
-            lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
-            write_whole(folder / f"samples_{task.name}.jsonl", "".join(line + "\n" for line in lines))
-        write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return path
+    for task in tasks:
+        lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
+        with writes(samples := folder / f"samples_{task.name}.jsonl"):
+            write_whole(samples, "".join(line + "\n" for line in lines))
+    return write_json(path, payload)
 
 
 def versions() -> dict[str, str]:
@@ -228,6 +225,27 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def writes(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of writing ``path``, whose folder is created if absent, into a ``UserError``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write ``value`` as JSON, whole or not at all; numbers that are not finite become null.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with writes(path):
+        write_whole(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+    return path
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

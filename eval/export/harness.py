@@ -4,7 +4,9 @@ Its ``loggers/evaluation_tracker.py`` writes that layout and its ``result_schema
 names, except that ``accuracy`` (and ``share_maybe``, the share of answers that are the target "maybe") becomes ``acc``.
 """
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,15 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.export.harness_model import data_of, model_args, model_name, shots_of
-from eval.export.harness_samples import GREEDY, digest, harness_samples, is_scored
 from eval.results import RESULTS_FILE, check_output
 from eval.runs import Run
 from eval.stats.estimate import RESAMPLES
-from eval.tasks import Task
+from eval.tasks import NLITask, Task
 from eval.tasks.scorers import RANKING
 
 SOURCE = "medground"  # in the place of the harness's "hf", "vllm" and so on
+INVALID = "[invalid]"  # what the harness's filters put for an answer that they cannot parse
+GREEDY = {"do_sample": False}  # the decoding used here
 _NAMES = {"accuracy": "acc", "share_maybe": "acc"}
 _LOWER_IS_BETTER = re.compile("unparsed|unverified|ece|brier|aurc.*|risk@.*")
 _NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # it depends on the answers
@@ -216,3 +218,93 @@ def _is_date(text: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The harness's ``model_args`` for the model of a task, given the run's settings."""
+    llm, nli = config.get("llm") or {}, config.get("nli") or {}
+    if isinstance(task, NLITask) and nli.get("kind") == "encoder":
+        return {"pretrained": nli.get("model")}
+    if llm.get("base_url"):
+        return {"model": llm.get("model"), "base_url": llm["base_url"]}
+    args = {"pretrained": llm.get("model"), "dtype": llm.get("dtype")}
+    with_adapter = isinstance(task, NLITask) and task.tuned is not False
+    if adapter := (with_adapter and nli.get("adapter")) or llm.get("adapter"):
+        args["peft"] = adapter
+    if llm.get("quantization") in ("4bit", "8bit"):
+        args[f"load_in_{llm['quantization']}"] = True
+    return args
+
+
+def model_name(args: Mapping[str, Any]) -> str:
+    """The name under which the harness lists a model: the adapter's where there is one."""
+    name = next((str(args[key]) for key in ("peft", "pretrained", "model") if args.get(key)), "unnamed")
+    return "medground-tiny" if name == "embedded" else name
+
+
+def shots_of(task: Task, config: Mapping[str, Any]) -> int:
+    """The number of examples in a prompt: only tasks on pairs have any, so many of each label."""
+    if not isinstance(task, NLITask):
+        return 0
+    of_each = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
+    return of_each * len(set(((config.get("pairs") or {}).get("labels") or {}).values()))
+
+
+def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of the task's data."""
+    data: Mapping[str, Any] = config.get(task.section.data) or {}
+    return data
+
+
+def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the labels were scored, as in the harness's ``multiple_choice``; else ``generate_until``."""
+    return bool(samples) and all(sample.get("label_scores") for sample in samples)
+
+
+def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A task's samples in the harness's form.
+
+    Where labels were scored, the responses are the logarithms of the labels' probabilities. Whether a label is also the
+    model's most probable continuation (``is_greedy``) is not known and is written as "None". ``doc`` is the record
+    without retrieved or generated text, so a record has the same ``doc_hash`` in every run.
+    """
+    scored = is_scored(samples)
+    return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
+
+
+def _sample(number: int, sample: Mapping[str, Any], scored: bool) -> dict[str, Any]:
+    texts = {name: sample[name] for name in ("question", "premise", "hypothesis") if name in sample}
+    doc = {"id": sample["id"], **texts, "target": sample["target"]}
+    prompt = sample.get("prompt") or "\n\n".join(texts.values())  # a sequence classifier has no prompt
+    if scored:
+        scores: Mapping[str, float] = sample["label_scores"]
+        requests = [{"arg_0": prompt, "arg_1": label} for label in scores]
+        filtered: list[Any] = [[str(_log(score)), "None"] for score in scores.values()]
+        responses = [[one] for one in filtered]
+    else:
+        requests = [{"arg_0": prompt, "arg_1": GREEDY}]
+        filtered = [sample["prediction"] or INVALID]
+        responses = [[sample.get("output") or ""]]
+    return {
+        "doc_id": number,
+        "doc": doc,
+        "target": sample["target"],
+        "arguments": {f"gen_args_{place}": request for place, request in enumerate(requests)},
+        "resps": responses,
+        "filtered_resps": filtered,
+        "filter": "none",
+        "metrics": ["acc"],
+        "doc_hash": digest(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": digest(prompt),
+        "target_hash": digest(sample["target"]),
+        "acc": float(sample["prediction"] == sample["target"]),
+    }
+
+
+def _log(score: float) -> float:
+    return math.log(score) if score > 0 else -math.inf
+
+
+def digest(text: str) -> str:
+    """SHA-256 in hex, which the harness uses for documents, prompts, targets and tasks."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

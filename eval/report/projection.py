@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.atomic_write import write_whole
-from common.errors import UserError
 from common.fingerprints import content_key
+from eval.results import writes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,12 +105,8 @@ def project(
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_HEADER)
     rows.writerows([pair.id, *position] for pair, position in zip(pairs, positions, strict=True))
-    try:
+    with writes(cache):
         write_whole(cache, f"{_KEY}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{cache} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."
-        ) from error
     return positions
 
 

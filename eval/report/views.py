@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
-from eval.report.svg import interval_mark
 from eval.report.tasks import ReportTask
 from eval.stats.estimate import Estimate
 
@@ -72,11 +71,36 @@ class View:
         return replace(self, columns=tuple(other for other in self.columns if other != column))
 
 
+def interval_mark(estimate: Estimate, published: float | None = None) -> Markup:
+    """A figure between 0 and 1 as a point with its interval, as wide as its cell; a published one as a tick."""
+
+    def line(style: str, x1: float, x2: float, y1: str = "50%", y2: str = "50%") -> Markup:
+        x1, x2 = (min(max(x, 0.0), 1.0) for x in (x1, x2))
+        template = Markup('<line class="{}" x1="{:.1%}" x2="{:.1%}" y1="{}" y2="{}"/>')
+        return template.format(style, x1, x2, y1, y2)
+
+    parts = [line("track", 0, 1), *(line("track", tick, tick, "35%", "65%") for tick in (0.0, 0.5, 1.0))]
+    if published is not None:
+        parts.append(line("published", published, published, "5%", "95%"))
+    if estimate.low is not None and estimate.high is not None:
+        parts.append(line("whisker", estimate.low, estimate.high))
+    value = min(max(estimate.value, 0.0), 1.0)
+    parts.append(Markup('<circle class="dot" cx="{:.1%}" cy="50%" r="3.5"/>').format(value))
+    return Markup('<svg class="mark" aria-hidden="true">{}</svg>').format(_NO_MARK.join(parts))
+
+
+def between(estimate: Estimate) -> str:
+    """The interval as text; empty where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
+
+
 def figure(estimate: Estimate, *, published: float | None = None, marked: bool = False) -> Cell:
     """A figure with its interval; ``marked`` adds a drawing of both, for figures from 0 to 1."""
     return Cell(
         f"{estimate.value:.3f}",
-        _between(estimate),
+        between(estimate),
         interval_mark(estimate, published) if marked else _NO_MARK,
         "" if published is None else f"{published:.3f}",
         is_figure=True,
@@ -101,9 +125,3 @@ def measured(task: ReportTask, metric: str, *, marked: bool = False) -> Cell:
 def number(count: float) -> Cell:
     """A count."""
     return Cell(f"{round(count):,}", is_figure=True)
-
-
-def _between(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"

@@ -212,7 +212,7 @@ def _measure(
     tasks: "Sequence[Task]", resources: "PipelineResources", settings: "Settings", output: Path, as_json: bool
 ) -> None:
     """Run tasks, print their tables and write their results."""
-    from eval.plots import write_risk_plots
+    from eval.report.plots import write_risk_plots
     from eval.tables import result_tables
     from medground.tasks import run_tasks
 
