@@ -10,7 +10,7 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the settings of section ``llm``, whose values it does not inherit, and these."""
+    """A language model of the grid: the fields of section ``llm``, with their own defaults, and these."""
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
@@ -23,7 +23,7 @@ class GridLLM(LLMConfig):
 
 
 class Published(BaseModel):
-    """Accuracies reported by others, shown beside the measured ones."""
+    """Published accuracies, shown beside the measured ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class Published(BaseModel):
 
 
 class GridConfig(BaseModel):
-    """``eval grid``: models by contexts by retrievers, and models by few-shot examples."""
+    """``eval grid``: models by contexts, retrievers and few-shot examples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +68,7 @@ class GridConfig(BaseModel):
 
 
 class TaskConfig(BaseModel):
-    """A task of ``medground eval tasks``: its kind, and its fields beside it."""
+    """A task of ``medground eval tasks``: its kind and its fields."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,7 +1,7 @@
-"""Runs in the layout of EleutherAI's lm-evaluation-harness, version 0.4.
+"""Runs in the file format of EleutherAI's lm-evaluation-harness 0.4.
 
-Its ``loggers/evaluation_tracker.py`` writes that layout and its ``result_schema.py`` describes it. Metrics keep their
-names, except that ``accuracy`` (and ``share_maybe``, the share of answers that are the target "maybe") becomes ``acc``.
+The format is written by its ``loggers/evaluation_tracker.py`` and described by ``result_schema.py``. Metrics keep their
+names, except ``accuracy`` and ``share_maybe`` (whose target is always "maybe"), which become ``acc``.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # i
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and the tasks left out because no model assigned labels in them."""
+    """The files written, and the rankings, which are left out."""
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -40,7 +40,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Part:
-    """Tasks of one run by one model and of one date, which make one results file."""
+    """Tasks of one run by one model on one date: one results file."""
 
     tasks: Mapping[str, Task]
     model: Mapping[str, Any]
@@ -50,17 +50,13 @@ class _Part:
 
 
 def export_harness(runs: Sequence[Run], output: Path) -> Exported:
-    """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` under ``output``.
+    """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` to ``output``, created if absent.
 
-    Every model has a folder, and a results file for each date. A second export writes the same files: DATE is that of
-    the run, in UTC, and runs of one model in the same second differ in its microseconds.
-
-    Args:
-        runs: what to export.
-        output: made if absent.
+    DATE is the run's, in UTC; runs of one model in the same second get different microseconds. A repeated export writes
+    the same files.
 
     Raises:
-        UserError: no task has labels, the folder cannot be written to, or a run's files are damaged.
+        UserError: no task has labels, the folder is not writable, or a run's files are damaged.
     """
     parts = [part for run in runs for part in _parts(run)]
     if not parts:
@@ -115,7 +111,7 @@ def _parts(run: Run) -> Iterator[_Part]:
 
 
 def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
-    """The part's folder and a date that no earlier part has there."""
+    """The part's folder and a date that is unique in it."""
     name = _file_name(model_name(part.model))
     date = datetime.fromisoformat(part.source["date"])
     if date.tzinfo is not None:
@@ -127,7 +123,7 @@ def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
 
 
 def _file_name(name: str) -> str:
-    """The model's name as ``sanitize_model_name`` of the harness writes it, and never a path out of the folder."""
+    """The model's name as the harness's ``sanitize_model_name`` writes it; never a path out of the folder."""
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name).lstrip(".") or "unnamed"
 
 
@@ -221,7 +217,7 @@ def _is_date(text: Any) -> bool:
 
 
 def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The harness's ``model_args`` for the model of a task, given the run's settings."""
+    """The harness's ``model_args`` for the model of a task."""
     llm, nli = config.get("llm") or {}, config.get("nli") or {}
     if isinstance(task, NLITask) and nli.get("kind") == "encoder":
         return {"pretrained": nli.get("model")}
@@ -237,13 +233,13 @@ def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_name(args: Mapping[str, Any]) -> str:
-    """The name under which the harness lists a model: the adapter's where there is one."""
+    """The model's name in the harness: the adapter's if there is one."""
     name = next((str(args[key]) for key in ("peft", "pretrained", "model") if args.get(key)), "unnamed")
     return "medground-tiny" if name == "embedded" else name
 
 
 def shots_of(task: Task, config: Mapping[str, Any]) -> int:
-    """The number of examples in a prompt: only tasks on pairs have any, so many of each label."""
+    """The number of examples in a prompt; ``shots`` counts those of each label."""
     if not isinstance(task, NLITask):
         return 0
     of_each = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
@@ -257,16 +253,15 @@ def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the labels were scored, as in the harness's ``multiple_choice``; else ``generate_until``."""
+    """Whether labels were scored (the harness's ``multiple_choice``) or generated (``generate_until``)."""
     return bool(samples) and all(sample.get("label_scores") for sample in samples)
 
 
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A task's samples in the harness's form.
+    """A task's samples in the harness's format.
 
-    Where labels were scored, the responses are the logarithms of the labels' probabilities. Whether a label is also the
-    model's most probable continuation (``is_greedy``) is not known and is written as "None". ``doc`` is the record
-    without retrieved or generated text, so a record has the same ``doc_hash`` in every run.
+    Where labels were scored, the responses are log-probabilities of the labels, and ``is_greedy`` is "None", unknown.
+    ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
     """
     scored = is_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
@@ -306,5 +301,5 @@ def _log(score: float) -> float:
 
 
 def digest(text: str) -> str:
-    """SHA-256 in hex, which the harness uses for documents, prompts, targets and tasks."""
+    """SHA-256 in hex, as the harness hashes documents, prompts, targets and tasks."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -39,17 +39,17 @@ _LEVELS = 9  # of shade in a confusion matrix
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a page.
+    """Content of the page.
 
     Attributes:
         tasks: at least one.
-        texts: of passages by id, for each task by its place among ``tasks``.
-        maps: of embedded questions and abstracts.
-        gaps: sentences on texts that are not available.
-        map_gap: why there is no map, where there is none.
+        texts: passages by id, one mapping per task.
+        maps: t-SNE maps of questions and abstracts.
+        gaps: missing texts, one sentence each.
+        map_gap: why there is no map.
         notes: shown at the top.
-        failures: models that could not be measured, and why.
-        published: the source of the published figures.
+        failures: the reason by model that could not be measured.
+        published: source of the published figures.
     """
 
     tasks: Sequence[ReportTask]
@@ -63,7 +63,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page's HTML. All data is escaped and shown as text."""
+    """The page as HTML, with all data escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -115,7 +115,7 @@ def write_report(folder: Path, report: Report) -> tuple[Path, list[Path]]:
 
 
 def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
-    """A section's tables and figures for the template; None where no task belongs to it."""
+    """Tables and figures of a section; None if no task belongs to it."""
     own = [task for task in tasks if task.section == section]
     if not own:
         return None
@@ -202,5 +202,5 @@ def _own_version() -> str:
 
 
 def _hash(text: str) -> str:
-    """The hash by which a content security policy allows an inline script or style."""
+    """The hash that allows an inline script or style in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,4 +1,4 @@
-"""The provenance of a report's figures (models, data, settings, versions, dates), and a glossary of them."""
+"""Models, data, settings and versions behind a report's figures, and a glossary."""
 
 from collections.abc import Mapping, Sequence
 
@@ -48,7 +48,7 @@ _NEEDED = {
 
 
 def title(tasks: Sequence[ReportTask]) -> str:
-    """A heading that names the sections and the data."""
+    """A heading with the sections and the data."""
     words = [section.title.lower() for section in SECTIONS if any(task.section == section for task in tasks)]
     data = dict.fromkeys("the sample" if (name := file_name(task)) == "sample" else name for task in tasks)
     together = f"{_listed(words)} on {_listed(list(data))}"
@@ -74,7 +74,7 @@ def facts(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
 
 
 def run_table(tasks: Sequence[ReportTask]) -> View:
-    """The settings and dates of the runs; a run that was added to has a row for each date."""
+    """Settings and dates of the runs; a run with tasks of several dates has several rows."""
     rows = [
         Row(
             group[0].run,
@@ -92,7 +92,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """The versions by package; where runs differ, all of them."""
+    """The versions by package; all of them where runs differ."""
     found: dict[str, dict[str, None]] = {}
     for task in tasks:
         recorded = task.source.get("versions")
@@ -102,7 +102,7 @@ def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
 
 
 def model_name(tasks: Sequence[ReportTask]) -> str:
-    """The model of tasks of one run; empty where passages were only ranked."""
+    """The model of a run's tasks; empty for retrieval."""
     setting = tasks[0].setting
     sections = {task.section for task in tasks}
     if sections == {RETRIEVAL}:
@@ -115,7 +115,7 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
 
 
 def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks that were measured together."""
+    """The tasks measured together."""
     groups: dict[str, list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(str((task.run, task.source.get("date"), task.config)), []).append(task)
@@ -123,7 +123,7 @@ def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
 
 
 def _options(tasks: Sequence[ReportTask]) -> str:
-    """The settings that most often differ between runs."""
+    """The settings that differ most often between runs."""
     setting = tasks[0].setting
     if all(task.section == RETRIEVAL for task in tasks):
         names = [task.task.condition for task in tasks]
@@ -146,7 +146,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def terms(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """The terms that a report of these tasks uses."""
+    """The glossary entries for these tasks."""
     sections = {task.section.id for task in tasks}
     scored = any(task.is_scored for task in tasks)
     unwanted = {name for name, needed in _NEEDED.items() if not needed & sections}

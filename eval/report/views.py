@@ -1,4 +1,4 @@
-"""The page's tables: cells with figures, intervals and marks."""
+"""Tables of the page: cells with values, intervals and marks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ _NO_MARK = Markup("")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a text, and for a figure its interval, its mark and the published figure."""
+    """One cell: a text and, for a metric, its interval, mark and published value."""
 
     text: str = ""
     interval: str = ""
@@ -27,10 +27,7 @@ _EMPTY = Cell()
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its title, the task's name in small letters, and its cells by column.
-
-    A reference row is a baseline; a row without cells is a heading of those below it.
-    """
+    """A row: its title, the task's name, and its cells by column. A row without cells is a heading."""
 
     name: str
     code: str = ""
@@ -38,16 +35,13 @@ class Row:
     is_reference: bool = False
 
     def cell(self, column: str) -> Cell:
-        """The cell of a column; an empty one where the row has none."""
+        """The cell of a column, empty by default."""
         return self.cells.get(column, _EMPTY)
 
 
 @dataclass(frozen=True)
 class View:
-    """A table: its title, the heading of the first column, the other columns, the rows and a note.
-
-    A folded table is shown when its title is clicked.
-    """
+    """A table. A folded one opens on click."""
 
     title: str
     first: str
@@ -57,22 +51,22 @@ class View:
     is_folded: bool = False
 
     def is_figure(self, column: str) -> bool:
-        """Whether the column holds figures, which are aligned right."""
+        """Whether the column holds numbers, which are aligned right."""
         return any(row.cell(column).is_figure for row in self.rows)
 
     def is_marked(self, column: str) -> bool:
-        """Whether the column's figures have marks."""
+        """Whether the column has marks."""
         return any(row.cell(column).mark for row in self.rows)
 
     def without_constant(self, column: str) -> "View":
-        """The table without the column, if all its cells are equal."""
+        """The table without the column if all its cells are equal."""
         if len({row.cells[column].text for row in self.rows if column in row.cells}) > 1:
             return self
         return replace(self, columns=tuple(other for other in self.columns if other != column))
 
 
 def interval_mark(estimate: Estimate, published: float | None = None) -> Markup:
-    """A figure between 0 and 1 as a point with its interval, as wide as its cell; a published one as a tick."""
+    """A value from 0 to 1 as a point with its interval; a published value is a tick."""
 
     def line(style: str, x1: float, x2: float, y1: str = "50%", y2: str = "50%") -> Markup:
         x1, x2 = (min(max(x, 0.0), 1.0) for x in (x1, x2))
@@ -97,7 +91,7 @@ def between(estimate: Estimate) -> str:
 
 
 def figure(estimate: Estimate, *, published: float | None = None, marked: bool = False) -> Cell:
-    """A figure with its interval; ``marked`` adds a drawing of both, for figures from 0 to 1."""
+    """A metric with its interval; ``marked`` adds a drawing, for values from 0 to 1."""
     return Cell(
         f"{estimate.value:.3f}",
         between(estimate),
@@ -115,7 +109,7 @@ def signed(estimate: Estimate) -> Cell:
 
 
 def measured(task: ReportTask, metric: str, *, marked: bool = False) -> Cell:
-    """A task's figure; an empty cell where it has none with that name."""
+    """A task's metric; an empty cell if it has none."""
     estimate = task.estimates.get(metric)
     if estimate is None:
         return _EMPTY

@@ -1,4 +1,4 @@
-"""Evaluation tasks: what is asked, what counts as right, and how it is shown."""
+"""Evaluation tasks."""
 
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
 from eval.tasks.nli import NLITask

@@ -24,10 +24,6 @@ _SHOTS = re.compile(r"([1-9]\d*)shot")
 def make_task(kind: str, fields: Mapping[str, Any]) -> Task:
     """The task of a kind, or of the user's class ``package.module.Class``.
 
-    Args:
-        kind: as in the setting ``eval.tasks``.
-        fields: the task's fields.
-
     Raises:
         UserError: there is no such kind, or a field is not valid.
     """
@@ -46,14 +42,7 @@ def make_task(kind: str, fields: Mapping[str, Any]) -> Task:
 
 
 class RecordedTask(Task):
-    """A measured task whose class is a user's, or whose name is not known; it can be reported and compared.
-
-    Attributes:
-        recorded_name: its name in results.
-        recorded_kind: its kind there.
-        section_id: where it is shown.
-        scorer_name: how it is scored.
-    """
+    """A task of a results folder whose class is not registered; it can be reported and compared."""
 
     recorded_name: str
     recorded_kind: str
@@ -76,21 +65,14 @@ class RecordedTask(Task):
         return next((one for one in SCORERS if one.name == self.scorer_name), LABELS)
 
     def run(self, resources: Resources) -> TaskResult:  # noqa: ARG002
-        """Not possible.
-
-        Raises:
-            UserError: always.
-        """
+        """Raise ``UserError``: it cannot be measured."""
         raise UserError(f"{self.name} is read from a results folder. To measure it, set eval.tasks.")
 
 
 def recorded_tasks(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Task]:
     """The tasks of a results folder by name.
 
-    Args:
-        names: all tasks of the folder.
-        fields: by name, as ``Task.fields`` gave them. Results of version 0.1.0 lack them: the name then says what the
-            task is.
+    ``fields`` are those of ``results.json`` by name; results of version 0.1.0 have only names.
 
     Raises:
         UserError: a name cannot be part of a file name.
@@ -104,7 +86,7 @@ def recorded_tasks(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str,
 
 
 def task_from_name(name: str) -> Task:
-    """The task that a name of version 0.1.0 stands for; a name of another form is a task of labels.
+    """The task of a name as written by version 0.1.0; a name of another form is a task of labels.
 
     Raises:
         UserError: the name cannot be part of a file name.
@@ -135,9 +117,9 @@ def task_from_name(name: str) -> Task:
 
 
 def _from_fields(name: str, fields: Any) -> Task | None:
-    """The task with these fields; None where they are absent or not understood.
+    """The task with these fields; None if they are missing or not understood.
 
-    A user's class is not imported: a results folder may come from others.
+    A user's class is not imported, since a results folder may come from others.
     """
     if not isinstance(fields, Mapping) or not isinstance(kind := fields.get("kind"), str):
         return None
