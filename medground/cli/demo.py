@@ -1,4 +1,4 @@
-"""``medground demo``: the main job on the embedded default."""
+"""``medground demo``: indexing, evaluation, fine-tuning and one verified answer on the sample."""
 
 import shutil
 from pathlib import Path
@@ -20,11 +20,11 @@ STEPS = 320  # of teaching inference: a minute or two on two cores
 
 @app.command()
 def demo(output: Output = Path("results/demo"), limit: options.Limit = None, quiet: options.Quiet = False) -> None:
-    """Show the main job on the sample.
+    """Run retrieval, answers, fine-tuning and verification on the sample.
 
-    It indexes the sample, measures retrieval and answers, teaches the model inference, and answers one question with
-    its evidence, verified. It runs on what came with the installation: no hub, no card, no settings. With --limit it
-    takes so many records, pairs and steps at most.
+    It indexes the sample, evaluates retrieval and answers, fine-tunes the model on inference, and answers one question
+    with
+    verified evidence. It needs no hub, no GPU and no settings. --limit limits records, pairs and training steps.
     """
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import check_output, write_results
@@ -65,7 +65,7 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
 
 
 def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
-    """The pairs before and after the model was taught, and how near the merged model comes."""
+    """Results on the pairs before and after fine-tuning, and a comparison with the merged model."""
     from corpus.load import load_records
     from eval.tables import result_tables
     from finetune.merge import merge
