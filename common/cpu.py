@@ -1,4 +1,4 @@
-"""Processor features, and linear layers in oneDNN's weight layout."""
+"""What the processor can compute in, and linear layers laid out as its kernels want them."""
 
 import time
 from functools import cache
@@ -9,17 +9,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor may have bfloat16 instructions, without importing torch; True if unknown."""
+_BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
+# Vector and matrix instructions that decide the speed of inference, in Linux's names.
+FLAGS = _BFLOAT16 | {"sse4_2", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "sve", "i8mm"}
+
+
+def cpu_flags() -> set[str] | None:
+    """The words of Linux's description of the processor, its instructions among them; None on other systems."""
     try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:
-        return True
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+        return None
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor may have bfloat16 instructions, found without torch; True where that cannot be known."""
+    flags = cpu_flags()
+    return flags is None or bool(flags & _BFLOAT16)
 
 
 def computes_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX-BF16, or Arm's)."""
+    """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX-BF16, or Arm's), so that it saves time."""
     import torch
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -29,11 +39,10 @@ def computes_bfloat16() -> bool:
 
 @cache
 def bfloat16_is_faster() -> bool:
-    """Whether a matrix product in bfloat16 takes at most 75% of its time in float32; measured once.
+    """Whether a matrix product in bfloat16 takes at most three quarters of its time in float32; measured once.
 
-    The instructions alone do not decide: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
-    and
-    on Intel's processors with AMX disabled half as fast.
+    Having the instructions says little: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
+    and on Intel's processors whose AMX is not to be had they are half as fast.
     """
     import torch
 
@@ -53,7 +62,7 @@ def bfloat16_is_faster() -> bool:
 
 
 def packs_linear() -> bool:
-    """Whether processor and torch support :class:`PackedLinear`."""
+    """Whether this processor and this release of torch have what :class:`PackedLinear` needs."""
     import torch
 
     if not torch.backends.mkldnn.is_available() or not _capabilities().get("avx2"):  # type: ignore[no-untyped-call]
@@ -62,10 +71,10 @@ def packs_linear() -> bool:
 
 
 def rounded(rows: int) -> int:
-    """``rows``, rounded up by at most an eighth (15 for few rows), so that few different numbers occur.
+    """``rows``, or up to an eighth more (15 where there are few), so that few different numbers of rows occur.
 
-    oneDNN compiles and keeps a kernel for each number of rows of a :class:`PackedLinear`, about half a megabyte a
-    layer.
+    For each number of rows oneDNN compiles and keeps what a :class:`PackedLinear` runs, about half a megabyte a layer,
+    and the memory between is not given back.
     """
     step = min(128, max(16, (1 << rows.bit_length()) // 16))
     return -(-rows // step) * step
@@ -79,13 +88,13 @@ def _capabilities() -> dict[str, bool]:
 
 
 class PackedLinear:
-    """A linear layer for inference with its weight in oneDNN's layout and a fused activation.
+    """A linear layer for inference, its weight in the layout of oneDNN's kernels, what follows it fused.
 
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        activation: oneDNN's name: ``none``, ``gelu`` or ``swish`` (SiLU).
-        batch: the number of rows that the layout is optimized for; other numbers give the same result.
+        activation: oneDNN's name of what is computed on the outputs: ``none``, ``gelu`` or ``swish`` (SiLU).
+        batch: the number of rows that the layout is chosen for; any other number computes the same.
     """
 
     def __init__(
@@ -104,11 +113,11 @@ class PackedLinear:
         return result
 
     def plus(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without activation, plus ``other`` (rows, outputs)."""
+        """The outputs without the activation, and ``other`` (rows, outputs) added to them."""
         result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "add")
         return result
 
     def times(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without activation, times ``other`` (rows, outputs)."""
+        """The outputs without the activation, multiplied by ``other`` (rows, outputs)."""
         result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "mul")
         return result
