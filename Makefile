@@ -9,7 +9,8 @@ PYTHON := $(shell command -v python3.11 || { python3 -c 'import sys; sys.exit(sy
 	&& command -v python3; } || echo python3.11)
 BIN := .venv/bin
 READY := .venv/.ready
-TWO := OMP_NUM_THREADS=1 # a process for each of two cores, and a thread for each process
+# A process for each of two cores, a thread for each process; the commands under test are compiled once.
+TWO := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo test test-slow check docs sample tiny clean
 

@@ -34,7 +34,7 @@ from corpus.sample import sample_path  # noqa: E402
 from eval.stats.estimate import Estimate, from_resamples, proportion, resampled  # noqa: E402
 from eval.tables import with_signed_interval  # noqa: E402
 from eval.tasks.qa import VARIANTS  # noqa: E402
-from medground.corpora import Corpus, data_corpus  # noqa: E402
+from medground.ingest import Corpus, data_corpus  # noqa: E402
 from medground.pipeline import Pipeline  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
 

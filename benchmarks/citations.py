@@ -1,21 +1,30 @@
-"""Do quotes tell what was found, or what was asked?
+"""Quality of the extractive chain's quotes on PubMedQA and on citations with labelled evidence sentences.
 
-    python benchmarks/citations.py --data PATH/ori_pqal.json [--fit]
+    python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit]
 
-Each question of PubMedQA is asked of the extractive chain over the five abstracts that BM25 finds among all. Its quotes
-are held against the headings of the abstract's sections: are they from the question's own abstract, and from a section
-of results? Beside them the quotes that the words shared with the question alone would choose. No abstract has its
-conclusion here, as everywhere with this data. The official test split is measured; ``--fit`` fits the weights of
-``chains/embedded/findings.json`` anew, on the other half.
+PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
+five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
+section of results? No abstract has its conclusion here, as everywhere with this data; the last row is the share of the
+withheld conclusion's words that the first quote has. Two more lines count answers by the mark of weak evidence, with
+the question's own abstract among the passages and without it.
 
-Last, the sample's test questions over their own abstracts: which share of the withheld conclusion's words does the
-first quote have, rare ones counted more? It tells whether the quote is the finding that was asked about.
+Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.jsonl in SciFact's layout): each claim
+is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a labelled sentence? The
+file has the labelled sentence first, so the candidates are shuffled, with a fixed seed.
+
+Each table compares shared words, the chain without an embedder, the chain, and the chain without the weights for
+findings. ``--fit`` fits those weights (``chains/embedded/findings.json``) to PubMedQA's other half first.
 """
 
 import argparse
+import json
+import random
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Python puts this file's folder first, where finetune.py would be taken for the package of its name.
 sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
@@ -24,9 +33,13 @@ from medground.environment import prepare  # noqa: E402
 
 prepare()
 
-from chains.answer import Answer, Citation, Passage  # noqa: E402
-from chains.citations import cite, coverage  # noqa: E402
-from chains.qa.extractive import NEAR, extractive_chain  # noqa: E402
+from langchain_core.embeddings import Embeddings  # noqa: E402
+
+import chains.citations  # noqa: E402
+from chains.answer import Citation, Passage  # noqa: E402
+from chains.citations import cite, coverage, select  # noqa: E402
+from chains.qa.base import as_passage  # noqa: E402
+from chains.qa.extractive import NEAR  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
@@ -35,15 +48,19 @@ from eval.stats.estimate import Estimate, mean, proportion  # noqa: E402
 from eval.stats.significance import mean_difference  # noqa: E402
 from retrievers import make_retriever  # noqa: E402
 from retrievers.config import StoreConfig  # noqa: E402
+from retrievers.embedders.minilm import MiniLMEmbedder  # noqa: E402
 from retrievers.kinds.bm25 import BM25Config  # noqa: E402
 from tools.fit_findings import fit_findings, reports_findings, save_findings  # noqa: E402
 
 QUOTES = 3
+PASSAGES = 5
+MARKS = re.compile(r"[\[(]?(?:<\|[^|]*\|>[,;\s]*)+[\])]?")  # where a claim's citations were
 Quotes = Sequence[Citation]
+Choice = Callable[[str, Sequence[Passage]], Quotes]
 
 
 def by_shared_words(question: str, passages: Sequence[Passage]) -> list[Citation]:
-    """The sentences with the greatest shares of the question's words, chosen as the chain chooses its own."""
+    """The sentences with the greatest shares of the question's words."""
     spans = [(passage, *span) for passage in passages for span in sentence_spans(passage.text)]
     shares = coverage(question, [passage.text[start:end] for passage, start, end in spans])
     ranked = [
@@ -51,8 +68,55 @@ def by_shared_words(question: str, passages: Sequence[Passage]) -> list[Citation
         for (passage, start, end), share in zip(spans, shares, strict=True)
         if share > 0
     ]
-    ranked.sort(key=lambda citation: -citation.score)
-    return [one for one in ranked if one.score >= NEAR * ranked[0].score][:QUOTES]
+    return sorted(ranked, key=lambda citation: -citation.score)
+
+
+class Remembering(Embeddings):
+    """An embedder that embeds each text once."""
+
+    def __init__(self, embedder: Embeddings) -> None:
+        self._embedder = embedder
+        self.vectors: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each text."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self.vectors]:
+            self.vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
+        return [self.vectors[text] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
+        return self._embedder.embed_query(text)
+
+
+def choices(embedder: Embeddings) -> dict[str, Choice]:
+    """The ways to choose quotes, by name; the second is the chain's."""
+
+    def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
+        with _least(1.0):
+            return cite(question, passages, embedder)
+
+    return {
+        "shared words": by_shared_words,
+        "the chain": lambda question, passages: cite(question, passages, embedder),
+        "no embedder": cite,
+        "no findings": without_findings,
+    }
+
+
+@contextmanager
+def _least(value: float) -> Iterator[None]:
+    """The least factor of a sentence that is no finding, changed for a while."""
+    before, chains.citations.LEAST = chains.citations.LEAST, value
+    try:
+        yield
+    finally:
+        chains.citations.LEAST = before
+
+
+def shown(quotes: Quotes) -> Quotes:
+    """Those that the chain would show."""
+    return [one for one in quotes if one.score >= NEAR * quotes[0].score][:QUOTES]
 
 
 def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
@@ -65,68 +129,129 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
     raise AssertionError(f"a quote beyond its abstract: {citation}")
 
 
-def told(records: Sequence[QARecord], quotes: Callable[[str, Sequence[Passage]], Quotes]) -> list[float]:
-    """The share of each conclusion's words that the first quote of the record's own abstract has."""
-    shares = []
-    for record in records:
-        first = quotes(record.question, [Passage(id=record.id, text=record.context)])[0]
-        texts = [record.context[start:end] for start, end in sentence_spans(record.context)]
-        shares.append(coverage(record.conclusion, texts)[texts.index(first.quote)])
-    return shares
-
-
-def main() -> None:
-    """Print a table with 95% intervals, and the paired differences."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="PubMedQA's ori_pqal.json, its test_ground_truth.json beside it")
-    parser.add_argument("--fit", action="store_true", help="fit the weights anew before measuring")
-    asked = parser.parse_args()
-    data = DataConfig(path=asked.data)
-    taught, test = [*load_records(data, "train"), *load_records(data, "dev")], load_records(data, "test")
-    if asked.fit:
-        model = fit_findings(taught)
+def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -> None:
+    """Print the table of PubMedQA's test split."""
+    data = DataConfig(path=path)
+    train, test = [*load_records(data, "train"), *load_records(data, "dev")], load_records(data, "test")
+    if fit:
+        model = fit_findings(train)
         save_findings(model)
         print(
-            f"fitted on {model['abstracts']} abstracts, {model['sentences']} sentences: {len(model['weights'])} words"
+            f"fitted to {model['abstracts']} abstracts, {model['sentences']} sentences: {len(model['weights'])} words"
         )
-    records = {record.id: record for record in (*taught, *test)}
+    records = {record.id: record for record in (*train, *test)}
     retriever = make_retriever(
         BM25Config(), documents(list(records.values())), corpus="citations", embedders={}, store=StoreConfig()
     )
-    questions = [record for record in test if len(record.sections) == len(record.contexts)]
-    chain = extractive_chain(retriever, max_sentences=QUOTES)
-    answers: list[Answer] = chain.batch([record.question for record in questions])
-    chosen = [answer.citations for answer in answers]
-    shared = [by_shared_words(answer.question, answer.passages) for answer in answers]
+    asked = [record for record in test if len(record.sections) == len(record.contexts)][:limit]
+    found = retriever.search([record.question for record in asked], PASSAGES + 1)
+    more = [[as_passage(document) for document in passages] for passages in found]
+    read = [passages[:PASSAGES] for passages in more]
 
     def own(one: Citation, record: QARecord) -> bool:
         return one.passage_id == record.id
 
-    def finding(one: Citation) -> bool:
-        return is_finding(one, records)
+    def concluded(quotes: Quotes, record: QARecord) -> float:
+        return coverage(record.conclusion, [quotes[0].quote, *(text for text in record.contexts)])[0]
 
-    measures: dict[str, Callable[[Quotes, QARecord], bool]] = {
-        "the first quote is of the question's own abstract": lambda quotes, record: own(quotes[0], record),
-        "the first quote is of a section of results": lambda quotes, _: finding(quotes[0]),
-        f"one of {QUOTES} quotes is of its own results": lambda quotes, record: any(
-            own(one, record) and finding(one) for one in quotes
+    measures: dict[str, Callable[[Quotes, QARecord], float]] = {
+        "first quote of the question's own abstract": lambda quotes, record: own(quotes[0], record),
+        "first quote of a section of results": lambda quotes, _: is_finding(quotes[0], records),
+        f"one of {QUOTES} quotes of its own results": lambda quotes, record: any(
+            own(one, record) and is_finding(one, records) for one in quotes
         ),
+        "the conclusion's words in the first quote": concluded,
     }
-    print(f"{len(questions)} questions of the official test split")
-    print(f"{'':52} {'shared words':22} {'chosen':22} difference")
-    for name, measure in measures.items():
-        before = [bool(quotes) and measure(quotes, record) for quotes, record in zip(shared, questions, strict=True)]
-        after = [bool(quotes) and measure(quotes, record) for quotes, record in zip(chosen, questions, strict=True)]
-        rates = [_told(proportion(sum(hits), len(hits))) for hits in (before, after)]
-        print(f"{name:52} {rates[0]:22} {rates[1]:22} {_told(mean_difference(before, after))}")
-    sample = load_records(DataConfig(path="sample"), "test")
-    before, after = (told(sample, quotes) for quotes in (by_shared_words, cite))
-    rates = [_told(mean(values)) for values in (before, after)]
-    name = f"of the conclusion's words, sample, {len(sample)} questions"
-    print(f"{name:52} {rates[0]:22} {rates[1]:22} {_told(mean_difference(before, after))}")
+    quotes = {
+        name: [shown(choose(record.question, passages)) for record, passages in zip(asked, read, strict=True)]
+        for name, choose in choices(embedder).items()
+    }
+    values = {
+        measure: {
+            name: [float(bool(one) and value(one, record)) for one, record in zip(ones, asked, strict=True)]
+            for name, ones in quotes.items()
+        }
+        for measure, value in measures.items()
+    }
+    table(f"PubMedQA, {len(asked)} questions of the official test split", values)
+    kept = [not select(record.question, one, embedder).is_weak for record, one in zip(asked, read, strict=True)]
+    others = [[one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)]
+    weak = [select(record.question, one, embedder).is_weak for record, one in zip(asked, others, strict=True)]
+    print(f"  evidence not marked weak                         {_range(proportion(sum(kept), len(kept)))}")
+    print(f"  marked weak, the question's own abstract left out {_range(proportion(sum(weak), len(weak)))}")
 
 
-def _told(estimate: Estimate) -> str:
+def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:
+    """Print the table of the labelled citations."""
+
+    def lines(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (folder / name).read_text("utf-8").splitlines() if line.strip()]
+
+    candidates = {str(one["doc_id"]): one["abstract"] for one in lines("corpus_dev.jsonl")}
+    labelled = [
+        (MARKS.sub("", one["claim"]), id, {sentence for label in labels for sentence in label["sentences"]})
+        for one in lines("claims_dev.jsonl")
+        for id, labels in one["evidence"].items()
+    ][:limit]
+    order = random.Random(0)
+    values: dict[str, dict[str, list[float]]] = {"labelled sentence first": {}, f"among {QUOTES}": {}}
+    ways = choices(embedder)
+    for claim, id, right in labelled:
+        texts = list(enumerate(candidates[id]))
+        order.shuffle(texts)
+        passage = Passage(id=id, text="\n\n".join(text for _, text in texts))
+        for name, choose in ways.items():
+            begins = [_place(one, texts) in right for one in choose(claim, [passage])]
+            values["labelled sentence first"].setdefault(name, []).append(any(begins[:1]))
+            values[f"among {QUOTES}"].setdefault(name, []).append(any(begins[:QUOTES]))
+    table(f"Citation Integrity, {len(labelled)} claims over shuffled candidates", values)
+
+
+def _place(quote: Citation, texts: Sequence[tuple[int, str]]) -> int:
+    """The number of the candidate that a quote begins in."""
+    begin = 0
+    for number, text in texts:
+        begin += len(text) + 2
+        if quote.start < begin:
+            return number
+    raise AssertionError(f"a quote beyond its text: {quote}")
+
+
+def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Print the shares with 95% intervals, and the chain's paired differences from the others."""
+    print(title)
+    for measure, ways in values.items():
+        print(f"  {measure}")
+        for name, hits in ways.items():
+            share = proportion(int(sum(hits)), len(hits)) if set(hits) <= {0.0, 1.0} else mean(list(hits))
+            less = (
+                ""
+                if name == "the chain"
+                else f"the chain's less this: {_range(mean_difference(hits, ways['the chain']))}"
+            )
+            print(f"    {name:14} {_range(share):24} {less}")
+
+
+def main() -> None:
+    """Print both tables, each where its data is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="PubMedQA's ori_pqal.json")
+    parser.add_argument("--claims", type=Path, help="folder with claims_dev.jsonl and corpus_dev.jsonl")
+    parser.add_argument("--limit", type=int, help="number of questions and of claims")
+    parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
+    given = parser.parse_args()
+    embedder = Remembering(MiniLMEmbedder())
+    if given.data is None or not given.data.is_file():
+        print(f"PubMedQA skipped: --data names no file ({given.data}).")
+    else:
+        pubmedqa(str(given.data), given.limit, embedder, fit=given.fit)
+    if given.claims is None or not (given.claims / "claims_dev.jsonl").is_file():
+        print(f"Citation Integrity skipped: --claims names no folder with claims_dev.jsonl ({given.claims}).")
+    else:
+        claims(given.claims, given.limit, embedder)
+
+
+def _range(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -24,7 +24,7 @@ prepare()
 from chains.rewriting.followup_rules import complete  # noqa: E402  (telemetry is off before the libraries are imported)
 from eval.stats.estimate import Estimate, proportion  # noqa: E402
 from eval.stats.significance import mean_difference  # noqa: E402
-from medground.corpora import data_corpus  # noqa: E402
+from medground.ingest import data_corpus  # noqa: E402
 from medground.pipeline import Pipeline  # noqa: E402
 from medground.settings import load_settings  # noqa: E402
 from retrievers.base import Retriever  # noqa: E402

@@ -70,7 +70,7 @@ def numbered(texts: Sequence[str], total: int, words: int) -> Iterator[str]:
 
 def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
     """``medground index folder`` in this process; seconds for all of it and in the embedder, and the passages."""
-    from medground.corpora import add_documents, embed, embedder_windows
+    from medground.ingest import add_documents, embed, embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
 
@@ -172,7 +172,7 @@ def child(what: str, folder: str, store: str, dtype: str) -> None:
         report = index_all(Path(folder), Path(store), dtype)
         report.pop("texts")
     else:
-        from medground.corpora import searched_corpus
+        from medground.ingest import searched_corpus
         from medground.settings import load_settings
         from retrievers.kinds.bm25 import BM25Retriever
 

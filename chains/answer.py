@@ -1,8 +1,11 @@
 """What a question-answering chain returns."""
 
+from itertools import zip_longest
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from corpus.evidence import table_cells
 
 Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
@@ -33,7 +36,11 @@ class Passage(BaseModel):
 
 
 class Citation(BaseModel):
-    """A verbatim quote: ``passage.text[start:end] == quote`` for the passage with ``passage_id``."""
+    """A verbatim quote: ``passage.text[start:end] == quote`` for the passage with ``passage_id``.
+
+    ``headings`` are the column headings of a quoted table row. ``also_in`` names other passages that have the same
+    sentence.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,6 +49,17 @@ class Citation(BaseModel):
     start: int
     end: int
     score: float
+    headings: tuple[str, ...] = ()
+    also_in: tuple[str, ...] = ()
+
+    @property
+    def readable(self) -> str:
+        """The quote in one line; each cell of a table row stands behind its column heading."""
+        cells = table_cells(self.quote) if self.headings else []
+        if not cells:
+            return " ".join(self.quote.split())
+        named = zip_longest(self.headings[: len(cells)], cells, fillvalue="")
+        return "; ".join(f"{heading}: {cell}" if heading else cell for heading, cell in named if cell)
 
 
 class Verification(BaseModel):

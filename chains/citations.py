@@ -1,136 +1,136 @@
-"""Which sentences of a passage bear on a question, quoted verbatim."""
+"""Sentences of passages that bear on a question, quoted verbatim, ranked by meaning and by words."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chains.answer import Citation, Passage
-from chains.models.findings import finding_log_odds, stemmer
-from corpus.sentences import heading_name, sentence_spans
+from chains.models.findings import finding_log_odds
+from corpus.evidence import Kind, Sentence, sentences, table_cells
+from corpus.words import terms
 
-OWN = 0.3  # a sentence's own part in how near it is to the question; the rest is its passage's
-AIM = -1.0  # log-odds of a finding; a passage none of whose sentences is below it tells no aims and no methods
-DOUBT = 1.5  # added to the log-odds of a finding: what is neither is marked down little
-LEAST = 0.25  # of its score is what a sentence keeps that is surely no finding
-NOTHING = 0.05  # the same of a heading or a question
-_WORD = re.compile(r"\w+")
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+MEANING = 4 / 7  # weight of the embedder's similarity; the rest is the weight of the shared words
+OWN = 0.3  # weight of a sentence's own nearness; the rest is the weight of its passage's
+AIM = -1.75  # log-odds of a finding; a passage with no sentence below it states no aims and no methods
+DOUBT = 1.0  # added to the log-odds of a finding, so that only clear aims and methods lose much
+STEEP = 2.0  # slope of the factor over the log-odds
+LEAST = 0.2  # factor of a sentence that is certainly no finding
+NOTHING = 0.05  # factor of a heading or a question
+WEAK = 0.5  # nearness of the best passage below which evidence is weak
+WEAK_WORDS = 0.3  # the same without an embedder: share of the question's words
+
+_POLAR = re.compile(  # begins a question that is answered with yes or no
+    r"\W*(?:is|are|was|were|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b", re.IGNORECASE
+)
+_FACTUAL = re.compile(  # begins a question for a fact, which may be an aim or a method
+    r"\W*(?:(?:at|by|for|from|in|of|on|to|with|after|within|until)\s)?(?:how|what|which|who|whom|whose|when|where|why"
+    r"|wie|was|welche[mnrs]?|wer|wen|wem|wann|wo|warum|combien|comment|quels?|quelles?|qui|quand|pourquoi|qué|cuándo"
+    r"|cuánt[oa]s?|cómo|quién|cuál(?:es)?)\b",
+    re.IGNORECASE,
+)
 
 
-def cite(question: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Every sentence of the passages that shares a word with the question, itself or by its heading, best first.
+def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
+    """Sentences of all passages that bear on the question, best first.
 
-    A sentence's score, of at most 1, is how near it is to the question times how likely it reports a finding. How near:
-    0.3 times the share of the question's words that it and its section's heading have, plus 0.7 times the share that
-    its passage has with its document's title, because a finding seldom names again all that was asked. Each word is
-    weighted by how rare it is among the passages' sentences (BM25's inverse document frequency,
-    ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009), and compared by stem, without English stop words.
-    How likely: between 0.25 and 1, which lowers what tells the aim of a study or its methods
-    (``findings.finding_log_odds``). It is 1 in a passage that tells neither, such as a guideline's, unless more than a
-    third of the passages do; and 0.05 for headings, titles and questions, which say nothing themselves. The numbers'
-    choice: docs/development/log.md, "Findings, not aims". Equal scores keep the passages' order.
+    A sentence's score, of at most 1, is its nearness to the question times a factor for findings. Nearness is the
+    weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's words that the
+    sentence has with the heading above it. A word weighs the more the fewer sentences have it (BM25's inverse document
+    frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009). A finding seldom repeats all that was
+    asked, so 0.7 of a sentence's nearness is its passage's: the greatest cosine of its sentences, and the share of
+    words that they have together with the document's title.
+
+    The factor for findings lies between 0.2 and 1 and lowers a study's aims and methods
+    (``findings.finding_log_odds``). It is 1 in a passage that states neither, unless more than a third of the passages
+    do, and everywhere if the question asks for a fact (how many, which, when) or is a statement.
+    ``benchmarks/citations.py`` measures these choices. Equal scores keep the passages' order.
+
+    References, tables of contents and navigation are never quoted, headings and questions only where nothing else is
+    (``corpus.evidence``). A sentence that refers back to the one before it is quoted with that one. A row of a table
+    comes with its column headings. A sentence that stands in several passages is quoted once, with the names of the
+    others.
 
     Args:
-        question: in any script; a script without spaces matches whole runs only.
-        passages: what the answer rests on, best first. A heading is known as such by its # or by the passage's
-            metadata, ``section`` and ``title``.
+        question: in any script.
+        passages: what the answer rests on, best first; ``section`` and ``title`` of their metadata name headings.
+        embedder: compares by meaning; without one, words alone decide and sentences without a word of the question
+            are left out.
     """
-    sentences, share = _read(question, passages)
-    together = _titles(question, passages)
-    for sentence in sentences:
-        together[sentence.passage] |= sentence.terms
-    whole = [share(terms) for terms in together]
-    findings = [finding_log_odds(one.text) if one.says else None for one in sentences]
-    studies = {one.passage for one, odds in zip(sentences, findings, strict=True) if odds is not None and odds < AIM}
-    if 3 * len(studies) > len(passages):
-        studies = set(range(len(passages)))
-    citations = [
-        Citation(
-            passage_id=passages[one.passage].id,
-            quote=one.text,
-            start=one.start,
-            end=one.start + len(one.text),
-            score=(OWN * share(one.terms) + (1 - OWN) * whole[one.passage]) * _likely(odds, one.passage in studies),
-        )
-        for one, odds in zip(sentences, findings, strict=True)
-        if one.terms
-    ]
-    return sorted(citations, key=lambda citation: -citation.score)
-
-
-def nearest(question: str, passages: Sequence[Passage]) -> float:
-    """The greatest share of a question's words that a sentence of the passages has, with its heading and title.
-
-    From 0 to 1; the title is the document's.
-    """
-    sentences, share = _read(question, passages)
-    titles = _titles(question, passages)
-    return max((share(sentence.terms | titles[sentence.passage]) for sentence in sentences), default=0.0)
+    return select(question, passages, embedder).citations
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
-    """``terms``: the question's words in it and in the heading above. ``says``: it is no heading and no question."""
+class Selection:
+    """Citations, best first, and how near the passages are to the question.
 
-    passage: int
-    start: int
-    text: str
-    terms: Set[str]
-    says: bool
+    ``nearest`` is, with an embedder, the greatest nearness of a passage (see ``cite``); without one, the greatest share
+    of the question's words that a sentence has with its heading and its document's title. ``is_weak`` says that it is
+    below the threshold of its kind.
+    """
 
-
-def _read(question: str, passages: Sequence[Passage]) -> tuple[list[_Sentence], Callable[[Set[str]], float]]:
-    """The passages' sentences, and what some of the question's words are worth of all."""
-    asked = _terms(question)
-    sentences, own = [], []
-    for number, passage in enumerate(passages):
-        sections = [name for name in str(passage.metadata.get("section") or "").split("; ") if name]
-        names = {*sections, str(passage.metadata.get("title") or "")}
-        above = _terms(sections[0]) & asked if sections else frozenset()
-        for start, end in sentence_spans(passage.text):
-            text = passage.text[start:end]
-            if not _WORD.search(text):  # a rule across the page
-                continue
-            own.append(_terms(text) & asked)
-            heading = text.startswith("#") or heading_name(text) in names
-            if heading:
-                above = own[-1]
-            sentences.append(_Sentence(number, start, text, own[-1] | above, not heading and not text.endswith("?")))
-    return sentences, _share(asked, own)
+    citations: list[Citation]
+    nearest: float
+    is_weak: bool
 
 
-def _titles(question: str, passages: Sequence[Passage]) -> list[Set[str]]:
-    """The question's words that the title of each passage's document has."""
-    asked = _terms(question)
-    return [_terms(str(passage.metadata.get("title") or "")) & asked for passage in passages]
+def select(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> Selection:
+    """``cite`` with a judgement of the evidence; the arguments are the same."""
+    read = _read(question, passages)
+    if not read.sentences:
+        return Selection([], 0.0, is_weak=True)
+    words = [read.share(one.terms) for one in read.sentences]
+    together = [read.share(whole) for whole in read.wholes]
+    if embedder is None:
+        own, whole = words, together
+        most = max(read.share(one.terms | read.titles[one.passage]) for one in read.sentences)
+    else:
+        meant = similarities(embedder, question, [one.in_context for one in read.sentences])
+        nearest_of = [-1.0] * len(passages)
+        for one, cosine in zip(read.sentences, meant, strict=True):
+            nearest_of[one.passage] = max(nearest_of[one.passage], cosine)
+        own = [_mixed(*pair) for pair in zip(meant, words, strict=True)]
+        whole = [_mixed(*pair) for pair in zip(nearest_of, together, strict=True)]
+        most = max(whole)
+    near = [
+        OWN * value + (1 - OWN) * whole[one.passage] if embedder is not None or one.terms else 0.0
+        for one, value in zip(read.sentences, own, strict=True)
+    ]
+    scores = [
+        score * likely
+        for score, likely in zip(near, _likely(read, len(passages), by_findings=_asks_finding(question)), strict=True)
+    ]
+    ranked = sorted(zip(read.sentences, scores, strict=True), key=lambda pair: -round(pair[1], 6))
+    citations = _distinct([pair for pair in ranked if pair[1] > 0], passages)
+    return Selection(citations, most, is_weak=most < (WEAK_WORDS if embedder is None else WEAK))
 
 
 def coverage(question: str, texts: Sequence[str]) -> list[float]:
     """The share of a question's words that each text has, from 0 to 1, weighted by their rarity among the texts."""
-    asked = _terms(question)
-    found = [_terms(text) & asked for text in texts]
+    asked = frozenset(terms(question))
+    found = [asked & set(terms(text)) for text in texts]
     share = _share(asked, found)
-    return [share(terms) for terms in found]
+    return [share(one) for one in found]
 
 
-def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
-    """What some of the words that are asked for are worth, of all; ``found`` are those of them that each text has."""
-    containing = Counter(term for terms in found for term in terms)
-    weight = {term: _rarity(containing[term], len(found)) for term in asked}
-    total = math.fsum(weight.values())
-    return lambda terms: math.fsum(weight[term] for term in terms) / total if terms else 0.0
+def similarities(embedder: "Embeddings", question: str, texts: Sequence[str]) -> list[float]:
+    """Cosine of the question and each text, in one batch."""
+    import numpy as np
 
-
-def _rarity(containing: int, count: int) -> float:
-    return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
-
-
-def _likely(log_odds: float | None, in_study: bool) -> float:
-    """By the log-odds of a finding; None of what says nothing."""
-    if log_odds is None:
-        return NOTHING
-    return LEAST + (1 - LEAST) / (1 + math.exp(-(log_odds + DOUBT))) if in_study else 1.0
+    if not texts:
+        return []
+    distinct = list(dict.fromkeys(texts))
+    vectors = np.asarray([embedder.embed_query(question), *embedder.embed_documents(distinct)], dtype=np.float64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    lengths[lengths == 0] = 1.0
+    vectors /= lengths[:, None]
+    found = dict(zip(distinct, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    return [found[text] for text in texts]
 
 
 def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
@@ -141,8 +141,148 @@ def best_of_each(citations: Sequence[Citation]) -> tuple[Citation, ...]:
     return tuple(best.values())
 
 
-def _terms(text: str) -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
+def notices(passages: Sequence[Passage]) -> list[str]:
+    """A note for each passage whose document was retracted or is under an expression of concern."""
+    notes: list[str] = []
+    for one in passages:
+        if notice := " ".join(str(one.metadata.get("notice") or "").split()):
+            name = one.origin or one.id
+            notes.append(name if name.casefold().startswith(notice.casefold()) else f"{notice}: {name}")
+    return list(dict.fromkeys(notes))
 
-    words = [word for word in _WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
-    return frozenset(stemmer().stemWords(words))
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A sentence of a passage, with what it refers back to.
+
+    ``parts`` are its sentences, each in one line of small letters; ``terms`` are the question's words in it and in the
+    heading above.
+    """
+
+    passage: int
+    sentence: Sentence
+    text: str
+    parts: tuple[str, ...]
+    terms: Set[str]
+
+    @property
+    def in_context(self) -> str:
+        """The text below its heading and its table's header."""
+        above = (self.sentence.heading, self.sentence.header) if self.sentence.is_evidence else ()
+        return "\n".join([*filter(None, above), self.text])
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The quotable sentences, and by passage the question's words in its title, and in all of it.
+
+    ``share`` gives the weight of some of the question's words, of all.
+    """
+
+    sentences: list[_Found]
+    titles: Sequence[Set[str]]
+    wholes: Sequence[Set[str]]
+    share: Callable[[Set[str]], float]
+
+
+def _read(question: str, passages: Sequence[Passage]) -> _Read:
+    asked = frozenset(terms(question))
+    found: list[_Found] = []
+    own: list[Set[str]] = []
+    for number, passage in enumerate(passages):
+        section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
+        for one in sentences(passage.text, section, title):
+            if one.kind in (Kind.REFERENCE, Kind.NAVIGATION):
+                continue
+            text = passage.text[one.first : one.end]
+            own.append(asked & set(terms(text)))
+            beside = terms(f"{one.heading}\n{one.header}") if one.is_evidence else []
+            before = found[-1].parts if one.first < one.start else ()
+            parts = (*before, _plain(passage.text[one.start : one.end]))
+            found.append(_Found(number, one, text, parts, own[-1] | (asked & set(beside))))
+    titles = [asked & set(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
+    wholes = [set(title) for title in titles]
+    for sentence in found:
+        wholes[sentence.passage] |= sentence.terms
+    return _Read(found, titles, wholes, _share(asked, own))
+
+
+def _mixed(cosine: float, share: float) -> float:
+    return MEANING * cosine + (1 - MEANING) * share
+
+
+def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
+    """The weight of some of the words that are asked for, of all; ``found`` are those of them that each text has."""
+    containing = Counter(term for terms in found for term in terms)
+    weight = {term: _rarity(containing[term], len(found)) for term in asked}
+    total = math.fsum(weight.values())
+    return lambda terms: math.fsum(weight[term] for term in terms) / total if terms else 0.0
+
+
+def _rarity(containing: int, count: int) -> float:
+    return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
+
+
+def _asks_finding(question: str) -> bool:
+    """Whether a question is one of yes or no, which a finding answers."""
+    if _POLAR.match(question):
+        return True
+    return question.rstrip().endswith(("?", "？", "؟")) and not _FACTUAL.match(question)
+
+
+def _likely(read: _Read, passages: int, *, by_findings: bool) -> list[float]:
+    """A factor for each sentence: low for headings and questions and, where findings count, for aims and methods."""
+    odds = [finding_log_odds(one.text) if one.sentence.is_evidence else None for one in read.sentences]
+    studies: set[int] = set()
+    if by_findings:
+        studies = {one.passage for one, log in zip(read.sentences, odds, strict=True) if log is not None and log < AIM}
+        if 3 * len(studies) > passages:
+            studies = set(range(passages))
+
+    def factor(passage: int, log: float | None) -> float:
+        if log is None:
+            return NOTHING
+        return LEAST + (1 - LEAST) / (1 + math.exp(-STEEP * (log + DOUBT))) if passage in studies else 1.0
+
+    return [factor(one.passage, log) for one, log in zip(read.sentences, odds, strict=True)]
+
+
+def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage]) -> list[Citation]:
+    """Citations in their order, each sentence in one of them.
+
+    A sentence that refers back to one that is quoted already lengthens that quote if it adds a word of the question.
+    """
+    places: dict[tuple[str, ...], list[int]] = {}
+    for one, _ in ranked:
+        places.setdefault(one.parts, []).append(one.passage)
+    quoted: dict[str, int] = {}  # by sentence: the citation that has it
+    citations: list[Citation] = []
+    has: list[Set[str]] = []  # by citation: the question's words in it
+    for one, score in ranked:
+        passage, sentence = passages[one.passage], one.sentence
+        at = next((quoted[part] for part in one.parts if part in quoted), len(citations))
+        before = citations[at] if at < len(citations) else None
+        if before is not None and (
+            before.passage_id != passage.id or before.start != sentence.first or not one.terms - has[at]
+        ):
+            continue
+        names = [*passage.metadata.get("also_in", ())]
+        names += [passages[other].origin or passages[other].id for other in places[one.parts] if other != one.passage]
+        citations[at : at + 1] = [
+            Citation(
+                passage_id=passage.id,
+                quote=one.text,
+                start=sentence.first,
+                end=sentence.end,
+                score=min(1.0, score if before is None else before.score),
+                headings=tuple(table_cells(sentence.header)) if sentence.header else (),
+                also_in=tuple(dict.fromkeys(names)),
+            )
+        ]
+        has[at : at + 1] = [one.terms]
+        quoted |= dict.fromkeys(one.parts, at)
+    return citations
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
+# Vector and matrix instructions that decide the speed of inference, in Linux's names.
+FLAGS = _BFLOAT16 | {"sse4_2", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "sve", "i8mm"}
+
+
+def cpu_flags() -> set[str] | None:
+    """The words of Linux's description of the processor, its instructions among them; None on other systems."""
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return None
+
+
 def has_bfloat16() -> bool:
     """Whether the processor may have bfloat16 instructions, without importing torch; True if unknown."""
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:
-        return True
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    flags = cpu_flags()
+    return flags is None or bool(flags & _BFLOAT16)
 
 
 def computes_bfloat16() -> bool:

@@ -135,6 +135,18 @@ class DocumentsConfig(BaseModel):
         strict=True,
         description="Maximum size of a file, unpacked. Of .xml, .nbib, .csv and .jsonl files: of a record.",
     )
+    max_seconds: int = Field(
+        default=300,
+        ge=1,
+        strict=True,
+        description="Maximum time to read a file, in seconds. Of .xml, .nbib, .csv and .jsonl files: a record.",
+    )
+    max_memory: int = Field(
+        default=2_000_000_000,
+        ge=200_000_000,  # the program and its libraries need some 60,000,000
+        strict=True,
+        description="Maximum memory to read a file with, in bytes.",
+    )
     max_pages: int = Field(default=5_000, ge=1, strict=True, description="Maximum number of pages of a PDF file.")
     follow_links: bool = Field(
         default=False, strict=True, description="Read files that symbolic links in a folder point to outside of it."

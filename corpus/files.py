@@ -12,9 +12,10 @@ from corpus.config import DocumentsConfig
 from corpus.documents import archives
 from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn
-from corpus.documents.passages import Window, cut
+from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
-from corpus.documents.source import Source, named, shown_name
+from corpus.documents.source import check_size, named, shown_name
+from corpus.documents.worker import Read, Worker
 
 EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 
@@ -83,9 +84,10 @@ def take_in(
                 opened.remove(place)
                 del known[place]
                 intake.removed += 1
-        reader = _Reader(opened, library.parent, known, window, config, readers, intake)
-        for file in _with_progress(files, quiet=quiet):
-            reader.take(file)
+        with Worker(window, config) as worker:
+            reader = _Reader(opened, library.parent, known, window, config, worker, intake)
+            for file in _with_progress(files, quiet=quiet):
+                reader.take(file)
     return intake
 
 
@@ -124,7 +126,7 @@ class _Reader:
         known: Mapping[str, KnownFile],
         window: Window,
         config: DocumentsConfig,
-        readers: Readers,
+        worker: Worker,
         intake: Intake,
     ) -> None:
         self._library = library
@@ -132,9 +134,8 @@ class _Reader:
         self._known = known
         self._names = {file.name for file in known.values()}
         self._by_digest = {file.digest: (place, file.name) for place, file in known.items()}
-        self._window = window
         self._config = config
-        self._readers = readers
+        self._worker = worker
         self._intake = intake
         self._withdrawn = self._long = 0
         own = [config.readers] if config.readers else []  # absent, so that what earlier versions read stays
@@ -148,6 +149,8 @@ class _Reader:
         name = known.name if known else _name(path, self._names)
         self._withdrawn = self._long = 0
         try:
+            if known is None:
+                check_size(path, name, self._config)  # before all of an endless file is read for its digest
             digest = _digest(path)
             if known and (known.digest, known.made_by) == (digest, self._made_by):
                 self._intake.unchanged += 1
@@ -181,22 +184,18 @@ class _Reader:
             return None
 
     def _parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Entry]]]:
-        if not archives.is_archive(name):
-            yield name, self._entries(Source(name, lambda: path.open("rb")))
-            return
-        for member in archives.members(path, name, self._config):
-            if self._readers.can_read(member.name):
-                yield member.name, self._entries(member)
+        for part, documents in self._worker.parts(path, name):
+            yield part, self._entries(documents)
 
-    def _entries(self, source: Source) -> Iterator[Entry]:
-        for document in self._readers.read(source):
+    def _entries(self, documents: Iterator[Read]) -> Iterator[Entry]:
+        for document in documents:
             if isinstance(document, Withdrawn):
                 self._withdrawn += 1
                 yield document
             else:
-                made = cut(document, self._window)
+                extract, made = document
                 self._long += made.long_sentences
-                yield document, made.passages
+                yield extract, made.passages
 
 
 def _files(

@@ -48,7 +48,7 @@ def load_chain(
     from medground.environment import prepare
 
     prepare()
-    from medground.corpora import searched_corpus
+    from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
     from medground.settings import load_settings
 

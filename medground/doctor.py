@@ -1,4 +1,7 @@
-"""What this machine has of what medground needs; nothing is connected to and nothing changed."""
+"""Checks of the machine and of what the settings name; nothing is connected to and nothing changed.
+
+PyTorch, which takes seconds to import, is imported only where a graphics card's driver is installed.
+"""
 
 import os
 import platform
@@ -6,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +28,7 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Look at the machine and at what the settings name, one check after another."""
+    """Check the machine and what the settings name."""
     from eval.results import versions
 
     found = versions()
@@ -42,32 +46,45 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 
 def _processor() -> Iterator[Check]:
-    import torch
-
-    from common.cpu import bfloat16_is_faster
+    from common.cpu import FLAGS, cpu_flags
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}; torch computes on {torch.get_num_threads()}")
-    native = "is faster in bfloat16" if bfloat16_is_faster() else "is no faster in bfloat16"
-    yield Check("processor", "ok", f"{torch.backends.cpu.get_cpu_capability()}; it {native}")
+    threads = os.environ.get("OMP_NUM_THREADS")
+    limit = f"; OMP_NUM_THREADS limits the threads to {threads}" if threads else ""
+    yield Check("cores", "ok", f"{usable} usable of {os.cpu_count()}{limit}")
+    flags = cpu_flags()
+    found = "unknown instructions" if flags is None else ", ".join(sorted(flags & FLAGS)) or "no vector instructions"
+    yield Check("processor", "ok", f"{platform.machine()}: {found}")
 
 
 def _cards() -> Iterator[Check]:
+    if not _has_card_driver():
+        yield Check("graphics card", "note", "no driver is installed: everything runs on the processor")
+        return
     import torch
 
     if not torch.cuda.is_available():
-        yield Check("graphics card", "note", "none that torch can use: everything runs on the processor")
+        yield Check("graphics card", "note", "none that PyTorch can use: everything runs on the processor")
     for number in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(number)
         yield Check(f"graphics card {number}", "ok", f"{card.name}, {_gigabytes(card.total_memory)}")
 
 
+def _has_card_driver() -> bool:
+    """Whether the driver of an NVIDIA or AMD card can be loaded."""
+    try:
+        CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
+
+
 def _memory() -> Check:
     known = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in known or "SC_AVPHYS_PAGES" not in known:
-        return Check("memory", "note", "this system does not tell")
+        return Check("memory", "note", "this system does not report it")
     page, pages, free = (os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    return Check("memory", "ok", f"{_gigabytes(page * pages)}, of which {_gigabytes(page * free)} hold nothing")
+    return Check("memory", "ok", f"{_gigabytes(page * pages)}, {_gigabytes(page * free)} of it free")
 
 
 def _embedders(settings: Settings) -> Iterator[Check]:
@@ -121,7 +138,7 @@ def _hub() -> Check:
 
 
 def _telemetry() -> Check:
-    """Whether a library would report or trace; each reads its own variables."""
+    """Whether the environment turns on telemetry or tracing in a library."""
     on = [name for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2") if _is_true(name)]
     on += [] if _is_true("HF_HUB_DISABLE_TELEMETRY") else ["HF_HUB_DISABLE_TELEMETRY"]
     on += ["ANONYMIZED_TELEMETRY"] if _is_true("ANONYMIZED_TELEMETRY") else []

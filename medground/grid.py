@@ -13,7 +13,7 @@ from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_output, check_task_name, write_results
 from eval.tables import remarks
 from eval.tasks import NLITask, RetrievalTask, Task
-from medground.corpora import data_corpus
+from medground.ingest import data_corpus
 from medground.pipeline import Pipeline
 from medground.settings import Settings
 from medground.tasks import PipelineResources, answer_tasks, run_tasks

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, assert_never
 
 from common.errors import UserError
-from medground.corpora import Corpus, searched_corpus
+from medground.ingest import Corpus, searched_corpus
 from medground.settings import Settings, Tree, load_settings
 
 if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
     from langchain_core.prompt_values import PromptValue
 
     from chains.agent.steps import Step
@@ -219,7 +220,13 @@ class Pipeline:
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
             found = self.retriever(retriever)
-            return extractive_chain(found, passages=found.top_k, max_sentences=config.max_sentences, notes=notes)
+            return extractive_chain(
+                found,
+                embedder=self._embedder(retriever or self.settings.retriever),
+                passages=found.top_k,
+                max_sentences=config.max_sentences,
+                notes=notes,
+            )
         from chains.verification import more_passages, verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
@@ -373,6 +380,15 @@ class Pipeline:
     @cached_property
     def _judge(self) -> "NLIModel":
         return self.judge()
+
+    def _embedder(self, name: str) -> "Embeddings | None":
+        """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""
+        from retrievers.embedders import make_embedder
+
+        config = self.settings.retrievers[name]
+        if (embedder := getattr(config, "embedder", None)) is not None:
+            return make_embedder(self.settings.embedders[embedder], self.settings.store)
+        return next(filter(None, map(self._embedder, config.builds_on())), None)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
         """New retrievers; with a cache, results are kept to the metrics' depth, except from PubMed."""

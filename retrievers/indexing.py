@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from langchain_core.documents import Document
 
 from common.errors import UserError
+from common.fingerprints import documents_digest
 from retrievers.base import encodable
+from retrievers.config import StoreConfig
 from retrievers.document_ids import with_id
 from retrievers.secure_delete import mark, purge
-from retrievers.store import Store
+from retrievers.store import Store, other_collections, store_errors
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -107,6 +109,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
                 _give_back_memory()
     with store.errors():
         removed = _remove_others(store, digests)
+        if changed or removed:
+            store.persist()
+        revision = revision or documents_digest(documents, metadata=True)
         _note(store, revision, changed=changed or removed > 0)
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
@@ -140,6 +145,54 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
     }
     if noted != known:
         collection.modify(metadata=noted)
+
+
+class ServerDocuments:
+    """The documents of a corpus as a Chroma server holds them.
+
+    Several embedders may have collections of the corpus. The largest counts: ``index`` removes from the others what the
+    corpus does not hold any more, and adds nothing to them.
+    """
+
+    def __init__(self, config: StoreConfig, corpus: str) -> None:
+        self._config = config
+        self._corpus = corpus
+
+    def revision(self) -> str | None:
+        """What changes with the documents; None where there are none yet, or while they are being changed.
+
+        It is the revision of the documents that the collection was filled with. Where its count has changed since, so
+        that it was changed by another program, it is followed by the count.
+
+        Raises:
+            UserError: the server cannot be reached.
+        """
+        with store_errors(str(self._config.url)):
+            found = self._collection()
+            if found is None:
+                return None
+            collection, count = found
+            known = collection.metadata or {}
+            if not known.get(REVISION):
+                return None
+            return str(known[REVISION]) if count == known.get(COUNT) else f"{known[REVISION]} {count}"
+
+    def __iter__(self) -> Iterator[Document]:
+        with store_errors(str(self._config.url)):
+            found = self._collection()
+            if found is None:
+                return
+            collection, count = found
+            for offset in range(0, count, PAGE):
+                page = collection.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
+                rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
+                for id, text, metadata in rows:
+                    yield read_document(id, text, metadata or {})
+
+    def _collection(self) -> "tuple[Collection, int] | None":
+        """The largest collection, with its count."""
+        counted = [(one, one.count()) for one in other_collections(self._config, self._corpus, ())]
+        return max(counted, key=lambda pair: (pair[1], pair[0].name), default=None)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
@@ -273,6 +326,7 @@ def _note(store: Store, revision: str | None, *, changed: bool) -> None:
         noted[STATE] = secrets.token_hex(8)
     if noted != known:
         store.collection.modify(metadata=noted)
+        store.note_current()
 
 
 def _give_back_memory() -> None:

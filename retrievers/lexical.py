@@ -21,9 +21,10 @@ from langchain_core.documents import Document
 from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
+from corpus.words import EDITION, terms
 from retrievers.base import encodable
 from retrievers.document_ids import identified, with_id
-from retrievers.indexing import REVISION, Documents
+from retrievers.indexing import REVISION, Documents, ServerDocuments
 
 FORMAT = 1
 FOLDER = "bm25"
@@ -31,7 +32,6 @@ CURRENT = "current"
 ABOUT = "about.json"
 DOCUMENTS_FILE = "documents.jsonl"
 OFFSETS = "offsets.npy"
-LOT = 2048  # documents whose words are cut out at once
 ABANDONED_SECONDS = 3600.0  # a version that was not completed for so long belongs to a process that was killed
 
 
@@ -114,27 +114,32 @@ class LexicalIndex:
         store: the store's folder.
         corpus: the corpus's name.
         parameters: of BM25.
+        server: the corpus on a Chroma server, whose changes the index follows.
     """
 
-    def __init__(self, store: Path, corpus: str, parameters: Parameters) -> None:
+    def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
         digest = hashlib.sha256(repr((FORMAT, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
         self._parameters = parameters
         self._opened: tuple[str, Version] | None = None
+        self._server = server
+        self._following = threading.Lock()
 
     def update(self, documents: Documents) -> Self:
-        """Build the index anew where it is not over exactly ``documents``.
+        """Build the index anew unless it is over exactly ``documents`` and of this edition of the analyser of words.
 
         Documents with an attribute ``revision`` are compared by it alone.
 
         Raises:
             UserError: two different documents have one id, or the folder cannot be written.
         """
-        revision = getattr(documents, REVISION, None) or documents_digest(list(documents), metadata=True)
+        return self._update(documents, getattr(documents, REVISION, None) or documents_digest(documents, metadata=True))
+
+    def _update(self, documents: Iterable[Document], revision: str) -> Self:
         try:
             known = self._known()
-            if known is None or known["revision"] != revision:
+            if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
         except OSError as error:
             raise UserError(
@@ -146,9 +151,18 @@ class LexicalIndex:
     def current(self) -> Version:
         """The version that counts now; opened anew where another process has replaced it.
 
+        Where another machine has changed the corpus on the server, the index is built anew from there first.
+
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: there is none, it cannot be read, or the server cannot be reached.
         """
+        if self._server is not None:
+            with self._following:
+                if (revision := self._server.revision()) is not None:
+                    self._update(self._server, revision)
+        return self._current()
+
+    def _current(self) -> Version:
         for _ in range(3):  # a version may be replaced, and removed, between its name and its files
             name = self._current_name()
             if name is None:
@@ -170,7 +184,7 @@ class LexicalIndex:
     def _known(self) -> dict[str, Any] | None:
         """What the current version says of itself; None where it is absent or damaged."""
         try:
-            return self.current().about
+            return self._current().about
         except UserError:
             return None
 
@@ -183,7 +197,12 @@ class LexicalIndex:
             bm25 = _build(_written(documents, target), self._parameters)
             if bm25 is not None:
                 bm25.save(target)
-            about = {"revision": revision, "words": bm25 is not None, "corpus": encodable(self._corpus)}
+            about = {
+                "revision": revision,
+                "edition": EDITION,
+                "words": bm25 is not None,
+                "corpus": encodable(self._corpus),
+            }
             (target / ABOUT).write_text(json.dumps(about), encoding="utf-8")
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
@@ -201,41 +220,15 @@ class LexicalIndex:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def words_of(texts: Sequence[str]) -> list[list[str]]:
-    """The words of each text: two or more word characters, lower case, stemmed, without English stop words."""
-    import bm25s
-    import Stemmer
-
-    if not texts:
-        return []
-    found: list[list[str]] = bm25s.tokenize(
-        [encodable(text) for text in texts],
-        stopwords="english",
-        stemmer=Stemmer.Stemmer("english"),
-        return_ids=False,
-        show_progress=False,
-    )
-    return found
-
-
 def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
     """The bm25s index over documents; None where none of them has a word."""
     import bm25s
 
     vocabulary: dict[str, int] = {}
-    numbers: list[list[int]] = []
-    lot: list[str] = []
-
-    def take() -> None:
-        for words in words_of(lot):
-            numbers.append([vocabulary.setdefault(word, len(vocabulary)) for word in words])
-        lot.clear()
-
-    for document in documents:
-        lot.append(document.page_content)
-        if len(lot) == LOT:
-            take()
-    take()
+    numbers = [
+        [vocabulary.setdefault(term, len(vocabulary)) for term in terms(document.page_content)]
+        for document in documents
+    ]
     if not vocabulary:
         return None
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 METRIC: Literal["cosine"] = "cosine"
 # Wide enough that the graph search is exact on some thousands of texts, where users compare figures to a whole search.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
+SYNC = 1000  # changes after which Chroma writes a graph to its file, which it does nowhere else; its own default
+LARGE = 5000  # vectors from which it takes noticeable time to add a thousand again
 LOCK_SECONDS = 10.0  # other processes that index hold the lock for moments
 
 _clients: dict[Path, "ClientAPI"] = {}
+_seen: dict[tuple[Path, str], Any] = {}  # the metadata with which a client's graph of a collection was last current
 _opening = threading.Lock()
 
 
@@ -55,6 +58,10 @@ class Store:
             configuration={"hnsw": HNSW},
             embedding_function=None,
         )
+        known = self.collection.metadata
+        if self.folder is not None and _seen.get((self.folder, self.collection.name), known) != known:
+            self._reopen()  # this process had it open, and another has changed it since
+        self.note_current()
 
     @property
     def vectors(self) -> "Chroma":
@@ -76,8 +83,31 @@ class Store:
         now = self._client.get_collection(self.collection.name, embedding_function=None)
         if now.metadata == self.collection.metadata:
             return
+        self._reopen()
+        self.note_current()
+
+    def note_current(self) -> None:
+        """Note that this process's graph is that of the collection's metadata: it has just read or written both."""
+        if self.folder is not None:
+            _seen[self.folder, self.collection.name] = dict(self.collection.metadata or {})
+
+    def _reopen(self) -> None:
+        assert self.folder is not None  # a server is always up to date
         self._client = _reopened(self.folder, self._client)
         self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
+
+    def persist(self) -> None:
+        """Write a large graph of vectors to its file, with the changes since Chroma last did.
+
+        Chroma adds those again, up to ``SYNC``, at each start of a process: at 100,000 vectors that takes 1.4 s. It
+        has no call for it, so the folder is opened once with the smallest threshold.
+        """
+        if self.folder is None or self.collection.count() < LARGE:
+            return
+        for threshold in (2, SYNC):
+            self.collection.modify(configuration={"hnsw": {"sync_threshold": threshold}})
+            self._reopen()
+            self.collection.count()  # reads the graph
 
     def errors(self) -> Any:
         """A context in which what Chroma raises becomes a ``UserError`` that names the store."""
@@ -153,6 +183,8 @@ def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
         if _clients.get(path) in (None, stale):
             # Chroma gives one system a folder. Threads that are searching with the old one end with it.
             SharedSystemClient.clear_system_cache()
+            for key in [key for key in _seen if key[0] == path]:
+                del _seen[key]
             _clients[path] = _new_client(path)
         return _clients[path]
 

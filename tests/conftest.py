@@ -1,5 +1,6 @@
 """For every test: nothing is connected to beyond loopback, and an attempt fails the test that made it."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("retriever_contract", "embedder_contract", "reader_contract", "task_contract")
 GUARD = Path(__file__).with_name("guard")
 sys.path.insert(0, str(GUARD))
 os.environ.pop("MEDGROUND_GUARD_LOG", None)
@@ -22,6 +24,12 @@ if not hasattr(guard, "BeyondLoopbackError"):  # the interpreter had one of its 
 _attempts: list[str] = []
 guard.install(_attempts.append)
 _guarded_connect = socket.socket.connect
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports have made out of the garbage collector's passes, each of which would look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Fits ``chains.models.findings``: words that separate findings from aims and methods, by headings of abstracts."""
+"""Fits ``chains.models.findings`` to the headed sections of abstracts."""
 
 import json
 import re
@@ -10,22 +10,22 @@ from corpus.records import QARecord
 from corpus.sentences import sentence_spans
 
 _FINDINGS = re.compile(r"RESULT|FINDING|CONCLUSION|OBSERVATION|LIMITATION")
-_SEEN = 10  # sentences that have a word, for it to be looked at
+_SEEN = 10  # minimum number of sentences that have a word
 
 
 def reports_findings(heading: str) -> bool:
-    """Whether a section of an abstract, by its heading, has what was found."""
+    """Whether the heading of an abstract's section announces results or conclusions."""
     return _FINDINGS.search(heading.upper()) is not None
 
 
 def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
     """A logistic regression with an L1 penalty (C 0.1, classes weighted evenly) over the words of single sentences.
 
-    Findings are the sentences of sections whose heading says so and of the conclusions; the rest are the sentences of
-    all other sections. Records without headings are left out.
+    Sentences of the conclusions and of sections with a heading of results are findings, those of all other sections are
+    not. Records without headings are left out.
 
     Returns:
-        ``intercept`` and ``weights``, a word's part of the log-odds, with the count of ``abstracts`` and ``sentences``.
+        ``intercept`` and ``weights`` of the log-odds by word, and the number of ``abstracts`` and ``sentences``.
     """
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -56,5 +56,5 @@ def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
 
 
 def save_findings(model: dict[str, Any]) -> None:
-    """Write a fitted model to where ``chains.models.findings`` reads it."""
+    """Write a fitted model to the file that ``chains.models.findings`` reads."""
     WEIGHTS.write_text(json.dumps(model, indent=1, ensure_ascii=False) + "\n", "utf-8")

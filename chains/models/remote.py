@@ -2,144 +2,102 @@
 
 import json
 import math
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from langchain_core.runnables import Runnable, RunnableConfig
+
 from chains.config import LLMConfig
 from chains.models.base import Prompt, TooLongError
-from chains.models.endpoint import KEY, Endpoint, RefusedError
 from chains.models.langchain_llm import ChatPrompts
+from chains.models.remote_errors import NoLogprobsError, RefusedError
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.privacy import is_loopback
 from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import Runnable
-
     from chains.models.remote_chat import RemoteChat
 
-_COMPLETIONS = "/chat/completions"
 _ALTERNATIVES = 20  # the most that the protocol gives for a token
 _MARKS = "▁Ġ"  # what vocabularies write for a space
 _announced: set[str] = set()
 
 
 def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
-    """The model that ``config`` names on its server, which is asked whether it is there.
+    """The model that ``config`` names on its server, which is asked whether it has the model.
 
     A server beyond this machine is named on stderr, once, before anything is sent to it.
 
     Raises:
-        UserError: the server cannot be reached, refuses the key, or does not serve the model.
+        UserError: the server cannot be reached, refuses the key, or does not serve the model; or langchain-openai is
+            not installed.
     """
-    assert config.base_url is not None  # LLMConfig has seen to it
+    assert config.base_url is not None  # checked by LLMConfig
+    try:
+        from chains.models.remote_chat import remote_chat
+    except ImportError as error:
+        raise UserError("A model on a server needs langchain-openai: pip install 'medground[openai]'.") from error
     if not is_loopback(urlsplit(config.base_url).hostname) and config.base_url not in _announced:
         _announced.add(config.base_url)
         sys.stderr.write(f"Questions and texts are sent to {config.base_url}, as llm.base_url says.\n")
-    endpoint = Endpoint(config.base_url, os.environ.get(KEY) or None)
-    return RemoteLLM(config.model, config, endpoint, config.window or _window(endpoint, config.model), cache)
+    chat = remote_chat(config.model, config.base_url)
+    return RemoteLLM(config.model, config, chat, config.window or _window(chat), cache)
 
 
 @dataclass(frozen=True)
 class RemoteLLM(ChatPrompts):
-    """A model on a server, asked in the chat form; the server puts the template around the turns.
+    """A model on a server, which puts its chat template around the turns.
 
     A label's likelihood is that of the first token that could begin it, among the 20 most probable that the server
     gives, however it is written ("Yes", " yes"): a label that is not among them has none. Where the server gives no
-    probabilities, or none of the labels is among them, what the model wrote stands in their place. How long a prompt is
-    can only be estimated here.
+    probabilities, or none of the labels is among them, the generated text takes their place. The length of a prompt is
+    an estimate.
     """
 
     name: str
     config: LLMConfig
-    endpoint: Endpoint
+    chat: "RemoteChat"
     window: int | None
     cache: ResultCache | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the address and the model's name: that another model is served by the same name is not noticed."""
+        """Of the address and the model's name: another model that is served by the same name is not noticed."""
         most = self.config.max_new_tokens
-        return content_key(base_url=self.endpoint.url, model=self.name, most=most, medground=version("medground"))
+        return content_key(base_url=self.chat.server.url, model=self.name, most=most, medground=version("medground"))
 
-    @cached_property
-    def chat(self) -> "RemoteChat":
-        """The model as a LangChain chat model.
-
-        Raises:
-            UserError: the package for it is not installed.
-        """
-        try:
-            from chains.models.remote_chat import remote_chat
-        except ImportError as error:
-            raise UserError(
-                "Conversations with a model on a server need langchain-openai: pip install 'medground[openai]'."
-            ) from error
-        return remote_chat(self.name, self.endpoint)
-
-    def writer(self, most: int) -> "Runnable[Any, Any]":
+    def writer(self, most: int) -> Runnable[Any, Any]:
         """The chat model, generating at most ``most`` tokens; a batch sends ``llm.concurrency`` requests at once."""
         return self.chat.bind(max_tokens=most).with_config(max_concurrency=self.config.concurrency)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """The place of each prompt with the log-likelihoods of the labels, or with what the model wrote.
+        """The place of each prompt with the log-likelihoods of the labels, or with the generated text, as they come in.
 
-        A prompt that the server finds too long has the error in their place.
+        A prompt that the server finds too long has the error in their place. Any other error ends the run, and no
+        further request is sent.
 
         Raises:
-            UserError: the server gives no answer that can be used.
+            ServerError: the server gives no usable answer.
         """
-        most = max(self.config.max_new_tokens, self.label_length(labels))
-
-        def one(prompt: Prompt) -> Any:
-            choice = self._choice(prompt, most, scored=True)
-            row = label_row(choice.get("logprobs"), labels)
-            return _text(self.endpoint, choice) if row is None else row
-
-        return self._each(prompts, one)
-
-    def _each(self, prompts: Sequence[Prompt], one: Callable[[Prompt], Any]) -> Iterator[tuple[list[int], list[Any]]]:
-        """Results one by one as they come in.
-
-        A prompt that is too long has its own error; any other ends it, and what had not been sent is not sent.
-        """
-
-        def result(prompt: Prompt) -> Any:
-            try:
-                return one(prompt)
-            except TooLongError as error:
-                return error
-
-        with ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="llm") as pool:
-            places = {pool.submit(result, prompt): place for place, prompt in enumerate(prompts)}
-            try:
-                for future in as_completed(places):
-                    yield [places[future]], [future.result()]
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _choice(self, prompt: Prompt, most: int, *, scored: bool) -> Mapping[str, Any]:
-        body = {"model": self.name, "messages": json.loads(prompt[0]), "max_tokens": most, "temperature": 0, "seed": 0}
-        asked = {**body, "logprobs": True, "top_logprobs": _ALTERNATIVES} if scored else body
-        try:
-            answer = self.endpoint.post(_COMPLETIONS, asked)
-        except RefusedError as error:
-            if not (scored and error.status in (400, 422, 501) and "logprob" in error.told.lower()):
-                raise
-            answer = self.endpoint.post(_COMPLETIONS, body)
-        match answer:
-            case {"choices": [{"message": {}} as choice, *_]}:
-                found: Mapping[str, Any] = choice
-                return found
-        raise self.endpoint.malformed(_COMPLETIONS, answer)
+        plain = self.chat.bind(max_tokens=max(self.config.max_new_tokens, self.label_length(labels)), seed=0)
+        scored = plain.bind(logprobs=True, top_logprobs=_ALTERNATIVES)
+        model = scored.with_fallbacks([plain], exceptions_to_handle=(NoLogprobsError,))
+        limit: RunnableConfig = {"max_concurrency": self.config.concurrency}
+        messages = [json.loads(prompt[0]) for prompt in prompts]
+        for place, found in model.batch_as_completed(messages, limit, return_exceptions=True):
+            if isinstance(found, Exception):
+                if not isinstance(found, TooLongError):
+                    raise found
+                yield [place], [found]
+            else:
+                row = label_row(found.response_metadata.get("logprobs"), labels)
+                yield [place], [str(found.text) if row is None else row]
 
 
 def label_row(logprobs: object, labels: Sequence[str]) -> list[float] | None:
@@ -179,43 +137,33 @@ def _plain(token: str) -> str:
     return token.strip().strip(_MARKS).strip().lower()
 
 
-def _text(endpoint: Endpoint, choice: Mapping[str, Any]) -> str:
-    content = choice["message"].get("content")
-    if content is None:  # a model that had nothing to say
-        return ""
-    if not isinstance(content, str):
-        raise endpoint.malformed(_COMPLETIONS, choice)
-    return content
+def _window(chat: "RemoteChat") -> int | None:
+    """The number of tokens that the model takes, where the server says it.
 
-
-def _window(endpoint: Endpoint, model: str) -> int | None:
-    """How many tokens the model takes, as far as the server says; a server without a list of models is believed."""
+    A server without a list of models is taken to have the model.
+    """
     try:
-        listed = endpoint.get("/models")
+        with chat.server.errors("/models"):
+            listed = chat.root_client.models.with_raw_response.list().http_response.json()
     except RefusedError as error:
         if error.status not in (404, 405, 501):
             raise
         return None
     match listed:
         case {"data": [*entries]}:
-            served = {
+            served: dict[str, Mapping[str, Any]] = {
                 entry["id"]: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
             }
         case _:
-            raise endpoint.malformed("/models", listed)
-    entry = served.get(model) or served.get(f"{model}:latest")
+            raise chat.server.malformed("/models", listed)
+    entry = served.get(chat.model_name) or served.get(f"{chat.model_name}:latest")
     if entry is None:
         names = ", ".join(list(served)[:10]) or "none"
-        raise UserError(
-            f"The server at {endpoint.url} (llm.base_url) has no model {model!r} (llm.model); it has {names}."
-        )
+        raise UserError(f"{chat.server} has no model {chat.model_name!r} (llm.model); it has {names}.")
     meta = entry.get("meta")
-    told = (
+    stated = (
         entry.get("max_model_len"),
         entry.get("context_length"),
-        meta.get("n_ctx") if isinstance(meta, dict) else None,
+        meta.get("n_ctx") if isinstance(meta, dict) else 0,
     )
-    for value in told:
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
+    return next((value for value in stated if isinstance(value, int) and value > 0), None)

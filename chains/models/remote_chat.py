@@ -1,82 +1,114 @@
-"""A model on a server as a LangChain chat model, whose failures are told as those of ``chains.models.endpoint``."""
+"""LangChain's chat model for OpenAI-compatible servers, with this project's errors and privacy rules."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import openai
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from chains.models.base import estimated_tokens
-from chains.models.endpoint import KEY, ElsewhereError, Endpoint
+from chains.models.remote_errors import KEY, Server
 from common.privacy import is_loopback
 
+RETRIES = 6  # of a request that the server is too busy for; the pauses of OpenAI's SDK add up to about 20 s
 _COMPLETIONS = "/chat/completions"
 
 
-class RemoteChat(ChatOpenAI):
-    """``ChatOpenAI`` that raises ``ElsewhereError`` where the server does not do what is asked of it."""
+class RemoteChat(BaseChatOpenAI):
+    """A chat model on a server; raises ``ServerError`` where the server gives no usable answer."""
 
-    endpoint: Any
+    server: Any
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with self._told():
-            return self._answered(super()._generate(*args, **kwargs))
+        with self.server.errors(_COMPLETIONS):
+            return self._checked(super()._generate(*args, **kwargs))
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        with self._told():
+        with self.server.errors(_COMPLETIONS):
             yield from super()._stream(*args, **kwargs)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with self._told():
-            return self._answered(await super()._agenerate(*args, **kwargs))
+        with self.server.errors(_COMPLETIONS):
+            return self._checked(await super()._agenerate(*args, **kwargs))
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        with self._told():
+        with self.server.errors(_COMPLETIONS):
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
 
-    def _answered(self, result: ChatResult) -> ChatResult:
+    def _checked(self, result: ChatResult) -> ChatResult:
         if not result.generations:
-            raise self.endpoint.malformed(_COMPLETIONS, {"choices": []})
+            raise self.server.malformed(_COMPLETIONS, {"choices": []})
         return result
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except openai.APIStatusError as error:
-            raise self.endpoint.refused(error.response, _COMPLETIONS) from error
-        except openai.APITimeoutError as error:
-            raise self.endpoint.late() from error
-        except openai.APIConnectionError as error:
-            raise self.endpoint.unreachable(error.__cause__ or error) from error
-        except ElsewhereError:
-            raise
-        except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
-            # an error within a stream, or an answer that is not of the protocol
-            raise self.endpoint.malformed(_COMPLETIONS, str(error)) from error
 
+def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = RETRIES) -> RemoteChat:
+    """The chat model ``name`` of a server.
 
-def remote_chat(name: str, endpoint: Endpoint) -> RemoteChat:
-    """The chat model ``name`` of a server; it is written to as ``endpoint`` is, and to nowhere else."""
-    trusted = not is_loopback(urlsplit(endpoint.url).hostname)
+    Nothing but the server is connected to: redirects are not followed, and a server on this machine is not reached
+    through a proxy. The key is that of ``MEDGROUND_LLM_KEY``; nothing is read from OpenAI's variables.
+
+    Args:
+        name: the model's name on the server.
+        base_url: with its ``/v1``.
+        timeout: seconds until an answer must be there.
+        retries: how often a request is sent again where the server is busy, fails or drops the connection. A server
+            that cannot be reached or does not answer in time is an error at once.
+    """
+    key = os.environ.get(KEY)
+    server = Server(base_url.rstrip("/"), bool(key), timeout)
+    how: dict[str, Any] = {
+        "timeout": httpx.Timeout(timeout, connect=min(timeout, 10)),
+        "limits": httpx.Limits(max_connections=None),
+        "trust_env": not is_loopback(urlsplit(base_url).hostname),
+    }
     return RemoteChat(
-        endpoint=endpoint,
+        server=server,
         model=name,
-        base_url=endpoint.url,
-        api_key=os.environ.get(KEY) or "none",  # type: ignore[arg-type]  # a server without keys takes any
-        organization="",
+        base_url=server.url,
+        api_key=key or "none",  # type: ignore[arg-type]  # a server without keys takes any
+        default_headers={"OpenAI-Organization": "", "OpenAI-Project": ""},  # else those of OpenAI's variables
+        openai_proxy="",
         temperature=0,
-        timeout=endpoint.timeout,
+        max_retries=retries,
+        timeout=how["timeout"],
         use_responses_api=False,
-        http_client=httpx.Client(trust_env=trusted, timeout=endpoint.timeout),
-        http_async_client=httpx.AsyncClient(trust_env=trusted, timeout=endpoint.timeout),
-        custom_get_token_ids=lambda text: list(
-            range(estimated_tokens(text))
-        ),  # else its tables are fetched from elsewhere
+        http_client=_Client(server, **how),
+        http_async_client=_AsyncClient(server, **how),
+        custom_get_token_ids=lambda text: [0] * estimated_tokens(text),  # the default downloads a tokenizer
     )
+
+
+class _Client(httpx.Client):
+    """Raises what a second try would not mend as an error that OpenAI's SDK does not catch."""
+
+    def __init__(self, server: Server, **how: Any) -> None:
+        super().__init__(**how)
+        self._server = server
+
+    def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        try:
+            return super().send(*args, **kwargs)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise self._server.unreachable(error) from error
+        except httpx.TimeoutException as error:
+            raise self._server.late() from error
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """``_Client`` for an event loop."""
+
+    def __init__(self, server: Server, **how: Any) -> None:
+        super().__init__(**how)
+        self._server = server
+
+    async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        try:
+            return await super().send(*args, **kwargs)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise self._server.unreachable(error) from error
+        except httpx.TimeoutException as error:
+            raise self._server.late() from error

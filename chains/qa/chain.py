@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer, Passage
-from chains.citations import best_of_each, cite
+from chains.citations import best_of_each, cite, notices
 from chains.config import Context, Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
@@ -128,6 +128,7 @@ class QAChain(AnswerChain):
         notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
         if self._context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
+        notes += notices(passages)
         return Answer(
             question=question,
             text=(decision.output or decision.label or "").strip(),

@@ -2,31 +2,38 @@
 
 from collections.abc import Sequence
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Passage
-from chains.citations import cite, nearest
+from chains.citations import notices, select
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
 from common.errors import UserError
 
-NEAR = 0.5  # of the best sentence's score is what others need, to be quoted beside it
-WEAK = 0.3  # share of the question's words below which evidence is weak (see the development log)
+NEAR = 0.5  # share of the best sentence's score that others need to be quoted beside it
 
 
 def extractive_chain(
-    retriever: BaseRetriever, *, passages: int = 5, max_sentences: int = 3, notes: Sequence[str] = ()
+    retriever: BaseRetriever,
+    *,
+    embedder: Embeddings | None = None,
+    passages: int = 5,
+    max_sentences: int = 3,
+    notes: Sequence[str] = (),
 ) -> "ExtractiveChain":
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
-    The Answer's text is the quotes, each verbatim and cited with its score (see ``citations.cite``); its label is None.
-    A sentence whose score is less than half of the best one's is not quoted. Where none of the passages' sentences has
-    0.3 of the question's words (``citations.nearest``, with heading and title), a note says that the evidence is weak.
+    The Answer's text is the quotes, each cited with its score (see ``citations.cite``); its label is None. A sentence
+    whose score is less than half of the best one's is not quoted. A note says where the evidence is weak
+    (``citations.Selection``), and another names each quoted document that was retracted or is under an expression of
+    concern.
 
     Args:
-        retriever: where passages come from.
-        passages: how many passages are read.
-        max_sentences: how many sentences are quoted at most.
-        notes: said with every answer.
+        retriever: source of the passages.
+        embedder: compares question and sentences by meaning; without one, words alone decide.
+        passages: number of passages that are read.
+        max_sentences: maximum number of quotes.
+        notes: added to every answer.
 
     Raises:
         UserError: fewer than one passage or sentence, or the retriever is none.
@@ -35,41 +42,52 @@ def extractive_chain(
     for count, what in ((passages, "passage"), (max_sentences, "sentence")):
         if count < 1:
             raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
-    return ExtractiveChain(retriever, passages, max_sentences, tuple(notes))
+    return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes))
 
 
 class ExtractiveChain(AnswerChain):
     """See ``extractive_chain``."""
 
-    def __init__(self, retriever: BaseRetriever, passages: int, max_sentences: int, notes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        retriever: BaseRetriever,
+        embedder: Embeddings | None,
+        passages: int,
+        max_sentences: int,
+        notes: tuple[str, ...],
+    ) -> None:
         self._retriever = retriever
+        self._embedder = embedder
         self._passages = passages
         self._max_sentences = max_sentences
         self._notes = notes
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Retrieve for all in one pass, then quote."""
+        """Retrieve for all questions in one pass, then quote."""
         found = retrieve(self._retriever, questions, self._passages)
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        ranked = cite(question, passages)
+        selection = select(question, passages, self._embedder)
+        ranked = selection.citations
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
-        most = nearest(question, passages)
         if not passages:
             found = ["no passage was found"]
         elif not citations:
             found = ["no sentence of the passages found shares a word with the question"]
-        elif most < WEAK:
-            found = [
-                f"weak evidence: no sentence has more of the question's words than {most:.0%}, rare ones counted more"
-            ]
+        elif selection.is_weak:
+            what = (
+                "share of the question's words in one sentence" if self._embedder is None else "nearness of a passage"
+            )
+            found = [f"weak evidence: the greatest {what} is {selection.nearest:.2f} of 1"]
         else:
             found = []
+        quoted = {citation.passage_id for citation in citations}
+        cited = [passage for passage in passages if passage.id in quoted]
         return Answer(
             question=question,
-            text=" ".join(citation.quote for citation in citations),
+            text=" ".join(f"{one.readable}." if one.headings else one.readable for one in citations),
             citations=tuple(citations),
             passages=tuple(passages),
-            notes=(*found, *self._notes),
+            notes=(*found, *notices(cited), *self._notes),
         )

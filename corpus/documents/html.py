@@ -1,4 +1,4 @@
-"""HTML: what a reader sees, block by block, with the heading that each part stands under.
+"""HTML: the visible text, block by block, with the heading above each part.
 
 The reader is our own: inscriptis and html2text know neither hidden elements nor folded sections as parts, and write
 superscripts as digits; see docs/development/log.md.
@@ -8,6 +8,7 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from common.encoding import CONVERT, encoding_of
@@ -34,6 +35,7 @@ _FLOWS = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
 _FOLDS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # classes of buttons that fold sections
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _DEPTH = 50  # of tables in tables
+_LINKS = 200  # elements of a contents' entry, so that nested lists are not read again and again
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
 # Browsers read these by wider encodings (the WHATWG's Encoding standard).
 _AS_BROWSERS = {
@@ -50,7 +52,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
     A table is one block, with a line for each row and tabs between its cells, and has its header again every few rows;
     one that only lays the page out is read as blocks. A term stands in one line with its definition. Folded sections
-    are read. Scripts are not run, style sheets are not applied and nothing is fetched.
+    are read; navigation, the page's footer and lists of links within the page are not. Scripts are not run, style
+    sheets are not applied and nothing is fetched.
 
     Raises:
         DataError: it is no text, is nested too deeply, or there is nothing to read in it.
@@ -185,7 +188,7 @@ class _Page:
         self._restart(before + (raised(before, inner) if tag == "sup" else lowered(before, inner)))
 
     def _is_unseen(self, element: Any, tag: str, inside: Sequence[str]) -> bool:
-        if tag in _UNSEEN or (tag == "dialog" and element.get("open") is None):
+        if tag in _UNSEEN or (tag == "dialog" and element.get("open") is None) or _is_navigation(element, tag):
             return True
         if tag == "button":
             folds = any(element.get(name) is not None for name in ("aria-expanded", *_CONTROLS))
@@ -236,6 +239,27 @@ def _rows_of(table: Any) -> list[list[Any]]:
     """The cells of each of a table's own rows."""
     rows = (row for part in table for row in ([part] if part.tag == "tr" else part if part.tag in _ROWS else ()))
     return [[cell for cell in row if cell.tag in ("td", "th")] for row in rows if row.tag == "tr"]
+
+
+def _is_navigation(element: Any, tag: str) -> bool:
+    """Whether an element only leads elsewhere: the page's footer, or a list of links to places on the page."""
+    if element.get("role") in ("navigation", "search", "doc-toc", "contentinfo"):
+        return True
+    if tag == "footer":
+        return _tag(element.getparent()) == "body"
+    if tag not in ("ul", "ol"):
+        return False
+    items = element.findall("li")
+    return len(items) > 1 and all(_links_within(item) for item in items)
+
+
+def _links_within(item: Any) -> bool:
+    """Whether all text of a list's item, and of the lists in it, is links to places on the page."""
+    if len(list(islice(item.iter(), _LINKS))) == _LINKS:
+        return False
+    words = "".join("".join(item.itertext()).split())
+    links = (link for link in item.iterdescendants("a") if link.get("href", "").startswith("#"))
+    return bool(words) and words == "".join("".join("".join(link.itertext()) for link in links).split())
 
 
 def _number(text: str | None) -> int:

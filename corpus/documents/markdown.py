@@ -20,14 +20,31 @@ _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _LINK = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
 )
+_CODE = re.compile(r"(`+)(?:[^`\n]|(?!\1)`)+?\1")
+_PLAIN = (  # what stands for inline marks
+    (
+        re.compile(
+            r"!?\[((?:[^\[\]\n]|\[[^\[\]\n]{0,300}\]){0,500})\]"
+            r"\((?:<[^>\n]{0,999}>|[^()\s]{0,999}(?:\([^()\s]{0,99}\)[^()\s]{0,99})?)"
+            r"(?:\s+(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'))?\)"
+        ),
+        r"\1",
+    ),
+    (re.compile(r"!?\[([^\[\]\n]{1,500})\]\[[^\[\]\n]{0,300}\]"), r"\1"),
+    (re.compile(r"(\*\*\*|\*\*|(?<!\w)__)(?=\S)([^\n]{1,500}?)(?<=[^\s\\])\1"), r"\2"),
+    (re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]{1,500}?)(?<=[^\s\\])\*(?![\w*])"), r"\1"),
+    (re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n]{1,500}?)(?<=[^\s\\])_(?!\w)"), r"\1"),
+)
+_CONTENTS_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+\[[^\]\n]+\]\(#[^)\s]*\)[ \t]*\Z")
 _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The file without what a reader of the page does not see: front matter, comments, links' addresses, data URIs.
+    """The text that a reader of the page sees.
 
-    A long table has its header again every few rows. The title is the front matter's, else the first heading of the
-    first level.
+    Front matter, comments, data URIs, addresses of links, marks of emphasis and lists of links within the page are left
+    out; marks of headings, lists, tables and code stay. A long table has its header again every few rows. The title is
+    the front matter's, else the first heading of the first level.
     """
     from markdown_it import MarkdownIt
 
@@ -69,8 +86,9 @@ def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
             fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
         if not fence:
             line, comment = _without_comments(line, comment) if number <= closed else (line, False)
-            if _LINK.match(line):
+            if _LINK.match(line) or _CONTENTS_ITEM.match(line):
                 continue
+            line = _plain(line)
         below = lines[number + 1][0] if number + 1 < len(lines) else ""
         if fence or "|" not in line:
             header = []
@@ -80,6 +98,22 @@ def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
             yield "\n" + "\n".join(header) + "\n"
         rows += 1
         yield line + end
+
+
+def _plain(line: str) -> str:
+    """A line without marks of emphasis and with links as their texts; code stays as it is."""
+    if not any(mark in line for mark in "[*_"):
+        return line
+    pieces: list[str] = []
+    begin = 0
+    for code in _CODE.finditer(line):
+        pieces += [line[begin : code.start()], code[0]]
+        begin = code.end()
+    pieces.append(line[begin:])
+    for number in range(0, len(pieces), 2):
+        for marked, plain in _PLAIN:
+            pieces[number] = marked.sub(plain, pieces[number])
+    return "".join(pieces)
 
 
 def _without_comments(line: str, inside: bool) -> tuple[str, bool]:

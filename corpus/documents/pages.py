@@ -1,4 +1,4 @@
-"""The text of a paged document as it reads on: without running heads, words and sentences whole over breaks."""
+"""The running text of a paged document: no running heads, words and sentences joined over breaks."""
 
 import re
 from collections import Counter
@@ -26,6 +26,8 @@ _GOES_ON = re.compile(  # words that no sentence ends with
     r"|per|vs|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|ein|eine|nicht|de|la|le|les|du|et|ou|el|los|y|o))\Z",
     re.IGNORECASE,
 )
+_FOOTNOTE = re.compile(r"\s*(?:\d{1,2}|[*†‡§¶])[.)]?\s?[A-Z(]")
+_FOOTNOTES = 6  # lines of footnotes at a page's foot at the most
 _WORDS = 4  # of a page's last line, at the least, for it to be no heading
 _HEADING = 6  # words of a heading at the most
 _LONGEST = 2000  # characters of a sentence that are taken over from the next page
@@ -43,8 +45,10 @@ def read_on(pages: Sequence[str]) -> list[str]:
     for number, text in enumerate(texts):
         text = text.strip("\n")
         if last >= 0 and text:
-            head, text = _rest_of_sentence(found[last], text)
-            found[last] += f"\n{head}" if head else ""
+            body, notes = _without_footnotes(found[last]) if text.lstrip()[:1].islower() else (found[last], "")
+            head, text = _rest_of_sentence(body, text)
+            if head:
+                found[last] = "\n".join(filter(None, (body, head))) + (f"\n\n{notes}" if notes else "")
         found.append(text)
         if text:
             last = number
@@ -52,18 +56,23 @@ def read_on(pages: Sequence[str]) -> list[str]:
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
-    """The pages without the lines that come back at one place of their edges, but for the numbers in them."""
+    """The pages without lines that recur at the same place of their edges; numbers in them may differ.
+
+    Where too little is left, only the outermost lines are looked at, and the pages stay as they are if that leaves too
+    little too.
+    """
     lines = [text.split("\n") for text in pages]
-    edges = [_edges(page) for page in lines]
-    running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
-    kept = [
-        [line for at, line in enumerate(page) if not running & names.get(at, set())]
-        for page, names in zip(lines, edges, strict=True)
-    ]
     size = sum(len(line) for page in lines for line in page)
-    if sum(len(line) for page in kept for line in page) < _KEPT * size:
-        return list(pages)
-    return ["\n".join(page) for page in kept]
+    for depth in (_EDGE, 1):
+        edges = [_edges(page, depth) for page in lines]
+        running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
+        kept = [
+            [line for at, line in enumerate(page) if not running & names.get(at, set())]
+            for page, names in zip(lines, edges, strict=True)
+        ]
+        if sum(len(line) for page in kept for line in page) >= _KEPT * size:
+            return ["\n".join(page) for page in kept]
+    return list(pages)
 
 
 def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str]:
@@ -103,19 +112,19 @@ def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None
     return [*found, *columns[0], *columns[1]]
 
 
-def _edges(page: Sequence[str]) -> dict[int, set[str]]:
+def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
     """The lines at a page's edges by their number: each with its place from the top or the foot."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
-    for place in range(min(_EDGE, len(filled))):
+    for place in range(min(depth, len(filled))):
         for at, side in ((filled[place], "top"), (filled[-1 - place], "foot")):
             names.setdefault(at, set()).add(f"{side} {place} {_bare(page[at])}")
     return names
 
 
 def _bare(line: str) -> str:
-    """A line without its numbers, roman ones too, and spaces."""
-    return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower())
+    """A line without its spaces and its numbers, roman ones too; a page's number may stand on either side."""
+    return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower()).strip("# |–—-.")
 
 
 def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
@@ -132,6 +141,20 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
         return "", text
     end = over - len(before) - 1
     return text[:end].strip(), text[end:].lstrip()
+
+
+def _without_footnotes(page: str) -> tuple[str, str]:
+    """A page's text without the footnotes that follow a line that breaks off, and the footnotes.
+
+    Only whole sentences are footnotes: a line that itself breaks off may begin with a number too.
+    """
+    if not page.rstrip().endswith((".", "!", "?", ")")):
+        return page, ""
+    lines = page.rstrip().split("\n")
+    for at in range(len(lines) - 1, max(0, len(lines) - _FOOTNOTES - 1), -1):
+        if _FOOTNOTE.match(lines[at]) and not re.search(r"[.:;!?]\s*\Z", lines[at - 1]):
+            return "\n".join(lines[:at]), "\n".join(lines[at:])
+    return page, ""
 
 
 def _is_heading(text: str) -> bool:

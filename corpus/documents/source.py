@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase, TextIOWrapper
+from pathlib import Path
 from typing import IO, Literal, get_args
 
 from common.encoding import CONVERT, encoding_of
@@ -33,6 +34,7 @@ SUFFIXES: dict[str, Format] = {
     ".tsv": "csv",
     ".jsonl": "jsonl",
 }
+_WHOLE: tuple[Format, ...] = ("text", "markdown", "html", "pdf", "docx")  # formats that are read at once
 # How files of other kinds begin that are given a wrong name now and then.
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", ".pdf"),
@@ -59,6 +61,11 @@ def shown_name(name: str) -> str:
     Bytes that are no text, control characters and those that change the direction of writing are written out.
     """
     text = name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """The text with what steers a terminal written out."""
     return _STEERING.sub(lambda sign: f"\\x{ord(sign[0]):02x}" if sign[0] < "\x80" else f"\\u{ord(sign[0]):04x}", text)
 
 
@@ -127,11 +134,7 @@ class Limited(BufferedIOBase):
             raise DataError(self._name, f"cannot be read ({error.strerror or error}).") from None
         self._given += len(piece)
         if self._given > self._limit:
-            raise DataError(
-                self._name,
-                f"is, or holds a record, larger than documents.max_bytes ({self._limit:,} bytes). "
-                "Split it, or raise the setting.",
-            )
+            raise DataError(self._name, too_large(self._limit))
         return piece
 
     def read1(self, size: int = -1) -> bytes:
@@ -142,6 +145,26 @@ class Limited(BufferedIOBase):
         """Close the file below."""
         self._raw.close()
         super().close()
+
+
+def check_size(path: Path, name: str, config: DocumentsConfig) -> None:
+    """Refuse a file that is larger than ``config.max_bytes`` and of a format that is read whole.
+
+    Raises:
+        DataError: it is too large, or cannot be looked at.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(name, f"cannot be read ({error.strerror}).") from None
+    if size > config.max_bytes and format_of(name) in _WHOLE and not name.lower().endswith(".gz"):
+        raise DataError(name, too_large(config.max_bytes))
+
+
+def too_large(limit: int) -> str:
+    """The sentence about a file larger than ``documents.max_bytes``."""
+    problem = f"is, or holds a record, larger than documents.max_bytes ({limit:,} bytes)."
+    return f"{problem} Split it, or raise the setting."
 
 
 def open_limited(source: Source, config: DocumentsConfig) -> Limited:

@@ -26,7 +26,7 @@ def ask(
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)
-    from medground.corpora import searched_corpus
+    from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
 
     corpus = searched_corpus(settings, data_named=data is not None)

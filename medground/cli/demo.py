@@ -11,38 +11,45 @@ from medground.cli.app import app
 from medground.cli.show import print_answer, print_table, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chains.answer import Answer
+    from corpus.records import QARecord
     from eval.results import TaskResult
+    from medground.pipeline import Pipeline
     from medground.settings import Settings
 
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
-STEPS = 320  # of teaching inference: a minute or two on two cores
+STEPS = 320  # of QLoRA: a minute or two on two cores
+BATCH = 32  # questions at a time, until both answers are found
 
 
 @app.command()
 def demo(output: Output = Path("results/demo"), limit: options.Limit = None, quiet: options.Quiet = False) -> None:
     """Run retrieval, answers, fine-tuning and verification on the sample.
 
-    It indexes the sample, evaluates retrieval and answers, fine-tunes the model on inference, and answers one question
-    with
-    verified evidence. It needs no hub, no GPU and no settings. --limit limits records, pairs and training steps.
+    It indexes the sample, evaluates retrieval and answers, trains an inference adapter, and shows a right and a wrong
+    answer with their verdicts. It uses only what is installed: no hub, no GPU, no settings. --limit limits the
+    number of records, pairs and steps.
     """
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import check_output, write_results
     from eval.tables import result_tables
-    from medground.corpora import data_corpus
+    from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
     from medground.tasks import PipelineResources, qa_tasks, retrieval_tasks, run_tasks
 
     check_output(output)
     pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
-    typer.echo("Retrieval: each question of the sample is asked against all of its abstracts.\n")
+    typer.echo(f"{pipeline.note}\n")
+    typer.echo("Retrieval: each question of the sample is searched among all of its abstracts.\n")
     every = options.make_settings(None, None, split="all", limit=limit)
     searching = Pipeline.from_settings(every, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
     found = list(run_tasks(retrieval_tasks(settings), PipelineResources(searching)))
     for table in result_tables(found):
         print_table(table)
 
-    typer.echo("Answers: the test questions without a text, with what is retrieved, and with their own abstract.\n")
+    typer.echo("Answers: the test questions without context, with retrieved passages, and with their own abstract.\n")
     resources = PipelineResources(pipeline)
     test = resources.records()
     answered = list(run_tasks(qa_tasks(settings, len(test)), resources))
@@ -52,20 +59,41 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     adapter = output / "adapter"
     judged = _inference(output, adapter, limit, quiet)
 
-    shown = next((record for record in test if record.label != "maybe"), test[0])  # a maybe is never supported
-    typer.echo(f"One answer with its evidence, verified.\n\n{wrapped(shown.question)}")
     checking = options.make_settings(None, ["chain.verify=report", f"nli.adapter={adapter}"], limit=limit)
     verified = Pipeline.from_settings(checking, pipeline.corpus, retrievers=pipeline.retrievers(), quiet=quiet)
-    print_answer(verified.chain().invoke(shown.question))
-    typer.echo(f"  the record says: {shown.label}\n\n{pipeline.note}")
+    _show_answers(verified, test)
     results = write_results(output, [*found, *answered, *judged], settings.model_dump(mode="json"))
     typer.echo(f"\nResults: {results}; each question with its prompt: {output}/samples_*.jsonl")
     typer.echo(f"Adapter: {adapter}; merged: {output / 'merged'}")
     typer.echo(f"Store:   {settings.store.path}")
 
 
+def _show_answers(pipeline: "Pipeline", records: "Sequence[QARecord]") -> None:
+    """Print the first right answer with the verdict supported and the first wrong one with the verdict contradicted."""
+    wanted = {
+        (True, "supported"): "A right answer, supported by its passage:",
+        (False, "contradicted"): "A wrong answer, contradicted by its passage:",
+    }
+    chain = pipeline.chain()
+    found: dict[tuple[bool, str | None], tuple[QARecord, Answer]] = {}
+    for start in range(0, len(records), BATCH):
+        some = records[start : start + BATCH]
+        for record, answer in zip(some, chain.batch([record.question for record in some]), strict=True):
+            found.setdefault((answer.label == record.label, answer.verdict), (record, answer))
+        if wanted.keys() <= found.keys():
+            break
+    for kind, title in wanted.items():
+        if kind not in found:
+            typer.echo(f"{title} none among the {len(records)} test questions.\n")
+            continue
+        record, answer = found[kind]
+        typer.echo(f"{title}\n\n{wrapped(record.question)}")
+        print_answer(answer)
+        typer.echo(f"  answer of the record: {record.label}\n")
+
+
 def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "list[TaskResult]":
-    """Results on the pairs before and after fine-tuning, and a comparison with the merged model."""
+    """Evaluate the pairs before and after QLoRA, and compare the merged model with the adapter."""
     from corpus.load import load_records
     from eval.tables import result_tables
     from finetune.merge import merge
@@ -75,20 +103,20 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     recipe = {"max_steps": steps, "every": max(1, steps // 2), "learning_rate": 2e-3, "answer_pairs": True}
     overrides = ["llm.quantization=4bit", *(f"train.qlora.{name}={value}" for name, value in recipe.items())]
     settings = options.make_settings(None, overrides, limit=limit, section="pairs")
-    typer.echo(f"Inference: the test pairs with the model as it is, in 4 bits, and after {steps} steps of QLoRA.")
-    typer.echo("The whole recipe is configs/qlora.yaml.\n")
+    typer.echo(f"Inference: the test pairs before and after {steps} steps of QLoRA, base in 4 bits.")
+    typer.echo("configs/qlora.yaml has the full recipe.\n")
     before = _judged(settings, "before", quiet)
     print_table(result_tables([before])[0])
     answers = load_records(settings.data, split="train")
     train_qlora(
         settings.llm, settings.prompt, settings.pairs, settings.train.qlora, adapter, answers=answers, quiet=quiet
     )
-    taught = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
-    after = _judged(taught, None, quiet)
+    tuned = options.make_settings(None, [*overrides, f"llm.adapter={adapter}"], limit=limit, section="pairs")
+    after = _judged(tuned, None, quiet)
     print_table(result_tables([after])[0])
 
     merged = output / "merged"
-    if (merged / "merge.json").is_file():  # of an earlier run of this command
+    if (merged / "merge.json").is_file():  # from an earlier run
         shutil.rmtree(merged)
     whole = options.make_settings(None, ["llm.dtype=float32"], limit=limit, section="pairs")
     from corpus.nli import load_pairs

@@ -196,7 +196,7 @@ def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool
     """The pipeline over the data's abstracts, with a result cache in the output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
-    from medground.corpora import data_corpus
+    from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
 
     check_output(output)

@@ -11,7 +11,7 @@ from medground.cli.show import plain, print_json, say
 
 if TYPE_CHECKING:
     from corpus.files import Intake
-    from medground.corpora import Corpus
+    from medground.ingest import Corpus
     from medground.settings import Settings
 
 
@@ -47,7 +47,7 @@ def index(
 
 
 def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quiet: bool) -> None:
-    from medground.corpora import add_documents, embed
+    from medground.ingest import add_documents, embed
 
     corpus, intake = add_documents(settings, paths, quiet=quiet)
     _tell(intake)
@@ -80,7 +80,7 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
 
 
 def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
-    from medground.corpora import data_corpus, embed, embedder_windows
+    from medground.ingest import data_corpus, embed, embedder_windows
 
     corpus = data_corpus(settings)
     embedded = embed(settings, corpus, quiet=quiet)
@@ -96,11 +96,11 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
 
 def _tell(intake: "Intake") -> None:
     """What a user should know of the files beside their counts."""
-    from medground.corpora import TOLD
+    from medground.ingest import LISTED
 
-    for problem in intake.failed[:TOLD]:
+    for problem in intake.failed[:LISTED]:
         say(f"failed: {plain(problem.why)}")
-    if (more := len(intake.failed) - TOLD) > 0:
+    if (more := len(intake.failed) - LISTED) > 0:
         say(f"failed: {more} more; --json lists them all")
     if intake.skipped:
         named = ", ".join(plain(path.name) for path in intake.skipped[:5])

@@ -26,7 +26,7 @@ def retrieve(
     """
     settings = options.make_settings(config, overrides, data=data)
     from chains.qa.base import as_passage
-    from medground.corpora import searched_corpus
+    from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
 
     question = options.checked_question(question)

@@ -36,7 +36,7 @@ def serve(
     named = {"serve.host": host, "serve.port": port}
     stated = [f"{key}={value}" for key, value in named.items() if value is not None]
     settings = options.make_settings(config, [*(overrides or []), *stated], data=data)
-    from medground.corpora import searched_corpus
+    from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
     from medground.service import run
 

@@ -66,7 +66,9 @@ def print_evidence(answer: "Answer") -> None:
         typer.echo(f"  [{plain(citation.passage_id)}] score {citation.score:.3f}")
         if origin := origins.get(citation.passage_id):
             typer.echo(wrapped(f"({origin})", "      "))
-        typer.echo(wrapped(f"\u201c{citation.quote}\u201d", "      "))
+        if citation.also_in:
+            typer.echo(wrapped(f"(also in {'; '.join(citation.also_in)})", "      "))
+        typer.echo(wrapped(f"\u201c{citation.readable}\u201d", "      "))
 
 
 def print_verdict(answer: "Answer") -> None:

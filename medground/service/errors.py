@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from chains.chat.conversations import NoConversation
-from chains.models.endpoint import ElsewhereError
+from chains.models.remote_errors import ServerError
 from common.errors import UserError
 from medground.service.admission import Busy, Closing, TimedOut
 from medground.service.middleware import log_failure
@@ -27,7 +27,7 @@ def describe_error(error: Exception) -> tuple[int, dict[str, Any], dict[str, str
             return 504, error_body("The answer took too long (serve.timeout).", "server_error", "timeout"), {}
         case NoConversation():
             return 404, error_body(str(error), "invalid_request_error", "no_conversation"), {}
-        case ElsewhereError():
+        case ServerError():
             return 502, error_body(str(error), "server_error", "model_server"), {}
         case UserError():
             return 400, error_body(str(error), "invalid_request_error"), {}

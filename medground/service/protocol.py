@@ -110,7 +110,8 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
     lines = []
     for number, citation in enumerate(answer.citations, start=1):
         origin = origins.get(citation.passage_id, "")
-        lines.append(f"[{number}] {citation.passage_id}{origin}: \u201c{' '.join(citation.quote.split())}\u201d")
+        also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
+        lines.append(f"[{number}] {citation.passage_id}{origin}{also}: \u201c{citation.readable}\u201d")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
     lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))

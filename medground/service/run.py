@@ -10,8 +10,8 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from medground.corpora import Corpus
 from medground.environment import share_processor
+from medground.ingest import Corpus
 from medground.settings import Settings
 
 if TYPE_CHECKING:

@@ -30,11 +30,16 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 _ACCEPTED = 64  # connections that asyncio accepts before it reads any; each costs a descriptor at once
-_QUIET = 0.5  # seconds without a request until a service that shuts down stops listening
 
 
-def make_server(app: "FastAPI", service: Service) -> "Server":
-    """The server of an application, for sockets that are already bound."""
+def make_server(app: "FastAPI", service: Service, *, quiet: float = 0.5) -> "Server":
+    """The server of an application, for sockets that are already bound.
+
+    Args:
+        app: the application.
+        service: its models, users and limits.
+        quiet: seconds without a request after which a server that shuts down stops listening.
+    """
     config = uvicorn.Config(
         app,
         loop="asyncio",  # uvloop would accept the whole backlog before it closes any connection
@@ -47,7 +52,7 @@ def make_server(app: "FastAPI", service: Service) -> "Server":
         proxy_headers=service.config.tls,
         timeout_graceful_shutdown=max(1, math.ceil(service.config.grace)),
     )
-    return Server(config, service)
+    return Server(config, service, quiet)
 
 
 class State(ServerState):
@@ -164,9 +169,9 @@ class Connection(H11Protocol):
 class Server(uvicorn.Server):
     """Ends on SIGTERM with status 0, on SIGINT as Python does, in both cases after the admitted requests."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, quiet: float) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._quiet = service, quiet
         self.server_state = State(min(service.config.connections, _descriptors() // 2), service.config.receive_timeout)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -191,7 +196,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         end = loop.time() + (self.config.timeout_graceful_shutdown or 0)
         answered, quiet = self.server_state.total_requests, loop.time()
-        while loop.time() < min(end, quiet + _QUIET) and not self.force_exit:
+        while loop.time() < min(end, quiet + self._quiet) and not self.force_exit:
             await asyncio.sleep(0.05)
             if self.server_state.tasks or answered != self.server_state.total_requests:
                 answered, quiet = self.server_state.total_requests, loop.time()

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
+from corpus.words import EDITION, terms
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
-from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters, words_of
+from retrievers.indexing import ServerDocuments
+from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
 
 if TYPE_CHECKING:
     from retrievers.registry import Context
@@ -26,8 +28,7 @@ class BM25Config(RetrieverConfig):
 class BM25Retriever(Retriever):
     """Okapi BM25 in Lucene's variant (Kamphuis et al. 2020), through bm25s.
 
-    Words are runs of two or more word characters, lower case, without English stop words, cut to their stems by
-    Snowball's English stemmer. A document that shares no word with the question is not returned.
+    Words are compared by ``corpus.words``. A document that shares no word with the question is not returned.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = BM25Config
@@ -58,9 +59,14 @@ class BM25Retriever(Retriever):
         _updated(config, context)
         return 0
 
+    @classmethod
+    def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
+        """See ``Retriever``."""
+        return {**super().identity(config, context), "words": EDITION}
+
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         index = self._index.current() if isinstance(self._index, LexicalIndex) else self._index
-        return [_hits(index, words, k) for words in words_of(questions)]
+        return [_hits(index, terms(question), k) for question in questions]
 
 
 def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
@@ -77,7 +83,8 @@ def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
 
 def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
-    return LexicalIndex(store, context.corpus, _parameters(config)).update(context.documents)
+    server = ServerDocuments(context.store, context.corpus) if context.store.url else None
+    return LexicalIndex(store, context.corpus, _parameters(config), server).update(context.documents)
 
 
 def _parameters(config: BM25Config) -> Parameters:

@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from common.errors import UserError
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverClassConfig
-from retrievers.document_ids import with_id
+from retrievers.document_ids import identified, with_id
 from retrievers.registry import find_class
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LangChainRetriever(Retriever):
             if hasattr(found, "from_documents"):
                 if not len(context.documents):
                     return cls(_Nothing(), config.top_k)
-                made = found.from_documents(list(map(with_id, context.documents)), **arguments)
+                made = found.from_documents(identified(context.documents), **arguments)
             else:
                 made = found(**arguments)
         except (ValidationError, TypeError, ValueError, ImportError) as error:

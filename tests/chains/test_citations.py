@@ -1,5 +1,7 @@
+from langchain_core.embeddings import Embeddings
+
 from chains.answer import Passage
-from chains.citations import best_of_each, cite, coverage, nearest
+from chains.citations import best_of_each, cite, coverage, notices, select
 
 TEXT = (
     "Stroke is common. Patients (n = 40, aged 60.5 yrs, Smith et al. 2009) took aspirin vs. placebo. "
@@ -115,15 +117,16 @@ def test_a_question_in_a_text_is_no_answer() -> None:
 
 
 def test_the_nearest_sentence_counts_with_its_heading() -> None:
-    assert nearest("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE)]) == 1
-    assert nearest("What are contraindications to aspirin?", []) == 0
+    assert select("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE)]).nearest == 1
+    assert select("What are contraindications to aspirin?", []).is_weak
 
 
 def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
     observed = Passage(id="a", text="Observe for at least 6 hours.", metadata={"title": "Anaphylaxis"})
     untitled = observed.model_copy(update={"metadata": {}})
     question = "How long is a patient observed after anaphylaxis?"
-    assert nearest(question, [observed]) > 0.3 > nearest(question, [untitled]) > 0
+    assert not select(question, [observed]).is_weak
+    assert select(question, [untitled]).is_weak
 
 
 def test_one_citation_a_passage() -> None:
@@ -149,3 +152,90 @@ def test_coverage_weighs_words_that_few_texts_have_and_ignores_the_rest() -> Non
     assert named > 2 * common == 2 * same > empty == 0
     assert coverage("Does aspirin help adults?", ["Aspirin helps adults."]) == [1.0]
     assert coverage("Is it so?", ["Is it so."]) == [0.0]
+
+
+class Topics(Embeddings):
+    """Vectors of which each number counts the words of one topic."""
+
+    TOPICS = (("kidney", "renal", "nephro"), ("drug", "pill", "tablet", "aspirin"), ("sleep", "insomnia"))
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.batches.append(len(texts))
+        return [[float(sum(text.lower().count(word) for word in words)) for words in self.TOPICS] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def test_meaning_finds_the_sentence_that_shares_no_word() -> None:
+    passages = [
+        Passage(id="a", text="Patients slept well. Renal function fell in 4 of 90 adults."),
+        Passage(id="b", text="Sleep."),
+    ]
+    embedder = Topics()
+    found = cite("What happens to the kidneys?", passages, embedder)
+    assert found[0].quote == "Renal function fell in 4 of 90 adults."
+    assert embedder.batches == [1, 3]  # all sentences of all passages in one batch
+    assert cite("What happens to the kidneys?", passages) == []
+
+
+def test_words_still_count_beside_meaning() -> None:
+    text = "The tablet has 5 mg. The tablet has a score line."
+    assert cite("Does the drug have a score line?", [Passage(id="a", text=text)], Topics())[0].quote.endswith("line.")
+
+
+def test_an_embedder_of_zeros_leaves_the_words() -> None:
+    found = cite("Does walking help?", [Passage(id="a", text="Rest is common. Walking helped.")], Topics())
+    assert found[0].quote == "Walking helped."
+
+
+def test_a_sentence_of_several_passages_is_quoted_once_with_their_names() -> None:
+    same = "Ice reduced pain in 80 patients."
+    passages = [
+        Passage(id="a", text=f"{same} It is cheap.", metadata={"source": "a.pdf"}),
+        Passage(id="b", text=f"{same.upper()}\n\nHeat did not.", metadata={"source": "b.pdf", "page": 3}),
+        Passage(id="c", text=same),
+    ]
+    found = cite("Did ice reduce pain?", passages)
+    assert [one.quote for one in found if "ice" in one.quote.lower()] == [same]
+    assert found[0].also_in == ("b.pdf, page 3", "c")
+
+
+def test_a_sentence_that_refers_back_is_quoted_with_the_one_before() -> None:
+    text = "Ice reduced pain in men. This was not true of women. Heat was not studied."
+    (first, *rest) = cite("Was it true of women?", [Passage(id="a", text=text)])
+    assert first.quote == text[: text.index(" Heat")] == text[first.start : first.end]
+    assert all("women" not in one.quote for one in rest)
+    both = cite("Did ice reduce pain in men and women?", [Passage(id="a", text=text)])
+    assert [one.quote for one in both] == [first.quote]
+
+
+def test_a_row_is_quoted_with_its_headings() -> None:
+    text = "| Drug | Dose | Route |\n|---|---|---|\n| Calcium | 500 mg | oral |\n| Zinc | 20 mg | oral |"
+    found = cite("What is the dose of zinc?", [Passage(id="a", text=text)])
+    assert found[0].quote == "| Zinc | 20 mg | oral |"
+    assert found[0].readable == "Drug: Zinc; Dose: 20 mg; Route: oral"
+    two = cite("What is the dose of zinc?", [Passage(id="a", text="Drug\tDose\nCalcium\t500 mg\nZinc\t20 mg")])
+    assert two[0].readable == "Drug: Zinc; Dose: 20 mg"
+
+
+def test_references_and_contents_are_never_quoted() -> None:
+    text = (
+        "Contents\n\nIce for pain .... 3\n\nPain did not change.\n\nReferences\n\n"
+        "1. Alm A, Berg B. Ice reduces pain after knee surgery. J Cold. 2011;4:12-19."
+    )
+    quotes = [one.quote for one in cite("Does ice reduce pain after knee surgery?", [Passage(id="a", text=text)])]
+    assert quotes[0] == "Pain did not change."
+    assert not any("Berg" in quote or "...." in quote for quote in quotes)
+
+
+def test_notices_name_the_passage() -> None:
+    passages = [
+        Passage(id="1", text="A.", metadata={"notice": "Retracted", "title": "RETRACTED: Ice"}),
+        Passage(id="2", text="B.", metadata={"notice": "Expression of concern"}),
+        Passage(id="3", text="C."),
+    ]
+    assert notices(passages) == ["RETRACTED: Ice", "Expression of concern: 2"]

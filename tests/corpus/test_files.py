@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pubmed_xml
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import LibraryError, Passages
-from corpus.documents.passages import words_window
+from corpus.documents.passages import Window, words_window
 from corpus.files import Intake, take_in
 
 LIBRARY = Path("store/documents.sqlite3")
@@ -297,23 +298,19 @@ def test_the_bar_is_shown_unless_quiet(capfd: pytest.CaptureFixture[str]) -> Non
     assert "1/1 files" in shown.err
 
 
-def test_a_stop_keeps_the_files_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    import corpus.files
-
+def test_a_stop_keeps_the_files_that_are_done() -> None:
     for name in "abcd":
         put(f"docs/{name}.txt", f"Text {name}.")
-    whole = corpus.files.cut
+    window = words_window()
 
-    def stopping(document: Any, window: Any) -> Any:
-        if document.key == "docs/c.txt":
+    def stopping(texts: Sequence[str]) -> Sequence[int]:
+        if "Text c." in texts:
             raise KeyboardInterrupt
-        return whole(document, window)
+        return window.count(texts)
 
-    monkeypatch.setattr(corpus.files, "cut", stopping)
     with pytest.raises(KeyboardInterrupt):
-        take("docs")
+        take_in(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
     assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
-    monkeypatch.setattr(corpus.files, "cut", whole)
     assert counted(take("docs")) == (2, 0, 2, 0, 0)
     with sqlite3.connect(LIBRARY) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

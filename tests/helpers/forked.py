@@ -29,7 +29,7 @@ def start_index(folder: Path, store: str, printed: Path) -> BaseProcess:
 
 def _index(folder: Path, store: str, printed: Path) -> None:
     from medground.cli import main
-    from medground.corpora import embedder_windows
+    from medground.ingest import embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
     from retrievers.store import open_store

@@ -17,4 +17,4 @@ import torch  # noqa: E402, F401
 import transformers  # noqa: E402, F401
 
 import medground.cli  # noqa: E402
-import medground.corpora  # noqa: E402, F401
+import medground.ingest  # noqa: E402, F401

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from medground.service.server import Server, make_server
 from medground.service.service import Service
 from medground.service.users import Users
 
-_HTTP = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+# One client, which keeps no cookies and no connections: each makes a TLS context, which takes longer than a request.
+HTTP = httpx.Client(
+    timeout=30,
+    trust_env=False,
+    limits=httpx.Limits(max_keepalive_connections=0),
+    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+)
 
 
 class Scripted(AnswerChain):
@@ -61,11 +68,16 @@ def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None
 
 
 @contextmanager
-def running(service: Service, add: Callable[[Any, Service], None] = lambda *_: None) -> Iterator[tuple[str, Server]]:
-    """The address of the running service, and the server; it ends as on SIGTERM."""
+def running(
+    service: Service, add: Callable[[Any, Service], None] = lambda *_: None, *, quiet: float = 0
+) -> Iterator[tuple[str, Server]]:
+    """The address of the running service, and the server; it ends as on SIGTERM.
+
+    ``quiet`` is that of ``make_server``: 0 where no request is under way at the end.
+    """
     app = make_app(service)
     add(app, service)
-    server = make_server(app, service)
+    server = make_server(app, service, quiet=quiet)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -91,4 +103,4 @@ def ask(url: str, text: str = "Does it help?", token: str | None = None, **more:
     """One completion."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body = {"model": "medground", "messages": [{"role": "user", "content": text}], **more}
-    return _HTTP.post(f"{url}/v1/chat/completions", json=body, headers=headers)
+    return HTTP.post(f"{url}/v1/chat/completions", json=body, headers=headers)

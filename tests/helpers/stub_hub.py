@@ -117,7 +117,7 @@ def stub_hub(**repositories: Path) -> Iterator[_Server]:
     1,000 bytes, ``asked`` all requests.
     """
     server = _Server({name.replace("__", "/"): folder for name, folder in repositories.items()})
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

@@ -41,14 +41,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
     def _answer(self, body: Any) -> None:
-        self.server.asked.append((self.path, body, dict(self.headers)))
+        headers = {name.title(): value for name, value in self.headers.items()}
+        self.server.asked.append((self.path, body, headers))
         reply = self.server.models if self.path.endswith("/models") else self.server.reply(body)
-        status, document, *headers = reply
+        status, document, *added = reply
         content = (document if isinstance(document, str) else json.dumps(document)).encode()
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **(headers[0] if headers else {})}.items():
+        kind = "text/plain" if isinstance(document, str) else "application/json"
+        sent = {"Content-Length": str(len(content)), "Content-Type": kind, **(added[0] if added else {})}
+        for name, value in sent.items():
             self.send_header(name, value)
-        if headers:
+        if added:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)

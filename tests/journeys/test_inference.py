@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 Command = Callable[..., Any]
+BM25 = ("--set", "retriever=bm25")  # which has nothing to embed
 QUESTION = "Should a rise in lung volume be expected with drasegamab?"
 
 
@@ -36,19 +37,19 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
     assert merged.status == 0, merged.err
     assert "100.00% of the labels agree" in merged.out
     assert command("eval", "nli", "--set", "llm.model=merged", *options).status == 0
-    answered = command("ask", QUESTION, "--set", "llm.model=merged", "--json", "--quiet")
+    answered = command("ask", QUESTION, *BM25, "--set", "llm.model=merged", "--json", "--quiet")
     assert json.loads(answered.out)["label"] in ("yes", "no", "maybe")
 
     verified = ("--set", "chain.verify=report", "--set", f"nli.adapter={adapter}")
-    answer = json.loads(command("ask", QUESTION, *verified, "--json", "--quiet").out)
+    answer = json.loads(command("ask", QUESTION, *BM25, *verified, "--json", "--quiet").out)
     assert answer["verdict"] in ("supported", "contradicted", "not enough evidence")
     assert sum(answer["verification"]["scores"].values()) == pytest.approx(1)
-    plain = json.loads(command("ask", QUESTION, "--json", "--quiet").out)
+    plain = json.loads(command("ask", QUESTION, *BM25, "--json", "--quiet").out)
     assert answer["label_scores"] == pytest.approx(plain["label_scores"])  # the adapter is off while it answers
-    assert "verdict: " in command("ask", QUESTION, *verified, "--quiet").out
+    assert "verdict: " in command("ask", QUESTION, *BM25, *verified, "--quiet").out
 
-    measured = json.loads(command("eval", "qa", *options, *verified).out)["results"]
-    assert {"verified_retrieved_dense", "verified_gold", "verified_wrong", "verified_swapped"} <= set(measured)
+    measured = json.loads(command("eval", "qa", *options, *BM25, *verified).out)["results"]
+    assert {"verified_retrieved_bm25", "verified_gold", "verified_wrong", "verified_swapped"} <= set(measured)
     assert (tmp_path / "results/qa/risk_verified_gold.png").stat().st_size > 1000
 
 
@@ -64,7 +65,9 @@ def test_an_encoder_is_taught_and_judges(command: Command) -> None:
     encoder = ("--set", "nli.kind=encoder", "--set", "nli.model=enc")
     measured = json.loads(command("eval", "nli", "--data", "pairs.d", "--json", "--quiet", *encoder).out)
     assert measured["n"] == len(WORDS)
-    answer = json.loads(command("ask", QUESTION, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet").out)
+    answer = json.loads(
+        command("ask", QUESTION, *BM25, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet").out
+    )
     assert (answer["label"] is None) == (answer["withheld"] is not None)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from medground.corpora import document_text
+from medground.ingest import document_text
 from medground.settings import load_settings
 
 Run = Callable[..., Any]
@@ -75,7 +75,7 @@ def test_the_demo_shows_the_main_job_where_there_is_no_network(medground: Run, t
     shown = outcome.stdout
     for part in ("dense", "bm25", "qa_none", "qa_retrieved_dense", "qa_gold", "not real medicine", "results/demo"):
         assert part in shown
-    for part in ("nli_before", "of the labels agree", "verdict: "):
+    for part in ("nli_before", "of the labels agree", "A right answer, supported", "A wrong answer, contradicted"):
         assert part in shown
     results = json.loads((tmp_path / "results" / "demo" / "results.json").read_text())
     assert {"retrieval_dense", "retrieval_bm25", "qa_none", "qa_gold", "nli_before", "nli"} <= set(results["results"])

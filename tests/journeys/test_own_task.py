@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from task_contract import TaskContract
 
 TASK = '''
 """Questions answered from their own abstract with its sentences in reverse order."""
@@ -92,6 +93,23 @@ def test_it_runs_and_its_results_are_read_without_it(
     assert exported.status == 0, exported.err
     (written,) = (tmp_path / "out").glob("*/results_*.json")
     assert list(json.loads(written.read_text())["results"]) == ["qa_gold", "Reversed_gold", "constant_no"]
+
+
+class TestMine(TaskContract):
+    """Tasks of the user's keep the contract of every task."""
+
+    @pytest.fixture(
+        params=[
+            {"kind": "my_tasks.Reversed", "context": "gold", "at_most": 4},
+            {"kind": "my_tasks.Constant", "answer": "no"},
+        ],
+        ids=lambda stated: stated["kind"],
+    )
+    def stated(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        monkeypatch.delitem(sys.modules, "my_tasks", raising=False)
+        (tmp_path / "my_tasks.py").write_text(TASK)
+        return dict(request.param)
 
 
 @pytest.mark.parametrize(

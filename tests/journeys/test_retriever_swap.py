@@ -13,7 +13,7 @@ from stub_pubmed import StubPubMed
 from chains.answer import Answer
 from common.errors import UserError
 from corpus.records import LABELS
-from medground.corpora import data_corpus
+from medground.ingest import data_corpus
 from medground.pipeline import Pipeline
 from medground.settings import load_settings
 from retrievers import registry
@@ -116,11 +116,11 @@ def test_a_crossencoder_that_is_not_there_is_the_users_mistake(settings_file: Pa
         Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
-def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, medground) -> None:
+def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, command) -> None:
     with stub_openai() as model:
         llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub", "retriever=multi_query"]
         stated = [part for one in llm for part in ("--set", one)]
-        ended = medground("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *stated)
-        assert ended.returncode == 0, ended.stderr
+        ended = command("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *stated)
+        assert ended.status == 0, ended.err
         assert [path for path, *_ in model.asked].count("/v1/models") == 1  # asked for when it is loaded
-        assert any("retrieved" in line for line in ended.stdout.splitlines())
+        assert any("retrieved" in line for line in ended.out.splitlines())

@@ -20,6 +20,7 @@ from stub_openai import Reply, said, stub_openai
 from chains.chat import Conversations
 
 openai = pytest.importorskip("openai")
+BM25 = ("--set", "retriever=bm25")  # which has nothing to embed
 QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
 
 
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    with serving(folder, "--set", "serve.page=false") as (address, _):
+    with serving(folder, *BM25, "--set", "serve.page=false") as (address, _):
         yield address
 
 
@@ -94,7 +95,8 @@ def test_conversations_outlive_the_process(folder: Path, url: str) -> None:
     tokens = folder / "tokens.yaml"
     tokens.write_text("local: token-of-the-local-user\nother: token-of-another-user\n")
     tokens.chmod(0o600)
-    arguments = ("--set", "serve.page=false", "--set", "serve.tokens_file=tokens.yaml")
+    settings = ("llm.kind=extractive", "serve.page=false", "serve.tokens_file=tokens.yaml")
+    arguments = (*BM25, *(part for one in settings for part in ("--set", one)))
     with serving(folder, *arguments) as (again, process):
         own = openai.OpenAI(base_url=f"{again}/v1", api_key="token-of-the-local-user")
         turns = own.get(f"/conversations/{id}", cast_to=dict)["turns"]

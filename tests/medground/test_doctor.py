@@ -1,6 +1,8 @@
 """medground/doctor.py: what is there is found, and what is missing fails."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,17 @@ def test_the_embedded_default_is_complete() -> None:
     assert "official" in found["embedder minilm"].value
     assert "medground-tiny" in found["language model"].value
     assert not Path(".medground").exists()
+
+
+def test_without_a_card_s_driver_it_imports_no_torch() -> None:
+    code = (
+        "import sys; from medground import doctor; from medground.settings import load_settings;"
+        "doctor.CDLL = lambda name: (_ for _ in ()).throw(OSError(name));"
+        "found = list(doctor.examine(load_settings(None, {})));"
+        "print(len(found), [name for name in ('torch', 'transformers', 'chromadb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "11 []\n"
 
 
 def test_what_cannot_work_has_failed() -> None:

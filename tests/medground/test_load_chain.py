@@ -47,7 +47,7 @@ def test_settings_come_from_a_file_a_mapping_or_keywords() -> None:
 
 
 def test_the_users_documents_are_quoted_where_no_real_model_is_set() -> None:
-    from medground.corpora import add_documents
+    from medground.ingest import add_documents
     from medground.settings import load_settings
 
     Path("note.txt").write_text("Heparin prevented clots. Nothing else was seen.")

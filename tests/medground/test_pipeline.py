@@ -9,7 +9,7 @@ import pytest
 
 import medground
 from common.errors import UserError
-from medground.corpora import Corpus, data_corpus
+from medground.ingest import Corpus, data_corpus
 from medground.pipeline import Pipeline, judging_settings
 from medground.service.batching import Passes
 from medground.service.run import make_service

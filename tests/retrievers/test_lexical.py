@@ -1,5 +1,6 @@
 """BM25 on disk: opened, followed, replaced whole."""
 
+import json
 import os
 import signal
 import subprocess
@@ -44,14 +45,16 @@ def test_it_is_opened_and_not_built_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert found(tmp_path, "finding1") == ["d1"]
 
 
-@pytest.mark.parametrize("after", [[], documents(1), [Document(id="d1", page_content="other words")]])
+@pytest.mark.parametrize("after", [[], documents(1), [Document(id="d1", page_content="different words")]])
 def test_what_changed_is_found_without_a_new_retriever(tmp_path: Path, after: list[Document]) -> None:
     index(tmp_path).update(documents(3))
     retriever = BM25Retriever(index(tmp_path))
     assert [one.id for one in retriever.invoke("finding1")] == ["d1"]
     index(tmp_path).update(after)
     assert retriever.invoke("finding1") == []
-    assert [one.id for one in retriever.invoke("other")] == [one.id for one in after if "other" in one.page_content]
+    assert [one.id for one in retriever.invoke("different")] == [
+        one.id for one in after if "different" in one.page_content
+    ]
 
 
 def test_removed_texts_leave_the_disk(tmp_path: Path) -> None:
@@ -70,6 +73,19 @@ def test_one_id_for_two_texts_is_refused_and_the_version_before_stays(tmp_path: 
     index(tmp_path).update(documents(2))
     with pytest.raises(UserError, match="Two different documents have the id 'd0'"):
         index(tmp_path).update([*documents(2), Document(id="d0", page_content="another")])
+    assert found(tmp_path, "finding1") == ["d1"]
+
+
+@pytest.mark.parametrize("edition", [{}, {"edition": 0}])
+def test_an_index_of_another_edition_of_the_analyser_is_built_anew(tmp_path: Path, edition: dict[str, int]) -> None:
+    index(tmp_path).update(documents(2))
+    (about,) = tmp_path.rglob("about.json")
+    stated = json.loads(about.read_text())
+    about.write_text(json.dumps({name: value for name, value in stated.items() if name != "edition"} | edition))
+    index(tmp_path).update(documents(2))
+    (renewed,) = tmp_path.rglob("about.json")
+    assert renewed != about
+    assert json.loads(renewed.read_text()) == stated
     assert found(tmp_path, "finding1") == ["d1"]
 
 

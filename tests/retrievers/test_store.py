@@ -1,5 +1,6 @@
 """The store: one collection for each corpus and embedder, and every trouble in a sentence."""
 
+import json
 import os
 import re
 import shutil
@@ -9,19 +10,26 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from embedders import WordEmbedder, save_tiny_embedder
 from langchain_core.documents import Document
 
+import retrievers.lexical
 import retrievers.store
 from common.errors import UserError
 from retrievers import make_retriever
 from retrievers.config import EmbedderConfig, StoreConfig
 from retrievers.indexing import index
+from retrievers.kinds.bm25 import BM25Config
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
+from retrievers.kinds.hybrid import HybridConfig
+from retrievers.registry import make_retrievers
 from retrievers.store import collection_name, open_store, other_collections
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
@@ -176,31 +184,106 @@ def test_an_address_that_is_none(url: str) -> None:
         open_store(StoreConfig(url=url), "c", WordEmbedder())
 
 
-def test_a_chroma_server(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A Chroma server's address, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = Path(sys.executable).with_name("chroma")
-    command = [str(program), "run", "--host", "127.0.0.1", "--port", str(port), "--path", str(tmp_path / "server")]
+    folder = str(tmp_path_factory.mktemp("server"))
+    command = [str(program), "run", "--host", "127.0.0.1", "--port", str(port), "--path", folder]
     quiet = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet)
     try:
-        config = StoreConfig(url=f"http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
         while True:
             try:
-                store = open_store(config, "c", WordEmbedder())
+                open_store(StoreConfig(url=url), "started", WordEmbedder())
                 break
             except UserError:
-                assert server.poll() is None
+                assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
-        index(store, DOCUMENTS, quiet=True)
-        assert index(store, DOCUMENTS, quiet=True).embedded == 0
-        assert DenseRetriever(store).search(["finding2 treated"], 2)[0][0].id == "d2"
+        yield url, process
     finally:
-        server.terminate()
-        server.wait()
+        process.terminate()
+        process.wait()
+
+
+ELSEWHERE = """
+import json, sys
+from langchain_core.documents import Document
+from embedders import WordEmbedder
+from retrievers.config import StoreConfig
+from retrievers.indexing import index
+from retrievers.store import open_store
+texts = json.loads(sys.argv[2])
+index(open_store(StoreConfig(url=sys.argv[1]), "shared", WordEmbedder()),
+      [Document(id=id, page_content=text, metadata={"year": 2020}) for id, text in texts.items()], quiet=True)
+"""
+
+
+def test_words_follow_what_another_process_changes_on_the_server(
+    tmp_path: Path, server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server[0]
+    config = StoreConfig(url=url, path=str(tmp_path / "store"))
+    texts = {"a": "Corvinol lowers uric acid.", "b": "Norvacine cures sepsis."}
+
+    def elsewhere(**changed: str) -> None:
+        path = os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), *sys.path])
+        command = [sys.executable, "-c", ELSEWHERE, url, json.dumps(changed)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
+
+    documents = [Document(id=id, page_content=text, metadata={"year": 2020}) for id, text in texts.items()]
+    made = make_retrievers(
+        {
+            "dense": DenseConfig(embedder="words"),
+            "bm25": BM25Config(),
+            "hybrid": HybridConfig(retrievers={"dense": 1.0, "bm25": 1.0}),
+        },
+        ["bm25", "hybrid"],
+        documents,
+        corpus="shared",
+        embedders={"words": WordEmbedder()},
+        store=config,
+        quiet=True,
+    )
+
+    def found(question: str, retriever: str = "bm25") -> list[str | None]:
+        return [document.id for document in made[retriever].search([question], 3)[0]]
+
+    builds: list[int] = []
+    build = retrievers.lexical._build
+    monkeypatch.setattr(retrievers.lexical, "_build", lambda *given: (builds.append(1), build(*given))[1])
+    assert found("sepsis") == ["b"]
+    assert builds == []  # it is the same as on the server
+    elsewhere(**texts, c="Zelparin prevents stroke.")
+    assert found("stroke") == ["c"]
+    assert "c" in found("stroke", "hybrid")
+    assert made["bm25"].search(["stroke"], 1)[0][0].metadata["year"] == 2020
+    elsewhere(a=texts["a"], c="Zelparin prevents gout.")
+    assert found("sepsis") == []
+    assert found("stroke") == []
+    assert found("gout") == ["c"]
+    assert len(builds) == 2
+    collection = open_store(config, "shared", WordEmbedder()).collection
+    collection.delete(ids=["c"])  # by a program that is not ours
+    assert found("gout") == []
+    assert found("uric acid") == ["a"]
+    assert len(builds) == 3
+
+
+def test_a_chroma_server(server: tuple[str, "subprocess.Popen[bytes]"]) -> None:
+    url, process = server
+    store = open_store(StoreConfig(url=url), "c", WordEmbedder())
+    index(store, DOCUMENTS, quiet=True)
+    assert index(store, DOCUMENTS, quiet=True).embedded == 0
+    assert DenseRetriever(store).search(["finding2 treated"], 2)[0][0].id == "d2"
+    process.terminate()
+    process.wait()
     with pytest.raises(UserError, match="cannot be reached"):
         DenseRetriever(store).search(["finding2 treated"], 2)
 
@@ -220,3 +303,55 @@ def test_other_collections_are_those_of_the_corpus(tmp_path: Path) -> None:
     first, second = (open_store(config, "c", WordEmbedder(size)) for size in (8, 16))
     open_store(config, "d", WordEmbedder())
     assert [one.name for one in other_collections(config, "c", {first.collection.name})] == [second.collection.name]
+
+
+def test_a_large_graph_is_in_its_file_after_indexing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chroma would add up to a thousand vectors again at each start of a process."""
+    monkeypatch.setattr("retrievers.store.LARGE", 50)
+    config = StoreConfig(path=str(tmp_path / "store"))
+    documents = [Document(id=f"d{n}", page_content=f"Trial {n} lowered pain.") for n in range(60)]
+
+    def written() -> int:
+        with closing(sqlite3.connect(tmp_path / "store" / "chroma.sqlite3")) as connection:
+            (segment,) = connection.execute("SELECT id FROM segments WHERE scope = 'VECTOR'").fetchone()
+            ended = connection.execute("SELECT seq_id FROM max_seq_id WHERE segment_id = ?", (segment,)).fetchone()
+        return 0 if ended is None else int(ended[0])
+
+    store = open_store(config, "corpus", WordEmbedder())
+    index(store, documents, quiet=True)
+    assert written() == 60
+    assert store.collection.configuration_json["hnsw"]["sync_threshold"] == 1000
+    index(store, documents[5:], quiet=True)
+    assert written() == 65
+    found = DenseRetriever(store).search(["Trial 59 lowered pain.", "Trial 3 lowered pain."], 60)
+    assert [len(each) for each in found] == [55, 55]
+    assert found[0][0].id == "d59"
+
+
+OTHER = """
+import sys
+from embedders import WordEmbedder
+from langchain_core.documents import Document
+from retrievers.config import StoreConfig
+from retrievers.indexing import index
+from retrievers.store import open_store
+store = open_store(StoreConfig(path=sys.argv[1]), "corpus", WordEmbedder())
+index(store, [Document(id="b", page_content="metformin"), Document(id="c", page_content="measles vaccine")], quiet=True)
+"""
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["opened", "indexed"])
+def test_a_store_opened_again_has_what_another_process_added(tmp_path: Path, again: bool) -> None:
+    config = StoreConfig(path=str(tmp_path / "store"))
+    before = [Document(id="a", page_content="aspirin"), Document(id="b", page_content="metformin")]
+    first = open_store(config, "corpus", WordEmbedder())
+    index(first, before, quiet=True)
+    assert DenseRetriever(first).search(["aspirin"], 1)[0][0].id == "a"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", OTHER, config.path], check=True, env=environment)
+    second = open_store(config, "corpus", WordEmbedder())
+    if again:
+        index(second, [before[1], Document(id="c", page_content="measles vaccine")], quiet=True)
+    for store in (second, first):
+        found = DenseRetriever(store).search(["measles vaccine"], 3)[0]
+        assert [one.id for one in found] == ["c", "b"]

@@ -89,12 +89,13 @@ def test_eight_threads_get_what_each_gets_alone(folders, adapters, name: str, pr
     plain = load(folders[name], precision)
     adapted = load(folders[name], precision, adapter=adapters[name])
     alone = [job() for job in jobs(plain, adapted)]
-    assert [job() for job in jobs(plain, plain)] != alone  # the adapter changes what is judged
-    assert [job() for job in jobs(adapted, adapted)] != alone
+    some = len(alone) // len(TEXTS)
+    assert [job() for job in jobs(plain, plain)[:some]] != alone[:some]  # the adapter changes what is judged
+    assert [job() for job in jobs(adapted, adapted)[:some]] != alone[:some]
 
     shared = share_base(load(folders[name], precision), adapters[name])
     assert [job() for job in jobs(*shared)] == alone
-    for _ in range(3):
+    for _ in range(2):
         assert in_threads(jobs(*shared)) == alone
 
 

@@ -12,8 +12,8 @@ from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
 from chains.labels import Case, Decider
-from chains.models.endpoint import ElsewhereError, RefusedError
 from chains.models.remote import RemoteLLM, connect, label_row
+from chains.models.remote_errors import RefusedError, ServerError
 from chains.nli import nli_chain
 from chains.prompts import qa_prompt, qa_template
 from chains.qa.chain import qa_chain
@@ -23,6 +23,11 @@ from common.result_cache import ResultCache
 
 LABELS = ("yes", "no", "maybe")
 YES = {"yes": math.log(0.6), "Yes": math.log(0.1), " no": math.log(0.1), "The": math.log(0.2)}
+
+
+@pytest.fixture(autouse=True)
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chains.models.remote_chat.remote_chat.__kwdefaults__", {"timeout": 600, "retries": 1})
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_a_server_that_refuses_to_give_probabilities_is_asked_without(stub: Stub
 
     stub.reply = reply
     assert qa_chain(llm(stub), context="none").invoke("Does it?").label == "no"
-    stub.reply = lambda body: (400, {"error": {"message": "bad model settings"}})
+    stub.reply = lambda _: (400, {"error": {"message": "bad model settings"}})
     with pytest.raises(RefusedError, match="bad model settings"):
         qa_chain(llm(stub), context="none").invoke("Does it?")
 
@@ -166,7 +171,7 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
     with pytest.raises(RefusedError, match="wants a key"):
         llm(stub)
     stub.models = (200, {"models": []})
-    with pytest.raises(ElsewhereError, match="answered /models with what OpenAI's protocol does not have"):
+    with pytest.raises(ServerError, match="answered /models with what OpenAI's protocol does not have"):
         llm(stub)
 
 
@@ -179,7 +184,7 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
 @pytest.mark.parametrize("decide", ["score", "generate"])
 def test_an_answer_that_is_not_of_the_protocol(stub: Stub, document: object, decide) -> None:
     stub.reply = lambda _: (200, document)
-    with pytest.raises(ElsewhereError, match="answered /chat/completions with what OpenAI's protocol does not have"):
+    with pytest.raises(ServerError, match="answered /chat/completions with what OpenAI's protocol does not have"):
         qa_chain(llm(stub), context="none", decide=decide).invoke("Is it?")
 
 

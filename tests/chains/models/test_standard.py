@@ -9,7 +9,6 @@ from langchain_core.language_models import BaseChatModel
 from served import Scripted, make_service, running
 
 from chains.config import LLMConfig
-from chains.models.endpoint import Endpoint
 from chains.models.local import LocalLLM, load_llm
 from chains.models.local_chat import LocalChat
 
@@ -66,8 +65,8 @@ class TestRemoteChat(_TextOnly):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        made = remote_chat.remote_chat("medground", Endpoint(f"{self.url}/v1", None))  # type: ignore[attr-defined]
-        return {name: getattr(made, name) for name in ("endpoint", "http_client", "http_async_client")} | {
+        made = remote_chat.remote_chat("medground", f"{self.url}/v1")  # type: ignore[attr-defined]
+        return {name: getattr(made, name) for name in ("server", "http_client", "http_async_client")} | {
             "model": "medground",
             "base_url": f"{self.url}/v1",  # type: ignore[attr-defined]
             "api_key": "none",

@@ -4,6 +4,8 @@ from typing import ClassVar
 import checkpoints
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
@@ -103,6 +105,14 @@ def test_no_context(llm: LocalLLM) -> None:
     answer = qa_chain(llm, context="none").invoke({"question": QUESTIONS[0], "context": "unread"})
     assert (answer.passages, answer.citations) == ((), ())
     assert "unread" not in (answer.prompt or "")
+
+
+def test_a_notice_of_a_passage_that_was_read_is_a_note(llm: LocalLLM) -> None:
+    def search(question: str) -> list[Document]:
+        return [Document(id="1", page_content="Zinc cured colds.", metadata={"notice": "Retracted", "title": "Zinc"})]
+
+    answer = qa_chain(llm, RunnableLambda(search)).invoke("Does zinc cure colds?")
+    assert "Retracted: Zinc" in answer.notes
 
 
 def test_an_empty_corpus_is_said(llm: LocalLLM) -> None:

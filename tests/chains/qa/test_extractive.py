@@ -1,6 +1,8 @@
 import asyncio
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.qa.extractive import extractive_chain
@@ -49,9 +51,7 @@ def test_weak_evidence_is_said() -> None:
     answer = extractive_chain(RETRIEVER).invoke(question)
     assert answer.text == "Aspirin was given to children."
     assert answer.citations[0].score < 0.3
-    assert answer.notes == (
-        "weak evidence: no sentence has more of the question's words than 9%, rare ones counted more",
-    )
+    assert answer.notes == ("weak evidence: the greatest share of the question's words in one sentence is 0.09 of 1",)
 
 
 def test_that_nothing_was_found_is_said() -> None:
@@ -70,3 +70,31 @@ def test_bad_input_is_refused() -> None:
         extractive_chain(RETRIEVER, max_sentences=0)
     with pytest.raises(UserError, match="empty"):
         extractive_chain(RETRIEVER).invoke(" ")
+
+
+def test_copies_take_no_places() -> None:
+    same = "Zinc shortened the common cold in adults."
+    texts = {f"copy{number}": same for number in range(4)} | {"other": "Zinc made adults with a cold feel sick."}
+    answer = extractive_chain(WordRetriever(texts=texts), passages=3).invoke("Does zinc help adults with a cold?")
+    assert {passage.id for passage in answer.passages} == {"copy0", "other"}
+    assert answer.text.count(same) == 1
+    (quote,) = [citation for citation in answer.citations if citation.quote == same]
+    assert quote.also_in == ("copy1", "copy2", "copy3")
+
+
+def test_a_notice_of_a_quoted_document_is_a_note() -> None:
+    def search(question: str) -> list[Document]:
+        return [
+            Document(id="1", page_content="Zinc cured colds.", metadata={"notice": "Retracted", "title": "Zinc"}),
+            Document(id="2", page_content="Rain fell.", metadata={"notice": "Retracted", "title": "Rain"}),
+        ]
+
+    answer = extractive_chain(RunnableLambda(search)).invoke("Does zinc cure colds?")
+    assert answer.notes == ("Retracted: Zinc",)
+
+
+def test_a_passage_of_references_takes_no_place() -> None:
+    entry = "Berg B, Alm A. Does zinc help adults with a cold? J Cold. 2011;4:12-19."
+    texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"own": "Zinc helped 40 adults."}
+    answer = extractive_chain(WordRetriever(texts=texts), passages=2).invoke("Does zinc help adults with a cold?")
+    assert [passage.id for passage in answer.passages] == ["own"]

@@ -1,13 +1,11 @@
 """Documents of each format, mutated: none ends the run or takes too much, and each loss is reported by name."""
 
 import random
-import resource
 from collections.abc import Callable
 from pathlib import Path
-from time import process_time
 
 import pytest
-from known_sentences import WRITERS, grouped, sentences
+from known_sentences import WRITERS, as_pubmed, grouped, sentences
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
@@ -16,6 +14,7 @@ from corpus.files import take_in
 
 SECONDS = 20
 MEGABYTES = 500
+RECORDS = (as_pubmed,)
 PIECES = (
     b"\0",
     b"<",
@@ -59,20 +58,26 @@ def mutated(chance: random.Random, raw: bytes) -> bytes:
 def fuzz(writer: Callable[..., tuple[str, bytes]], count: int, folder: Path) -> None:
     chance = random.Random(f"fuzz {writer.__name__}")
     chance.folder = folder  # type: ignore[attr-defined]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     (folder / "in").mkdir()
     for number in range(count):
         name, raw = writer(chance, grouped(chance, sentences(chance, 12)))
         (folder / "in" / f"{number:03}{Path(name).suffix}").write_bytes(mutated(chance, raw))
-    (folder / "in" / "good.txt").write_text("Corvinol lowers uric acid.")
-    for file in sorted((folder / "in").iterdir()):
-        begin = process_time()
-        intake = take_in([file], folder / "store" / "library.sqlite3", words_window(), DocumentsConfig(), quiet=True)
-        assert process_time() - begin < SECONDS, file
-        assert intake.added + len(intake.copies) + len(intake.failed) >= 1, file
-        assert all(file.name in problem.why for problem in intake.failed), intake.failed
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MEGABYTES
-    assert any("uric acid" in passage.page_content for passage in Passages(folder / "store" / "library.sqlite3"))
+    (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")
+    library = folder / "store" / "library.sqlite3"
+    limits = DocumentsConfig(max_seconds=SECONDS, max_memory=MEGABYTES * 1_000_000)
+    intake = take_in([folder / "in"], library, words_window(), limits, quiet=True)
+    passages = list(Passages(library))
+    lost = {problem.file for problem in intake.failed} | {copy for copy, _ in intake.copies}
+    found = {passage.metadata["source"] for passage in passages}
+    read = {str(file) for file in (folder / "in").iterdir()} - lost
+    if writer not in RECORDS:  # a citation may be in several files, and be read as of one
+        assert found == read
+    assert len(read) == intake.added
+    assert all(problem.why.startswith(problem.file) for problem in intake.failed), intake.failed
+    # A mutation of some characters needs nothing near the limits.
+    assert not [problem for problem in intake.failed if "documents.max_" in problem.why]
+    assert not [problem for problem in intake.failed if "ends the program" in problem.why]
+    assert any("uric acid" in passage.page_content for passage in passages)
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__[3:])

@@ -149,3 +149,16 @@ def test_cells_that_claim_to_span_much_cost_little() -> None:
     cell = "<td rowspan=65000 colspan=1000>word word word"
     found = read_one("a.html", f"<table>{f'<tr>{cell * 50}' * 200}</table>").text
     assert len(found) < 4_000_000
+
+
+def test_what_only_leads_elsewhere_is_left_out() -> None:
+    page = (
+        "<body><div role=navigation>Home</div>"
+        '<ul><li><a href="#a">Falls</a><ul><li><a href="#b">Women</a></li></ul></li>'
+        '<li> <a href="#c">Doses</a></li></ul><p>Falls were rare.</p>'
+        "<article><p>Give 5 mg.</p><footer>By a nurse.</footer></article>"
+        '<ul><li><a href="#a">Falls</a> were rare.</li><li><a href="https://x.example">Office</a></li></ul>'
+        "<footer>Falls Office. Falls are bad.</footer></body>"
+    )
+    found = read_one("a.html", page)
+    assert " ".join(found.text.split()) == "Falls were rare. Give 5 mg. By a nurse. Falls were rare. Office"

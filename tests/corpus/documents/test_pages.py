@@ -70,3 +70,31 @@ def test_two_columns_are_read_one_after_the_other_and_tables_by_rows() -> None:
     assert in_columns([[(50.0, title)], *lines]) == [title, *left, *right]
     assert in_columns([[(50.0, "Drug"), (200.0, "5 mg")]] * 8) is None
     assert in_columns(lines[:3]) is None
+
+
+def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> None:
+    pages = [
+        "102 Clinical Letters\nThe rash cleared in nine of the children.",
+        "Clinical Letters | 103\nFever was rare.",
+    ]
+    assert without_running_heads(pages) == ["The rash cleared in nine of the children.", "Fever was rare."]
+
+
+def test_pages_that_are_alike_keep_their_text_without_head_and_foot() -> None:
+    pages = [f"Zinc in hives\nZinc was given to {count} adults.\nPage {count} of 3" for count in (1, 2, 3)]
+    assert without_running_heads(pages) == [f"Zinc was given to {count} adults." for count in (1, 2, 3)]
+
+
+def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> None:
+    pages = [
+        "There was no sign that zinc\n1 Funded by the Office of Trials.",
+        "lowered blood pressure. Cough was rare.",
+    ]
+    assert read_on(pages) == [
+        "There was no sign that zinc\nlowered blood pressure.\n\n1 Funded by the Office of Trials.",
+        "Cough was rare.",
+    ]
+    whole = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
+    assert read_on(whole) == whole
+    numbered = ["It was seen in trial\n17 Zinc halved the", "number of deaths. It was cheap."]
+    assert read_on(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."

@@ -105,7 +105,7 @@ def test_a_reader_is_named_by_suffix_and_class(stated: dict[str, str]) -> None:
         DocumentsConfig(readers=stated)
 
 
-def test_a_reader_from_settings_alone_is_indexed_and_answers(medground: Callable[..., Any]) -> None:
+def test_a_reader_from_settings_alone_is_indexed_and_answers(command: Callable[..., Any]) -> None:
     Path("mine.yaml").write_text(
         "documents: {readers: {.note: note_reader.Notes}}\nretrievers: {dense: {kind: bm25}}\nretriever: dense\n"
     )
@@ -113,15 +113,15 @@ def test_a_reader_from_settings_alone_is_indexed_and_answers(medground: Callable
     Path("in/a.note").write_text("Heparin: Heparin prevented clots after surgery.")
     with zipfile.ZipFile("in/b.zip", "w") as archive:
         archive.writestr("b.note", "Statins: Statins lowered cholesterol.")
-    indexed = medground("index", "in", "--config", "mine.yaml", "--quiet")
-    assert indexed.returncode == 0, indexed.stderr
-    assert "2 added" in indexed.stdout
-    answered = medground("ask", "Do statins lower cholesterol?", "--config", "mine.yaml", "--quiet")
-    assert "Statins lowered cholesterol." in answered.stdout, answered.stderr
-    again = medground("index", "in", "--config", "mine.yaml", "--quiet")
-    assert "2 unchanged" in again.stdout
-    unread = medground("index", "in/a.note")
-    assert unread.returncode == 1
-    assert "is of a kind that is not read" in unread.stderr
-    assert "What it held before is kept" in medground("index", "in").stderr
-    assert "2 unchanged" in medground("index", "in", "--config", "mine.yaml", "--quiet").stdout  # nothing was removed
+    indexed = command("index", "in", "--config", "mine.yaml", "--quiet")
+    assert indexed.status == 0, indexed.err
+    assert "2 added" in indexed.out
+    answered = command("ask", "Do statins lower cholesterol?", "--config", "mine.yaml", "--quiet")
+    assert "Statins lowered cholesterol." in answered.out, answered.err
+    again = command("index", "in", "--config", "mine.yaml", "--quiet")
+    assert "2 unchanged" in again.out
+    unread = command("index", "in/a.note")
+    assert unread.status == 1
+    assert "is of a kind that is not read" in unread.err
+    assert "What it held before is kept" in command("index", "in").err
+    assert "2 unchanged" in command("index", "in", "--config", "mine.yaml", "--quiet").out  # nothing was removed

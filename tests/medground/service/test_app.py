@@ -11,25 +11,25 @@ from typing import Any
 
 import httpx
 import pytest
-from served import Scripted, ask, make_service, running, until, yes
+from served import HTTP, Scripted, ask, make_service, running, until, yes
 
 from chains.answer import Answer
-from chains.models.endpoint import ElsewhereError
+from chains.models.remote_errors import ServerError
 from common.errors import UserError
 
 ANN, BOB = "ann-" * 5, "bob-" * 5
 TOKENS = {"ann": ANN, "bob": BOB}
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path)) as (address, _):
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"))) as (address, _):
         yield address
 
 
 def get(url: str, path: str, token: str | None = None, method: str = "GET", **more: Any) -> httpx.Response:
     headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
-    return httpx.request(method, url + path, headers=headers, trust_env=False, **more)
+    return HTTP.request(method, url + path, headers=headers, **more)
 
 
 def error(response: httpx.Response) -> str:
@@ -206,7 +206,7 @@ def test_only_json_is_read(url: str) -> None:
 
 
 def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.4), tmp_path, batch=1, queue=2, wait_ms=0)
+    service = make_service(Scripted(seconds=0.25), tmp_path, batch=1, queue=2, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda n: ask(url, f"Is it {n}?"), range(8)))
         codes = sorted(response.status_code for response in responses)
@@ -260,9 +260,9 @@ def test_questions_of_many_clients_share_passes(tmp_path: Path) -> None:
 
 
 def test_the_end_lets_what_was_taken_in_be_answered(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.6), tmp_path, batch=2, wait_ms=0)
+    service = make_service(Scripted(seconds=0.3), tmp_path, batch=2, wait_ms=0)
     with ThreadPoolExecutor(6) as pool:
-        with running(service) as (url, server):
+        with running(service, quiet=0.5) as (url, server):
             asked = [pool.submit(ask, url, f"Is it {n}?", medground={"conversation": "new"}) for n in range(6)]
             until(lambda: service.admission.active == 6)
             server.should_exit = True
@@ -277,7 +277,7 @@ def test_the_end_lets_what_was_taken_in_be_answered(tmp_path: Path) -> None:
 def test_the_end_does_not_wait_longer_than_its_grace(tmp_path: Path) -> None:
     service = make_service(Scripted(seconds=1.5), tmp_path, batch=1, wait_ms=0, grace=1)
     with ThreadPoolExecutor(4) as pool:
-        with running(service) as (url, server):
+        with running(service, quiet=0.5) as (url, server):
             asked = [pool.submit(ask, url, f"Is it {n}?") for n in range(4)]
             until(lambda: service.admission.active == 4)
             server.should_exit = True
@@ -291,7 +291,7 @@ def test_failures_are_told_without_their_text_and_logged_without_it(
 ) -> None:
     def answer(question) -> Answer | UserError:
         if "server" in question.text:
-            raise ElsewhereError("No server can be reached.")
+            raise ServerError("No server can be reached.")
         raise RuntimeError(f"secret: {question.text}")
 
     with caplog.at_level(logging.INFO), running(make_service(Scripted(answer=answer), tmp_path)) as (url, _):

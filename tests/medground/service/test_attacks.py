@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from routes import MESSAGES, ROUTES, Route, existing
-from served import Scripted, ask, make_service, running
+from served import HTTP, Scripted, ask, make_service, running
 
 from medground.service.app import make_app
 from medground.service.static import add_page
@@ -22,8 +22,6 @@ from medground.service.static import add_page
 ANN, BOB = "ann-" * 5, "bob-" * 5
 TOKENS = {"ann": ANN, "bob": BOB}
 ASSETS = "style.css"
-# One client: each makes a TLS context, which takes longer than a request.
-HTTP = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,9 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path), add_page) as (address, _):
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(make_service(Scripted(), tmp_path_factory.mktemp("service")), add_page) as (address, _):
         yield address
 
 
@@ -220,7 +218,6 @@ def login(url: str, token: str) -> str:
     """The cookie of a new session."""
     response = HTTP.post(f"{url}/v1/session", json={"token": token})
     assert response.status_code == 204
-    HTTP.cookies.clear()
     return response.headers["Set-Cookie"].partition(";")[0]
 
 

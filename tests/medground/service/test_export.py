@@ -3,10 +3,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-import httpx
 import pytest
 from markdown_it import MarkdownIt
-from served import Scripted, ask, make_service, running
+from served import HTTP, Scripted, ask, make_service, running
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat.turn import Summary, Turn
@@ -90,7 +89,7 @@ def test_a_conversation_is_a_file_that_no_browser_shows(url: str) -> None:
         ("markdown", "md", "text/markdown; charset=utf-8"),
         ("json", "json", "application/json"),
     ):
-        response = httpx.get(f"{url}/v1/conversations/{id}/export?format={format}", trust_env=False)
+        response = HTTP.get(f"{url}/v1/conversations/{id}/export?format={format}")
         assert response.status_code == 200
         assert response.headers["Content-Type"] == kind
         assert response.headers["Content-Disposition"].startswith('attachment; filename="medground-20')
@@ -98,9 +97,9 @@ def test_a_conversation_is_a_file_that_no_browser_shows(url: str) -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "Aspirin reduced stroke." in response.text.replace("\\", "")
     path = f"{url}/v1/conversations/{id}/export"
-    assert httpx.get(path, trust_env=False).headers["Content-Type"].startswith("text/markdown")
-    assert httpx.get(f"{path}?format=html", trust_env=False).status_code == 400
-    assert httpx.get(f"{url}/v1/conversations/{'0' * 32}/export", trust_env=False).status_code == 404
+    assert HTTP.get(path).headers["Content-Type"].startswith("text/markdown")
+    assert HTTP.get(f"{path}?format=html").status_code == 400
+    assert HTTP.get(f"{url}/v1/conversations/{'0' * 32}/export").status_code == 404
 
 
 def test_conversations_are_searched_and_renamed(url: str) -> None:
@@ -110,11 +109,11 @@ def test_conversations_are_searched_and_renamed(url: str) -> None:
     ]
     search = f"{url}/v1/conversations"
     for query, found in (("ASPIRIN", ids[:1]), ("öl", ids[1:]), ("yes", ids[::-1]), ("nothing", []), ("", ids[::-1])):
-        listed = httpx.get(search, params={"query": query}, trust_env=False).json()["data"]
+        listed = HTTP.get(search, params={"query": query}).json()["data"]
         assert [one["id"] for one in listed] == found, query
-    assert httpx.get(search, params={"query": "x" * 1001}, trust_env=False).status_code == 400
+    assert HTTP.get(search, params={"query": "x" * 1001}).status_code == 400
     path = f"{search}/{ids[0]}"
-    renamed = httpx.patch(path, json={"title": " On <i>pain</i> "}, trust_env=False)
+    renamed = HTTP.patch(path, json={"title": " On <i>pain</i> "})
     assert (renamed.status_code, renamed.json()["title"], renamed.json()["turns"]) == (200, "On <i>pain</i>", 1)
     for body in (
         {"title": " "},
@@ -126,5 +125,5 @@ def test_conversations_are_searched_and_renamed(url: str) -> None:
     ):
         content = json.dumps(body)
         headers = {"Content-Type": "application/json"}
-        assert httpx.patch(path, content=content, headers=headers, trust_env=False).status_code == 400
-    assert httpx.patch(f"{search}/{'0' * 32}", json={"title": "x"}, trust_env=False).status_code == 404
+        assert HTTP.patch(path, content=content, headers=headers).status_code == 400
+    assert HTTP.patch(f"{search}/{'0' * 32}", json={"title": "x"}).status_code == 404

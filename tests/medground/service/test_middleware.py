@@ -1,18 +1,19 @@
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from served import Scripted, make_service, running
+from served import HTTP, Scripted, make_service, running
 
 TOKEN = "t" * 20
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path, max_body=1000)) as (address, _):
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"), max_body=1000)) as (address, _):
         yield address
 
 
@@ -20,14 +21,16 @@ def send(url: str, request: bytes) -> str:
     """The answer to bytes that no client library would send."""
     with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=5) as connection:
         connection.sendall(request)
-        connection.settimeout(1.5)
         received = b""
-        try:
-            while part := connection.recv(65536):
-                received += part
-        except TimeoutError:
-            pass
+        while not _is_whole(received) and (part := connection.recv(65536)):
+            received += part
     return received.decode()
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    return length is not None and len(body) >= int(length[1])
 
 
 @pytest.mark.parametrize(
@@ -89,13 +92,13 @@ def test_a_request_with_two_hosts_or_none_is_refused(url: str) -> None:
 def test_another_loopback_address_answers_where_the_service_listens_there(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path, host="127.0.0.9")) as (url, _):
         for host, status in (("127.0.0.9", 200), ("127.0.0.1", 200), ("127.0.0.8", 400)):
-            assert httpx.get(f"{url}/v1/models", headers={"Host": host}, trust_env=False).status_code == status
+            assert HTTP.get(f"{url}/v1/models", headers={"Host": host}).status_code == status
 
 
 def test_with_tokens_any_host_name_is_accepted(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path, {"ann": TOKEN})) as (url, _):
         headers = {"Host": "medground.example", "Authorization": f"Bearer {TOKEN}"}
-        assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == 200
+        assert HTTP.get(f"{url}/v1/models", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_with_tokens_any_host_name_is_accepted(tmp_path: Path) -> None:
 )
 def test_only_the_service_s_own_origin_is_accepted(url: str, origin: str, status: int) -> None:
     headers = {"Host": "localhost:8000", "Origin": origin}
-    assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == status
+    assert HTTP.get(f"{url}/v1/models", headers=headers).status_code == status
 
 
 def test_default_ports_and_tls_in_origins(tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_default_ports_and_tls_in_origins(tmp_path: Path) -> None:
         service = make_service(Scripted(), tmp_path / f"{tls}{origin[:5]}", {"ann": TOKEN}, tls=tls)
         with running(service) as (url, _):
             headers = {"Host": "med.example", "Origin": origin, "Authorization": f"Bearer {TOKEN}"}
-            assert httpx.get(f"{url}/v1/models", headers=headers, trust_env=False).status_code == status, origin
+            assert HTTP.get(f"{url}/v1/models", headers=headers).status_code == status, origin
 
 
 @pytest.mark.parametrize(
@@ -160,19 +163,19 @@ def test_browsers_say_which_site_a_request_is_from(
     url: str, method: str, path: str, fetch: dict[str, str], status: int
 ) -> None:
     headers = {f"Sec-Fetch-{name.title()}": value for name, value in fetch.items()}
-    assert httpx.request(method, url + path, headers=headers, trust_env=False).status_code == status
+    assert HTTP.request(method, url + path, headers=headers).status_code == status
 
 
 def test_a_body_that_is_too_long_is_refused_by_its_header_and_by_its_bytes(url: str) -> None:
     path, kind = f"{url}/v1/chat/completions", {"Content-Type": "application/json"}
     body = b'{"messages": [{"role": "user", "content": "' + b"x" * 1000 + b'"}]}'
-    declared = httpx.post(path, content=body, headers=kind, trust_env=False)
-    counted = httpx.post(path, content=iter([body[:600], body[600:]]), headers=kind, trust_env=False)
+    declared = HTTP.post(path, content=body, headers=kind)
+    counted = HTTP.post(path, content=iter([body[:600], body[600:]]), headers=kind)
     for response in (declared, counted):
         assert response.status_code == 413
         assert "longer than 1000 bytes (serve.max_body)" in response.json()["error"]["message"]
     fits = b'{"messages": [{"role": "user", "content": "Is it so?"}]}'
-    assert httpx.post(path, content=iter([fits[:20], fits[20:]]), headers=kind, trust_env=False).status_code == 200
+    assert HTTP.post(path, content=iter([fits[:20], fits[20:]]), headers=kind).status_code == 200
 
 
 @pytest.mark.parametrize("length", ["1e9", "-5", "x", "99999999999999999999", "5, 6", "+2", "0x2"])
@@ -183,9 +186,9 @@ def test_odd_lengths(url: str, length: str) -> None:
 
 
 def test_every_answer_has_the_security_headers(url: str) -> None:
-    answers = [httpx.get(url + path, trust_env=False).headers for path in ("/healthz", "/nothing", "/v1/models")]
-    answers.append(httpx.get(url, headers={"Host": "evil.example"}, trust_env=False).headers)
-    answers.append(httpx.get(url, headers={"Origin": "null"}, trust_env=False).headers)
+    answers = [HTTP.get(url + path).headers for path in ("/healthz", "/nothing", "/v1/models")]
+    answers.append(HTTP.get(url, headers={"Host": "evil.example"}).headers)
+    answers.append(HTTP.get(url, headers={"Origin": "null"}).headers)
     malformed = send(url, b"NO HTTP\r\n\r\n").partition("\r\n\r\n")[0].split("\r\n")[1:]
     answers.append(httpx.Headers([tuple(line.split(": ", 1)) for line in malformed]))
     for headers in answers:
@@ -199,11 +202,12 @@ def test_every_answer_has_the_security_headers(url: str) -> None:
         assert not [name for name in headers if name.startswith("access-control")]
 
 
-def test_paths_are_counted_by_route(url: str) -> None:
-    for number in range(3):
-        httpx.get(f"{url}/v1/conversations/{number}", trust_env=False)
-        httpx.get(f"{url}/nothing/{number}", trust_env=False)
-    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+def test_paths_are_counted_by_route(tmp_path: Path) -> None:
+    with running(make_service(Scripted(), tmp_path)) as (url, _):
+        for number in range(3):
+            HTTP.get(f"{url}/v1/conversations/{number}")
+            HTTP.get(f"{url}/nothing/{number}")
+        metrics = HTTP.get(f"{url}/metrics").text
     assert 'medground_requests_total{path="/v1/conversations/{id}",status="404"} 3.0' in metrics
     assert 'medground_requests_total{path="other",status="404"} 3.0' in metrics
 

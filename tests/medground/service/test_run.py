@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from common.errors import UserError
-from medground.corpora import Corpus
+from medground.ingest import Corpus
 from medground.service import run
 from medground.settings import load_settings
 

@@ -11,16 +11,24 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import Scripted, ask, make_service, running, until
+from served import HTTP, Scripted, ask, make_service, running, until
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"messages": [{"role": "user", "content": "Does it help?"}]}'
 WHOLE = HEAD + f"Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with running(make_service(Scripted(), tmp_path, receive_timeout=1, connections=8)) as (address, _):
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("service")
+    with running(make_service(Scripted(), folder, receive_timeout=1, connections=8)) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service with a short time to receive a request."""
+    with running(make_service(Scripted(), tmp_path_factory.mktemp("service"), receive_timeout=0.3)) as (address, _):
         yield address
 
 
@@ -52,9 +60,9 @@ def received(connection: socket.socket) -> bytes:
         WHOLE + b"GET",
     ],
 )
-def test_a_half_sent_request_is_closed_in_time(url: str, sent: bytes) -> None:
+def test_a_half_sent_request_is_closed_in_time(impatient: str, sent: bytes) -> None:
     started = time.monotonic()
-    with connect(url, sent) as connection:
+    with connect(impatient, sent) as connection:
         answer = received(connection)
     assert time.monotonic() - started < 6
     status = b"200" if sent.startswith(WHOLE) else b"400" if sent == b"\r\n" else b"408"
@@ -64,12 +72,12 @@ def test_a_half_sent_request_is_closed_in_time(url: str, sent: bytes) -> None:
 @pytest.mark.parametrize(
     "start", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", HEAD + b"Content-Length: 99\r\n\r\n"]
 )
-def test_sending_byte_by_byte_gains_no_time(url: str, start: bytes) -> None:
+def test_sending_byte_by_byte_gains_no_time(impatient: str, start: bytes) -> None:
     started = time.monotonic()
-    with connect(url, start) as connection, suppress(ConnectionResetError, BrokenPipeError):
+    with connect(impatient, start) as connection, suppress(ConnectionResetError, BrokenPipeError):
         while time.monotonic() - started < 10:
             connection.sendall(b"x")
-            time.sleep(0.1)
+            time.sleep(0.05)
     assert time.monotonic() - started < 6
 
 
@@ -86,11 +94,11 @@ def test_many_half_sent_requests_hold_up_nobody(url: str) -> None:
 
 
 def test_connections_that_are_being_answered_are_not_closed(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.5), tmp_path, connections=4, batch=1, wait_ms=0)
+    service = make_service(Scripted(seconds=0.25), tmp_path, connections=4, batch=1, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(ask, url, f"Is it {n}?") for n in range(4)]
         until(lambda: service.admission.active == 4)
-        refused = httpx.get(f"{url}/healthz", trust_env=False)
+        refused = HTTP.get(f"{url}/healthz")
         assert (refused.status_code, refused.headers["Connection"]) == (503, "close")
         assert "serve.connections" in refused.json()["error"]["message"]
         assert [answer.result().status_code for answer in answers] == [200] * 4
@@ -121,7 +129,7 @@ def test_an_idle_connection_makes_room(url: str) -> None:
 
 
 def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path, receive_timeout=1)
+    service = make_service(Scripted(), tmp_path, receive_timeout=0.5)
     with running(service) as (url, server):
         id = ask(url, medground={"conversation": "new"}).json()["medground"]["conversation"]
         (turn,) = service.chat.conversations.read("local", id)
@@ -202,7 +210,7 @@ def test_the_shutdown_answers_or_refuses_every_request(tmp_path: Path) -> None:
                 body = {"messages": [{"role": "user", "content": "Does it help?"}]}
                 own.append(http.post(f"{url}/v1/chat/completions", json=body).status_code)
 
-    with ThreadPoolExecutor(64) as pool, running(service) as (url, server):
+    with ThreadPoolExecutor(64) as pool, running(service, quiet=0.5) as (url, server):
         done = [pool.submit(client, url, own) for own in statuses]
         until(lambda: sum(map(len, statuses)) > 200, 30)
         server.should_exit = True
@@ -213,7 +221,7 @@ def test_the_shutdown_answers_or_refuses_every_request(tmp_path: Path) -> None:
 
 def test_connections_that_were_not_accepted_yet_are_answered_too(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
-    with running(service) as (url, server):
+    with running(service, quiet=0.5) as (url, server):
         assert ask(url).status_code == 200
         blocked, go_on = threading.Event(), threading.Event()
         server.servers[0].get_loop().call_soon_threadsafe(lambda: (blocked.set(), go_on.wait(5)))

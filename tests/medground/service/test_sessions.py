@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from itsdangerous import URLSafeTimedSerializer
-from served import Scripted, make_service, running
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+from served import HTTP, Scripted, make_service, running
 
 from medground.service.sessions import Attempts, Sessions
 
@@ -44,12 +44,12 @@ def test_a_session_begins_and_ends(browser: httpx.Client) -> None:
     id = browser.post("/v1/chat/completions", json=body).json()["medground"]["conversation"]
     assert browser.patch(f"/v1/conversations/{id}", json={"title": "New"}).json()["title"] == "New"
     stolen = {"Cookie": f"medground={browser.cookies['medground']}"}
-    assert httpx.get(browser.base_url.join("/v1/models"), headers=stolen, trust_env=False).status_code == 200
+    assert HTTP.get(browser.base_url.join("/v1/models"), headers=stolen).status_code == 200
     ended = browser.delete("/v1/session")
     assert ended.status_code == 204
     assert "Max-Age=0" in ended.headers["Set-Cookie"]
     assert browser.get("/v1/session").status_code == 401
-    assert httpx.get(browser.base_url.join("/v1/models"), headers=stolen, trust_env=False).status_code == 401
+    assert HTTP.get(browser.base_url.join("/v1/models"), headers=stolen).status_code == 401
 
 
 def test_the_token_is_not_in_the_cookie(browser: httpx.Client) -> None:
@@ -58,11 +58,11 @@ def test_the_token_is_not_in_the_cookie(browser: httpx.Client) -> None:
 
 def test_without_tokens_there_is_no_login(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path)) as (url, _):
-        told = httpx.get(f"{url}/v1/session", trust_env=False).json()
+        told = HTTP.get(f"{url}/v1/session").json()
         assert (told["user"], told["login"]) == ("local", False)
-        answer = httpx.post(f"{url}/v1/session", json={"token": "x"}, trust_env=False)
+        answer = HTTP.post(f"{url}/v1/session", json={"token": "x"})
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (400, False)
-        assert httpx.delete(f"{url}/v1/session", trust_env=False).status_code == 204
+        assert HTTP.delete(f"{url}/v1/session").status_code == 204
 
 
 @pytest.mark.parametrize("token", ["", "wrong", ANN[:-1], ANN + "x", "\u00e4" * 20, f" {ANN}", "x" * 4096])
@@ -89,7 +89,7 @@ def test_attempts_are_limited_for_an_address_and_not_for_valid_tokens_elsewhere(
     assert 0 < int(refused.headers["Retry-After"]) <= 300
     forwarded = {"X-Forwarded-For": "1.2.3.4"}
     assert browser.post("/v1/session", json={"token": ANN}, headers=forwarded).status_code == 429
-    other = httpx.get(browser.base_url.join("/v1/models"), headers={"Authorization": f"Bearer {ANN}"}, trust_env=False)
+    other = HTTP.get(browser.base_url.join("/v1/models"), headers={"Authorization": f"Bearer {ANN}"})
     assert other.status_code == 200
 
 
@@ -118,18 +118,20 @@ def test_forged_cut_and_unsigned_cookies_are_refused(url: str, browser: httpx.Cl
         URLSafeTimedSerializer("", salt="session").dumps(["ann", "x"]), "..", "é", "a" * 3000,
     ):  # fmt: skip
         headers = {"Cookie": f"medground={value}".encode("latin-1")}
-        assert httpx.get(f"{url}/v1/session", headers=headers, trust_env=False).status_code == 401, value
+        assert HTTP.get(f"{url}/v1/session", headers=headers).status_code == 401, value
     headers = {"Cookie": f"__Host-medground={cookie}"}
-    assert httpx.get(f"{url}/v1/session", headers=headers, trust_env=False).status_code == 401
+    assert HTTP.get(f"{url}/v1/session", headers=headers).status_code == 401
 
 
-def test_an_old_cookie_is_refused(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path, TOKENS, session_hours=1 / 3600)
+def test_an_old_cookie_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make_service(Scripted(), tmp_path, TOKENS, session_hours=1)
     with running(service) as (url, _), httpx.Client(base_url=url, trust_env=False) as client:
         cookie = {"Cookie": login(client).headers["Set-Cookie"].partition(";")[0]}
-        assert httpx.get(f"{url}/v1/session", headers=cookie, trust_env=False).status_code == 200
-        time.sleep(2.1)  # the age is counted in whole seconds
-        assert httpx.get(f"{url}/v1/session", headers=cookie, trust_env=False).status_code == 401
+        assert HTTP.get(f"{url}/v1/session", headers=cookie).status_code == 200
+        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + 3598)
+        assert HTTP.get(f"{url}/v1/session", headers=cookie).status_code == 200
+        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + 3602)
+        assert HTTP.get(f"{url}/v1/session", headers=cookie).status_code == 401
 
 
 def test_a_cookie_is_its_user_s(url: str) -> None:
@@ -154,7 +156,7 @@ def test_a_cookie_changes_nothing_without_an_origin(url: str, browser: httpx.Cli
         ({**cookie, "Origin": url}, 200),
         ({"Authorization": f"Bearer {ANN}"}, 200),
     ):
-        answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False)
+        answer = HTTP.post(f"{url}/v1/chat/completions", json=body, headers=headers)
         assert answer.status_code == status, headers
 
 
@@ -163,18 +165,18 @@ def test_behind_tls_the_cookie_is_secure_and_the_proxy_names_the_client(tmp_path
         headers = {"Host": "med.example", "Origin": "https://med.example", "X-Forwarded-Proto": "https"}
         for number in range(10):
             forwarded = {**headers, "X-Forwarded-For": "1.2.3.4"}
-            answer = httpx.post(f"{url}/v1/session", json={"token": "wrong"}, headers=forwarded, trust_env=False)
+            answer = HTTP.post(f"{url}/v1/session", json={"token": "wrong"}, headers=forwarded)
             assert answer.status_code == 401, number
-        answer = httpx.post(f"{url}/v1/session", json={"token": ANN}, headers=forwarded, trust_env=False)
+        answer = HTTP.post(f"{url}/v1/session", json={"token": ANN}, headers=forwarded)
         assert answer.status_code == 429
         forwarded = {**headers, "X-Forwarded-For": "5.6.7.8"}
-        answer = httpx.post(f"{url}/v1/session", json={"token": ANN}, headers=forwarded, trust_env=False)
+        answer = HTTP.post(f"{url}/v1/session", json={"token": ANN}, headers=forwarded)
         assert answer.status_code == 204
         cookie = answer.headers["Set-Cookie"]
         assert cookie.startswith("__Host-medground=")
         assert cookie.endswith("; Secure")
         sent = {"Host": "med.example", "Cookie": cookie.partition(";")[0]}
-        assert httpx.get(f"{url}/v1/session", headers=sent, trust_env=False).json()["user"] == "ann"
+        assert HTTP.get(f"{url}/v1/session", headers=sent).json()["user"] == "ann"
 
 
 def test_a_user_s_name_may_have_any_characters() -> None:

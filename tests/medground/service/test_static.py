@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import Scripted, make_service, running
+from served import HTTP, Scripted, make_service, running
 
 from medground.service import static
 from medground.service.static import add_page
@@ -100,5 +100,5 @@ def test_every_file_is_served_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
     with running(make_service(Scripted(), tmp_path)) as (url, _):
-        assert httpx.get(url, trust_env=False).status_code == 404
-        assert httpx.get(f"{url}/assets/app.js", trust_env=False).status_code == 404
+        assert HTTP.get(url).status_code == 404
+        assert HTTP.get(f"{url}/assets/app.js").status_code == 404

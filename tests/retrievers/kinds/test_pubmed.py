@@ -134,8 +134,9 @@ def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_default_settings_never_touch_it(tmp_path: Path) -> None:
     code = (
-        "import sys; from medground.settings import load_settings; from medground.corpora import Corpus; "
-        "from medground.pipeline import Pipeline; settings = load_settings(None, {'store.path': sys.argv[1]}); "
+        "import sys; from medground.settings import load_settings; from medground.ingest import Corpus; "
+        "from medground.pipeline import Pipeline; settings = load_settings(None, "
+        "{'store.path': sys.argv[1], 'embedders.minilm.dtype': 'float32'}); "
         "made = Pipeline.from_settings(settings, Corpus('none', []), quiet=True).retrievers(); "
         "[one.search(['q'], 1) for one in made.values()]; "
         "print([name for name in sys.modules if name.startswith('langchain_community')])"

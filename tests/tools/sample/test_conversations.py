@@ -45,7 +45,7 @@ def test_a_follow_up_names_what_is_new_and_not_what_was_said() -> None:
 @pytest.mark.slow
 def test_completed_follow_ups_find_their_abstract_and_raw_ones_do_not(tmp_path: object) -> None:
     from chains.rewriting.followup_rules import complete
-    from medground.corpora import data_corpus
+    from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
     from medground.settings import load_settings
 

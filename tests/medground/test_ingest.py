@@ -1,11 +1,11 @@
-"""medground/corpora.py: which texts a command searches."""
+"""medground/ingest.py: which texts a command searches."""
 
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from medground.corpora import (
+from medground.ingest import (
     DOCUMENTS,
     add_documents,
     data_corpus,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
-TOLD = 20  # problems that are told one by one
+LISTED = 20  # problems that are listed one by one
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str
     from corpus.files import shown_path
 
     if intake.failed:
-        return "\n".join(problem.why for problem in intake.failed[:TOLD])
+        return "\n".join(problem.why for problem in intake.failed[:LISTED])
     others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
     kinds = ", ".join(Readers(settings.documents).suffixes)
     return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {kinds}."

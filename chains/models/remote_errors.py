@@ -1,0 +1,146 @@
+"""Errors of a server that speaks OpenAI's protocol, as sentences that name the server and the next step."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from chains.models.base import TooLongError
+from common.errors import UserError
+
+KEY = "MEDGROUND_LLM_KEY"
+_TOO_LONG = (
+    "context length", "context size", "context window", "maximum context", "too long",  # vLLM, llama.cpp, Ollama
+    "must have less than", "`max_new_tokens` must be",  # TGI
+)  # fmt: skip
+
+
+class ServerError(UserError):
+    """The server of ``llm.base_url`` cannot be reached or does not give a usable answer."""
+
+
+class RefusedError(ServerError):
+    """The server answered with an error; ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RefusedTooLongError(RefusedError, TooLongError):
+    """The server refuses a prompt that is longer than its model takes."""
+
+
+class NoLogprobsError(RefusedError):
+    """The server refuses to give the probabilities of tokens."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server, for error messages.
+
+    Attributes:
+        url: its base URL, with ``/v1``.
+        has_key: whether a key is sent to it.
+        timeout: seconds until an answer must be there.
+    """
+
+    url: str
+    has_key: bool
+    timeout: float
+
+    def __str__(self) -> str:
+        return f"The server at {self.url} (llm.base_url)"
+
+    @contextmanager
+    def errors(self, path: str) -> Iterator[None]:
+        """Raise the errors of OpenAI's SDK, or of an answer that is not of the protocol, as ``ServerError``."""
+        import openai
+
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise self.refused(error.response, path) from error
+        except openai.APIConnectionError as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise ServerError(
+                f"The connection to the server at {self.url} (llm.base_url) broke: {_reason(cause)}. Look at its log, "
+                "and try again."
+            ) from error
+        except UserError:
+            raise
+        except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
+            raise self.malformed(path, str(error)) from error
+
+    def unreachable(self, error: Exception) -> ServerError:
+        """The error where no connection can be made."""
+        return ServerError(
+            f"No server can be reached at {self.url} (llm.base_url): {_reason(error)}. Start it, or correct "
+            "the address."
+        )
+
+    def late(self) -> ServerError:
+        """The error where there is no answer in time."""
+        return ServerError(
+            f"{self} did not answer within {self.timeout:g} seconds. Look at its log; a smaller llm.concurrency sends "
+            "fewer requests at once."
+        )
+
+    def malformed(self, path: str, answer: object) -> ServerError:
+        """The error where an answer is not of the protocol."""
+        shown = answer if isinstance(answer, str) else json.dumps(answer)
+        return ServerError(
+            f"{self} answered {path} with what OpenAI's protocol does not have: {shown[:200]!r}. Check the address of "
+            "the API; it usually ends in /v1."
+        )
+
+    def refused(self, response: Any, path: str) -> RefusedError:
+        """The error of an HTTP response whose status is no success."""
+        status, words = response.status_code, _words(response)
+        said = f" It says: {words}" if words else ""
+        if status < 500 and status not in (401, 403, 404, 408, 429) and any(one in words.lower() for one in _TOO_LONG):
+            return RefusedTooLongError(
+                f"The prompt is longer than the model at {self.url} takes.{said} Set llm.window to what it takes, so "
+                "that prompts are shortened to it.",
+                status,
+            )
+        kind = RefusedError
+        if status in (401, 403):
+            wanted = f"wants a key: put it into the environment variable {KEY}"
+            message = f"{self} {f'refuses the key in {KEY}' if self.has_key else wanted}.{said}"
+        elif status == 429:
+            message = f"{self} is too busy.{said} Try again later, or set llm.concurrency lower."
+        elif status == 404:
+            message = f"{self} answered {path} with 404, not found.{said} Check llm.base_url and llm.model."
+        elif 300 <= status < 400:
+            where = response.headers.get("Location", "another address")
+            message = f"{self} redirects to {where}, which is not followed. If that is right, set llm.base_url to it."
+        elif status in (400, 422, 501) and "logprob" in words.lower():
+            kind, message = (
+                NoLogprobsError,
+                f"{self} gives no probabilities of tokens.{said} Set chain.decide to generate.",
+            )
+        elif status >= 500:
+            message = f"{self} failed with status {status}.{said} Look at its log, and try again."
+        else:
+            message = f"{self} refuses the request with status {status}.{said}"
+        return kind(message, status)
+
+
+def _words(response: Any) -> str:
+    """The server's description of an error, on one line."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = response.text
+    for key in ("error", "message", "detail"):  # {"error": {"message": ...}} and the forms of other servers
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    return " ".join((body if isinstance(body, str) else json.dumps(body)).split())[:300]
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__

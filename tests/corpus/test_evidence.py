@@ -1,0 +1,197 @@
+import pytest
+
+from corpus.evidence import Kind, sentences, table_cells
+
+FINDING = "Falls did not differ between the groups (24% and 25%)."
+
+
+def quotable(text: str, section: str = "", title: str = "") -> list[str]:
+    return [text[one.start : one.end] for one in sentences(text, section, title) if one.is_evidence]
+
+
+NUMBERED = (
+    "1. Marsh A, Field B. Calcium prevents falls in older women: a randomised trial. J Bone Care. 2009;12:34-41.\n"
+    "2. Heath R. Does calcium prevent falls? Gait Lett. 2011;3:9.\n"
+    "3. Moor S, Dale T, et al. Falls of older women. Ann Gait. 2013;8(2):77-80. doi:10.1234/ag.5"
+)
+APA = (
+    "Marsh, A., & Field, B. (2009). Calcium prevents falls in older women. Journal of Bone Care, 12, 34-41.\n\n"
+    "Heath, R. (2011). Does calcium prevent falls? Gait Letters, 3(1), 9-12."
+)
+BRACKETED = (
+    "[1] A. Marsh, B. Field, Calcium prevents falls in older women, J. Bone Care 12 (2009) 34-41.\n"
+    "[2] World Falls Office. Calcium prevents falls. Available from: https://falls.example [Accessed 3 May 2012]."
+)
+WRAPPED = (
+    "1. Marsh A, Field B. Calcium prevents falls in\nolder women: a randomised trial. J Bone Care.\n2009;12:34-41.\n"
+    "2. Heath R. Does calcium prevent\nfalls? Gait Lett. 2011;3:9."
+)
+
+
+@pytest.mark.parametrize("entries", [NUMBERED, APA, BRACKETED, WRAPPED])
+@pytest.mark.parametrize(
+    "heading",
+    ["References\n\n", "## Bibliography\n\n", "6. LITERATURE CITED\n", "Literaturverzeichnis\n\n",
+     "Références\n---\n\n", "Bibliografía\n\n", "参考文献\n\n", "Список литературы\n\n", "**Further reading**\n\n"],
+)  # fmt: skip
+def test_a_list_of_references_is_no_evidence_under_any_heading(heading: str, entries: str) -> None:
+    text = f"We gave calcium to 412 women. {FINDING}\n\n{heading}{entries}"
+    assert quotable(text) == ["We gave calcium to 412 women.", FINDING]
+
+
+@pytest.mark.parametrize("entries", [NUMBERED, APA, WRAPPED])
+def test_references_are_known_by_their_form(entries: str) -> None:
+    assert quotable(f"{FINDING}\n\n{entries}") == [FINDING]
+    assert quotable(entries) == []
+    assert quotable(entries.replace("\n", "\r\n")) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "Alm P (2009) Ice for pain. J Cold 12:34-41. https://doi.org/10.1000/xyz",
+        '[3] P. Alm, Q. Berg, "Ice for pain," Cold Trans., vol. 12, no. 3, pp. 34–41, Mar. 2009.',
+        'Alm, Peter, and Quinn Berg. 2009. "Ice for Pain." Journal of Cold 12 (3): 34–41.',
+        "van den Berg AB, de Vries C. Ice for pain. Ned Koud. 2011;155:A345.",
+        "5 Alm J. Book of Ice. 3rd ed. London: Cold Press; 2010. p. 12-40.",
+        "6. Alm J, Berg K. Ice. In: Dahl L, ed. Handbook. New York, NY: Cold House; 2011:34-56.",
+        "García-López M, Núñez P. Hielo para el dolor. Rev Frío. 2014;67(3):201-9.",
+        "Иванов И.И., Петров П.П. Лёд от боли. Холод. 2014. Т. 5. С. 12-19.",
+        "1. 王伟, 李明. 冰敷止痛[J]. 冰杂志, 2015, 95(3): 201-205.",
+    ],
+)
+def test_an_entry_in_any_usual_style_is_known_by_its_form(entry: str) -> None:
+    assert quotable(f"{FINDING}\n\n{entry}") == [FINDING]
+
+
+def test_a_list_that_began_in_an_earlier_passage_is_known_by_its_section() -> None:
+    text = "World Falls Office. Calcium prevents falls. Geneva, 2012.\n\nCity Council. Safe floors. London, 2014."
+    assert quotable(text, section="References") == []
+
+
+def test_text_after_the_references_is_evidence_again() -> None:
+    text = f"## References\n\n{NUMBERED}\n\n## Appendix\n\nWomen with {FINDING[0].lower()}{FINDING[1:]}"
+    assert quotable(text) == [f"Women with {FINDING[0].lower()}{FINDING[1:]}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Smith et al. (2010) found fewer falls with calcium than with placebo (12% and 24%).",
+        "In 2009, 412 women took calcium; 34-41% of them fell.",
+        "1. Give calcium 500 mg daily in 2 doses; review after 12 weeks.",
+        "The trial ran from 2009 to 2012 at 14 hospitals. It was funded by the Falls Office.",
+        "Vitamin B, vitamin C and calcium were given in 2011.",
+        "Fewer women fell (J Bone Care 2009;12:34-41), and none of them broke a hip.",
+    ],
+)
+def test_statements_with_years_and_numbers_are_evidence(text: str) -> None:
+    assert " ".join(quotable(f"Background is short.\n\n{text}")) == f"Background is short. {text}"
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "Contents\n\nSide effects of calcium .................... 12\nDose of calcium .... 14\nReferences ... 20",
+        "Side effects of calcium . . . . . . . . 12\nDose of calcium . . . . . . 14",
+        "Inhaltsverzeichnis\n\n1 Side effects of calcium\t12\n2 Dose of calcium\t14",
+        "## Table of contents\n\n- Side effects of calcium\n- Dose of calcium",
+        "Side effects of calcium…………… 12\nDose of calcium…………… iv",
+        "Índice\n\nSide effects of calcium 12\nDose of calcium 14",
+    ],
+)
+def test_a_table_of_contents_is_no_evidence(contents: str) -> None:
+    text = f"{contents}\n\nSide effects of calcium\n\nA rash was seen in 3% of adults. It is taken twice daily."
+    assert quotable(text) == ["A rash was seen in 3% of adults.", "It is taken twice daily."]
+
+
+def test_a_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
+    text = "Side effects of calcium\n\nA rash was seen.\n\n3.2 Dose in women\n\nGive 500 mg."
+    found = [one for one in sentences(text) if one.is_evidence]
+    assert [(text[one.start : one.end], one.heading) for one in found] == [
+        ("A rash was seen.", "Side effects of calcium"),
+        ("Give 500 mg.", "3.2 Dose in women"),
+    ]
+
+
+def test_lines_that_say_something_are_no_headings() -> None:
+    text = "Allergies: penicillin 2009\n\ncalcium 500 mg twice daily\n\nGive 500 mg.\n\nCalcium stops falls"
+    assert quotable(text) == [
+        "Allergies: penicillin 2009",
+        "calcium 500 mg twice daily",
+        "Give 500 mg.",
+        "Calcium stops falls",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Skip to main content",
+        "Home > Guidelines > Falls",
+        "Back to top",
+        "Print this page",
+        "© 2020 Falls Office. All rights reserved.",
+    ],
+)
+def test_navigation_is_no_evidence(line: str) -> None:
+    assert quotable(f"{line}\n\n{FINDING}\n\n{line}") == [FINDING]
+
+
+def test_a_question_stands_above_its_answer() -> None:
+    text = "How long is calcium taken?\n\nFor two years."
+    (answer,) = [one for one in sentences(text) if one.is_evidence]
+    assert answer.heading == "How long is calcium taken?"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "Drug\tDose\tRoute\nCalcium\t500 mg\toral\nZinc\t20 mg\toral",
+        "| Drug | Dose | Route |\n|---|---|---|\n| Calcium | 500 mg | oral |\n| Zinc | 20 mg | oral |",
+    ],
+)
+def test_a_row_has_its_header(table: str) -> None:
+    rows = [one for one in sentences(f"Doses are low.\n\n{table}") if one.kind is Kind.ROW]
+    assert [list(table_cells(one.header)) for one in rows] == [["Drug", "Dose", "Route"]] * 2
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "This was true of women.",
+        "They were well tolerated.",
+        "So did zinc.",
+        "Both were safe.",
+        "Dies war bei Frauen so.",
+    ],
+)
+def test_a_sentence_that_refers_back_takes_the_one_before(back: str) -> None:
+    text = f"Calcium prevented falls. {back} Zinc did not."
+    assert [text[one.first : one.end] for one in sentences(text)] == [
+        "Calcium prevented falls.", f"Calcium prevented falls. {back}", "Zinc did not."
+    ]  # fmt: skip
+
+
+def test_a_sentence_with_its_own_subject_stands_alone() -> None:
+    text = "Calcium prevented falls. This trial of zinc was small.\n\nThis was a letter."
+    assert all(one.first == one.start for one in sentences(text))
+
+
+@pytest.mark.parametrize("own", ["It is unclear whether zinc helps.", "This was a study of zinc."])
+def test_a_sentence_that_begins_with_a_filler_stands_alone(own: str) -> None:
+    assert [one.first == one.start for one in sentences(f"Calcium prevented falls. {own}")] == [True, True]
+
+
+def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:
+    text = "Calcium in older women\nCalcium was given to 310 women for one year by their own doctors. It did not help."
+    assert quotable(text) == ["Calcium was given to 310 women for one year by their own doctors.", "It did not help."]
+    wrapped = (
+        "The trial of calcium was run in three towns by Professor\nMarsh in Leeds, and nobody fell in the first year."
+    )
+    assert quotable(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
+
+
+def test_a_lone_row_is_no_header() -> None:
+    assert quotable("Dose:\t300 mg") == ["Dose:\t300 mg"]
+    assert quotable("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]

@@ -1,0 +1,25 @@
+"""The contract of evaluation tasks, for each kind of this project."""
+
+from typing import Any
+
+import pytest
+from task_contract import TaskContract
+
+from eval.tasks import KINDS
+
+STATED: tuple[dict[str, Any], ...] = (
+    {"kind": "retrieval", "retriever": "bm25"},
+    {"kind": "qa", "context": "gold"},
+    {"kind": "nli"},
+    {"kind": "verified", "context": "gold"},
+)
+
+
+def test_every_kind_is_here() -> None:
+    assert {one["kind"] for one in STATED} == set(KINDS)
+
+
+class TestKinds(TaskContract):
+    @pytest.fixture(params=STATED, ids=lambda stated: stated["kind"])
+    def stated(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        return dict(request.param)
