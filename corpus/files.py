@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
 from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
-from corpus.documents.extract import Withdrawn
+from corpus.documents.extract import Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, named, shown_name
@@ -195,7 +195,7 @@ class _Reader:
             else:
                 extract, made = document
                 self._long += made.long_sentences
-                yield extract, made.passages
+                yield replace(extract, metadata=shortened(extract.metadata)), made.passages
 
 
 def _files(

@@ -8,7 +8,7 @@ comes with its place in the text.
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,6 +60,7 @@ _LETTERED = frozenset(
 _LAST_WORD = regex.compile(r"([\p{L}\p{M}]+)[ -]\Z")
 _NEXT_WORD = regex.compile(r"\P{L}*(\p{L}+)")
 _BEFORE = regex.compile(r"(\p{L}+)\P{L}*\Z")
+_CACHED = 1 << 17
 _NEAR = 40  # characters on either side of a word that say how it is used
 
 
@@ -80,7 +81,7 @@ def terms(text: str) -> list[str]:
     """
     found: list[str] = []
     for match in _matches(text):
-        _, known, doubtful = _analysed(match[0])
+        known, _, doubtful = _KNOWN[match[0]]
         if not doubtful or _is_name(text, *match.span()):
             found += known
     return found
@@ -90,9 +91,11 @@ def spans(text: str) -> list[Word]:
     """The terms of a text with their places; see ``terms``."""
     found: list[Word] = []
     for match in _matches(text):
-        known = _analysed(match[0])
-        if not known.doubtful or _is_name(text, *match.span()):
-            found += [Word(match.start() + start, match.start() + end, term) for start, end, term in known.words]
+        known, places, doubtful = _KNOWN[match[0]]
+        if not doubtful or _is_name(text, *match.span()):
+            begin = match.start()
+            for term, (start, end) in zip(known, places, strict=True):
+                found.append(Word(begin + start, begin + end, term))
     return found
 
 
@@ -102,56 +105,64 @@ def stem(word: str) -> str:
     return stemmed
 
 
-class _Analysed(NamedTuple):
-    """A run of characters by itself; ``doubtful`` where it is a term only if ``_is_name`` says so."""
+_Analysed = tuple[tuple[str, ...], tuple[tuple[int, int], ...], bool]
+"""The terms of a run of characters, their places in it, and whether ``_is_name`` decides if they count."""
 
-    words: tuple[Word, ...]
-    terms: tuple[str, ...]
-    doubtful: bool = False
+
+class _Cache(dict[str, _Analysed]):
+    """Runs of characters that were met before; emptied when it is full."""
+
+    def __missing__(self, raw: str) -> _Analysed:
+        if len(self) >= _CACHED:
+            self.clear()
+        self[raw] = found = _analysed(raw)
+        return found
+
+
+_KNOWN = _Cache()
 
 
 def _matches(text: str) -> "Iterable[re.Match[str] | regex.Match[str]]":
     return _COMMON.finditer(text) if text.isascii() or not _RARE.search(text) else _WORD.finditer(text)
 
 
-@lru_cache(maxsize=1 << 17)
 def _analysed(raw: str) -> _Analysed:
     if not (raw.isascii() and raw.isalnum()):
         return _taken_apart(raw)
     low = raw.lower()
     if low not in _stop_words():
-        low = stem(low)
-    elif len(low) > 1 and (not raw.isupper() or low in _OPERATORS):
-        return _Analysed((), ())
-    return _Analysed((Word(0, len(raw), low),), (low,), doubtful=low in _stop_words())
+        return (stem(low),), ((0, len(raw)),), False
+    if len(low) > 1 and (not raw.isupper() or low in _OPERATORS):
+        return (), (), False
+    return (low,), ((0, len(raw)),), True
 
 
 def _taken_apart(raw: str) -> _Analysed:
-    found: list[Word] = []
+    found: list[tuple[str, tuple[int, int]]] = []
     name = _shown(raw).partition("'")[0]
     capitals = name.isupper() and len(name) > 1
     doubtful = False
     for piece in _PIECE.finditer(raw):
         start, end = piece.span()
         if piece["unspaced"]:
-            found += [Word(start + word.start, start + word.end, word.term) for word in _pairs(piece[0])]
+            found += [(term, (start + first, start + last)) for term, (first, last) in _pairs(piece[0])]
             continue
-        for word in _spaced(piece[0]):
-            if word and word not in _stop_words():
-                found.append(Word(start, end, stem(word)))
-            elif word and capitals and word not in _OPERATORS:
-                found.append(Word(start, end, word))
+        for word in filter(None, _spaced(piece[0])):
+            if word not in _stop_words():
+                found.append((stem(word), (start, end)))
+            elif capitals and word not in _OPERATORS:
+                found.append((word, (start, end)))
                 doubtful = True
-    return _Analysed(tuple(found), tuple(word.term for word in found), doubtful and len(found) == 1)
+    return tuple(term for term, _ in found), tuple(place for _, place in found), doubtful and len(found) == 1
 
 
-def _pairs(run: str) -> list[Word]:
+def _pairs(run: str) -> list[tuple[str, tuple[int, int]]]:
     """Overlapping pairs of characters; a single character is a term itself."""
-    clusters = [(match.start(), match.end(), _folded(_shown(match[0]))) for match in _CLUSTER.finditer(run)]
-    clusters = [one for one in clusters if one[2]]
+    clusters = [(_folded(_shown(match[0])), match.span()) for match in _CLUSTER.finditer(run)]
+    clusters = [one for one in clusters if one[0]]
     if len(clusters) == 1:
-        return [Word(*clusters[0])]
-    return [Word(one[0], other[1], one[2] + other[2]) for one, other in pairwise(clusters)]
+        return clusters
+    return [(one + other, (start, end)) for (one, (start, _)), (other, (_, end)) in pairwise(clusters)]
 
 
 def _spaced(run: str) -> list[str]:
@@ -230,4 +241,4 @@ def _stop_words() -> frozenset[str]:
 def _stemmer() -> "Stemmer":
     from Stemmer import Stemmer
 
-    return Stemmer("english")
+    return Stemmer("english", 0)  # no cache: its own is slow once it is full, and ours holds what it would

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, run_in_executor
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.config import RetrieverConfig
@@ -166,6 +166,23 @@ class Retriever(BaseRetriever):
         k: int | None = None,
     ) -> list[Document]:
         return self.search([query], self.top_k if k is None else k)[0]
+
+
+class WrappingRetriever(Retriever):
+    """Base of the kinds that search with one other retriever."""
+
+    _retriever: Retriever = PrivateAttr()
+    _config: Any = PrivateAttr()
+
+    def __init__(self, retriever: Retriever, config: RetrieverConfig) -> None:
+        """Search with ``retriever``; ``config`` is an object of ``config_class``."""
+        super().__init__(top_k=config.top_k)
+        self._retriever = retriever
+        self._config = config
+
+    def inner(self) -> Sequence[Retriever]:
+        """The other retriever."""
+        return (self._retriever,)
 
 
 def encodable(text: str) -> str:

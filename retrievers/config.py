@@ -102,6 +102,16 @@ class RetrieverConfig(Section):
         return handler(data)
 
 
+class WrappingConfig(RetrieverConfig):
+    """Settings of a kind that searches with one other retriever."""
+
+    retriever: str = Field(description="Name of the retriever that finds the candidates.")
+
+    def builds_on(self) -> tuple[str, ...]:
+        """The name of the other retriever."""
+        return (self.retriever,)
+
+
 class RetrieverClassConfig(RetrieverConfig):
     """A retriever of the user's: a LangChain ``BaseRetriever`` class and its keyword arguments.
 

@@ -109,9 +109,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
                 _give_back_memory()
     with store.errors():
         removed = _remove_others(store, digests)
+        revision = revision or documents_digest(documents, metadata=True)
         if changed or removed:
             store.persist()
-        revision = revision or documents_digest(documents, metadata=True)
         _note(store, revision, changed=changed or removed > 0)
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 

@@ -1,8 +1,5 @@
 """The kinds of retriever: from a name in the settings to its class, and from settings to retrievers that are ready."""
 
-import importlib
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from common.errors import UserError
+from common.imports import import_class
 from retrievers.config import (
     EmbedderConfig,
     RetrieverClassConfig,
@@ -22,6 +20,7 @@ from retrievers.config import (
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
+    from langchain_core.retrievers import BaseRetriever
 
     from retrievers.base import Retriever
     from retrievers.indexing import Documents
@@ -146,38 +145,23 @@ def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
     if kind is None:
         raise PydanticCustomError("union_tag_not_found", "must be a mapping with a kind")
     if isinstance(kind, str) and kind in KINDS:
-        found: type[RetrieverConfig] = find_class(kind).config_class
-        return found
+        found: Any = find_class(kind)
+        return found.config_class  # type: ignore[no-any-return]
     if is_class_path(kind):
         return RetrieverClassConfig
     expected = f"{', '.join(map(repr, KINDS))} or package.module.Class"
     raise PydanticCustomError("union_tag_invalid", "{tag} is not a kind", {"tag": str(kind), "expected_tags": expected})
 
 
-def find_class(kind: str) -> Any:
-    """The class of one of our kinds, or the class at a path ``package.module.Class``."""
-    return import_class(KINDS.get(kind, kind), "kind")
-
-
-def import_class(path: str, setting: str) -> Any:
-    """The class at ``package.module.Class``; modules of the current folder are found too.
+def find_class(kind: str) -> "type[BaseRetriever]":
+    """The class of one of our kinds, or the user's at a path ``package.module.Class``.
 
     Raises:
-        UserError: there is none, or its module cannot be imported.
+        UserError: there is none, it cannot be imported, or it is no LangChain ``BaseRetriever``.
     """
-    module, _, name = path.rpartition(".")
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds texts)
-        sys.path.append(here)
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:
-        raise UserError(
-            f"{setting} {path!r}: the module {module} cannot be imported ({type(error).__name__}: {error}). Install "
-            "it, or run the command in the folder that holds it."
-        ) from error
-    if not isinstance(found, type):
-        raise UserError(f"{setting} {path!r}: the module {module} has no class {name}.")
-    return found
+    from langchain_core.retrievers import BaseRetriever
+
+    return import_class(KINDS.get(kind, kind), BaseRetriever, "kind")  # type: ignore[type-abstract]
 
 
 def make_retrievers(
@@ -291,14 +275,10 @@ def _resolved(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfi
 
     A LangChain class that is none of ours is wrapped; one of ours that the user wrote has its settings checked here.
     """
-    from langchain_core.retrievers import BaseRetriever
-
     from retrievers.base import Retriever
     from retrievers.kinds.langchain import LangChainRetriever
 
     found = find_class(config.kind)
-    if not issubclass(found, BaseRetriever):
-        raise UserError(f"kind {config.kind!r} is not a retriever: {found.__name__} is no LangChain BaseRetriever.")
     if not issubclass(found, Retriever):
         return LangChainRetriever, config
     if not isinstance(config, RetrieverClassConfig):

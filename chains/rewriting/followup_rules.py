@@ -7,8 +7,11 @@ asked beside the question before it: both are searched for together, and a note 
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from corpus.words import terms
 
 _LEAD = re.compile(
     r"^(?:(?:and|but|so|ok|okay|then|also|or|now|well|thanks|thank you|what about|how about|what of|what if|"
@@ -55,7 +58,16 @@ _GENERAL = frozenset(
     """.split()  # noqa: SIM905
 )
 _SUBJECT = re.compile(r"\b(?P<attribute>[\w-]+) of (?P<subject>[\w -]+?)(?= (?:in|for|among|after|with|during)\b|\?|$)")
-_WORD = re.compile(r"\w[\w'-]*")
+# A question that names one subject and nothing else: "What is sepsis?", "What are the symptoms of gout?".
+_NAMES = re.compile(
+    r"(?:what (?:is|are)(?: the(?: [\w-]+){1,3} of)?|what causes|what (?:is|are) the causes of|how (?:is|are))"
+    r" (?P<subject>(?!the |an? |it |its |they |their |this )[\w’'-]+(?: [\w’'-]+){0,2}?)"
+    r"(?: (?:treated|diagnosed|managed|prevented))?\??",
+    re.IGNORECASE,
+)
+_ITS = re.compile(r"\b(?:its|their) (?P<attribute>[\w -]+?)(?=\?|$)", re.IGNORECASE)
+_BARE = re.compile(r"(?P<start>what (?:is|are) the (?P<attribute>[\w -]+?))\??", re.IGNORECASE)
+_WORD = re.compile(r"\w[\w'’-]*")
 _LONGEST = 2000  # characters that a follow-up, or a question that it follows, may have: more is a text, not a question
 _NAMED = 3  # subjects of a follow-up that is what later ones follow
 _FRAGMENT = 3  # words that a new subject may have
@@ -84,7 +96,11 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
         return Completed(message)
     topic = _topic(last)
     fragment = _TRAIL.sub("", _LEAD.sub("", message).rstrip(" ?.!"))
-    completed = _with_other_people(topic, fragment) or _with_other_subject(topic, fragment)
+    completed = (
+        _with_other_people(topic, fragment)
+        or _with_other_subject(topic, fragment)
+        or _with_its_subject(topic, _LEAD.sub("", message))
+    )
     if completed is not None:
         return Completed(completed, f"read as: {completed}")
     return Completed(f"{topic} {_capital(message)}", BESIDE)
@@ -99,9 +115,7 @@ def _topic(question: str) -> str:
 
 def content_words(text: str) -> list[str]:
     """The words of a text without English stop words."""
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
-
-    return [word for word in _WORD.findall(text) if word.lower() not in STOPWORDS_EN_PLUS]
+    return [match[0] for match in _WORD.finditer(unicodedata.normalize("NFKC", text)) if terms(match[0])]
 
 
 def without_population(question: str) -> str:
@@ -117,7 +131,7 @@ def _is_whole(message: str) -> bool:
     subjects = len(_subjects(message))
     if _LEAD.match(message) and not _YES_NO.match(_LEAD.sub("", message)):
         return False
-    if _WHICH.match(message):
+    if _WHICH.match(message) or _NAMES.fullmatch(message):
         return subjects >= 1
     return subjects >= (2 if _YES_NO.match(message) or not _is_short(message) else 3)
 
@@ -160,6 +174,19 @@ def _with_other_subject(question: str, fragment: str) -> str | None:
     if lowered & (_ATTRIBUTES | _GENERAL) or len(content_words(fragment)) < len(words):
         return None
     return question[: old.start("subject")] + fragment + question[old.end("subject") :]
+
+
+def _with_its_subject(question: str, message: str) -> str | None:
+    """The message about the subject of the question, where it says "its" or asks for an attribute of nothing."""
+    named = _NAMES.fullmatch(question)
+    if named is None:
+        return None
+    possessive, bare = _ITS.search(message), _BARE.fullmatch(message)
+    found = possessive or bare
+    if found is None or not {word.lower() for word in _WORD.findall(found["attribute"])} <= _ATTRIBUTES:
+        return None
+    start = f"{message[: found.start()]}the {found['attribute']}" if possessive else found["start"]
+    return _capital(f"{start} of {named['subject']}?")
 
 
 def _capital(sentence: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Value = str | int | list[str]
+CHARACTERS = 500  # of a title, a section's name or another text among the metadata
+VALUES = 300  # of a list among them
 BLOCK = "\n\n"  # stands between the blocks of a text that was put together
 
 # Control characters but for tab, line feed and form feed, halves of characters, and what no reader sees.
@@ -60,6 +62,7 @@ class Body:
         text = clean(text).strip()
         if not text:
             return
+        section = None if section is None else _short(section)
         start = self._size + len(BLOCK) if self._blocks else 0
         self._blocks.append(text)
         self._size = start + len(text)
@@ -75,6 +78,22 @@ class Body:
             return None
         known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
         return Extract(key, BLOCK.join(self._blocks), tuple(self._parts), known)
+
+
+def shortened(metadata: Mapping[str, Value]) -> dict[str, Value]:
+    """Metadata with at most some hundred characters in a text and texts in a list: every passage has a copy of them."""
+    return {
+        name: [_short(one) for one in value[:VALUES]]
+        if isinstance(value, list)
+        else _short(value)
+        if isinstance(value, str)
+        else value
+        for name, value in metadata.items()
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CHARACTERS else f"{text[: CHARACTERS - 1]}…"
 
 
 def clean(text: str) -> str:

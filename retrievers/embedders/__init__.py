@@ -11,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 from common.atomic_write import write_whole
 from common.cpu import has_bfloat16
 from common.errors import UserError
+from common.imports import import_class
 from retrievers.base import encodable
 from retrievers.config import Dtype, EmbedderClassConfig, EmbedderConfig, StoreConfig
 
@@ -103,16 +104,11 @@ def _make(config: EmbedderConfig) -> Embeddings:
 
 def _of_class(config: EmbedderClassConfig) -> Embeddings:
     """The user's embedder: a LangChain ``Embeddings`` class, made with its keyword arguments."""
-    from retrievers.registry import import_class
-
-    found = import_class(config.model, "embedder model")
-    if not issubclass(found, Embeddings):
-        raise UserError(f"Embedder model {config.model!r} is no LangChain Embeddings class.")
+    found = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
     try:
-        made: Embeddings = found(**config.arguments)
+        return found(**config.arguments)
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"Embedder {config.model} cannot be made from its settings: {error}") from error
-    return made
 
 
 def fingerprint(embedder: Embeddings) -> str:
@@ -137,6 +133,9 @@ def fingerprint(embedder: Embeddings) -> str:
 
 def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[float]]:
     """A vector for each question, in one pass where the embedder can."""
+    from retrievers.embedders.token_limits import shorten
+
+    questions = shorten(embedder, questions)
     if isinstance(embedder, BatchEmbeddings):
         return embedder.embed_queries(questions)
     return [embedder.embed_query(encodable(question)) for question in questions]

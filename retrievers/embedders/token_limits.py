@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from common.errors import UserError
 from corpus.documents.passages import Window
+from corpus.sentences import sentence_spans
 from retrievers.base import encodable
 from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
 from retrievers.embedders.minilm import MiniLMEmbedder
@@ -17,6 +18,7 @@ from retrievers.embedders.minilm import MiniLMEmbedder
 if TYPE_CHECKING:
     from retrievers.embedders.sentence import SentenceEmbedder
 
+SHORT = 120  # characters that every embedder reads
 LEAST = 8  # tokens of a passage that an embedder must be able to read
 
 
@@ -33,6 +35,30 @@ def window_of(embedder: Embeddings) -> Window | None:
             "Shorten passage_prompt in its settings."
         )
     return window
+
+
+def shorten(embedder: Embeddings, questions: Sequence[str]) -> list[str]:
+    """The questions, each one that the embedder cannot read whole cut to the sentences that ask.
+
+    Those are the sentences with a question mark, and without any all sentences; of them the last ones that fit.
+    """
+    return [_shortened(embedder, question) for question in questions]
+
+
+def _shortened(embedder: Embeddings, question: str) -> str:
+    if len(question) < SHORT:
+        return question
+    window = window_of(embedder)
+    if window is None or window.count([question])[0] <= window.limit:
+        return question
+    every = [question[start:end] for start, end in sentence_spans(question)]
+    asking = [one for one in every if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))] or every
+    kept = asking[-1]
+    for one in reversed(asking[:-1]):
+        if window.count([f"{one} {kept}"])[0] > window.limit:
+            break
+        kept = f"{one} {kept}"
+    return kept
 
 
 def _window(embedder: Embeddings) -> Window | None:

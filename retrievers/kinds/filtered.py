@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.documents import Document
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from retrievers.base import Hit, Retriever, encodable
-from retrievers.config import RetrieverConfig
+from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
+from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.indexing import REVISION, Documents
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WHO_HAS = {
 }
 
 
-class FilterConfig(RetrieverConfig):
+class FilterConfig(WrappingConfig):
     """Passages that meet all conditions that are set."""
 
     kind: Literal["filter"] = "filter"
@@ -51,12 +51,8 @@ class FilterConfig(RetrieverConfig):
             raise ValueError(f"year_from {self.year_from} is after year_to {self.year_to}")
         return self
 
-    def builds_on(self) -> tuple[str, ...]:
-        """See ``RetrieverConfig``."""
-        return (self.retriever,)
 
-
-class FilteredRetriever(Retriever):
+class FilteredRetriever(WrappingRetriever):
     """What another retriever finds and the conditions of ``FilterConfig`` let pass, with its scores.
 
     It is asked for ever more until enough have passed or it has no more, so that nothing that fits is missed.
@@ -64,14 +60,9 @@ class FilteredRetriever(Retriever):
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
-    _retriever: Retriever = PrivateAttr()
-    _config: FilterConfig = PrivateAttr()
-
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
         """Filter what ``retriever`` finds."""
-        super().__init__(top_k=config.top_k)
-        self._retriever = retriever
-        self._config = config
+        super().__init__(retriever, config)
 
     @classmethod
     def build(cls, config: FilterConfig, context: "Context") -> Self:
@@ -86,10 +77,6 @@ class FilteredRetriever(Retriever):
         """See ``Retriever``; what metadata the passages have is noted, so that ``build`` need not look at them."""
         fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
         return 0
-
-    def inner(self) -> Sequence[Retriever]:
-        """See ``Retriever``."""
-        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         passed: dict[int, list[Hit]] = {}

@@ -4,7 +4,7 @@ LangChain's EnsembleRetriever fuses by reciprocal ranks only, keeps no scores an
 cannot keep what ``retrievers.base`` promises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from langchain_core.documents import Document
@@ -67,9 +67,6 @@ def weighted_scores(
     for findings, weight in zip(found, weights, strict=True):
         totals += weight * normalise(_scores(findings, list(documents), asked))
     return [Hit(document, float(total)) for document, total in zip(documents.values(), totals, strict=True)]
-
-
-Normalise = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def _scores(findings: Findings, ids: Sequence[str], asked: int) -> "np.ndarray":

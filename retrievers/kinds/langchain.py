@@ -36,7 +36,8 @@ class LangChainRetriever(Retriever):
     @classmethod
     def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
         """See ``Retriever``."""
-        found, arguments = find_class(config.kind), config.arguments
+        found: Any = find_class(config.kind)
+        arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):
             arguments["retriever"] = context.other(arguments["retriever"])
         if isinstance(arguments.get("retrievers"), Mapping):

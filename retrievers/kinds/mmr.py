@@ -1,12 +1,12 @@
 """Passages that bear on the question and do not repeat each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
-from retrievers.base import Hit, Retriever
-from retrievers.config import RetrieverConfig
+from retrievers.base import Hit, Retriever, WrappingRetriever
+from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.embedders import embed_questions
 from retrievers.store import Store
 
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 PAGE = 512
 
 
-class MMRConfig(RetrieverConfig):
+class MMRConfig(WrappingConfig):
     """Passages near the question and unlike each other (maximal marginal relevance)."""
 
     kind: Literal["mmr"] = "mmr"
-    retriever: str = Field(description="Name of the retriever that finds the candidates.")
     embedder: str = Field(default="minilm", description="Name of the embedder that measures similarity, by cosine.")
     relevance: float = Field(
         default=0.7,
@@ -32,12 +31,8 @@ class MMRConfig(RetrieverConfig):
     )
     candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of candidates.")
 
-    def builds_on(self) -> tuple[str, ...]:
-        """See ``RetrieverConfig``."""
-        return (self.retriever,)
 
-
-class MMRRetriever(Retriever):
+class MMRRetriever(WrappingRetriever):
     """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
 
     One after the other that document is chosen whose score is highest: relevance x its cosine with the question,
@@ -47,16 +42,12 @@ class MMRRetriever(Retriever):
 
     config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
 
-    _retriever: Retriever = PrivateAttr()
     _store: Store = PrivateAttr()
-    _config: MMRConfig = PrivateAttr()
 
     def __init__(self, retriever: Retriever, store: Store, config: MMRConfig) -> None:
         """Choose among what ``retriever`` finds; ``store`` has the vectors of the corpus."""
-        super().__init__(top_k=config.top_k)
-        self._retriever = retriever
+        super().__init__(retriever, config)
         self._store = store
-        self._config = config
 
     @classmethod
     def build(cls, config: MMRConfig, context: "Context") -> Self:
@@ -67,10 +58,6 @@ class MMRRetriever(Retriever):
     def index(cls, config: MMRConfig, context: "Context") -> int:
         """See ``Retriever``."""
         return context.fill(config.embedder)
-
-    def inner(self) -> Sequence[Retriever]:
-        """See ``Retriever``."""
-        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         import numpy as np

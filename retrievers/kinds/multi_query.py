@@ -1,14 +1,13 @@
 """The question in several wordings."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
 from langchain_core.runnables import Runnable
 from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
-from retrievers.base import Hit, Retriever, encodable
-from retrievers.config import RetrieverConfig
+from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
+from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.kinds.fusion import reciprocal_ranks
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ Rewriter = Runnable[Rewriting, list[str]]
 """Gives wordings of a question; fewer than wanted, or none, is no error."""
 
 
-class MultiQueryConfig(RetrieverConfig):
+class MultiQueryConfig(WrappingConfig):
     """Search with several wordings of the question, which the language model of section ``llm`` writes."""
 
     kind: Literal["multi_query"] = "multi_query"
@@ -40,12 +39,8 @@ class MultiQueryConfig(RetrieverConfig):
     )
     candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of passages for each wording.")
 
-    def builds_on(self) -> tuple[str, ...]:
-        """See ``RetrieverConfig``."""
-        return (self.retriever,)
 
-
-class MultiQueryRetriever(Retriever):
+class MultiQueryRetriever(WrappingRetriever):
     """Another retriever, asked in the question's own and in other words.
 
     All wordings of all questions are searched for at once, and what those of one question find is put together by
@@ -55,16 +50,12 @@ class MultiQueryRetriever(Retriever):
 
     config_class: ClassVar[type[RetrieverConfig]] = MultiQueryConfig
 
-    _retriever: Retriever = PrivateAttr()
     _rewriter: Rewriter = PrivateAttr()
-    _config: MultiQueryConfig = PrivateAttr()
 
     def __init__(self, retriever: Retriever, rewriter: Rewriter, config: MultiQueryConfig) -> None:
         """Search with ``retriever`` for what ``rewriter`` makes of a question too."""
-        super().__init__(top_k=config.top_k)
-        self._retriever = retriever
+        super().__init__(retriever, config)
         self._rewriter = rewriter
-        self._config = config
 
     @classmethod
     def build(cls, config: MultiQueryConfig, context: "Context") -> Self:
@@ -79,10 +70,6 @@ class MultiQueryRetriever(Retriever):
     def identity(cls, config: MultiQueryConfig, context: "Context") -> dict[str, Any]:
         """See ``Retriever``."""
         return {**super().identity(config, context), "llm": context.rewriter_identity}
-
-    def inner(self) -> Sequence[Retriever]:
-        """See ``Retriever``."""
-        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._config.candidates)

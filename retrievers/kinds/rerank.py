@@ -9,8 +9,8 @@ from pydantic import Field, PrivateAttr
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import hub_errors
-from retrievers.base import Hit, Retriever, encodable
-from retrievers.config import Dtype, RetrieverConfig
+from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
+from retrievers.config import Dtype, RetrieverConfig, WrappingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,11 +70,10 @@ def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranke
     return Reranker(model, dtype, against)
 
 
-class RerankConfig(RetrieverConfig):
+class RerankConfig(WrappingConfig):
     """A cross-encoder, which reads question and passage together, sorts the candidates anew."""
 
     kind: Literal["rerank"] = "rerank"
-    retriever: str = Field(description="Name of the retriever that finds the candidates.")
     model: str = Field(
         min_length=1,
         description="Cross-encoder or sequence classifier: a hub id or a folder, such as train encoder makes.",
@@ -89,24 +88,18 @@ class RerankConfig(RetrieverConfig):
     )
     candidates: int = Field(default=20, ge=1, strict=True, description="Minimum number of candidates.")
 
-    def builds_on(self) -> tuple[str, ...]:
-        """See ``RetrieverConfig``."""
-        return (self.retriever,)
 
-
-class RerankRetriever(Retriever):
+class RerankRetriever(WrappingRetriever):
     """Another retriever's first candidates in a cross-encoder's order; the score is the cross-encoder's."""
 
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
-    _retriever: Retriever = PrivateAttr()
     _reranker: Reranker = PrivateAttr()
     _candidates: int = PrivateAttr()
 
     def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
         """Put what ``retriever`` finds in the order of ``reranker``."""
-        super().__init__(top_k=config.top_k)
-        self._retriever = retriever
+        super().__init__(retriever, config)
         self._reranker = reranker
         self._candidates = config.candidates
 
@@ -119,10 +112,6 @@ class RerankRetriever(Retriever):
     def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
         """See ``Retriever``."""
         return {**super().identity(config, context), "model": _reranker(config).fingerprint}
-
-    def inner(self) -> Sequence[Retriever]:
-        """See ``Retriever``."""
-        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         found = self._retriever.search(questions, max(k, self._candidates))

@@ -192,11 +192,14 @@ def test_index_and_retrieve_with_classes_of_the_users(folder: Path, command: Cal
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("retrievers.fixed.kind=nowhere.Fixed", "module nowhere cannot be imported"),
+        ("retrievers.fixed.kind=nowhere.Fixed", "there is no module nowhere"),
         ("retrievers.fixed.kind=mine.Gone", "has no class Gone"),
-        ("retrievers.fixed.kind=mine.Letters", "no LangChain BaseRetriever"),
+        ("retrievers.fixed.kind=mine.Letters", "is not a subclass of langchain_core.retrievers.BaseRetriever"),
         ("retrievers.fixed={kind: mine.Newest}", "cannot be made from its settings"),
-        ("embedders.letters={model: mine.Fixed}", "no LangChain Embeddings class"),
+        (
+            "embedders.letters={model: mine.Fixed}",
+            "is not a subclass of langchain_core.embeddings",
+        ),
         ("embedders.letters.sise=3", "cannot be made from its settings"),
     ],
 )

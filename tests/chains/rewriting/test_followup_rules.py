@@ -13,6 +13,9 @@ _COMPLETED = [
     ("What is the dose of metformin for adults?", "What about aspirin?", "What is the dose of aspirin for adults?"),
     ("What is the maximum daily dose of paracetamol?", "ibuprofen?", "What is the maximum daily dose of ibuprofen?"),
     ("What is the dose of corvinol for adults?", "And ilvastat?", "What is the dose of ilvastat for adults?"),
+    ("What is sepsis?", "What is its mortality?", "What is the mortality of sepsis?"),
+    ("What causes gout?", "What are the symptoms?", "What are the symptoms of gout?"),
+    ("What is the treatment of Still’s disease?", "And what are its causes", "What are the causes of Still’s disease?"),
     ("What are the symptoms of gout?", "and asthma", "What are the symptoms of asthma?"),
 ]
 _BESIDE = [
@@ -24,8 +27,6 @@ _BESIDE = [
     (FIRST, "Would the drug lower fall risk?"),
     (FIRST, "How many took part?"),
     (FIRST, "Why?"),
-    ("What is sepsis?", "What is its mortality?"),
-    ("What causes gout?", "What are the symptoms?"),
     ("What causes gout?", "How is it treated?"),
     ("Does aspirin prevent stroke in women?", "How much should be taken?"),
     ("What is the cause of death in sepsis?", "And treatment?"),
@@ -53,6 +54,7 @@ def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: st
     [
         "Does light therapy reduce mortality in adults with gout?",
         "What causes gout?",
+        "How is asthma treated?",
         "Lopitexetine for outpatients with type 2 diabetes: does fall risk go up?",
         "Do mitochondria play a role in remodelling lace plant leaves during programmed cell death?",
         "Is there a need for a new test of hearing?",

@@ -189,3 +189,12 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the process goes on")
+
+
+def test_a_long_title_and_heading_are_shortened_in_each_passage() -> None:
+    page = f"<title>{'t ' * 100_000}</title><h1>{'head ' * 50_000}</h1><p>{'word ' * 5_000}"
+    Path("docs/a.html").write_text(page)
+    take()
+    passages = list(Passages(LIBRARY))
+    assert sum(passage.page_content.count("head") for passage in passages) == 50_000
+    assert max(len(str(passage.metadata)) for passage in passages) < 5_000

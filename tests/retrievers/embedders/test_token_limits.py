@@ -54,3 +54,25 @@ def test_a_prompt_that_the_model_ships_counts(tmp_path: Path) -> None:
 
 def test_an_embedder_of_the_callers_own_says_nothing() -> None:
     assert window_of(WordEmbedder()) is None
+
+
+FILLER = "The patient walks with a frame and sees the nurse each week. "
+ASKED = "Does voxatrine prevent frostbite in hikers?"
+
+
+@pytest.mark.parametrize("text", [FILLER * 60 + ASKED, f"{ASKED} {FILLER * 60}", f"{FILLER * 40}{ASKED} {FILLER * 40}"])
+def test_a_question_beyond_the_window_is_cut_to_what_it_asks(text: str) -> None:
+    from retrievers.embedders.minilm import MiniLMEmbedder
+    from retrievers.embedders.token_limits import shorten
+
+    assert shorten(MiniLMEmbedder(), [text, ASKED, FILLER]) == [ASKED, ASKED, FILLER]
+
+
+def test_a_text_beyond_the_window_without_a_question_mark_is_read_from_its_end() -> None:
+    from retrievers.embedders.minilm import MiniLMEmbedder
+    from retrievers.embedders.token_limits import shorten
+
+    embedder = MiniLMEmbedder()
+    (kept,) = shorten(embedder, [FILLER * 60 + "Voxatrine against frostbite in hikers."])
+    assert kept.endswith("Voxatrine against frostbite in hikers.")
+    assert 200 < embedder.window.count([kept])[0] <= embedder.window.limit
