@@ -10,7 +10,7 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the fields of section ``llm``, with their own defaults, and these."""
+    """A language model of the grid: the fields of section ``llm`` (its values are not inherited), ``tasks`` and ``nli_adapter``."""
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
@@ -27,7 +27,7 @@ class Published(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(min_length=1, description="Who reports them, for the captions of the tables.")
+    source: str = Field(min_length=1, description="Source of the published figures, for captions.")
     retrieval: dict[str, float] = Field(default={}, description="accuracy@1 by retriever.")
     qa: dict[str, dict[str, float]] = Field(
         default={}, description="Accuracy by model and context: none, gold, retrieved_NAME."
@@ -51,13 +51,13 @@ class GridConfig(BaseModel):
     contexts: tuple[Context, ...] = Field(
         default=("none", "retrieved", "gold"),
         min_length=1,
-        description="What the models read when they answer: none, retrieved, gold.",
+        description="Contexts that the models answer from: none, retrieved, gold.",
     )
     retrievers: tuple[str, ...] | None = Field(
         default=None, description="Names of section retrievers; null for all of them."
     )
     shots: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
-        default=(0,), description="Numbers of training pairs of each label in the prompt when pairs are judged."
+        default=(0,), description="Numbers of few-shot examples per label for inference."
     )
     encoders: dict[str, str] = Field(
         default={}, description="Sequence classifiers evaluated on the pairs: a folder or hub id by name."

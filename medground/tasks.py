@@ -142,7 +142,7 @@ class PipelineResources:
     def chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain without verification."""
         chain = self._pipeline.chain(context, retriever=retriever, verify="off")
-        return Subject(chain, {**self._model_identity(), **self._found(retriever)})
+        return Subject(chain, {**self._model_identity(), **self._retrieval_identity(retriever)})
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
@@ -155,7 +155,7 @@ class PipelineResources:
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}
         if context == "retrieved":
-            identity |= {"verify": verify, **self._found(retriever)}
+            identity |= {"verify": verify, **self._retrieval_identity(retriever)}
         policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
 
@@ -181,7 +181,7 @@ class PipelineResources:
             raise UserError("A task on verified answers needs chain.verify. Set it to report, retry or abstain.")
         return self._pipeline.judge()
 
-    def _found(self, retriever: str | None) -> dict[str, Any]:
+    def _retrieval_identity(self, retriever: str | None) -> dict[str, Any]:
         """What determines the retrieved passages besides question and corpus."""
         if retriever is None:
             return {}
