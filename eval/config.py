@@ -10,7 +10,7 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the fields of section ``llm`` (its values are not inherited), ``tasks`` and ``nli_adapter``."""
+    """A language model of the grid: the fields of ``llm``, whose values it does not inherit, and two of its own."""
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
