@@ -1,4 +1,4 @@
-"""A report's tables of figures."""
+"""Tables of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,7 +28,7 @@ _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES}
 
 
 def headlines(tasks: Sequence[ReportTask]) -> list[View]:
-    """The first figure of each section, without the variants of the sample."""
+    """The main metric of each section, without the sample's variants."""
     views = []
     for section in SECTIONS:
         metric = section.metrics[0]
@@ -42,13 +42,13 @@ def headlines(tasks: Sequence[ReportTask]) -> list[View]:
 
 
 def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
-    """The tables of a section's tasks; those without a row are left out."""
+    """The tables of a section that have rows."""
     views = [view for table in _TABLES[section.id] if (view := table(tasks)).rows]
     return [view.without_constant("run") for view in views]
 
 
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
-    """The tasks by run, each run under its name where there are several, and their baselines."""
+    """Rows of tasks and baselines, grouped by run if there are several."""
     rows: list[Row] = []
     runs = dict.fromkeys(task.run for task in tasks)
     for run in runs:
@@ -162,7 +162,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
 
 
 def _always(task: ReportTask) -> Row:
-    """The score of the most frequent label, if it were always given."""
+    """The majority baseline."""
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     reached = label_metrics(targets, [answer] * len(targets), task.labels)
@@ -171,7 +171,7 @@ def _always(task: ReportTask) -> Row:
 
 
 def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks in groups over the same records."""
+    """The tasks grouped by their records."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)

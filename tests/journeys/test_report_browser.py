@@ -11,10 +11,9 @@ import pytest
 import report_runs as runs
 
 from corpus.records import LABELS
-from eval.report.page import Report
+from eval.report.page import Report, write_report
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
-from eval.report.write import write_report
 from eval.results import TaskResult, write_results
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
