@@ -23,7 +23,7 @@ from eval.report.payload import Payload
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots
 from eval.report.projection import EmbeddingMap
 from eval.report.provenance import facts, run_table, terms, title, versions
-from eval.report.tables import headlines, section_tables
+from eval.report.tables import headlines, recall_values, reliability_values, risk_values, section_tables
 from eval.report.tasks import ReportTask
 from eval.report.views import between
 from eval.results import writes
@@ -133,7 +133,9 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
         "is_small": sum(bool(task.labels) for task in own) == 1,
         "recalls": [
             {
+                "title": "",
                 "chart": svg_image(one, draw_recall, f"Recall at k of {_listed(one.curves)}, n = {one.n}"),
+                "points": recall_values(one),
                 "caption": f"{one.data}, n = {one.n:,}. Bands: 95 % intervals (Wilson).",
             }
             for one in recall_figures(own)
@@ -148,6 +150,7 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
                 "chart": svg_image(
                     one, draw_reliability, f"Reliability of {one.task}, {one.run}, n = {one.n}", small=True
                 ),
+                "points": reliability_values(one),
                 "caption": f"ECE {one.ece.value:.3f}{_in_brackets(one.ece)}, n = {one.n:,}",
             }
             for one in reliabilities(own)
@@ -156,6 +159,7 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
             {
                 "title": titled(one.run, one.task) if one.task else one.run if several else "",
                 "chart": svg_image(one, draw_risk, f"Risk by coverage of {_listed(one.curves)}"),
+                "points": risk_values(one),
                 "caption": f"{one.order}, n = {', '.join(f'{n:,}' for n in one.n)}.",
             }
             for one in risk_figures(own)

@@ -95,7 +95,7 @@ def show(browser: Any) -> Iterator[Opening]:
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_fits_its_window(report: Path, show: Opening, width: int, theme: str) -> None:
     page = show(report, width, theme).page
-    for summary in page.locator("section > details > summary").all():
+    for summary in page.locator("section details.more > summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -124,9 +124,9 @@ def test_pointing_at_the_map_joins_a_question_with_its_abstract(report: Path, sh
     page.locator("#plane circle.q").nth(2).hover(force=True)
     line = page.locator("#plane line.join")
     assert float(line.get_attribute("y1")) > float(line.get_attribute("y2"))
-    assert third.question in page.inner_text("#map-told")
-    assert third.context.split("\n")[0] in page.inner_text("#map-told")
-    page.click("#map-told button")
+    assert third.question in page.inner_text("#map-pair")
+    assert third.context.split("\n")[0] in page.inner_text("#map-pair")
+    page.click("#map-pair button")
     assert page.inner_text("#detail h3") == third.question
 
 
@@ -137,7 +137,7 @@ def test_the_map_can_be_used_by_keyboard(report: Path, show: Opening) -> None:
     assert page.get_attribute("#tab-0", "aria-selected") == "true"
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    assert runs.records(8)[1].question in page.inner_text("#map-told")
+    assert runs.records(8)[1].question in page.inner_text("#map-pair")
     page.keyboard.press("Escape")
     assert page.locator("#plane line.join").count() == 0
 
