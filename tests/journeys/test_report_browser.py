@@ -1,7 +1,6 @@
 """The page of ``medground report`` as a reader meets it: in headless Chromium, light and dark, wide and narrow."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,7 +228,7 @@ def test_texts_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, show:
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_a_thousand_records_are_small_and_fast(tmp_path: Path, show: Opening) -> None:
+def test_a_thousand_records_make_a_small_page(tmp_path: Path, show: Opening) -> None:
     texts = {str(n): f"Abstract {n}. " + "It has some hundred words about this and that. " * 30 for n in range(1000)}
     tasks = [large(name, n) for n, name in enumerate(("retrieval_dense", "retrieval_bm25"))]
     tasks += [large(name, n) for n, name in enumerate(("qa_none", "qa_retrieved_dense", "qa_gold", "qa_gold_x"))]
@@ -240,10 +239,8 @@ def test_a_thousand_records_are_small_and_fast(tmp_path: Path, show: Opening) ->
     maps = [EmbeddingMap("minilm", "model", "data", pairs, 0, places)]
     path = write_report(tmp_path, Report(read, texts=[texts] * len(read), maps=maps))[0]
     assert path.stat().st_size < 5_000_000
-    show(path)  # the browser's own start is not the page's
-    started = time.perf_counter()
     page = show(path).page
-    assert time.perf_counter() - started < 2
+    assert page.evaluate("document.querySelectorAll('*:not(circle)').length") < 3000  # the map has 2,000 points
     assert count(page) == 1000
     assert page.locator("#list .item").count() < 40
     page.locator("#list").evaluate("list => list.scrollTo(0, list.scrollHeight)")
