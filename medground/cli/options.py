@@ -1,4 +1,4 @@
-"""Options shared by the commands, and the settings made from them."""
+"""Options shared by the commands, and the settings they make."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,7 +58,7 @@ def checked_question(text: str) -> str:
     """The question, stripped of white space.
 
     Raises:
-        UserError: it is empty, or has bytes that are no text.
+        UserError: it is empty, or contains bytes that are not text.
     """
     from common.errors import UserError
 
@@ -80,9 +80,9 @@ def make_settings(
     limit: int | None = None,
     section: Literal["data", "pairs"] = "data",
 ) -> "Settings":
-    """The settings of a command line. Named options take precedence over ``--set``, which does over the file.
+    """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the one of ``--data``, ``--split`` and ``--limit``.
+    ``section`` is the section of ``--data``, ``--split`` and ``--limit``.
 
     Raises:
         UserError: the settings are not valid.

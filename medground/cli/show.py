@@ -1,4 +1,4 @@
-"""Output: text for people, JSON for programs. Control characters of documents are escaped."""
+"""Terminal output: text or JSON, with the control characters of documents escaped."""
 
 import json
 import shutil
@@ -18,17 +18,17 @@ _SHOWN_CHARACTERS = 600
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def say(text: str) -> None:
-    """Print a message that is no result to stderr."""
+    """Print a message on stderr."""
     typer.echo(text, err=True)
 
 
 def print_table(table: "Table") -> None:
-    """Print a table, in full width where the output is no terminal."""
+    """Print a table; in full width if the output is not a terminal."""
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False)
@@ -39,7 +39,7 @@ def print_table(table: "Table") -> None:
 
 
 def print_passages(passages: "Sequence[Passage]") -> None:
-    """Print id, score, origin and text of passages; long texts are cut."""
+    """Print id, score, origin and text of passages; long texts are truncated."""
     for rank, one in enumerate(passages, start=1):
         typer.echo(f"{rank}. {plain(one.id)}" + (f"  score {one.score:.3f}" if one.score is not None else ""))
         if one.origin:
@@ -95,7 +95,7 @@ def _shares(scores: "Mapping[Verdict, float]") -> str:
 
 
 def wrapped(text: str, indent: str = "   ") -> str:
-    """The text wrapped to the terminal, at most 100 characters wide, and indented."""
+    """The text, indented and wrapped to the terminal's width, at most 100 characters."""
     width = min(shutil.get_terminal_size().columns, 100)
     lines = [textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in text.splitlines()]
     return plain("\n".join(lines))
