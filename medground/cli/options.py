@@ -27,7 +27,7 @@ SplitChoice = Annotated[Split | None, typer.Option("--split", help="Records to u
 PairData = Annotated[
     str | None,
     typer.Option(
-        "--data", metavar="PATH", help="Pairs: a folder with MedNLI's files, or one file; default: pairs.path."
+        "--data", metavar="PATH", help="Pairs: a public set by name, a folder or one file; default: pairs.path."
     ),
 ]
 PairSplit = Annotated[
