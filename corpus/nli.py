@@ -1,17 +1,15 @@
 """Premise-hypothesis pairs: MedNLI's and SNLI's files, any JSONL or CSV, SNLI on the hub, and the sample."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, UserError
-from common.json_file import flaw, kind_of, read_text, shown
+from common.json_file import flaw, kind_of, shown
 from corpus.config import PairsConfig, PairSplit
-from corpus.csv_rows import csv_rows
+from corpus.rows import file_rows
 from corpus.sample import DATA
 
 NAMED = 10  # how many files of a folder are named
@@ -59,7 +57,7 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
     else:
         path = pair_file(config, split)
         _check_there(config, path, split)
-        where, rows, columns = str(path), _file_rows(path), config.columns.model_dump()
+        where, rows, columns = str(path), file_rows(path), config.columns.model_dump()
     pairs: list[NLIPair] = []
     ids: set[str] = set()
     unlabelled = 0
@@ -189,26 +187,6 @@ def _column(where: str, record: str, row: Mapping[str, Any], name: str) -> Any:
             field=name,
         )
     return row[name]
-
-
-def _file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
-    text = read_text(path)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        yield from csv_rows(path, StringIO(text, newline=""), tabs=path.suffix.lower() == ".tsv")
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-            problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
-            raise DataError(path, problem, record=f"line {number}") from None
-        if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
-        yield number, row
 
 
 def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapping[str, Any]]]:
