@@ -11,7 +11,8 @@ from typing import Any
 from common.errors import DataError, UserError
 from common.json_file import flaw, kind_of, shown
 from corpus.config import PairFiles, PairsConfig
-from corpus.pair_sets import PAIR_SETS, PairSplit, Rows, file_rows
+from corpus.pair_sets import PAIR_SETS, PairSplit
+from corpus.rows import Rows, file_rows
 from corpus.sample import DATA
 
 NAMED = 10  # how many files of a folder are named

@@ -1,49 +1,15 @@
 """Public sets of premise-hypothesis pairs: their files as downloaded, columns, labels, sources and licences."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import DataError
 from common.json_file import kind_of, read_object, read_text, shown
-from corpus.csv_rows import csv_rows
+from corpus.rows import Rows, file_rows, json_lines, table_rows
 
 PairSplit = Literal["train", "dev", "test"]
-Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
-"""Rows, each with its line number in the file or, where the format has no lines, its id."""
-
-
-def file_rows(path: Path) -> Rows:
-    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines.
-
-    Raises (while iterating):
-        DataError: the file cannot be read, or a line of it is no row.
-    """
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return _table_rows(path, tabs=path.suffix.lower() == ".tsv")
-    return _json_lines(path)
-
-
-def _table_rows(path: Path, *, tabs: bool) -> Rows:
-    yield from csv_rows(path, StringIO(read_text(path), newline=""), tabs=tabs)
-
-
-def _json_lines(path: Path) -> Rows:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-            problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
-            raise DataError(path, problem, record=f"line {number}") from None
-        if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
-        yield number, row
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +36,7 @@ class PairSet:
 def _sick_rows(path: Path) -> Rows:
     """The files of SemEval-2014, one a split, or the later SICK.txt with a column that names the split."""
     splits = {"TRAIN": "train", "TRIAL": "dev", "TEST": "test"}
-    for number, row in _table_rows(path, tabs=True):
+    for number, row in table_rows(path, tabs=True):
         if "SemEval_set" not in row:
             yield number, row
         elif (name := row["SemEval_set"].strip()) in splits:
@@ -84,10 +50,10 @@ def _scifact_rows(path: Path) -> Rows:
     """A pair for each claim and each abstract that it cites; the premise is the title and the whole abstract."""
     abstracts = {}
     corpus = path.parent / "corpus.jsonl"
-    for line, row in _json_lines(corpus):
+    for line, row in json_lines(corpus):
         sentences = _texts(corpus, f"line {line}", row, "abstract")
         abstracts[str(row.get("doc_id"))] = "\n".join((str(row.get("title", "")), " ".join(sentences)))
-    for number, row in _json_lines(path):
+    for number, row in json_lines(path):
         record = f"line {number}"
         evidence = row.get("evidence")
         if not isinstance(evidence, dict | None):

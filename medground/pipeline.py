@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chains.agent.steps import Step
     from chains.chat import Chat
     from chains.chat.writer import Writer
+    from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
@@ -33,8 +34,17 @@ TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
     "mean nothing. llm.model names a real one."
 )
+TINY_JUDGE_NOTE = (
+    "medground-tiny judged. It reads the sample's language, not real medicine: on other texts its verdicts mean "
+    "nothing. nli.model or llm.model names a real judge."
+)
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
+NO_JUDGE = (
+    "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
+    "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
+    "language model, with its adapter in nli.adapter if it has one."
+)
 QUESTION_TOKENS = 96  # limit of a question that a model rewrites
 
 
@@ -179,6 +189,34 @@ class Pipeline:
         return nli_chain(
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
+
+    def checker(self, *, retriever: str | None = None) -> "Checker":
+        """Checks statements against passages with the judge; section ``check`` has its numbers.
+
+        Each result has ``check_note`` among its notes.
+
+        Args:
+            retriever: the name of a retriever; by default ``retriever``.
+
+        Raises:
+            UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
+                be used.
+        """
+        from chains.check import make_checker
+
+        self._check_judge()
+        judge = self._judge
+        name = retriever or self.settings.retriever
+        notes = () if self.check_note is None else (self.check_note,)
+        return make_checker(
+            self.retriever(name), judge, self.settings.check, embedder=self._embedder(name), notes=notes
+        )
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checks must know about the corpus and the judge; None if there is nothing."""
+        tiny = self.settings.nli.kind == "llm" and self._is_tiny
+        return " ".join(filter(None, (self.corpus.note, TINY_JUDGE_NOTE if tiny else None))) or None
 
     def retriever(self, name: str | None = None) -> "Retriever":
         """A retriever by name, by default that of the setting ``retriever``; see ``retrievers``."""
@@ -453,6 +491,18 @@ class Pipeline:
                 )
         if agent != "off" and self.settings.chain.context != "retrieved":
             raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
+
+    def _check_judge(self) -> None:
+        """Raise ``UserError`` if the settings name no model that can judge statements against the corpus."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return
+        if self.settings.llm.kind == "extractive":
+            raise UserError(NO_JUDGE.format(why="llm.kind is extractive"))
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            raise UserError(
+                NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+            )
 
     def _reword(self) -> "Callable[..., str | None]":
         """The rewriter of an agent's query: a model, or a rule for medground-tiny."""

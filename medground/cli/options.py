@@ -54,8 +54,8 @@ def _silence(quiet: bool) -> bool:
 Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No progress bars.")]
 
 
-def checked_question(text: str) -> str:
-    """The question, stripped of white space.
+def checked_question(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
+    """The question, or another text, stripped of white space.
 
     Raises:
         UserError: it is empty, or contains bytes that are not text.
@@ -64,9 +64,9 @@ def checked_question(text: str) -> str:
 
     text = text.strip()
     if not text:
-        raise UserError('The question is empty. Put it in quotes: medground ask "Does ...?"')
+        raise UserError(f"The {what} is empty. Put it in quotes: medground {command}")
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise UserError("The question has bytes that are not UTF-8. Check the encoding of the terminal.")
+        raise UserError(f"The {what} has bytes that are not UTF-8. Check the encoding of the terminal.")
     return text
 
 

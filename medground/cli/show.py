@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from chains.answer import Answer, Passage, Verdict
+    from chains.answer import Answer, Citation, Passage, Verdict
+    from chains.check import Check
 
 _SHOWN_CHARACTERS = 600
 
@@ -78,6 +79,29 @@ def print_verdict(answer: "Answer") -> None:
         if (sentence := answer.verification.sentence) is not None:
             typer.echo(f"  because of [{plain(sentence.passage_id)}] score {sentence.score:.3f}")
             typer.echo(wrapped(f"\u201c{sentence.quote}\u201d", "      "))
+
+
+def print_check(check: "Check", indent: str = "", *, without: str | None = None) -> None:
+    """Print a checked statement: the result, its quotes for and against, and its notes but for ``without``."""
+    typer.echo(wrapped(check.text, indent))
+    if check.scores:
+        typer.echo(f"{indent}  probabilities: {_listed({str(key): value for key, value in check.scores.items()})}")
+    for side, citations in (("for", check.supporting), ("against", check.contradicting)):
+        for citation in citations:
+            _print_side(side, check, citation, indent)
+    print_notes([note for note in check.notes if note != without])
+
+
+def _print_side(side: str, check: "Check", citation: "Citation", indent: str) -> None:
+    year = check.year(citation)
+    origin = next((one.origin for one in check.passages if one.id == citation.passage_id), "")
+    shown = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
+    typer.echo(f"{indent}  {shown} score {citation.score:.3f}")
+    if origin:
+        typer.echo(wrapped(f"({origin})", f"{indent}      "))
+    if citation.also_in:
+        typer.echo(wrapped(f"(also in {'; '.join(citation.also_in)})", f"{indent}      "))
+    typer.echo(wrapped(f"\u201c{citation.readable}\u201d", f"{indent}      "))
 
 
 def print_notes(notes: Sequence[str]) -> None:
