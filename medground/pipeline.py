@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
 
     from chains.agent.steps import Step
+    from chains.answer import Answer
     from chains.chat import Chat
-    from chains.chat.writer import Writer
+    from chains.chat.writer import Writer, WrittenAnswers
     from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
@@ -265,17 +266,14 @@ class Pipeline:
                 max_sentences=config.max_sentences,
                 notes=notes,
             )
-        from chains.verification import more_passages, verified_chain
+        from chains.verification import verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
         chain = self._qa_chain(searched, context)
         if judge is None:
             return chain
-        wider: list[AnswerChain] = []
-        if verify == "retry" and searched is not None:
-            wider = [self._qa_chain(searched, passages=n) for n in more_passages(config.passages, searched.top_k)]
-        return verified_chain(chain, judge, verify=verify, wider=wider)
+        return verified_chain(chain, judge, verify=verify, wider=self._wider(searched) if verify == "retry" else ())
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
@@ -322,24 +320,83 @@ class Pipeline:
                     tell=tell,
                     passages=passages,
                     clean=llm.clean,
+                    support=None if judge is None else partial(self._supported, self._sentence_verifier()),
                 )
         assert_never(config.kind)
 
     def answerer(self) -> "AnswerChain":
         """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
+        ``chat.answers`` sets the form of the answers.
+
         Raises:
             UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import NotedChain
 
-        chain = self.chain() if self.settings.agent.kind == "off" else self.agent()
+        chain = self._answering(written := self.written() if self._writes else None)
+        if written is not None:
+            from chains.chat.writer import WrittenChain
+
+            chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
+
+    def written(self, share: Share = unshared, retriever: str | None = None) -> "WrittenAnswers":
+        """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
+
+        Args:
+            share: applied to the judge.
+            retriever: the name of the retriever of the passages; by default ``retriever``.
+
+        Raises:
+            UserError: a model cannot be used.
+        """
+        from chains.chat.writer import WrittenAnswers
+
+        verify = self.settings.chain.verify
+        verifier = None if verify == "off" else self._sentence_verifier(share)
+        searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
+        embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
+        wider = self._wider(searched) if verify == "retry" else ()
+        return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
+
+    def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
+        """The agent or the chain; where answers are written and pruned, the label's verdict withholds none.
+
+        Args:
+            written: what writes the answers, if they are written.
+            judged: False leaves the verdict of the chain's answers to the caller.
+        """
+        if self.settings.agent.kind != "off":
+            return self.agent()
+        if not judged:
+            return self.chain(verify="off")
+        return self.chain(verify="report" if written is not None and self.settings.chain.verify == "prune" else None)
+
+    def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
+        from chains.support import SentenceVerifier
+
+        return _one(share(SentenceVerifier(self._judge).verify))
+
+    def _supported(self, verifier: "Callable[[Answer], Answer]", answer: "Answer") -> "Answer":
+        """An answer with verdicts on its sentences, changed as ``chain.verify`` says."""
+        from chains.chat.writer import settled
+
+        return settled(verifier(answer), self.settings.chain.verify)
+
+    def _wider(self, searched: "Retriever | None") -> "list[AnswerChain]":
+        """Chains that read more passages, for ``chain.verify: retry``."""
+        from chains.verification import more_passages
+
+        if searched is None:
+            return []
+        counts = more_passages(self.settings.chain.passages, searched.top_k)
+        return [self._qa_chain(searched, passages=count) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
 
-        With ``chain.verify: report`` and no agent, the answer is given before its verdict, else after it.
+        With ``chain.verify: report`` and no agent, the answer is given before its verdicts, else after them.
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
@@ -355,14 +412,12 @@ class Pipeline:
         from chains.verification import Verifier
 
         self._check_model()
-        config, verifier = self.settings.chat, None
-        if self.settings.agent.kind != "off":
-            chain = self.agent()
-        elif self.settings.chain.verify == "report" and not self.quotes:
+        config, verifier, written = self.settings.chat, None, None
+        if not self.quotes and self.settings.agent.kind == "off" and self.settings.chain.verify == "report":
             verifier = _one(share(Verifier(self._judge).verify))
-            chain = self.chain(verify="off")
-        else:
-            chain = self.chain()
+        if self._writes:
+            written = self.written(share)
+        chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
         if self.quotes:
@@ -374,16 +429,21 @@ class Pipeline:
                 budget=config.history_tokens,
             )
         llm = self.llm
-        written = config.answers == "written" or (config.answers == "auto" and not self._is_tiny)
         return Chat(
             chain,
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            writer=self._writer() if written else None,
+            written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),
         )
+
+    @property
+    def _writes(self) -> bool:
+        """Whether a language model writes answers in sentences."""
+        answers = self.settings.chat.answers
+        return not self.quotes and (answers == "written" or (answers == "auto" and not self._is_tiny))
 
     @cached_property
     def _is_tiny(self) -> bool:
