@@ -1,4 +1,4 @@
-"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``chat`` and ``agent``."""
+"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``check``, ``chat`` and ``agent``."""
 
 import re
 from typing import Any, Literal, Self, get_args
@@ -175,6 +175,29 @@ class ChainConfig(BaseModel):
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare ``off`` as false
+
+
+class CheckConfig(BaseModel):
+    """How a statement is checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passages: int = Field(default=5, ge=1, strict=True, description="Number of passages retrieved for a statement.")
+    sentences: int = Field(
+        default=12,
+        ge=1,
+        strict=True,
+        description=(
+            "Number of sentences of the passages that are judged: those nearest to the statement, each alone and with "
+            "the sentences beside it."
+        ),
+    )
+    threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Minimum probability with which a sentence supports or contradicts a statement.",
+    )
 
 
 class ChatConfig(BaseModel):

@@ -1,4 +1,4 @@
-"""One set of settings over one corpus: its models, retrievers, chains, chats and agents."""
+"""Pipeline: models, retrievers, chains, chats and agents of one set of settings over one corpus."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chains.answer import Answer
     from chains.chat import Chat
     from chains.chat.writer import Writer, WrittenAnswers
+    from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
@@ -34,13 +35,22 @@ TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
     "mean nothing. llm.model names a real one."
 )
+TINY_JUDGE_NOTE = (
+    "medground-tiny judged. It reads the sample's language, not real medicine: on other texts its verdicts mean "
+    "nothing. nli.model or llm.model names a real judge."
+)
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
+NO_JUDGE = (
+    "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
+    "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
+    "language model, with its adapter in nli.adapter if it has one."
+)
 QUESTION_TOKENS = 96  # limit of a question that a model rewrites
 
 
 class Share(Protocol):
-    """Turns a function over many items into one whose concurrent callers share batches."""
+    """Decorator of a batch function that lets concurrent callers share batches."""
 
     def __call__(
         self, run: Callable[[Sequence[Item]], Sequence[Result]], /
@@ -50,14 +60,14 @@ class Share(Protocol):
 
 
 def unshared(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], Sequence[Result]]:
-    """Return ``run`` itself: the ``Share`` of a single caller."""
+    """The ``Share`` of a single caller: ``run`` itself."""
     return run
 
 
 class Pipeline:
     """Everything that one set of settings describes over one corpus.
 
-    Models and retrievers are loaded at first use and kept. Chains, chats and agents share them.
+    Models and retrievers are loaded at first use and shared by chains, chats and agents.
 
     Attributes:
         settings: all sections.
@@ -90,13 +100,13 @@ class Pipeline:
         retrievers: "Mapping[str, Retriever] | None" = None,
         quiet: bool = False,
     ) -> Self:
-        """Make a pipeline. Nothing is loaded yet.
+        """Make a pipeline without loading anything.
 
         Args:
-            settings: settings, a YAML file, a mapping of sections or dotted keys, or None for the defaults.
-            corpus: the passages to search; by default the indexed documents, or the sample where there are none.
-            cache: stores the results of models and retrievers, so that a repeated run reuses them.
-            retrievers: retrievers that exist already, by name.
+            settings: settings, a YAML file, a mapping of sections or dotted keys; None for the defaults.
+            corpus: the passages to search; by default the indexed documents, else the sample.
+            cache: stores results of models and retrievers for later runs.
+            retrievers: existing retrievers by name.
             quiet: no progress bars.
 
         Raises:
@@ -110,17 +120,17 @@ class Pipeline:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The passages that are searched."""
+        """The searched passages."""
         return self._given_corpus or searched_corpus(self.settings)
 
     @cached_property
     def quotes(self) -> bool:
-        """Whether answers are quoted sentences: the setting, or medground-tiny over the user's documents."""
+        """Whether answers are quoted sentences: by setting, or for medground-tiny over the user's documents."""
         return self.settings.llm.kind == "extractive" or (self.corpus.is_users and self._is_tiny)
 
     @cached_property
     def note(self) -> str | None:
-        """What a reader of the answers must know about the corpus and the model; None if there is nothing."""
+        """A note on corpus and model for readers of the answers, if there is one."""
         llm = self.settings.llm.kind != "extractive"
         searches = not llm or self.settings.chain.context == "retrieved"
         notes = [self.corpus.note] if searches and self.corpus.note is not None else []
@@ -130,7 +140,7 @@ class Pipeline:
 
     @property
     def about(self) -> dict[str, str]:
-        """What answers, for display: ``llm``, ``retriever`` and, if there is one, ``agent``."""
+        """Names of ``llm``, ``retriever`` and, if there is one, ``agent``, for display."""
         model = "none: quotes" if self.quotes else self.settings.llm.model
         searches = self.quotes or self.settings.chain.context == "retrieved"
         parts = {
@@ -141,7 +151,7 @@ class Pipeline:
 
     @property
     def llm(self) -> "LLM":
-        """The model that answers, loaded at first use.
+        """The answering model.
 
         Raises:
             UserError: the model or its adapter cannot be used.
@@ -151,16 +161,16 @@ class Pipeline:
     def judge(
         self, measured: "Sequence[NLIPair]" = (), *, shots: int | None = None, adapter: bool = True
     ) -> "NLIModel":
-        """The model of section ``nli``, which judges whether a statement follows from a text.
+        """The NLI model of section ``nli``.
 
-        Where ``nli.adapter`` is set, the language model is loaded once: the adapter is on while pairs are judged and
-        off while questions are answered. Chains that were made before, with ``verify="off"``, must not run at the same
-        time.
+        With ``nli.adapter`` the language model is loaded once; the adapter is enabled for pairs and disabled for
+        answers.
+        Chains made earlier with ``verify="off"`` must not run at the same time.
 
         Args:
-            measured: pairs that the model is evaluated on; none of them becomes a few-shot example.
-            shots: training pairs of each label in the prompt; by default ``prompt.shots``.
-            adapter: False judges without ``nli.adapter``.
+            measured: pairs under evaluation, which are never few-shot examples.
+            shots: training pairs per label in the prompt; by default ``prompt.shots``.
+            adapter: False disables ``nli.adapter``.
 
         Raises:
             UserError: the model, its adapter or the training pairs cannot be used.
@@ -181,13 +191,41 @@ class Pipeline:
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
+    def checker(self, *, retriever: str | None = None) -> "Checker":
+        """Checks statements against passages with the judge; section ``check`` has its numbers.
+
+        Each result has ``check_note`` among its notes.
+
+        Args:
+            retriever: the name of a retriever; by default ``retriever``.
+
+        Raises:
+            UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
+                be used.
+        """
+        from chains.check import make_checker
+
+        self._check_judge()
+        judge = self._judge
+        name = retriever or self.settings.retriever
+        notes = () if self.check_note is None else (self.check_note,)
+        return make_checker(
+            self.retriever(name), judge, self.settings.check, embedder=self._embedder(name), notes=notes
+        )
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checks must know about the corpus and the judge; None if there is nothing."""
+        tiny = self.settings.nli.kind == "llm" and self._is_tiny
+        return " ".join(filter(None, (self.corpus.note, TINY_JUDGE_NOTE if tiny else None))) or None
+
     def retriever(self, name: str | None = None) -> "Retriever":
-        """A retriever of section ``retrievers``, by default the one that ``retriever`` names; see ``retrievers``."""
+        """A retriever by name, by default that of the setting ``retriever``; see ``retrievers``."""
         name = name or self.settings.retriever
         return self.retrievers([name])[name]
 
     def retrievers(self, names: Sequence[str] | None = None) -> "dict[str, Retriever]":
-        """Retrievers by name, by default all; passages that the store lacks are embedded first.
+        """Retrievers by name, by default all. Passages missing from the store are embedded first.
 
         Raises:
             UserError: a model or the store cannot be used.
@@ -198,18 +236,18 @@ class Pipeline:
         return {name: self._retrievers[name] for name in names}
 
     def retriever_identity(self, name: str) -> dict[str, Any]:
-        """What determines a retriever's results besides question and passages: settings, models, what it builds on."""
+        """What determines a retriever's results besides question and passages."""
         return retriever_identity(self.settings, name)
 
     def chain(
         self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
     ) -> "AnswerChain":
-        """The chain that answers single questions.
+        """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
         Args:
-            context: what the model reads; by default ``chain.context``.
-            retriever: the name of a retriever; by default ``retriever``.
-            verify: what happens to unsupported answers; by default ``chain.verify``.
+            context: what the model reads.
+            retriever: the name of a retriever.
+            verify: what happens to unsupported answers.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -241,11 +279,11 @@ class Pipeline:
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
 
         Args:
-            tell: receives each step; by default steps go to ``agent.trace``.
+            tell: called with each step; by default steps are written to ``agent.trace``.
 
         Raises:
-            UserError: ``agent.kind`` is off, the settings leave the agent nothing to work with, the trace cannot be
-                written, or the model cannot call tools.
+            UserError: ``agent.kind`` is off, the settings do not allow an agent, the trace is not writable, or the
+                model cannot call tools.
         """
         from chains.agent.grading import Grader, by_judge, by_labels
         from chains.agent.steps import trace_to
@@ -287,9 +325,9 @@ class Pipeline:
         assert_never(config.kind)
 
     def answerer(self) -> "AnswerChain":
-        """What answers single questions: the agent if ``agent.kind`` names one, else the chain.
+        """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
-        Answers have the form that ``chat.answers`` names. Each has ``note`` among its notes.
+        ``chat.answers`` sets the form of the answers.
 
         Raises:
             UserError: see ``chain`` and ``agent``.
@@ -358,15 +396,14 @@ class Pipeline:
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
 
-        With ``chain.verify: report`` the answer comes first, and its verdict and those of its sentences after it. With
-        every other policy and with an agent, the verdict decides what the answer is, so it comes first.
+        With ``chain.verify: report`` and no agent, the answer is given before its verdicts, else after them.
 
         Args:
-            share: applied to whatever runs a model: answering, judging, rewriting of follow-ups.
+            share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
 
         Raises:
-            UserError: a model, the data or the conversations' file cannot be used, or the settings need a language
-                model and there is none.
+            UserError: a model, the data or the conversations' file cannot be used, or the settings require a language
+                model.
         """
         from chains.chat import Chat, Conversations
         from chains.models.base import estimated_tokens
@@ -414,14 +451,14 @@ class Pipeline:
 
     @cached_property
     def _loaded(self) -> "LLM":
-        """The model as section ``llm`` loads it; use ``llm``, which keeps the judge's adapter off."""
+        """The model of section ``llm``; use ``llm``, which keeps the judge's adapter disabled."""
         from chains.models import make_llm
 
         return make_llm(self.settings.llm, self._cache)
 
     @cached_property
     def _shared(self) -> "SharedBase":
-        """One base that answers without ``nli.adapter`` and judges with it."""
+        """One base model that answers without ``nli.adapter`` and judges with it."""
         from chains.models.adapter_switch import share_base
         from chains.models.local import LocalLLM
 
@@ -451,7 +488,7 @@ class Pipeline:
         return next(filter(None, map(self._embedder, config.builds_on())), None)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
-        """New retrievers, cached where there is a cache: at least as deep as the metrics look, except from PubMed."""
+        """New retrievers; with a cache, results are kept to the metrics' depth, except from PubMed."""
         from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
@@ -499,7 +536,7 @@ class Pipeline:
         )
 
     def _check_model(self) -> None:
-        """Raise ``UserError`` if the settings need a language model where answers are quotes, or an agent no search."""
+        """Raise ``UserError`` if quoting settings require a language model, or an agent cannot search."""
         agent, chat = self.settings.agent.kind, self.settings.chat
         if self.quotes:
             needs = {
@@ -515,8 +552,20 @@ class Pipeline:
         if agent != "off" and self.settings.chain.context != "retrieved":
             raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
 
+    def _check_judge(self) -> None:
+        """Raise ``UserError`` if the settings name no model that can judge statements against the corpus."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return
+        if self.settings.llm.kind == "extractive":
+            raise UserError(NO_JUDGE.format(why="llm.kind is extractive"))
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            raise UserError(
+                NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+            )
+
     def _reword(self) -> "Callable[..., str | None]":
-        """What rewrites an agent's query: a real model, else a rule."""
+        """The rewriter of an agent's query: a model, or a rule for medground-tiny."""
         from chains.rewriting.keywords import by_keywords, by_model
 
         if self._is_tiny:
@@ -526,7 +575,7 @@ class Pipeline:
         return by_model(LLMRewriter(self.llm, self.settings.prompt.family))
 
     def _rewriter(self, share: Share) -> "QuestionRewriter":
-        """What makes follow-up questions self-contained."""
+        """The rewriter of follow-up questions."""
         from langchain_core.runnables import RunnableLambda
 
         from chains.rewriting.followups import ByModel, as_it_stands, by_rules
@@ -542,14 +591,14 @@ class Pipeline:
                 return ByModel(RunnableLambda(_one(share(partial(_write, self.llm)))), self.llm.clean)
 
     def _writer(self) -> "Writer":
-        """What writes answers as sentences."""
+        """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
         return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
 
 
 def judging_settings(settings: Settings) -> Settings:
-    """Settings of a pipeline that judges and does not answer: ``nli.adapter`` takes the place of ``llm.adapter``.
+    """Settings of a pipeline that only judges: ``nli.adapter`` replaces ``llm.adapter``.
 
     Raises:
         UserError: the model is on a server, which loads its adapters itself.
@@ -567,7 +616,7 @@ def judging_settings(settings: Settings) -> Settings:
 
 
 def reads_only_the_sample(model: str) -> bool:
-    """Whether ``llm.model`` is medground-tiny, or a folder that ``merge`` made from it."""
+    """Whether ``llm.model`` is medground-tiny, or was merged from it."""
     report = Path(model).expanduser() / "merge.json"
     if model == "embedded" or not report.is_file():
         return model == "embedded"
@@ -592,7 +641,7 @@ def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], 
 
 
 def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
-    """What the model writes after each conversation; an empty text where the window has no room for it."""
+    """The model's continuation of each conversation; empty if the context window is too small."""
     from langchain_core.output_parsers import StrOutputParser
 
     from chains.models.base import TooLongError
