@@ -1,5 +1,6 @@
 """Evaluation tasks."""
 
+from eval.tasks.answers import AnswersTask
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
@@ -11,6 +12,7 @@ from eval.tasks.verification import VerificationTask
 __all__ = [
     "KINDS",
     "SECTIONS",
+    "AnswersTask",
     "NLITask",
     "QATask",
     "Resources",

@@ -74,7 +74,14 @@ VERIFICATION = Section(
     ("accuracy_supported", "accuracy"),
     "qa",
 )
-SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION)
+WRITTEN = Section(
+    "answers",
+    "Written answers",
+    "How many sentences of a written answer do the passages that they cite support?",
+    ("citation_recall", "citation_precision"),
+    "answers",
+)
+SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION, WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,9 @@ class Resources(Protocol):
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
         """The answering chain with verification; it returns every answer, also unsupported ones."""
+
+    def written_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
 
     def verifier(self) -> "Verifier":
         """The verifier of answers."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
+from eval.stats.citations import PER_ANSWER, REFERENCE, citation_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
@@ -32,7 +33,7 @@ class Scorer:
 
     name: str
     metrics: Callable[[Sequence[Sample], Sequence[str]], dict[str, Estimate]] = field(repr=False)
-    paired: Mapping[str, Callable[[Sample], float]] = field(repr=False)
+    paired: Mapping[str, Callable[[Sample], float | None]] = field(repr=False)
     is_right: Callable[[Sample], bool] = field(default=_is_right, repr=False)
     is_success: Callable[[Sample], bool] = field(default=_is_right, repr=False)
     answer: Callable[[Sample], str | None] = field(default=lambda sample: sample["prediction"], repr=False)
@@ -101,6 +102,19 @@ def _is_unsupported(sample: Sample) -> bool:
     return not _is_supported(sample)
 
 
+def _citations(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
+    return citation_metrics(samples)
+
+
+def _is_cited(sample: Sample) -> bool:
+    """Whether each sentence is supported by the passages that it cites."""
+    return bool(sample["citation_recall"] == 1)
+
+
+def _measure(name: str) -> Callable[[Sample], float | None]:
+    return lambda sample: None if sample[name] is None else float(sample[name])
+
+
 RANKING = Scorer("ranking", _ranking, {"accuracy@1": _is_right, "mrr@10": _reciprocal_rank}, needs="retrieved")
 LABELS = Scorer("labels", _labels, {"accuracy": _is_right})
 REFUSALS = Scorer("refusals", _refusals, {"share_maybe": _is_right})
@@ -121,4 +135,13 @@ UNSUPPORTABLE = Scorer(
     answer=_with_verdict,
     needs="verdict",
 )
-SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE)
+CITATIONS = Scorer(
+    name="citations",
+    metrics=_citations,
+    is_right=_is_cited,
+    is_success=_is_cited,
+    paired={name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
+    answer=lambda sample: None if sample["citation_recall"] is None else f"recall {sample['citation_recall']:.2f}",
+    needs="citation_recall",
+)
+SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CITATIONS)
