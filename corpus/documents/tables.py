@@ -59,9 +59,8 @@ def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) ->
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
         if columns.text not in row:
-            there = (
-                ", ".join([shown(str(name)) for name in islice(row, SHOWN)] + ["..."] * (len(row) > SHOWN)) or "none"
-            )
+            names = [shown(str(name)) for name in islice(row, SHOWN)]
+            there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
             problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
             raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
         id = one_line(_text(source, line, row, columns.id)) or str(number)

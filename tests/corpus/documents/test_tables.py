@@ -99,5 +99,5 @@ def test_a_hundred_thousand_columns_are_read_in_seconds(between: str) -> None:
     begin = time.process_time()
     assert read_one("a.csv", f"text{between}{names}\nZinc helped.{between}x\n".encode()).text == "Zinc helped."
     with pytest.raises(DataError, match=r"columns here: column0, column1, .*column19, \.\.\.\)"):
-        read_one("a.csv", f"{names}\nZinc helped.\n".encode())
+        read_one("a.csv", f"{names}\n{between.join(['x'] * 30)}\n".encode())
     assert time.process_time() - begin < 5
