@@ -6,7 +6,7 @@ from eval.report.figures import data_name, file_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View
 from eval.tasks import SECTIONS
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION
 
 
 def title(tasks: Sequence[ReportTask]) -> str:
@@ -69,10 +69,10 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
     sections = {task.section for task in tasks}
     if sections == {RETRIEVAL}:
         return ""
-    if sections == {INFERENCE} and setting("nli", "kind") == "encoder":
+    if sections <= {INFERENCE, CHECKING} and setting("nli", "kind") == "encoder":
         return str(setting("nli", "model"))
     model = str(setting("llm", "model") or "unknown")
-    adapter = (sections == {INFERENCE} and setting("nli", "adapter")) or setting("llm", "adapter")
+    adapter = (sections <= {INFERENCE, CHECKING} and setting("nli", "adapter")) or setting("llm", "adapter")
     return ("medground-tiny" if model == "embedded" else model) + (f" with {adapter}" if adapter else "")
 
 
@@ -93,7 +93,7 @@ def _options(tasks: Sequence[ReportTask]) -> str:
     wanted = [("llm", "dtype"), ("llm", "quantization"), ("chain", "decide")]
     if any(task.section in (ANSWERS, VERIFICATION) for task in tasks):
         wanted.append(("chain", "passages"))
-    if any(task.section == INFERENCE for task in tasks):
+    if any(task.section in (INFERENCE, CHECKING) for task in tasks):
         wanted.append(("prompt", "shots"))
     stated = {name: setting(section, name) for section, name in wanted}
     return ", ".join(f"{name} {value}" for name, value in stated.items() if value is not None)

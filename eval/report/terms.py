@@ -26,6 +26,11 @@ _TERMS = {
     ),
     "Brier": "The squared distance between the labels' probabilities and the right label; 0 is best, 2 worst.",
     "verdict": "What an entailment model makes of an answer, given the passage that it rests on.",
+    "evidence": (
+        "found: the share of the claims with deciding documents of which one was among the passages. precision, "
+        "recall, F1: of the quoted sentences, by SciFact's rule: one is correct if its rationale is quoted whole and "
+        "on the document's side."
+    ),
     "gain": "Accuracy of the supported answers less accuracy of all.",
     "risk, coverage": (
         "Coverage is the share of the answers that are given, the surest first; risk is the share of these that is "
@@ -35,9 +40,10 @@ _TERMS = {
 _NEEDED = {
     "accuracy@1, recall@k": {"retrieval"},
     "MRR@10, nDCG@10": {"retrieval"},
-    "accuracy": {"qa", "nli", "verified"},
-    "macro F1": {"qa", "nli"},
+    "accuracy": {"qa", "nli", "verified", "check"},
+    "macro F1": {"qa", "nli", "check"},
     "unparsed": {"qa", "nli"},
+    "evidence": {"check"},
     "verdict": {"verified"},
     "gain": {"verified"},
 }

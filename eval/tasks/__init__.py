@@ -1,6 +1,7 @@
 """Evaluation tasks: what is asked, what counts as right, and how it is shown."""
 
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
+from eval.tasks.check import CheckTask
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
 from eval.tasks.recorded import recorded_tasks, task_from_name
@@ -12,6 +13,7 @@ from eval.tasks.verification import VerificationTask
 __all__ = [
     "KINDS",
     "SECTIONS",
+    "CheckTask",
     "NLITask",
     "QATask",
     "Resources",

@@ -8,12 +8,15 @@ from pydantic import ValidationError
 from common.errors import UserError
 from common.imports import import_class
 from eval.tasks.base import Task
+from eval.tasks.check import CheckTask
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
 from eval.tasks.retrieval import RetrievalTask
 from eval.tasks.verification import VerificationTask
 
-KINDS: Mapping[str, type[Task]] = {task.kind: task for task in (RetrievalTask, QATask, NLITask, VerificationTask)}
+KINDS: Mapping[str, type[Task]] = {
+    task.kind: task for task in (RetrievalTask, QATask, NLITask, VerificationTask, CheckTask)
+}
 _SETTING = "eval.tasks"
 
 

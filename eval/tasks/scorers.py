@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
+from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
@@ -94,6 +95,10 @@ def _labels(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estim
     return label_metrics(targets, _predictions(samples), labels) | calibration_metrics(samples)
 
 
+def _checks(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+    return _labels(samples, labels) | evidence_metrics(samples)
+
+
 def _refusals(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
     return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
@@ -153,4 +158,13 @@ UNSUPPORTABLE = Scorer(
     answer=_with_verdict,
     needs="verdict",
 )
-SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE)
+CHECKS = Scorer(
+    name="checks",
+    metrics=_checks,
+    is_right=_is_right,
+    is_success=_is_right,
+    paired={"accuracy": _is_right},
+    answer=_prediction,
+)
+LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
+SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CHECKS)
