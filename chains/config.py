@@ -11,7 +11,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
-Verify = Literal["off", "report", "retry", "abstain"]
+Verify = Literal["off", "report", "retry", "abstain", "prune"]
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
@@ -165,9 +165,9 @@ class ChainConfig(BaseModel):
     verify: Verify = Field(
         default="off",
         description=(
-            "Verification of answers by the nli model. off: none; report: the answer has a verdict; "
-            "retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
-            "answer is withheld."
+            "Verification of answers by the nli model. off: none; report: the answer and each of its sentences have "
+            "a verdict; retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
+            "answer is withheld; prune: unsupported sentences are removed, and an answer without any other is withheld."
         ),
     )
 
@@ -219,8 +219,8 @@ class ChatConfig(BaseModel):
     answers: Literal["auto", "brief", "written"] = Field(
         default="auto",
         description=(
-            "Form of the answers. brief: label and quotes; written: sentences that the model writes from "
-            "the passages; auto: written where a model other than the embedded one is set, else brief."
+            "Form of the answers of ask, chat and serve. brief: label and quotes; written: sentences that the model "
+            "writes from the passages; auto: written where a model other than the embedded one is set, else brief."
         ),
     )
     max_new_tokens: int = Field(

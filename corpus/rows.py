@@ -11,19 +11,29 @@ from common.json_file import kind_of, read_text
 from corpus.csv_rows import csv_rows
 
 TABLES = (".csv", ".tsv")
+Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
+"""Rows, each with its line number in the file or, where the format has no lines, its id."""
 
 
-def file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def file_rows(path: Path) -> Rows:
     """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines.
 
     Raises (while iterating):
-        DataError: the file cannot be read, or a line is no row.
+        DataError: the file cannot be read, or a line of it is no row.
     """
-    text = read_text(path)
     if path.suffix.lower() in TABLES:
-        yield from csv_rows(path, StringIO(text, newline=""), tabs=path.suffix.lower() == ".tsv")
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
+        return table_rows(path, tabs=path.suffix.lower() == ".tsv")
+    return json_lines(path)
+
+
+def table_rows(path: Path, *, tabs: bool) -> Rows:
+    """Rows of a table with a header, separated by tabs or as its header shows."""
+    yield from csv_rows(path, StringIO(read_text(path), newline=""), tabs=tabs)
+
+
+def json_lines(path: Path) -> Rows:
+    """Rows of a file with one JSON object a line; blank lines are left out."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -27,20 +27,20 @@ def __getattr__(name: str) -> Any:
 def load_chain(
     config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
 ) -> "AnswerChain":
-    """Load the chain, or the agent, that the settings describe; without settings, the embedded default.
+    """Load the chain, or the agent, that the settings describe; by default the embedded one.
 
-    It searches what ``medground ask`` searches: your indexed documents if there are any and no data is named, else the
-    abstracts of the data, which are embedded first.
+    Like ``medground ask`` it searches your indexed documents if there are any and no data is named, else the abstracts
+    of the data.
 
     Args:
         config: a settings file, or a mapping of settings.
         quiet: no progress bars.
         **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
-            ``load_chain(**{"llm.max_new_tokens": 4})``. They take precedence over ``config``.
+        ``load_chain(**{"llm.max_new_tokens": 4})``; they take precedence over ``config``.
 
     Returns:
-        A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to an
-        ``chains.answer.Answer``, with ``batch``, ``stream`` and ``ainvoke``.
+        A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to a
+        ``chains.answer.Answer``.
 
     Raises:
         common.errors.UserError: the settings are not valid, or a model or the data cannot be used.

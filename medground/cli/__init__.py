@@ -1,4 +1,4 @@
-"""The command line: one file for each command or group of commands."""
+"""Command line, one file per command or group."""
 
 from medground.cli import (
     ask,

@@ -1,4 +1,4 @@
-"""Options shared by the commands, and the settings made from them."""
+"""Options shared by the commands, and the settings they make."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +27,7 @@ SplitChoice = Annotated[Split | None, typer.Option("--split", help="Records to u
 PairData = Annotated[
     str | None,
     typer.Option(
-        "--data", metavar="PATH", help="Pairs: a folder with MedNLI's files, or one file; default: pairs.path."
+        "--data", metavar="PATH", help="Pairs: a public set by name, a folder or one file; default: pairs.path."
     ),
 ]
 PairSplit = Annotated[
@@ -66,7 +66,7 @@ def checked_question(text: str, what: str = "question", command: str = 'ask "Doe
     """The question, or another text, stripped of white space.
 
     Raises:
-        UserError: it is empty, or has bytes that are no text.
+        UserError: it is empty, or contains bytes that are not text.
     """
     from common.errors import UserError
 
@@ -89,9 +89,9 @@ def make_settings(
     corpus: str | None = None,
     section: Literal["data", "pairs", "claims"] = "data",
 ) -> "Settings":
-    """The settings of a command line. Named options take precedence over ``--set``, which does over the file.
+    """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the one of ``--data``, ``--split`` and ``--limit``.
+    ``section`` is the section of ``--data``, ``--split`` and ``--limit``.
 
     Raises:
         UserError: the settings are not valid.

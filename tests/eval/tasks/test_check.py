@@ -119,7 +119,7 @@ def test_runs_are_compared_by_claim(tmp_path: Path) -> None:
         checks = make_checker(WordRetriever(texts=texts), Judge(), CheckConfig(threshold=threshold))
         write_results(tmp_path / name, [CheckTask().evaluate(checks, data, identity={}, quiet=True)], {})
     (comparison,) = compare(choose_pairs([str(tmp_path / "a"), str(tmp_path / "b")]))
-    differences = {one.metric: one.difference.value for one in comparison.differences}
+    differences = {name: one.difference.value for name, one in comparison.figures.items()}
     assert differences["accuracy"] == pytest.approx(0.25 - 0.75)
     assert "macro_f1" in differences
     assert read_run(tmp_path / "a").tasks["check_given"] == CheckTask()
