@@ -135,7 +135,7 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
     return ClaimData(tuple(found[: config.limit]), tuple(documents), sentences)
 
 
-Row = tuple[int, Mapping[str, Any]]
+Row = tuple[int | str, Mapping[str, Any]]
 
 
 def _scifact(

@@ -126,13 +126,6 @@ UNSUPPORTABLE = Scorer(
     answer=_with_verdict,
     needs="verdict",
 )
-CHECKS = Scorer(
-    name="checks",
-    metrics=_checks,
-    is_right=_is_right,
-    is_success=_is_right,
-    paired={"accuracy": _is_right},
-    answer=_prediction,
-)
+CHECKS = Scorer("checks", _checks, {"accuracy": _is_right})
 LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
 SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CHECKS)
