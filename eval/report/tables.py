@@ -9,8 +9,8 @@ from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
 from eval.tasks import SECTIONS, Section
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
-from eval.tasks.scorers import LABELS, REFUSALS, UNSUPPORTABLE, VERDICTS
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
+from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
 _RANKING = {
     "accuracy@1": "accuracy@1",
@@ -37,6 +37,10 @@ _TEXTS = {
     "ROUGE-L": "rouge_l",
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
+}
+_EVIDENCE = {
+    name.replace("evidence_", ""): name
+    for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 }
 _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
@@ -114,7 +118,7 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
             if task.scorer == VERDICTS:
                 whole = {column: measured(task, "accuracy", marked=True), "n": number(len(task.samples))}
                 rows.append(Row("all answers", cells=whole, is_reference=True))
-    if tasks[0].scorer == LABELS:
+    if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
         rows += [_always(group[0]) for group in _same_records(tasks)]
     return rows
@@ -137,7 +141,7 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
 def _labels(tasks: Sequence[ReportTask]) -> View:
     rows, notes = [], []
     for group in _same_records(tasks):
-        labelled = [task for task in group if task.scorer == LABELS]
+        labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
             cells = {name: measured(task, metric, marked=True) for name, metric in _LABELS.items()}
             cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
@@ -159,7 +163,7 @@ def _by_label(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         targets = [sample["target"] for sample in task.samples]
-        for label in task.labels if task.scorer == LABELS else ():
+        for label in task.labels if task.scorer in LABELLING else ():
             cells = {name: measured(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
             cells |= {"run": Cell(task.run), "label": Cell(label), "n": number(targets.count(label))}
             rows.append(Row(task.title, task.name, cells))
@@ -215,7 +219,13 @@ def _texts(tasks: Sequence[ReportTask]) -> View:
     return _measures("Length, refusals and references", _TEXTS, tasks)
 
 
+def _evidence(tasks: Sequence[ReportTask]) -> View:
+    """The evidence that was found and quoted, of tasks whose data knows it."""
+    return _measures("Evidence", _EVIDENCE, tasks)
+
+
 def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask]) -> View:
+    """The tasks that have one of the metrics."""
     rows = [
         Row(
             task.title,
@@ -224,8 +234,9 @@ def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask
             | _setting(task),
         )
         for task in tasks
+        if any(metric in task.estimates for metric in columns.values())
     ]
-    return View(title, "task", ("run", *columns, "n"), tuple(rows))
+    return View(title, "task", ("run", *columns, "n", "data"), tuple(rows))
 
 
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
@@ -234,6 +245,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     INFERENCE.id: (_labels, _by_label),
     VERIFICATION.id: (_verdicts, _worth, _risk),
     WRITTEN.id: (_cited, _texts),
+    CHECKING.id: (_labels, _by_label, _evidence),
 }
 
 

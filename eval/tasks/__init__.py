@@ -2,6 +2,7 @@
 
 from eval.tasks.answers import AnswersTask
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
+from eval.tasks.check import CheckTask
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
 from eval.tasks.registry import KINDS, make_task, recorded_tasks, task_from_name
@@ -13,6 +14,7 @@ __all__ = [
     "KINDS",
     "SECTIONS",
     "AnswersTask",
+    "CheckTask",
     "NLITask",
     "QATask",
     "Resources",

@@ -6,6 +6,7 @@ from typing import Any
 
 from eval.stats.calibration import calibration_metrics
 from eval.stats.citations import PER_ANSWER, REFERENCE, citation_metrics
+from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
@@ -24,7 +25,8 @@ class Scorer:
     Attributes:
         name: its name in files.
         metrics: the metrics of all samples, given the candidate labels.
-        paired: by metric the value of one sample; their mean is the metric.
+        paired: by metric the value of one sample; their mean is the metric. Records of which a side has no value are
+            left out of the metric's comparison.
         is_right: whether the answer is right.
         is_success: what McNemar's test counts; for answers with verdicts, whether the verdict is right.
         answer: the answer in tables of changed records.
@@ -86,6 +88,10 @@ def _labels(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estim
     return label_metrics(targets, _predictions(samples), labels) | calibration_metrics(samples)
 
 
+def _checks(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+    return _labels(samples, labels) | evidence_metrics(samples)
+
+
 def _refusals(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
     return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
@@ -100,10 +106,6 @@ def _verdicts(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Est
 
 def _is_unsupported(sample: Sample) -> bool:
     return not _is_supported(sample)
-
-
-def _citations(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
-    return citation_metrics(samples)
 
 
 def _is_cited(sample: Sample) -> bool:
@@ -136,12 +138,14 @@ UNSUPPORTABLE = Scorer(
     needs="verdict",
 )
 CITATIONS = Scorer(
-    name="citations",
-    metrics=_citations,
+    "citations",
+    lambda samples, _: citation_metrics(samples),
+    {name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
     is_right=_is_cited,
     is_success=_is_cited,
-    paired={name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
     answer=lambda sample: None if sample["citation_recall"] is None else f"recall {sample['citation_recall']:.2f}",
     needs="citation_recall",
 )
-SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CITATIONS)
+CHECKS = Scorer("checks", _checks, {"accuracy": _is_right})
+LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
+SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CITATIONS, CHECKS)

@@ -13,6 +13,7 @@ STATED: tuple[dict[str, Any], ...] = (
     {"kind": "nli"},
     {"kind": "verified", "context": "gold"},
     {"kind": "answers", "context": "gold"},
+    {"kind": "check", "context": "retrieved", "retriever": "bm25"},
 )
 
 
