@@ -243,7 +243,12 @@ class Pipeline:
         return retriever_identity(self.settings, name)
 
     def chain(
-        self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
+        self,
+        context: "Context | None" = None,
+        *,
+        retriever: str | None = None,
+        verify: "Verify | None" = None,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
@@ -251,6 +256,7 @@ class Pipeline:
             context: what the model reads.
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
+            open_questions: leave the answer to questions for a fact to a writer, see ``chains.qa.qa_chain``.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -273,10 +279,11 @@ class Pipeline:
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
-        chain = self._qa_chain(searched, context)
+        chain = self._qa_chain(searched, context, open_questions=open_questions)
         if judge is None:
             return chain
-        return verified_chain(chain, judge, verify=verify, wider=self._wider(searched) if verify == "retry" else ())
+        wider = self._wider(searched, open_questions) if verify == "retry" else ()
+        return verified_chain(chain, judge, verify=verify, wider=wider)
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
@@ -360,7 +367,7 @@ class Pipeline:
         verifier = None if verify == "off" else self._sentence_verifier(share)
         searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
         embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
-        wider = self._wider(searched) if verify == "retry" else ()
+        wider = self._wider(searched, open_questions=True) if verify == "retry" else ()
         return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
 
     def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
@@ -372,9 +379,10 @@ class Pipeline:
         """
         if self.settings.agent.kind != "off":
             return self.agent()
-        if not judged:
-            return self.chain(verify="off")
-        return self.chain(verify="report" if written is not None and self.settings.chain.verify == "prune" else None)
+        verify: Verify | None = None if judged else "off"
+        if judged and written is not None and self.settings.chain.verify == "prune":
+            verify = "report"
+        return self.chain(verify=verify, open_questions=written is not None)
 
     def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
         from chains.support import SentenceVerifier
@@ -387,14 +395,14 @@ class Pipeline:
 
         return settled(verifier(answer), self.settings.chain.verify)
 
-    def _wider(self, searched: "Retriever | None") -> "list[AnswerChain]":
+    def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
         from chains.verification import more_passages
 
         if searched is None:
             return []
         counts = more_passages(self.settings.chain.passages, searched.top_k)
-        return [self._qa_chain(searched, passages=count) for count in counts]
+        return [self._qa_chain(searched, passages=count, open_questions=open_questions) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
@@ -524,7 +532,12 @@ class Pipeline:
         }
 
     def _qa_chain(
-        self, retriever: "Retriever | None", context: "Context" = "retrieved", passages: int | None = None
+        self,
+        retriever: "Retriever | None",
+        context: "Context" = "retrieved",
+        passages: int | None = None,
+        *,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         from chains.qa.chain import qa_chain
 
@@ -536,6 +549,7 @@ class Pipeline:
             decide=config.decide,
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
+            open_questions=open_questions,
         )
 
     def _check_model(self) -> None:
