@@ -479,7 +479,7 @@ class Pipeline:
         from chains.models.local import LocalLLM
 
         if not isinstance(self._loaded, LocalLLM):
-            raise UserError(_adapter_on_a_server())
+            raise UserError(_no_place_for_adapter(self.settings.llm.kind))
         return share_base(self._loaded, str(self.settings.nli.adapter))
 
     @cached_property
@@ -609,8 +609,8 @@ def judging_settings(settings: Settings) -> Settings:
     """
     if settings.nli.kind == "encoder" or settings.nli.adapter is None:
         return settings
-    if settings.llm.kind == "openai":
-        raise UserError(_adapter_on_a_server())
+    if settings.llm.kind in ("openai", "llamacpp"):
+        raise UserError(_no_place_for_adapter(settings.llm.kind))
     return settings.model_copy(
         update={
             "llm": settings.llm.model_copy(update={"adapter": settings.nli.adapter}),
@@ -667,8 +667,8 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     return written
 
 
-def _adapter_on_a_server() -> str:
+def _no_place_for_adapter(kind: str) -> str:
     return (
-        "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to "
+        f"nli.adapter needs llm.kind huggingface, and llm.kind is {kind}. Leave nli.adapter out, or set nli.kind to "
         "encoder."
     )
