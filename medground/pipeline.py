@@ -209,12 +209,25 @@ class Pipeline:
         """
         from chains.check import make_checker
 
-        self._check_judge()
+        if self.no_judge is not None:
+            raise UserError(self.no_judge)
         judge = self._judge
         name = retriever or self.settings.retriever
         notes = (self.check_note,) if noted and self.check_note is not None else ()
         found = self.retriever(name) if searches else None
         return make_checker(found, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
+
+    @property
+    def no_judge(self) -> str | None:
+        """Why no model of the settings can judge statements against the corpus; None if one can."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return None
+        if self.settings.llm.kind == "extractive":
+            return NO_JUDGE.format(why="llm.kind is extractive")
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            return NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+        return None
 
     @property
     def check_note(self) -> str | None:
@@ -326,7 +339,7 @@ class Pipeline:
                     grader,
                     verify,
                     config,
-                    judge=judge,
+                    checker=None if judge is None else self.checker(noted=False),
                     tell=tell,
                     passages=passages,
                     clean=llm.clean,
@@ -568,18 +581,6 @@ class Pipeline:
                 )
         if agent != "off" and self.settings.chain.context != "retrieved":
             raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
-
-    def _check_judge(self) -> None:
-        """Raise ``UserError`` if the settings name no model that can judge statements against the corpus."""
-        nli = self.settings.nli
-        if nli.kind == "encoder":
-            return
-        if self.settings.llm.kind == "extractive":
-            raise UserError(NO_JUDGE.format(why="llm.kind is extractive"))
-        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
-            raise UserError(
-                NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
-            )
 
     def _reword(self) -> "Callable[..., str | None]":
         """The rewriter of an agent's query: a model, or a rule for medground-tiny."""
