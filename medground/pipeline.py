@@ -364,19 +364,22 @@ class Pipeline:
             chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
 
-    def written(self, share: Share = unshared, retriever: str | None = None) -> "WrittenAnswers":
+    def written(
+        self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
+    ) -> "WrittenAnswers":
         """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
 
         Args:
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
+            verify: what happens to unsupported sentences; by default ``chain.verify``.
 
         Raises:
             UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
-        verify = self.settings.chain.verify
+        verify = verify or self.settings.chain.verify
         verifier = None if verify == "off" else self._sentence_verifier(share)
         searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
         embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
@@ -612,7 +615,9 @@ class Pipeline:
         """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
-        return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
+        llm, most = self.llm, self.settings.chat.max_new_tokens
+        identity = {"llm": llm.fingerprint, "most": most}
+        return Writer(llm.writer(most), llm.clean, self.settings.llm.system, cache=self._cache, identity=identity)
 
 
 def judging_settings(settings: Settings) -> Settings:
