@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
 
     from chains.agent.steps import Step
+    from chains.answer import Answer
     from chains.chat import Chat
-    from chains.chat.writer import Writer
+    from chains.chat.writer import Writer, WrittenAnswers
+    from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
@@ -33,8 +35,17 @@ TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
     "mean nothing. llm.model names a real one."
 )
+TINY_JUDGE_NOTE = (
+    "medground-tiny judged. It reads the sample's language, not real medicine: on other texts its verdicts mean "
+    "nothing. nli.model or llm.model names a real judge."
+)
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
+NO_JUDGE = (
+    "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
+    "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
+    "language model, with its adapter in nli.adapter if it has one."
+)
 QUESTION_TOKENS = 96  # limit of a question that a model rewrites
 
 
@@ -106,6 +117,10 @@ class Pipeline:
         elif not isinstance(settings, Settings):
             settings = load_settings(None, settings)
         return cls(settings, corpus, cache=cache, retrievers=retrievers, quiet=quiet)
+
+    def over(self, corpus: Corpus, settings: Settings) -> "Pipeline":
+        """A pipeline of other settings over another corpus, with the same result cache."""
+        return Pipeline(settings, corpus, cache=self._cache, quiet=self.quiet)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -180,6 +195,46 @@ class Pipeline:
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
+    def checker(self, *, retriever: str | None = None, searches: bool = True, noted: bool = True) -> "Checker":
+        """Checks statements against passages with the judge; section ``check`` has its numbers.
+
+        Args:
+            retriever: the name of a retriever; by default ``retriever``.
+            searches: False for a checker without a retriever, of statements with a context.
+            noted: whether each result has ``check_note`` among its notes.
+
+        Raises:
+            UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
+                be used.
+        """
+        from chains.check import make_checker
+
+        if self.no_judge is not None:
+            raise UserError(self.no_judge)
+        judge = self._judge
+        name = retriever or self.settings.retriever
+        notes = (self.check_note,) if noted and self.check_note is not None else ()
+        found = self.retriever(name) if searches else None
+        return make_checker(found, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
+
+    @property
+    def no_judge(self) -> str | None:
+        """Why no model of the settings can judge statements against the corpus; None if one can."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return None
+        if self.settings.llm.kind == "extractive":
+            return NO_JUDGE.format(why="llm.kind is extractive")
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            return NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+        return None
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checks must know about the corpus and the judge; None if there is nothing."""
+        tiny = self.settings.nli.kind == "llm" and self._is_tiny
+        return " ".join(filter(None, (self.corpus.note, TINY_JUDGE_NOTE if tiny else None))) or None
+
     def retriever(self, name: str | None = None) -> "Retriever":
         """A retriever by name, by default that of the setting ``retriever``; see ``retrievers``."""
         name = name or self.settings.retriever
@@ -201,7 +256,12 @@ class Pipeline:
         return retriever_identity(self.settings, name)
 
     def chain(
-        self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
+        self,
+        context: "Context | None" = None,
+        *,
+        retriever: str | None = None,
+        verify: "Verify | None" = None,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
@@ -209,6 +269,7 @@ class Pipeline:
             context: what the model reads.
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
+            open_questions: leave the answer to questions for a fact to a writer, see ``chains.qa.qa_chain``.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -227,16 +288,14 @@ class Pipeline:
                 max_sentences=config.max_sentences,
                 notes=notes,
             )
-        from chains.verification import more_passages, verified_chain
+        from chains.verification import verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
-        chain = self._qa_chain(searched, context)
+        chain = self._qa_chain(searched, context, open_questions=open_questions)
         if judge is None:
             return chain
-        wider: list[AnswerChain] = []
-        if verify == "retry" and searched is not None:
-            wider = [self._qa_chain(searched, passages=n) for n in more_passages(config.passages, searched.top_k)]
+        wider = self._wider(searched, open_questions) if verify == "retry" else ()
         return verified_chain(chain, judge, verify=verify, wider=wider)
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
@@ -280,28 +339,91 @@ class Pipeline:
                     grader,
                     verify,
                     config,
-                    judge=judge,
+                    checker=None if judge is None else self.checker(noted=False),
                     tell=tell,
                     passages=passages,
                     clean=llm.clean,
+                    support=None if judge is None else partial(self._supported, self._sentence_verifier()),
                 )
         assert_never(config.kind)
 
     def answerer(self) -> "AnswerChain":
         """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
+        ``chat.answers`` sets the form of the answers.
+
         Raises:
             UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import NotedChain
 
-        chain = self.chain() if self.settings.agent.kind == "off" else self.agent()
+        chain = self._answering(written := self.written() if self._writes else None)
+        if written is not None:
+            from chains.chat.writer import WrittenChain
+
+            chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
+
+    def written(
+        self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
+    ) -> "WrittenAnswers":
+        """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
+
+        Args:
+            share: applied to the judge.
+            retriever: the name of the retriever of the passages; by default ``retriever``.
+            verify: what happens to unsupported sentences; by default ``chain.verify``.
+
+        Raises:
+            UserError: a model cannot be used.
+        """
+        from chains.chat.writer import WrittenAnswers
+
+        verify = verify or self.settings.chain.verify
+        verifier = None if verify == "off" else self._sentence_verifier(share)
+        searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
+        embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
+        wider = self._wider(searched, open_questions=True) if verify == "retry" else ()
+        return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
+
+    def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
+        """The agent or the chain; where answers are written and pruned, the label's verdict withholds none.
+
+        Args:
+            written: what writes the answers, if they are written.
+            judged: False leaves the verdict of the chain's answers to the caller.
+        """
+        if self.settings.agent.kind != "off":
+            return self.agent()
+        verify: Verify | None = None if judged else "off"
+        if judged and written is not None and self.settings.chain.verify == "prune":
+            verify = "report"
+        return self.chain(verify=verify, open_questions=written is not None)
+
+    def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
+        from chains.support import SentenceVerifier
+
+        return _one(share(SentenceVerifier(self._judge).verify))
+
+    def _supported(self, verifier: "Callable[[Answer], Answer]", answer: "Answer") -> "Answer":
+        """An answer with verdicts on its sentences, changed as ``chain.verify`` says."""
+        from chains.chat.writer import settled
+
+        return settled(verifier(answer), self.settings.chain.verify)
+
+    def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
+        """Chains that read more passages, for ``chain.verify: retry``."""
+        from chains.verification import more_passages
+
+        if searched is None:
+            return []
+        counts = more_passages(self.settings.chain.passages, searched.top_k)
+        return [self._qa_chain(searched, passages=count, open_questions=open_questions) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
 
-        With ``chain.verify: report`` and no agent, the answer is given before its verdict, else after it.
+        With ``chain.verify: report`` and no agent, the answer is given before its verdicts, else after them.
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
@@ -317,14 +439,12 @@ class Pipeline:
         from chains.verification import Verifier
 
         self._check_model()
-        config, verifier = self.settings.chat, None
-        if self.settings.agent.kind != "off":
-            chain = self.agent()
-        elif self.settings.chain.verify == "report" and not self.quotes:
+        config, verifier, written = self.settings.chat, None, None
+        if not self.quotes and self.settings.agent.kind == "off" and self.settings.chain.verify == "report":
             verifier = _one(share(Verifier(self._judge).verify))
-            chain = self.chain(verify="off")
-        else:
-            chain = self.chain()
+        if self._writes:
+            written = self.written(share)
+        chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
         if self.quotes:
@@ -336,16 +456,21 @@ class Pipeline:
                 budget=config.history_tokens,
             )
         llm = self.llm
-        written = config.answers == "written" or (config.answers == "auto" and not self._is_tiny)
         return Chat(
             chain,
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            writer=self._writer() if written else None,
+            written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),
         )
+
+    @property
+    def _writes(self) -> bool:
+        """Whether a language model writes answers in sentences."""
+        answers = self.settings.chat.answers
+        return not self.quotes and (answers == "written" or (answers == "auto" and not self._is_tiny))
 
     @cached_property
     def _is_tiny(self) -> bool:
@@ -365,7 +490,7 @@ class Pipeline:
         from chains.models.local import LocalLLM
 
         if not isinstance(self._loaded, LocalLLM):
-            raise UserError(_adapter_on_a_server())
+            raise UserError(_no_place_for_adapter(self.settings.llm.kind))
         return share_base(self._loaded, str(self.settings.nli.adapter))
 
     @cached_property
@@ -423,7 +548,12 @@ class Pipeline:
         }
 
     def _qa_chain(
-        self, retriever: "Retriever | None", context: "Context" = "retrieved", passages: int | None = None
+        self,
+        retriever: "Retriever | None",
+        context: "Context" = "retrieved",
+        passages: int | None = None,
+        *,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         from chains.qa.chain import qa_chain
 
@@ -435,6 +565,7 @@ class Pipeline:
             decide=config.decide,
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
+            open_questions=open_questions,
         )
 
     def _check_model(self) -> None:
@@ -484,7 +615,9 @@ class Pipeline:
         """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
-        return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
+        llm, most = self.llm, self.settings.chat.max_new_tokens
+        identity = {"llm": llm.fingerprint, "most": most}
+        return Writer(llm.writer(most), llm.clean, self.settings.llm.system, cache=self._cache, identity=identity)
 
 
 def judging_settings(settings: Settings) -> Settings:
@@ -495,8 +628,8 @@ def judging_settings(settings: Settings) -> Settings:
     """
     if settings.nli.kind == "encoder" or settings.nli.adapter is None:
         return settings
-    if settings.llm.kind == "openai":
-        raise UserError(_adapter_on_a_server())
+    if settings.llm.kind in ("openai", "llamacpp"):
+        raise UserError(_no_place_for_adapter(settings.llm.kind))
     return settings.model_copy(
         update={
             "llm": settings.llm.model_copy(update={"adapter": settings.nli.adapter}),
@@ -553,8 +686,8 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     return written
 
 
-def _adapter_on_a_server() -> str:
+def _no_place_for_adapter(kind: str) -> str:
     return (
-        "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to "
+        f"nli.adapter needs llm.kind huggingface, and llm.kind is {kind}. Leave nli.adapter out, or set nli.kind to "
         "encoder."
     )

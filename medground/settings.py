@@ -10,9 +10,9 @@ from typing import Any, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
+from chains.config import AgentConfig, ChainConfig, ChatConfig, CheckConfig, LLMConfig, NLIConfig, PromptConfig
 from common.errors import UserError
-from corpus.config import DataConfig, DocumentsConfig, PairsConfig
+from corpus.config import ClaimsConfig, DataConfig, DocumentsConfig, PairsConfig
 from eval.config import EvalConfig
 from finetune.config import TrainConfig
 from medground.service.config import ServeConfig
@@ -57,11 +57,13 @@ class Settings(BaseModel):
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
     nli: NLIConfig = NLIConfig()
+    check: CheckConfig = CheckConfig()
     chat: ChatConfig = ChatConfig()
     agent: AgentConfig = AgentConfig()
     data: DataConfig = DataConfig()
     documents: DocumentsConfig = DocumentsConfig()
     pairs: PairsConfig = PairsConfig()
+    claims: ClaimsConfig = ClaimsConfig()
     eval: EvalConfig = EvalConfig()
     train: TrainConfig = TrainConfig()
     serve: ServeConfig = ServeConfig()

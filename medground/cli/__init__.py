@@ -3,6 +3,7 @@
 from medground.cli import (
     ask,
     chat,
+    check,
     compare,
     demo,
     doctor,
@@ -22,6 +23,7 @@ __all__ = [
     "app",
     "ask",
     "chat",
+    "check",
     "compare",
     "demo",
     "doctor",

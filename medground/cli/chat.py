@@ -8,7 +8,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdict, say
+from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdicts, say
 
 if TYPE_CHECKING:
     from chains.answer import Passage
@@ -117,7 +117,7 @@ class _Session:
                     self._passages = event.answer.passages
                     print_evidence(event.answer)
                 case Judged():
-                    print_verdict(event.answer)
+                    print_verdicts(event.answer)
                 case Done():
                     self._conversation = event.conversation
                     print_notes(event.turn.answer.notes if event.turn.answer else ())
