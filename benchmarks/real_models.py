@@ -39,7 +39,7 @@ from eval.stats.estimate import proportion  # noqa: E402
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
 FOUR_BITS = {"llm.quantization": "4bit"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
-ENCODER = {"learning_rate": 1e-4, "epochs": 5, "report_to": []}
+ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -50,10 +50,12 @@ class Steps:
 
     Args:
         work: the folder of figures, models and results.
+        only: run the steps alone whose name contains this text.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, only: str = "") -> None:
         self.work = work
+        self._only = only
         self.done: dict[str, Figures] = {}
         work.mkdir(parents=True, exist_ok=True)
 
@@ -64,6 +66,8 @@ class Steps:
         """
         file = self.work / f"{name}.json"
         if not file.exists():
+            if self._only not in name:
+                return {}
             sets = [part for key, value in settings.items() for part in ("--set", f"{key}={_written(value)}")]
             words = [*command, *sets]
             print(f"{name}: medground {shlex.join(words)}", file=sys.stderr, flush=True)
@@ -149,20 +153,18 @@ def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple
     """Train the QLoRA adapter and the encoder of a set of pairs; return both."""
     recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
     encoder = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": sizes["every"]}.items()}
-    return (
-        steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}),
-        steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder}),
-    )
+    model = steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder})
+    return steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}), model
 
 
-def _judge(encoder: Path) -> Settings:
+def _classifier(encoder: Path) -> Settings:
     return {"nli.kind": "encoder", "nli.model": str(encoder)}
 
 
 def inference(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> None:
     """Parts a and b."""
     adapter, encoder = _trained(steps, name, pairs, sizes)
-    steps.evaluate(f"{name}-encoder", pairs, _judge(encoder))
+    steps.evaluate(f"{name}-encoder", pairs, _classifier(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
     merged = steps.work / "models" / f"{name}-merged"
     command = ["merge", str(adapter), str(merged), "--limit", "1000"]
@@ -214,7 +216,7 @@ def questions(steps: Steps, records: Path) -> None:
 def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) -> None:
     """Part d: risk and coverage of verified answers; support from a record's own abstract and from another's."""
     adapter, encoder = _trained(steps, "healthver", pairs, sizes)
-    judges = {"encoder": _judge(encoder), "adapter": {"nli.adapter": str(adapter)}}
+    judges = {"encoder": _classifier(encoder), "adapter": {"nli.adapter": str(adapter)}}
     test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
     file = steps.work / "abstracts.jsonl"
     rows = []
@@ -314,13 +316,14 @@ def main() -> None:
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
+    parser.add_argument("--only", default="", help="run the steps alone whose name contains this, such as encoder")
     parser.add_argument("--steps", type=int, default=60, help="training steps of part e")
     options = parser.parse_args()
     data = options.data.expanduser().absolute()
     sick = {"pairs.path": "sick", "pairs.folder": str(data / "sick")}
     healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
     records = data / "pubmedqa" / "ori_pqal.json"
-    steps = Steps(options.work.expanduser().absolute())
+    steps = Steps(options.work.expanduser().absolute(), options.only)
     of_sick = {"batch_size": 16, "every": 141, "dev_limit": 250}
     of_healthver = {"batch_size": 8, "every": 84, "epochs": 3}
     for part in options.part:
