@@ -101,7 +101,7 @@ class Claim:
 
 
 def make_checker(
-    retriever: BaseRetriever,
+    retriever: BaseRetriever | None,
     judge: NLIModel,
     config: CheckConfig | None = None,
     *,
@@ -111,7 +111,7 @@ def make_checker(
     """A ``Runnable`` that checks statements against retrieved passages.
 
     Args:
-        retriever: source of the passages.
+        retriever: source of the passages; None where all statements come with a context.
         judge: with the labels entailment, neutral and contradiction.
         config: numbers of passages and sentences, and the threshold.
         embedder: finds the sentences to judge by meaning; without one, words alone decide.
@@ -120,7 +120,8 @@ def make_checker(
     Raises:
         UserError: the judge has other labels, or the retriever is none.
     """
-    check_retriever(retriever)
+    if retriever is not None:
+        check_retriever(retriever)
     check_judge(judge, "A statement is checked")
     return Checker(retriever, judge, config or CheckConfig(), embedder, tuple(notes))
 
@@ -140,7 +141,7 @@ class Checker(Runnable[CheckInput, Check]):
 
     def __init__(
         self,
-        retriever: BaseRetriever,
+        retriever: BaseRetriever | None,
         judge: NLIModel,
         config: CheckConfig,
         embedder: Embeddings | None,
@@ -153,11 +154,17 @@ class Checker(Runnable[CheckInput, Check]):
         self._notes = notes
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check, or what was wrong, for each claim, in order; all in one pass."""
+        """A Check, or what was wrong, for each claim, in order; all in one pass.
+
+        Raises:
+            UserError: a claim has no passages, and there is no retriever.
+        """
         searched = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]
-        found = iter(retrieve(self._retriever, searched, self._config.passages))
+        if searched and self._retriever is None:
+            raise UserError('This checker has no retriever. Give {"statement": ..., "context": ...}.')
+        found = iter(retrieve(self._retriever, searched, self._config.passages) if self._retriever else ())
         passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self._embedder is None else _Remembering(self._embedder)
         windows = [

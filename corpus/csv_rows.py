@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -49,7 +49,7 @@ def csv_rows(
             done()
             if header is None:
                 header = cells or None
-                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
+                if repeated := next((name for name, times in Counter(filter(None, cells)).items() if times > 1), None):
                     raise DataError(where, "names a column twice.", record=f"line {begins}", field=shown(repeated))
             elif any(cell.strip() for cell in cells[len(header) :]):
                 raise DataError(where, "has more cells than the header names.", record=f"line {begins}")

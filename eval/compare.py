@@ -19,7 +19,7 @@ from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
 from eval.tables import new_table, with_signed_interval
 from eval.tasks import Sample, Task
-from eval.tasks.scorers import LABELS, Scorer, shared_scorer
+from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
 SHOWN = 10  # of the records that changed sides, for each comparison
@@ -225,7 +225,7 @@ def _compared(pairs: Pairs) -> Comparison:
     for name, value in scorer.paired.items():
         a, b = ([value(sample) for sample in samples] for samples in (samples_a, samples_b))
         figures[name] = Difference(sum(a) / len(a), sum(b) / len(b), mean_difference(a, b))
-    if scorer == LABELS and (labels := _shared_labels(pairs)):
+    if scorer in LABELLING and (labels := _shared_labels(pairs)):
         targets = [str(sample["target"]) for sample in samples_a]
         labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
         figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))

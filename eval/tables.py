@@ -13,11 +13,16 @@ from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES, risk_curves
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
 _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
+_TITLES = {
+    INFERENCE: "Inference: does the hypothesis follow?",
+    CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
+}
+_EVIDENCE = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 _ORDERS = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
 
 
@@ -69,7 +74,7 @@ def label_tables(result: TaskResult) -> list[Table]:
     labels = result.labels
     targets = [str(sample["target"]) for sample in result.samples]
     predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
-    whole = _label_table("Inference: does the hypothesis follow?")
+    whole = _label_table(_TITLES[result.task.section])
     _add_labels(whole, result)
     _add_majority(whole, targets, labels)
     captions = [absent_labels(targets, labels), _by_premise(result, targets, predictions)]
@@ -87,6 +92,16 @@ def label_tables(result: TaskResult) -> list[Table]:
 
 def _inference(results: Sequence[TaskResult]) -> list[Table]:
     return [table for result in results for table in label_tables(result)]
+
+
+def _checking(results: Sequence[TaskResult]) -> list[Table]:
+    """Verdicts as labels; then, where the data knows them, the evidence that was found and quoted."""
+    tables = [table for result in results for table in label_tables(result)]
+    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in _EVIDENCE))
+    for result in results:
+        if any(name in result.estimates for name in _EVIDENCE):
+            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in _EVIDENCE))
+    return [*tables, evidence] if evidence.row_count else tables
 
 
 def _verification(results: Sequence[TaskResult]) -> list[Table]:
@@ -120,6 +135,7 @@ _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
     ANSWERS.id: _answers,
     INFERENCE.id: _inference,
     VERIFICATION.id: _verification,
+    CHECKING.id: _checking,
 }
 
 

@@ -118,6 +118,10 @@ class Pipeline:
             settings = load_settings(None, settings)
         return cls(settings, corpus, cache=cache, retrievers=retrievers, quiet=quiet)
 
+    def over(self, corpus: Corpus, settings: Settings) -> "Pipeline":
+        """A pipeline of other settings over another corpus, with the same result cache."""
+        return Pipeline(settings, corpus, cache=self._cache, quiet=self.quiet)
+
     @cached_property
     def corpus(self) -> Corpus:
         """The searched passages."""
@@ -191,13 +195,13 @@ class Pipeline:
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
-    def checker(self, *, retriever: str | None = None) -> "Checker":
+    def checker(self, *, retriever: str | None = None, searches: bool = True, noted: bool = True) -> "Checker":
         """Checks statements against passages with the judge; section ``check`` has its numbers.
-
-        Each result has ``check_note`` among its notes.
 
         Args:
             retriever: the name of a retriever; by default ``retriever``.
+            searches: False for a checker without a retriever, of statements with a context.
+            noted: whether each result has ``check_note`` among its notes.
 
         Raises:
             UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
@@ -208,10 +212,9 @@ class Pipeline:
         self._check_judge()
         judge = self._judge
         name = retriever or self.settings.retriever
-        notes = () if self.check_note is None else (self.check_note,)
-        return make_checker(
-            self.retriever(name), judge, self.settings.check, embedder=self._embedder(name), notes=notes
-        )
+        notes = (self.check_note,) if noted and self.check_note is not None else ()
+        found = self.retriever(name) if searches else None
+        return make_checker(found, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
 
     @property
     def check_note(self) -> str | None:
@@ -463,7 +466,7 @@ class Pipeline:
         from chains.models.local import LocalLLM
 
         if not isinstance(self._loaded, LocalLLM):
-            raise UserError(_adapter_on_a_server())
+            raise UserError(_no_place_for_adapter(self.settings.llm.kind))
         return share_base(self._loaded, str(self.settings.nli.adapter))
 
     @cached_property
@@ -605,8 +608,8 @@ def judging_settings(settings: Settings) -> Settings:
     """
     if settings.nli.kind == "encoder" or settings.nli.adapter is None:
         return settings
-    if settings.llm.kind == "openai":
-        raise UserError(_adapter_on_a_server())
+    if settings.llm.kind in ("openai", "llamacpp"):
+        raise UserError(_no_place_for_adapter(settings.llm.kind))
     return settings.model_copy(
         update={
             "llm": settings.llm.model_copy(update={"adapter": settings.nli.adapter}),
@@ -663,8 +666,8 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
     return written
 
 
-def _adapter_on_a_server() -> str:
+def _no_place_for_adapter(kind: str) -> str:
     return (
-        "nli.adapter is put on a model that is loaded here, and llm.kind is openai. Leave it out, or set nli.kind to "
+        f"nli.adapter needs llm.kind huggingface, and llm.kind is {kind}. Leave nli.adapter out, or set nli.kind to "
         "encoder."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
+from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
@@ -85,6 +86,10 @@ def _labels(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estim
     return label_metrics(targets, _predictions(samples), labels) | calibration_metrics(samples)
 
 
+def _checks(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+    return _labels(samples, labels) | evidence_metrics(samples)
+
+
 def _refusals(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
     return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
@@ -121,4 +126,6 @@ UNSUPPORTABLE = Scorer(
     answer=_with_verdict,
     needs="verdict",
 )
-SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE)
+CHECKS = Scorer("checks", _checks, {"accuracy": _is_right})
+LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
+SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CHECKS)

@@ -110,6 +110,36 @@ def nli(
 
 
 @evaluate.command()
+def check(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.ClaimData = None,
+    corpus: options.ClaimCorpus = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/check"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure checked claims: is the verdict on each claim the expert's, and is its evidence?
+
+    Each claim is checked against each document that the data judges it by, and against what the retriever finds in
+    the data's corpus. Where the data names sentences of evidence, those that are quoted are scored as SciFact does.
+    """
+    settings = options.make_settings(config, overrides, data=data, limit=limit, corpus=corpus, section="claims")
+    from medground.tasks import PipelineResources, check_tasks
+
+    resources = PipelineResources(_pipeline(settings, output, quiet, searches=False))
+    _measure(check_tasks(settings), resources, settings, output, as_json)
+    if mixed := resources.claims().mixed:
+        say(
+            f"{mixed} claims have as many documents for as against them; against retrieved evidence they are not "
+            "measured"
+        )
+    if (note := resources.check_note) is not None:
+        say(note)
+
+
+@evaluate.command()
 def tasks(
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
@@ -123,15 +153,15 @@ def tasks(
 ) -> None:
     """Measure the tasks of the setting eval.tasks.
 
-    Each entry has a kind (retrieval, qa, nli, verified, or your own class as my_module.MyTask) and the task's fields,
-    such as {kind: qa, context: gold}. --limit holds for questions and pairs.
+    Each entry has a kind (retrieval, qa, nli, verified, check, or your own class as my_module.MyTask) and the task's
+    fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_pairs(settings, limit)
+    settings = _limit_all(settings, limit)
     from medground.tasks import PipelineResources, settings_tasks
 
     chosen = settings_tasks(settings)
-    answers = any(task.context is not None for task in chosen)
+    answers = any(task.context is not None for task in chosen if task.section.data == "data")
     if answers:
         _refuse_extractive(settings, "A task on answers")
     pipeline = _pipeline(settings, output, quiet, searches=any(task.section.data == "data" for task in chosen))
@@ -158,7 +188,7 @@ def grid(
     are answered once, and a run continues after a stop. --limit holds for questions and pairs.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_pairs(settings, limit)
+    settings = _limit_all(settings, limit)
     from eval.grid import GRID_FILE, grid_tables
     from medground.grid import grid_llms, measure_grid
     from medground.pipeline import TINY_NOTE, reads_only_the_sample
@@ -181,10 +211,14 @@ def grid(
         raise typer.Exit(1)
 
 
-def _limit_pairs(settings: "Settings", limit: int | None) -> "Settings":
+def _limit_all(settings: "Settings", limit: int | None) -> "Settings":
+    """The settings with the limit of questions for pairs and claims, too."""
     if limit is None:
         return settings
-    return settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
+    limited = {"pairs": settings.pairs, "claims": settings.claims}
+    return settings.model_copy(
+        update={name: section.model_copy(update={"limit": limit}) for name, section in limited.items()}
+    )
 
 
 def _refuse_extractive(settings: "Settings", what: str) -> None:
