@@ -230,7 +230,8 @@ def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) 
     _write(file, rows)
     for name, judge in judges.items():
         output = steps.work / "results" / f"verify-{name}"
-        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": [{"kind": "qa", "context": "gold"}]}
+        tasks = [{"kind": "verified", "context": one} for one in ("gold", "swapped")]
+        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": tasks}
         steps.run(
             f"verify-{name}",
             ["eval", "tasks", "--output", str(output), "--data", str(records)],
@@ -291,23 +292,41 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def table(done: Mapping[str, Figures]) -> str:
-    """A line for each evaluation and each training run."""
+    """A line for each measurement and each training run; the rest is in the steps' files."""
     lines = []
     for name, one in done.items():
-        parts = [f"{name:24}"]
-        if "accuracy" in one and "interval" in one:
-            low, high = one["interval"]
-            parts.append(f"n {one['n']}, accuracy {one['accuracy']:.3f} ({low:.3f} to {high:.3f})")
-            parts.append(f"majority {one['majority']:.3f}")
-            if new := one.get("no_text_in_training"):
-                parts.append(f"no text in training: n {new['n']}, {new['accuracy']:.3f}")
+        measured = (
+            {name: one} if "majority" in one else {key: value for key, value in one.items() if _is_measured(value)}
+        )
+        for task, figures in measured.items():
+            low, high = figures["interval"]
+            line = f"{name}, {task}" if task != name else name
+            line += f": n {figures['n']}, accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+            line += f", macro F1 {figures['metrics']['macro_f1']:.3f}, majority {figures['majority']:.3f}"
+            if new := figures.get("no_text_in_training"):
+                line += f"; no text in training: n {new['n']}, accuracy {new['accuracy']:.3f}"
+            lines.append(line)
         if "examples_per_second" in one:
-            parts.append(f"{one['examples_per_second']} examples/s, dev {one.get('dev_accuracy')}")
+            lines.append(f"{name}: {one['examples_per_second']} examples/s, dev accuracy {one.get('dev_accuracy')}")
         if "compared" in one:
-            parts.append(f"merged and adapter agree on {one['compared']['agreement']:.3f} of {one['pairs']}")
-        parts.append(f"{one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.0f} CPU min")
-        lines.append(", ".join(parts))
+            lines.append(f"{name}: labels agree on {one['compared']['agreement']:.2%} of {one['pairs']} pairs")
+        if "own_entailment" in one:
+            shares = ", ".join(f"{kind} {value['share']:.3f}" for kind, value in one.items() if "share" in _dict(value))
+            lines.append(f"{name}: {shares}")
+        for task, metrics in _dict(one.get("metrics")).items() if name.startswith("verify") else ():
+            names = ("accuracy", "share_supported", "accuracy_supported", "aurc", "aurc_confidence")
+            found = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
+            lines.append(f"{name}, {task}: {found}")
+        lines.append(f"{name}: {one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.1f} CPU minutes")
     return "\n".join(lines)
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_measured(value: object) -> bool:
+    return "majority" in _dict(value)
 
 
 def main() -> None:
