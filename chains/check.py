@@ -235,7 +235,7 @@ class Checker(Runnable[CheckInput, Check]):
         return self._in_one_pass(inputs, config)
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
-        read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
+        read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
         checked = iter(self.check_all([claim for claim in read if isinstance(claim, Claim)]))
         return [claim if isinstance(claim, UserError) else next(checked) for claim in read]
 
@@ -413,7 +413,8 @@ def _passages(count: int) -> str:
     return "1 passage" if count == 1 else f"{count} passages"
 
 
-def _read(input: object, config: RunnableConfig) -> Claim | UserError:
+def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:
+    """A checker's input, or what is wrong with it."""
     fields: Mapping[object, object] = {"statement": input} if isinstance(input, str) else {}
     if isinstance(input, Mapping):
         fields = input
