@@ -371,7 +371,14 @@ def write(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str
 
 def test_the_prompt_has_every_text_once_in_order(case: tuple[Form, LocalLLM]) -> None:
     form, llm = case
-    for turns in ([USER], [SYSTEM, USER], [USER, ANSWER, NEXT], [SYSTEM, USER, ANSWER, NEXT]):
+    system, more = [SYSTEM, {"role": "system", "content": "Name your source."}], {"role": "user", "content": "Why?"}
+    for turns in (
+        [USER],
+        [SYSTEM, USER],
+        [USER, ANSWER, NEXT],
+        [SYSTEM, USER, ANSWER, NEXT],
+        [*system, USER, more, ANSWER, NEXT],
+    ):
         text, ids = llm.prompts([turns])[0]
         places = [text.find(turn["content"]) for turn in turns]
         assert -1 not in places
