@@ -58,8 +58,40 @@ _SPARE_TOKENS = (
 )
 
 
+class TemplatePrompts:
+    """Prompts of a model whose tokenizer is here: its chat template renders them, its tokenizer splits them."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+
+    @cached_property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
+        own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
+        following = next_turn(self.tokenizer)
+        return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
+
+    @cached_property
+    def clean(self) -> Cleaner:
+        """Replaces special tokens and unprintable characters by spaces."""
+        return Cleaner(self.tokenizer)
+
+    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
+        """Each conversation rendered by the chat template, with its token ids."""
+        texts = render(self.tokenizer, conversations)
+        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
+
+    def length(self, prompt: Prompt) -> int:
+        """The number of tokens of a prompt."""
+        return len(prompt[1])
+
+    def label_length(self, labels: Sequence[str]) -> int:
+        """The number of tokens that the longest label takes after a prompt."""
+        lead = label_lead(self.tokenizer)
+        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
+
+
 @dataclass(frozen=True)
-class LocalLLM:
+class LocalLLM(TemplatePrompts):
     """A loaded causal model with its tokenizer.
 
     The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Every forward
@@ -103,13 +135,6 @@ class LocalLLM:
         )
 
     @cached_property
-    def stop_texts(self) -> tuple[str, ...]:
-        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
-        own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
-        following = next_turn(self.tokenizer)
-        return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
-
-    @cached_property
     def answer_message(self) -> tuple[list[int], int] | None:
         """The tokens that begin and end the answer among the messages of a turn; None where it is the only one."""
         end = end_token(self.tokenizer)
@@ -125,28 +150,9 @@ class LocalLLM:
 
         return pack_llama(self.model)
 
-    @cached_property
-    def clean(self) -> Cleaner:
-        """Replaces special tokens and unprintable characters by spaces."""
-        return Cleaner(self.tokenizer)
-
     def family(self, family: Family) -> PromptFamily:
         """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
-
-    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation rendered by the chat template, with its token ids."""
-        texts = render(self.tokenizer, conversations)
-        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
-
-    def length(self, prompt: Prompt) -> int:
-        """The number of tokens of a prompt."""
-        return len(prompt[1])
-
-    def label_length(self, labels: Sequence[str]) -> int:
-        """The number of tokens that the longest label takes after a prompt."""
-        lead = label_lead(self.tokenizer)
-        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """Indices of prompts and the log-likelihoods of the labels, by batches of similar length.

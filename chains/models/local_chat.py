@@ -21,12 +21,12 @@ from langchain_core.runnables.config import get_config_list
 from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
 from pydantic import PrivateAttr
 
+from chains.models.base import check_room
 from chains.models.batching import in_order
 from chains.models.generation import Decoder, Written, check_finite, stop_at_end_of, written_batches
 from chains.models.reasoning import opening_of
 from chains.models.templates import render
 from chains.prompts import as_dicts
-from common.errors import UserError
 
 
 class LocalPipeline(HuggingFacePipeline):
@@ -277,18 +277,13 @@ class LocalChat(ChatHuggingFace):
         """The prompt and the options of one answer.
 
         Raises:
-            UserError: prompt and answer are longer than the model's window.
+            TooLongError: prompt and answer are longer than the model's window.
         """
         prompt = self._to_chat_prompt(messages)
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
-        window, most = self.llm.local.window, options["max_tokens"] or self.llm.local.config.max_new_tokens
         [ids] = self.llm.encode([prompt])
-        if window is not None and len(ids) + most > window:
-            raise UserError(
-                f"The answer cannot be written: the prompt takes {len(ids)} tokens, the answer up to {most}, and the "
-                f"model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or set "
-                "chat.answers to brief."
-            )
+        most = options["max_tokens"] or self.llm.local.config.max_new_tokens
+        check_room(len(ids), most, self.llm.local.window)
         return prompt, options
 
     def _stops(self, stop: list[str] | None) -> list[str] | None:
