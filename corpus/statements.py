@@ -47,7 +47,7 @@ _RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the he
 _FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _ENDS = tuple(".!?。！？;；।؟…")
 _CLOSERS = "\"'”’»)]"
-_BULLET = re.compile(r"\s*(?:[-*+•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
+_BULLET = re.compile(r"\A\s*(?:[-*+>•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|[a-z]\.)\s+")
 
 
 @dataclass(frozen=True, slots=True)
