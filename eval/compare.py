@@ -223,7 +223,11 @@ def _compared(pairs: Pairs) -> Comparison:
     samples_a, samples_b = zip(*pairs.samples, strict=True)
     figures: dict[str, Difference] = {}
     for name, value in scorer.paired.items():
-        a, b = ([value(sample) for sample in samples] for samples in (samples_a, samples_b))
+        values = [(value(one), value(other)) for one, other in pairs.samples]
+        both = [(one, other) for one, other in values if one is not None and other is not None]
+        if not both:
+            continue
+        a, b = ([pair[side] for pair in both] for side in (0, 1))
         figures[name] = Difference(sum(a) / len(a), sum(b) / len(b), mean_difference(a, b))
     if scorer in LABELLING and (labels := _shared_labels(pairs)):
         targets = [str(sample["target"]) for sample in samples_a]

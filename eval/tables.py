@@ -13,11 +13,16 @@ from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES, risk_curves
-from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
 _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
+_REFERENCE = {
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
 _TITLES = {
     INFERENCE: "Inference: does the hypothesis follow?",
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
@@ -130,11 +135,43 @@ def _verification(results: Sequence[TaskResult]) -> list[Table]:
     return [verdicts, accuracy, risk]
 
 
+def _written(results: Sequence[TaskResult]) -> list[Table]:
+    """Support of written answers, then their length and their likeness to the references."""
+    support = new_table(
+        "Written answers: do the cited passages support the sentences?",
+        "task",
+        "n",
+        "citation recall (95%)",
+        "citation precision (95%)",
+        "with attributed",
+        "supported (95%)",
+        "contradicted",
+    )
+    texts = new_table(
+        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *_REFERENCE
+    )
+    for result in results:
+        found = result.estimates
+        figures = [with_interval(found.get(name)) for name in ("citation_recall", "citation_precision")]
+        figures.append(_plain(found.get("attributed_recall")))
+        figures += [with_interval(found.get("sentence_support")), _plain(found.get("sentence_contradicted"))]
+        support.add_row(result.name, str(len(result.samples)), *figures)
+        shares = [_plain(found.get(name)) for name in ("refused", "withheld", *_REFERENCE.values())]
+        lengths = [f"{found[name].value:.1f}" for name in ("sentences", "words")]
+        texts.add_row(result.name, *lengths, *shares)
+    return [support, texts]
+
+
+def _plain(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{estimate.value:.3f}"
+
+
 _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
     RETRIEVAL.id: _retrieval,
     ANSWERS.id: _answers,
     INFERENCE.id: _inference,
     VERIFICATION.id: _verification,
+    WRITTEN.id: _written,
     CHECKING.id: _checking,
 }
 

@@ -256,7 +256,12 @@ class Pipeline:
         return retriever_identity(self.settings, name)
 
     def chain(
-        self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
+        self,
+        context: "Context | None" = None,
+        *,
+        retriever: str | None = None,
+        verify: "Verify | None" = None,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
@@ -264,6 +269,7 @@ class Pipeline:
             context: what the model reads.
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
+            open_questions: leave the answer to questions for a fact to a writer, see ``chains.qa.qa_chain``.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -286,10 +292,11 @@ class Pipeline:
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
-        chain = self._qa_chain(searched, context)
+        chain = self._qa_chain(searched, context, open_questions=open_questions)
         if judge is None:
             return chain
-        return verified_chain(chain, judge, verify=verify, wider=self._wider(searched) if verify == "retry" else ())
+        wider = self._wider(searched, open_questions) if verify == "retry" else ()
+        return verified_chain(chain, judge, verify=verify, wider=wider)
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
@@ -357,23 +364,26 @@ class Pipeline:
             chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
 
-    def written(self, share: Share = unshared, retriever: str | None = None) -> "WrittenAnswers":
+    def written(
+        self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
+    ) -> "WrittenAnswers":
         """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
 
         Args:
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
+            verify: what happens to unsupported sentences; by default ``chain.verify``.
 
         Raises:
             UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
-        verify = self.settings.chain.verify
+        verify = verify or self.settings.chain.verify
         verifier = None if verify == "off" else self._sentence_verifier(share)
         searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
         embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
-        wider = self._wider(searched) if verify == "retry" else ()
+        wider = self._wider(searched, open_questions=True) if verify == "retry" else ()
         return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
 
     def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
@@ -385,9 +395,10 @@ class Pipeline:
         """
         if self.settings.agent.kind != "off":
             return self.agent()
-        if not judged:
-            return self.chain(verify="off")
-        return self.chain(verify="report" if written is not None and self.settings.chain.verify == "prune" else None)
+        verify: Verify | None = None if judged else "off"
+        if judged and written is not None and self.settings.chain.verify == "prune":
+            verify = "report"
+        return self.chain(verify=verify, open_questions=written is not None)
 
     def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
         from chains.support import SentenceVerifier
@@ -400,14 +411,14 @@ class Pipeline:
 
         return settled(verifier(answer), self.settings.chain.verify)
 
-    def _wider(self, searched: "Retriever | None") -> "list[AnswerChain]":
+    def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
         from chains.verification import more_passages
 
         if searched is None:
             return []
         counts = more_passages(self.settings.chain.passages, searched.top_k)
-        return [self._qa_chain(searched, passages=count) for count in counts]
+        return [self._qa_chain(searched, passages=count, open_questions=open_questions) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
@@ -537,7 +548,12 @@ class Pipeline:
         }
 
     def _qa_chain(
-        self, retriever: "Retriever | None", context: "Context" = "retrieved", passages: int | None = None
+        self,
+        retriever: "Retriever | None",
+        context: "Context" = "retrieved",
+        passages: int | None = None,
+        *,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         from chains.qa.chain import qa_chain
 
@@ -549,6 +565,7 @@ class Pipeline:
             decide=config.decide,
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
+            open_questions=open_questions,
         )
 
     def _check_model(self) -> None:
@@ -598,7 +615,9 @@ class Pipeline:
         """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
-        return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
+        llm, most = self.llm, self.settings.chat.max_new_tokens
+        identity = {"llm": llm.fingerprint, "most": most}
+        return Writer(llm.writer(most), llm.clean, self.settings.llm.system, cache=self._cache, identity=identity)
 
 
 def judging_settings(settings: Settings) -> Settings:

@@ -12,7 +12,7 @@ from corpus.nli import load_pairs
 from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.results import TaskResult
-from eval.tasks import CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
+from eval.tasks import AnswersTask, CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
 from eval.tasks.qa import VARIANTS
 from medground.ingest import Corpus
 from medground.pipeline import Pipeline, judging_settings
@@ -58,6 +58,11 @@ def qa_tasks(settings: Settings, records: int) -> list[Task]:
         if records > 1:
             tasks += [VerificationTask(context="wrong"), VerificationTask(context="swapped")]
     return tasks
+
+
+def written_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval answers``: written from retrieved passages, as they are and pruned."""
+    return [AnswersTask(context="retrieved", retriever=settings.retriever, pruned=pruned) for pruned in (False, True)]
 
 
 def check_tasks(settings: Settings) -> list[Task]:
@@ -167,6 +172,18 @@ class PipelineResources:
             identity |= {"verify": verify, **self._retrieval_identity(retriever)}
         policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
+
+    def written_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+        from chains.chat.writer import WrittenChain
+
+        judge = self._pipeline.judge()  # first: it may share the base with the model that writes
+        written = self._pipeline.written(retriever=retriever, verify="report")
+        chain = WrittenChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written)
+        tokens = {"tokens": self._settings.chat.max_new_tokens}
+        return Subject(
+            chain, {**self._model_identity(), **self._retrieval_identity(retriever), "nli": judge.fingerprint, **tokens}
+        )
 
     def verifier(self) -> Verifier:
         """The verifier of answers.

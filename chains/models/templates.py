@@ -59,8 +59,9 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         UserError: the template is broken, refuses every conversation, or drops the user's text.
     """
     given = tokenizer.chat_template
-    template = given.get("default") if isinstance(given, dict) else given
-    if not template or not template.strip():
+    named: dict[str, str] = given if isinstance(given, dict) else {"default": given or ""}  # as default, tool_use, rag
+    template = named.get("default") or next(iter(named.values()), "")
+    if not template.strip():
         tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
         return
     dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)

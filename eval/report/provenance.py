@@ -29,6 +29,12 @@ _TERMS = {
         "Chance alone puts it above 0; its interval is corrected for that, and can lie below the figure."
     ),
     "Brier": "The squared distance between the labels' probabilities and the right label; 0 is best, 2 worst.",
+    "citation recall, precision": (
+        "Recall: the share of the sentences that their cited passages, joined, entail. Precision: the share of the "
+        "citations that are needed for that; a citation is not if its passage alone does not entail the sentence and "
+        "the others do (ALCE, Gao et al. 2023). Recall with attributed counts citations that were found afterwards."
+    ),
+    "supported, contradicted": "Shares of the sentences that claim something, by their own verdicts.",
     "verdict": "What an entailment model makes of an answer, given the passage that it rests on.",
     "evidence": (
         "found: the share of the claims with deciding documents of which one was among the passages. precision, "
@@ -48,6 +54,8 @@ _NEEDED = {
     "macro F1": {"qa", "nli", "check"},
     "unparsed": {"qa", "nli"},
     "evidence": {"check"},
+    "citation recall, precision": {"answers"},
+    "supported, contradicted": {"answers"},
     "verdict": {"verified"},
     "gain": {"verified"},
 }

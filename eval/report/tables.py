@@ -9,7 +9,7 @@ from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
 from eval.tasks import SECTIONS, Section
-from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
 from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
 _RANKING = {
@@ -22,6 +22,22 @@ _RANKING = {
 _VALUES = "Values of the figure"
 _LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
 _CALIBRATION = {"ECE": "ece", "Brier": "brier"}
+_CITED = {
+    "citation recall": "citation_recall",
+    "citation precision": "citation_precision",
+    "recall with attributed": "attributed_recall",
+    "supported": "sentence_support",
+    "contradicted": "sentence_contradicted",
+}
+_TEXTS = {
+    "sentences": "sentences",
+    "words": "words",
+    "refused": "refused",
+    "withheld": "withheld",
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
 _EVIDENCE = {
     name.replace("evidence_", ""): name
     for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
@@ -195,19 +211,32 @@ def _risk(tasks: Sequence[ReportTask]) -> View:
     return View(title, "task", ("run", *_RISKS, "n"), tuple(rows))
 
 
+def _cited(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Citations and support of written sentences", _CITED, tasks)
+
+
+def _texts(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Length, refusals and references", _TEXTS, tasks)
+
+
 def _evidence(tasks: Sequence[ReportTask]) -> View:
     """The evidence that was found and quoted, of tasks whose data knows it."""
+    return _measures("Evidence", _EVIDENCE, tasks)
+
+
+def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask]) -> View:
+    """The tasks that have one of the metrics."""
     rows = [
         Row(
             task.title,
             task.name,
-            {name: measured(task, metric) for name, metric in _EVIDENCE.items() if metric in task.estimates}
+            {name: measured(task, metric) for name, metric in columns.items() if metric in task.estimates}
             | _setting(task),
         )
         for task in tasks
-        if any(metric in task.estimates for metric in _EVIDENCE.values())
+        if any(metric in task.estimates for metric in columns.values())
     ]
-    return View("Evidence", "task", ("run", *_EVIDENCE, "n", "data"), tuple(rows))
+    return View(title, "task", ("run", *columns, "n", "data"), tuple(rows))
 
 
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
@@ -215,6 +244,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     ANSWERS.id: (_labels, _by_label),
     INFERENCE.id: (_labels, _by_label),
     VERIFICATION.id: (_verdicts, _worth, _risk),
+    WRITTEN.id: (_cited, _texts),
     CHECKING.id: (_labels, _by_label, _evidence),
 }
 

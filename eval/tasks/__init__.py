@@ -1,5 +1,6 @@
 """Evaluation tasks."""
 
+from eval.tasks.answers import AnswersTask
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
 from eval.tasks.check import CheckTask
 from eval.tasks.nli import NLITask
@@ -12,6 +13,7 @@ from eval.tasks.verification import VerificationTask
 __all__ = [
     "KINDS",
     "SECTIONS",
+    "AnswersTask",
     "CheckTask",
     "NLITask",
     "QATask",

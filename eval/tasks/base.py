@@ -76,6 +76,13 @@ VERIFICATION = Section(
     ("accuracy_supported", "accuracy"),
     "qa",
 )
+WRITTEN = Section(
+    "answers",
+    "Written answers",
+    "How many sentences of a written answer do the passages that they cite support?",
+    ("citation_recall", "citation_precision"),
+    "answers",
+)
 CHECKING = Section(
     "check",
     "Checked claims",
@@ -84,7 +91,7 @@ CHECKING = Section(
     "check",
     "claims",
 )
-SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION, CHECKING)
+SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION, WRITTEN, CHECKING)
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,9 @@ class Resources(Protocol):
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
         """The answering chain with verification; it returns every answer, also unsupported ones."""
+
+    def written_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
 
     def verifier(self) -> "Verifier":
         """The verifier of answers."""

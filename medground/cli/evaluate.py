@@ -110,6 +110,34 @@ def nli(
 
 
 @evaluate.command()
+def answers(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    split: options.SplitChoice = None,
+    split_file: options.SplitFile = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/answers"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure written answers: do the cited passages support the sentences?
+
+    The model writes an answer to each question from the retrieved passages. Citation recall and precision are those of
+    ALCE, with the model of section nli as the judge; every figure is given before and after sentences without support
+    are pruned. Where the data has conclusions, the texts are compared with them.
+    """
+    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
+    _refuse_extractive(settings, "eval answers", "writes sentences")
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, written_tasks
+
+    _measure(written_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
+    if pipeline.note is not None:
+        say(pipeline.note)
+
+
+@evaluate.command()
 def check(
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
@@ -153,8 +181,8 @@ def tasks(
 ) -> None:
     """Measure the tasks of the setting eval.tasks.
 
-    Each entry has a kind (retrieval, qa, nli, verified, check, or your own class as my_module.MyTask) and the task's
-    fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
+    Each entry has a kind (retrieval, qa, nli, verified, answers, check, or your own class as my_module.MyTask) and the
+    task's fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
     settings = _limit_all(settings, limit)
@@ -221,9 +249,9 @@ def _limit_all(settings: "Settings", limit: int | None) -> "Settings":
     )
 
 
-def _refuse_extractive(settings: "Settings", what: str) -> None:
+def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes, no and maybe") -> None:
     if settings.llm.kind == "extractive":
-        raise UserError(f"{what} scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
+        raise UserError(f"{what} {does}, which llm.kind extractive does not give. Set another kind.")
 
 
 def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":
