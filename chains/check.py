@@ -16,13 +16,12 @@ from chains.config import CheckConfig
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
-from chains.support import most_probable, verdict_scores
+from chains.verdicts import check_judge, most_probable, verdict_scores
 from common.errors import UserError
 from corpus.evidence import Kind, sentences
 
 CheckInput = str | Mapping[str, Any]
 QUOTES = 3  # quotes of one passage on one side
-_LABELS = ("entailment", "neutral", "contradiction")
 _SAME = 6  # decimals in which scores are compared
 
 
@@ -123,12 +122,7 @@ def make_checker(
     """
     if retriever is not None:
         check_retriever(retriever)
-    if set(judge.labels) != set(_LABELS):
-        raise UserError(
-            f"A statement is checked by a model whose labels are {', '.join(_LABELS)}; this one has "
-            f"{', '.join(judge.labels)}. Map the data's labels to those words with pairs.labels and train the model "
-            "again, or set nli.model to another."
-        )
+    check_judge(judge, "A statement is checked")
     return Checker(retriever, judge, config or CheckConfig(), embedder, tuple(notes))
 
 
