@@ -1,6 +1,6 @@
 """Search by words: BM25."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
 from corpus.words import EDITION, terms
-from retrievers.base import Hit, Retriever
+from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
@@ -64,9 +64,16 @@ class BM25Retriever(Retriever):
         """See ``Retriever``."""
         return {**super().identity(config, context), "words": EDITION}
 
+    def frequencies(self, terms: Collection[str]) -> Frequencies:
+        """See ``Retriever``."""
+        return self._current().frequencies(terms)
+
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        index = self._index.current() if isinstance(self._index, LexicalIndex) else self._index
+        index = self._current()
         return [_hits(index, terms(question), k) for question in questions]
+
+    def _current(self) -> Lexical:
+        return self._index.current() if isinstance(self._index, LexicalIndex) else self._index
 
 
 def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
