@@ -83,7 +83,7 @@ class Retriever(BaseRetriever):
         return ()
 
     def searched(self, question: str) -> str:
-        """The question as it is searched for: one that an embedder cannot read whole, cut to the sentences that ask."""
+        """The question as it is searched for: a text that is too long, cut to the sentences that ask."""
         return next((cut for one in self.inner() if (cut := one.searched(question)) != question), question)
 
     def frequencies(self, terms: Collection[str]) -> Frequencies | None:

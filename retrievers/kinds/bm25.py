@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
+from corpus.documents.passages import words_window
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig
+from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
 
 if TYPE_CHECKING:
     from retrievers.registry import Context
+
+WORDS = 200  # of a question, at the most
 
 
 class BM25Config(RetrieverConfig):
@@ -67,6 +71,10 @@ class BM25Retriever(Retriever):
     def frequencies(self, terms: Collection[str]) -> Frequencies:
         """See ``Retriever``."""
         return self._current().frequencies(terms)
+
+    def searched(self, question: str) -> str:
+        """See ``Retriever``; of a text of many words its questions are searched for, which the others would drown."""
+        return cut_to_window(question, words_window(WORDS), only_questions=True)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         index = self._current()
