@@ -252,11 +252,16 @@ def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
+def asks_for_fact(question: str) -> bool:
+    """Whether a question begins as one that yes and no do not answer: how many, which, when; not in every language."""
+    return _FACTUAL.match(question) is not None
+
+
 def _asks_finding(question: str) -> bool:
     """Whether a question is one of yes or no, which a finding answers."""
     if _POLAR.match(question):
         return True
-    return question.rstrip().endswith(("?", "？", "؟")) and not _FACTUAL.match(question)
+    return question.rstrip().endswith(("?", "？", "؟")) and not asks_for_fact(question)
 
 
 def _likely(read: _Read, passages: int, *, by_findings: bool) -> list[float]:

@@ -1,4 +1,4 @@
-"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``chat`` and ``agent``."""
+"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``check``, ``chat`` and ``agent``."""
 
 import re
 from typing import Any, Literal, Self, get_args
@@ -11,7 +11,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
-Verify = Literal["off", "report", "retry", "abstain"]
+Verify = Literal["off", "report", "retry", "abstain", "prune"]
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
@@ -30,10 +30,11 @@ class LLMConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["huggingface", "openai", "extractive"] = Field(
+    kind: Literal["huggingface", "llamacpp", "openai", "extractive"] = Field(
         default="huggingface",
         description=(
-            "Where the model runs. huggingface: in this process; openai: on a server that speaks OpenAI's"
+            "What runs the model. huggingface: transformers; llamacpp: llama.cpp in this process, from a GGUF file,"
+            " which writes faster on a CPU (extra llamacpp); openai: on a server that speaks OpenAI's"
             " protocol (vLLM, TGI, llama.cpp, Ollama); extractive: no model, answers are quotes."
         ),
     )
@@ -59,10 +60,28 @@ class LLMConfig(BaseModel):
         default=None,
         ge=1,
         strict=True,
-        description="Context window of a server's model in tokens; null for what the server reports.",
+        description=(
+            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; of llamacpp, that of"
+            " the model, at most 8192, for which memory is reserved."
+        ),
     )
     concurrency: int = Field(
         default=8, ge=1, strict=True, description="Maximum number of requests to a server at the same time."
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        strict=True,
+        description="Threads of kind llamacpp; null for one on each of the processor's cores.",
+    )
+    gpu_layers: int | None = Field(
+        default=None,
+        ge=0,
+        strict=True,
+        description=(
+            "Layers of kind llamacpp on the graphics card, which takes a build of xllamacpp for it; null for as many "
+            "as fit."
+        ),
     )
     dtype: DType = Field(
         default="auto",
@@ -95,10 +114,21 @@ class LLMConfig(BaseModel):
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
+        kinds = {"base_url": "openai", "window": "openai or llamacpp", "threads": "llamacpp", "gpu_layers": "llamacpp"}
+        for name, takers in kinds.items():
+            if getattr(self, name) is not None and self.kind not in takers.split(" or "):
+                raise ValueError(f"{name} is for kind {takers}, and the kind is {self.kind}; set it to null")
+        if self.kind == "llamacpp":
+            if self.model == "embedded":
+                raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")
+            fixed = {"dtype": "auto", "quantization": "none", "adapter": None, "device_map": "auto"}
+            for name, default in fixed.items():
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"{name} is for kind huggingface; a GGUF file has its own number format, and an adapter is "
+                        f"merged before the file is written. Set {name} to {default or 'null'}"
+                    )
         if self.kind != "openai":
-            for name in ("base_url", "window"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is for kind openai, and the kind is {self.kind}; set it to null")
             return self
         if self.base_url is None or not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", self.base_url):
             raise ValueError(
@@ -165,9 +195,9 @@ class ChainConfig(BaseModel):
     verify: Verify = Field(
         default="off",
         description=(
-            "Verification of answers by the nli model. off: none; report: the answer has a verdict; "
-            "retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
-            "answer is withheld."
+            "Verification of answers by the nli model. off: none; report: the answer and each of its sentences have "
+            "a verdict; retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
+            "answer is withheld; prune: unsupported sentences are removed, and an answer without any other is withheld."
         ),
     )
 
@@ -175,6 +205,29 @@ class ChainConfig(BaseModel):
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare ``off`` as false
+
+
+class CheckConfig(BaseModel):
+    """How a statement is checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passages: int = Field(default=5, ge=1, strict=True, description="Number of passages retrieved for a statement.")
+    sentences: int = Field(
+        default=12,
+        ge=1,
+        strict=True,
+        description=(
+            "Number of sentences of the passages that are judged: those nearest to the statement, each alone and with "
+            "the sentences beside it."
+        ),
+    )
+    threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Minimum probability with which a sentence supports or contradicts a statement.",
+    )
 
 
 class ChatConfig(BaseModel):
@@ -196,8 +249,8 @@ class ChatConfig(BaseModel):
     answers: Literal["auto", "brief", "written"] = Field(
         default="auto",
         description=(
-            "Form of the answers. brief: label and quotes; written: sentences that the model writes from "
-            "the passages; auto: written where a model other than the embedded one is set, else brief."
+            "Form of the answers of ask, chat and serve. brief: label and quotes; written: sentences that the model "
+            "writes from the passages; auto: written where a model other than the embedded one is set, else brief."
         ),
     )
     max_new_tokens: int = Field(

@@ -95,7 +95,7 @@ class Decider:
     @property
     def _only_scores(self) -> bool:
         """Whether labels are scored here; a server may generate text where it gives no likelihoods."""
-        return self._scorer is not None and self._llm.config.kind == "huggingface"
+        return self._scorer is not None and self._llm.config.kind != "openai"
 
     @property
     def chain(self) -> Runnable[Any, Decision]:

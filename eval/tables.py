@@ -1,4 +1,4 @@
-"""Results as tables for the terminal."""
+"""Results as terminal tables."""
 
 import re
 from collections import Counter
@@ -13,11 +13,21 @@ from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES, risk_curves
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
 _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
+_REFERENCE = {
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
+_TITLES = {
+    INFERENCE: "Inference: does the hypothesis follow?",
+    CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
+}
+_EVIDENCE = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 _ORDERS = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
 
 
@@ -42,7 +52,7 @@ def _retrieval(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _answers(results: Sequence[TaskResult]) -> list[Table]:
-    """One row a task; tasks over the same records are adjacent, followed by their majority baseline."""
+    """One row per task; tasks over the same records are adjacent, followed by the majority baseline."""
     table = _label_table("Answers: yes, no or maybe")
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
@@ -65,11 +75,11 @@ def _answers(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def label_tables(result: TaskResult) -> list[Table]:
-    """The figures of a task of labels, those of each label, and the confusion matrix (rows: the data's label)."""
+    """Metrics of all labels, metrics by label, and the confusion matrix (rows: true labels)."""
     labels = result.labels
     targets = [str(sample["target"]) for sample in result.samples]
     predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
-    whole = _label_table("Inference: does the hypothesis follow?")
+    whole = _label_table(_TITLES[result.task.section])
     _add_labels(whole, result)
     _add_majority(whole, targets, labels)
     captions = [absent_labels(targets, labels), _by_premise(result, targets, predictions)]
@@ -87,6 +97,16 @@ def label_tables(result: TaskResult) -> list[Table]:
 
 def _inference(results: Sequence[TaskResult]) -> list[Table]:
     return [table for result in results for table in label_tables(result)]
+
+
+def _checking(results: Sequence[TaskResult]) -> list[Table]:
+    """Verdicts as labels; then, where the data knows them, the evidence that was found and quoted."""
+    tables = [table for result in results for table in label_tables(result)]
+    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in _EVIDENCE))
+    for result in results:
+        if any(name in result.estimates for name in _EVIDENCE):
+            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in _EVIDENCE))
+    return [*tables, evidence] if evidence.row_count else tables
 
 
 def _verification(results: Sequence[TaskResult]) -> list[Table]:
@@ -115,11 +135,44 @@ def _verification(results: Sequence[TaskResult]) -> list[Table]:
     return [verdicts, accuracy, risk]
 
 
+def _written(results: Sequence[TaskResult]) -> list[Table]:
+    """Support of written answers, then their length and their likeness to the references."""
+    support = new_table(
+        "Written answers: do the cited passages support the sentences?",
+        "task",
+        "n",
+        "citation recall (95%)",
+        "citation precision (95%)",
+        "with attributed",
+        "supported (95%)",
+        "contradicted",
+    )
+    texts = new_table(
+        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *_REFERENCE
+    )
+    for result in results:
+        found = result.estimates
+        figures = [with_interval(found.get(name)) for name in ("citation_recall", "citation_precision")]
+        figures.append(_plain(found.get("attributed_recall")))
+        figures += [with_interval(found.get("sentence_support")), _plain(found.get("sentence_contradicted"))]
+        support.add_row(result.name, str(len(result.samples)), *figures)
+        shares = [_plain(found.get(name)) for name in ("refused", "withheld", *_REFERENCE.values())]
+        lengths = [f"{found[name].value:.1f}" for name in ("sentences", "words")]
+        texts.add_row(result.name, *lengths, *shares)
+    return [support, texts]
+
+
+def _plain(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{estimate.value:.3f}"
+
+
 _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
     RETRIEVAL.id: _retrieval,
     ANSWERS.id: _answers,
     INFERENCE.id: _inference,
     VERIFICATION.id: _verification,
+    WRITTEN.id: _written,
+    CHECKING.id: _checking,
 }
 
 
@@ -135,7 +188,7 @@ def _add_labels(table: Table, result: TaskResult) -> None:
 
 
 def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -> None:
-    """The score of the most frequent label, if it were always given."""
+    """The majority baseline."""
     answer = majority(targets)
     reference = label_metrics(targets, [answer] * len(targets), labels)
     figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
@@ -143,7 +196,7 @@ def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -
 
 
 def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequence[str | None]) -> str | None:
-    """The standard error of accuracy with premises as clusters; None where no two pairs share a premise."""
+    """A note with the standard error of accuracy clustered by premise, if premises repeat."""
     premises = [str(sample["premise"]) for sample in result.samples if "premise" in sample]
     if len(premises) < len(result.samples):
         return None
@@ -159,10 +212,10 @@ def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequenc
 
 
 def remarks(results: Sequence[TaskResult]) -> list[str]:
-    """A line for each task and kind of note on its samples, such as texts truncated to fit the window.
+    """A line for each task and kind of note, such as texts truncated to the context window.
 
-    Notes that differ only in numbers are of one kind. Notes on answers without a label are left out, since ``unparsed``
-    counts these, and so are verified tasks, whose answers are those of the tasks of answers.
+    Notes that differ only in numbers are of one kind. Two are left out: notes on answers without a label, which
+    ``unparsed`` counts, and those of verified tasks, which repeat the notes of the tasks of answers.
     """
     lines = []
     for result in results:
@@ -178,7 +231,7 @@ def remarks(results: Sequence[TaskResult]) -> list[str]:
 
 
 def new_table(title: str, first: str, *others: str) -> Table:
-    """An empty table with names in the first column and figures in the others."""
+    """An empty table: names in the first column, numbers in the others."""
     table = Table(
         title=title,
         title_justify="left",
@@ -195,7 +248,7 @@ def new_table(title: str, first: str, *others: str) -> Table:
 
 
 def with_interval(estimate: Estimate | None) -> str:
-    """The figure and its 95% interval; empty where there is none."""
+    """The value and its 95% interval; empty for None."""
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:
@@ -204,7 +257,7 @@ def with_interval(estimate: Estimate | None) -> str:
 
 
 def with_signed_interval(estimate: Estimate | None) -> str:
-    """A difference and its 95% interval; empty where there is none."""
+    """A difference and its 95% interval; empty for None."""
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:

@@ -37,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield Check("packages", "ok", ", ".join(f"{name} {number}" for name, number in found.items()))
     yield from _processor()
     yield from _cards()
+    yield _llamacpp(settings)
     yield _memory()
     yield from _embedders(settings)
     yield _model(settings)
@@ -77,6 +78,18 @@ def _has_card_driver() -> bool:
     except OSError:
         return Path("/dev/kfd").exists()
     return True
+
+
+def _llamacpp(settings: Settings) -> Check:
+    """Whether the engine of ``llm.kind: llamacpp`` can be imported; its import takes no time to speak of."""
+    try:
+        import xllamacpp
+    except ImportError as error:
+        state: Literal["note", "failed"] = "failed" if settings.llm.kind == "llamacpp" else "note"
+        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
+        return Check("llama.cpp", state, f"absent{reason}; `pip install 'medground[llamacpp]'` installs xllamacpp")
+    kinds = (device["name"] for device in xllamacpp.get_device_info())
+    return Check("llama.cpp", "ok", f"xllamacpp {xllamacpp.__version__}, for {', '.join(kinds)}")
 
 
 def _memory() -> Check:
@@ -127,7 +140,7 @@ def _model(settings: Settings) -> Check:
         found = find(known)
         where = f"`medground models get {known.name}` fetches it" if found is None else f"at {found.folder}"
         return Check("language model", "note" if found is None else "ok", f"{known.name} ({known.hub}): {where}")
-    if settings.llm.model.lower().endswith(".gguf"):
+    if settings.llm.gguf_file is None and settings.llm.model.lower().endswith(".gguf"):
         is_here = Path(settings.llm.model).expanduser().is_file()
         state = "a GGUF file" if is_here else "there is no such file"
         return Check("language model", "ok" if is_here else "failed", f"{settings.llm.model}: {state}")

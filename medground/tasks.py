@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from chains.verification import Verifier
 from common.errors import UserError
+from corpus.claims import ClaimData, load_claims
 from corpus.load import load_records
 from corpus.nli import load_pairs
 from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.results import TaskResult
-from eval.tasks import QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
+from eval.tasks import AnswersTask, CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
 from eval.tasks.qa import VARIANTS
-from medground.pipeline import Pipeline
+from medground.ingest import Corpus
+from medground.pipeline import Pipeline, judging_settings
 from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from chains.check import Checker
     from chains.config import Context
     from chains.nli import NLIModel
     from corpus.config import DataConfig
@@ -27,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def retrieval_tasks(settings: Settings) -> list[Task]:
-    """One task for each retriever."""
+    """One task per retriever."""
     return [RetrievalTask(retriever=name) for name in settings.retrievers]
 
 
 def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> list[Task]:
-    """One task for each context; for ``retrieved`` one for each retriever."""
+    """One task per context; one per retriever for ``retrieved``."""
     names = list(retrievers)
     return [
         QATask(context=context, retriever=name)
@@ -42,11 +45,9 @@ def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> li
 
 
 def qa_tasks(settings: Settings, records: int) -> list[Task]:
-    """The tasks of ``medground eval qa``: each context, on the sample the variants too, and verified answers.
+    """The tasks of ``medground eval qa``: contexts, the sample's variants, and with ``chain.verify`` verification.
 
-    Args:
-        settings: ``retriever`` names the retriever; without ``chain.verify`` no answer is verified.
-        records: the number of records; a single one has no other record's abstract.
+    ``records`` is the number of records; a single one has no other record's abstract.
     """
     tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
@@ -59,11 +60,21 @@ def qa_tasks(settings: Settings, records: int) -> list[Task]:
     return tasks
 
 
+def written_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval answers``: written from retrieved passages, as they are and pruned."""
+    return [AnswersTask(context="retrieved", retriever=settings.retriever, pruned=pruned) for pruned in (False, True)]
+
+
+def check_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval check``: claims checked against given and against retrieved evidence."""
+    return [CheckTask(context="given"), CheckTask(context="retrieved", retriever=settings.retriever)]
+
+
 def settings_tasks(settings: Settings) -> list[Task]:
     """The tasks of the setting ``eval.tasks``.
 
     Raises:
-        UserError: there are none, one is not valid, or two have one name.
+        UserError: there are none, one is not valid, or two have the same name.
     """
     tasks = [make_task(one.kind, one.model_extra or {}) for one in settings.eval.tasks]
     if not tasks:
@@ -77,9 +88,7 @@ def settings_tasks(settings: Settings) -> list[Task]:
 
 
 def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator[TaskResult]:
-    """The results of the tasks, one after the other.
-
-    What the tasks share is loaded first: the answering model, which a retriever may need too, then the retrievers.
+    """Run the tasks, after loading what they share: the answering model, then the retrievers.
 
     Raises:
         UserError: data, models or retrievers of a task cannot be used.
@@ -90,7 +99,7 @@ def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator
 
 
 class PipelineResources:
-    """The data of a pipeline's settings, with its retrievers, chains and models (``eval.tasks.Resources``).
+    """Data, retrievers, chains and models of a pipeline (``eval.tasks.Resources``).
 
     Args:
         pipeline: over the corpus of the data.
@@ -110,15 +119,16 @@ class PipelineResources:
         """Load what the tasks share.
 
         Raises:
-            UserError: a task names a retriever that is not in the settings, or a model or retriever cannot be used.
+            UserError: a task names an unknown retriever, or a model or retriever cannot be used.
         """
         names = list(dict.fromkeys(task.retriever for task in tasks if task.retriever is not None))
         known = self._settings.retrievers
         if unknown := next((name for name in names if name not in known), None):
             raise UserError(f"There is no retriever {unknown!r}; there are {', '.join(known)}.")
-        if any(task.context is not None for task in tasks):
+        searching = [task for task in tasks if task.section.data == "data"]
+        if any(task.context is not None for task in searching):
             _ = self._pipeline.llm
-        self._pipeline.retrievers(names)
+        self._pipeline.retrievers([name for name in names if any(task.retriever == name for task in searching)])
 
     @cached_property
     def pair_data(self) -> "PairData":
@@ -140,19 +150,18 @@ class PipelineResources:
         return self.pair_data.pairs
 
     def retriever(self, name: str) -> "Subject[Retriever]":
-        """A retriever of section ``retrievers`` over all abstracts of the data."""
+        """A retriever over all abstracts of the data."""
         return Subject(self._pipeline.retriever(name), self._pipeline.retriever_identity(name))
 
     def chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain without verification."""
         chain = self._pipeline.chain(context, retriever=retriever, verify="off")
-        return Subject(chain, {**self._model_identity(), **self._found(retriever)})
+        return Subject(chain, {**self._model_identity(), **self._retrieval_identity(retriever)})
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
 
-        Every answer is returned, also those that ``chain.verify: abstain`` would withhold: the risk at each coverage
-        shows the effect of withholding.
+        It returns every answer, also those that ``chain.verify: abstain`` rejects: risk by coverage shows that effect.
 
         Raises:
             UserError: ``chain.verify`` is off.
@@ -160,12 +169,24 @@ class PipelineResources:
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}
         if context == "retrieved":
-            identity |= {"verify": verify, **self._found(retriever)}
+            identity |= {"verify": verify, **self._retrieval_identity(retriever)}
         policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
 
+    def written_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+        from chains.chat.writer import WrittenChain
+
+        judge = self._pipeline.judge()  # first: it may share the base with the model that writes
+        written = self._pipeline.written(retriever=retriever, verify="report")
+        chain = WrittenChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written)
+        tokens = {"tokens": self._settings.chat.max_new_tokens}
+        return Subject(
+            chain, {**self._model_identity(), **self._retrieval_identity(retriever), "nli": judge.fingerprint, **tokens}
+        )
+
     def verifier(self) -> Verifier:
-        """The verifier of answers, by the judging model.
+        """The verifier of answers.
 
         Raises:
             UserError: ``chain.verify`` is off.
@@ -173,7 +194,7 @@ class PipelineResources:
         return Verifier(self._judge())
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
-        """The entailment model of section ``nli``, with so many shots, with or without its adapter."""
+        """The NLI model with ``shots`` examples per label, with or without its adapter."""
         nli = self._settings.nli
         if tuned and nli.kind == "llm" and nli.adapter is None:
             raise UserError("The task is of a tuned model, and nli.adapter is not set. Set it to the adapter's folder.")
@@ -181,25 +202,57 @@ class PipelineResources:
         dtype = self._dtype() if nli.kind == "llm" else {}
         return Subject(model, {"nli": model.fingerprint, "decide": self._settings.chain.decide, **dtype})
 
+    def claims(self) -> ClaimData:
+        """The claims of section ``claims``."""
+        return self._claims
+
+    def checker(self, retriever: str | None = None) -> "Subject[Checker]":
+        """The checker of statements over the corpus of the claims."""
+        pipeline, nli = self._checking, self._settings.nli
+        checker = pipeline.checker(retriever=retriever, searches=retriever is not None, noted=False)
+        identity = {
+            "nli": pipeline.judge().fingerprint,
+            "decide": self._settings.chain.decide,
+            "check": self._settings.check.model_dump(),
+            "retriever": pipeline.retriever_identity(retriever or self._settings.retriever),
+            **(self._dtype() if nli.kind == "llm" else {}),
+        }
+        return Subject(checker, identity)
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checked claims must know about the judge; None if there is nothing."""
+        return self._checking.check_note
+
+    @cached_property
+    def _claims(self) -> ClaimData:
+        return load_claims(self._settings.claims)
+
+    @cached_property
+    def _checking(self) -> Pipeline:
+        """A pipeline that judges over the corpus of the claims, with the same result cache."""
+        corpus = Corpus(self._claims.name, self._claims.documents)
+        return self._pipeline.over(corpus, judging_settings(self._settings))
+
     def _judge(self) -> "NLIModel":
         if self._settings.chain.verify == "off":
             raise UserError("A task on verified answers needs chain.verify. Set it to report, retry or abstain.")
         return self._pipeline.judge()
 
-    def _found(self, retriever: str | None) -> dict[str, Any]:
-        """What determines the passages that a model reads, besides question and corpus."""
+    def _retrieval_identity(self, retriever: str | None) -> dict[str, Any]:
+        """What determines the retrieved passages besides question and corpus."""
         if retriever is None:
             return {}
         identity = self._pipeline.retriever_identity(retriever)
         return {"passages": self._settings.chain.passages, "retriever": identity}
 
     def _model_identity(self) -> dict[str, Any]:
-        """What determines a model's answers, besides the prompt."""
+        """What determines a model's answers besides the prompt."""
         fingerprint = self._pipeline.llm.fingerprint
         return {"llm": fingerprint, "decide": self._settings.chain.decide, **self._dtype()}
 
     def _dtype(self) -> dict[str, str]:
-        """The dtype of a model on this machine: ``auto`` depends on the processor."""
+        """The dtype of a local model; ``auto`` depends on the processor."""
         if self._settings.llm.kind != "huggingface":
             return {}
         from chains.models.local import resolve_dtype

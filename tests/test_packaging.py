@@ -19,6 +19,6 @@ def test_every_package_is_listed() -> None:
 def test_every_dependency_is_constrained() -> None:
     constrained = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]
-    installed = [name for extra in ("dev", "openai", "pubmed", "serve") for name in extras[extra]]
+    installed = [name for extra in ("dev", "llamacpp", "openai", "pubmed", "serve") for name in extras[extra]]
     named = [name for name in (*PROJECT["project"]["dependencies"], *installed) if not name.startswith("medground[")]
     assert [name for name in named if re.match(r"[\w-]+", name)[0].lower() not in constrained] == []

@@ -1,44 +1,231 @@
 """Written answers: a chain of prompt and model that streams sentences with the numbers of passages."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
 from chains.chat.turn import Turn, said_before
+from chains.config import Verify
+from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
-from chains.prompts import answer_template, explain, history_turns
+from chains.prompts import answer_template, as_dicts, explain, history_turns
+from chains.qa.base import AnswerChain, Question
+from chains.support import prune, supported, with_sentences
+from chains.verification import withhold
+from common.errors import UserError
+from common.fingerprints import content_key
+from common.result_cache import ResultCache
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+
+_PIECE = re.compile(r"\S+\s*|\s+")
 
 
 class Writer:
     """Writes an answer from its passages, after the turns of a conversation.
 
+    The prompt numbers the passages as the answer does (``marks.passage_numbers``). Numbers in brackets that passages
+    and earlier turns contain are left out of it, since they name other texts.
+
     Args:
         model: a LangChain chat model, such as ``LLM.writer`` gives.
         clean: replaces special tokens in texts, see ``LLM.clean``.
         system: the user's own system text.
+        cache: keeps what was written.
+        identity: what determines a text besides its prompt; needed for ``cache``.
 
     Attributes:
         chain: the composition ``prompt | model``. A parser behind it would run the model to its end when the stream is
             closed (langchain-core 1.7).
     """
 
-    def __init__(self, model: Runnable[Any, Any], clean: Callable[[str], str] = str, system: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Runnable[Any, Any],
+        clean: Callable[[str], str] = str,
+        system: str | None = None,
+        *,
+        cache: ResultCache | None = None,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
         self._clean = clean
-        self.chain: Runnable[Any, Any] = answer_template(system) | model
+        self._template = answer_template(system)
+        self._cache = cache
+        self._identity = dict(identity or {})
+        self.chain: Runnable[Any, Any] = self._template | model
 
-    def write(self, history: Sequence[Turn], answer: Answer) -> Iterator[str]:
-        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model."""
-        clean = self._clean
-        asked = {
+    def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
+        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
+
+        Args:
+            history: the turns before it.
+            answer: has the question, the passages and the label.
+            marks: normalises the marks of the text and keeps what it removes.
+        """
+        marks = marks or MarkWriter(len(answer.passages))
+        prompt = self._prompt(history, answer)
+        if self._cache is None:
+            yield from marks.write(self._generated(prompt))
+            return
+        key = self._key(prompt)
+        if key not in self._cache:
+            self._cache.put({key: "".join(self._generated(prompt))})
+        yield from marks.write([self._cache[key]])
+
+    def has_written(self, history: Sequence[Turn], answer: Answer) -> bool:
+        """Whether the cache has the text."""
+        return self._cache is not None and self._key(self._prompt(history, answer)) in self._cache
+
+    def _generated(self, prompt: dict[str, Any]) -> Iterator[str]:
+        written = self.chain.stream(prompt)
+        yield from answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in written)
+
+    def _key(self, prompt: Mapping[str, Any]) -> str:
+        messages = as_dicts(self._template.format_messages(**prompt))
+        return content_key(written=messages, identity=self._identity)
+
+    def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
+        """The variables of the prompt."""
+        clean, numbers = self._clean, passage_numbers(answer.passages)
+        return {
             "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
-            "passages": fence([clean(passage.text) for passage in answer.passages]),
+            "passages": fence(
+                [clean(without_marks(one.text)) for one in answer.passages],
+                [numbers[one.id] for one in answer.passages],
+            ),
             "question": clean(answer.question),
             "decision": explain(answer.label),
         }
-        pieces = self.chain.stream(asked)
-        for text in answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in pieces):
-            if text:
-                yield text
+
+
+class WrittenAnswers:
+    """Answers in sentences with citations, and the policy for those that are not supported.
+
+    Args:
+        writer: writes the text.
+        verifier: gives each sentence its verdict (``SentenceVerifier``); None leaves the sentences without.
+        verify: the policy. ``off`` and ``report`` give every text; the verdicts of ``report`` come from ``verify``
+            afterwards. ``prune`` removes the sentences that are not supported, and withholds an answer of which none
+            is left. ``abstain`` withholds an answer with any such sentence. ``retry`` writes such an answer again from
+            the passages of ``wider``, and gives the first text with support for all sentences, else the first text.
+        wider: for ``retry``, chains that read more passages, the fewest first.
+        embedder: compares sentences by meaning where there is no verifier.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        verifier: Callable[[Answer], Answer] | None = None,
+        verify: Verify = "off",
+        *,
+        wider: Sequence[AnswerChain] = (),
+        embedder: "Embeddings | None" = None,
+    ) -> None:
+        self._writer = writer
+        self._verifier = verifier
+        self._policy = verify
+        self._wider = wider
+        self._embedder = embedder
+
+    def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        """The text in pieces, then the answer with it.
+
+        With a policy that may change the text, the pieces come after the whole text was written and judged.
+        """
+        if self._policy in ("off", "report"):
+            yield from self._written(history, answer)
+            return
+        answer = self._decided(history, answer)
+        yield from pieces(answer.text)
+        yield answer
+
+    def verify(self, answer: Answer) -> Answer:
+        """The answer with the verdicts that the policy ``report`` adds after the text."""
+        return self._verifier(answer) if self._verifier is not None and self._policy == "report" else answer
+
+    def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        marks, told = MarkWriter(len(answer.passages)), []
+        reused = answer.reused and self._writer.has_written(history, answer)
+        for piece in self._writer.write(history, answer, marks):
+            told.append(piece)
+            yield piece
+        update = {"text": "".join(told), "notes": (*answer.notes, *marks.notes), "reused": reused}
+        answer = answer.model_copy(update=update)
+        yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
+
+    def _decided(self, history: Sequence[Turn], answer: Answer) -> Answer:
+        """The written answer, judged, and changed as the policy says."""
+        first = self._judged(history, answer)
+        if self._policy == "retry":
+            return self._again(history, first)
+        return settled(first, self._policy)
+
+    def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
+        *_, written = self._written(history, answer)
+        assert isinstance(written, Answer)
+        return self._verifier(written) if self._verifier is not None else written
+
+    def _again(self, history: Sequence[Turn], first: Answer) -> Answer:
+        if all(map(supported, first.sentences)):
+            return first
+        most = len(first.passages)
+        for chain in self._wider:
+            answer = chain.invoke(first.question)
+            if len(answer.passages) <= most:
+                continue
+            most = len(answer.passages)
+            again = self._judged(history, answer)
+            if again.sentences and all(map(supported, again.sentences)):
+                note = f"written again from {most} passages: not every sentence of the first text was supported"
+                return again.model_copy(update={"notes": (*again.notes, note)})
+        tried = f"written again from up to {most} passages" if most > len(first.passages) else "no more passages"
+        return first.model_copy(update={"notes": (*first.notes, f"{tried}: not every sentence was supported")})
+
+
+def settled(answer: Answer, policy: Verify) -> Answer:
+    """An answer with judged sentences as the policy gives it: pruned, withheld, or as it is."""
+    if policy == "prune":
+        kept = prune(answer)
+        return kept if kept.sentences or not answer.sentences else withhold(answer)
+    if policy == "abstain" and not all(map(supported, answer.sentences)):
+        return withhold(answer)
+    return answer
+
+
+class WrittenChain(AnswerChain):
+    """A chain whose answers are written from the passages; withheld answers and those without passages stay."""
+
+    def __init__(self, chain: AnswerChain, written: WrittenAnswers) -> None:
+        self._chain = chain
+        self._written = written
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Answer all questions, then write the answers one by one."""
+        return [
+            self._write(answer) if isinstance(answer, Answer) and is_written(answer) else answer
+            for answer in self._chain.answer_all(questions)
+        ]
+
+    def _write(self, answer: Answer) -> Answer | UserError:
+        try:
+            *_, written = self._written.stream((), answer)
+        except UserError as error:
+            return error
+        assert isinstance(written, Answer)
+        return self._written.verify(written)
+
+
+def pieces(text: str) -> list[str]:
+    """A text in words with the white space behind them."""
+    return _PIECE.findall(text)
+
+
+def is_written(answer: Answer) -> bool:
+    """Whether a text is written from an answer: it has passages and was not withheld."""
+    return bool(answer.passages) and answer.withheld is None

@@ -21,10 +21,16 @@ def make_llm(config: LLMConfig, cache: ResultCache | None = None) -> "LLM":
             from chains.models.local import load_llm
 
             return load_llm(config, cache)
+        case "llamacpp":
+            from chains.models.llamacpp import load_llamacpp
+
+            return load_llamacpp(config, cache)
         case "openai":
             from chains.models.remote import connect
 
             return connect(config, cache)
         case "extractive":
-            raise UserError("This needs a language model, and llm.kind is extractive. Set it to huggingface or openai.")
+            raise UserError(
+                "This needs a language model, and llm.kind is extractive. Set it to huggingface, llamacpp or openai."
+            )
     assert_never(config.kind)

@@ -36,8 +36,22 @@ class LabelScorer(Protocol):
         """
 
 
+def check_room(prompt: int, most: int, window: int | None) -> None:
+    """Check that a prompt and an answer fit in a model's window, all in tokens.
+
+    Raises:
+        TooLongError: they do not.
+    """
+    if window is not None and prompt + most > window:
+        raise TooLongError(
+            f"The answer cannot be written: the prompt takes {prompt} tokens, the answer up to {most}, and the "
+            f"model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or set "
+            "chat.answers to brief."
+        )
+
+
 class LLM(Protocol):
-    """A model for chains: ``local.LocalLLM``, ``remote.RemoteLLM`` or ``langchain_llm.LangChainLLM``."""
+    """A model for chains: of ``local``, ``llamacpp``, ``remote`` or ``langchain_llm``."""
 
     @property
     def name(self) -> str:

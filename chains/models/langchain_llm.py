@@ -19,7 +19,7 @@ from common.result_cache import ResultCache
 
 _TURN = 8  # tokens around a turn
 # Turns of the usual chat templates. The model's own are unknown, and a text that spells them would end its turn.
-_SPECIAL = re.compile(
+SPECIAL = re.compile(
     r"<\|[\w-]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 )
@@ -134,4 +134,4 @@ def _plain(prompt: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    return _SPECIAL.sub(lambda found: " " * len(found[0]), text)
+    return SPECIAL.sub(lambda found: " " * len(found[0]), text)

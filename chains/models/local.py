@@ -1,5 +1,6 @@
 """Loading of causal language models: a known name, a hub id, a folder, a GGUF file or the embedded medground-tiny."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.config import Family, LLMConfig
-from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter
+from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter, model_file
 from chains.models.base import Prompt
 from chains.models.fetch import source_of
 from chains.models.generation import no_finite_numbers
@@ -18,7 +19,15 @@ from chains.models.gguf import converted, gguf_path
 from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, scored_batches, with_labels
-from chains.models.templates import answer_end, end_token, label_lead, prepare_template, render
+from chains.models.templates import (
+    answer_end,
+    answers_in_channel,
+    end_token,
+    label_lead,
+    next_turn,
+    prepare_template,
+    render,
+)
 from chains.prompts import Messages, PromptFamily, resolve_family
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
@@ -49,8 +58,40 @@ _SPARE_TOKENS = (
 )
 
 
+class TemplatePrompts:
+    """Prompts of a model whose tokenizer is here: its chat template renders them, its tokenizer splits them."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+
+    @cached_property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
+        own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
+        following = next_turn(self.tokenizer)
+        return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
+
+    @cached_property
+    def clean(self) -> Cleaner:
+        """Replaces special tokens and unprintable characters by spaces."""
+        return Cleaner(self.tokenizer)
+
+    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
+        """Each conversation rendered by the chat template, with its token ids."""
+        texts = render(self.tokenizer, conversations)
+        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
+
+    def length(self, prompt: Prompt) -> int:
+        """The number of tokens of a prompt."""
+        return len(prompt[1])
+
+    def label_length(self, labels: Sequence[str]) -> int:
+        """The number of tokens that the longest label takes after a prompt."""
+        lead = label_lead(self.tokenizer)
+        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
+
+
 @dataclass(frozen=True)
-class LocalLLM:
+class LocalLLM(TemplatePrompts):
     """A loaded causal model with its tokenizer.
 
     The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Every forward
@@ -94,10 +135,13 @@ class LocalLLM:
         )
 
     @cached_property
-    def stop_texts(self) -> tuple[str, ...]:
-        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
-        text = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
-        return (text,) if text else ()
+    def answer_message(self) -> tuple[list[int], int] | None:
+        """The tokens that begin and end the answer among the messages of a turn; None where it is the only one."""
+        end = end_token(self.tokenizer)
+        if end is None or not answers_in_channel(self.tokenizer):
+            return None
+        [lead] = encode(self.tokenizer, [label_lead(self.tokenizer)])
+        return lead, self.tokenizer.get_vocab()[end]
 
     @cached_property
     def packed(self) -> "PackedLlama | None":
@@ -106,28 +150,9 @@ class LocalLLM:
 
         return pack_llama(self.model)
 
-    @cached_property
-    def clean(self) -> Cleaner:
-        """Replaces special tokens and unprintable characters by spaces."""
-        return Cleaner(self.tokenizer)
-
     def family(self, family: Family) -> PromptFamily:
         """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
-
-    def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation rendered by the chat template, with its token ids."""
-        texts = render(self.tokenizer, conversations)
-        return list(zip(texts, encode(self.tokenizer, texts), strict=True))
-
-    def length(self, prompt: Prompt) -> int:
-        """The number of tokens of a prompt."""
-        return len(prompt[1])
-
-    def label_length(self, labels: Sequence[str]) -> int:
-        """The number of tokens that the longest label takes after a prompt."""
-        lead = label_lead(self.tokenizer)
-        return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """Indices of prompts and the log-likelihoods of the labels, by batches of similar length.
@@ -186,6 +211,8 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
         )
+        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # of a processor
+            tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
     if config.adapter is not None:
         tokenizer = adapter_tokenizer(config.adapter, tokenizer)
@@ -335,11 +362,12 @@ def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel")
     from transformers import GenerationConfig
 
     given = model.generation_config.eos_token_id if model.generation_config else None
-    turn = end_token(tokenizer)
+    turns = ["" if answers_in_channel(tokenizer) else end_token(tokenizer), next_turn(tokenizer)]
+    vocabulary = tokenizer.get_vocab()
     ends = [
         *(given if isinstance(given, list) else [given]),
         tokenizer.eos_token_id,
-        None if turn is None else tokenizer.convert_tokens_to_ids(turn),
+        *(vocabulary.get(turn) for turn in turns if turn),
     ]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,

@@ -21,12 +21,12 @@ from langchain_core.runnables.config import get_config_list
 from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
 from pydantic import PrivateAttr
 
+from chains.models.base import check_room
 from chains.models.batching import in_order
-from chains.models.generation import Decoder, Written, check_finite, written_batches
+from chains.models.generation import Decoder, Written, check_finite, stop_at_end_of, written_batches
 from chains.models.reasoning import opening_of
 from chains.models.templates import render
 from chains.prompts import as_dicts
-from common.errors import UserError
 
 
 class LocalPipeline(HuggingFacePipeline):
@@ -114,6 +114,7 @@ class LocalPipeline(HuggingFacePipeline):
             "max_new_tokens": most,
             "logits_processor": check_finite(local.name, local.model.dtype),
             **({"stop_strings": stop} if stop else {}),
+            **({"stopping_criteria": [stop_at_end_of(*local.answer_message)]} if local.answer_message else {}),
             **kwargs.get("pipeline_kwargs", {}),
         }
 
@@ -135,6 +136,7 @@ class LocalPipeline(HuggingFacePipeline):
 
         decoder: Any = Decoder(local.tokenizer)
         streamer: Any = Counting(decoder, skip_prompt=True)
+        criteria = StoppingCriteriaList([Closed(), *options.get("stopping_criteria", ())])
 
         def generate() -> None:
             model: Any = local.model
@@ -148,9 +150,8 @@ class LocalPipeline(HuggingFacePipeline):
                         attention_mask=torch.ones_like(prompt),
                         do_sample=False,
                         streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([Closed()]),
                         tokenizer=local.tokenizer,
-                        **options,
+                        **{**options, "stopping_criteria": criteria},
                     )
             except BaseException as error:  # raised again in the reading thread
                 failed.append(error)
@@ -276,18 +277,13 @@ class LocalChat(ChatHuggingFace):
         """The prompt and the options of one answer.
 
         Raises:
-            UserError: prompt and answer are longer than the model's window.
+            TooLongError: prompt and answer are longer than the model's window.
         """
         prompt = self._to_chat_prompt(messages)
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
-        window, most = self.llm.local.window, options["max_tokens"] or self.llm.local.config.max_new_tokens
         [ids] = self.llm.encode([prompt])
-        if window is not None and len(ids) + most > window:
-            raise UserError(
-                f"The answer cannot be written: the prompt takes {len(ids)} tokens, the answer up to {most}, and the "
-                f"model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or set "
-                "chat.answers to brief."
-            )
+        most = options["max_tokens"] or self.llm.local.config.max_new_tokens
+        check_room(len(ids), most, self.llm.local.window)
         return prompt, options
 
     def _stops(self, stop: list[str] | None) -> list[str] | None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
-from chains.answer import Answer, Passage
+from chains.answer import Answer, Citation, Passage, Sentence
 from chains.citations import Lookup, notices, select
+from chains.marks import passage_numbers
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
 from common.errors import UserError
 from retrievers.base import Retriever
@@ -95,10 +96,24 @@ class ExtractiveChain(AnswerChain):
             found = []
         quoted = {citation.passage_id for citation in citations}
         cited = [passage for passage in passages if passage.id in quoted]
+        text, sentences = _quoted(citations, passages)
         return Answer(
             question=question,
-            text=" ".join(f"{one.readable}." if one.headings else one.readable for one in citations),
+            text=text,
+            sentences=sentences,
             citations=tuple(citations),
             passages=tuple(passages),
             notes=(*found, *shortening(question, read), *notices(cited), *self._notes),
         )
+
+
+def _quoted(citations: Sequence[Citation], passages: Sequence[Passage]) -> tuple[str, tuple[Sentence, ...]]:
+    """The quotes as one text, and each as a sentence that cites its passage."""
+    numbers = passage_numbers(passages)
+    text, sentences = "", []
+    for one in citations:
+        quote = f"{one.readable}." if one.headings else one.readable
+        start = len(text) + 1 if text else 0
+        text = f"{text} {quote}" if text else quote
+        sentences.append(Sentence(text=quote, start=start, end=len(text), citations=(numbers[one.passage_id],)))
+    return text, tuple(sentences)

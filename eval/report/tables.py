@@ -1,16 +1,16 @@
-"""A report's tables of figures."""
+"""Tables of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 
-from eval.report.figures import data_name
+from eval.report.figures import RecallFigure, Reliability, RiskFigure, data_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View, figure, measured, number, signed
 from eval.stats.metrics import absent_labels, label_metrics, majority
-from eval.stats.selective import COVERAGES
+from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
 from eval.tasks import SECTIONS, Section
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
-from eval.tasks.scorers import LABELS, REFUSALS, UNSUPPORTABLE, VERDICTS
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
+from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
 _RANKING = {
     "accuracy@1": "accuracy@1",
@@ -19,8 +19,29 @@ _RANKING = {
     "MRR@10": "mrr@10",
     "nDCG@10": "ndcg@10",
 }
+_VALUES = "Values of the figure"
 _LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
 _CALIBRATION = {"ECE": "ece", "Brier": "brier"}
+_CITED = {
+    "citation recall": "citation_recall",
+    "citation precision": "citation_precision",
+    "recall with attributed": "attributed_recall",
+    "supported": "sentence_support",
+    "contradicted": "sentence_contradicted",
+}
+_TEXTS = {
+    "sentences": "sentences",
+    "words": "words",
+    "refused": "refused",
+    "withheld": "withheld",
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
+_EVIDENCE = {
+    name.replace("evidence_", ""): name
+    for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
+}
 _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
@@ -28,7 +49,7 @@ _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES}
 
 
 def headlines(tasks: Sequence[ReportTask]) -> list[View]:
-    """The first figure of each section, without the variants of the sample."""
+    """The main metric of each section, without the sample's variants."""
     views = []
     for section in SECTIONS:
         metric = section.metrics[0]
@@ -42,13 +63,50 @@ def headlines(tasks: Sequence[ReportTask]) -> list[View]:
 
 
 def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
-    """The tables of a section's tasks; those without a row are left out."""
+    """The tables of a section that have rows."""
     views = [view for table in _TABLES[section.id] if (view := table(tasks)).rows]
     return [view.without_constant("run") for view in views]
 
 
+def recall_values(one: RecallFigure) -> View:
+    """The points of a figure of recall by k."""
+    rows = [
+        Row(curve.name, cells={str(k): figure(point) for k, point in enumerate(curve.points, start=1)})
+        for curve in one.curves
+    ]
+    columns = max((tuple(row.cells) for row in rows), key=len)
+    return View(_VALUES, "recall at k", columns, tuple(rows), is_folded=True)
+
+
+def reliability_values(one: Reliability) -> View:
+    """The bins of a reliability diagram."""
+    rows = [
+        Row(
+            f"{each.low:.2f}\u2013{each.high:.2f}",
+            cells={"mean": Cell(f"{each.confidence:.3f}", is_figure=True), "accuracy": figure(each.accuracy)}
+            | {"n": number(each.n)},
+        )
+        for each in one.bins
+    ]
+    return View(_VALUES, "confidence", ("mean", "accuracy", "n"), tuple(rows), is_folded=True)
+
+
+def risk_values(one: RiskFigure) -> View:
+    """Risk at every tenth of coverage, for each curve."""
+    rows = [
+        Row(
+            curve.name,
+            cells={
+                f"{tenth}0%": Cell(f"{risk_at(curve.points, tenth / 10):.3f}", is_figure=True) for tenth in range(1, 11)
+            },
+        )
+        for curve in one.curves
+    ]
+    return View(_VALUES, "risk by coverage", tuple(rows[0].cells), tuple(rows), is_folded=True)
+
+
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
-    """The tasks by run, each run under its name where there are several, and their baselines."""
+    """Rows of tasks and baselines, grouped by run if there are several."""
     rows: list[Row] = []
     runs = dict.fromkeys(task.run for task in tasks)
     for run in runs:
@@ -60,7 +118,7 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
             if task.scorer == VERDICTS:
                 whole = {column: measured(task, "accuracy", marked=True), "n": number(len(task.samples))}
                 rows.append(Row("all answers", cells=whole, is_reference=True))
-    if tasks[0].scorer == LABELS:
+    if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
         rows += [_always(group[0]) for group in _same_records(tasks)]
     return rows
@@ -83,7 +141,7 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
 def _labels(tasks: Sequence[ReportTask]) -> View:
     rows, notes = [], []
     for group in _same_records(tasks):
-        labelled = [task for task in group if task.scorer == LABELS]
+        labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
             cells = {name: measured(task, metric, marked=True) for name, metric in _LABELS.items()}
             cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
@@ -105,7 +163,7 @@ def _by_label(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         targets = [sample["target"] for sample in task.samples]
-        for label in task.labels if task.scorer == LABELS else ():
+        for label in task.labels if task.scorer in LABELLING else ():
             cells = {name: measured(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
             cells |= {"run": Cell(task.run), "label": Cell(label), "n": number(targets.count(label))}
             rows.append(Row(task.title, task.name, cells))
@@ -153,16 +211,46 @@ def _risk(tasks: Sequence[ReportTask]) -> View:
     return View(title, "task", ("run", *_RISKS, "n"), tuple(rows))
 
 
+def _cited(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Citations and support of written sentences", _CITED, tasks)
+
+
+def _texts(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Length, refusals and references", _TEXTS, tasks)
+
+
+def _evidence(tasks: Sequence[ReportTask]) -> View:
+    """The evidence that was found and quoted, of tasks whose data knows it."""
+    return _measures("Evidence", _EVIDENCE, tasks)
+
+
+def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask]) -> View:
+    """The tasks that have one of the metrics."""
+    rows = [
+        Row(
+            task.title,
+            task.name,
+            {name: measured(task, metric) for name, metric in columns.items() if metric in task.estimates}
+            | _setting(task),
+        )
+        for task in tasks
+        if any(metric in task.estimates for metric in columns.values())
+    ]
+    return View(title, "task", ("run", *columns, "n", "data"), tuple(rows))
+
+
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     RETRIEVAL.id: (_retrieval,),
     ANSWERS.id: (_labels, _by_label),
     INFERENCE.id: (_labels, _by_label),
     VERIFICATION.id: (_verdicts, _worth, _risk),
+    WRITTEN.id: (_cited, _texts),
+    CHECKING.id: (_labels, _by_label, _evidence),
 }
 
 
 def _always(task: ReportTask) -> Row:
-    """The score of the most frequent label, if it were always given."""
+    """The majority baseline."""
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     reached = label_metrics(targets, [answer] * len(targets), task.labels)
@@ -171,7 +259,7 @@ def _always(task: ReportTask) -> Row:
 
 
 def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks in groups over the same records."""
+    """The tasks grouped by their records."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)

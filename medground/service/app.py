@@ -16,7 +16,7 @@ With a cookie, methods other than GET need an ``Origin`` header, which browsers 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +28,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from chains.chat.conversations import Conversations
 from chains.chat.events import Done, Token
+from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
 from medground.service.metrics import CONTENT_TYPE
@@ -35,9 +36,11 @@ from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
 from medground.service.protocol import (
     MODEL,
     ChatRequest,
+    CheckRequest,
     Completion,
     Login,
     Rename,
+    checked,
     evidence,
     footnotes,
     history,
@@ -82,6 +85,7 @@ def make_app(service: Service) -> FastAPI:
     _add_session(app, service, sessions, user_of)
     _add_conversations(app, service, user_of)
     _add_completions(app, service, user_of)
+    _add_checks(app, service, user_of)
     return app
 
 
@@ -114,6 +118,29 @@ def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request]
             headers = {"X-Accel-Buffering": "no"}  # nginx would hold the pieces back
             return StreamingResponse(_stream(service, asked), media_type="text/event-stream", headers=headers)
         return await _whole(service, asked, request)
+
+
+def _add_checks(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+    @app.post("/v1/check", dependencies=[Depends(_json_only)])
+    async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(user_of)]) -> Any:
+        """Check a statement, or several, against the searched texts.
+
+        Each is supported, contradicted, or has not enough evidence, with quotes for and against. With ``statement`` the
+        answer is its check, with ``statements`` a list; one of these that cannot be checked has an ``error`` instead.
+        """
+        if service.checker is None:
+            raise HTTPException(501, service.no_checker)
+        statements = body.statements or [body.statement or ""]
+        if len(statements) > service.config.max_messages:
+            given, most = len(statements), service.config.max_messages
+            raise HTTPException(400, f"The request has {given} statements; the limit is {most}. Send several requests.")
+        results = await _unless_gone(service, request, _last(service.check(statements)))
+        if results is None:
+            return PlainTextResponse("", 499)  # nobody reads it
+        if body.statements is None and isinstance(results[0], UserError):
+            raise results[0]
+        data = [checked(text, result) for text, result in zip(statements, results, strict=True)]
+        return data[0] if body.statements is None else {"object": "list", "data": data}
 
 
 def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
@@ -249,34 +276,45 @@ def _model(service: Service) -> dict[str, Any]:
 
 
 async def _whole(service: Service, asked: Asked, request: Request) -> Response:
-    """The answer in one document; the request is cancelled when its client disconnects."""
+    """The answer in one document."""
+    done = await _unless_gone(service, request, _last(asked.events))
+    if done is None:
+        return PlainTextResponse("", 499)  # nobody reads it
+    assert isinstance(done, Done)  # a turn ends with it
+    text = done.turn.text + footnotes(done.turn.answer, service.note)
+    _log_text(service, done)
+    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
 
-    async def turn() -> Done:
-        async with aclosing(asked.events) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    return event
-        raise AssertionError("a turn ends with Done")
+
+async def _last(events: AsyncGenerator[Event]) -> Event:
+    """The last event of a request, which ends then."""
+    last: Event | None = None
+    async with aclosing(events) as given:
+        async for event in given:
+            last = event
+    assert last is not None  # every request has an event
+    return last
+
+
+async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, Any, Event]) -> Event | None:
+    """The result of a request; None where its client has disconnected, which cancels the request."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
             pass
 
-    work, watch = asyncio.create_task(turn()), asyncio.create_task(gone())
+    work, watch = asyncio.create_task(turn), asyncio.create_task(gone())
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             service.metrics.cancelled()
-            return PlainTextResponse("", 499)  # nobody reads it
-        done = work.result()
+            return None
+        return work.result()
     finally:
         for task in (work, watch):
             task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await work
-    text = done.turn.text + footnotes(done.turn.answer, service.note)
-    _log_text(service, done)
-    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
 
 
 async def _stream(service: Service, asked: Asked) -> AsyncIterator[str]:

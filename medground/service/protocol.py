@@ -4,19 +4,21 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
+from chains.check import Check
+from chains.marks import passage_numbers
+from common.errors import UserError
 
 MODEL = "medground"
 NEW = "new"
-# What ``footnotes`` adds: all from the first quote, or without quotes the lines for verdict and note.
-_FOOTNOTES = re.compile(
-    r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)*|Note: [^\n]*(?:\nNote: [^\n]*)*)\Z", re.S
-)
+# What ``footnotes`` adds: lines for passages, sentences, verdict and notes, behind an empty line.
+_FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
+_FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
 
 
 def _encodable(text: str) -> str:
@@ -78,6 +80,24 @@ class ChatRequest(BaseModel):
         return self.medground.conversation if self.medground is not None else None
 
 
+Statement = Annotated[str, Field(max_length=20_000), AfterValidator(_encodable)]
+
+
+class CheckRequest(BaseModel):
+    """The body of ``POST /v1/check``: one statement, or a list of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: Statement | None = None
+    statements: list[Statement] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if (self.statement is None) == (self.statements is None):
+            raise ValueError("give statement or statements")
+        return self
+
+
 class Login(BaseModel):
     """The body of ``POST /v1/session``."""
 
@@ -103,19 +123,46 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """Text added to an answer: a line for each quote, for the verdict, and for each note."""
+    """Text added to an answer: a line for each quote under its passage's number, for each verdict and for each note.
+
+    A cited passage without a quote has a line of its own.
+    """
     if answer is None:
         return ""
+    numbers = passage_numbers(answer.passages)
     origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
     lines = []
-    for number, citation in enumerate(answer.citations, start=1):
+    for citation in answer.citations:
         origin = origins.get(citation.passage_id, "")
         also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
-        lines.append(f"[{number}] {citation.passage_id}{origin}{also}: \u201c{citation.readable}\u201d")
+        quote = f"\u201c{citation.readable}\u201d"
+        lines.append(_footnote(numbers.get(citation.passage_id), f"{citation.passage_id}{origin}{also}: {quote}"))
+    quoted = {citation.passage_id for citation in answer.citations}
+    cited = {number for sentence in answer.sentences for number in sentence.citations}
+    for number, passage in enumerate(answer.passages, start=1):
+        if number in cited and passage.id not in quoted:
+            lines.append(_footnote(number, f"{passage.id}{origins.get(passage.id, '')}"))
+    if support := support_in_words(answer):
+        lines.append(f"Sentences: {support}.")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
     lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))
     return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def support_in_words(answer: Answer) -> str:
+    """By number of sentence the verdict, and the citations where they were attributed; empty where there are none."""
+    told = []
+    for place, one in enumerate(answer.sentences, start=1):
+        attributed = f"attributed to {''.join(f'[{number}]' for number in one.citations)}" if one.attributed else ""
+        if support := ", ".join(filter(None, (one.verdict, attributed))):
+            told.append(f"{place} {support}")
+    return "; ".join(told)
+
+
+def _footnote(number: int | None, text: str) -> str:
+    line = " ".join(text.split())
+    return line if number is None else f"[{number}] {line}"
 
 
 def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str, Any]:
@@ -125,10 +172,27 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
     if answer is not None:
         given = answer.model_dump(
             mode="json",
-            include={"label", "label_scores", "citations", "passages", "verdict", "verification", "withheld"},
+            include={
+                "label",
+                "label_scores",
+                "sentences",
+                "removed",
+                "citations",
+                "passages",
+                "verdict",
+                "verification",
+                "withheld",
+            },
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
     return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
+
+
+def checked(statement: str, result: Check | UserError) -> dict[str, Any]:
+    """A checked statement, documented in docs/check.md; ``error`` says why it could not be checked."""
+    if isinstance(result, Check):
+        return {"object": "check", **result.model_dump(mode="json")}
+    return {"object": "check", "statement": statement, **error_body(str(result), "invalid_request_error")}
 
 
 class Completion:

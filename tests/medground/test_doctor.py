@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,19 @@ def test_without_a_card_s_driver_it_imports_no_torch() -> None:
         "print(len(found), [name for name in ('torch', 'transformers', 'chromadb') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "11 []\n"
+    assert done.stdout == "12 []\n"
+
+
+def test_the_llama_cpp_engine_is_named_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xllamacpp")
+    found = checks()["llama.cpp"]
+    assert found.state == "ok"
+    assert version("xllamacpp") in found.value
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    assert checks()["llama.cpp"].state == "note"
+    needed = checks(**{"llm.kind": "llamacpp", "llm.model": "a.gguf"})["llama.cpp"]
+    assert needed.state == "failed"
+    assert "pip install 'medground[llamacpp]'" in needed.value
 
 
 def test_what_cannot_work_has_failed() -> None:

@@ -16,6 +16,7 @@ from chains.agent.calling import ToolAgent
 from chains.agent.grading import Grader, by_judge
 from chains.agent.steps import Step
 from chains.answer import Answer
+from chains.check import make_checker
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
 from chains.qa.chain import qa_chain
@@ -38,9 +39,9 @@ def agent(
     def verify(answer: Answer) -> Answer:
         return verifier.verify([answer])[0]
 
-    return ToolAgent(
-        model, WordRetriever(texts=texts), read, Grader(by_judge(judge), 0.2), verify, limits, judge=judge, tell=tell
-    )
+    retriever = WordRetriever(texts=texts)
+    checker = make_checker(retriever, judge)
+    return ToolAgent(model, retriever, read, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, tell=tell)
 
 
 def calls(steps: list[Step]) -> list[tuple[str, Any]]:
@@ -101,6 +102,35 @@ def test_an_abstract_that_no_search_has_found_cannot_be_read() -> None:
     assert told
     assert "Ann" not in told[0]
     assert "Search first" in told[0]
+
+
+class Saying(ObeyingModel):
+    """Searches for zinc, then for aspirin, and says ``text``."""
+
+    text: str
+
+    def _next(self, messages: list[BaseMessage]) -> AIMessage:
+        for number, query in enumerate(("zinc dear", "aspirin works", "tea tasty")):
+            if number == sum(message.type == "tool" for message in messages):
+                args = {"name": "search_literature", "args": {"query": query}, "id": f"call{number}"}
+                return AIMessage("", tool_calls=[args])
+        return AIMessage(self.text)
+
+
+def test_what_the_model_says_cites_the_passages_of_the_answer() -> None:
+    texts = {"z": "Zinc was dear.", "a": "Aspirin works.", "t": "Tea is tasty."}
+    steps: list[Step] = []
+    model = Saying(text="Aspirin works [2]. Zinc was dear [1, 9].")
+    answer = agent(model, texts, steps.append).invoke(QUESTION)
+    results = [step.detail["result"] for step in steps if step.kind == "tool"]
+    assert [re.findall(r"\[(\d)\] id (\w)", result) for result in results] == [[("1", "z")], [("2", "a")], [("3", "t")]]
+    assert [passage.id for passage in answer.passages] == ["a", "z"]  # read for the label, then cited besides
+    assert answer.text == "Aspirin works [1]. Zinc was dear [2]."
+    assert [(one.text, one.citations) for one in answer.sentences] == [
+        ("Aspirin works [1].", (1,)),
+        ("Zinc was dear [2].", (2,)),
+    ]
+    assert "citations of passage 9 were removed" in answer.notes[-1]
 
 
 class Endless(BaseChatModel):

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf_files import write_gguf
 from langchain_core.language_models import BaseChatModel
 from served import Scripted, make_service, running
 
 from chains.config import LLMConfig
-from chains.models.local import LocalLLM, load_llm
+from chains.models.llamacpp import LlamaCppLLM, load_llamacpp
+from chains.models.llamacpp_chat import LlamaCppChat
+from chains.models.local import EMBEDDED, LocalLLM, load_llm
 from chains.models.local_chat import LocalChat
 
 standard = pytest.importorskip("langchain_tests.integration_tests")
@@ -46,6 +49,27 @@ class TestLocalChat(_TextOnly):
     def chat_model_params(self) -> dict[str, Any]:
         chat: Any = self.llm.chat
         return {"llm": chat.llm, "tokenizer": chat.tokenizer, "model_id": chat.model_id}
+
+
+@pytest.fixture(scope="module")
+def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> LlamaCppLLM:
+    pytest.importorskip("xllamacpp")
+    file = write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+    return load_llamacpp(LLMConfig(kind="llamacpp", model=str(file), threads=1, max_new_tokens=12))
+
+
+class TestLlamaCppChat(_TextOnly):
+    @pytest.fixture(autouse=True)
+    def _llm(self, llamacpp: LlamaCppLLM) -> None:
+        self.llm = llamacpp
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return LlamaCppChat
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"local": self.llm, "model_name": self.llm.name}
 
 
 class TestRemoteChat(_TextOnly):

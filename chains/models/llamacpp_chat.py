@@ -1,0 +1,159 @@
+"""A model of llama.cpp as a LangChain chat model."""
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+from chains.models.base import check_room
+from chains.models.reasoning import opening_of
+from chains.prompts import as_dicts
+from common.errors import UserError
+
+_COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # else small models write spaces until the end
+
+
+class LlamaCppChat(BaseChatModel):
+    """A chat model over a ``llamacpp.LlamaCppLLM``; it answers greedily.
+
+    Closing a stream ends its generation. Where the chat template opens the model's reasoning in the prompt, the opening
+    tag is put before the generated text. It calls no tools; ``with_structured_output`` constrains what it writes to a
+    JSON schema.
+
+    Attributes:
+        local: the model.
+        model_name: its name.
+        max_tokens: the most generated tokens; None for ``llm.max_new_tokens``.
+        stop: texts that end an answer.
+    """
+
+    local: Any
+    model_name: str
+    max_tokens: int | None = None
+    stop: list[str] | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "llamacpp"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": self.model_name, "max_tokens": self.max_tokens}
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
+        **kwargs: Any,
+    ) -> ChatResult:
+        before, ids, options = self._asked(messages, stop, kwargs)
+        reply = self.local.engine.complete(ids, **options)
+        message = AIMessage(
+            content=before + self.local.visible(reply["content"]),
+            usage_metadata=_usage(ids, reply),
+            response_metadata=self._metadata(reply),
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        before, ids, options = self._asked(messages, stop, kwargs)
+        for piece in self.local.engine.stream(ids, **options):
+            text, before = before + self.local.visible(piece["content"]), ""
+            message = AIMessageChunk(content=text)
+            if piece["stop"]:
+                message = AIMessageChunk(
+                    content=text,
+                    usage_metadata=_usage(ids, piece),
+                    response_metadata=self._metadata(piece),
+                    chunk_position="last",
+                )
+            chunk = ChatGenerationChunk(message=message)
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: str = "json_schema",
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with its text constrained to a JSON schema, and parsed: a pydantic object, or else a dict.
+
+        An answer that ``max_tokens`` cuts off is no JSON, and the parser raises.
+
+        Args:
+            schema: a pydantic class, a ``TypedDict`` or a JSON schema.
+            include_raw: give a dict of ``raw``, ``parsed`` and ``parsing_error`` instead.
+            method: only ``json_schema``.
+            kwargs: ``strict``, which is always so.
+
+        Raises:
+            UserError: another method is asked for.
+        """
+        if method != "json_schema" or set(kwargs) - {"strict"}:
+            raise UserError(f"A model of llama.cpp takes method json_schema alone; this is {method!r}, {kwargs}.")
+        given = convert_to_json_schema(schema)
+        model = self.bind(
+            response_format={"type": "json_schema", "json_schema": {"schema": given}},
+            ls_structured_output_format={"kwargs": {"method": method}, "schema": given},
+        )
+        parser: Runnable[Any, Any] = (
+            PydanticOutputParser(pydantic_object=schema)
+            if isinstance(schema, type) and is_basemodel_subclass(schema)
+            else JsonOutputParser()
+        )
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return {"raw": model} | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+    def _asked(
+        self, messages: list[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[str, list[int], dict[str, Any]]:
+        """What stands before the answer, the prompt's token ids, and llama.cpp's options.
+
+        Raises:
+            TooLongError: prompt and answer are longer than the window.
+        """
+        [(prompt, ids)] = self.local.prompts([as_dicts(messages)])
+        most = kwargs.get("max_tokens") or self.max_tokens or self.local.config.max_new_tokens
+        check_room(len(ids), most, self.local.window)
+        options: dict[str, Any] = {"n_predict": most, "stop": [*(stop or self.stop or ()), *self.local.stops]}
+        match kwargs.get("response_format"):
+            case {"type": "json_schema", "json_schema": {"schema": dict(schema)}} | {
+                "type": "json_object",
+                "schema": dict(schema),
+            }:
+                options["json_schema"] = {**schema, **_COMPACT}
+            case {"type": "json_object"}:
+                options["json_schema"] = {"type": "object", **_COMPACT}
+        return opening_of(prompt), ids, options
+
+    def _metadata(self, reply: dict[str, Any]) -> dict[str, Any]:
+        reason = "length" if reply.get("stop_type") == "limit" else "stop"
+        return {"model_name": self.model_name, "finish_reason": reason}
+
+
+def _usage(ids: Sequence[int], reply: dict[str, Any]) -> UsageMetadata:
+    generated = int(reply["tokens_predicted"])
+    return UsageMetadata(input_tokens=len(ids), output_tokens=generated, total_tokens=len(ids) + generated)
