@@ -6,7 +6,7 @@
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
 a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
-b   HealthVer's dev file, divided by question: the same
+b   HealthVer's dev file, divided by question: the same, and an encoder that learned SICK first
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapter of part b
 e   speed: the tutorial's recipe and ours, the same number of steps
@@ -147,6 +147,16 @@ def _pair_figures(output: Path, pairs: Settings) -> Figures:
 
 def _folded(text: str) -> str:
     return " ".join(text.lower().split())
+
+
+def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
+    """Part b: an encoder that learned SICK first, since HealthVer's file is small."""
+    first = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": 141}.items()}
+    base = steps.train("sick-encoder", "encoder", {**sick, **first})
+    then = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
+    recipe = {f"train.encoder.{key}": value for key, value in then.items()}
+    model = steps.train("healthver-from-sick", "encoder", {**healthver, **recipe})
+    steps.evaluate("healthver-from-sick", healthver, _classifier(model))
 
 
 def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
@@ -350,6 +360,7 @@ def main() -> None:
             inference(steps, "sick", sick, of_sick)
         elif part == "b":
             inference(steps, "healthver", healthver, of_healthver)
+            transfer(steps, sick, healthver)
         elif part == "c":
             questions(steps, records)
         elif part == "d":
