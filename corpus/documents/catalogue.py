@@ -158,6 +158,7 @@ class Library:
                 told = tuple(Problem(part, str(error)) for part, error in problems)
                 said = json.dumps([[problem.file, problem.why] for problem in told])
                 self._database.execute("UPDATE files SET problems = ? WHERE id = ?", (said, file))
+                self._revise()
             self._commit(COMMIT_SECONDS)
         return told
 
@@ -168,6 +169,7 @@ class Library:
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
             rank = f"{new.rpartition('/')[2]}\n{new}"
             self._database.execute("UPDATE files SET place = ?, rank = ? WHERE place = ?", (new, rank, old))
+            self._revise()
             self._commit(COMMIT_SECONDS)
 
     def remove(self, place: str) -> None:
@@ -175,6 +177,7 @@ class Library:
         with _errors(self._path):
             self._begin()
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
+            self._revise()
             self._commit(COMMIT_SECONDS)
 
     def _add_part(self, file: int | None, whole: str, name: str, documents: Iterable[Entry]) -> None:
@@ -212,8 +215,11 @@ class Library:
     def _begin(self) -> None:
         if not self._database.in_transaction:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("UPDATE state SET revision = ?", (secrets.token_hex(8),))
             self._begun = time.monotonic()
+
+    def _revise(self) -> None:
+        """Mark the library as changed; a file that could not be read leaves it as it was."""
+        self._database.execute("UPDATE state SET revision = ?", (secrets.token_hex(8),))
 
     def _commit(self, after: float = 0.0) -> None:
         if self._database.in_transaction and time.monotonic() - self._begun >= after:

@@ -138,6 +138,9 @@ def test_the_revision_changes_with_every_change_and_only_then(path: Path) -> Non
     with Library(path) as library:
         library.files()
     assert Passages(path).revision == before
+    with Library(path) as library, pytest.raises(DataError, match="holds no file"):
+        library.replace("b", "b", "d", "m", [])
+    assert Passages(path).revision == before
     put(path, "b", [entry("b", "aabb")])
     assert Passages(path).revision != before
 
