@@ -248,13 +248,16 @@ class Checker(Runnable[CheckInput, Check]):
         if errors and not read:
             return errors[0][1]
         sides: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
+        quoted: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
         for passage in passages:
             own = [_Evidence(window, one) for window, one in read if window.passage.id == passage.id]
-            for evidence in _quoted([one for one in own if one.counts(self._config.threshold)]):
-                sides[evidence.verdict].append(evidence)
-        supporting, contradicting = sides["supported"], sides["contradicted"]
+            own = [one for one in own if one.counts(self._config.threshold)]
+            for verdict, side in _strongest(own).items():
+                sides[verdict] += side
+                quoted[verdict] += _quoted(side)
+        supporting, contradicting = quoted["supported"], quoted["contradicted"]
         strengths = {verdict: _strength(side) for verdict, side in sides.items()}
-        verdict: Verdict = "not enough evidence"
+        verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
         deciding = max(
@@ -359,22 +362,21 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     ]
 
 
-def _quoted(evidence: Sequence[_Evidence]) -> list[_Evidence]:
-    """What is quoted of a passage's evidence: the strongest verdict's, without overlaps, best first.
-
-    Both verdicts are quoted if they are equally strong.
-    """
+def _strongest(evidence: Sequence[_Evidence]) -> dict[Verdict, list[_Evidence]]:
+    """The evidence of a passage by verdict, the strongest verdict's only; both if they are equally strong."""
     most = max((round(one.clarity, _SAME) for one in evidence), default=0.0)
-    kept: list[_Evidence] = []
-    for verdict in {one.verdict for one in evidence if round(one.clarity, _SAME) == most}:
-        own = [one for one in evidence if one.verdict == verdict]
-        short = [one for one in own if not any(one.window.contains(other.window) for other in own)]
-        side: list[_Evidence] = []
-        for one in sorted(short, key=lambda one: -one.clarity):
-            if len(side) < QUOTES and not any(one.window.overlaps(other.window) for other in side):
-                side.append(one)
-        kept += side
-    return kept
+    verdicts = {one.verdict for one in evidence if round(one.clarity, _SAME) == most}
+    return {verdict: [one for one in evidence if one.verdict == verdict] for verdict in verdicts}
+
+
+def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
+    """What is quoted of a passage's evidence for one verdict, best first: no window that contains or meets another."""
+    short = [one for one in side if not any(one.window.contains(other.window) for other in side)]
+    quoted: list[_Evidence] = []
+    for one in sorted(short, key=lambda one: -one.clarity):
+        if len(quoted) < QUOTES and not any(one.window.overlaps(other.window) for other in quoted):
+            quoted.append(one)
+    return quoted
 
 
 def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:

@@ -24,6 +24,7 @@ _REFERENCE = {
     "entailed by reference": "entailed_by_reference",
 }
 _TITLES = {
+    ANSWERS: "Answers: yes, no or maybe",
     INFERENCE: "Inference: does the hypothesis follow?",
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
 }
@@ -53,7 +54,7 @@ def _retrieval(results: Sequence[TaskResult]) -> list[Table]:
 
 def _answers(results: Sequence[TaskResult]) -> list[Table]:
     """One row per task; tasks over the same records are adjacent, followed by the majority baseline."""
-    table = _label_table("Answers: yes, no or maybe")
+    table = _label_table(_TITLES[ANSWERS])
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
         records = tuple((str(sample["id"]), str(sample["target"])) for sample in result.samples)

@@ -281,12 +281,14 @@ class Pipeline:
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
             found = self.retriever(retriever)
+            words = next((name for name, one in self.settings.retrievers.items() if one.kind == "bm25"), None)
             return extractive_chain(
                 found,
                 embedder=self._embedder(retriever or self.settings.retriever),
                 passages=found.top_k,
                 max_sentences=config.max_sentences,
                 notes=notes,
+                frequencies=None if words is None else self.retriever(words).frequencies,
             )
         from chains.verification import verified_chain
 

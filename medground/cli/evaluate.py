@@ -25,7 +25,7 @@ app.add_typer(evaluate, name="eval")
 
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
 QuestionSplit = Annotated[
-    options.Split | None, typer.Option("--split", help="Whose questions are asked; all of them unless given.")
+    options.Split | None, typer.Option("--split", help="Split whose questions are asked; all by default.")
 ]
 
 

@@ -16,7 +16,7 @@ With a cookie, methods other than GET need an ``Origin`` header, which browsers 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -50,6 +50,7 @@ from medground.service.sessions import Attempts, Sessions
 from medground.service.users import Users
 
 Event = TypeVar("Event")
+UserOf = Callable[[Request], Awaitable[str]]
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _HEARTBEAT = 15  # seconds; proxies close connections on which nothing is sent, many after 60
 
@@ -81,15 +82,15 @@ def make_app(service: Service) -> FastAPI:
     add_errors(app)
     sessions = Sessions(config.session_hours, secure=config.tls)
     user_of = _user_of(service.users, sessions)
+    _add_completions(app, service, user_of)  # first: routes are tried in this order
     _add_state(app, service, user_of)
     _add_session(app, service, sessions, user_of)
     _add_conversations(app, service, user_of)
-    _add_completions(app, service, user_of)
     _add_checks(app, service, user_of)
     return app
 
 
-def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     @app.get("/v1/models")
@@ -112,7 +113,9 @@ def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request]
             raise HTTPException(400, f"The request has {given} messages; the limit is {most}. Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        asked = service.ask(user, body.conversation, body.messages[-1].text, history(body.messages))
+        asked = service.ask(
+            user, body.conversation, body.messages[-1].text, history(body.messages), whole=not body.stream
+        )
         if body.stream:
             await anext(asked.events)  # an invalid message raises here, while the status can still be set
             headers = {"X-Accel-Buffering": "no"}  # nginx would hold the pieces back
@@ -120,7 +123,7 @@ def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request]
         return await _whole(service, asked, request)
 
 
-def _add_checks(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
     @app.post("/v1/check", dependencies=[Depends(_json_only)])
     async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(user_of)]) -> Any:
         """Check a statement, or several, against the searched texts.
@@ -143,7 +146,7 @@ def _add_checks(app: FastAPI, service: Service, user_of: Callable[[Request], str
         return data[0] if body.statements is None else {"object": "list", "data": data}
 
 
-def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_conversations(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     def stored() -> Conversations:  # the chat is set after the application is made
@@ -187,7 +190,7 @@ def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Reques
         return Response(write(summary, turns), media_type=kind, headers=headers)
 
 
-def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Callable[[Request], str]) -> None:
+def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: UserOf) -> None:
     attempts = Attempts()
 
     @app.get("/v1/session")
@@ -217,7 +220,7 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Ca
         return Response(status_code=204, headers={"Set-Cookie": removed})
 
 
-def _add_state(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_state(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     @app.get("/healthz")
@@ -241,8 +244,8 @@ def _add_state(app: FastAPI, service: Service, user_of: Callable[[Request], str]
         return app.openapi()
 
 
-def _user_of(users: Users, sessions: Sessions) -> Callable[[Request], str]:
-    def user_of(request: Request) -> str:
+def _user_of(users: Users, sessions: Sessions) -> UserOf:
+    async def user_of(request: Request) -> str:  # FastAPI would call a plain function in a thread
         authorization = request.headers.get("Authorization")
         user = users.of_header(authorization)
         if user is None and authorization is None:

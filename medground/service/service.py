@@ -66,7 +66,15 @@ class Service:
         self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
         self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
 
-    def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
+    def ask(
+        self,
+        user: str,
+        conversation: str | None,
+        message: str,
+        said: Sequence[tuple[str, str]] = (),
+        *,
+        whole: bool = False,
+    ) -> "Asked":
         """Admit a message; call it on the event loop.
 
         Args:
@@ -74,6 +82,7 @@ class Service:
             conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
             message: the newest message.
             said: roles and texts of the messages before it, of a conversation that the client sends.
+            whole: the last event is enough.
 
         Raises:
             Busy: no slot is free.
@@ -90,7 +99,7 @@ class Service:
                     asked.conversation = event.conversation
                 yield event
 
-        asked.events = self.admission.open(stream).events()
+        asked.events = self.admission.open(stream, lambda event: not whole or isinstance(event, Done)).events()
         return asked
 
     def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":

@@ -125,7 +125,7 @@ def running(
         assert not thread.is_alive(), "the service did not end"
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something has come true."""
     end = time.monotonic() + seconds
     while not true():

@@ -273,5 +273,5 @@ def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
     alone = pipeline(judging_settings(adapted.settings), sample("mg0312"))
     assert alone.judge().judge(pair)[0].label_scores == pytest.approx(tuned.label_scores)
     server = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x"}
-    with pytest.raises(UserError, match=r"nli\.adapter is put on a model that is loaded here"):
+    with pytest.raises(UserError, match=r"nli\.adapter needs llm\.kind huggingface"):
         judging_settings(settings(tmp_path, **server, **{"nli.adapter": adapter}))
