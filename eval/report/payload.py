@@ -8,7 +8,7 @@ from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
 from eval.stats.verification import VERDICTS
 from eval.tasks import Sample
-from eval.tasks.base import VERIFICATION
+from eval.tasks.base import VERIFICATION, WRITTEN
 from eval.tasks.scorers import RANKING, rank
 
 
@@ -102,6 +102,11 @@ class Payload:
                 "against": None if against is None else self._passage(str(against), texts.get(str(against))),
                 "sentence": str(sentence["quote"]) if isinstance(sentence, Mapping) and "quote" in sentence else None,
             }
+        if task.section == WRITTEN:
+            row["sentences"] = [
+                [one["text"], one["verdict"], int(one["attributed"]), one["citations"], one.get("evidence")]
+                for one in sample["judged"]
+            ]
         return row
 
     def _record(self, texts: tuple[str, ...]) -> int:

@@ -15,7 +15,7 @@ from eval.runs import Run, find_runs
 from eval.stats.estimate import Estimate
 from eval.tasks import Sample, Scorer, Section, Task
 from eval.tasks.base import INFERENCE
-from eval.tasks.scorers import RANKING
+from eval.tasks.scorers import CITATIONS, RANKING
 
 _LISTS = ("retrieved", "notes")
 _MAPPINGS = ("label_scores", "verdict_scores")
@@ -148,7 +148,7 @@ def _checked(sample: Sample, side: Side) -> Sample:
 
 
 def _labels(run: Run, task: Task, samples: Sequence[Sample]) -> tuple[str, ...]:
-    if task.scorer == RANKING:
+    if task.scorer in (RANKING, CITATIONS):
         return ()
     if known := run.labels(task.name):
         return known

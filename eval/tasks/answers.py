@@ -175,6 +175,7 @@ def _sentence(one: Sentence, score: CitationScore) -> dict[str, Any]:
         "citations": list(one.citations),
         "attributed": one.attributed,
         "verdict": one.verdict,
+        "evidence": one.verification.sentence.quote if one.verification and one.verification.sentence else None,
         "supported": score.is_supported,
         "precise": score.precise,
     }

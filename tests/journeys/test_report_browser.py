@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import report_runs as runs
+from scripted_answers import measured
 
 from corpus.records import LABELS
 from eval.report.page import Report, write_report
@@ -302,3 +303,29 @@ CONTRASTS = """() => {
     .map((e) => [light(parse(getComputedStyle(e).color)), light(ground(e))])
     .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
 }"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_written_answers_show_the_support_of_their_sentences(show: Opening, tmp_path: Path, theme: str) -> None:
+    write_results(tmp_path / "run", [measured(), measured(pruned=True)], runs.settings())
+    tasks = read_tasks([tmp_path / "run"]).tasks
+    file, _ = write_report(tmp_path, Report(tasks, texts=[{}] * len(tasks)))
+    page = show(file, theme=theme).page
+    assert "citation recall" in page.inner_text("main")
+    assert "Confusion" not in page.inner_text("main")
+    page.click("#list .item >> nth=1")
+    sentences = page.locator("#detail .sentence")
+    assert [one.get_attribute("class") for one in sentences.all()] == ["sentence not", "sentence contradicted"]
+    lines = [one.evaluate("node => getComputedStyle(node).textDecorationStyle") for one in sentences.all()]
+    assert lines == ["dotted", "double"]
+    assert page.locator("#detail .sentence button").all_inner_texts() == ["?", "\u2717"]
+    box = page.locator("#detail .why").nth(1)
+    assert not box.is_visible()
+    sentences.nth(1).hover()
+    assert box.is_visible()
+    assert "It was not red." in box.inner_text()
+    page.mouse.move(1, 1)
+    page.locator("#detail .sentence button").nth(0).focus()
+    page.keyboard.press("Tab")
+    assert box.is_visible()
+    assert "0 of 2 sentences supported" in page.inner_text("#list")

@@ -40,6 +40,10 @@ function said(task, row) {
   }
   const scores = value(task, "scores", row), label = value(task, "prediction", row) ?? "unparsed";
   const sure = scores ? ` ${Math.max(...scores).toFixed(2)}` : "";
+  if (task.kind === "citations") {
+    const judged = (value(task, "sentences", row) ?? []).filter(([, verdict]) => verdict);
+    return judged.length ? `${judged.filter(([, verdict]) => verdict === "supported").length} of ${judged.length} sentences supported` : "no statement";
+  }
   return task.section === "verified" ? `${label}${sure}, ${value(task, "verdict", row) ?? "no verdict"}` : `${label}${sure}`;
 }
 
@@ -49,6 +53,7 @@ function answer(task, row) {
     const found = rank === null ? "The question's own abstract is not among the passages found." : `The question's own abstract was found at place ${rank}.`;
     return [make("p", { class: `answer ${rank === 1 ? "right" : "wrong"}` }, found)];
   }
+  if (task.kind === "citations") return written(task, row);
   const right = Boolean(value(task, "right", row)), label = value(task, "prediction", row);
   const expected = task.kind === "unsupportable" ? "must not be supported" : `right label: ${task.columns.target[row]}`;
   const line = make("p", { class: "answer" }, "Given: ", make("b", {}, label ?? "no label"), ` (${expected}) `,
@@ -56,6 +61,20 @@ function answer(task, row) {
   const output = value(task, "output", row);
   return [line, ...bars(value(task, "scores", row), task.labels, task.columns.target[row]),
     ...(output === null ? [] : [make("h4", {}, "Generated text"), make("p", { class: "text" }, output)])];
+}
+
+/** A written answer: each sentence with its verdict, and its evidence on hover and on focus. */
+function written(task, row) {
+  const signs = { supported: "\u2713", contradicted: "\u2717", "not enough evidence": "?" };
+  const sentences = (value(task, "sentences", row) ?? []).map(([text, verdict, attributed, citations, evidence], place) => {
+    const cited = citations.map((number) => `[${number}]`).join("");
+    const words = [verdict ?? "not judged", attributed ? `attributed to ${cited}` : null].filter(Boolean).join(", ");
+    return make("span", { class: `sentence ${(verdict ?? "none").split(" ")[0]}` }, text, " ",
+      make("button", { type: "button", "aria-describedby": `why-${place}`, "aria-label": `Sentence ${place + 1}: ${words}` }, signs[verdict] ?? "\u2013"),
+      make("span", { class: "why", role: "tooltip", id: `why-${place}` }, make("b", {}, words), evidence ? ` \u201c${evidence}\u201d` : null), " ");
+  });
+  const output = value(task, "output", row);
+  return [make("h4", {}, "Written answer"), make("p", { class: "text written" }, ...(sentences.length ? sentences : [output ?? ""]))];
 }
 
 function bars(scores, labels, target = null) {

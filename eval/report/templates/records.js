@@ -75,8 +75,9 @@ const browser = (function records() {
       return rank === null ? "not found" : `found at ${rank}`;
     }
     if (task.section === "verified") return `${value(task, "prediction", row) ?? "unparsed"}, ${given(task, row)}`;
-    const target = task.columns.target[row], said = given(task, row);
-    return said === target ? said : `${said}, not ${target}`;
+    if (task.kind === "citations") return said(task, row);
+    const target = task.columns.target[row], answer = given(task, row);
+    return answer === target ? answer : `${answer}, not ${target}`;
   }
 
   function render() {

@@ -1,47 +1,13 @@
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from entailing import Entailing
+from scripted_answers import TEXTS, measured
 
-from chains.answer import Answer, Passage
-from chains.qa.base import AnswerChain, Question
-from chains.support import SentenceVerifier, with_sentences
-from common.errors import UserError
-from corpus.records import QARecord
 from eval.compare import Side, compare
 from eval.results import write_results
 from eval.runs import read_run
 from eval.tasks import AnswersTask
-
-PASSAGES = (Passage(id="a", text="Aspirin lowered pain."), Passage(id="z", text="Zinc raised growth."))
-TEXTS = {
-    "Cited?": "Aspirin lowered pain [1]. Zinc raised growth [1][2].",
-    "Wrong?": "Aspirin lowered pain [2]. Zinc was red [2].",
-    "Uncited?": "Zinc raised growth. It was blue.",
-    "Refused?": "The passages do not answer the question.",
-}
-RECORDS = [
-    QARecord(id=question, question=question, contexts=("x",), label=None, conclusion=conclusion)
-    for question, conclusion in zip(TEXTS, ("Aspirin lowered pain.", "", "", ""), strict=True)
-]
-
-
-class Scripted(AnswerChain):
-    """Writes the texts, and has their sentences judged."""
-
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        answers = [
-            with_sentences(Answer(question=one.text, text=TEXTS[one.text], passages=PASSAGES)) for one in questions
-        ]
-        return list(SentenceVerifier(Entailing()).verify(answers))
-
-
-def measured(*, pruned: bool = False) -> Any:
-    task = AnswersTask(context="retrieved", retriever="words", pruned=pruned)
-    return task.evaluate_written(Scripted(), Entailing(), RECORDS, identity={}, quiet=True)
 
 
 def test_recall_and_precision_are_alces() -> None:
