@@ -60,6 +60,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
     file = _file(config)
     about = metadata(file)
     architecture = str(about.get("general.architecture"))
+    _check_kind(file, architecture, about)
     trained = int(about.get(f"{architecture}.context_length") or _WINDOW)
     if config.window is not None and config.window > trained:
         raise UserError(f"llm.window is {config.window}, and the window of {file.name} has {trained} tokens. Lower it.")
@@ -68,6 +69,19 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
     tokenizer = GGUFTokenizer(config.model, about, engine.tokenize)
     prepare_template(tokenizer)  # type: ignore[arg-type]
     return LlamaCppLLM(config.model, engine, tokenizer, config, architecture, cache)
+
+
+def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
+    """Check that a file holds a language model, before llama.cpp is asked, which may end the process over others.
+
+    Raises:
+        UserError: it holds an embedding model, or a part of a model.
+    """
+    embeds = f"{architecture}.pooling_type" in about or about.get(f"{architecture}.attention.causal") is False
+    kind = "embedding model" if embeds else about.get("general.type", "model")
+    if kind != "model" or "tokenizer.ggml.tokens" not in about:
+        found = f"its type is {kind}" if kind != "model" else "it has no vocabulary"
+        raise UserError(f"Model {file} is not a language model: {found}. Choose a file of an instruction-tuned model.")
 
 
 def default_threads() -> int:
