@@ -63,13 +63,13 @@ class Citation(BaseModel):
 
 
 class Verification(BaseModel):
-    """How an entailment model came to an answer's verdict.
+    """The basis of a verdict on an answer or on one of its sentences.
 
-    ``statement`` is what it judged, the question answered with yes. ``scores`` are the probabilities of the three
-    verdicts on the answer, which sum to 1; empty where the model wrote its judgement instead of scoring labels.
-    ``passage_id`` names the passage that decided, None where there was none to judge by. ``sentence`` is the sentence
-    of that passage which speaks most for the verdict when it is judged alone, its ``score`` the verdict's probability
-    then; None where there is not enough evidence, since no sentence decides that.
+    ``statement`` is what was judged: the question answered with yes, or the sentence without its marks. ``scores`` are
+    the probabilities of the three verdicts, which sum to 1; empty where the model wrote its judgement instead of
+    scoring labels. ``passage_id`` names the passage that decided, None where there was none to judge by. ``sentence``
+    is the sentence of that passage which has the highest probability of the verdict when it is judged alone, that
+    probability as its ``score``; None where there is not enough evidence, since no sentence decides that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,6 +78,26 @@ class Verification(BaseModel):
     scores: dict[Verdict, float] = {}
     passage_id: str | None = None
     sentence: Citation | None = None
+
+
+class Sentence(BaseModel):
+    """A sentence of an answer: ``answer.text[start:end] == text``, marks included.
+
+    ``citations`` are numbers of passages (``chains.marks.passage_numbers``). They are those of the sentence's marks;
+    with ``attributed`` the sentence has no marks, and they name the passage that was found to support it afterwards.
+    ``verdict`` and ``verification`` are those of an entailment model on this sentence alone, None where none judged
+    it; ``verification.sentence`` quotes the evidence that decided.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    start: int
+    end: int
+    citations: tuple[int, ...] = ()
+    attributed: bool = False
+    verdict: Verdict | None = None
+    verification: Verification | None = None
 
 
 class Withheld(BaseModel):
@@ -89,6 +109,7 @@ class Withheld(BaseModel):
     label: str | None = None
     label_scores: dict[str, float] = {}
     output: str | None = None
+    sentences: tuple[Sentence, ...] = ()
 
 
 class Answer(BaseModel):
@@ -103,6 +124,10 @@ class Answer(BaseModel):
     where none has judged it. ``withheld`` holds an answer that was kept back for want of support: ``text`` then says
     so, and ``verdict`` is about what was withheld.
 
+    ``sentences`` are those of a written text, or the quotes of an extractive answer; empty where the answer is a label.
+    ``removed`` are the sentences that ``chain.verify: prune`` has taken out of the text; their places are those in the
+    text before.
+
     ``reused`` says that a cache of earlier results had all that the model would have computed for this answer.
     """
 
@@ -112,6 +137,8 @@ class Answer(BaseModel):
     text: str
     label: str | None = None
     label_scores: dict[str, float] = {}
+    sentences: tuple[Sentence, ...] = ()
+    removed: tuple[Sentence, ...] = ()
     citations: tuple[Citation, ...] = ()
     passages: tuple[Passage, ...] = ()
     verdict: Verdict | None = None

@@ -1,4 +1,4 @@
-"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``chat`` and ``agent``."""
+"""The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``check``, ``chat`` and ``agent``."""
 
 import re
 from typing import Any, Literal, Self, get_args
@@ -11,7 +11,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
-Verify = Literal["off", "report", "retry", "abstain"]
+Verify = Literal["off", "report", "retry", "abstain", "prune"]
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
@@ -195,9 +195,9 @@ class ChainConfig(BaseModel):
     verify: Verify = Field(
         default="off",
         description=(
-            "Verification of answers by the nli model. off: none; report: the answer has a verdict; "
-            "retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
-            "answer is withheld."
+            "Verification of answers by the nli model. off: none; report: the answer and each of its sentences have "
+            "a verdict; retry: an unsupported answer is tried again with more passages; abstain: an unsupported "
+            "answer is withheld; prune: unsupported sentences are removed, and an answer without any other is withheld."
         ),
     )
 
@@ -205,6 +205,29 @@ class ChainConfig(BaseModel):
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare ``off`` as false
+
+
+class CheckConfig(BaseModel):
+    """How a statement is checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passages: int = Field(default=5, ge=1, strict=True, description="Number of passages retrieved for a statement.")
+    sentences: int = Field(
+        default=12,
+        ge=1,
+        strict=True,
+        description=(
+            "Number of sentences of the passages that are judged: those nearest to the statement, each alone and with "
+            "the sentences beside it."
+        ),
+    )
+    threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Minimum probability with which a sentence supports or contradicts a statement.",
+    )
 
 
 class ChatConfig(BaseModel):
@@ -226,8 +249,8 @@ class ChatConfig(BaseModel):
     answers: Literal["auto", "brief", "written"] = Field(
         default="auto",
         description=(
-            "Form of the answers. brief: label and quotes; written: sentences that the model writes from "
-            "the passages; auto: written where a model other than the embedded one is set, else brief."
+            "Form of the answers of ask, chat and serve. brief: label and quotes; written: sentences that the model "
+            "writes from the passages; auto: written where a model other than the embedded one is set, else brief."
         ),
     )
     max_new_tokens: int = Field(

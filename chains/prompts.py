@@ -268,6 +268,7 @@ def agent_rules(tools: Sequence[str]) -> str:
     return (
         f"{DATA_RULE}\n\nAnswer the user's medical question from the literature. Search with the tools "
         f"({', '.join(tools)}), in other words if the first search finds nothing that fits, and read what may answer "
-        "the question. Then answer in one to three sentences from what you have read, and name the ids of the "
-        "abstracts. If nothing that you found answers the question, say so."
+        "the question. Then answer in one to three sentences from what you have read, and put the number of the "
+        "abstract that says so in brackets after each statement, like [1]. If nothing that you found answers the "
+        "question, say so."
     )

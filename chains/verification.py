@@ -56,6 +56,8 @@ class Verifier:
         verified = list(answers)
         claims: dict[int, _Claim] = {}
         for index, answer in enumerate(answers):
+            if answer.label is None and any(one.verification is not None for one in answer.sentences):
+                continue  # a written text, whose sentences were judged
             if answer.label is None:
                 verified[index] = _noted(answer, "not verified: the answer does not say yes, no or maybe")
             else:
@@ -196,8 +198,8 @@ def verified_chain(
         model: with the labels entailment, neutral and contradiction.
         verify: the policy. ``report`` gives every answer with its verdict. ``retry`` asks the question of ``wider``
             where the answer is unsupported, and gives the first supported answer, or else the one of ``chain``; notes
-            tell. ``abstain`` moves an unsupported answer to ``withheld``, and its text says what was searched. ``off``
-            gives back ``chain`` itself.
+            tell. ``abstain`` moves an unsupported answer to ``withheld``, and its text says what was searched; so does
+            ``prune``, since a label has one claim only. ``off`` gives back ``chain`` itself.
         wider: for ``retry``, chains like ``chain`` that read more passages, the fewest first; see ``more_passages``.
 
     Raises:
@@ -230,7 +232,7 @@ class VerifiedChain(AnswerChain):
         self,
         chain: AnswerChain,
         verifier: Verifier,
-        verify: Literal["report", "retry", "abstain"],
+        verify: Literal["report", "retry", "abstain", "prune"],
         wider: tuple[AnswerChain, ...],
     ) -> None:
         self._chain = chain
@@ -244,8 +246,8 @@ class VerifiedChain(AnswerChain):
         match self._verify:
             case "report":
                 return answers
-            case "abstain":
-                return [_withhold(answer) if _unsupported(answer) else answer for answer in answers]
+            case "abstain" | "prune":
+                return [withhold(answer) if _unsupported(answer) else answer for answer in answers]
             case "retry":
                 return self._ask_again(questions, answers)
         assert_never(self._verify)
@@ -287,7 +289,7 @@ def _unsupported(answer: Answer | UserError) -> TypeGuard[Answer]:
     return answer.verdict != "supported"
 
 
-def _withhold(answer: Answer) -> Answer:
+def withhold(answer: Answer) -> Answer:
     """The same passages, citations and verdict without the answer, which is kept in ``withheld``."""
     searched = ", ".join(passage.id for passage in answer.passages) or "nothing"
     return answer.model_copy(
@@ -296,12 +298,17 @@ def _withhold(answer: Answer) -> Answer:
             "label": None,
             "label_scores": {},
             "output": None,
+            "sentences": (),
             "withheld": Withheld(**{name: getattr(answer, name) for name in Withheld.model_fields}),
         }
     )
 
 
 def _reason(answer: Answer) -> str:
+    if answer.sentences:
+        without = sum(one.verdict != "supported" for one in answer.sentences)
+        what = "none of its sentences is" if without == len(answer.sentences) else f"{without} of its sentences are not"
+        return f"{what} supported by the text that the model read"
     match answer.verdict:
         case "contradicted":
             return "what the model answered is contradicted by the text that it read"

@@ -1,4 +1,4 @@
-"""Modules that every package may use: errors, files, fingerprints, result cache, processor features, privacy."""
+"""Modules for every package: errors, files, fingerprints, result cache, processor features, privacy."""
 
 from common.logs import hush_bitsandbytes
 from common.privacy import keep_private

@@ -1,14 +1,14 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path`` and put it in its place in one step; what stood there stays if that fails.
+    """Replace the content of ``path`` in one step; an existing file stays if that fails.
 
     Raises:
-        OSError: the folder is absent, read-only or full.
+        OSError: the folder is missing, read-only or full.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""What the processor can compute in, and linear layers laid out as its kernels want them."""
+"""Processor features, and linear layers in oneDNN's weight layout."""
 
 import time
 from functools import cache
@@ -23,13 +23,13 @@ def cpu_flags() -> set[str] | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor may have bfloat16 instructions, found without torch; True where that cannot be known."""
+    """Whether the processor may have bfloat16 instructions, without importing torch; True if unknown."""
     flags = cpu_flags()
     return flags is None or bool(flags & _BFLOAT16)
 
 
 def computes_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX-BF16, or Arm's), so that it saves time."""
+    """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX-BF16, or Arm's)."""
     import torch
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -39,10 +39,10 @@ def computes_bfloat16() -> bool:
 
 @cache
 def bfloat16_is_faster() -> bool:
-    """Whether a matrix product in bfloat16 takes at most three quarters of its time in float32; measured once.
+    """Whether a matrix product in bfloat16 takes at most 75% of its time in float32; measured once.
 
-    Having the instructions says little: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
-    and on Intel's processors whose AMX is not to be had they are half as fast.
+    The instructions alone do not decide: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
+    and on Intel's processors with AMX disabled half as fast.
     """
     import torch
 
@@ -62,7 +62,7 @@ def bfloat16_is_faster() -> bool:
 
 
 def packs_linear() -> bool:
-    """Whether this processor and this release of torch have what :class:`PackedLinear` needs."""
+    """Whether processor and torch support :class:`PackedLinear`."""
     import torch
 
     if not torch.backends.mkldnn.is_available() or not _capabilities().get("avx2"):  # type: ignore[no-untyped-call]
@@ -71,10 +71,10 @@ def packs_linear() -> bool:
 
 
 def rounded(rows: int) -> int:
-    """``rows``, or up to an eighth more (15 where there are few), so that few different numbers of rows occur.
+    """``rows``, rounded up by at most an eighth (15 for few rows), so that few different numbers occur.
 
-    For each number of rows oneDNN compiles and keeps what a :class:`PackedLinear` runs, about half a megabyte a layer,
-    and the memory between is not given back.
+    oneDNN compiles and keeps a kernel for each number of rows of a :class:`PackedLinear`, about half a megabyte a
+    layer.
     """
     step = min(128, max(16, (1 << rows.bit_length()) // 16))
     return -(-rows // step) * step
@@ -88,13 +88,13 @@ def _capabilities() -> dict[str, bool]:
 
 
 class PackedLinear:
-    """A linear layer for inference, its weight in the layout of oneDNN's kernels, what follows it fused.
+    """A linear layer for inference with its weight in oneDNN's layout and a fused activation.
 
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        activation: oneDNN's name of what is computed on the outputs: ``none``, ``gelu`` or ``swish`` (SiLU).
-        batch: the number of rows that the layout is chosen for; any other number computes the same.
+        activation: oneDNN's name: ``none``, ``gelu`` or ``swish`` (SiLU).
+        batch: the number of rows that the layout is optimized for; other numbers give the same result.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class PackedLinear:
         return result
 
     def plus(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without the activation, and ``other`` (rows, outputs) added to them."""
+        """The outputs without activation, plus ``other`` (rows, outputs)."""
         result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "add")
         return result
 
     def times(self, states: "Tensor", other: "Tensor") -> "Tensor":
-        """The outputs without the activation, multiplied by ``other`` (rows, outputs)."""
+        """The outputs without activation, times ``other`` (rows, outputs)."""
         result: Tensor = self._ops._linear_pointwise.binary(states, other, self._weight, self._bias, "mul")
         return result

@@ -1,4 +1,4 @@
-"""What texts are decoded by: UTF-8, or UTF-16 where a byte order mark says so."""
+"""Detection of a text's encoding: UTF-8, or UTF-16 with a byte order mark."""
 
 import codecs
 
@@ -6,5 +6,5 @@ CONVERT = "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD >
 
 
 def encoding_of(start: bytes) -> str:
-    """The codec for a text that begins so, which leaves a byte order mark out."""
+    """The codec for a text that starts with these bytes; it removes a byte order mark."""
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"

@@ -1,17 +1,17 @@
-"""The one error class whose message is written for the user."""
+"""Errors whose messages are shown to the user."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake the user can mend: the message says what was wrong, which value, and what to do next.
+    """A mistake that the user can correct; the message says what is wrong, which value, and what to do next.
 
-    The command line prints the message without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with status 1.
     """
 
 
 class DataError(UserError):
-    """A data file that cannot be used; the message names the file and, where known, the record and the field."""
+    """An unusable data file; the message names the file and, if known, record and field."""
 
     def __init__(self, path: Path | str, problem: str, *, record: str | None = None, field: str | None = None) -> None:
         where = str(path)

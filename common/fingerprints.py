@@ -1,4 +1,4 @@
-"""Keys of results: a hash of all that determines one."""
+"""Hashes of everything that determines a result."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def content_key(**content: Any) -> str:
-    """SHA-256, in hex, of ``content`` as canonical JSON: the same content gives the same key in any order of names."""
+    """SHA-256 in hex of ``content`` as canonical JSON, independent of the order of names."""
     text = json.dumps(plain(content), sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def documents_digest(documents: "Iterable[Document]", *, metadata: bool = False) -> str:
-    """SHA-256, in hex, of the documents' ids and texts in their order, and where asked of their metadata."""
+    """SHA-256 in hex of the documents' ids and texts, in order, and optionally of their metadata."""
     digest = hashlib.sha256()
     for document in documents:
         content: list[Any] = [document.id, document.page_content]
@@ -36,10 +36,11 @@ def file_digest(file: Path) -> str:
 
 
 def weights_digest(model: "torch.nn.Module") -> str:
-    """SHA-256, in hex, of a model's parameters and buffers as they are in memory: names, types, shapes and values.
+    """SHA-256 in hex of a model's parameters and buffers: names, dtypes, shapes and values.
 
-    It tells apart what a path or a hub id cannot: a model taught again in its old place, another revision, an adapter,
-    another type or quantisation. It reads at about 1 GB a second.
+    It distinguishes models that share a path or hub id: another training run, revision, adapter, dtype or quantization.
+    It
+    reads about 1 GB a second.
     """
     import torch
 
@@ -51,7 +52,7 @@ def weights_digest(model: "torch.nn.Module") -> str:
 
 
 def plain(value: Any) -> Any:
-    """``value`` in JSON's own types: numpy numbers as numbers, paths as text, what is not finite as None."""
+    """``value`` in JSON types: numpy numbers as numbers, paths as text, numbers that are not finite as None."""
     match value:
         case None | bool() | str():
             return value

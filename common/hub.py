@@ -56,23 +56,22 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
 
 @contextmanager
 def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
-    """Translate the errors of a loading call about its source into a ``UserError``.
+    """Translate errors of loading a model or data set into ``UserError``.
 
-    Wrap only the call that reads the folder or asks the hub: every ``OSError``, ``ValueError``, ``KeyError``, httpx or
-    safetensors error is taken to be about ``id``. A ``UserError`` and any other type (an out-of-memory
-    ``RuntimeError``, a missing package) pass through unchanged.
+    Wrap only the loading call: each ``OSError``, ``ValueError``, ``KeyError``, httpx or safetensors error is taken to
+    be about ``id``. Others pass through, such as an out-of-memory ``RuntimeError``.
 
-    A missing folder is refused before the call where the name begins with a folder that exists: the hub may have
-    another model of that name.
+    A missing path below an existing folder is refused before the call, since the hub may have another model of that
+    name.
 
     Args:
-        what: the kind of thing, to start a sentence: "Embedder", "Model", "Adapter", "Data set".
-        id: the hub id or the folder as the user wrote it.
-        repo_type: which page of the hub a gated or absent id points to.
+        what: how messages name it: "Embedder", "Model", "Adapter", "Data set".
+        id: the hub id or the folder.
+        repo_type: determines the page on the hub that messages name.
 
     Raises:
-        UserError: gated (which page to accept and how to log in), absent, offline, unreachable, a dropped connection,
-            a refused token, a folder without the files, files that cannot be read, a full disk.
+        UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
+            files, or a full disk.
     """
     if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
         raise UserError(mistyped)
@@ -88,7 +87,7 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
 
 
 def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
-    """The sentence for ``error``, or None where it is not about the source."""
+    """The message for ``error``; None if it is not about the source."""
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
             f"{what} {id} needs Python code of its own, and code that comes with a model is never run here. Choose a "
@@ -99,7 +98,7 @@ def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "
 
 
 def _local(error: Exception, what: str, id: str) -> str | None:
-    """The sentence where ``id`` can only be, or is, a path on this machine, or the disk is at fault."""
+    """The message if ``id`` is or must be a local path, or the disk is full."""
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"{what} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
@@ -114,7 +113,7 @@ def _local(error: Exception, what: str, id: str) -> str | None:
 
 
 def _missing_below(what: str, id: str) -> str | None:
-    """The sentence where the name begins with a folder that is here and the rest of it is not in there."""
+    """The message if ``id`` begins with an existing folder, but the rest does not exist in it."""
     first, *rest = PurePath(id).parts or ("",)
     if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
         return None
@@ -128,7 +127,7 @@ def _missing_below(what: str, id: str) -> str | None:
 
 
 def _held(folder: Path) -> str:
-    """What a folder holds, to go on with a sentence about it."""
+    """The names in a folder, as part of a message."""
     try:
         names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
     except OSError:
@@ -139,7 +138,7 @@ def _held(folder: Path) -> str:
 
 
 def _is_path(id: str) -> bool:
-    """Whether the name cannot be that of anything on the hub."""
+    """Whether ``id`` cannot be a hub id."""
     return (
         Path(id).expanduser().is_absolute()
         or id.startswith((".", "~"))
@@ -189,7 +188,7 @@ def _pickle_alone(folder: Path) -> str | None:
 
 
 def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
-    """The sentence where ``id`` names something on the hub; the first cause that says something clear decides."""
+    """The message for a source on the hub; the first specific cause decides."""
     import httpx
     from huggingface_hub import constants, errors
     from safetensors import SafetensorError
@@ -252,7 +251,7 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what it was raised from, outermost first."""
+    """The error and its causes, outermost first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -1,4 +1,4 @@
-"""Classes that the user names in settings by a dotted path."""
+"""Classes named by a dotted path in settings."""
 
 import sys
 from importlib import import_module
@@ -11,17 +11,17 @@ Base = TypeVar("Base")
 
 
 def import_class(path: str, base: type[Base], setting: str) -> type[Base]:
-    """The class at ``package.module.Class``, from the installed packages or the current folder.
+    """The class ``package.module.Class``, from installed packages or the current folder.
 
-    Call it with what the user's own settings say, never with what a downloaded file says: importing runs code.
+    Importing runs code: pass only paths from the user's own settings, never from a downloaded file.
 
     Args:
         path: the dotted path.
-        base: the class that it must be a subclass of.
+        base: its required base class.
         setting: the key of the setting, for messages.
 
     Raises:
-        UserError: there is no such module or class, importing it fails, or it is of another sort.
+        UserError: there is no such module or class, its import fails, or it is not a subclass.
     """
     module_name, _, name = path.rpartition(".")
     if not module_name:

@@ -1,4 +1,4 @@
-"""Strict reading of a JSON file that holds one object, with errors that say where."""
+"""Strict reader of a JSON object, with positions in error messages."""
 
 import json
 import math
@@ -10,13 +10,13 @@ from common.errors import DataError
 
 
 class JSONObject(dict[str, Any]):
-    """A parsed object that remembers which of its keys stood in the text more than once."""
+    """A parsed object with its duplicate keys."""
 
     repeated: tuple[str, ...] = ()
 
 
 def read_text(path: Path) -> str:
-    """The whole file as text: UTF-8, a byte order mark allowed, or UTF-16 with one.
+    """The file as text: UTF-8, optionally with a byte order mark, or UTF-16 with one.
 
     Raises:
         DataError: the file is missing, a folder, unreadable, empty, or in another encoding (with the byte's offset).
@@ -42,11 +42,10 @@ def read_text(path: Path) -> str:
 
 
 def read_object(path: Path) -> JSONObject:
-    """The JSON object that the file holds, its keys in the file's order.
+    """The JSON object in the file.
 
     Raises:
-        DataError: the file cannot be read as text, is not JSON (with line and column), holds something else than one
-            object, or names a key of that object twice.
+        DataError: see ``read_text``; or the file is not JSON, is not an object, or has a duplicate key.
     """
     text = read_text(path)
     try:
@@ -65,10 +64,7 @@ def read_object(path: Path) -> JSONObject:
 
 
 def flaw(value: Any) -> str | None:
-    """What makes a parsed value unusable wherever it stands: a repeated key, NaN or infinity, half a character.
-
-    None when there is nothing of the kind in it, however deep.
-    """
+    """The problem of a parsed value, at any depth: a duplicate key, NaN, infinity or a lone surrogate; else None."""
     rest = [value]
     while rest:
         part = rest.pop()
@@ -90,7 +86,7 @@ def flaw(value: Any) -> str | None:
 
 
 def kind_of(value: Any) -> str:
-    """The value's JSON type in words, as an error message names it."""
+    """The JSON type of a value, for messages."""
     match value:
         case None:
             return "null"
@@ -107,7 +103,7 @@ def kind_of(value: Any) -> str:
 
 
 def shown(text: str, width: int = 60) -> str:
-    """A text from outside as an error message may print it: control characters escaped, long ones cut."""
+    """A text from outside for messages: control characters escaped, cut to ``width``."""
     cut = text if len(text) <= width else text[: width - 3] + "..."
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
 

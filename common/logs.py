@@ -1,4 +1,4 @@
-"""What the model libraries show unasked: bars for work of a moment, and a warning about a kernel that nobody needs."""
+"""Less output from the model libraries."""
 
 import logging
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 def hush_bitsandbytes() -> None:
-    """Keep bitsandbytes from warning that an optional kernel is not there, unless its logger's level is set already."""
+    """Hide bitsandbytes' warning about an optional kernel, unless its logger has a level."""
     logger = logging.getLogger("bitsandbytes")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.ERROR)
@@ -14,7 +14,7 @@ def hush_bitsandbytes() -> None:
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Hide transformers' bars for reading and writing weights; the hub's, for a download, are not transformers'."""
+    """Hide transformers' progress bars for weights; download bars stay."""
     from transformers.utils import logging as of_transformers
 
     before = of_transformers.set_tqdm_hook(lambda _, args, kwargs: of_transformers.EmptyTqdm(*args, **kwargs))

@@ -1,15 +1,13 @@
-"""Telemetry and tracing of the libraries, off unless the user has turned them on; which addresses are local.
+"""Telemetry and tracing of the libraries, off by default; detection of local addresses.
 
-Each library reads its own environment variable, and what the user has set there always wins. The variables, and where
-each is read:
+A variable that the user has set is never changed. Where each one is read:
 
-- ``HF_HUB_DISABLE_TELEMETRY``: huggingface_hub/constants.py, once, at import. It covers transformers and trl, which ask
-  that constant, and the harness list that huggingface_hub would fetch for its user agent.
-- ``ANONYMIZED_TELEMETRY``: chromadb/config.py, whenever ``Settings()`` is made.
-- ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``, so a user's
-  value in any of the three still turns tracing on.
-- ``ORT_DISABLE_TELEMETRY``: the native library of onnxruntime (1.29 and later), once, at import. Without it, official
-  builds collect events in a database below the user's cache and send them to mobile.events.data.microsoft.com.
+- ``HF_HUB_DISABLE_TELEMETRY``: huggingface_hub/constants.py, at import; it covers transformers and trl.
+- ``ANONYMIZED_TELEMETRY``: chromadb/config.py, in ``Settings()``.
+- ``LANGSMITH_TRACING``: langsmith/utils.py, after ``LANGSMITH_TRACING_V2`` and ``LANGCHAIN_TRACING_V2``, so that each
+  of the three can turn tracing on.
+- ``ORT_DISABLE_TELEMETRY``: the native library of onnxruntime (1.29 and later), at import. Otherwise official builds
+  send events to mobile.events.data.microsoft.com.
 """
 
 import ipaddress
@@ -25,7 +23,7 @@ QUIET: dict[str, str] = {
 
 
 def keep_private() -> None:
-    """Set each variable of ``QUIET`` that the environment lacks; safe to call again."""
+    """Set the variables of ``QUIET`` that the environment lacks."""
     unset = {name for name in QUIET if name not in os.environ}
     for name in unset:
         os.environ[name] = QUIET[name]
@@ -39,7 +37,7 @@ def keep_private() -> None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address, as a URL has it, can only mean this machine."""
+    """Whether a URL's host can only be this machine."""
     if host is None:
         return False
     host = host.strip("[]").rstrip(".").lower()

@@ -1,4 +1,4 @@
-"""A file of results by key, written as they become known, so that a run that was stopped goes on where it stood."""
+"""Cache of results in a file, for resuming an interrupted run."""
 
 import json
 import os
@@ -17,18 +17,17 @@ Batches = Iterable[tuple[Sequence[int], Sequence[Any]]]
 
 
 class ResultCache:
-    """Values of JSON's types by key, one ``{"key": ..., "value": ...}`` a line.
+    """JSON values by key, one ``{"key": ..., "value": ...}`` per line.
 
-    Lines are only ever added, each batch in one write to the end of the file. So a process that is killed loses at most
-    the batch that it was computing, and several may write to one file. A line that cannot be read, the torn end of a
-    killed write, counts as absent.
+    The file is append-only, with one write per batch: a killed process loses at most one batch, and several processes
+    can share a file. Unreadable lines count as absent.
 
     Attributes:
-        path: of the file; it is made with the first value.
-        unreadable: how many lines could not be read.
+        path: the file, created with the first value.
+        unreadable: the number of unreadable lines.
 
     Raises:
-        UserError: there is something at ``path`` that cannot be read as a file.
+        UserError: ``path`` exists and cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,10 +58,10 @@ class ResultCache:
         return self._values[key]
 
     def put(self, values: Mapping[str, Any]) -> None:
-        """Add values; they are on the disk when this returns.
+        """Add values; they are on disk on return.
 
         Raises:
-            UserError: they cannot be written (a full disk, a folder without write permission).
+            UserError: the file cannot be written.
         """
         lines = [json.dumps({"key": key, "value": plain(value)}, allow_nan=False) for key, value in values.items()]
         block = ("\n" if self._torn else "") + "".join(line + "\n" for line in lines)
@@ -99,7 +98,7 @@ class ResultCache:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A value, and whether it was known before."""
+    """A value, and whether it was cached."""
 
     value: Any
     reused: bool
@@ -108,13 +107,13 @@ class Recalled:
 def recall(
     cache: ResultCache | None, keys: Sequence[str], compute: Callable[[Sequence[int]], Batches]
 ) -> list[Recalled]:
-    """The value of each key, in order; computed where the cache lacks it, and entered there.
+    """The value of each key, in order, computed and cached where it is missing.
 
     Args:
-        cache: None computes all.
-        keys: equal keys mean equal values: one of them is computed, for the others its value counts as reused.
-        compute: is given the places among ``keys`` to compute values for, and gives them batch by batch, in any order;
-            each batch is entered at once. A value that is a ``UserError`` is handed on and not entered.
+        cache: None computes everything.
+        keys: a value is computed once for equal keys; the others count as reused.
+        compute: maps indices of ``keys`` to batches of indices and values, in any order. Batches are cached at once,
+            except values that are a ``UserError``.
     """
     if cache is None:
         found: dict[int, Any] = {}

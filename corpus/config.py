@@ -1,8 +1,10 @@
 """The settings sections ``data``, ``pairs`` and ``documents``: what a command reads."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from corpus.pair_sets import PAIR_SETS, PairSplit
 
 Split = Literal["train", "dev", "test", "all"]
 Subset = Literal["pqa_labeled", "pqa_unlabeled", "pqa_artificial"]
@@ -41,9 +43,6 @@ class DataConfig(BaseModel):
     )
 
 
-PairSplit = Literal["train", "dev", "test"]
-
-
 class PairColumns(BaseModel):
     """Column names or JSON fields of a file of pairs; the defaults are those of MedNLI and SNLI."""
 
@@ -73,14 +72,28 @@ class PairsConfig(BaseModel):
     path: str = Field(
         default="sample",
         min_length=1,
-        description="Data set: sample, snli (stanfordnlp/snli on the hub), a folder of the files below, or one file.",
+        description=f"Data set: sample, a public set by name ({', '.join(PAIR_SETS)}), a folder of the files below, or "
+        "one file. A local file or folder of such a name is written ./NAME.",
+    )
+    folder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder of a public set's files as downloaded; null for ./NAME. Without one, snli comes from the "
+        "hub.",
+    )
+    split_by: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column that divides the pairs anew, 70 % train, 10 % dev and 20 % test, with all rows of a value "
+        "in one split. For one file, or a set of which you have a part.",
     )
     split: PairSplit = Field(default="test", description="Pairs that are evaluated.")
     files: PairFiles = PairFiles()
     columns: PairColumns = PairColumns()
     labels: dict[str, str] = Field(
         default={label: label for label in ("entailment", "neutral", "contradiction")},
-        description="The model's word for each label of the files. Yours replace all of these.",
+        description="The model's word for each label of the files. Yours replace all of these. A public set has its "
+        "own columns and labels unless you set others.",
     )
     unlabelled: tuple[str, ...] = Field(
         default=("-", "-1"),
@@ -94,6 +107,25 @@ class PairsConfig(BaseModel):
     revision: str = Field(
         default="cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", description="Commit of the hub's data set."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_public_set(cls, values: Any) -> Any:
+        """Take the columns and labels of a public set where the settings have the defaults."""
+        known = PAIR_SETS.get(values.get("path", "")) if isinstance(values, dict) else None
+        if known is None:
+            return values
+        columns, labels = values.get("columns", {}), values.get("labels")
+        given = columns.model_dump() if isinstance(columns, PairColumns) else columns
+        if isinstance(given, dict):
+            usual = PairColumns().model_dump()
+            values = {
+                **values,
+                "columns": {**known.columns, **{k: v for k, v in given.items() if v != usual.get(k, ...)}},
+            }
+        if labels is None or labels == cls.model_fields["labels"].default:
+            values = {**values, "labels": dict(known.labels)}
+        return values
 
     @field_validator("labels")
     @classmethod

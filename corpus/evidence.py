@@ -119,6 +119,7 @@ _PUBLISHED = re.compile(
     r"|\b(?:pp?|S|С|с)\. ?\d|\b\d(?:st|nd|rd|th) ed(?:ition|\.)"
     r"|\b(?:Press|Verlag|Publish(?:ers?|ing)|Elsevier|Springer|Wiley|University Press|Suppl\.?|In:|Eds?\.)",
 )
+_CACHED = 20_000  # characters of a text whose sentences are cached, at the most
 _ENTRY = 700  # characters of a reference at the most
 _HEADING_WORDS = 12
 _GOES_ON = re.compile(  # words that no heading ends with
@@ -140,7 +141,6 @@ _REFERS_BACK = re.compile(
 )
 
 
-@lru_cache(maxsize=1024)  # a passage is read when it is found and when it is quoted, for many questions
 def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentence]:
     """The sentences of a passage with their kinds.
 
@@ -153,6 +153,11 @@ def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentenc
         section: the headings that it stands under, joined by "; ", the first one above its beginning.
         title: its document's.
     """
+    # A passage is read when it is found and when it is quoted, for many questions; long texts would fill the memory.
+    return (_cached if len(text) <= _CACHED else _sentences)(text, section, title)
+
+
+def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
     names = [name for name in section.split("; ") if name]
     known = {*names, title} - {""}
     spoiled = _spoiled(text, names[0] if names else "")
@@ -188,6 +193,9 @@ def sentences(text: str, section: str = "", title: str = "") -> Sequence[Sentenc
                 found.append(Sentence(start, stop, kind, above, row_header, first))
                 previous = found[-1] if kind is Kind.STATEMENT else None
     return tuple(found)
+
+
+_cached = lru_cache(maxsize=1024)(_sentences)
 
 
 def is_evidence(text: str, section: str = "", title: str = "") -> bool:

@@ -1,17 +1,18 @@
-"""Premise-hypothesis pairs: MedNLI's and SNLI's files, any JSONL or CSV, SNLI on the hub, and the sample."""
+"""Premise-hypothesis pairs: public sets by name, any JSONL or CSV, and the sample."""
 
-import json
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, UserError
-from common.json_file import flaw, kind_of, read_text, shown
-from corpus.config import PairsConfig, PairSplit
-from corpus.csv_rows import csv_rows
+from common.json_file import flaw, kind_of, shown
+from corpus.config import PairFiles, PairsConfig
+from corpus.pair_sets import PAIR_SETS, PairSplit
+from corpus.rows import Rows, file_rows
 from corpus.sample import DATA
 
 NAMED = 10  # how many files of a folder are named
@@ -20,6 +21,8 @@ _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "lab
 _MISSING = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # of pandas and R
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
+_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
+_SHARES: dict[PairSplit, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of pairs.split_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class NLIPair:
 
 @dataclass(frozen=True, slots=True)
 class PairData:
-    """The pairs of one split, the candidate labels, and how many rows without a label were left out."""
+    """The pairs of one split, the candidate labels, and the number of rows without a label, which are left out."""
 
     pairs: tuple[NLIPair, ...]
     labels: tuple[str, ...]
@@ -42,58 +45,167 @@ class PairData:
 
 
 def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
-    """The pairs of one split, in the file's order, cut to ``config.limit``.
+    """Read the pairs of one split, in the file's order, cut to ``config.limit``.
 
     Args:
         config: what to read.
-        split: taken instead of ``config.split`` where given.
+        split: overrides ``config.split``.
 
     Raises:
         UserError: the split is empty, or the hub cannot be reached.
-        DataError: a file is missing or has a row that cannot be used; the line and the column are named.
+        DataError: a file is missing or has an invalid row; the message names the record and the column.
     """
     split = split or config.split
     labels = tuple(dict.fromkeys(config.labels.values()))
-    if config.path == "snli":
-        where, rows, columns = f"{SNLI_ID} ({split})", _hub_rows(config, split), _SNLI_COLUMNS
-    else:
-        path = pair_file(config, split)
-        _check_there(config, path, split)
-        where, rows, columns = str(path), _file_rows(path), config.columns.model_dump()
+    where, rows, columns = _read(config, split)
     pairs: list[NLIPair] = []
     ids: set[str] = set()
     unlabelled = 0
-    for line, row in rows:
-        pair = _pair(where, line, row, columns, config)
+    for number, row in rows:
+        record = _record(number)
+        pair = _pair(where, record, str(number), row, columns, config)
         if pair is None:
             unlabelled += 1
             continue
         if pair.id in ids:
-            raise DataError(where, f"the id {shown(pair.id)!r} stands in the file twice.", record=f"line {line}")
+            raise DataError(where, f"the id {shown(pair.id)!r} stands in the file twice.", record=record)
         ids.add(pair.id)
         pairs.append(pair)
     if not pairs:
         without = f": all {unlabelled} rows are without a label" if unlabelled else ""
-        raise UserError(f"{where}: there is no pair in the {split} split{without}. Name another file or split.")
+        source = f" {known.title}: {known.source}." if (known := PAIR_SETS.get(config.path)) else ""
+        raise UserError(f"{where}: there is no pair in the {split} split{without}. Name another file or split.{source}")
     return PairData(tuple(pairs[: config.limit]), labels, unlabelled)
 
 
+def _read(config: PairsConfig, split: PairSplit) -> tuple[str, Rows, Mapping[str, str | None]]:
+    """The source's name for messages, its rows and its columns."""
+    if config.split_by is not None:
+        path = _single_file(config)
+        return f"{path} ({split})", _divided(path, config, config.split_by, split), config.columns.model_dump()
+    if _on_hub(config):
+        return f"{SNLI_ID} ({split})", iter(_hub_rows(config, split)), _SNLI_COLUMNS
+    path = pair_file(config, split)
+    _check_there(config, path, split)
+    return str(path), _rows(config, path, split), config.columns.model_dump()
+
+
+def _record(number: int | str) -> str:
+    """A row as error messages name it."""
+    return number if isinstance(number, str) else f"line {number}"
+
+
+def _on_hub(config: PairsConfig) -> bool:
+    return config.path == "snli" and config.folder is None and not Path("snli").is_dir()
+
+
+def _rows(config: PairsConfig, path: Path, split: PairSplit) -> Rows:
+    known = PAIR_SETS.get(config.path)
+    if known is None or config.split_by is not None:
+        return file_rows(path) if known is None else known.rows(path)
+    return ((number, row) for number, row in known.rows(path) if row.get("split", split) == split)
+
+
 def pair_file(config: PairsConfig, split: PairSplit) -> Path:
-    """The file of a split: as the settings name it, in the folder ``config.path``, or ``config.path`` itself."""
-    place = DATA if config.path == "sample" else Path(config.path).expanduser()
-    if place.is_dir():
-        return place / str(getattr(config.files, split))
-    return place
+    """The file of a split, whether or not it exists.
+
+    It is ``config.path`` itself, a file of that folder, or a file of a public set in its folder or a folder in it.
+    """
+    known = PAIR_SETS.get(config.path)
+    given = str(getattr(config.files, split))
+    if known is None:
+        place = DATA if config.path == "sample" else Path(config.path).expanduser()
+        return place / given if place.is_dir() else place
+    place = _set_folder(config)
+    names = known.files[split] if given == getattr(PairFiles(), split) else (given,)
+    folders = [place, *sorted(one for one in place.iterdir() if one.is_dir())] if place.is_dir() else []
+    found = (folder / name for name in names for folder in folders if (folder / name).is_file())
+    return next(found, place / names[0])
+
+
+def holds_all_splits(config: PairsConfig) -> bool:
+    """Whether one file stands for train and dev alike, so that a model would be trained on its dev pairs."""
+    divided = config.split_by is not None or config.path in PAIR_SETS
+    return not divided and pair_file(config, "train") == pair_file(config, "dev")
+
+
+def _set_folder(config: PairsConfig) -> Path:
+    return Path(config.folder or config.path).expanduser()
+
+
+def _single_file(config: PairsConfig) -> Path:
+    """The file that ``pairs.split_by`` divides.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    files = list(dict.fromkeys(pair_file(config, split) for split in _SPLITS))
+    there = [file for file in files if file.exists()]
+    if len(there) > 1:
+        names = ", ".join(file.name for file in there)
+        raise UserError(
+            f"pairs.split_by divides one file, and {there[0].parent} has {names}. Set pairs.split_by to null to use "
+            "these splits, or move the file that you want into a folder of its own."
+        )
+    if not there:
+        _check_there(config, files[0], "train")
+    return (there or files)[0]
+
+
+def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
+    """The rows of a split; all rows with the same value of ``column`` are in one split.
+
+    The values are dealt out from the one with most rows to the one with fewest, ties by SHA-256, each to the split
+    that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. So the division depends on the file
+    alone. White space and case of the values do not count.
+    """
+    rows = list(_rows(config, path, split))
+    sizes: dict[str, Counter[str]] = {}
+    for number, row in rows:
+        values = [
+            _folded(str(_column(str(path), _record(number), row, name, setting)))
+            for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
+        ]
+        sizes.setdefault(values[0], Counter())[values[1]] += 1
+    wanted = {
+        name: {label: share * size for label, size in sum(sizes.values(), Counter()).items()}
+        for name, share in _SHARES.items()
+    }
+    dealt: dict[PairSplit, Counter[str]] = {name: Counter() for name in _SHARES}
+    splits: dict[str, PairSplit] = {}
+
+    def gain(name: PairSplit, size: Counter[str]) -> float:
+        """By how much the sum of squared relative differences falls where a split gets a value's rows."""
+        return sum(
+            ((dealt[name][label] - goal) ** 2 - (dealt[name][label] + size[label] - goal) ** 2) / goal
+            for label, goal in wanted[name].items()
+        )
+
+    for value in sorted(
+        sizes, key=lambda one: (-sizes[one].total(), hashlib.sha256(one.encode(errors="replace")).digest())
+    ):
+        splits[value] = max(_SHARES, key=lambda name: gain(name, sizes[value]))
+        dealt[splits[value]] += sizes[value]
+    return ((number, row) for number, row in rows if splits[_folded(str(row[column]))] == split)
 
 
 def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
-    """Refuse a folder that has no file by the name of a split, telling what it has."""
-    if path.exists() or config.path == "sample" or not (folder := Path(config.path).expanduser()).is_dir():
+    """Refuse a folder without the file of a split; the message lists its files, and where to get a public set."""
+    if path.exists() or config.path == "sample":
         return
-    names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    known = PAIR_SETS.get(config.path)
+    folder = Path(config.path).expanduser() if known is None else _set_folder(config)
+    if known is None and not folder.is_dir():
+        return
+    names = sorted(one.name for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else []
     held = ", ".join(map(shown, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
-    has = f"which holds {held}" if names else "which is empty"
+    has = f"which holds {held}" if names else "which is empty" if folder.is_dir() else "which does not exist"
     advice = f"Set pairs.files.{split} to the name of the {split} split's file."
+    if known is not None:
+        advice = (
+            f"{known.title} is to be had at {known.source}. Download it and set pairs.folder to the folder of its "
+            f"files, or pairs.files.{split} to another name."
+        )
     raise DataError(path, f"there is no such file in the folder, {has}. {advice}")
 
 
@@ -117,10 +229,14 @@ def _folded(text: str) -> str:
 
 
 def _pair(
-    where: str, line: int, row: Mapping[str, Any], columns: Mapping[str, str | None], config: PairsConfig
+    where: str,
+    record: str,
+    number: str,
+    row: Mapping[str, Any],
+    columns: Mapping[str, str | None],
+    config: PairsConfig,
 ) -> NLIPair | None:
-    """A row as a pair; None where it has no label."""
-    record = f"line {line}"
+    """A row as a pair with its own id or else ``number``; None if it has no label."""
     for part in ("premise", "hypothesis", "label"):
         _column(where, record, row, str(columns[part]))
     label = _label(where, record, row, str(columns["label"]), config)
@@ -139,7 +255,7 @@ def _pair(
         texts[part] = value.strip()
     id_column = columns.get("id")
     key = row.get(id_column) if id_column else None
-    return NLIPair(str(line) if _is_missing(key) else _written(key), **texts, label=label)
+    return NLIPair(number if _is_missing(key) else _written(key), **texts, label=label)
 
 
 def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
@@ -179,36 +295,16 @@ def _is_missing(value: object) -> bool:
     return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING)
 
 
-def _column(where: str, record: str, row: Mapping[str, Any], name: str) -> Any:
+def _column(where: str, record: str, row: Mapping[str, Any], name: str, setting: str = "pairs.columns") -> Any:
     if name not in row:
         there = ", ".join(shown(str(key)) for key in row) or "none"
         raise DataError(
             where,
-            f"is missing (columns here: {there}). Name the right one in pairs.columns.",
+            f"is missing (columns here: {there}). Name the right one in {setting}.",
             record=record,
             field=name,
         )
     return row[name]
-
-
-def _file_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
-    text = read_text(path)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        yield from csv_rows(path, StringIO(text, newline=""), tabs=path.suffix.lower() == ".tsv")
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-            problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
-            raise DataError(path, problem, record=f"line {number}") from None
-        if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
-        yield number, row
 
 
 def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapping[str, Any]]]:

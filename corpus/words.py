@@ -1,40 +1,57 @@
-"""The analyser of words: what search, quotation, evidence and follow-ups compare.
+"""Analyser of words: the terms that search, quotation, evidence and follow-ups compare.
 
-A text's words are compared as terms: Unicode's NFKC, lower case, without accents and invisible characters, cut to
-their stems by Snowball's English stemmer. English stop words are no terms. The text itself stays as it is: a term
-comes with its place in the text.
+A term is a word in Unicode's NFKC and in lower case, without accents and invisible characters, cut to its stem by
+Snowball's English stemmer. English stop words are no terms.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import regex
 
 if TYPE_CHECKING:
     from Stemmer import Stemmer
 
-EDITION = 1
-"""Counts up whenever other terms are made of the same text: an index of another edition is built anew."""
+EDITION = 2
+"""Raised whenever the same text gives other terms: an index of another edition is built anew."""
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
+_HYPHENS = r"\-‐‑‒–−"
 _UNITS = "\u3371-\u33df"  # ㎎ and its like
-_INSIDE = rf"[\p{{L}}\p{{N}}\p{{M}}\p{{Cf}}{_UNITS}]"
-_WORD = regex.compile(
-    rf"[\p{{L}}\p{{N}}{_UNITS}]{_INSIDE}*+"
-    rf"(?:(?:(?<=\p{{L}}\p{{M}}*)[{_APOSTROPHES}](?=\p{{L}})"  # Crohn's
-    r"|(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d)))"  # 0.05 and 20,000
-    rf"|(?:[-‐][^\S\r\n]*|(?<=\u00ad))\r?\n[^\S\r\n]*(?=\p{{L}})){_INSIDE}++)*+"  # a broken line
-)
+_LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
+
+
+def _run(first: str, inside: str, letter: str, after_letter: str) -> str:
+    """The pattern of what is analysed at once: letters and digits, with what joins them within a word."""
+    joints = (
+        rf"{after_letter}[{_APOSTROPHES}](?={letter})",  # Crohn's
+        r"(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d)))",  # 0.05 and 20,000
+        rf"(?:[-‐][^\S\r\n]*|(?<=\u00ad))\r?\n[^\S\r\n]*(?={letter})",  # a broken line
+        rf"{after_letter}[{_HYPHENS}](?:{_LINE_END})?(?=(?:[^\W_]{{1,5}}[{_HYPHENS}])?[^\W_]{{0,4}}\d)",  # IL-6
+        rf"(?<=\d)[{_HYPHENS}](?=[A-Z]{{1,3}}(?![^\W_]))",  # 5-HT
+    )
+    return rf"({first}{inside}*+(?:(?=[{_APOSTROPHES}{_HYPHENS}.,\r\n])(?:{'|'.join(joints)}){inside}++)*+)"
+
+
 _RARE = regex.compile(rf"[\p{{M}}\p{{Cf}}{_UNITS}]")
-_COMMON = re.compile(  # the same words where a text has no such character, in a quarter of the time
-    rf"[^\W_]++(?:(?:(?<=[^\W\d_])[{_APOSTROPHES}](?=[^\W\d_])|(?<=\d)(?:\.(?=\d)|,(?=\d{{3}}(?!\d)))"
-    r"|[-‐][^\S\r\n]*\r?\n[^\S\r\n]*(?=[^\W\d_]))[^\W_]++)*+"
+_RARE_RUN = regex.compile(
+    _run(
+        rf"[\p{{L}}\p{{N}}{_UNITS}]", rf"[\p{{L}}\p{{N}}\p{{M}}\p{{Cf}}{_UNITS}]", r"\p{L}", r"(?<=\p{L}[\p{M}\p{Cf}]*)"
+    )
 )
-_BROKEN = regex.compile(r"[-‐][^\S\r\n]*\r?\n[^\S\r\n]*")
+# The same where a text has no such character, and where it is ASCII, in a quarter of the time and less.
+_RUN = re.compile(_run(r"[^\W_]", r"[^\W_]", r"[^\W\d_]", r"(?<=[^\W\d_])"))
+_ASCII_RUN = re.compile(_run("[A-Za-z0-9]", "[A-Za-z0-9]", "[A-Za-z]", "(?<=[A-Za-z])"), re.ASCII)
+_BROKEN = regex.compile(rf"[-‐]{_LINE_END}")
+_HYPHEN = re.compile(rf"[{_HYPHENS}](?:{_LINE_END}(?=\d))?(?!\s)")
+_LETTERS = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # begin an identifier with a space: IL 6, CoV 2
+_CAPITAL = re.compile("[A-Z][a-z]{1,3}")  # begins one whose other half begins with a letter: Hb A1c
+_NUMBER = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
+_LONGEST_IDENTIFIER = 12  # letters and digits
 _UNSPACED = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々ｰ\uff9e\uff9f]"
     r"[\p{M}\p{Cf}]*"
@@ -57,46 +74,29 @@ _LETTERED = frozenset(
     level angiotensin troponin collagen complex topoisomerase bipolar schedule subtype
     """.split()  # noqa: SIM905
 )
-_LAST_WORD = regex.compile(r"([\p{L}\p{M}]+)[ -]\Z")
-_NEXT_WORD = regex.compile(r"\P{L}*(\p{L}+)")
-_BEFORE = regex.compile(r"(\p{L}+)\P{L}*\Z")
 _CACHED = 1 << 17
-_NEAR = 40  # characters on either side of a word that say how it is used
-
-
-class Word(NamedTuple):
-    """A term and its place: ``text[start:end]`` are the document's own characters."""
-
-    start: int
-    end: int
-    term: str
 
 
 def terms(text: str) -> list[str]:
     """The terms of a text in its order, each as often as it stands there.
 
     Single letters and digits count: vitamin D, grade 3. A stop word in capitals among words in small letters is a name
-    (ALL, WHO), and "A" within a sentence is one too. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese text is
-    cut into overlapping pairs of characters.
+    (ALL, WHO), and "A" within a sentence is one too. An identifier of letters and digits with a hyphen or a space
+    (IL-6, Hb A1c) is a term without it (il6, hba1c), besides its parts. Chinese, Japanese, Korean, Thai, Lao, Khmer and
+    Burmese text is cut into overlapping pairs of characters.
     """
-    found: list[str] = []
-    for match in _matches(text):
-        known, _, doubtful = _KNOWN[match[0]]
-        if not doubtful or _is_name(text, *match.span()):
-            found += known
-    return found
-
-
-def spans(text: str) -> list[Word]:
-    """The terms of a text with their places; see ``terms``."""
-    found: list[Word] = []
-    for match in _matches(text):
-        known, places, doubtful = _KNOWN[match[0]]
-        if not doubtful or _is_name(text, *match.span()):
-            begin = match.start()
-            for term, (start, end) in zip(known, places, strict=True):
-                found.append(Word(begin + start, begin + end, term))
-    return found
+    pattern = _ASCII_RUN if text.isascii() else _RARE_RUN if _RARE.search(text) else _RUN
+    pieces: list[str] = pattern.split(text)  # what stands between runs, and every other a run
+    found = list(map(_KNOWN.__getitem__, pieces[1::2]))
+    for number, known in enumerate(found):
+        if type(known) is tuple:
+            continue
+        place = 2 * number + 1
+        if type(known) is _Doubtful:
+            found[number] = known if _is_name(pieces, place) else ()
+        elif pieces[place - 1] == " " and number:
+            found[number] = (*_with_letters(pieces, place), *known)
+    return list(chain.from_iterable(found))
 
 
 def stem(word: str) -> str:
@@ -105,64 +105,87 @@ def stem(word: str) -> str:
     return stemmed
 
 
-_Analysed = tuple[tuple[str, ...], tuple[tuple[int, int], ...], bool]
-"""The terms of a run of characters, their places in it, and whether ``_is_name`` decides if they count."""
+class _Doubtful(tuple[str, ...]):
+    """The term of a stop word in capitals or of a letter; ``_is_name`` decides if it counts."""
+
+    __slots__ = ()
 
 
-class _Cache(dict[str, _Analysed]):
-    """Runs of characters that were met before; emptied when it is full."""
+class _Number(tuple[str, ...]):
+    """The term of a run that may be the second half of an identifier with a space."""
 
-    def __missing__(self, raw: str) -> _Analysed:
+    __slots__ = ()
+
+
+class _Cache(dict[str, tuple[str, ...]]):
+    """The terms of runs that were met before; emptied when it is full."""
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
         if len(self) >= _CACHED:
             self.clear()
-        self[raw] = found = _analysed(raw)
+        self[run] = found = _analysed(run)
         return found
 
 
 _KNOWN = _Cache()
 
 
-def _matches(text: str) -> "Iterable[re.Match[str] | regex.Match[str]]":
-    return _COMMON.finditer(text) if text.isascii() or not _RARE.search(text) else _WORD.finditer(text)
-
-
-def _analysed(raw: str) -> _Analysed:
-    if not (raw.isascii() and raw.isalnum()):
-        return _taken_apart(raw)
-    low = raw.lower()
+def _analysed(run: str) -> tuple[str, ...]:
+    if not (run.isascii() and run.isalnum()):
+        parts = _HYPHEN.split(run)
+        return _taken_apart(run) if len(parts) == 1 else _hyphenated(parts)
+    low = run.lower()
     if low not in _stop_words():
-        return (stem(low),), ((0, len(raw)),), False
-    if len(low) > 1 and (not raw.isupper() or low in _OPERATORS):
-        return (), (), False
-    return (low,), ((0, len(raw)),), True
+        return _Number((stem(low),)) if _NUMBER.fullmatch(run) else (stem(low),)
+    if len(low) > 1 and (not run.isupper() or low in _OPERATORS):
+        return ()
+    return _Doubtful((low,))
 
 
-def _taken_apart(raw: str) -> _Analysed:
-    found: list[tuple[str, tuple[int, int]]] = []
-    name = _shown(raw).partition("'")[0]
+def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
+    """The terms of an identifier as one word and of its parts."""
+    known = [(part, _analysed(part)) for part in parts]
+    found = [term for part, own in known if type(own) is not _Doubtful or part.isupper() for term in own]
+    whole = "".join(parts)
+    is_identifier = (
+        len(whole) <= _LONGEST_IDENTIFIER
+        and any(map(str.isalpha, whole))
+        and not any(part.islower() and part in _stop_words() for part in parts)
+    )
+    return (*(term for term in _analysed(whole) if term not in found), *found) if is_identifier else tuple(found)
+
+
+def _with_letters(pieces: Sequence[str], place: int) -> tuple[str, ...]:
+    """The term of an identifier with a space whose second half stands at ``place``; none where there is no such one."""
+    letters, number = pieces[place - 2], pieces[place]
+    if letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
+        return ()
+    is_identifier = _LETTERS.fullmatch(letters) or (number[0].isalpha() and _CAPITAL.fullmatch(letters))
+    return _KNOWN[letters + number] if is_identifier else ()
+
+
+def _taken_apart(run: str) -> tuple[str, ...]:
+    found: list[str] = []
+    name = _shown(run).partition("'")[0]
     capitals = name.isupper() and len(name) > 1
     doubtful = False
-    for piece in _PIECE.finditer(raw):
-        start, end = piece.span()
+    for piece in _PIECE.finditer(run):
         if piece["unspaced"]:
-            found += [(term, (start + first, start + last)) for term, (first, last) in _pairs(piece[0])]
+            found += _pairs(piece[0])
             continue
         for word in filter(None, _spaced(piece[0])):
             if word not in _stop_words():
-                found.append((stem(word), (start, end)))
+                found.append(stem(word))
             elif capitals and word not in _OPERATORS:
-                found.append((word, (start, end)))
+                found.append(word)
                 doubtful = True
-    return tuple(term for term, _ in found), tuple(place for _, place in found), doubtful and len(found) == 1
+    return _Doubtful(found) if doubtful and len(found) == 1 else tuple(found)
 
 
-def _pairs(run: str) -> list[tuple[str, tuple[int, int]]]:
+def _pairs(run: str) -> list[str]:
     """Overlapping pairs of characters; a single character is a term itself."""
-    clusters = [(_folded(_shown(match[0])), match.span()) for match in _CLUSTER.finditer(run)]
-    clusters = [one for one in clusters if one[0]]
-    if len(clusters) == 1:
-        return clusters
-    return [(one + other, (start, end)) for (one, (start, _)), (other, (_, end)) in pairwise(clusters)]
+    clusters = [folded for match in _CLUSTER.finditer(run) if (folded := _folded(_shown(match[0])))]
+    return clusters if len(clusters) == 1 else [one + other for one, other in pairwise(clusters)]
 
 
 def _spaced(run: str) -> list[str]:
@@ -210,24 +233,33 @@ def _greek_name(letter: "regex.Match[str]") -> str:
     return f" {'lambda' if name == 'lamda' else name} "
 
 
-def _is_name(text: str, start: int, end: int) -> bool:
+def _is_name(pieces: Sequence[str], place: int) -> bool:
     """Whether a stop word, or the letters A and I, stand for a name: ALL, WHO, hepatitis A, type I."""
-    word = text[start:end]
-    before = text[max(0, start - _NEAR) : start].rpartition("\n")[2]
-    after = text[end : end + _NEAR].partition("\n")[0]
+    word = pieces[place]
     if len(word) > 1:
-        near = [match[1] for match in (_BEFORE.search(before), _NEXT_WORD.match(after)) if match]
+        near = [one for step in (-2, 2) if (one := _neighbour(pieces, place, step))]
         if word.casefold() == "or" and len(near) == 2 and not any(one.casefold() in _stop_words() for one in near):
             return False  # aspirin OR warfarin
         return not near or any(not one.isupper() for one in near)
-    last = _LAST_WORD.search(before)
-    if last is None:
+    if place == 1 or pieces[place - 1] not in (" ", "-") or pieces[place - 2][-1].isdigit():
         return False
-    if last[1].casefold() in _LETTERED:
+    last, after = pieces[place - 2], pieces[place + 1]
+    if last.casefold() in _LETTERED:
         return True
     if word == "a":
-        return not after.strip() or after.lstrip()[0] in "?.,;:)"
-    return word == "A" and not last[1].isupper()
+        line = after.partition("\n")[0].lstrip()
+        return line[0] in "?.,;:)" if line else "\n" in after or place + 2 == len(pieces)
+    return word == "A" and not last.isupper()
+
+
+def _neighbour(pieces: Sequence[str], place: int, step: int) -> str | None:
+    """The next run with a letter on the same line, before (-2) or behind (2)."""
+    between, other = place + step // 2, place + step
+    while 0 < other < len(pieces) and "\n" not in pieces[between]:
+        if any(map(str.isalpha, pieces[other])):
+            return pieces[other]
+        between, other = between + step, other + step
+    return None
 
 
 @cache

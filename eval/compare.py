@@ -1,26 +1,28 @@
-"""Comparison of runs: which tasks are compared, their records side by side, differences and tests."""
+"""Paired comparison of runs: matching tasks and records, differences, tests, and tables."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
-from common.atomic_write import write_whole
+from rich.table import Table
+from rich.text import Text
+
 from common.errors import UserError
-from common.fingerprints import plain
 from common.json_file import shown
-from eval.results import check_output
+from eval.results import check_output, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
+from eval.tables import new_table, with_signed_interval
 from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELS, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
+SHOWN = 10  # of the records that changed sides, for each comparison
 _TEXTS = ("question", "premise", "hypothesis")
 
 
@@ -41,7 +43,7 @@ class Side:
         """The samples by id, read once.
 
         Raises:
-            UserError: an id occurs twice, a sample lacks the field that the task's scorer needs, or as ``Run.samples``.
+            UserError: an id occurs twice, a sample lacks the field that the scorer needs, or see ``Run.samples``.
         """
         samples: dict[str, Sample] = {}
         needed = self.task.scorer.needs
@@ -59,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The samples of two sides for the records that both have, in A's order, and the number of the others."""
+    """The samples of the records that both sides have, in A's order, and the number of the others."""
 
     a: Side
     b: Side
@@ -71,7 +73,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of both sides over their common records, and B's minus A's."""
+    """A metric of A and B over their common records, and B minus A."""
 
     a: float
     b: float
@@ -80,7 +82,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A record on which one side succeeds and the other fails; ``right`` is the side that succeeds."""
+    """A record on which only one side succeeds; ``right`` is that side."""
 
     id: str
     target: str
@@ -91,14 +93,9 @@ class Changed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison of two tasks.
+    """A paired comparison of the baseline A with B.
 
-    Attributes:
-        pairs: the sides, of which A is the baseline, and their records.
-        figures: the differences by metric.
-        test: McNemar's exact test on the records where the scorer counts a success.
-        p_holm: its p-value corrected for all tests of the call.
-        changed: the records where one side succeeds and the other fails.
+    ``test`` is McNemar's exact test of the successes, ``p_holm`` its p-value corrected for all tests of the call.
     """
 
     pairs: Pairs = field(repr=False)
@@ -109,15 +106,14 @@ class Comparison:
 
 
 def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
-    """The pairs of a baseline and another side that the arguments of ``medground compare`` name.
+    """The pairs of baseline and other side that the arguments of ``medground compare`` name.
 
-    - Folders: each task, with that of the first run that has it as baseline. A folder means the runs in it and
-      below it.
-    - One run alone: its tasks with one scorer over the same records, each against every one before it.
-    - ``FOLDER:TASK``: each against the first, whatever the tasks are called.
+    - Several runs: each task with the same task of the first run that has it. A folder means all runs in and below it.
+    - One run: its tasks with the same scorer over the same records, each with every earlier one.
+    - ``FOLDER:TASK``: each with the first.
 
     Raises:
-        UserError: a run or task that does not exist or is named twice, folders and tasks mixed, or nothing to compare.
+        UserError: a run or task does not exist or occurs twice, folders and tasks are mixed, or there is no pair.
     """
     sides = [side for name in names if (side := _named_side(name)) is not None]
     if sides and len(sides) < len(names):
@@ -135,9 +131,7 @@ def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
 
 
 def left_over(names: Sequence[str]) -> list[Side]:
-    """The tasks that ``choose_pairs`` leaves out because only one of several runs has them.
-
-    None where tasks are named, or where there is one run.
+    """The tasks that only one of several runs has; none where tasks are named.
 
     Raises:
         UserError: a run does not exist.
@@ -153,7 +147,7 @@ def pair(a: Side, b: Side) -> Pairs:
     """The samples of both sides by record.
 
     Raises:
-        UserError: the tasks measure different things, have no record in common, or a record changed in between.
+        UserError: the tasks measure different things, share no record, or a shared record differs.
     """
     scorer = shared_scorer(a.task.scorer, b.task.scorer)
     if scorer is None:
@@ -176,13 +170,13 @@ def pair(a: Side, b: Side) -> Pairs:
 
 
 def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
-    """Compare each pair of a baseline A and another side B.
+    """Compare each pair of baseline and other side; the p-values are corrected together.
 
-    The metrics are those that the tasks' scorer computes from single samples (``Scorer.paired``), and macro F1 where
-    both tasks report F1 for the same labels. A task with verdicts and one without are compared by their labels.
+    The metrics are those of single samples (``Scorer.paired``), and macro F1 where both tasks have the same labels. A
+    task with verdicts and one without are compared by their labels.
 
     Raises:
-        UserError: as ``pair`` does.
+        UserError: see ``pair``.
     """
     comparisons = [_compared(pair(a, b)) for a, b in sides]
     corrected = holm([comparison.test.p for comparison in comparisons])
@@ -215,20 +209,13 @@ def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -
 
 
 def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -> Path:
-    """Write ``compare.json``, whole or not at all, and return its path.
+    """Write ``compare.json`` and return its path.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder is not writable.
     """
     check_output(folder)
-    path = folder / COMPARE_FILE
-    try:
-        write_whole(path, json.dumps(plain(as_json(comparisons, unmatched)), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."
-        ) from error
-    return path
+    return write_json(folder / COMPARE_FILE, as_json(comparisons, unmatched))
 
 
 def _compared(pairs: Pairs) -> Comparison:
@@ -253,7 +240,7 @@ def _compared(pairs: Pairs) -> Comparison:
 
 
 def _shared_labels(pairs: Pairs) -> list[str]:
-    """The candidate labels where both tasks report F1 for the same ones; else none."""
+    """The candidate labels, if both tasks have the same."""
     a, b = (sorted(side.run.labels(side.task.name)) for side in (pairs.a, pairs.b))
     return a if a == b else []
 
@@ -315,3 +302,70 @@ def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
 def _content(sample: Sample) -> dict[str, str]:
     """The fields of a sample that come from the data."""
     return {name: str(sample[name]) for name in ("target", *_TEXTS) if name in sample}
+
+
+def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """For each pair of runs the metrics and tests, and for each task the first changed records."""
+    tables: list[Table] = []
+    for title, group in groupby(comparisons, _title):
+        together = list(group)
+        tables += [_figures(title, together), _tests(together), *(_changed(one) for one in together if one.changed)]
+    return tables
+
+
+def _title(comparison: Comparison) -> str:
+    a, b = comparison.pairs.a.run.folder, comparison.pairs.b.run.folder
+    return f"A and B: {a}" if a == b else f"A: {a}\nB: {b}"
+
+
+def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
+    """One row per comparison; each cell lists all metrics."""
+    table = new_table(title, "task", "n", "figure", "A", "B", "B - A (95%)")
+    left_out = []
+    for one in comparisons:
+        figures = one.figures.values()
+        table.add_row(
+            _task(one),
+            str(len(one.pairs.samples)),
+            "\n".join(one.figures),
+            "\n".join(f"{figure.a:.3f}" for figure in figures),
+            "\n".join(f"{figure.b:.3f}" for figure in figures),
+            "\n".join(with_signed_interval(figure.difference) for figure in figures),
+        )
+        if one.pairs.only_in_a or one.pairs.only_in_b:
+            left_out.append(
+                f"{_task(one, ', ')}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B"
+            )
+    table.title = Text(title)  # a folder's name is no markup
+    table.caption = Text("\n".join(left_out)) if left_out else None
+    return table
+
+
+def _tests(comparisons: Sequence[Comparison]) -> Table:
+    table = new_table("Right and wrong, by McNemar's exact test", "task", "both right")
+    for name in ("only A", "only B", "neither", "p", "p by Holm"):
+        table.add_column(name, justify="right")
+    for one in comparisons:
+        test = one.test
+        counts = [str(count) for count in (test.both, test.only_a, test.only_b, test.neither)]
+        table.add_row(_task(one), *counts, _probability(test.p), _probability(one.p_holm))
+    return table
+
+
+def _changed(comparison: Comparison) -> Table:
+    table = new_table(f"Changed sides:\n{_task(comparison)}", "id", "target", "A", "B", "right")
+    for record in comparison.changed[:SHOWN]:
+        answers = [Text(shown(answer or "unparsed", 30)) for answer in (record.a, record.b)]
+        table.add_row(Text(shown(record.id)), Text(shown(record.target, 30)), *answers, record.right.upper())
+    if (more := len(comparison.changed) - SHOWN) > 0:
+        table.caption = f"and {more} more: see --json"
+    return table
+
+
+def _task(comparison: Comparison, separator: str = "\n") -> str:
+    a, b = comparison.pairs.a.task.name, comparison.pairs.b.task.name
+    return a if a == b else f"A {a}{separator}B {b}"
+
+
+def _probability(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"

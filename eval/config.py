@@ -10,7 +10,7 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the settings of section ``llm``, whose values it does not inherit, and these."""
+    """A language model of the grid: the fields of ``llm``, whose values it does not inherit, and two of its own."""
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
@@ -23,11 +23,11 @@ class GridLLM(LLMConfig):
 
 
 class Published(BaseModel):
-    """Accuracies reported by others, shown beside the measured ones."""
+    """Published accuracies, shown beside the measured ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(min_length=1, description="Who reports them, for the captions of the tables.")
+    source: str = Field(min_length=1, description="Source of the published figures, for captions.")
     retrieval: dict[str, float] = Field(default={}, description="accuracy@1 by retriever.")
     qa: dict[str, dict[str, float]] = Field(
         default={}, description="Accuracy by model and context: none, gold, retrieved_NAME."
@@ -38,7 +38,7 @@ class Published(BaseModel):
 
 
 class GridConfig(BaseModel):
-    """``eval grid``: models by contexts by retrievers, and models by few-shot examples."""
+    """``eval grid``: models by contexts, retrievers and few-shot examples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,13 +51,13 @@ class GridConfig(BaseModel):
     contexts: tuple[Context, ...] = Field(
         default=("none", "retrieved", "gold"),
         min_length=1,
-        description="What the models read when they answer: none, retrieved, gold.",
+        description="Contexts that the models answer from: none, retrieved, gold.",
     )
     retrievers: tuple[str, ...] | None = Field(
         default=None, description="Names of section retrievers; null for all of them."
     )
     shots: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
-        default=(0,), description="Numbers of training pairs of each label in the prompt when pairs are judged."
+        default=(0,), description="Numbers of few-shot examples per label for inference."
     )
     encoders: dict[str, str] = Field(
         default={}, description="Sequence classifiers evaluated on the pairs: a folder or hub id by name."
@@ -68,7 +68,7 @@ class GridConfig(BaseModel):
 
 
 class TaskConfig(BaseModel):
-    """A task of ``medground eval tasks``: its kind, and its fields beside it."""
+    """A task of ``medground eval tasks``: its kind and its fields."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,6 +1,5 @@
-"""The tables of a grid: accuracies by model, context and retriever, with published ones."""
+"""Tables of a grid: metrics by model, context and retriever, beside published figures."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,11 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from common.atomic_write import write_whole
-from common.errors import UserError
-from common.fingerprints import plain
 from eval.config import Published
-from eval.results import TaskResult
+from eval.results import TaskResult, write_json
 from eval.stats.estimate import Estimate
 from eval.tables import new_table, with_interval
 from eval.tasks import SECTIONS, Task
@@ -26,14 +22,14 @@ class Cell:
     """One figure of a grid.
 
     Attributes:
-        part: the id of its section, and so its table.
-        row: a retriever, a context, or a model that judged pairs.
-        column: "all" for retrievers, the model that answered, or the number of examples shown.
-        metric: the figure's name.
+        part: the section's id; each section has its own tables.
+        row: a retriever, a context, or a model that classified pairs.
+        column: "all" for retrievers, the model that answered, or the number of few-shot examples.
+        metric: its name.
         estimate: its value with standard error and 95% interval.
-        published: the figure that others report for the same row and column; None where there is none.
-        n: how many records it was measured on.
-        run: the folder of its results, below the grid's.
+        published: the published value, if any.
+        n: the number of records.
+        run: the results folder, relative to the grid's.
         task: the task's name there.
     """
 
@@ -49,13 +45,7 @@ class Cell:
 
 
 def grid_cells(run: str, results: Sequence[TaskResult], published: Published | None) -> list[Cell]:
-    """The cells of one run's results.
-
-    Args:
-        run: the name of its folder, which is the model's name; for retrievers it has no meaning.
-        results: of tasks of retrieval, answers or inference.
-        published: accuracies to compare with.
-    """
+    """The cells of one run; ``run`` is its folder's name, which is the model's name."""
     cells = []
     for result in results:
         row, column = _place(run, result.task)
@@ -67,7 +57,7 @@ def grid_cells(run: str, results: Sequence[TaskResult], published: Published | N
 
 
 def grid_tables(cells: Sequence[Cell], published: Published | None) -> list[Table]:
-    """One table for each section and metric; a published figure is in brackets after the measured one."""
+    """One table for each section and metric; published values follow the measured ones in brackets."""
     tables = []
     for section in SECTIONS:
         for metric in section.metrics:
@@ -78,23 +68,18 @@ def grid_tables(cells: Sequence[Cell], published: Published | None) -> list[Tabl
 
 
 def write_grid(folder: Path, cells: Sequence[Cell], failures: dict[str, str], published: Published | None) -> Path:
-    """Write ``grid.json``: the cells, the failures by model, and the source of the published figures.
+    """Write ``grid.json``: the cells, failures by model, and the source of the published values.
 
     Raises:
         UserError: it cannot be written.
     """
     source = None if published is None else published.source
     payload: dict[str, Any] = {"cells": [asdict(cell) for cell in cells], "failures": failures, "published": source}
-    path = folder / GRID_FILE
-    try:
-        write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}. Make room and run it again.") from error
-    return path
+    return write_json(folder / GRID_FILE, payload)
 
 
 def _place(run: str, task: Task) -> tuple[str, str]:
-    """The row and column of a task of a run."""
+    """Row and column of a task."""
     if task.section == RETRIEVAL:
         return task.condition, "all"
     return (run, task.condition) if task.section == INFERENCE else (task.condition, run)

@@ -1,4 +1,4 @@
-"""The result of a task, and the files that results are written to."""
+"""Results of tasks, and the files they are written to."""
 
 import fcntl
 import json
@@ -45,16 +45,16 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The figures and samples of one task.
+    """Metrics and samples of one task.
 
     Attributes:
         task: the task.
-        estimates: by metric the figure with its standard error and 95% interval.
-        samples: one mapping a record, in the records' order, with the fields ``id, question, prompt, output,
-            label_scores, prediction, target, retrieved, key``.
-        reused: how many of the samples were taken from an earlier run instead of computed.
-        identity: what determines the samples besides the data and the prompts, as plain data.
-        left_out: the ids of records that are too long for the model and have no sample.
+        estimates: by metric the value with standard error and 95% interval.
+        samples: one per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
+            key``.
+        reused: how many samples were cached by an earlier run.
+        identity: everything that determines the samples besides data and prompts, as plain data.
+        left_out: ids of records that are too long for the model and have no sample.
     """
 
     task: "Task"
@@ -66,31 +66,27 @@ class TaskResult:
 
     @property
     def name(self) -> str:
-        """The task's name, such as ``qa_gold``; it is part of a file name."""
+        """The task's name, such as ``qa_gold``."""
         return self.task.name
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures without their errors."""
+        """The values without their errors."""
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
     @property
     def stderr(self) -> dict[str, float | None]:
-        """The standard errors; None where they cannot be estimated, as from one record."""
+        """The standard errors; None where there are too few records to estimate them."""
         return {name: estimate.stderr for name, estimate in self.estimates.items()}
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The candidate labels; none where the task has no figures by label."""
+        """The candidate labels; empty if the task has no metrics by label."""
         return labels_of(self.estimates)
 
 
 def check_task_name(name: str) -> None:
-    """Refuse a task name that cannot be part of a file name.
-
-    Raises:
-        UserError: it has other characters than letters, digits and ``_ - + @ .``, or is longer than 100.
-    """
+    """Raise ``UserError`` unless the name can be part of a file name."""
     if not _TASK_NAME.fullmatch(name):
         raise UserError(
             f"The task name {name!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
@@ -102,7 +98,7 @@ def check_output(folder: Path) -> None:
     """Create ``folder`` and check that results can be written there; call it before a long run.
 
     Raises:
-        UserError: it is a file, it is not writable, or it holds a ``results.json`` of another program.
+        UserError: it is a file, is not writable, or holds a ``results.json`` of another program.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,31 +112,30 @@ def check_output(folder: Path) -> None:
 def write_results(
     folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], *, date: datetime | None = None
 ) -> Path:
-    """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file is written whole or not at all.
+    """Write ``samples_TASK.jsonl`` for each task, then ``results.json``; each file is replaced atomically.
 
-    ``results.json`` holds ``results`` (by task the metrics and their ``METRIC_stderr``, null where it cannot be
-    estimated), ``tasks`` (by task its fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records in the largest
-    task of this run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what
-    determined its samples, such as the hash of the model's weights and the dtype) and, where there are any,
-    ``left_out`` (by task the ids of the records that are too long for the model). Numbers that are not finite are
-    written as null.
+    ``results.json`` holds ``results`` (by task the metrics and ``METRIC_stderr``, null where it cannot be estimated),
+    ``tasks`` (the tasks' fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records of the largest task of this
+    run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what determined its
+    samples, such as the hash of the model's weights) and, if there are any, ``left_out`` (by task the ids of records
+    that are too long for the model). Numbers that are not finite become null.
 
-    Tasks of an earlier run in the folder stay in ``results``, as do their samples; ``earlier`` holds for each of them
-    the ``config, versions, date, n`` of the run that measured it. A task measured again replaces its earlier result.
-    A lock makes processes that write to one folder wait for each other; the tasks of both are kept.
+    Other tasks of the folder are kept; ``earlier`` holds the ``config, versions, date, n`` that they were measured
+    with.
+    A lock serializes processes that write to one folder.
 
     Args:
         folder: created if absent.
-        tasks: the results of this run; at least one, no two of a name.
+        tasks: at least one, with different names.
         config: the settings of the run.
-        date: the time to write; now when None.
+        date: now by default.
 
     Returns:
         The path of ``results.json``.
 
     Raises:
-        UserError: the folder cannot be written to.
-        ValueError: no tasks, or two with one name.
+        UserError: the folder is not writable.
+        ValueError: no tasks, or two of the same name.
     """
     names = [task.name for task in tasks]
     if not names or len(set(names)) != len(names):
@@ -175,18 +170,15 @@ def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any],
     left_out |= {task.name: task.left_out for task in tasks if task.left_out}
     if left_out:
         payload["left_out"] = left_out
-    try:
-        for task in tasks:
-            lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
-            write_whole(folder / f"samples_{task.name}.jsonl", "".join(line + "\n" for line in lines))
-        write_whole(path, json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return path
+    for task in tasks:
+        lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
+        with writes(samples := folder / f"samples_{task.name}.jsonl"):
+            write_whole(samples, "".join(line + "\n" for line in lines))
+    return write_json(path, payload)
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the installed packages that can change a figure."""
+    """Versions of Python and of the installed packages that can change a result."""
     found = {"python": python_version()}
     for package in _PACKAGES:
         try:
@@ -205,7 +197,7 @@ def _figures(task: TaskResult) -> dict[str, float | None]:
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """The content that an earlier run wrote to ``path``; empty when there is no such file."""
+    """The content of an existing ``results.json``, else an empty dict."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -236,6 +228,27 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def writes(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of writing ``path``, whose folder is created if absent, into a ``UserError``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write ``value`` as JSON, whole or not at all; numbers that are not finite become null.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with writes(path):
+        write_whole(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+    return path
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

@@ -1,4 +1,4 @@
-"""Results folders, read back."""
+"""Reader of results folders."""
 
 import json
 import math
@@ -18,12 +18,12 @@ _ACCURACIES = ("accuracy", "accuracy@1", "share_maybe")  # the share of samples 
 
 @dataclass(frozen=True)
 class Run:
-    """A results folder as ``eval.results.write_results`` wrote it.
+    """A results folder written by ``eval.results.write_results``.
 
     Attributes:
         folder: its path.
-        payload: the content of its ``results.json``.
-        tasks: its tasks by name, in the file's order.
+        payload: the content of ``results.json``.
+        tasks: by name, in the file's order.
     """
 
     folder: Path
@@ -32,21 +32,21 @@ class Run:
 
     @property
     def results(self) -> Mapping[str, Mapping[str, float | None]]:
-        """The figures by task and metric, including ``METRIC_stderr``."""
+        """The metrics by task, including ``METRIC_stderr``."""
         results: Mapping[str, Mapping[str, float | None]] = self.payload["results"]
         return results
 
     @property
     def listed(self) -> str:
-        """The tasks' names for a message."""
+        """The tasks' names, for messages."""
         return ", ".join(self.tasks) or "none"
 
     def labels(self, name: str) -> tuple[str, ...]:
-        """The candidate labels of a task; none where it has no figures by label."""
+        """The candidate labels of a task; empty if it has no metrics by label."""
         return labels_of(self.results[name])
 
     def source(self, name: str) -> Mapping[str, Any]:
-        """``config, versions, date, n`` of the run that measured a task: an earlier one, or the last."""
+        """``config, versions, date, n`` of the run that measured a task."""
         source: Mapping[str, Any] = self._earlier.get(name, self.payload)
         return source
 
@@ -56,12 +56,11 @@ class Run:
         return config
 
     def samples(self, name: str) -> list[dict[str, Any]]:
-        """The samples of a task, in the records' order; each has ``id, prediction, target`` and further fields.
+        """The samples of a task; each has at least ``id, prediction, target``.
 
         Raises:
-            UserError: the run has no such task.
-            DataError: the file is absent, a line of it is not a sample, or its samples are not those that the figures
-                in ``results.json`` were computed from.
+            UserError: there is no such task.
+            DataError: the file is absent, a line is not a sample, or the samples do not match ``results.json``.
         """
         if name not in self.tasks:
             raise UserError(f"{self.folder} has no task {name}; it has {self.listed}.")
@@ -78,7 +77,7 @@ class Run:
         return samples
 
     def _check_whole(self, name: str, samples: list[dict[str, Any]], path: Path, again: str) -> None:
-        """Compare the samples with ``n``, the records of the run's largest task, and with the accuracy."""
+        """Check the number of samples against ``n``, and the share of right ones against the accuracy."""
         n = self.source(name).get("n")
         alone = name not in self._earlier and len(self.results) - len(self._earlier) == 1
         if isinstance(n, int) and (len(samples) > n or (alone and len(samples) < n)):
@@ -100,10 +99,10 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """The run whose ``results.json`` lies in ``folder``.
+    """Read the run in ``folder``.
 
     Raises:
-        UserError: there is no such folder, or its ``results.json`` is absent, truncated or of another program.
+        UserError: there is no such folder, or its ``results.json`` is missing, truncated or of another program.
     """
     _check_folder(folder)
     path = folder / RESULTS_FILE
@@ -126,10 +125,10 @@ def read_run(folder: Path) -> Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """The runs in ``folder`` and in every folder below it, sorted by path; a grid has one a model.
+    """The runs in and below ``folder``, sorted by path.
 
     Raises:
-        UserError: there is no such folder, no run in it, or one that ``read_run`` refuses.
+        UserError: there is no such folder or no run, or see ``read_run``.
     """
     _check_folder(folder)
     found = [read_run(path.parent) for path in sorted(folder.rglob(RESULTS_FILE)) if path.is_file()]
@@ -160,7 +159,7 @@ def _sample(line: str, path: Path, number: int, again: str) -> dict[str, Any]:
 
 
 def _is_text(sample: Mapping[str, Any], name: str) -> bool:
-    """Whether the field is a text; a prediction may also be null, where the answer has no label."""
+    """Whether the field is a text; a prediction may also be null."""
     return isinstance(sample.get(name), str) or (name == "prediction" and sample.get(name, 0) is None)
 
 

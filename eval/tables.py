@@ -1,4 +1,4 @@
-"""Results as tables for the terminal."""
+"""Results as terminal tables."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ def _retrieval(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def _answers(results: Sequence[TaskResult]) -> list[Table]:
-    """One row a task; tasks over the same records are adjacent, followed by their majority baseline."""
+    """One row per task; tasks over the same records are adjacent, followed by the majority baseline."""
     table = _label_table("Answers: yes, no or maybe")
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
@@ -65,7 +65,7 @@ def _answers(results: Sequence[TaskResult]) -> list[Table]:
 
 
 def label_tables(result: TaskResult) -> list[Table]:
-    """The figures of a task of labels, those of each label, and the confusion matrix (rows: the data's label)."""
+    """Metrics of all labels, metrics by label, and the confusion matrix (rows: true labels)."""
     labels = result.labels
     targets = [str(sample["target"]) for sample in result.samples]
     predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
@@ -135,7 +135,7 @@ def _add_labels(table: Table, result: TaskResult) -> None:
 
 
 def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -> None:
-    """The score of the most frequent label, if it were always given."""
+    """The majority baseline."""
     answer = majority(targets)
     reference = label_metrics(targets, [answer] * len(targets), labels)
     figures = [with_interval(reference[name]) for name in ("accuracy", "macro_f1")]
@@ -143,7 +143,7 @@ def _add_majority(table: Table, targets: Sequence[str], labels: Sequence[str]) -
 
 
 def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequence[str | None]) -> str | None:
-    """The standard error of accuracy with premises as clusters; None where no two pairs share a premise."""
+    """A note with the standard error of accuracy clustered by premise, if premises repeat."""
     premises = [str(sample["premise"]) for sample in result.samples if "premise" in sample]
     if len(premises) < len(result.samples):
         return None
@@ -159,10 +159,10 @@ def _by_premise(result: TaskResult, targets: Sequence[str], predictions: Sequenc
 
 
 def remarks(results: Sequence[TaskResult]) -> list[str]:
-    """A line for each task and kind of note on its samples, such as texts truncated to fit the window.
+    """A line for each task and kind of note, such as texts truncated to the context window.
 
-    Notes that differ only in numbers are of one kind. Notes on answers without a label are left out, since ``unparsed``
-    counts these, and so are verified tasks, whose answers are those of the tasks of answers.
+    Notes that differ only in numbers are of one kind. Two are left out: notes on answers without a label, which
+    ``unparsed`` counts, and those of verified tasks, which repeat the notes of the tasks of answers.
     """
     lines = []
     for result in results:
@@ -178,7 +178,7 @@ def remarks(results: Sequence[TaskResult]) -> list[str]:
 
 
 def new_table(title: str, first: str, *others: str) -> Table:
-    """An empty table with names in the first column and figures in the others."""
+    """An empty table: names in the first column, numbers in the others."""
     table = Table(
         title=title,
         title_justify="left",
@@ -195,7 +195,7 @@ def new_table(title: str, first: str, *others: str) -> Table:
 
 
 def with_interval(estimate: Estimate | None) -> str:
-    """The figure and its 95% interval; empty where there is none."""
+    """The value and its 95% interval; empty for None."""
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:
@@ -204,7 +204,7 @@ def with_interval(estimate: Estimate | None) -> str:
 
 
 def with_signed_interval(estimate: Estimate | None) -> str:
-    """A difference and its 95% interval; empty where there is none."""
+    """A difference and its 95% interval; empty for None."""
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:

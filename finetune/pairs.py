@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from chains.prompts import answer_statement
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.nli import NLIPair, PairData, load_pairs, pair_file
+from corpus.nli import NLIPair, PairData, holds_all_splits, load_pairs
 from corpus.records import QARecord
 
 ROLES = ("entailment", "neutral", "contradiction")
@@ -19,10 +19,11 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
     Raises:
         UserError: a split is missing or empty, or one file holds all splits.
     """
-    if pair_file(pairs, "train") == pair_file(pairs, "dev") and pairs.path != "snli":
+    if holds_all_splits(pairs):
         raise UserError(
             f"pairs.path is {pairs.path}, one file for all splits, and training needs separate train and dev pairs. "
-            "Set pairs.path to a folder and pairs.files to the files in it."
+            "Set pairs.path to a folder and pairs.files to the files in it, or pairs.split_by to the column that "
+            "divides the file."
         )
     return load_pairs(pairs, "train"), load_pairs(pairs, "dev")
 
@@ -47,7 +48,7 @@ def answer_pairs(
 
     Args:
         records: question records of the training split; those without a label are skipped.
-        labels: the words for entailment, neutral and contradiction (``pairs.labels``).
+        labels: ``pairs.labels``: the word for each of entailment, neutral and contradiction, unless it is that word.
         setting: the setting that asks for these pairs, for error messages.
         others: number of pairs with another record's abstract, as a share of the records.
         seed: seed of the choice of those.
@@ -55,6 +56,7 @@ def answer_pairs(
     Raises:
         UserError: ``labels`` lacks a word for one of the three, or no record has a label.
     """
+    labels = {**{word: word for word in labels.values()}, **labels}
     if missing := [role for role in ROLES if role not in labels]:
         raise UserError(
             f"{setting} needs a word for {', '.join(missing)} in pairs.labels. Add it there, or set {setting} to false."

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chains.check import Checker
     from chains.qa.base import AnswerChain
     from medground.pipeline import Pipeline
 
-__all__ = ["Pipeline", "load_chain"]
+__all__ = ["Pipeline", "load_chain", "load_checker"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,24 +27,50 @@ def __getattr__(name: str) -> Any:
 def load_chain(
     config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
 ) -> "AnswerChain":
-    """Load the chain, or the agent, that the settings describe; without settings, the embedded default.
+    """Load the chain, or the agent, that the settings describe; by default the embedded one.
 
-    It searches what ``medground ask`` searches: your indexed documents if there are any and no data is named, else the
-    abstracts of the data, which are embedded first.
+    Like ``medground ask`` it searches your indexed documents if there are any and no data is named, else the abstracts
+    of the data.
 
     Args:
         config: a settings file, or a mapping of settings.
         quiet: no progress bars.
         **overrides: sections as mappings, ``load_chain(llm={"max_new_tokens": 4})``, or dotted keys,
-            ``load_chain(**{"llm.max_new_tokens": 4})``. They take precedence over ``config``.
+        ``load_chain(**{"llm.max_new_tokens": 4})``; they take precedence over ``config``.
 
     Returns:
-        A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to an
-        ``chains.answer.Answer``, with ``batch``, ``stream`` and ``ainvoke``.
+        A LangChain ``Runnable`` from a question, or ``{"question": ..., "context": ...}``, to a
+        ``chains.answer.Answer``.
 
     Raises:
         common.errors.UserError: the settings are not valid, or a model or the data cannot be used.
     """
+    return _pipeline(config, overrides, quiet=quiet).answerer()
+
+
+def load_checker(
+    config: Path | str | Mapping[str, Any] | None = None, *, quiet: bool = False, **overrides: Any
+) -> "Checker":
+    """Load the checker of statements that the settings describe: it searches what ``load_chain`` searches.
+
+    Args:
+        config: a settings file, or a mapping of settings.
+        quiet: no progress bars.
+        **overrides: sections as mappings or dotted keys, as for ``load_chain``.
+
+    Returns:
+        A LangChain ``Runnable`` from a statement, or ``{"statement": ..., "context": ...}``, to a
+        ``chains.check.Check``, with ``batch``, ``stream`` and ``ainvoke``.
+
+    Raises:
+        common.errors.UserError: the settings are not valid or name no judge, or a model or the data cannot be used.
+    """
+    return _pipeline(config, overrides, quiet=quiet).checker()
+
+
+def _pipeline(
+    config: Path | str | Mapping[str, Any] | None, overrides: Mapping[str, Any], *, quiet: bool
+) -> "Pipeline":
     from medground.environment import prepare
 
     prepare()
@@ -55,4 +82,4 @@ def load_chain(
     settings = load_settings(file, stated, overrides)
     data_named = any(key.partition(".")[0] == "data" for key in (*stated, *overrides))
     corpus = searched_corpus(settings, data_named=data_named)
-    return Pipeline.from_settings(settings, corpus, quiet=quiet).answerer()
+    return Pipeline.from_settings(settings, corpus, quiet=quiet)

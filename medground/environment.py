@@ -17,5 +17,5 @@ def hide_progress() -> None:
 
 
 def share_processor(parts: int) -> None:
-    """Divide the processor's threads among ``parts`` concurrent computations; PyTorch reads the variable on import."""
+    """Limit each of ``parts`` concurrent computations to its share of threads; PyTorch reads the variable on import."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // parts)))

@@ -1,4 +1,4 @@
-"""A grid of models over the same questions and pairs; each question is searched for once."""
+"""Evaluation of a grid of models on the same questions and pairs."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ RETRIEVAL = "retrieval"
 
 @dataclass
 class Grid:
-    """The results of a grid: its cells, the failures by model, and remarks."""
+    """Results of a grid: cells, failures by model, and remarks."""
 
     cells: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -33,14 +33,13 @@ class Grid:
 
 
 def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
-    """Measure ``settings.eval.grid``: retrievers, then one model after the other.
+    """Measure ``settings.eval.grid``: retrievers, then each model.
 
-    Each model's results are written to a folder of its name below ``output`` as soon as it is measured, those of the
-    retrievers to ``retrieval``. Every record's result is in the result cache at ``output`` before that, so a run
-    continues after a stop. A model that cannot be loaded is skipped and reported.
+    Results are written to ``output/MODEL`` after each model, those of retrievers to ``output/retrieval``. A result
+    cache in ``output`` lets an interrupted run resume. Models that cannot be loaded are skipped and reported.
 
     Raises:
-        UserError: data, pairs or a retriever cannot be used, or a name cannot be that of a folder.
+        UserError: data, pairs or a retriever cannot be used, or a name is not valid for a folder.
     """
     work = _Work(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
@@ -58,7 +57,7 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
 
 
 def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
-    """The grid's language models by name; that of section ``llm`` where the grid names none."""
+    """The grid's language models by name; by default that of section ``llm``."""
     if settings.eval.grid.llms:
         return settings.eval.grid.llms
     name = "medground-tiny" if settings.llm.model == "embedded" else settings.llm.model.rstrip("/").split("/")[-1]
@@ -67,7 +66,7 @@ def grid_llms(settings: Settings) -> Mapping[str, GridLLM]:
 
 @dataclass
 class _Measured:
-    """The results of one model, and the error that ended it, if any."""
+    """Results of one model, and the error that ended it, if any."""
 
     name: str
     settings: Settings
@@ -76,7 +75,7 @@ class _Measured:
 
 
 class _Work:
-    """The shared data and retrievers of a grid, and its models; errors in them show before a model is loaded."""
+    """Shared data and retrievers of a grid; errors in them are raised before a model is loaded."""
 
     def __init__(self, settings: Settings, output: Path, quiet: bool) -> None:
         self._settings, self._config = settings, settings.eval.grid
@@ -125,7 +124,7 @@ class _Work:
         return tasks
 
     def _one(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _Measured:
-        """Load a model, measure it, and free its memory before the next is loaded."""
+        """Load and measure a model, then free its memory."""
         measured = _Measured(name, settings)
         try:
             for result in run_tasks(tasks, self._with(settings)):
@@ -148,7 +147,7 @@ class _Work:
 
 
 def _free_memory() -> None:
-    """Free the memory of the last model."""
+    """Free the GPU memory of the last model."""
     import torch
 
     gc.collect()

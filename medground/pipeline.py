@@ -1,4 +1,4 @@
-"""One set of settings over one corpus: its models, retrievers, chains, chats and agents."""
+"""Pipeline: models, retrievers, chains, chats and agents of one set of settings over one corpus."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
 
     from chains.agent.steps import Step
+    from chains.answer import Answer
     from chains.chat import Chat
-    from chains.chat.writer import Writer
+    from chains.chat.writer import Writer, WrittenAnswers
+    from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
@@ -33,13 +35,22 @@ TINY_NOTE = (
     "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
     "mean nothing. llm.model names a real one."
 )
+TINY_JUDGE_NOTE = (
+    "medground-tiny judged. It reads the sample's language, not real medicine: on other texts its verdicts mean "
+    "nothing. nli.model or llm.model names a real judge."
+)
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
+NO_JUDGE = (
+    "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
+    "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
+    "language model, with its adapter in nli.adapter if it has one."
+)
 QUESTION_TOKENS = 96  # limit of a question that a model rewrites
 
 
 class Share(Protocol):
-    """Turns a function over many items into one whose concurrent callers share batches."""
+    """Decorator of a batch function that lets concurrent callers share batches."""
 
     def __call__(
         self, run: Callable[[Sequence[Item]], Sequence[Result]], /
@@ -49,14 +60,14 @@ class Share(Protocol):
 
 
 def unshared(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], Sequence[Result]]:
-    """Return ``run`` itself: the ``Share`` of a single caller."""
+    """The ``Share`` of a single caller: ``run`` itself."""
     return run
 
 
 class Pipeline:
     """Everything that one set of settings describes over one corpus.
 
-    Models and retrievers are loaded at first use and kept. Chains, chats and agents share them.
+    Models and retrievers are loaded at first use and shared by chains, chats and agents.
 
     Attributes:
         settings: all sections.
@@ -89,13 +100,13 @@ class Pipeline:
         retrievers: "Mapping[str, Retriever] | None" = None,
         quiet: bool = False,
     ) -> Self:
-        """Make a pipeline. Nothing is loaded yet.
+        """Make a pipeline without loading anything.
 
         Args:
-            settings: settings, a YAML file, a mapping of sections or dotted keys, or None for the defaults.
-            corpus: the passages to search; by default the indexed documents, or the sample where there are none.
-            cache: stores the results of models and retrievers, so that a repeated run reuses them.
-            retrievers: retrievers that exist already, by name.
+            settings: settings, a YAML file, a mapping of sections or dotted keys; None for the defaults.
+            corpus: the passages to search; by default the indexed documents, else the sample.
+            cache: stores results of models and retrievers for later runs.
+            retrievers: existing retrievers by name.
             quiet: no progress bars.
 
         Raises:
@@ -109,17 +120,17 @@ class Pipeline:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The passages that are searched."""
+        """The searched passages."""
         return self._given_corpus or searched_corpus(self.settings)
 
     @cached_property
     def quotes(self) -> bool:
-        """Whether answers are quoted sentences: the setting, or medground-tiny over the user's documents."""
+        """Whether answers are quoted sentences: by setting, or for medground-tiny over the user's documents."""
         return self.settings.llm.kind == "extractive" or (self.corpus.is_users and self._is_tiny)
 
     @cached_property
     def note(self) -> str | None:
-        """What a reader of the answers must know about the corpus and the model; None if there is nothing."""
+        """A note on corpus and model for readers of the answers, if there is one."""
         llm = self.settings.llm.kind != "extractive"
         searches = not llm or self.settings.chain.context == "retrieved"
         notes = [self.corpus.note] if searches and self.corpus.note is not None else []
@@ -129,7 +140,7 @@ class Pipeline:
 
     @property
     def about(self) -> dict[str, str]:
-        """What answers, for display: ``llm``, ``retriever`` and, if there is one, ``agent``."""
+        """Names of ``llm``, ``retriever`` and, if there is one, ``agent``, for display."""
         model = "none: quotes" if self.quotes else self.settings.llm.model
         searches = self.quotes or self.settings.chain.context == "retrieved"
         parts = {
@@ -140,7 +151,7 @@ class Pipeline:
 
     @property
     def llm(self) -> "LLM":
-        """The model that answers, loaded at first use.
+        """The answering model.
 
         Raises:
             UserError: the model or its adapter cannot be used.
@@ -150,16 +161,16 @@ class Pipeline:
     def judge(
         self, measured: "Sequence[NLIPair]" = (), *, shots: int | None = None, adapter: bool = True
     ) -> "NLIModel":
-        """The model of section ``nli``, which judges whether a statement follows from a text.
+        """The NLI model of section ``nli``.
 
-        Where ``nli.adapter`` is set, the language model is loaded once: the adapter is on while pairs are judged and
-        off while questions are answered. Chains that were made before, with ``verify="off"``, must not run at the same
-        time.
+        With ``nli.adapter`` the language model is loaded once; the adapter is enabled for pairs and disabled for
+        answers.
+        Chains made earlier with ``verify="off"`` must not run at the same time.
 
         Args:
-            measured: pairs that the model is evaluated on; none of them becomes a few-shot example.
-            shots: training pairs of each label in the prompt; by default ``prompt.shots``.
-            adapter: False judges without ``nli.adapter``.
+            measured: pairs under evaluation, which are never few-shot examples.
+            shots: training pairs per label in the prompt; by default ``prompt.shots``.
+            adapter: False disables ``nli.adapter``.
 
         Raises:
             UserError: the model, its adapter or the training pairs cannot be used.
@@ -180,13 +191,41 @@ class Pipeline:
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
+    def checker(self, *, retriever: str | None = None) -> "Checker":
+        """Checks statements against passages with the judge; section ``check`` has its numbers.
+
+        Each result has ``check_note`` among its notes.
+
+        Args:
+            retriever: the name of a retriever; by default ``retriever``.
+
+        Raises:
+            UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
+                be used.
+        """
+        from chains.check import make_checker
+
+        self._check_judge()
+        judge = self._judge
+        name = retriever or self.settings.retriever
+        notes = () if self.check_note is None else (self.check_note,)
+        return make_checker(
+            self.retriever(name), judge, self.settings.check, embedder=self._embedder(name), notes=notes
+        )
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checks must know about the corpus and the judge; None if there is nothing."""
+        tiny = self.settings.nli.kind == "llm" and self._is_tiny
+        return " ".join(filter(None, (self.corpus.note, TINY_JUDGE_NOTE if tiny else None))) or None
+
     def retriever(self, name: str | None = None) -> "Retriever":
-        """A retriever of section ``retrievers``, by default the one that ``retriever`` names; see ``retrievers``."""
+        """A retriever by name, by default that of the setting ``retriever``; see ``retrievers``."""
         name = name or self.settings.retriever
         return self.retrievers([name])[name]
 
     def retrievers(self, names: Sequence[str] | None = None) -> "dict[str, Retriever]":
-        """Retrievers by name, by default all; passages that the store lacks are embedded first.
+        """Retrievers by name, by default all. Passages missing from the store are embedded first.
 
         Raises:
             UserError: a model or the store cannot be used.
@@ -197,18 +236,18 @@ class Pipeline:
         return {name: self._retrievers[name] for name in names}
 
     def retriever_identity(self, name: str) -> dict[str, Any]:
-        """What determines a retriever's results besides question and passages: settings, models, what it builds on."""
+        """What determines a retriever's results besides question and passages."""
         return retriever_identity(self.settings, name)
 
     def chain(
         self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
     ) -> "AnswerChain":
-        """The chain that answers single questions.
+        """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
         Args:
-            context: what the model reads; by default ``chain.context``.
-            retriever: the name of a retriever; by default ``retriever``.
-            verify: what happens to unsupported answers; by default ``chain.verify``.
+            context: what the model reads.
+            retriever: the name of a retriever.
+            verify: what happens to unsupported answers.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -227,27 +266,24 @@ class Pipeline:
                 max_sentences=config.max_sentences,
                 notes=notes,
             )
-        from chains.verification import more_passages, verified_chain
+        from chains.verification import verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
         chain = self._qa_chain(searched, context)
         if judge is None:
             return chain
-        wider: list[AnswerChain] = []
-        if verify == "retry" and searched is not None:
-            wider = [self._qa_chain(searched, passages=n) for n in more_passages(config.passages, searched.top_k)]
-        return verified_chain(chain, judge, verify=verify, wider=wider)
+        return verified_chain(chain, judge, verify=verify, wider=self._wider(searched) if verify == "retry" else ())
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
 
         Args:
-            tell: receives each step; by default steps go to ``agent.trace``.
+            tell: called with each step; by default steps are written to ``agent.trace``.
 
         Raises:
-            UserError: ``agent.kind`` is off, the settings leave the agent nothing to work with, the trace cannot be
-                written, or the model cannot call tools.
+            UserError: ``agent.kind`` is off, the settings do not allow an agent, the trace is not writable, or the
+                model cannot call tools.
         """
         from chains.agent.grading import Grader, by_judge, by_labels
         from chains.agent.steps import trace_to
@@ -284,34 +320,90 @@ class Pipeline:
                     tell=tell,
                     passages=passages,
                     clean=llm.clean,
+                    support=None if judge is None else partial(self._supported, self._sentence_verifier()),
                 )
         assert_never(config.kind)
 
     def answerer(self) -> "AnswerChain":
-        """What answers single questions: the agent if ``agent.kind`` names one, else the chain.
+        """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
-        Each answer has ``note`` among its notes.
+        ``chat.answers`` sets the form of the answers.
 
         Raises:
             UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import NotedChain
 
-        chain = self.chain() if self.settings.agent.kind == "off" else self.agent()
+        chain = self._answering(written := self.written() if self._writes else None)
+        if written is not None:
+            from chains.chat.writer import WrittenChain
+
+            chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
+
+    def written(self, share: Share = unshared, retriever: str | None = None) -> "WrittenAnswers":
+        """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
+
+        Args:
+            share: applied to the judge.
+            retriever: the name of the retriever of the passages; by default ``retriever``.
+
+        Raises:
+            UserError: a model cannot be used.
+        """
+        from chains.chat.writer import WrittenAnswers
+
+        verify = self.settings.chain.verify
+        verifier = None if verify == "off" else self._sentence_verifier(share)
+        searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
+        embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
+        wider = self._wider(searched) if verify == "retry" else ()
+        return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
+
+    def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
+        """The agent or the chain; where answers are written and pruned, the label's verdict withholds none.
+
+        Args:
+            written: what writes the answers, if they are written.
+            judged: False leaves the verdict of the chain's answers to the caller.
+        """
+        if self.settings.agent.kind != "off":
+            return self.agent()
+        if not judged:
+            return self.chain(verify="off")
+        return self.chain(verify="report" if written is not None and self.settings.chain.verify == "prune" else None)
+
+    def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
+        from chains.support import SentenceVerifier
+
+        return _one(share(SentenceVerifier(self._judge).verify))
+
+    def _supported(self, verifier: "Callable[[Answer], Answer]", answer: "Answer") -> "Answer":
+        """An answer with verdicts on its sentences, changed as ``chain.verify`` says."""
+        from chains.chat.writer import settled
+
+        return settled(verifier(answer), self.settings.chain.verify)
+
+    def _wider(self, searched: "Retriever | None") -> "list[AnswerChain]":
+        """Chains that read more passages, for ``chain.verify: retry``."""
+        from chains.verification import more_passages
+
+        if searched is None:
+            return []
+        counts = more_passages(self.settings.chain.passages, searched.top_k)
+        return [self._qa_chain(searched, passages=count) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
 
-        With ``chain.verify: report`` the answer comes first and its verdict after it. With every other policy and with
-        an agent, the verdict decides what the answer is, so it comes first.
+        With ``chain.verify: report`` and no agent, the answer is given before its verdicts, else after them.
 
         Args:
-            share: applied to whatever runs a model: answering, judging, rewriting of follow-ups.
+            share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
 
         Raises:
-            UserError: a model, the data or the conversations' file cannot be used, or the settings need a language
-                model and there is none.
+            UserError: a model, the data or the conversations' file cannot be used, or the settings require a language
+                model.
         """
         from chains.chat import Chat, Conversations
         from chains.models.base import estimated_tokens
@@ -320,14 +412,12 @@ class Pipeline:
         from chains.verification import Verifier
 
         self._check_model()
-        config, verifier = self.settings.chat, None
-        if self.settings.agent.kind != "off":
-            chain = self.agent()
-        elif self.settings.chain.verify == "report" and not self.quotes:
+        config, verifier, written = self.settings.chat, None, None
+        if not self.quotes and self.settings.agent.kind == "off" and self.settings.chain.verify == "report":
             verifier = _one(share(Verifier(self._judge).verify))
-            chain = self.chain(verify="off")
-        else:
-            chain = self.chain()
+        if self._writes:
+            written = self.written(share)
+        chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
         if self.quotes:
@@ -339,16 +429,21 @@ class Pipeline:
                 budget=config.history_tokens,
             )
         llm = self.llm
-        written = config.answers == "written" or (config.answers == "auto" and not self._is_tiny)
         return Chat(
             chain,
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            writer=self._writer() if written else None,
+            written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),
         )
+
+    @property
+    def _writes(self) -> bool:
+        """Whether a language model writes answers in sentences."""
+        answers = self.settings.chat.answers
+        return not self.quotes and (answers == "written" or (answers == "auto" and not self._is_tiny))
 
     @cached_property
     def _is_tiny(self) -> bool:
@@ -356,14 +451,14 @@ class Pipeline:
 
     @cached_property
     def _loaded(self) -> "LLM":
-        """The model as section ``llm`` loads it; use ``llm``, which keeps the judge's adapter off."""
+        """The model of section ``llm``; use ``llm``, which keeps the judge's adapter disabled."""
         from chains.models import make_llm
 
         return make_llm(self.settings.llm, self._cache)
 
     @cached_property
     def _shared(self) -> "SharedBase":
-        """One base that answers without ``nli.adapter`` and judges with it."""
+        """One base model that answers without ``nli.adapter`` and judges with it."""
         from chains.models.adapter_switch import share_base
         from chains.models.local import LocalLLM
 
@@ -393,7 +488,7 @@ class Pipeline:
         return next(filter(None, map(self._embedder, config.builds_on())), None)
 
     def _make_retrievers(self, names: Sequence[str]) -> "dict[str, Retriever]":
-        """New retrievers, cached where there is a cache: at least as deep as the metrics look, except from PubMed."""
+        """New retrievers; with a cache, results are kept to the metrics' depth, except from PubMed."""
         from retrievers.registry import kinds_of, make_retrievers
 
         rewriter = None
@@ -441,7 +536,7 @@ class Pipeline:
         )
 
     def _check_model(self) -> None:
-        """Raise ``UserError`` if the settings need a language model where answers are quotes, or an agent no search."""
+        """Raise ``UserError`` if quoting settings require a language model, or an agent cannot search."""
         agent, chat = self.settings.agent.kind, self.settings.chat
         if self.quotes:
             needs = {
@@ -457,8 +552,20 @@ class Pipeline:
         if agent != "off" and self.settings.chain.context != "retrieved":
             raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
 
+    def _check_judge(self) -> None:
+        """Raise ``UserError`` if the settings name no model that can judge statements against the corpus."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return
+        if self.settings.llm.kind == "extractive":
+            raise UserError(NO_JUDGE.format(why="llm.kind is extractive"))
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            raise UserError(
+                NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+            )
+
     def _reword(self) -> "Callable[..., str | None]":
-        """What rewrites an agent's query: a real model, else a rule."""
+        """The rewriter of an agent's query: a model, or a rule for medground-tiny."""
         from chains.rewriting.keywords import by_keywords, by_model
 
         if self._is_tiny:
@@ -468,7 +575,7 @@ class Pipeline:
         return by_model(LLMRewriter(self.llm, self.settings.prompt.family))
 
     def _rewriter(self, share: Share) -> "QuestionRewriter":
-        """What makes follow-up questions self-contained."""
+        """The rewriter of follow-up questions."""
         from langchain_core.runnables import RunnableLambda
 
         from chains.rewriting.followups import ByModel, as_it_stands, by_rules
@@ -484,14 +591,14 @@ class Pipeline:
                 return ByModel(RunnableLambda(_one(share(partial(_write, self.llm)))), self.llm.clean)
 
     def _writer(self) -> "Writer":
-        """What writes answers as sentences."""
+        """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
         return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
 
 
 def judging_settings(settings: Settings) -> Settings:
-    """Settings of a pipeline that judges and does not answer: ``nli.adapter`` takes the place of ``llm.adapter``.
+    """Settings of a pipeline that only judges: ``nli.adapter`` replaces ``llm.adapter``.
 
     Raises:
         UserError: the model is on a server, which loads its adapters itself.
@@ -509,7 +616,7 @@ def judging_settings(settings: Settings) -> Settings:
 
 
 def reads_only_the_sample(model: str) -> bool:
-    """Whether ``llm.model`` is medground-tiny, or a folder that ``merge`` made from it."""
+    """Whether ``llm.model`` is medground-tiny, or was merged from it."""
     report = Path(model).expanduser() / "merge.json"
     if model == "embedded" or not report.is_file():
         return model == "embedded"
@@ -534,7 +641,7 @@ def _one(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Item], 
 
 
 def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
-    """What the model writes after each conversation; an empty text where the window has no room for it."""
+    """The model's continuation of each conversation; empty if the context window is too small."""
     from langchain_core.output_parsers import StrOutputParser
 
     from chains.models.base import TooLongError

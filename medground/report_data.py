@@ -1,4 +1,4 @@
-"""The data of a report beyond the samples: texts of passages, and maps of embedded questions and abstracts."""
+"""Data of a report besides the samples: passages, and maps of embeddings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReportData:
-    """The data of the tasks of a report; each file is read once.
+    """Passages and maps of a report; each data file is read once.
 
-    Missing data is not an error: ``gaps`` lists which texts are missing and why, ``map_gap`` why there is no map.
+    Missing data is not an error: ``gaps`` lists missing texts, ``map_gap`` says why there is no map.
     """
 
     gaps: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class ReportData:
     _records: dict[Any, Mapping[str, QARecord] | UserError] = field(default_factory=dict, repr=False)
 
     def texts(self, task: ReportTask) -> Mapping[str, str]:
-        """The abstracts by id that ``task`` was answered from; empty where they are not available."""
+        """The abstracts by id that the task retrieved; empty if they are not available."""
         if not any(sample["retrieved"] for sample in task.samples):
             return {}
         try:
@@ -48,10 +48,10 @@ class ReportData:
             return {}
 
     def records(self, task: ReportTask) -> Mapping[str, QARecord]:
-        """The records by id, including those that ``task`` measured.
+        """All records of the task's data by id.
 
         Raises:
-            UserError: the data cannot be read any more, or has changed.
+            UserError: the data cannot be read, or has changed.
         """
         settings = _settings(task)
         variant = task.task.variant
@@ -73,9 +73,9 @@ class ReportData:
         return records
 
     def maps(self, tasks: Sequence[ReportTask], folder: Path, *, quiet: bool) -> list[EmbeddingMap]:
-        """A map for each embedder of the tasks' retrievers, cached in ``folder`` as CSV files.
+        """A map for each embedder of the tasks' retrievers, cached in ``folder`` as CSV.
 
-        The passages' vectors come from the store, where missing ones are added; questions are embedded.
+        The passages' vectors come from the store; missing ones are added.
         """
         chosen: dict[tuple[str, EmbedderConfig, str], ReportTask] = {}
         gaps = []
@@ -119,7 +119,7 @@ class ReportData:
 
 
 def notes(tasks: Sequence[ReportTask]) -> list[str]:
-    """Notes for the reader on the models."""
+    """Notes on the models."""
     found: dict[str, None] = {}
     for task in tasks:
         own_encoder = task.section == INFERENCE and task.setting("nli", "kind") == "encoder"
@@ -145,7 +145,7 @@ def _read(settings: Settings, variant: str | None) -> "Mapping[str, QARecord] | 
 
 
 def _embedder(task: ReportTask) -> str | None:
-    """The name of the embedder of the task's retriever; None where there is none."""
+    """The name of the embedder of the task's retriever, if it has one."""
     if task.task.retriever is None:
         return None
     name = getattr(_settings(task).retrievers.get(task.task.retriever), "embedder", None)
@@ -155,7 +155,7 @@ def _embedder(task: ReportTask) -> str | None:
 def _vectors(
     settings: Settings, embedder: str, records: Sequence[QARecord], pairs: Sequence[MapPair], quiet: bool
 ) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-    """The vectors of the pairs' questions and abstracts."""
+    """The vectors of questions and abstracts."""
     import numpy as np
 
     from retrievers.base import encodable

@@ -1,4 +1,4 @@
-"""Settings: the defaults of all sections, a YAML file and dotted overrides merged into one tree."""
+"""Settings: defaults, a YAML file and dotted overrides in one tree."""
 
 import difflib
 import reprlib
@@ -10,7 +10,7 @@ from typing import Any, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from chains.config import AgentConfig, ChainConfig, ChatConfig, LLMConfig, NLIConfig, PromptConfig
+from chains.config import AgentConfig, ChainConfig, ChatConfig, CheckConfig, LLMConfig, NLIConfig, PromptConfig
 from common.errors import UserError
 from corpus.config import DataConfig, DocumentsConfig, PairsConfig
 from eval.config import EvalConfig
@@ -41,7 +41,7 @@ _WHOLE = (  # mappings with keys of the user's, which are replaced as a whole
 
 
 class Settings(BaseModel):
-    """All settings; each section describes its fields."""
+    """All settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +57,7 @@ class Settings(BaseModel):
     store: StoreConfig = StoreConfig()
     chain: ChainConfig = ChainConfig()
     nli: NLIConfig = NLIConfig()
+    check: CheckConfig = CheckConfig()
     chat: ChatConfig = ChatConfig()
     agent: AgentConfig = AgentConfig()
     data: DataConfig = DataConfig()
@@ -74,14 +75,14 @@ class Settings(BaseModel):
 
 
 def load_settings(config_file: Path | str | None = None, *overrides: Tree | None) -> Settings:
-    """Merge a YAML file into the defaults, then the overrides in order.
+    """Merge a YAML file, then the overrides in order, into the defaults.
 
-    Mappings are merged key by key, so a file states only what it changes. A retriever whose ``kind`` changes is
-    replaced as a whole, and so is a mapping with keys of the user's, such as ``pairs.labels`` or the ``retrievers`` of
-    a hybrid; a dotted key into such a mapping changes that key alone. An empty section changes nothing.
+    Mappings are merged key by key; an empty section changes nothing. A retriever whose ``kind`` changes is replaced as
+    a
+    whole, and so is a mapping with the user's keys, such as ``pairs.labels``, unless a dotted key names one of them.
 
     Args:
-        config_file: the YAML file; None for the embedded default.
+        config_file: a YAML file; None for the embedded default.
         overrides: sections as mappings (``{"llm": {"model": ...}}``) or dotted keys (``{"llm.model": ...}``).
 
     Raises:
@@ -106,7 +107,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
 
 
 def _merge(base: Tree, new: Tree, where: tuple[str, ...] = (), led: int = 0) -> dict[str, Any]:
-    """``new`` merged into ``base`` at the key ``where``; the first ``led`` mappings come from a dotted key."""
+    """``new`` merged into ``base`` at ``where``; the first ``led`` levels come from a dotted key."""
     merged = dict(base)
     for key, value in new.items():
         old, here = base.get(key), (*where, str(key))
@@ -128,7 +129,7 @@ def _nested(dotted: str, value: Any) -> dict[str, Any]:
 
 
 def _dangling_names(tree: Tree) -> Iterator[str]:
-    """Problems with names that one section uses and another must define; malformed sections are skipped."""
+    """Problems with references between sections; malformed sections are skipped."""
     embedders, retrievers, chosen = (tree.get(key) for key in ("embedders", "retrievers", "retriever"))
     if not isinstance(retrievers, Mapping):
         return
@@ -151,7 +152,7 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
 
 
 def _referred(entry: Any) -> dict[str, str]:
-    """The retrievers that an entry builds on: their names, each with its key."""
+    """The retrievers that an entry builds on, each with its key."""
     if not isinstance(entry, Mapping):
         return {}
     one, several = entry.get("retriever"), entry.get("retrievers")
@@ -172,7 +173,7 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def _sentence(tree: Tree, detail: ErrorDetails) -> str:
-    """One pydantic error as a line: key, problem and value, with similar names for an unknown key."""
+    """One pydantic error as a line: key, problem, value, and similar names for an unknown key."""
     keys = _without_tags(tree, detail["loc"])
     where = ".".join(keys)
     if detail["type"] == "extra_forbidden":

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def retrieval_tasks(settings: Settings) -> list[Task]:
-    """One task for each retriever."""
+    """One task per retriever."""
     return [RetrievalTask(retriever=name) for name in settings.retrievers]
 
 
 def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> list[Task]:
-    """One task for each context; for ``retrieved`` one for each retriever."""
+    """One task per context; one per retriever for ``retrieved``."""
     names = list(retrievers)
     return [
         QATask(context=context, retriever=name)
@@ -42,11 +42,9 @@ def answer_tasks(contexts: Iterable["Context"], retrievers: Iterable[str]) -> li
 
 
 def qa_tasks(settings: Settings, records: int) -> list[Task]:
-    """The tasks of ``medground eval qa``: each context, on the sample the variants too, and verified answers.
+    """The tasks of ``medground eval qa``: contexts, the sample's variants, and with ``chain.verify`` verification.
 
-    Args:
-        settings: ``retriever`` names the retriever; without ``chain.verify`` no answer is verified.
-        records: the number of records; a single one has no other record's abstract.
+    ``records`` is the number of records; a single one has no other record's abstract.
     """
     tasks = answer_tasks(("none", "retrieved", "gold"), [settings.retriever])
     if settings.data.path == "sample":
@@ -63,7 +61,7 @@ def settings_tasks(settings: Settings) -> list[Task]:
     """The tasks of the setting ``eval.tasks``.
 
     Raises:
-        UserError: there are none, one is not valid, or two have one name.
+        UserError: there are none, one is not valid, or two have the same name.
     """
     tasks = [make_task(one.kind, one.model_extra or {}) for one in settings.eval.tasks]
     if not tasks:
@@ -77,9 +75,7 @@ def settings_tasks(settings: Settings) -> list[Task]:
 
 
 def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator[TaskResult]:
-    """The results of the tasks, one after the other.
-
-    What the tasks share is loaded first: the answering model, which a retriever may need too, then the retrievers.
+    """Run the tasks, after loading what they share: the answering model, then the retrievers.
 
     Raises:
         UserError: data, models or retrievers of a task cannot be used.
@@ -90,7 +86,7 @@ def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator
 
 
 class PipelineResources:
-    """The data of a pipeline's settings, with its retrievers, chains and models (``eval.tasks.Resources``).
+    """Data, retrievers, chains and models of a pipeline (``eval.tasks.Resources``).
 
     Args:
         pipeline: over the corpus of the data.
@@ -110,7 +106,7 @@ class PipelineResources:
         """Load what the tasks share.
 
         Raises:
-            UserError: a task names a retriever that is not in the settings, or a model or retriever cannot be used.
+            UserError: a task names an unknown retriever, or a model or retriever cannot be used.
         """
         names = list(dict.fromkeys(task.retriever for task in tasks if task.retriever is not None))
         known = self._settings.retrievers
@@ -140,19 +136,18 @@ class PipelineResources:
         return self.pair_data.pairs
 
     def retriever(self, name: str) -> "Subject[Retriever]":
-        """A retriever of section ``retrievers`` over all abstracts of the data."""
+        """A retriever over all abstracts of the data."""
         return Subject(self._pipeline.retriever(name), self._pipeline.retriever_identity(name))
 
     def chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain without verification."""
         chain = self._pipeline.chain(context, retriever=retriever, verify="off")
-        return Subject(chain, {**self._model_identity(), **self._found(retriever)})
+        return Subject(chain, {**self._model_identity(), **self._retrieval_identity(retriever)})
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The answering chain with verification.
 
-        Every answer is returned, also those that ``chain.verify: abstain`` would withhold: the risk at each coverage
-        shows the effect of withholding.
+        It returns every answer, also those that ``chain.verify: abstain`` rejects: risk by coverage shows that effect.
 
         Raises:
             UserError: ``chain.verify`` is off.
@@ -160,12 +155,12 @@ class PipelineResources:
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}
         if context == "retrieved":
-            identity |= {"verify": verify, **self._found(retriever)}
+            identity |= {"verify": verify, **self._retrieval_identity(retriever)}
         policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
 
     def verifier(self) -> Verifier:
-        """The verifier of answers, by the judging model.
+        """The verifier of answers.
 
         Raises:
             UserError: ``chain.verify`` is off.
@@ -173,7 +168,7 @@ class PipelineResources:
         return Verifier(self._judge())
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
-        """The entailment model of section ``nli``, with so many shots, with or without its adapter."""
+        """The NLI model with ``shots`` examples per label, with or without its adapter."""
         nli = self._settings.nli
         if tuned and nli.kind == "llm" and nli.adapter is None:
             raise UserError("The task is of a tuned model, and nli.adapter is not set. Set it to the adapter's folder.")
@@ -186,20 +181,20 @@ class PipelineResources:
             raise UserError("A task on verified answers needs chain.verify. Set it to report, retry or abstain.")
         return self._pipeline.judge()
 
-    def _found(self, retriever: str | None) -> dict[str, Any]:
-        """What determines the passages that a model reads, besides question and corpus."""
+    def _retrieval_identity(self, retriever: str | None) -> dict[str, Any]:
+        """What determines the retrieved passages besides question and corpus."""
         if retriever is None:
             return {}
         identity = self._pipeline.retriever_identity(retriever)
         return {"passages": self._settings.chain.passages, "retriever": identity}
 
     def _model_identity(self) -> dict[str, Any]:
-        """What determines a model's answers, besides the prompt."""
+        """What determines a model's answers besides the prompt."""
         fingerprint = self._pipeline.llm.fingerprint
         return {"llm": fingerprint, "decide": self._settings.chain.decide, **self._dtype()}
 
     def _dtype(self) -> dict[str, str]:
-        """The dtype of a model on this machine: ``auto`` depends on the processor."""
+        """The dtype of a local model; ``auto`` depends on the processor."""
         if self._settings.llm.kind != "huggingface":
             return {}
         from chains.models.local import resolve_dtype

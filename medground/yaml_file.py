@@ -1,4 +1,4 @@
-"""Strict YAML reader whose errors state the line."""
+"""Strict YAML reader with line numbers in error messages."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -26,10 +26,10 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read the mapping in a YAML file; a file of comments alone is an empty mapping.
+    """The mapping in a YAML file; empty for a file of comments.
 
     Raises:
-        DataError: the file cannot be read as text, is not YAML (with line and column), or is no mapping.
+        DataError: the file is not text, not YAML (with line and column), or not a mapping.
     """
     value = _parsed(read_text(path), where=path)
     if value is None:
@@ -41,7 +41,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def read_value(text: str, where: str) -> Any:
-    """Parse one YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
+    """One YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
 
     Raises:
         DataError: the text is not YAML.
@@ -66,7 +66,7 @@ def _parsed(text: str, *, where: Path | str) -> Any:
 
 
 def _check_keys(path: Path, value: dict[Any, Any], above: str = "", depth: int = 4) -> None:
-    """Check that all keys are texts, to a limited depth: an alias can make a mapping contain itself."""
+    """Check that all keys are texts, to a limited depth, since an alias can make a mapping contain itself."""
     for key, part in value.items():
         if not isinstance(key, str):
             raise DataError(path, f"the key {above}{key!r} is not a text. Put it in quotes, or check its spelling.")

@@ -74,6 +74,10 @@ class Retriever(BaseRetriever):
         """The retrievers that this one builds on."""
         return ()
 
+    def searched(self, question: str) -> str:
+        """The question as it is searched for: one that an embedder cannot read whole, cut to the sentences that ask."""
+        return next((cut for one in self.inner() if (cut := one.searched(question)) != question), question)
+
     @property
     def is_online(self) -> bool:
         """Whether it, or one that it builds on, searches elsewhere than in the corpus."""
@@ -91,7 +95,7 @@ class Retriever(BaseRetriever):
         """
         if k < 1:
             raise UserError(f"{k} passages were asked for; ask for at least 1.")
-        cleaned = [_checked(question) for question in questions]
+        cleaned = [self.searched(_checked(question)) for question in questions]
         if not cleaned:
             return []
         return [_ranked(hits, k) for hits in self._search(cleaned, k)]

@@ -56,6 +56,10 @@ class CachedRetriever(Retriever):
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
 
+    def searched(self, question: str) -> str:
+        """See ``Retriever``."""
+        return self._retriever.searched(question)
+
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)
         keys = [content_key(question=question, depth=depth, retriever=self._key) for question in questions]

@@ -11,8 +11,10 @@ import secrets
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -224,15 +226,12 @@ def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
     """The bm25s index over documents; None where none of them has a word."""
     import bm25s
 
-    vocabulary: dict[str, int] = {}
-    numbers = [
-        [vocabulary.setdefault(term, len(vocabulary)) for term in terms(document.page_content)]
-        for document in documents
-    ]
+    vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
+    numbers = [list(map(vocabulary.__getitem__, terms(document.page_content))) for document in documents]
     if not vocabulary:
         return None
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)
-    bm25.index((numbers, vocabulary), show_progress=False)
+    bm25.index((numbers, dict(vocabulary)), show_progress=False)
     return bm25
 
 

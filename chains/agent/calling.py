@@ -14,10 +14,12 @@ from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
 from chains.config import AgentConfig
+from chains.marks import MarkWriter, find_marks, passage_numbers, renumbered
 from chains.models.base import estimated_tokens
 from chains.nli import NLIModel
 from chains.prompts import agent_rules
 from chains.qa.base import AnswerChain, Question
+from chains.support import with_sentences
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class ToolAgent(AnswerChain):
         tell: is told each step.
         passages: how many passages ``read`` reads at once.
         clean: blanks out what must not come into a prompt.
+        support: judges the sentences of what the model says; None for no verdicts.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ToolAgent(AnswerChain):
         tell: Callable[[Step], None] = lambda _: None,
         passages: int = 1,
         clean: Callable[[str], str] = str,
+        support: Callable[[Answer], Answer] | None = None,
     ) -> None:
         self._model = model
         self._retriever = retriever
@@ -71,6 +75,7 @@ class ToolAgent(AnswerChain):
         self._tell = tell
         self._passages = passages
         self._clean = clean
+        self._support = support
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""
@@ -92,9 +97,10 @@ class ToolAgent(AnswerChain):
         except LimitReached as limit:
             stopped = str(limit)
         answer = self._from(question, run, findings, stopped)
-        if answer.label is not None and said.strip():
-            answer = answer.model_copy(update={"text": said.strip()})
-        return answer
+        if answer.label is None or not said.strip():
+            return answer
+        answer = with_sentences(_as_said(said, answer, findings), attribute=self._support is None)
+        return answer if self._support is None else self._support(answer)
 
     def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
         """What the model says when it calls no more tools."""
@@ -130,6 +136,20 @@ class ToolAgent(AnswerChain):
             reason = NOT_BORNE_OUT
         run.done("withhold", reason=reason)
         return withhold(question, reason, found, findings.searched, answer)
+
+
+def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
+    """The answer in the model's words, whose marks number the findings; cited findings are among its passages."""
+    found = list(findings.passages.values())
+    marks = MarkWriter(len(found))
+    text = "".join(marks.write([said]))
+    cited = {number for mark in find_marks(text, len(found)) for number in mark.numbers}
+    read = {passage.id for passage in answer.passages}
+    more = [passage for number, passage in enumerate(found, start=1) if number in cited and passage.id not in read]
+    passages = (*answer.passages, *more)
+    numbers = passage_numbers(passages)
+    text = renumbered(text, [numbers.get(passage.id, 0) for passage in found])
+    return answer.model_copy(update={"text": text, "passages": passages, "notes": (*answer.notes, *marks.notes)})
 
 
 def _counted(run: Run) -> "AgentMiddleware[Any, Any]":

@@ -1,12 +1,13 @@
 """What a model that calls tools may do: search, read what it found, and have a statement checked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answer import Passage
+from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, retrieve
@@ -17,10 +18,15 @@ MOST = 1000  # characters of a query or statement
 
 @dataclass
 class Findings:
-    """What one run has searched for and found, by id."""
+    """What one run has searched for and found, by id; passages are numbered in the order in which they were found."""
 
     searched: list[str] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
+
+    def fenced(self, texts: Mapping[str, str]) -> str:
+        """Texts of passages by id as data, each with its passage's number and without references in brackets."""
+        numbers = passage_numbers(list(self.passages.values()))
+        return fence([without_marks(text) for text in texts.values()], [numbers[id] for id in texts])
 
 
 def make_tools(
@@ -55,12 +61,12 @@ def make_tools(
             findings.passages.setdefault(one.id, one)
         if not found:
             return "Nothing was found."
-        return fence([f"id {_id(one.id)}: {clean(one.text[:SHOWN])}" for one in found])
+        return findings.fenced({one.id: f"id {_id(one.id)}: {clean(one.text[:SHOWN])}" for one in found})
 
     def read_abstract(id: str) -> str:
         """Read a whole abstract that a search has found, by its id."""
         passage = _found(findings, id)
-        return _unknown(id) if passage is None else fence([clean(passage.text)])
+        return _unknown(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
 
     def check_statement(statement: str, id: str) -> str:
         """Check a statement against an abstract that a search has found: entailment, neutral or contradiction."""

@@ -1,6 +1,5 @@
 """A conversation: each message is made self-contained, answered from passages, and the answer is judged."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from chains.answer import Answer
@@ -8,13 +7,12 @@ from chains.chat.conversations import Conversations
 from chains.chat.events import Asked, ChatEvent, Done, Given, Judged, Token
 from chains.chat.history import keep
 from chains.chat.turn import Turn
-from chains.chat.writer import Writer
+from chains.chat.writer import WrittenAnswers, is_written, pieces
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
 
 MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds
-_PIECE = re.compile(r"\S+\s*|\s+")
 
 
 class Chat:
@@ -25,7 +23,7 @@ class Chat:
         conversations: where conversations are kept; None where none are.
         rewriter: makes messages self-contained.
         verifier: judges an answer after it was given; None where the chain does so itself, or nobody does.
-        writer: puts an answer into sentences; None tells the label, or what the chain wrote.
+        written: writes an answer in sentences; None gives the label, or what the chain wrote.
         count: counts the tokens of a text.
         budget: how many tokens of the history rewriter and writer are shown.
     """
@@ -37,7 +35,7 @@ class Chat:
         *,
         rewriter: QuestionRewriter = by_rules,
         verifier: Callable[[Answer], Answer] | None = None,
-        writer: Writer | None = None,
+        written: WrittenAnswers | None = None,
         count: Callable[[str], int],
         budget: int,
     ) -> None:
@@ -45,7 +43,7 @@ class Chat:
         self._conversations = conversations
         self._rewriter = rewriter
         self._verifier = verifier
-        self._writer = writer
+        self._written = written
         self._count = count
         self._budget = budget
 
@@ -82,15 +80,18 @@ class Chat:
         answer = self._chain.invoke(completed.question)
         told: list[str] = []
         for piece in self._told(kept.turns, answer):
-            told.append(piece)
-            yield Token(text=piece)
+            if isinstance(piece, Answer):
+                answer = piece
+            else:
+                told.append(piece)
+                yield Token(text=piece)
         text = "".join(told)
-        if self._writes(answer):
-            answer = answer.model_copy(update={"text": text})
         yield Given(answer=answer)
+        if self._written is not None:
+            answer = self._written.verify(answer)
         if self._verifier is not None:
             answer = self._verifier(answer)
-        if answer.verdict is not None:
+        if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield Judged(answer=answer)
         yield Done(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))
 
@@ -135,14 +136,11 @@ class Chat:
                 turns[-1] = turns[-1].model_copy(update={"text": f"{turns[-1].text}\n{text}".strip()})
         return turns
 
-    def _writes(self, answer: Answer) -> bool:
-        """Whether the answer is put into sentences: it has passages and was not withheld."""
-        return self._writer is not None and bool(answer.passages) and answer.withheld is None
-
-    def _told(self, history: Sequence[Turn], answer: Answer) -> Iterator[str]:
-        if self._writer is not None and self._writes(answer):
-            return self._writer.write(history, answer)
-        return iter(_PIECE.findall(brief(answer)))
+    def _told(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        """The text in pieces; after a written one the answer with its sentences."""
+        if self._written is not None and is_written(answer):
+            return self._written.stream(history, answer)
+        return iter(pieces(brief(answer)))
 
 
 def brief(answer: Answer) -> str:

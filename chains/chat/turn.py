@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.answer import Answer
+from chains.marks import without_marks
 
 
 def now() -> str:
@@ -44,5 +45,5 @@ class Summary(BaseModel):
 
 
 def said_before(history: Sequence[Turn]) -> list[tuple[str, str]]:
-    """The turns as pairs of what the user said and what was answered."""
-    return [(turn.message, turn.text) for turn in history]
+    """The turns as pairs of message and answer; marks are left out, since they number the passages of their turn."""
+    return [(turn.message, without_marks(turn.text)) for turn in history]

@@ -1,19 +1,35 @@
 """Written answers: a chain of prompt and model that streams sentences with the numbers of passages."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
 from chains.chat.turn import Turn, said_before
+from chains.config import Verify
+from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
 from chains.prompts import answer_template, explain, history_turns
+from chains.qa.base import AnswerChain, Question
+from chains.support import prune, supported, with_sentences
+from chains.verification import withhold
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+
+_PIECE = re.compile(r"\S+\s*|\s+")
 
 
 class Writer:
     """Writes an answer from its passages, after the turns of a conversation.
+
+    The prompt numbers the passages as the answer does (``marks.passage_numbers``). Numbers in brackets that passages
+    and earlier turns contain are left out of it, since they name other texts.
 
     Args:
         model: a LangChain chat model, such as ``LLM.writer`` gives.
@@ -29,16 +45,152 @@ class Writer:
         self._clean = clean
         self.chain: Runnable[Any, Any] = answer_template(system) | model
 
-    def write(self, history: Sequence[Turn], answer: Answer) -> Iterator[str]:
-        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model."""
-        clean = self._clean
-        asked = {
+    def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
+        """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
+
+        Args:
+            history: the turns before it.
+            answer: has the question, the passages and the label.
+            marks: normalises the marks of the text and keeps what it removes.
+        """
+        marks = marks or MarkWriter(len(answer.passages))
+        written = self.chain.stream(self.prompt(history, answer))
+        yield from marks.write(answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in written))
+
+    def prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
+        """The variables of the prompt."""
+        clean, numbers = self._clean, passage_numbers(answer.passages)
+        return {
             "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
-            "passages": fence([clean(passage.text) for passage in answer.passages]),
+            "passages": fence(
+                [clean(without_marks(one.text)) for one in answer.passages],
+                [numbers[one.id] for one in answer.passages],
+            ),
             "question": clean(answer.question),
             "decision": explain(answer.label),
         }
-        pieces = self.chain.stream(asked)
-        for text in answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in pieces):
-            if text:
-                yield text
+
+
+class WrittenAnswers:
+    """Answers in sentences with citations, and the policy for those that are not supported.
+
+    Args:
+        writer: writes the text.
+        verifier: gives each sentence its verdict (``SentenceVerifier``); None leaves the sentences without.
+        verify: the policy. ``off`` and ``report`` give every text; the verdicts of ``report`` come from ``verify``
+            afterwards. ``prune`` removes the sentences that are not supported, and withholds an answer of which none
+            is left. ``abstain`` withholds an answer with any such sentence. ``retry`` writes such an answer again from
+            the passages of ``wider``, and gives the first text with support for all sentences, else the first text.
+        wider: for ``retry``, chains that read more passages, the fewest first.
+        embedder: compares sentences by meaning where there is no verifier.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        verifier: Callable[[Answer], Answer] | None = None,
+        verify: Verify = "off",
+        *,
+        wider: Sequence[AnswerChain] = (),
+        embedder: "Embeddings | None" = None,
+    ) -> None:
+        self._writer = writer
+        self._verifier = verifier
+        self._policy = verify
+        self._wider = wider
+        self._embedder = embedder
+
+    def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        """The text in pieces, then the answer with it.
+
+        With a policy that may change the text, the pieces come after the whole text was written and judged.
+        """
+        if self._policy in ("off", "report"):
+            yield from self._written(history, answer)
+            return
+        answer = self._decided(history, answer)
+        yield from pieces(answer.text)
+        yield answer
+
+    def verify(self, answer: Answer) -> Answer:
+        """The answer with the verdicts that the policy ``report`` adds after the text."""
+        return self._verifier(answer) if self._verifier is not None and self._policy == "report" else answer
+
+    def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        marks, told = MarkWriter(len(answer.passages)), []
+        for piece in self._writer.write(history, answer, marks):
+            told.append(piece)
+            yield piece
+        answer = answer.model_copy(update={"text": "".join(told), "notes": (*answer.notes, *marks.notes)})
+        yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
+
+    def _decided(self, history: Sequence[Turn], answer: Answer) -> Answer:
+        """The written answer, judged, and changed as the policy says."""
+        first = self._judged(history, answer)
+        if self._policy == "retry":
+            return self._again(history, first)
+        return settled(first, self._policy)
+
+    def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
+        *_, written = self._written(history, answer)
+        assert isinstance(written, Answer)
+        return self._verifier(written) if self._verifier is not None else written
+
+    def _again(self, history: Sequence[Turn], first: Answer) -> Answer:
+        if all(map(supported, first.sentences)):
+            return first
+        most = len(first.passages)
+        for chain in self._wider:
+            answer = chain.invoke(first.question)
+            if len(answer.passages) <= most:
+                continue
+            most = len(answer.passages)
+            again = self._judged(history, answer)
+            if again.sentences and all(map(supported, again.sentences)):
+                note = f"written again from {most} passages: not every sentence of the first text was supported"
+                return again.model_copy(update={"notes": (*again.notes, note)})
+        tried = f"written again from up to {most} passages" if most > len(first.passages) else "no more passages"
+        return first.model_copy(update={"notes": (*first.notes, f"{tried}: not every sentence was supported")})
+
+
+def settled(answer: Answer, policy: Verify) -> Answer:
+    """An answer with judged sentences as the policy gives it: pruned, withheld, or as it is."""
+    if policy == "prune":
+        kept = prune(answer)
+        return kept if kept.sentences or not answer.sentences else withhold(answer)
+    if policy == "abstain" and not all(map(supported, answer.sentences)):
+        return withhold(answer)
+    return answer
+
+
+class WrittenChain(AnswerChain):
+    """A chain whose answers are written from the passages; withheld answers and those without passages stay."""
+
+    def __init__(self, chain: AnswerChain, written: WrittenAnswers) -> None:
+        self._chain = chain
+        self._written = written
+
+    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
+        """Answer all questions, then write the answers one by one."""
+        return [
+            self._write(answer) if isinstance(answer, Answer) and is_written(answer) else answer
+            for answer in self._chain.answer_all(questions)
+        ]
+
+    def _write(self, answer: Answer) -> Answer | UserError:
+        try:
+            *_, written = self._written.stream((), answer)
+        except UserError as error:
+            return error
+        assert isinstance(written, Answer)
+        return self._written.verify(written)
+
+
+def pieces(text: str) -> list[str]:
+    """A text in words with the white space behind them."""
+    return _PIECE.findall(text)
+
+
+def is_written(answer: Answer) -> bool:
+    """Whether a text is written from an answer: it has passages and was not withheld."""
+    return bool(answer.passages) and answer.withheld is None

@@ -11,7 +11,7 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 
 class Decoder:
@@ -55,6 +55,30 @@ def no_finite_numbers(name: str, dtype: object) -> UserError:
         f"Model {name} gave no finite probabilities in {dtype}. Set llm.dtype to float32 or bfloat16; if they are no "
         "better, the model's files are damaged."
     )
+
+
+def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
+    """Stop at the token ``end`` where the message that it ends contains the tokens ``lead``.
+
+    For templates whose turns have several messages with the same end, of which one is the answer.
+    """
+    import torch
+    from transformers import StoppingCriteria
+
+    def ends(row: list[int]) -> bool:
+        if row[-1] != end:
+            return False
+        message = row[:-1]
+        if end in message:
+            message = message[len(message) - message[::-1].index(end) :]
+        return any(message[at : at + len(lead)] == [*lead] for at in range(len(message) - len(lead) + 1))
+
+    class EndOfAnswer(StoppingCriteria):
+        def __call__(self, input_ids: "Tensor", scores: "Tensor", **_: Any) -> "Tensor":
+            del scores
+            return torch.tensor([ends(row) for row in input_ids.tolist()], device=input_ids.device)
+
+    return EndOfAnswer()
 
 
 class Written(NamedTuple):

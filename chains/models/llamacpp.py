@@ -26,7 +26,7 @@ from chains.models.langchain_llm import SPECIAL
 from chains.models.local import TemplatePrompts
 from chains.models.reasoning import is_reasoning_mark
 from chains.models.scoring import with_labels
-from chains.models.templates import end_token, label_lead, prepare_template
+from chains.models.templates import answers_in_channel, end_token, label_lead, next_turn, prepare_template
 from chains.prompts import PromptFamily, resolve_family
 from common.errors import UserError
 from common.fingerprints import content_key, file_digest
@@ -128,8 +128,9 @@ class LlamaCppLLM(TemplatePrompts):
     @cached_property
     def stops(self) -> tuple[str, ...]:
         """The texts that end an answer: llama.cpp does not count the end of every template's turns as one."""
-        turn = end_token(self.tokenizer)  # type: ignore[arg-type]
-        return (turn,) if turn else self.stop_texts
+        tokenizer: Any = self.tokenizer
+        turn = None if answers_in_channel(tokenizer) else end_token(tokenizer)
+        return tuple(text for text in (turn, next_turn(tokenizer), *self.stop_texts) if text)
 
     @cached_property
     def visible(self) -> Callable[[str], str]:
@@ -342,6 +343,7 @@ class GGUFTokenizer:
             if isinstance(number, int) and number < len(vocabulary):
                 self.special_tokens_map[role] = vocabulary[number]
         self.bos_token_id = about.get("tokenizer.ggml.bos_token_id")
+        self._ids = {token: number for number, token in enumerate(vocabulary)}
         self.size = len(vocabulary)
         self.end = int(about.get("tokenizer.ggml.eos_token_id", 0))
         self.eos_token = self.special_tokens_map.get("eos_token")
@@ -353,6 +355,10 @@ class GGUFTokenizer:
         if isinstance(texts, str):
             return BatchEncoding({"input_ids": self._tokenize(texts, add_special=add_special_tokens)})
         return BatchEncoding({"input_ids": [self._tokenize(text, add_special=add_special_tokens) for text in texts]})
+
+    def get_vocab(self) -> dict[str, int]:
+        """All tokens with their ids."""
+        return self._ids
 
     def get_added_vocab(self) -> dict[str, int]:
         """The control and user-defined tokens with their ids."""

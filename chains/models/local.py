@@ -18,7 +18,15 @@ from chains.models.gguf import converted, gguf_path
 from chains.models.known import known_model
 from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, scored_batches, with_labels
-from chains.models.templates import answer_end, end_token, label_lead, prepare_template, render
+from chains.models.templates import (
+    answer_end,
+    answers_in_channel,
+    end_token,
+    label_lead,
+    next_turn,
+    prepare_template,
+    render,
+)
 from chains.prompts import Messages, PromptFamily, resolve_family
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
@@ -57,8 +65,9 @@ class TemplatePrompts:
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
         """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
-        text = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
-        return (text,) if text else ()
+        own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
+        following = next_turn(self.tokenizer)
+        return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
 
     @cached_property
     def clean(self) -> Cleaner:
@@ -123,6 +132,15 @@ class LocalLLM(TemplatePrompts):
             device=self.model.device.type,
             versions={name: version(name) for name in ("medground", "torch", "transformers")},
         )
+
+    @cached_property
+    def answer_message(self) -> tuple[list[int], int] | None:
+        """The tokens that begin and end the answer among the messages of a turn; None where it is the only one."""
+        end = end_token(self.tokenizer)
+        if end is None or not answers_in_channel(self.tokenizer):
+            return None
+        [lead] = encode(self.tokenizer, [label_lead(self.tokenizer)])
+        return lead, self.tokenizer.get_vocab()[end]
 
     @cached_property
     def packed(self) -> "PackedLlama | None":
@@ -341,11 +359,12 @@ def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel")
     from transformers import GenerationConfig
 
     given = model.generation_config.eos_token_id if model.generation_config else None
-    turn = end_token(tokenizer)
+    turns = ["" if answers_in_channel(tokenizer) else end_token(tokenizer), next_turn(tokenizer)]
+    vocabulary = tokenizer.get_vocab()
     ends = [
         *(given if isinstance(given, list) else [given]),
         tokenizer.eos_token_id,
-        None if turn is None else tokenizer.convert_tokens_to_ids(turn),
+        *(vocabulary.get(turn) for turn in turns if turn),
     ]
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,

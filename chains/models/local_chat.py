@@ -23,7 +23,7 @@ from pydantic import PrivateAttr
 
 from chains.models.base import check_room
 from chains.models.batching import in_order
-from chains.models.generation import Decoder, Written, check_finite, written_batches
+from chains.models.generation import Decoder, Written, check_finite, stop_at_end_of, written_batches
 from chains.models.reasoning import opening_of
 from chains.models.templates import render
 from chains.prompts import as_dicts
@@ -114,6 +114,7 @@ class LocalPipeline(HuggingFacePipeline):
             "max_new_tokens": most,
             "logits_processor": check_finite(local.name, local.model.dtype),
             **({"stop_strings": stop} if stop else {}),
+            **({"stopping_criteria": [stop_at_end_of(*local.answer_message)]} if local.answer_message else {}),
             **kwargs.get("pipeline_kwargs", {}),
         }
 
@@ -135,6 +136,7 @@ class LocalPipeline(HuggingFacePipeline):
 
         decoder: Any = Decoder(local.tokenizer)
         streamer: Any = Counting(decoder, skip_prompt=True)
+        criteria = StoppingCriteriaList([Closed(), *options.get("stopping_criteria", ())])
 
         def generate() -> None:
             model: Any = local.model
@@ -148,9 +150,8 @@ class LocalPipeline(HuggingFacePipeline):
                         attention_mask=torch.ones_like(prompt),
                         do_sample=False,
                         streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([Closed()]),
                         tokenizer=local.tokenizer,
-                        **options,
+                        **{**options, "stopping_criteria": criteria},
                     )
             except BaseException as error:  # raised again in the reading thread
                 failed.append(error)

@@ -16,8 +16,10 @@ DATA_RULE = (
 _CODE = 12  # hexadecimal digits
 
 
-def fence(texts: Sequence[str]) -> str:
+def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     """The texts, each with its number, between two lines that hold a code which none of them contains.
+
+    The numbers are 1, 2 and so on unless given.
 
     The code is a digest of the texts: a text that held its own would have to be found by trying some 10^14 texts, and
     would be noticed here and given another. So the first line with the code is where the data begins and the second
@@ -26,7 +28,8 @@ def fence(texts: Sequence[str]) -> str:
     salt = 0
     while any((code := content_key(salt=salt, texts=list(texts))[:_CODE]) in text for text in texts):
         salt += 1
-    numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
+    numbers = range(1, len(texts) + 1) if numbers is None else numbers
+    numbered = "\n\n".join(f"[{number}] {text}" for number, text in zip(numbers, texts, strict=True))
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
 
 

@@ -119,11 +119,11 @@ def label_lead(tokenizer: "PreTrainedTokenizerBase") -> str:
     answer's channel. Where the generation prompt opens the reasoning, the lead closes it.
     """
     prompt = render(tokenizer, [_conversation()])[0]
-    answered = _answered(tokenizer)
+    answered, lead = _answered(tokenizer), ""
     if answered.startswith(prompt):
-        lead, answer, _ = answered[len(prompt) :].partition(_ANSWER)
-        return lead if answer else ""
-    return closing_of_open_reasoning(prompt)
+        before, answer, _ = answered[len(prompt) :].partition(_ANSWER)
+        lead = before if answer else ""
+    return lead + closing_of_open_reasoning(prompt + lead)
 
 
 def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -137,13 +137,37 @@ def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
 def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     """The token that ends an answer; None where the template ends a turn with a text that is no token."""
     after = _answered(tokenizer).rpartition(_ANSWER)[2]
-    known = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
-    found = [(after.index(token), -len(token), token) for token in known if token and token in after]
-    if found:
-        return str(min(found)[2])
+    if token := _first_token_in(tokenizer, after):
+        return token
     if after.strip():
         return None
     return str(tokenizer.eos_token) if tokenizer.eos_token else None
+
+
+def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What begins the user's next turn, where the template puts no end behind an answer; empty where it does.
+
+    A token if there is one, else the text: models trained with such a template (GLM-4) write it after an answer.
+    """
+    if _answered(tokenizer).rpartition(_ANSWER)[2].strip():
+        return ""
+    turns = _conversation(_QUESTION, _ANSWER, _NEXT)
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, enable_thinking=False))
+    between = text.rpartition(_ANSWER)[2].partition(_NEXT)[0]
+    return _first_token_in(tokenizer, between) or (between.rstrip() if between.strip() else "")
+
+
+def answers_in_channel(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Whether an answer is one of several messages of a turn, all in channels and with the same end (gpt-oss)."""
+    end = end_token(tokenizer)
+    return "<|channel|>" in label_lead(tokenizer) and end is not None and end in render(tokenizer, [_conversation()])[0]
+
+
+def _first_token_in(tokenizer: "PreTrainedTokenizerBase", text: str) -> str | None:
+    """The added or special token that comes first in a text."""
+    known = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    found = [(text.index(token), -len(token), token) for token in known if token and token in text]
+    return str(min(found)[2]) if found else None
 
 
 def _answered(tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -1,5 +1,6 @@
 """What every question-answering chain has in common: its input, and one pass for many questions."""
 
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from common.errors import UserError
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable
 from retrievers.document_ids import with_id
+
+SHOWN = 200  # characters of a shortened question in a note
 
 ChainInput = str | dict[str, Any]
 
@@ -183,6 +186,19 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
         for number, passages in zip(short, again, strict=True):
             found[number] = passages
     return [_readable(passages)[:k] for passages in found]
+
+
+def searched(retriever: object, question: str) -> str:
+    """The question as the retriever searches for it; see ``Retriever.searched``."""
+    return retriever.searched(question) if isinstance(retriever, Retriever) else question
+
+
+def shortening(question: str, read: str) -> list[str]:
+    """A note where less of the question was read than was asked."""
+    if read == question:
+        return []
+    shown = textwrap.shorten(read, SHOWN, placeholder=" ...")
+    return [f"the question is longer than the embedder can read: only this part of it was searched for: {shown}"]
 
 
 def _readable(passages: Sequence[Passage]) -> list[Passage]:

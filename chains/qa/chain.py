@@ -12,7 +12,7 @@ from chains.config import Context, Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
 from chains.prompts import qa_template
-from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
 from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
 from common.errors import UserError
 from corpus.records import LABELS
@@ -129,12 +129,14 @@ class QAChain(AnswerChain):
         if self._context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
         notes += notices(passages)
+        read = searched(self._retriever, question) if self._context == "retrieved" else question
+        notes += shortening(question, read)
         return Answer(
             question=question,
             text=(decision.output or decision.label or "").strip(),
             label=decision.label,
             label_scores=decision.scores,
-            citations=best_of_each(cite(question, _as_read(passages, prompt.kept))),
+            citations=best_of_each(cite(read, _as_read(passages, prompt.kept))),
             passages=tuple(passages),
             prompt=prompt.prompt[0],
             output=decision.output,

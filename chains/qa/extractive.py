@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
-from chains.answer import Answer, Passage
+from chains.answer import Answer, Citation, Passage, Sentence
 from chains.citations import notices, select
-from chains.qa.base import AnswerChain, Question, check_retriever, retrieve
+from chains.marks import passage_numbers
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
 from common.errors import UserError
+from retrievers.embedders.token_limits import shorten
 
 NEAR = 0.5  # share of the best sentence's score that others need to be quoted beside it
 
@@ -24,9 +26,9 @@ def extractive_chain(
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
     The Answer's text is the quotes, each cited with its score (see ``citations.cite``); its label is None. A sentence
-    whose score is less than half of the best one's is not quoted. A note says where the evidence is weak
-    (``citations.Selection``), and another names each quoted document that was retracted or is under an expression of
-    concern.
+    whose score is less than half of the best one's is not quoted. Notes say where the evidence is weak
+    (``citations.Selection``), which part of a question that is too long for the embedder was read, and which quoted
+    documents were retracted or are under an expression of concern.
 
     Args:
         retriever: source of the passages.
@@ -68,7 +70,10 @@ class ExtractiveChain(AnswerChain):
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        selection = select(question, passages, self._embedder)
+        read = searched(self._retriever, question)
+        if self._embedder is not None:
+            read = shorten(self._embedder, read)
+        selection = select(read, passages, self._embedder)
         ranked = selection.citations
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
         if not passages:
@@ -84,10 +89,24 @@ class ExtractiveChain(AnswerChain):
             found = []
         quoted = {citation.passage_id for citation in citations}
         cited = [passage for passage in passages if passage.id in quoted]
+        text, sentences = _quoted(citations, passages)
         return Answer(
             question=question,
-            text=" ".join(f"{one.readable}." if one.headings else one.readable for one in citations),
+            text=text,
+            sentences=sentences,
             citations=tuple(citations),
             passages=tuple(passages),
-            notes=(*found, *notices(cited), *self._notes),
+            notes=(*found, *shortening(question, read), *notices(cited), *self._notes),
         )
+
+
+def _quoted(citations: Sequence[Citation], passages: Sequence[Passage]) -> tuple[str, tuple[Sentence, ...]]:
+    """The quotes as one text, and each as a sentence that cites its passage."""
+    numbers = passage_numbers(passages)
+    text, sentences = "", []
+    for one in citations:
+        quote = f"{one.readable}." if one.headings else one.readable
+        start = len(text) + 1 if text else 0
+        text = f"{text} {quote}" if text else quote
+        sentences.append(Sentence(text=quote, start=start, end=len(text), citations=(numbers[one.passage_id],)))
+    return text, tuple(sentences)

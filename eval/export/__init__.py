@@ -1,1 +1,1 @@
-"""Results in the layouts of other tools."""
+"""Results in the file formats of other tools."""

@@ -1,10 +1,12 @@
-"""Runs in the layout of EleutherAI's lm-evaluation-harness, version 0.4.
+"""Runs in the file format of EleutherAI's lm-evaluation-harness 0.4.
 
-Its ``loggers/evaluation_tracker.py`` writes that layout and its ``result_schema.py`` describes it. Metrics keep their
-names, except that ``accuracy`` (and ``share_maybe``, the share of answers that are the target "maybe") becomes ``acc``.
+The format is written by its ``loggers/evaluation_tracker.py`` and described by ``result_schema.py``. Metrics keep their
+names, except ``accuracy`` and ``share_maybe`` (whose target is always "maybe"), which become ``acc``.
 """
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,15 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.export.harness_model import data_of, model_args, model_name, shots_of
-from eval.export.harness_samples import GREEDY, digest, harness_samples, is_scored
 from eval.results import RESULTS_FILE, check_output
 from eval.runs import Run
 from eval.stats.estimate import RESAMPLES
-from eval.tasks import Task
+from eval.tasks import NLITask, Task
 from eval.tasks.scorers import RANKING
 
 SOURCE = "medground"  # in the place of the harness's "hf", "vllm" and so on
+INVALID = "[invalid]"  # what the harness's filters put for an answer that they cannot parse
+GREEDY = {"do_sample": False}  # the decoding used here
 _NAMES = {"accuracy": "acc", "share_maybe": "acc"}
 _LOWER_IS_BETTER = re.compile("unparsed|unverified|ece|brier|aurc.*|risk@.*")
 _NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # it depends on the answers
@@ -30,7 +32,7 @@ _NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # i
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and the tasks left out because no model assigned labels in them."""
+    """The files written, and the rankings, which are left out."""
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -38,7 +40,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Part:
-    """Tasks of one run by one model and of one date, which make one results file."""
+    """Tasks of one run by one model on one date: one results file."""
 
     tasks: Mapping[str, Task]
     model: Mapping[str, Any]
@@ -48,17 +50,13 @@ class _Part:
 
 
 def export_harness(runs: Sequence[Run], output: Path) -> Exported:
-    """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` under ``output``.
+    """Write ``MODEL/results_DATE.json`` and ``MODEL/samples_TASK_DATE.jsonl`` to ``output``, created if absent.
 
-    Every model has a folder, and a results file for each date. A second export writes the same files: DATE is that of
-    the run, in UTC, and runs of one model in the same second differ in its microseconds.
-
-    Args:
-        runs: what to export.
-        output: made if absent.
+    DATE is the run's, in UTC; runs of one model in the same second get different microseconds. A repeated export writes
+    the same files.
 
     Raises:
-        UserError: no task has labels, the folder cannot be written to, or a run's files are damaged.
+        UserError: no task has labels, the folder is not writable, or a run's files are damaged.
     """
     parts = [part for run in runs for part in _parts(run)]
     if not parts:
@@ -113,7 +111,7 @@ def _parts(run: Run) -> Iterator[_Part]:
 
 
 def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
-    """The part's folder and a date that no earlier part has there."""
+    """The part's folder and a date that is unique in it."""
     name = _file_name(model_name(part.model))
     date = datetime.fromisoformat(part.source["date"])
     if date.tzinfo is not None:
@@ -125,7 +123,7 @@ def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
 
 
 def _file_name(name: str) -> str:
-    """The model's name as ``sanitize_model_name`` of the harness writes it, and never a path out of the folder."""
+    """The model's name as the harness's ``sanitize_model_name`` writes it; never a path out of the folder."""
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name).lstrip(".") or "unnamed"
 
 
@@ -216,3 +214,92 @@ def _is_date(text: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The harness's ``model_args`` for the model of a task."""
+    llm, nli = config.get("llm") or {}, config.get("nli") or {}
+    if isinstance(task, NLITask) and nli.get("kind") == "encoder":
+        return {"pretrained": nli.get("model")}
+    if llm.get("base_url"):
+        return {"model": llm.get("model"), "base_url": llm["base_url"]}
+    args = {"pretrained": llm.get("model"), "dtype": llm.get("dtype")}
+    with_adapter = isinstance(task, NLITask) and task.tuned is not False
+    if adapter := (with_adapter and nli.get("adapter")) or llm.get("adapter"):
+        args["peft"] = adapter
+    if llm.get("quantization") in ("4bit", "8bit"):
+        args[f"load_in_{llm['quantization']}"] = True
+    return args
+
+
+def model_name(args: Mapping[str, Any]) -> str:
+    """The model's name in the harness: the adapter's if there is one."""
+    name = next((str(args[key]) for key in ("peft", "pretrained", "model") if args.get(key)), "unnamed")
+    return "medground-tiny" if name == "embedded" else name
+
+
+def shots_of(task: Task, config: Mapping[str, Any]) -> int:
+    """The number of examples in a prompt; ``shots`` counts those of each label."""
+    if not isinstance(task, NLITask):
+        return 0
+    of_each = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
+    return of_each * len(set(((config.get("pairs") or {}).get("labels") or {}).values()))
+
+
+def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of the task's data."""
+    data: Mapping[str, Any] = config.get(task.section.data) or {}
+    return data
+
+
+def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether labels were scored (the harness's ``multiple_choice``) or generated (``generate_until``)."""
+    return bool(samples) and all(sample.get("label_scores") for sample in samples)
+
+
+def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A task's samples in the harness's format.
+
+    Where labels were scored, the responses are log-probabilities of the labels, and ``is_greedy`` is "None", unknown.
+    ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
+    """
+    scored = is_scored(samples)
+    return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
+
+
+def _sample(number: int, sample: Mapping[str, Any], scored: bool) -> dict[str, Any]:
+    texts = {name: sample[name] for name in ("question", "premise", "hypothesis") if name in sample}
+    doc = {"id": sample["id"], **texts, "target": sample["target"]}
+    prompt = sample.get("prompt") or "\n\n".join(texts.values())  # a sequence classifier has no prompt
+    if scored:
+        scores: Mapping[str, float] = sample["label_scores"]
+        requests = [{"arg_0": prompt, "arg_1": label} for label in scores]
+        filtered: list[Any] = [[str(_log(score)), "None"] for score in scores.values()]
+        responses = [[one] for one in filtered]
+    else:
+        requests = [{"arg_0": prompt, "arg_1": GREEDY}]
+        filtered = [sample["prediction"] or INVALID]
+        responses = [[sample.get("output") or ""]]
+    return {
+        "doc_id": number,
+        "doc": doc,
+        "target": sample["target"],
+        "arguments": {f"gen_args_{place}": request for place, request in enumerate(requests)},
+        "resps": responses,
+        "filtered_resps": filtered,
+        "filter": "none",
+        "metrics": ["acc"],
+        "doc_hash": digest(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": digest(prompt),
+        "target_hash": digest(sample["target"]),
+        "acc": float(sample["prediction"] == sample["target"]),
+    }
+
+
+def _log(score: float) -> float:
+    return math.log(score) if score > 0 else -math.inf
+
+
+def digest(text: str) -> str:
+    """SHA-256 in hex, as the harness hashes documents, prompts, targets and tasks."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,4 +1,4 @@
-"""Predictions in the format of PubMedQA's official evaluation script: one JSON object from PMID to label."""
+"""Predictions in the format of PubMedQA's official evaluation script: a JSON object from PMID to label."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from eval.tasks import task_from_name
 
 @dataclass(frozen=True)
 class Predictions:
-    """The file written, its task, and the reason why the official script would refuse it, if there is one."""
+    """The file written, its task, and why the official script would refuse it, if so."""
 
     file: Path
     task: str
@@ -23,19 +23,18 @@ class Predictions:
 
 
 def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) -> Predictions:
-    """Write ``predictions_TASK.json`` under ``output``: ``{pmid: label}`` in the records' order.
+    """Write ``predictions_TASK.json`` to ``output``, created if absent: ``{pmid: label}`` in the records' order.
 
-    The official ``evaluation.py`` compares the file with ``test_ground_truth.json``, wants exactly its ids, and has
-    yes, no and maybe as labels: accuracy, and macro F1 over them. An answer that names no label has no place in it.
+    The official ``evaluation.py`` requires exactly the ids of ``test_ground_truth.json`` and the labels yes, no and
+    maybe.
 
     Args:
-        runs: one of which measured the task.
-        output: made if absent.
-        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``; by default the last, else the only one.
+        runs: one of them must have the task.
+        output: a folder.
+        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``; by default the only one, preferably retrieved.
 
     Raises:
-        UserError: there is no such task, several could be meant, answers without a label are among them, or the folder
-            cannot be written to.
+        UserError: the task is missing or ambiguous, an answer has no label, or the folder is not writable.
     """
     run, task = _chosen(runs, task)
     samples = run.samples(task)

@@ -1,1 +1,1 @@
-"""Reports: runs as one HTML file that asks nothing of any other, and as figures."""
+"""Reports: runs as one self-contained HTML file and as PNG figures."""

@@ -1,4 +1,4 @@
-"""The data of a report's figures."""
+"""Data of a report's figures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ UNPARSED = "unparsed"
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts by row and column, with the names of both and a title for the names."""
+    """A confusion matrix with the names of its rows and columns."""
 
     run: str
     task: str
@@ -32,13 +32,13 @@ class Confusion:
 
     @property
     def n(self) -> int:
-        """All records together."""
+        """The number of records."""
         return sum(map(sum, self.counts))
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Accuracy by confidence, and the expected calibration error."""
+    """A reliability diagram with its expected calibration error."""
 
     run: str
     task: str
@@ -49,7 +49,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """For k = 1, 2, ... the share of the questions whose own abstract is among the first k passages."""
+    """Recall@k for k = 1, 2, ..."""
 
     name: str
     points: Sequence[Estimate]
@@ -57,7 +57,7 @@ class RecallCurve:
 
 @dataclass(frozen=True)
 class RecallFigure:
-    """Curves over the same questions."""
+    """Recall curves over the same questions."""
 
     data: str
     n: int
@@ -66,7 +66,7 @@ class RecallFigure:
 
 @dataclass(frozen=True)
 class RiskCurve:
-    """The share of wrong answers when only the surest are given."""
+    """A risk-coverage curve and the area under it."""
 
     name: str
     points: Sequence[RiskPoint]
@@ -75,10 +75,10 @@ class RiskCurve:
 
 @dataclass(frozen=True)
 class RiskFigure:
-    """Curves of one figure.
+    """Risk-coverage curves of one figure.
 
-    ``task`` is the task that all curves belong to, None where each curve is of a task; ``order`` names the score that
-    sorts the answers, and ``n`` counts the answers.
+    ``task`` is the task of all curves, or None if each curve is of another one; ``order`` names the score that ranks
+    the answers; ``n`` counts the answers.
     """
 
     run: str
@@ -89,15 +89,15 @@ class RiskFigure:
 
 
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
-    """The data's labels by the model's; rankings are left out.
+    """Confusion matrices; rankings have none.
 
-    For verified tasks: ``right`` and ``wrong`` answers by verdict, or ``all`` where none should be supported.
+    Verified tasks have ``right`` and ``wrong`` answers by verdict, or ``all`` where none should be supported.
     """
     return [_verdicts(task) if task.section == VERIFICATION else _labels(task) for task in tasks if task.labels]
 
 
 def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
-    """A diagram for each task whose answers come with probabilities."""
+    """A diagram for each task whose answers have probabilities."""
     return [
         Reliability(task.run, task.name, len(task.samples), reliability(task.samples), task.estimates["ece"])
         for task in tasks
@@ -123,7 +123,7 @@ def recall_figures(tasks: Sequence[ReportTask]) -> list[RecallFigure]:
 
 
 def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
-    """One figure a run for its answers, by the probability of their label, and one for each verified task."""
+    """One figure per run and section, ranked by the label's probability, and one per verified task."""
     figures = []
     scored: dict[tuple[str, str], list[ReportTask]] = {}
     for task in tasks:

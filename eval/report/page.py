@@ -9,17 +9,29 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from eval.report import svg
-from eval.report.figures import Confusion, confusions, recall_figures, reliabilities, risk_figures
+from common.atomic_write import write_whole
+from eval.report.figures import (
+    Confusion,
+    RecallCurve,
+    RiskCurve,
+    confusions,
+    recall_figures,
+    reliabilities,
+    risk_figures,
+)
 from eval.report.payload import Payload
+from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots
 from eval.report.projection import EmbeddingMap
-from eval.report.provenance import facts, run_table, title, versions
-from eval.report.tables import headlines, section_tables
+from eval.report.provenance import facts, run_table, terms, title, versions
+from eval.report.tables import headlines, recall_values, reliability_values, risk_values, section_tables
 from eval.report.tasks import ReportTask
-from eval.report.terms import terms
+from eval.report.views import between
+from eval.results import writes
+from eval.stats.estimate import Estimate
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import VERIFICATION
 
+PAGE = "report.html"
 _TEMPLATES = Path(__file__).with_name("templates")
 _SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # in this order: each uses those before it
 _LEVELS = 9  # of shade in a confusion matrix
@@ -27,17 +39,17 @@ _LEVELS = 9  # of shade in a confusion matrix
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a page.
+    """Content of the page.
 
     Attributes:
         tasks: at least one.
-        texts: of passages by id, for each task by its place among ``tasks``.
-        maps: of embedded questions and abstracts.
-        gaps: sentences on texts that are not available.
-        map_gap: why there is no map, where there is none.
+        texts: passages by id, one mapping per task.
+        maps: t-SNE maps of questions and abstracts.
+        gaps: missing texts, one sentence each.
+        map_gap: why there is no map.
         notes: shown at the top.
-        failures: models that could not be measured, and why.
-        published: the source of the published figures.
+        failures: the reason by model that could not be measured.
+        published: source of the published figures.
     """
 
     tasks: Sequence[ReportTask]
@@ -51,7 +63,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page's HTML. All data is escaped and shown as text."""
+    """The page as HTML, with all data escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
@@ -89,8 +101,21 @@ def render(report: Report) -> str:
     )
 
 
+def write_report(folder: Path, report: Report) -> tuple[Path, list[Path]]:
+    """Write ``report.html`` and its figures as PNG files to ``folder``; returns their paths.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    page = folder / PAGE
+    with writes(page):
+        # The name of a file may hold characters that UTF-8 has no code for.
+        write_whole(page, render(report).encode("utf-8", "replace").decode("utf-8"))
+    return page, write_plots(folder, report.tasks, report.maps)
+
+
 def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
-    """A section's tables and figures for the template; None where no task belongs to it."""
+    """Tables and figures of a section; None if no task belongs to it."""
     own = [task for task in tasks if task.section == section]
     if not own:
         return None
@@ -101,9 +126,6 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
     def titled(run: str, task: str) -> str:
         return f"{run}: {titles[run, task]}" if several else titles[run, task]
 
-    def legend(names: Sequence[str]) -> list[tuple[str, str]]:
-        return [(svg.legend_key(place), name) for place, name in enumerate(names)]
-
     return {
         "id": section.id,
         "title": section.title,
@@ -111,8 +133,9 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
         "is_small": sum(bool(task.labels) for task in own) == 1,
         "recalls": [
             {
-                "chart": svg.recall_chart(one),
-                "legend": legend([curve.name for curve in one.curves]),
+                "title": "",
+                "chart": svg_image(one, draw_recall, f"Recall at k of {_listed(one.curves)}, n = {one.n}"),
+                "points": recall_values(one),
                 "caption": f"{one.data}, n = {one.n:,}. Bands: 95 % intervals (Wilson).",
             }
             for one in recall_figures(own)
@@ -124,16 +147,19 @@ def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | 
         "reliabilities": [
             {
                 "title": titled(one.run, one.task),
-                "chart": svg.reliability_chart(one),
-                "caption": f"ECE {svg.with_interval(one.ece)}, n = {one.n:,}",
+                "chart": svg_image(
+                    one, draw_reliability, f"Reliability of {one.task}, {one.run}, n = {one.n}", small=True
+                ),
+                "points": reliability_values(one),
+                "caption": f"ECE {one.ece.value:.3f}{_in_brackets(one.ece)}, n = {one.n:,}",
             }
             for one in reliabilities(own)
         ],
         "risks": [
             {
                 "title": titled(one.run, one.task) if one.task else one.run if several else "",
-                "chart": svg.risk_chart(one),
-                "legend": legend([f"{titles.get((one.run, c.name), c.name)}: area {c.area:.3f}" for c in one.curves]),
+                "chart": svg_image(one, draw_risk, f"Risk by coverage of {_listed(one.curves)}"),
+                "points": risk_values(one),
                 "caption": f"{one.order}, n = {', '.join(f'{n:,}' for n in one.n)}.",
             }
             for one in risk_figures(own)
@@ -151,7 +177,7 @@ def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
             tooltip = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
             level = min(_LEVELS, int(share * (_LEVELS + 1)) + (0 < share < 0.1))
             shown = f"{share:.0%}" if whole else "\u2013"
-            cells.append({"column": column, "count": count, "share": shown, "level": level, "told": tooltip})
+            cells.append({"column": column, "count": count, "share": shown, "level": level, "tooltip": tooltip})
         rows.append({"name": name, "cells": cells})
     return {
         "title": heading,
@@ -164,6 +190,14 @@ def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
     }
 
 
+def _listed(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
+    return ", ".join(curve.name for curve in curves)
+
+
+def _in_brackets(estimate: Estimate) -> str:
+    return f" ({interval})" if (interval := between(estimate)) else ""
+
+
 def _own_version() -> str:
     try:
         return version("medground")
@@ -172,5 +206,5 @@ def _own_version() -> str:
 
 
 def _hash(text: str) -> str:
-    """The hash by which a content security policy allows an inline script or style."""
+    """The hash that allows an inline script or style in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

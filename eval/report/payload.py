@@ -1,4 +1,4 @@
-"""The data of the page's scripts: records, answers, passages and maps as compact plain data."""
+"""Data of the page's scripts, in compact form."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from eval.tasks.scorers import RANKING, rank
 
 
 class Payload:
-    """The data of the page; each text is stored once.
+    """Collects the data of the page; each text is stored once.
 
     ``data`` has four parts:
 
-    - ``passages``: ``[id, text]``, the text null where it is not available;
-    - ``records``: ``[id, question]``, or ``[id, premise, hypothesis]``;
-    - ``tasks``: name, run, title, heading, kind, labels, and ``columns`` with an entry a sample: the number of its
-      record, whether it is right, prediction, target, scores in the labels' order, passages as ``[number, score,
-      ...]``, and the fields of its kind. A column that is empty in all samples is absent.
-    - ``maps``: name, caption and, an entry a pair, the numbers of record and abstract, the label and the position.
+    - ``passages``: ``[id, text]``; the text may be null;
+    - ``records``: ``[id, question]`` or ``[id, premise, hypothesis]``;
+    - ``tasks``: name, run, title, heading, kind, labels, and ``columns``, with one entry per sample: index of the
+      record, whether it is right, prediction, target, scores in the labels' order, passages as ``[index, score, ...]``,
+      and fields of its kind. Columns without values are left out.
+    - ``maps``: name, caption and, per pair, the indices of record and abstract, the label and the position.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Payload:
         self._maps: list[dict[str, Any]] = []
 
     def add_task(self, task: ReportTask, texts: Mapping[str, str]) -> None:
-        """Add a task's samples; ``texts`` are the available texts of passages by id."""
+        """Add a task's samples; ``texts`` are passages by id."""
         rows = [self._row(task, sample, texts) for sample in task.samples]
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {name: [row.get(name) for row in rows] for name in names}
@@ -50,7 +50,7 @@ class Payload:
         )
 
     def add_map(self, shown: EmbeddingMap) -> None:
-        """Add a map; its texts are shared with the tasks'."""
+        """Add a map; its texts are shared with the tasks."""
         self._maps.append(
             {
                 "name": shown.name,
@@ -64,7 +64,7 @@ class Payload:
 
     @property
     def data(self) -> dict[str, Any]:
-        """All data that was added, in JSON's types."""
+        """All added data in JSON types."""
         whole: dict[str, Any] = plain(
             {
                 "passages": list(self._passages),
@@ -121,7 +121,7 @@ def _scores(scores: Mapping[str, Any], labels: Sequence[str]) -> list[float | No
 
 
 def _short(number: object) -> float | None:
-    """The number with four significant digits, which halves the page's size."""
+    """The number with four significant digits, which halves the size of the page."""
     return float(f"{number:.4g}") if isinstance(number, int | float) else None
 
 

@@ -1,4 +1,4 @@
-"""Two-dimensional maps (t-SNE) of embedded questions and abstracts, cached in CSV files."""
+"""t-SNE maps of embedded questions and abstracts, cached as CSV."""
 
 import csv
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.atomic_write import write_whole
-from common.errors import UserError
 from common.fingerprints import content_key
+from eval.results import writes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ _KEY = "# made from "
 
 @dataclass(frozen=True, slots=True)
 class MapPair:
-    """A question and its abstract; ``label`` is the expert's answer where there is one."""
+    """A question, its abstract, and the expert's answer if there is one."""
 
     id: str
     question: str
@@ -38,15 +38,15 @@ class MapPair:
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """The positions of questions and abstracts in an embedder's space.
+    """Positions of questions and abstracts in an embedder's space.
 
     Attributes:
-        name: the embedder's name, with the data's where several are in the report.
+        name: the embedder's name, with the data's if several are in the report.
         model: the embedder's model.
-        data: the source of the pairs.
-        pairs: those on the map.
-        left_out: the number of further pairs of the task.
-        positions: shape (pairs, 4): x and y of the question, x and y of the abstract, each from 0 to 1.
+        data: where the pairs come from.
+        pairs: the pairs on the map.
+        left_out: the number of further pairs.
+        positions: shape (pairs, 4): x and y of question and abstract, from 0 to 1.
     """
 
     name: str
@@ -58,7 +58,7 @@ class EmbeddingMap:
 
     @property
     def caption(self) -> str:
-        """The embedder, the data, the number of pairs and the parameters."""
+        """Embedder, data, number of pairs and parameters."""
         more = f"; {self.left_out:,} more are left out" if self.left_out else ""
         return (
             f"{self.name} ({self.model}) over {self.data}: t-SNE by cosine of {len(self.pairs):,} questions and their "
@@ -67,12 +67,12 @@ class EmbeddingMap:
 
     @property
     def file_name(self) -> str:
-        """The stem of the map's files."""
+        """Stem of the map's files."""
         return map_file_name(self.name)
 
 
 def map_file_name(name: str) -> str:
-    """The stem of the files of the map ``name``."""
+    """Stem of the files of the map ``name``."""
     return "tsne_" + re.sub(r"[^\w.-]+", "-", name)
 
 
@@ -82,14 +82,13 @@ def project(
     cache: Path,
     **made_from: object,
 ) -> list[tuple[float, float, float, float]]:
-    """The pairs' positions: from ``cache`` if its texts and settings are the same, else computed and cached.
+    """Positions of the pairs, from ``cache`` if it matches, else computed and cached.
 
-    t-SNE (van der Maaten and Hinton 2008) over questions and abstracts together, by cosine distance, with a fixed
-    seed. Distances between far points, and the axes, mean nothing.
+    t-SNE (van der Maaten and Hinton 2008) of questions and abstracts together, by cosine distance, with a fixed seed.
 
     Args:
         pairs: ``FEWEST`` to ``MOST``.
-        embed: returns the vectors of the questions and of the abstracts, each of shape (pairs, dimensions).
+        embed: returns the vectors of questions and abstracts, each of shape (pairs, dimensions).
         cache: a CSV file.
         made_from: what determines the vectors besides the texts, as plain data.
 
@@ -105,17 +104,13 @@ def project(
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_HEADER)
     rows.writerows([pair.id, *position] for pair, position in zip(pairs, positions, strict=True))
-    try:
+    with writes(cache):
         write_whole(cache, f"{_KEY}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{cache} cannot be written: {error.strerror or error}. Name another --output folder, or make room there."
-        ) from error
     return positions
 
 
 def _perplexity(points: int) -> float:
-    """The usual 30, or less where there are too few points for it."""
+    """30, or less for few points."""
     return min(_PERPLEXITY, round((points - 1) / 3, 1))
 
 
@@ -136,7 +131,7 @@ def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, fl
 
 
 def _read(cache: Path, key: str, pairs: Sequence[MapPair]) -> list[tuple[float, float, float, float]] | None:
-    """The positions in the file; None where it is absent, truncated, or of other texts and settings."""
+    """The cached positions; None if the file is absent, damaged or of other texts and settings."""
     try:
         first, _, rest = cache.read_text(encoding="utf-8").partition("\n")
         rows = list(csv.reader(StringIO(rest)))

@@ -1,4 +1,4 @@
-"""The provenance of a report's figures: models, data, settings, versions, dates."""
+"""Models, data, settings and versions behind a report's figures, and a glossary."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,47 @@ from eval.report.views import Cell, Row, View
 from eval.tasks import SECTIONS
 from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
 
+_TERMS = {
+    "95 % interval": (
+        "Wilson's interval where a figure is a share, else a percentile bootstrap over the records with a fixed seed "
+        "(for ECE a basic one); none where the records are all alike, which a bootstrap cannot judge. It covers the "
+        "uncertainty that comes from the records drawn, and no other."
+    ),
+    "accuracy@1, recall@k": (
+        "The share of the questions whose own abstract is the first, or among the first k, passages found."
+    ),
+    "MRR@10, nDCG@10": (
+        "The mean of 1/rank, and of 1/log2(1 + rank), of the own abstract; 0 where it is not among the first ten."
+    ),
+    "accuracy": "The share of the answers whose label is the right one. An answer without a label is wrong.",
+    "macro F1": "The mean of F1 over all labels, each with the same weight however rare it is.",
+    "unparsed": "How many answers name no label.",
+    "confidence": "The probability of the label that was given.",
+    "ECE": (
+        "Expected calibration error: the mean distance between accuracy and confidence in 15 bins of equal width. "
+        "Chance alone puts it above 0; its interval is corrected for that, and can lie below the figure."
+    ),
+    "Brier": "The squared distance between the labels' probabilities and the right label; 0 is best, 2 worst.",
+    "verdict": "What an entailment model makes of an answer, given the passage that it rests on.",
+    "gain": "Accuracy of the supported answers less accuracy of all.",
+    "risk, coverage": (
+        "Coverage is the share of the answers that are given, the surest first; risk is the share of these that is "
+        "wrong. The area under the curve is the mean risk: lower is better."
+    ),
+}
+_NEEDED = {
+    "accuracy@1, recall@k": {"retrieval"},
+    "MRR@10, nDCG@10": {"retrieval"},
+    "accuracy": {"qa", "nli", "verified"},
+    "macro F1": {"qa", "nli"},
+    "unparsed": {"qa", "nli"},
+    "verdict": {"verified"},
+    "gain": {"verified"},
+}
+
 
 def title(tasks: Sequence[ReportTask]) -> str:
-    """A heading that names the sections and the data."""
+    """A heading with the sections and the data."""
     words = [section.title.lower() for section in SECTIONS if any(task.section == section for task in tasks)]
     data = dict.fromkeys("the sample" if (name := file_name(task)) == "sample" else name for task in tasks)
     together = f"{_listed(words)} on {_listed(list(data))}"
@@ -36,7 +74,7 @@ def facts(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
 
 
 def run_table(tasks: Sequence[ReportTask]) -> View:
-    """The settings and dates of the runs; a run that was added to has a row for each date."""
+    """Settings and dates of the runs; a run with tasks of several dates has several rows."""
     rows = [
         Row(
             group[0].run,
@@ -54,7 +92,7 @@ def run_table(tasks: Sequence[ReportTask]) -> View:
 
 
 def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
-    """The versions by package; where runs differ, all of them."""
+    """The versions by package; all of them where runs differ."""
     found: dict[str, dict[str, None]] = {}
     for task in tasks:
         recorded = task.source.get("versions")
@@ -64,7 +102,7 @@ def versions(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
 
 
 def model_name(tasks: Sequence[ReportTask]) -> str:
-    """The model of tasks of one run; empty where passages were only ranked."""
+    """The model of a run's tasks; empty for retrieval."""
     setting = tasks[0].setting
     sections = {task.section for task in tasks}
     if sections == {RETRIEVAL}:
@@ -77,7 +115,7 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
 
 
 def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks that were measured together."""
+    """The tasks measured together."""
     groups: dict[str, list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(str((task.run, task.source.get("date"), task.config)), []).append(task)
@@ -85,7 +123,7 @@ def _by_run(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
 
 
 def _options(tasks: Sequence[ReportTask]) -> str:
-    """The settings that most often differ between runs."""
+    """The settings that differ most often between runs."""
     setting = tasks[0].setting
     if all(task.section == RETRIEVAL for task in tasks):
         names = [task.task.condition for task in tasks]
@@ -105,3 +143,14 @@ def _entry(entry: object) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def terms(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
+    """The glossary entries for these tasks."""
+    sections = {task.section.id for task in tasks}
+    scored = any(task.is_scored for task in tasks)
+    unwanted = {name for name, needed in _NEEDED.items() if not needed & sections}
+    if not scored:
+        unwanted |= {"confidence", "ECE", "Brier"}
+        unwanted |= set() if "verified" in sections else {"risk, coverage"}
+    return [(name, meaning) for name, meaning in _TERMS.items() if name not in unwanted]

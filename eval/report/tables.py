@@ -1,12 +1,12 @@
-"""A report's tables of figures."""
+"""Tables of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 
-from eval.report.figures import data_name
+from eval.report.figures import RecallFigure, Reliability, RiskFigure, data_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View, figure, measured, number, signed
 from eval.stats.metrics import absent_labels, label_metrics, majority
-from eval.stats.selective import COVERAGES
+from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
@@ -19,6 +19,7 @@ _RANKING = {
     "MRR@10": "mrr@10",
     "nDCG@10": "ndcg@10",
 }
+_VALUES = "Values of the figure"
 _LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
 _CALIBRATION = {"ECE": "ece", "Brier": "brier"}
 _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
@@ -28,7 +29,7 @@ _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES}
 
 
 def headlines(tasks: Sequence[ReportTask]) -> list[View]:
-    """The first figure of each section, without the variants of the sample."""
+    """The main metric of each section, without the sample's variants."""
     views = []
     for section in SECTIONS:
         metric = section.metrics[0]
@@ -42,13 +43,50 @@ def headlines(tasks: Sequence[ReportTask]) -> list[View]:
 
 
 def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
-    """The tables of a section's tasks; those without a row are left out."""
+    """The tables of a section that have rows."""
     views = [view for table in _TABLES[section.id] if (view := table(tasks)).rows]
     return [view.without_constant("run") for view in views]
 
 
+def recall_values(one: RecallFigure) -> View:
+    """The points of a figure of recall by k."""
+    rows = [
+        Row(curve.name, cells={str(k): figure(point) for k, point in enumerate(curve.points, start=1)})
+        for curve in one.curves
+    ]
+    columns = max((tuple(row.cells) for row in rows), key=len)
+    return View(_VALUES, "recall at k", columns, tuple(rows), is_folded=True)
+
+
+def reliability_values(one: Reliability) -> View:
+    """The bins of a reliability diagram."""
+    rows = [
+        Row(
+            f"{each.low:.2f}\u2013{each.high:.2f}",
+            cells={"mean": Cell(f"{each.confidence:.3f}", is_figure=True), "accuracy": figure(each.accuracy)}
+            | {"n": number(each.n)},
+        )
+        for each in one.bins
+    ]
+    return View(_VALUES, "confidence", ("mean", "accuracy", "n"), tuple(rows), is_folded=True)
+
+
+def risk_values(one: RiskFigure) -> View:
+    """Risk at every tenth of coverage, for each curve."""
+    rows = [
+        Row(
+            curve.name,
+            cells={
+                f"{tenth}0%": Cell(f"{risk_at(curve.points, tenth / 10):.3f}", is_figure=True) for tenth in range(1, 11)
+            },
+        )
+        for curve in one.curves
+    ]
+    return View(_VALUES, "risk by coverage", tuple(rows[0].cells), tuple(rows), is_folded=True)
+
+
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
-    """The tasks by run, each run under its name where there are several, and their baselines."""
+    """Rows of tasks and baselines, grouped by run if there are several."""
     rows: list[Row] = []
     runs = dict.fromkeys(task.run for task in tasks)
     for run in runs:
@@ -162,7 +200,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
 
 
 def _always(task: ReportTask) -> Row:
-    """The score of the most frequent label, if it were always given."""
+    """The majority baseline."""
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     reached = label_metrics(targets, [answer] * len(targets), task.labels)
@@ -171,7 +209,7 @@ def _always(task: ReportTask) -> Row:
 
 
 def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks in groups over the same records."""
+    """The tasks grouped by their records."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)

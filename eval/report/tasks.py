@@ -1,4 +1,4 @@
-"""The tasks of a report, with figures computed from their samples."""
+"""Tasks of a report, with metrics recomputed from their samples."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,14 @@ class ReportTask:
     """One task of one run.
 
     Attributes:
-        run: the run's name in the report; ``folder`` is its path.
+        run: the run's name in the report.
+        folder: the run's path.
         task: the task.
-        labels: the candidate labels; none where passages are ranked.
+        labels: the candidate labels; empty for rankings.
         samples: in the records' order.
-        estimates: the figures with their intervals.
-        source: ``config, versions, date, n`` of the run that measured the task.
-        published: figures that others report, by metric.
+        estimates: the metrics with intervals.
+        source: ``config, versions, date, n`` of the run.
+        published: published values by metric.
     """
 
     run: str
@@ -66,7 +67,7 @@ class ReportTask:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings that it was measured with."""
+        """The settings that the task was measured with."""
         config: Mapping[str, Any] = self.source.get("config") or {}
         return config
 
@@ -76,18 +77,14 @@ class ReportTask:
         return "ece" in self.estimates
 
     def setting(self, section: str, name: str) -> Any:
-        """One setting that it was measured with; None where it is missing."""
+        """One setting of the run; None if missing."""
         part = self.config.get(section)
         return part.get(name) if isinstance(part, Mapping) else None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The tasks of a report, and what a grid adds to its runs.
-
-    ``failures`` are the models that could not be measured, with the reason; ``published`` is the source of the figures
-    to compare with.
-    """
+    """Tasks of a report, failures by model, and the source of published values."""
 
     tasks: Sequence[ReportTask]
     failures: Mapping[str, str]
@@ -95,11 +92,11 @@ class Measured:
 
 
 def read_tasks(folders: Sequence[Path]) -> Measured:
-    """All tasks of the runs in the folders and below them; a run that is named twice is read once.
+    """All tasks of the runs in and below the folders.
 
     Raises:
-        UserError: a folder without a run, a run without its samples, samples or a ``grid.json`` of another format, or
-            an id that occurs twice in a task.
+        UserError: a folder has no run, samples are missing or malformed, an id occurs twice, or ``grid.json`` is
+            malformed.
     """
     tasks: list[ReportTask] = []
     failures: dict[str, str] = {}
@@ -136,11 +133,7 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
 
 
 def _checked(sample: Sample, side: Side) -> Sample:
-    """The sample with its optional fields.
-
-    Raises:
-        UserError: a field has the wrong type.
-    """
+    """The sample with its optional fields filled in; raises ``UserError`` for a field of the wrong type."""
     filled = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
     wrong = [name for name in _LISTS if not isinstance(filled[name], list)]
     wrong += [name for name in _MAPPINGS if not isinstance(filled[name], dict)]
@@ -172,7 +165,7 @@ def _name(given: Path, folder: Path, *, alone: bool) -> str:
 
 
 def _distinguished(tasks: Sequence[ReportTask]) -> list[ReportTask]:
-    """Rename runs that have one name in different folders to their folders."""
+    """Name runs by their folders where names collide."""
     folders: dict[str, set[Path]] = {}
     for task in tasks:
         folders.setdefault(task.run, set()).add(task.folder)
@@ -181,7 +174,7 @@ def _distinguished(tasks: Sequence[ReportTask]) -> list[ReportTask]:
 
 @dataclass(frozen=True)
 class _Grid:
-    """The content of ``grid.json``: published figures by run and task, their source, and failures."""
+    """Content of ``grid.json``: published values by run and task, their source, and failures."""
 
     published: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)

@@ -14,9 +14,9 @@ BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The answers with a probability above ``low`` and at most ``high``; the lowest bin includes 0.
+    """The answers with a probability above ``low`` (or 0) and at most ``high``.
 
-    ``confidence`` is the mean of their probabilities, ``accuracy`` the share that is right, with Wilson's interval.
+    ``confidence`` is their mean probability, ``accuracy`` the share of right ones with Wilson's interval.
     """
 
     low: float
@@ -27,12 +27,12 @@ class ReliabilityBin:
 
 
 def reliability(samples: Sequence[Mapping[str, Any]], bins: int = BINS) -> list[ReliabilityBin]:
-    """The reliability diagram: ``bins`` bins of equal width over the top label's probability, without empty ones.
+    """The reliability diagram: bins of equal width over the top label's probability; empty bins are left out.
 
     Args:
-        samples: with ``label_scores`` (probabilities that sum to 1), ``prediction`` and ``target``. Without scores, as
-            where labels are read from generated text, there are no bins.
-        bins: how many.
+        samples: with ``label_scores`` (probabilities that sum to 1), ``prediction`` and ``target``. Without scores
+            there are no bins.
+        bins: their number.
     """
     if not _scored(samples):
         return []
@@ -52,19 +52,14 @@ def reliability(samples: Sequence[Mapping[str, Any]], bins: int = BINS) -> list[
 
 
 def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """``ece`` and ``brier``, from a bootstrap over the samples; empty where one of them has no label scores.
+    """``ece`` and ``brier`` with bootstrap intervals; empty if a sample has no label scores.
 
-    - ``ece``: expected calibration error (Guo et al. 2017), the mean distance between accuracy and confidence in the
-      bins of ``reliability``, weighted by their samples. Chance moves a bin's accuracy off its confidence, so the error
-      is above 0 for a calibrated model too, and a resample's lies above the samples' own by about as much as that lies
-      above the truth. The interval is therefore the basic one, the percentiles mirrored at the figure and cut off at
-      0; the percentile interval misses the truth of well calibrated models nearly always. It can lie below the figure,
-      which then is all chance.
-    - ``brier``: the squared distance between the probabilities and the target as 1 among 0s, summed over the labels
-      and averaged over the samples (Brier 1950): 0 is best, 2 worst.
-
-    Args:
-        samples: as ``reliability`` takes them.
+    - ``ece``: expected calibration error (Guo et al. 2017), the mean distance of accuracy and confidence over the bins
+      of ``reliability``, weighted by size. It is biased upward, and resampling adds the same bias again. The interval
+      is therefore the basic bootstrap's: the percentiles mirrored at the value, cut off at 0. It can lie below the
+      value.
+    - ``brier``: the squared distance of the probabilities from the one-hot target, summed over labels and averaged over
+      samples (Brier 1950); 0 is best, 2 worst.
     """
     if not _scored(samples):
         return {}
@@ -72,7 +67,7 @@ def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estim
 
 
 def _scored(samples: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every sample has label scores, all of them numbers (one that is not finite is written as null)."""
+    """Whether every sample has label scores, all of them numbers."""
     return bool(samples) and all(
         sample["label_scores"] and None not in sample["label_scores"].values() for sample in samples
     )

@@ -1,4 +1,4 @@
-"""A measured figure with its uncertainty: standard error and 95% interval."""
+"""Point estimates with standard error and 95% interval."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its standard error and 95% interval; None where these cannot be estimated.
+    """A value with standard error and 95% interval, which are None where they cannot be estimated.
 
-    That is so of a single record, and of a bootstrap of records that are all alike, such as right answers alone: the
-    resamples tell nothing new, and an interval without width would claim a certainty that nobody has.
+    They cannot for a single record, nor by a bootstrap of identical records, whose interval would have no width.
     """
 
     value: float
@@ -29,7 +28,7 @@ class Estimate:
     high: float | None = None
 
     def times(self, factor: float) -> "Estimate":
-        """The same figure in another unit, such as a share turned into a count."""
+        """The estimate in another unit, such as a count instead of a share."""
 
         def scaled(part: float | None) -> float | None:
             return None if part is None else part * factor
@@ -41,7 +40,7 @@ def proportion(successes: int, n: int) -> Estimate:
     """The share of successes with the standard error of the mean and Wilson's (1927) 95% interval.
 
     Raises:
-        ValueError: ``n`` is not positive or ``successes`` lies outside [0, n].
+        ValueError: ``n`` is not positive, or ``successes`` is not in [0, n].
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes in {n} trials")
@@ -54,11 +53,10 @@ def proportion(successes: int, n: int) -> Estimate:
 
 
 def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float | None:
-    """The standard error of a mean over records that come in clusters, such as pairs that share a premise.
+    """The cluster-robust standard error of a mean (Liang and Zeger 1986; Miller 2024, "Adding Error Bars to Evals").
 
-    The root of the sum over G clusters of (its values' summed distances from the mean) squared, times G / (G - 1), over
-    n: Liang and Zeger (1986) for a mean, which Miller (2024), "Adding Error Bars to Evals", asks for. Clusters of one
-    record each give the usual standard error. None of a single cluster, and of clusters that are all alike.
+    With G clusters: the root of the sum of squared within-cluster sums of deviations, times G / (G - 1), over n. None
+    for one cluster, or if all clusters are alike.
     """
     groups, place = np.unique(np.asarray(clusters), return_inverse=True)
     if len(groups) < 2:
@@ -71,7 +69,7 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
 
 
 def mean(values: Sequence[float]) -> Estimate:
-    """The mean with its standard error and a seeded bootstrap percentile 95% interval.
+    """The mean with its standard error and a seeded percentile-bootstrap 95% interval.
 
     Raises:
         ValueError: no values.
@@ -89,25 +87,21 @@ def mean(values: Sequence[float]) -> Estimate:
 
 
 def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
-    """``statistic`` of ``RESAMPLES`` bootstrap samples of records that fall into cells.
+    """``statistic`` of ``RESAMPLES`` bootstrap samples of binned records.
 
-    Drawing n records with replacement and counting them by cell is one multinomial draw of size n with the observed
-    shares, so a whole resample costs as much as there are cells, however many records there are. The seed is fixed:
-    the same counts give the same figures.
+    Drawing n records with replacement and counting them by cell is one multinomial draw, so the cost depends on the
+    number of cells, not of records. The seed is fixed.
 
     Args:
-        counts: how many records fall into each cell, shape (cells,).
-        statistic: maps resampled counts of shape (RESAMPLES, cells) to figures of shape (RESAMPLES, ...).
+        counts: records per cell, shape (cells,).
+        statistic: maps counts of shape (RESAMPLES, cells) to values of shape (RESAMPLES, ...).
     """
     n = int(counts.sum())
     return statistic(np.random.default_rng(_SEED).multinomial(n, counts / n, size=RESAMPLES))
 
 
 def from_resamples(value: float, figures: Floats) -> Estimate:
-    """An estimate from a figure and its bootstrap resamples, shape (RESAMPLES,).
-
-    The interval is the percentile one; none where it would have no width.
-    """
+    """A value with the percentile interval of its bootstrap resamples, shape (RESAMPLES,); no interval of width 0."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(figures, [tail, 1 - tail])
     stderr = float(np.std(figures, ddof=1))

@@ -13,12 +13,11 @@ DEPTH = 10  # the cutoff of the ranking metrics
 def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
     """``accuracy@1, recall@5, recall@10, mrr@10, ndcg@10`` for questions with one relevant document each.
 
-    With a single relevant document at rank r, recall@k is 1 when r <= k, the reciprocal rank is 1/r (Voorhees 1999)
-    and nDCG is 1/log2(1 + r), because the gain of the ideal ranking is 1 (Järvelin and Kekäläinen 2002). All of them
-    are 0 where the document is not among the first k.
+    For a document at rank r <= k, recall@k is 1, the reciprocal rank 1/r (Voorhees 1999), and nDCG 1/log2(1 + r), since
+    the ideal gain is 1 (Järvelin and Kekäläinen 2002); otherwise they are 0.
 
     Args:
-        ranks: for each question the relevant document's rank from 1, or None when it was not found.
+        ranks: the relevant document's rank from 1 for each question; None if it was not found.
 
     Raises:
         ValueError: no ranks, or a rank below 1.
@@ -43,12 +42,11 @@ def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
 def label_metrics(
     targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]
 ) -> dict[str, Estimate]:
-    """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for every candidate label.
+    """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for each candidate label.
 
-    A prediction of None is an answer without a label: it is wrong, lowers the recall of its target, is a false positive
-    of no label, and is counted by ``unparsed``. Macro F1 is the mean over all candidate labels, including those that no
-    target has; a metric whose denominator is 0 is 0. Errors and intervals of F1 and macro F1 come from a bootstrap over
-    the records.
+    A prediction of None has no label: it is wrong, lowers recall, and is counted by ``unparsed``. Macro F1 is the mean
+    over all candidate labels, also those without a target; a metric with denominator 0 is 0. F1 is bootstrapped over
+    records.
 
     Raises:
         ValueError: no records, unequal lengths, or a label that is not a candidate.
@@ -78,37 +76,29 @@ def label_metrics(
 
 
 def labels_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The candidate labels, in order, from the names of the metrics; none where there is no F1 by label."""
+    """The candidate labels, in order, from the names of the metrics."""
     names = [name for name in metrics if not name.endswith("_stderr")]
     return tuple(name.removeprefix("f1_") for name in names if name.startswith("f1_"))
 
 
 def share(predictions: Sequence[str | None], label: str) -> Estimate:
-    """The share of the predictions that are ``label``; unparsed ones stay in the denominator.
-
-    Raises:
-        ValueError: no predictions.
-    """
+    """The share of the predictions that are ``label``; unparsed ones count in the denominator."""
     return proportion(predictions.count(label), len(predictions))
 
 
 def unparsed(predictions: Sequence[str | None]) -> Estimate:
-    """The number of predictions that are None; its error and interval are counts too.
-
-    Raises:
-        ValueError: no predictions.
-    """
+    """The number of predictions that are None, with error and interval as counts."""
     n = len(predictions)
     return proportion(predictions.count(None), n).times(n)
 
 
 def majority(targets: Sequence[str]) -> str:
-    """The most frequent target; the first of equally frequent ones."""
+    """The most frequent target, the first of equals."""
     return Counter(targets).most_common(1)[0][0]
 
 
 def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
-    """A note on macro F1 where no record has some of the labels, since it then cannot reach 1; None where all occur."""
+    """A note if some labels have no target, so that macro F1 cannot reach 1."""
     if not (absent := [label for label in labels if label not in targets]):
         return None
     most = 1 - len(absent) / len(labels)
@@ -116,7 +106,7 @@ def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
 
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
-    """Counts by target (row) and prediction (column); one more column holds the unparsed."""
+    """Counts by target (rows) and prediction (columns, the last one for None)."""
     rows = {label: row for row, label in enumerate(labels)}
     columns: dict[str | None, int] = dict(zip((*labels, None), range(len(labels) + 1), strict=True))
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Selective prediction: the share of wrong answers when only the most confident ones are given."""
+"""Selective prediction: risk when only the most confident answers are given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class RiskPoint:
 
 
 def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoint]:
-    """The risk-coverage curve (Geifman and El-Yaniv 2017), from the highest score; equal scores make one point.
+    """The risk-coverage curve (Geifman and El-Yaniv 2017), highest score first; equal scores share a point.
 
     Args:
         scores: the confidence of each answer.
@@ -39,16 +39,15 @@ def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoin
 
 
 def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
-    """The risk of the fewest most confident answers that are at least the share ``coverage`` of all."""
+    """The risk at the first point with at least this coverage."""
     return next(point.risk for point in points if point.coverage >= coverage)
 
 
 def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Estimate]:
-    """``aurc`` and ``risk@C`` for each of ``COVERAGES``, with errors and intervals from a bootstrap over the answers.
+    """``aurc`` and ``risk@C`` for each of ``COVERAGES``, bootstrapped over the answers.
 
-    ``risk@C`` is that of ``risk_at``. ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the
-    mean, over all answers, of the risk of the answers with at least the same score. The area of an uninformative score
-    is the risk of all answers.
+    ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the mean over all answers of the risk of
+    those with at least the same score. Of an uninformative score it is the risk of all answers.
 
     Raises:
         ValueError: no answers, or unequal lengths.
@@ -67,7 +66,7 @@ def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Es
 
 
 def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Counts]:
-    """The distinct scores, highest first, and how many answers have each: shape (scores, 2), right and wrong."""
+    """The distinct scores, highest first, and counts of shape (scores, 2): right and wrong."""
     if not scores or len(scores) != len(right):
         raise ValueError(f"{len(scores)} scores of {len(right)} answers")
     ascending, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)

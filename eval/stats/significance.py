@@ -1,4 +1,4 @@
-"""Significance of differences between two sets of answers to the same records."""
+"""Paired tests of two sets of answers to the same records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Answers = Sequence[str | None]
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's exact test: the records by which of A and B is right, and the two-sided p-value."""
+    """McNemar's exact test: records by who is right, and the two-sided p-value."""
 
     both: int
     only_a: int
@@ -23,14 +23,7 @@ class McNemar:
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
-    """Test whether A and B are right equally often (McNemar 1947), by the exact binomial.
-
-    Of the records that only one of them got right, each is A's with probability 1/2 if they are equally good. Without
-    such records p is 1.
-
-    Args:
-        a: whether A is right, by record.
-        b: whether B is, for the same records in the same order.
+    """McNemar's (1947) exact binomial test of whether A and B are right equally often; p is 1 if they never differ.
 
     Raises:
         ValueError: no records, or unequal lengths.
@@ -46,10 +39,7 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for how many there are, in their own order, by Holm's (1979) step-down method.
-
-    Those below 0.05 can all be called differences, with a chance of at most 0.05 that any of them is none.
-    """
+    """The p-values after Holm's (1979) step-down correction, in the given order."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -59,7 +49,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """The mean of B's values minus that of A's, with a percentile bootstrap that draws records, both values together.
+    """The mean of B minus that of A, with a percentile bootstrap over records.
 
     Raises:
         ValueError: no records, or unequal lengths.
@@ -71,10 +61,9 @@ def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def macro_f1_difference(
     targets: Sequence[str], a: Answers, b: Answers, labels: Sequence[str]
 ) -> tuple[float, float, Estimate]:
-    """Macro F1 of A, that of B, and B's minus A's, bootstrapped as in ``mean_difference``.
+    """Macro F1 of A and of B, and B minus A with a percentile bootstrap over records.
 
-    Macro F1 is that of ``metrics.label_metrics``: over all of ``labels``; an answer of None is wrong. Records with the
-    same target and the same two answers form one cell of the resampling.
+    Macro F1 is that of ``metrics.label_metrics``.
 
     Raises:
         ValueError: no records, or unequal lengths.

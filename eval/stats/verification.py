@@ -1,4 +1,4 @@
-"""Metrics of verdicts: how often each is given, and whether they separate right answers from wrong ones."""
+"""Metrics of verdicts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -14,27 +14,20 @@ SHARES: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" f
 
 
 def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """``share_supported, share_contradicted, share_not_enough_evidence`` of all answers, and ``unverified``, a count.
-
-    Raises:
-        ValueError: no samples.
-    """
+    """``share_supported, share_contradicted, share_not_enough_evidence`` and the count ``unverified``."""
     n, verdicts = len(samples), [sample["verdict"] for sample in samples]
     shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARES.items()}
     return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
 
 
 def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """How much more accurate the supported answers are, and whether support ranks right answers above wrong ones.
+    """Accuracy of the supported answers, and how well support ranks right answers above wrong ones.
 
-    - ``accuracy_supported`` and ``accuracy_gain``: the accuracy of the supported answers, and its difference to the
-      accuracy of all answers. The gain's interval is a percentile bootstrap over the records, each drawn with its
-      answer, verdict and label; in a resample without a supported answer the gain is 0. Both are absent where no answer
-      is supported.
-    - ``aurc`` and ``risk@C`` by the probability of ``supported`` (``selective.risk_metrics``), which is 1 or 0 where
-      the entailment model generated its label. An answer without a verdict ranks last.
-    - ``aurc_confidence``: the area where the answers are ranked by the probability of their label, the baseline for the
-      verifier. Absent where the labels were read from generated text.
+    - ``accuracy_supported`` and ``accuracy_gain``, its difference to the accuracy of all answers, bootstrapped over the
+      records (0 in a resample without a supported answer). Both are absent if no answer is supported.
+    - ``aurc`` and ``risk@C`` by the probability of ``supported``, which is 1 or 0 if the label was generated. Answers
+      without a verdict rank last.
+    - ``aurc_confidence``: the baseline, ranked by the probability of the label; absent if labels were generated.
 
     Args:
         samples: with ``prediction, target, label_scores, verdict, verdict_scores``.
@@ -56,7 +49,7 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
 
 
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
-    """The risk-coverage curves of verified answers, by the metric that is the area under each."""
+    """The risk-coverage curves of verified answers, by the metric of the area under each."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
     curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
     if all(sample["label_scores"] for sample in samples):
@@ -65,7 +58,7 @@ def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoin
 
 
 def support(sample: Mapping[str, Any]) -> float:
-    """The probability that an answer is supported; -1 where it was not verified."""
+    """The probability of ``supported``; -1 for an unverified answer."""
     if sample["verdict"] is None:
         return -1.0
     scores = sample["verdict_scores"]
@@ -73,7 +66,7 @@ def support(sample: Mapping[str, Any]) -> float:
 
 
 def confidence(sample: Mapping[str, Any]) -> float:
-    """The probability of the label that was given."""
+    """The probability of the predicted label."""
     return float(max(sample["label_scores"].values()))
 
 

@@ -1,10 +1,9 @@
-"""Evaluation tasks: what is asked, what counts as right, and how it is shown."""
+"""Evaluation tasks."""
 
 from eval.tasks.base import SECTIONS, Resources, Section, Subject, Task
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
-from eval.tasks.recorded import recorded_tasks, task_from_name
-from eval.tasks.registry import KINDS, make_task
+from eval.tasks.registry import KINDS, make_task, recorded_tasks, task_from_name
 from eval.tasks.retrieval import RetrievalTask
 from eval.tasks.scorers import Sample, Scorer
 from eval.tasks.verification import VerificationTask

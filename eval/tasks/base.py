@@ -1,4 +1,4 @@
-"""The interface of an evaluation task, and what a run provides to its tasks."""
+"""Base class of evaluation tasks, and the resources of a run."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -30,14 +30,14 @@ Model_co = TypeVar("Model_co", covariant=True)
 
 @dataclass(frozen=True)
 class Section:
-    """A group of tasks that share tables in the terminal, in a grid and in a report.
+    """A group of tasks that share tables in the terminal, a grid and a report.
 
     Attributes:
         id: its name in files, such as ``qa``.
         title: its heading.
-        question: what its first figure answers.
-        metrics: the figures shown first, the most important one at the front.
-        command: the subcommand of ``medground eval`` that measures it.
+        question: what its main metric answers.
+        metrics: the metrics shown first, the main one at the front.
+        command: the subcommand of ``medground eval``.
         data: the settings section of its data.
     """
 
@@ -89,7 +89,7 @@ class Subject(Generic[Model_co]):
 
 
 class Resources(Protocol):
-    """The data, retrievers and models of a run. Each is loaded when first used and kept for later tasks."""
+    """Data, retrievers and models of a run, loaded at first use and kept."""
 
     @property
     def quiet(self) -> bool:
@@ -102,22 +102,19 @@ class Resources(Protocol):
         """The pairs of section ``pairs``."""
 
     def retriever(self, name: str) -> "Subject[Retriever]":
-        """A retriever of section ``retrievers`` over all abstracts of the data."""
+        """A retriever of the settings over all abstracts of the data."""
 
     def chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
-        """The answering chain without verification; ``retriever`` is needed for the context ``retrieved``."""
+        """The answering chain without verification; the context ``retrieved`` needs a retriever."""
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
-        """The answering chain followed by verification; it returns every answer, also those not supported."""
+        """The answering chain with verification; it returns every answer, also unsupported ones."""
 
     def verifier(self) -> "Verifier":
-        """The verifier of the answers."""
+        """The verifier of answers."""
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
-        """The entailment model with ``shots`` examples of each label, with or without ``nli.adapter``.
-
-        None means what the settings say.
-        """
+        """The NLI model with ``shots`` examples per label, with or without ``nli.adapter``; None as in the settings."""
 
 
 class Record(Protocol):
@@ -185,17 +182,17 @@ def leave_out_too_long(
 
 
 class Task(BaseModel, ABC):
-    """One evaluation: which input a model gets, what counts as right, and where the figures are shown.
+    """One evaluation: the input of the model, the scorer, and the section of the results.
 
-    A task is immutable. Its fields are stored in ``results.json`` beside its name. A subclass in any module can be run
-    by ``kind: package.module.Class`` in the setting ``eval.tasks``.
+    Tasks are immutable; their fields are stored in ``results.json``. A subclass in any module runs by
+    ``kind: package.module.Class`` in the setting ``eval.tasks``.
 
     Attributes:
-        kind: the registered name of the class; a class outside this package has none and goes by its dotted path.
+        kind: the registered name; other classes go by their dotted path.
         section: the tables that the task appears in.
-        context: what the model reads beside the question.
-        retriever: the name of the retriever in the settings.
-        variant: one of the sample's variants, such as ``newnames``.
+        context: what the model reads besides the question.
+        retriever: its name in the settings.
+        variant: a variant of the sample, such as ``newnames``.
 
     Raises:
         UserError: the task's name cannot be part of a file name.
@@ -221,7 +218,7 @@ class Task(BaseModel, ABC):
 
     @property
     def name(self) -> str:
-        """The name in results: the kind, then the fields that are set. A class without a kind uses its own name."""
+        """The name in results: kind, then the fields that are set. An unregistered class uses its own name."""
         kind = vars(type(self)).get("kind") or type(self).__name__
         return "_".join(part for part in (kind, *self._parts) if part)
 
@@ -231,12 +228,12 @@ class Task(BaseModel, ABC):
 
     @property
     def condition(self) -> str:
-        """What distinguishes the task within its section; it names a row or column of a grid."""
+        """What distinguishes the task within its section, such as a row of a grid."""
         return "_".join(part for part in self._parts if part) or self.name
 
     @property
     def scorer(self) -> Scorer:
-        """How samples become figures."""
+        """The scorer of the samples."""
         return LABELS
 
     @property
@@ -250,13 +247,12 @@ class Task(BaseModel, ABC):
         return False
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """The task in words, for a reader; ``config`` are the settings that it was measured with."""
+        """The task in words; ``config`` are the settings that it was measured with."""
         return self.name
 
     def fields(self) -> dict[str, Any]:
-        """What ``results.json`` stores about the task.
-
-        For a class that is not registered, section and scorer are stored too: a report then needs no import.
+        """The task's entry in ``results.json``; unregistered classes add section and scorer, so that a report needs no
+        import.
         """
         own = {"kind": self.kind_name(), **self.model_dump(mode="json")}
         if "kind" in vars(type(self)):
@@ -264,7 +260,7 @@ class Task(BaseModel, ABC):
         return {**own, "section": self.section.id, "scorer": self.scorer.name}
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> "Mapping[str, Estimate]":
-        """The figures of the samples; ``labels`` are the candidate labels."""
+        """The metrics of the samples; ``labels`` are the candidate labels."""
         return self.scorer.metrics(samples, labels)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Inference: how does each hypothesis relate to its premise?"""
+"""Natural language inference."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,15 +18,14 @@ CHUNK = 256
 
 
 class NLITask(Task):
-    """Judges each pair and compares the label with the data's; an answer without a label is wrong and ``unparsed``.
+    """Classifies each pair; an answer without a label is wrong and counted as ``unparsed``.
 
-    The name is ``nli``, ``nli_Kshot`` where K examples of each label are set, ``nli_tuned`` or ``nli_TAG``. Where
-    labels are scored, ``ece`` and ``brier`` measure the calibration of their probabilities.
+    The name is ``nli``, ``nli_Kshot``, ``nli_tuned`` or ``nli_TAG``.
 
     Attributes:
-        shots: examples of each label in the prompt; ``prompt.shots`` when None.
-        tuned: whether the model has ``nli.adapter``, or is a sequence classifier; as the settings say when None.
-        tag: a name for a state of the model, such as "before" training.
+        shots: examples per label in the prompt; by default ``prompt.shots``.
+        tuned: whether the model has ``nli.adapter`` or is a sequence classifier; by default as in the settings.
+        tag: a name for the state of the model, such as "before" training.
     """
 
     kind: ClassVar[str] = "nli"
@@ -49,7 +48,7 @@ class NLITask(Task):
         return self.title({})
 
     def title(self, config: Mapping[str, Any]) -> str:
-        """The tag, or whether the model is tuned, or the number of examples of each label."""
+        """The tag, "tuned", or the number of examples per label."""
         nli, prompt = config.get("nli") or {}, config.get("prompt") or {}
         is_tuned, shots = self.tuned, self.shots
         if shots is None and is_tuned is None:
@@ -58,25 +57,24 @@ class NLITask(Task):
         return self.tag or ("tuned" if is_tuned else f"{shots}-shot" if shots else "zero-shot")
 
     def run(self, resources: Resources) -> TaskResult:
-        """Measure the entailment model of the settings."""
+        """Measure the NLI model of the settings."""
         judge = resources.judge(self.shots, self.tuned)
         return self.evaluate(judge.model, resources.pairs(), identity=judge.identity, quiet=resources.quiet)
 
     def evaluate(
         self, model: NLIModel, pairs: Sequence[NLIPair], *, identity: Mapping[str, Any], quiet: bool = False
     ) -> TaskResult:
-        """Judge every pair with a model and score the labels.
+        """Classify every pair and score the labels.
 
         Args:
-            model: an LLM with or without an adapter (``chains.nli``) or a sequence classifier; called through
-                ``batch``.
-            pairs: whose labels are among the model's.
+            model: called through ``batch``.
+            pairs: their labels are among the model's.
             identity: what determines the labels besides the pair, as plain data; it enters the samples' keys.
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: no pairs, a label that the model does not have, a pair that it cannot judge, or no pair that
-                fits the model. Single pairs that are too long are left out, with a warning.
+            UserError: no pairs, an unknown label, a pair that the model cannot classify, or no pair that fits the
+                model. Single pairs that are too long are left out, with a warning.
         """
         if not pairs:
             raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")

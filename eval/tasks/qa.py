@@ -1,4 +1,4 @@
-"""Question answering: yes, no or maybe, with the text that the task provides."""
+"""Question answering with yes, no or maybe."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -35,15 +35,14 @@ VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # the sample'
 class QATask(Task):
     """Answers each record's question and compares the label with the record's.
 
-    The context says what the chain receives beside the question:
+    The context determines the input besides the question:
 
-    - ``none`` (``qa_none``) and ``retrieved`` (``qa_retrieved_NAME``): nothing, so the gold abstract cannot leak;
-    - ``gold`` (``qa_gold``, ``qa_gold_VARIANT``): the record's own abstract;
-    - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The right answer is then "maybe":
-      ``share_maybe`` and ``unparsed`` are measured, and records need no label.
+    - ``none`` (``qa_none``) and ``retrieved`` (``qa_retrieved_NAME``): nothing, so that the gold abstract cannot leak;
+    - ``gold`` (``qa_gold``, ``qa_gold_VARIANT``): the record's abstract;
+    - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The target is "maybe", the metrics are
+      ``share_maybe`` and ``unparsed``, and records need no label.
 
-    An answer without a label is wrong and counted as ``unparsed``; it is never taken as "maybe". Where labels are
-    scored, ``ece`` and ``brier`` measure the calibration of their probabilities.
+    An answer without a label is wrong and counted as ``unparsed``.
     """
 
     kind: ClassVar[str] = "qa"
@@ -59,16 +58,16 @@ class QATask(Task):
 
     @property
     def scorer(self) -> Scorer:
-        """Labels; the share of "maybe" where the context is wrong."""
+        """Labels; for a wrong context the share of "maybe"."""
         return REFUSALS if self.context == "wrong" else LABEL_SCORER
 
     @property
     def answers_own_records(self) -> bool:
-        """Whether each record is answered unchanged, with no other record's abstract."""
+        """Whether each record is answered unchanged, without another record's abstract."""
         return self.variant is None and self.context in ("none", "gold", "retrieved")
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """What the model reads, then the retriever or variant."""
+        """The context, then retriever or variant."""
         more = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
         return f"{_CONTEXTS[self.context]}, {more}" if more else _CONTEXTS[self.context]
 
@@ -81,19 +80,18 @@ class QATask(Task):
     def evaluate(
         self, chain: QAChain, records: Sequence[QARecord], *, identity: Mapping[str, Any], quiet: bool = False
     ) -> TaskResult:
-        """Answer every record's question with a chain and score the labels.
+        """Answer every question with a chain and score the labels.
 
         Args:
             chain: built for the task's context; called through ``batch``.
             records: with labels, unless the context is wrong.
-            identity: what determines the answers besides the prompt, as plain data (model, adapter, dtype,
-                quantization, decision rule); it enters the samples' keys.
+            identity: what determines the answers besides the prompt, as plain data; it enters the samples' keys.
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: no records, records without labels, a record that the chain cannot answer, none that fits the
-                model, or too few different abstracts for a wrong context. Single records that are too long are left
-                out, with a warning.
+            UserError: no records, a missing label, a record that the chain cannot answer, none that fits the model, or
+                too few different abstracts for a wrong context. Single records that are too long are left out, with a
+                warning.
         """
         kept = self.answers(chain, records, quiet=quiet)
         samples = self.samples(kept.records, kept.results, identity)
@@ -101,7 +99,7 @@ class QATask(Task):
         return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, kept.left_out)
 
     def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
-        """What the chain receives for each record."""
+        """The chain's input for each record."""
         if self._chain_context != "gold":
             return [{"question": record.question} for record in records]
         sources = wrong_contexts(records) if self.context == "wrong" else records
@@ -138,7 +136,7 @@ class QATask(Task):
     def samples(
         self, records: Sequence[QARecord], answers: Sequence[Answer], identity: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """One sample a record."""
+        """One sample per record."""
         return [
             _sample(record, answer, target, identity)
             for record, answer, target in zip(records, answers, self.targets(records), strict=True)
@@ -150,14 +148,13 @@ class QATask(Task):
 
 
 def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
-    """For each record another one, whose abstract replaces its own; the same on every run.
+    """Another record for each record, whose abstract replaces its own; the same on every run.
 
-    Every record's abstract is used exactly once, and never for a record with the same abstract. The records, shuffled
-    with a fixed seed, are sorted so that equal abstracts are adjacent, and rotated by the size of the largest group of
-    equal abstracts.
+    Each abstract is used once, and never for a record with the same abstract: the records, shuffled with a fixed seed
+    and grouped by abstract, are rotated by the size of the largest group.
 
     Raises:
-        UserError: more than half of the records share one abstract, so that no such assignment exists.
+        UserError: more than half of the records share one abstract.
     """
     order = list(range(len(records)))
     random.Random(_SEED).shuffle(order)

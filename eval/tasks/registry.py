@@ -1,28 +1,28 @@
-"""Tasks by kind: ours from this package, a user's by the dotted path of its class."""
+"""Tasks by kind, from settings and from results folders."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from common.errors import UserError
 from common.imports import import_class
-from eval.tasks.base import Task
+from eval.results import TaskResult
+from eval.tasks.base import ANSWERS, INFERENCE, SECTIONS, Resources, Section, Task
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
 from eval.tasks.retrieval import RetrievalTask
+from eval.tasks.scorers import LABELS, SCORERS, Scorer
 from eval.tasks.verification import VerificationTask
 
 KINDS: Mapping[str, type[Task]] = {task.kind: task for task in (RetrievalTask, QATask, NLITask, VerificationTask)}
 _SETTING = "eval.tasks"
+_SHOTS = re.compile(r"([1-9]\d*)shot")
 
 
 def make_task(kind: str, fields: Mapping[str, Any]) -> Task:
     """The task of a kind, or of the user's class ``package.module.Class``.
-
-    Args:
-        kind: as in the setting ``eval.tasks``.
-        fields: the task's fields.
 
     Raises:
         UserError: there is no such kind, or a field is not valid.
@@ -39,3 +39,97 @@ def make_task(kind: str, fields: Mapping[str, Any]) -> Task:
         raise UserError(f"{_SETTING}, kind {kind}: {'; '.join(problems)}.") from None
     except TypeError as error:  # an abstract class
         raise UserError(f"{_SETTING}, kind {kind}: {error}.") from None
+
+
+class RecordedTask(Task):
+    """A task of a results folder whose class is not registered; it can be reported and compared."""
+
+    recorded_name: str
+    recorded_kind: str
+    section_id: str = ANSWERS.id
+    scorer_name: str = LABELS.name
+
+    @property
+    def name(self) -> str:
+        """The name in results."""
+        return self.recorded_name
+
+    @property
+    def section(self) -> Section:  # type: ignore[override]
+        """The section with the recorded id."""
+        return next((one for one in SECTIONS if one.id == self.section_id), ANSWERS)
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer with the recorded name."""
+        return next((one for one in SCORERS if one.name == self.scorer_name), LABELS)
+
+    def run(self, resources: Resources) -> TaskResult:  # noqa: ARG002
+        """Raise ``UserError``: it cannot be measured."""
+        raise UserError(f"{self.name} is read from a results folder. To measure it, set eval.tasks.")
+
+
+def recorded_tasks(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Task]:
+    """The tasks of a results folder by name.
+
+    ``fields`` are those of ``results.json`` by name; results of version 0.1.0 have only names.
+
+    Raises:
+        UserError: a name cannot be part of a file name.
+    """
+    tasks = {name: _from_fields(name, fields.get(name)) or task_from_name(name) for name in names}
+    inference = [name for name in names if isinstance(tasks[name], NLITask)]
+    # Without fields, "nli" beside further tasks on pairs is the zero-shot one of a grid.
+    if "nli" in inference and "nli" not in fields and len(inference) > 1:
+        tasks["nli"] = NLITask(shots=0, tuned=False if "nli_tuned" in inference else None)
+    return tasks
+
+
+def task_from_name(name: str) -> Task:
+    """The task of a name as written by version 0.1.0; a name of another form is a task of labels.
+
+    Raises:
+        UserError: the name cannot be part of a file name.
+    """
+    kind, _, rest = name.partition("_")
+    context, _, more = rest.partition("_")
+    found: dict[str, Any] = {}
+    if kind == RetrievalTask.kind:
+        found = {"retriever": rest}
+    elif kind in (QATask.kind, VerificationTask.kind):
+        found = {"context": context, "retriever" if context == "retrieved" else "variant": more or None}
+    elif kind == NLITask.kind:
+        shots = _SHOTS.fullmatch(rest)
+        found = (
+            {"shots": int(shots[1]), "tuned": False}
+            if shots
+            else {"tuned": True}
+            if rest == "tuned"
+            else {"tag": rest or None}
+        )
+    try:
+        if kind in KINDS and (task := KINDS[kind](**found)).name == name:
+            return task
+    except ValidationError:
+        pass
+    section = KINDS[kind].section if kind in KINDS else INFERENCE
+    return RecordedTask(recorded_name=name, recorded_kind=kind, section_id=section.id)
+
+
+def _from_fields(name: str, fields: Any) -> Task | None:
+    """The task with these fields; None if they are missing or not understood.
+
+    A user's class is not imported, since a results folder may come from others.
+    """
+    if not isinstance(fields, Mapping) or not isinstance(kind := fields.get("kind"), str):
+        return None
+    own = {key: value for key, value in fields.items() if key != "kind"}
+    try:
+        if kind in KINDS:
+            task = KINDS[kind](**own)
+            return task if task.name == name else None
+        base = {key: own.get(key) for key in Task.model_fields}
+        more = {"section_id": own.get("section"), "scorer_name": own.get("scorer")}
+        return RecordedTask(recorded_name=name, recorded_kind=kind, **base, **more)  # type: ignore[arg-type]
+    except ValidationError:
+        return None

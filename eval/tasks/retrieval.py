@@ -1,4 +1,4 @@
-"""Retrieval: is each question's own abstract among the retrieved passages?"""
+"""Retrieval of each question's own abstract."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RetrievalTask(Task):
-    """``retrieval_NAME``: each question is a query, and its own abstract is the one relevant document."""
+    """``retrieval_NAME``: each question is a query with its abstract as the one relevant document."""
 
     kind: ClassVar[str] = "retrieval"
     section: ClassVar[Section] = RETRIEVAL
@@ -30,7 +30,7 @@ class RetrievalTask(Task):
 
     @property
     def scorer(self) -> Scorer:
-        """The target's rank among the passages."""
+        """The rank of the target."""
         return RANKING
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
@@ -38,7 +38,7 @@ class RetrievalTask(Task):
         return self.retriever
 
     def run(self, resources: Resources) -> TaskResult:
-        """Measure the retriever of the settings over all abstracts of the data."""
+        """Measure the retriever over all abstracts of the data."""
         found = resources.retriever(self.retriever)
         return self.evaluate(found.model, resources.records(), identity=found.identity)
 
@@ -50,16 +50,15 @@ class RetrievalTask(Task):
         *,
         identity: Mapping[str, Any],
     ) -> TaskResult:
-        """Query the retriever with every record's question, in one call.
+        """Query the retriever with all questions in one call.
 
-        The retriever must search the records' abstracts, indexed under the records' ids (``corpus.records.documents``);
-        it may search others too. Where several records have the same abstract, word for word, each of its ids counts as
-        the record's own.
+        The retriever must search the records' abstracts under the records' ids (``corpus.records.documents``), and may
+        search others too. Of records with identical abstracts, each id counts as the record's own.
 
         Args:
             retriever: the retriever to measure.
-            records: their questions are the queries; each abstract is the one relevant document of its question.
-            depth: how many passages are requested and kept in the samples, at least 10.
+            records: queries and relevant documents.
+            depth: the number of passages to retrieve, at least 10.
             identity: what determines the results besides question and abstracts, as plain data.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Scorers: how the samples of a task become figures, and when a sample is right."""
+"""Scorers: metrics of a task's samples, and when a sample is right."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,33 +12,37 @@ from eval.stats.verification import verdict_metrics, verification_metrics
 Sample = Mapping[str, Any]
 
 
+def _is_right(sample: Sample) -> bool:
+    return bool(sample["prediction"] == sample["target"])
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Scores the samples of a task.
 
     Attributes:
-        name: identifies the scorer in files.
-        metrics: the figures of all samples, given the candidate labels.
-        is_right: whether the sample's answer is right.
-        is_success: what McNemar's test counts: of an answer with a verdict, whether the verdict is right.
-        paired: by metric the value of one sample, for paired comparisons; the mean is the metric.
-        answer: a sample's answer as tables of changed records show it.
+        name: its name in files.
+        metrics: the metrics of all samples, given the candidate labels.
+        paired: by metric the value of one sample; their mean is the metric.
+        is_right: whether the answer is right.
+        is_success: what McNemar's test counts; for answers with verdicts, whether the verdict is right.
+        answer: the answer in tables of changed records.
         needs: the field that each sample must have.
     """
 
     name: str
     metrics: Callable[[Sequence[Sample], Sequence[str]], dict[str, Estimate]] = field(repr=False)
-    is_right: Callable[[Sample], bool] = field(repr=False)
-    is_success: Callable[[Sample], bool] = field(repr=False)
     paired: Mapping[str, Callable[[Sample], float]] = field(repr=False)
-    answer: Callable[[Sample], str | None] = field(repr=False)
+    is_right: Callable[[Sample], bool] = field(default=_is_right, repr=False)
+    is_success: Callable[[Sample], bool] = field(default=_is_right, repr=False)
+    answer: Callable[[Sample], str | None] = field(default=lambda sample: sample["prediction"], repr=False)
     needs: str = "prediction"
 
 
 def shared_scorer(a: Scorer, b: Scorer) -> Scorer | None:
-    """The scorer by which two tasks can be compared; None where they measure different things.
+    """The scorer to compare two tasks by; None if they measure different things.
 
-    Answers with verdicts are compared with answers without them as labels.
+    Answers with and without verdicts are compared as labels.
     """
     if a == b:
         return a
@@ -46,7 +50,7 @@ def shared_scorer(a: Scorer, b: Scorer) -> Scorer | None:
 
 
 def rank(sample: Sample) -> int | None:
-    """The position, from 1, of the target among the retrieved passages; None where it is not among them."""
+    """The rank of the target among the retrieved passages, from 1; None if it is missing."""
     ids = [found["id"] for found in sample["retrieved"]]
     return ids.index(sample["target"]) + 1 if sample["target"] in ids else None
 
@@ -60,25 +64,12 @@ def _predictions(samples: Sequence[Sample]) -> list[str | None]:
     return [sample["prediction"] for sample in samples]
 
 
-def _is_right(sample: Sample) -> bool:
-    return bool(sample["prediction"] == sample["target"])
-
-
 def _is_supported(sample: Sample) -> bool:
     return bool(sample["verdict"] == "supported")
 
 
-def _is_unsupported(sample: Sample) -> bool:
-    return not _is_supported(sample)
-
-
 def _is_verdict_right(sample: Sample) -> bool:
     return _is_supported(sample) == _is_right(sample)
-
-
-def _prediction(sample: Sample) -> str | None:
-    label: str | None = sample["prediction"]
-    return label
 
 
 def _with_verdict(sample: Sample) -> str:
@@ -106,50 +97,27 @@ def _verdicts(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Est
     )
 
 
-def _unsupportable(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
-    return verdict_metrics(samples)
+def _is_unsupported(sample: Sample) -> bool:
+    return not _is_supported(sample)
 
 
-RANKING = Scorer(
-    name="ranking",
-    metrics=_ranking,
-    is_right=_is_right,
-    is_success=_is_right,
-    paired={"accuracy@1": _is_right, "mrr@10": _reciprocal_rank},
-    answer=_prediction,
-    needs="retrieved",
-)
-LABELS = Scorer(
-    name="labels",
-    metrics=_labels,
-    is_right=_is_right,
-    is_success=_is_right,
-    paired={"accuracy": _is_right},
-    answer=_prediction,
-)
-REFUSALS = Scorer(
-    name="refusals",
-    metrics=_refusals,
-    is_right=_is_right,
-    is_success=_is_right,
-    paired={"share_maybe": _is_right},
-    answer=_prediction,
-)
+RANKING = Scorer("ranking", _ranking, {"accuracy@1": _is_right, "mrr@10": _reciprocal_rank}, needs="retrieved")
+LABELS = Scorer("labels", _labels, {"accuracy": _is_right})
+REFUSALS = Scorer("refusals", _refusals, {"share_maybe": _is_right})
 VERDICTS = Scorer(
-    name="verdicts",
-    metrics=_verdicts,
-    is_right=_is_right,
+    "verdicts",
+    _verdicts,
+    {"verdict_accuracy": _is_verdict_right, "share_supported": _is_supported, "accuracy": _is_right},
     is_success=_is_verdict_right,
-    paired={"verdict_accuracy": _is_verdict_right, "share_supported": _is_supported, "accuracy": _is_right},
     answer=_with_verdict,
     needs="verdict",
 )
 UNSUPPORTABLE = Scorer(
-    name="unsupportable",
-    metrics=_unsupportable,
+    "unsupportable",
+    lambda samples, _: verdict_metrics(samples),
+    {"share_supported": _is_supported},
     is_right=_is_unsupported,
     is_success=_is_unsupported,
-    paired={"share_supported": _is_supported},
     answer=_with_verdict,
     needs="verdict",
 )

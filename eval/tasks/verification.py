@@ -1,4 +1,4 @@
-"""Verified answers: are the verdicts on a chain's answers right?"""
+"""Verification of answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -14,15 +14,14 @@ from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, Scorer
 
 
 class VerificationTask(QATask):
-    """Answers each record's question as ``QATask`` does and compares the verdicts with the labels.
+    """Answers each question as ``QATask`` does and compares the verdicts with the labels.
 
-    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: each answer comes from the
-    record's own abstract and is verified against another record's. Of ``wrong`` and ``swapped`` no answer should be
-    supported; ``swapped`` measures the verifier alone, since the answering model cannot notice the wrong abstract.
+    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: answered from the record's
+    abstract, verified against another's. No answer of ``wrong`` and ``swapped`` should be supported; ``swapped``
+    measures the verifier alone, since the answering model cannot notice the wrong abstract.
 
     A sample adds ``verdict``, ``verdict_scores``, ``statement``, ``verified_against`` (the id of the deciding passage)
-    and ``sentence`` (its deciding sentence, or None). The metrics are those of ``stats.verification``; of ``wrong`` and
-    ``swapped`` the shares of the verdicts alone.
+    and ``sentence`` (its deciding sentence, or None). The metrics are those of ``stats.verification``.
     """
 
     kind: ClassVar[str] = "verified"
@@ -32,12 +31,12 @@ class VerificationTask(QATask):
 
     @property
     def scorer(self) -> Scorer:
-        """Verdicts; where none can be supported, the share of supported ones."""
+        """Verdicts; the share of supported ones if none should be."""
         return UNSUPPORTABLE if self.context in ("wrong", "swapped") else VERDICTS
 
     @property
     def answers_own_records(self) -> bool:
-        """False: a verified answer is not exported."""
+        """False: verified answers are not exported."""
         return False
 
     def run(self, resources: Resources) -> TaskResult:
@@ -59,17 +58,17 @@ class VerificationTask(QATask):
         verifier: Verifier | None = None,
         quiet: bool = False,
     ) -> TaskResult:
-        """Answer every record's question and score the verdicts.
+        """Answer every question and score the verdicts.
 
         Args:
             chain: verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify.
             records: with labels, unless the context is wrong.
-            identity: what determines answers and verdicts besides the prompt, the entailment model included.
+            identity: what determines answers and verdicts besides the prompt, the NLI model included.
             verifier: verifies the answers of ``swapped``.
             quiet: no progress bar on stderr.
 
         Raises:
-            UserError: as ``QATask.evaluate`` does, and where the chain withholds an answer.
+            UserError: see ``QATask.evaluate``; or the chain abstains.
             ValueError: ``verifier`` is missing for ``swapped``, or given for another context.
         """
         if (verifier is None) == (self.context == "swapped"):

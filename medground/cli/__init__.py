@@ -1,8 +1,9 @@
-"""The command line: one file for each command or group of commands."""
+"""Command line, one file per command or group."""
 
 from medground.cli import (
     ask,
     chat,
+    check,
     compare,
     demo,
     doctor,
@@ -22,6 +23,7 @@ __all__ = [
     "app",
     "ask",
     "chat",
+    "check",
     "compare",
     "demo",
     "doctor",

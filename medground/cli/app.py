@@ -1,4 +1,4 @@
-"""The Typer application of the command line, and its exit statuses."""
+"""The Typer application and its exit statuses."""
 
 import os
 import sys
@@ -29,9 +29,9 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 success, 1 a user error or a failed check, 2 wrong usage, 130 interrupted.
+    """Run one command and exit: 0 success, 1 a user error or failed check, 2 wrong usage, 130 interrupted.
 
-    A user error is one sentence on stderr; with ``MEDGROUND_DEBUG=1`` it is a traceback.
+    A user error is one sentence on stderr, or with ``MEDGROUND_DEBUG=1`` a traceback.
     """
     prepare()
     for stream in (sys.stdout, sys.stderr):

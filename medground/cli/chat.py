@@ -8,7 +8,7 @@ import typer
 
 from medground.cli import options
 from medground.cli.app import app
-from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdict, say
+from medground.cli.show import plain, print_evidence, print_notes, print_passages, print_verdicts, say
 
 if TYPE_CHECKING:
     from chains.answer import Passage
@@ -61,7 +61,7 @@ def chat(
 
 
 class _Session:
-    """A terminal session and its current conversation, which its first message starts."""
+    """A terminal session with its current conversation."""
 
     def __init__(self, chat: "Chat", user: str) -> None:
         self._chat = chat
@@ -70,7 +70,7 @@ class _Session:
         self._passages: tuple[Passage, ...] = ()
 
     def run(self) -> None:
-        """Read lines until the end of input; a user error is printed, and the next line is read."""
+        """Read lines until the end of input; user errors are printed."""
         from common.errors import UserError
 
         while (line := self._line()) is not None:
@@ -102,7 +102,7 @@ class _Session:
             return None
 
     def _ask(self, message: str) -> None:
-        """Answer a message; the first answer of a conversation creates it."""
+        """Answer a message; the first answer creates the conversation."""
         from chains.chat.events import Asked, Done, Given, Judged, Token
 
         for event in self._chat.converse(self._user, self._conversation, message):
@@ -117,7 +117,7 @@ class _Session:
                     self._passages = event.answer.passages
                     print_evidence(event.answer)
                 case Judged():
-                    print_verdict(event.answer)
+                    print_verdicts(event.answer)
                 case Done():
                     self._conversation = event.conversation
                     print_notes(event.turn.answer.notes if event.turn.answer else ())

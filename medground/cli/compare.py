@@ -29,9 +29,8 @@ def compare(
     abstract is first; a verdict is right if it supports a right answer or does not support a wrong one.
     """
     from eval.compare import as_json as plain_comparisons
-    from eval.compare import choose_pairs, left_over, write_comparison
+    from eval.compare import choose_pairs, compare_tables, left_over, write_comparison
     from eval.compare import compare as compare_pairs
-    from eval.compare_table import compare_tables
 
     comparisons, unmatched = compare_pairs(choose_pairs(runs)), left_over(runs)
     if as_json:

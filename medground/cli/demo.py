@@ -1,4 +1,4 @@
-"""``medground demo``: the main job on the embedded default."""
+"""``medground demo``: indexing, evaluation, fine-tuning and one verified answer on the sample."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ BATCH = 32  # questions at a time, until both answers are found
 
 @app.command()
 def demo(output: Output = Path("results/demo"), limit: options.Limit = None, quiet: options.Quiet = False) -> None:
-    """Show the main job on the sample.
+    """Run retrieval, answers, fine-tuning and verification on the sample.
 
     It indexes the sample, evaluates retrieval and answers, trains an inference adapter, and shows a right and a wrong
     answer with their verdicts. It uses only what is installed: no hub, no GPU, no settings. --limit limits the

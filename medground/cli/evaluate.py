@@ -1,4 +1,4 @@
-"""``medground eval ...``: run tasks over the data, print their tables and write their results."""
+"""``medground eval ...``: run tasks, print their tables and write their results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,7 +193,7 @@ def _refuse_extractive(settings: "Settings", what: str) -> None:
 
 
 def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":
-    """The pipeline over the data's abstracts, with the result cache of a writable output folder."""
+    """The pipeline over the data's abstracts, with a result cache in the output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
     from medground.ingest import data_corpus
@@ -212,7 +212,7 @@ def _measure(
     tasks: "Sequence[Task]", resources: "PipelineResources", settings: "Settings", output: Path, as_json: bool
 ) -> None:
     """Run tasks, print their tables and write their results."""
-    from eval.plots import write_risk_plots
+    from eval.report.plots import write_risk_plots
     from eval.tables import result_tables
     from medground.tasks import run_tasks
 
@@ -224,9 +224,9 @@ def _measure(
 def _report(
     output: Path, results: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
 ) -> None:
-    """Print the tables, then write the results, also where the reader of the tables closes early as in ``| head``.
+    """Print the tables, then write the results, also if the reader closes early as in ``| head``.
 
-    A full disk then does not hide the figures.
+    The tables come first, so that they are shown even if the disk is full.
     """
     from eval.results import write_results
     from eval.tables import remarks

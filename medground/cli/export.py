@@ -1,4 +1,4 @@
-"""``medground export``: results in the layouts of other tools."""
+"""``medground export``: results in the file formats of other tools."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ def export(
         typer.Option("--task", metavar="TASK", help="Of pubmedqa, whose answers; else the qa_retrieved_ or only one."),
     ] = None,
 ) -> None:
-    """Write results in the layout of another tool.
+    """Write results in the file format of another tool.
 
     lm-eval: results_DATE.json and samples_TASK_DATE.jsonl in a folder for each model, as the lm-evaluation-harness
     writes them. pubmedqa: the input file of PubMedQA's official evaluation script.

@@ -21,10 +21,10 @@ def merge(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Merge an adapter into its base, and compare the result with the two.
+    """Merge an adapter into its base, and compare the merged model with both.
 
     The base is the language model of the settings in 16 or 32 bits, or else the one that the adapter names. The command
-    fails where the merged model and the adapter judge the pairs differently; OUT/merge.json has the figures.
+    fails if the merged model and the adapter classify the pairs differently; OUT/merge.json has the figures.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
     from corpus.nli import load_pairs

@@ -1,4 +1,4 @@
-"""Options shared by the commands, and the settings made from them."""
+"""Options shared by the commands, and the settings they make."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +27,7 @@ SplitChoice = Annotated[Split | None, typer.Option("--split", help="Records to u
 PairData = Annotated[
     str | None,
     typer.Option(
-        "--data", metavar="PATH", help="Pairs: a folder with MedNLI's files, or one file; default: pairs.path."
+        "--data", metavar="PATH", help="Pairs: a public set by name, a folder or one file; default: pairs.path."
     ),
 ]
 PairSplit = Annotated[
@@ -54,19 +54,19 @@ def _silence(quiet: bool) -> bool:
 Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No progress bars.")]
 
 
-def checked_question(text: str) -> str:
-    """The question, stripped of white space.
+def checked_question(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
+    """The question, or another text, stripped of white space.
 
     Raises:
-        UserError: it is empty, or has bytes that are no text.
+        UserError: it is empty, or contains bytes that are not text.
     """
     from common.errors import UserError
 
     text = text.strip()
     if not text:
-        raise UserError('The question is empty. Put it in quotes: medground ask "Does ...?"')
+        raise UserError(f"The {what} is empty. Put it in quotes: medground {command}")
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise UserError("The question has bytes that are not UTF-8. Check the encoding of the terminal.")
+        raise UserError(f"The {what} has bytes that are not UTF-8. Check the encoding of the terminal.")
     return text
 
 
@@ -80,9 +80,9 @@ def make_settings(
     limit: int | None = None,
     section: Literal["data", "pairs"] = "data",
 ) -> "Settings":
-    """The settings of a command line. Named options take precedence over ``--set``, which does over the file.
+    """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
 
-    ``section`` is the one of ``--data``, ``--split`` and ``--limit``.
+    ``section`` is the section of ``--data``, ``--split`` and ``--limit``.
 
     Raises:
         UserError: the settings are not valid.

@@ -25,9 +25,8 @@ def report(
     as PNG files. Figures and intervals are computed from the samples; nothing is measured again. The passages' texts
     come from the data that the run's settings name, and their vectors from the store.
     """
-    from eval.report.page import Report
+    from eval.report.page import Report, write_report
     from eval.report.tasks import read_tasks
-    from eval.report.write import write_report
     from eval.results import check_output
     from medground.report_data import ReportData, notes
 

@@ -102,7 +102,7 @@ def embedder(
 
 
 def _summary(output: Path) -> dict[str, Any] | None:
-    """The run's summary; None where the run has no result, and in processes other than the main one."""
+    """The run's summary; None without a result, and in processes other than the main one."""
     from finetune.checkpoints import SUMMARY_FILE
     from finetune.distributed import is_main
 
@@ -134,5 +134,5 @@ def _say_usage(command: str, config: Path | None, overrides: list[str] | None, d
 
 
 def _named(folder: Path) -> str:
-    """The folder in a form that is no hub id."""
+    """The folder as a path that cannot be a hub id."""
     return str(folder) if folder.is_absolute() or folder.parts[:1] == ("..",) else f"./{folder}"

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 
 from chains.chat.turn import Summary, Turn
+from chains.marks import passage_numbers
+from medground.service.protocol import support_in_words
 
 # The characters that begin emphasis, code, links, images, HTML, entities, tables and headings.
 _INLINE = re.compile(r"[\\`*_\[\]<>&|#~$]")
@@ -31,13 +33,22 @@ def _evidence(turn: Turn) -> list[str]:
     answer = turn.answer
     if answer is None:
         return []
+    numbers = passage_numbers(answer.passages)
     origins = {passage.id: passage.origin for passage in answer.passages}
     parts = []
-    for number, citation in enumerate(answer.citations, start=1):
+    for citation in answer.citations:
         origin = origins.get(citation.passage_id)
         source = f"{citation.passage_id}, {origin}" if origin else citation.passage_id
         quote = _escape(" ".join(citation.quote.split()))
-        parts.append(f"> \\[{number}\\] “{quote}”\n>\n> {_escape(source)}")
+        mark = f"\\[{numbers[citation.passage_id]}\\] " if citation.passage_id in numbers else ""
+        parts.append(f"> {mark}“{quote}”\n>\n> {_escape(source)}")
+    quoted = {citation.passage_id for citation in answer.citations}
+    cited = {number for sentence in answer.sentences for number in sentence.citations}
+    for number, passage in enumerate(answer.passages, start=1):
+        if number in cited and passage.id not in quoted:
+            parts.append(f"> \\[{number}\\] {_escape(', '.join(filter(None, (passage.id, passage.origin))))}")
+    if support := support_in_words(answer):
+        parts.append(f"Sentences: {_escape(support)}.")
     if answer.verdict is not None:
         parts.append(f"Verdict: {answer.verdict}.")
     parts += [f"Note: {_escape(note)}" for note in (*turn.notes, *answer.notes)]

@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
+from chains.marks import passage_numbers
 
 MODEL = "medground"
 NEW = "new"
-# What ``footnotes`` adds: all from the first quote, or without quotes the lines for verdict and note.
-_FOOTNOTES = re.compile(
-    r"\n\n(?:\[1\] .*|Verdict: [a-z ]+\.(?:\nNote: [^\n]*)*|Note: [^\n]*(?:\nNote: [^\n]*)*)\Z", re.S
-)
+# What ``footnotes`` adds: lines for passages, sentences, verdict and notes, behind an empty line.
+_FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
+_FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
 
 
 def _encodable(text: str) -> str:
@@ -103,19 +103,46 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """Text added to an answer: a line for each quote, for the verdict, and for each note."""
+    """Text added to an answer: a line for each quote under its passage's number, for each verdict and for each note.
+
+    A cited passage without a quote has a line of its own.
+    """
     if answer is None:
         return ""
+    numbers = passage_numbers(answer.passages)
     origins = {passage.id: f" ({passage.origin})" for passage in answer.passages if passage.origin}
     lines = []
-    for number, citation in enumerate(answer.citations, start=1):
+    for citation in answer.citations:
         origin = origins.get(citation.passage_id, "")
         also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
-        lines.append(f"[{number}] {citation.passage_id}{origin}{also}: \u201c{citation.readable}\u201d")
+        quote = f"\u201c{citation.readable}\u201d"
+        lines.append(_footnote(numbers.get(citation.passage_id), f"{citation.passage_id}{origin}{also}: {quote}"))
+    quoted = {citation.passage_id for citation in answer.citations}
+    cited = {number for sentence in answer.sentences for number in sentence.citations}
+    for number, passage in enumerate(answer.passages, start=1):
+        if number in cited and passage.id not in quoted:
+            lines.append(_footnote(number, f"{passage.id}{origins.get(passage.id, '')}"))
+    if support := support_in_words(answer):
+        lines.append(f"Sentences: {support}.")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
     lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))
     return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def support_in_words(answer: Answer) -> str:
+    """By number of sentence the verdict, and the citations where they were attributed; empty where there are none."""
+    told = []
+    for place, one in enumerate(answer.sentences, start=1):
+        attributed = f"attributed to {''.join(f'[{number}]' for number in one.citations)}" if one.attributed else ""
+        if support := ", ".join(filter(None, (one.verdict, attributed))):
+            told.append(f"{place} {support}")
+    return "; ".join(told)
+
+
+def _footnote(number: int | None, text: str) -> str:
+    line = " ".join(text.split())
+    return line if number is None else f"[{number}] {line}"
 
 
 def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str, Any]:
@@ -125,7 +152,17 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
     if answer is not None:
         given = answer.model_dump(
             mode="json",
-            include={"label", "label_scores", "citations", "passages", "verdict", "verification", "withheld"},
+            include={
+                "label",
+                "label_scores",
+                "sentences",
+                "removed",
+                "citations",
+                "passages",
+                "verdict",
+                "verification",
+                "withheld",
+            },
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
     return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}

@@ -135,7 +135,7 @@ def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[flo
     """A vector for each question, in one pass where the embedder can."""
     from retrievers.embedders.token_limits import shorten
 
-    questions = shorten(embedder, questions)
+    questions = [shorten(embedder, question) for question in questions]
     if isinstance(embedder, BatchEmbeddings):
         return embedder.embed_queries(questions)
     return [embedder.embed_query(encodable(question)) for question in questions]

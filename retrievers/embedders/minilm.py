@@ -9,6 +9,7 @@ import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
@@ -58,17 +59,18 @@ class MiniLMEmbedder(Embeddings):
         self._passage_prompt = passage_prompt
         self._folder = packaged_minilm()
         self._embedded = 0
+        self._loading = Lock()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector for each passage."""
         if self._is_bulk(texts):
-            return self._in_bulk.embed_documents(texts)
+            return self._bulk_embedder().embed_documents(texts)
         return self._embed(texts, self._passage_prompt)
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
         """One vector for each question."""
         if len(texts) >= BATCH and self._is_bulk(texts):
-            return self._in_bulk.embed_queries(texts)
+            return self._bulk_embedder().embed_queries(texts)
         return self._embed(texts, self._query_prompt)
 
     def embed_query(self, text: str) -> list[float]:
@@ -93,7 +95,7 @@ class MiniLMEmbedder(Embeddings):
 
     @cached_property
     def window(self) -> Window:
-        """What it reads of a passage."""
+        """The number of tokens that it reads of a passage."""
         import json
 
         tokenizer = self._tokenizer()
@@ -111,6 +113,10 @@ class MiniLMEmbedder(Embeddings):
     def _is_bulk(self, texts: list[str]) -> bool:
         self._embedded += len(texts)
         return self._embedded > FEW and (self._dtype != "float32" or has_card())
+
+    def _bulk_embedder(self) -> "SentenceEmbedder":
+        with self._loading:  # several threads may ask first, and cached_property has no lock
+            return self._in_bulk
 
     @cached_property
     def _in_bulk(self) -> "SentenceEmbedder":
@@ -155,7 +161,8 @@ class MiniLMEmbedder(Embeddings):
 
         if not texts:
             return []
-        read = self._reader
+        with self._loading:
+            read, session = self._reader, self._session
         clean = [(prompt or "") + encodable(text) for text in texts]
         lengths = [len(text) for text in clean]
         order = sorted(range(len(clean)), key=lambda place: -lengths[place])
@@ -168,7 +175,7 @@ class MiniLMEmbedder(Embeddings):
                 "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
                 "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
             }
-            (found,) = self._session.run(None, inputs)
+            (found,) = session.run(None, inputs)
             if not vectors.size:
                 vectors = np.empty((len(clean), found.shape[1]), dtype=np.float32)
             vectors[batch] = found

@@ -37,15 +37,11 @@ def window_of(embedder: Embeddings) -> Window | None:
     return window
 
 
-def shorten(embedder: Embeddings, questions: Sequence[str]) -> list[str]:
-    """The questions, each one that the embedder cannot read whole cut to the sentences that ask.
+def shorten(embedder: Embeddings, question: str) -> str:
+    """The question; one that the embedder cannot read whole is cut to the sentences that ask.
 
     Those are the sentences with a question mark, and without any all sentences; of them the last ones that fit.
     """
-    return [_shortened(embedder, question) for question in questions]
-
-
-def _shortened(embedder: Embeddings, question: str) -> str:
     if len(question) < SHORT:
         return question
     window = window_of(embedder)

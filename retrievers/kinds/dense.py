@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
 from retrievers.embedders import embed_questions
+from retrievers.embedders.token_limits import shorten
 from retrievers.indexing import read_document
 from retrievers.store import Store
 
@@ -48,6 +49,10 @@ class DenseRetriever(Retriever):
     def index(cls, config: DenseConfig, context: "Context") -> int:
         """See ``Retriever``."""
         return context.fill(config.embedder)
+
+    def searched(self, question: str) -> str:
+        """See ``Retriever``."""
+        return shorten(self._store.embedder, question)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         import numpy as np

@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from retrievers.base import Hit, Retriever, WrappingRetriever
 from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.embedders import embed_questions
+from retrievers.embedders.token_limits import shorten
 from retrievers.store import Store
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class MMRRetriever(WrappingRetriever):
     def index(cls, config: MMRConfig, context: "Context") -> int:
         """See ``Retriever``."""
         return context.fill(config.embedder)
+
+    def searched(self, question: str) -> str:
+        """See ``Retriever``."""
+        return shorten(self._store.embedder, super().searched(question))
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         import numpy as np

@@ -75,6 +75,10 @@ class ParentRetriever(Retriever):
         parts = Parts(context.documents, config.parts)
         return context.fill(config.embedder, parts, parts_name(context.corpus, config.parts))
 
+    def searched(self, question: str) -> str:
+        """See ``Retriever``."""
+        return self._parts.searched(question)
+
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         wanted = k + TIES
         found: dict[int, list[Hit]] = {}

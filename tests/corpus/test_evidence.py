@@ -195,3 +195,10 @@ def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:
 def test_a_lone_row_is_no_header() -> None:
     assert quotable("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert quotable("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]
+
+
+def test_sentences_of_long_texts_are_not_kept() -> None:
+    short, long = "It fell. " * 10, "It fell. " * 3000
+    assert sentences(short) is sentences(short)
+    assert sentences(long) == sentences(long)
+    assert sentences(long) is not sentences(long)

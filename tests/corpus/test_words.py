@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from corpus.words import spans, terms
+from corpus.words import terms
 
 
 @pytest.mark.parametrize(
@@ -122,29 +122,71 @@ def test_letters_among_chinese_ones() -> None:
     assert "d" in terms("维生素D降低")
 
 
-def test_places_are_exact() -> None:
-    text = "Me\u0301nie\u0300re’s in 二甲双胍 and hydro\u200bchlor"
-    assert [(text[start:end], term) for start, end, term in spans(text)] == [
-        ("Me\u0301nie\u0300re’s", "menier"),
-        ("二甲", "二甲"),
-        ("甲双", "甲双"),
-        ("双胍", "双胍"),
-        ("hydro\u200bchlor", "hydrochlor"),
+@pytest.mark.parametrize("seed", range(20))
+def test_any_characters_have_terms(seed: int) -> None:
+    chance = random.Random(seed)
+    alphabet = "aZ9é'’-\n .,²½①α\u0301\u200b\u00ad中すไม้\U0001f600\ud800" + chr(chance.randrange(0x20, 0x20000))
+    found = terms("".join(chance.choices(alphabet, k=200)))
+    assert found
+    assert all(found)
+
+
+def test_a_name_with_accents_has_one_term() -> None:
+    for word in unicodedata.normalize("NFD", "Ménière, Sjögren and Guillain–Barré").split():
+        assert len(terms(word)) <= 2
+    assert terms(unicodedata.normalize("NFD", "Guillain–Barré")) == terms("Guillain Barre")
+    assert terms("Me\u0301nie\u0300re’s in 二甲双胍 and hydro\u200bchlor") == [
+        "menier",
+        "二甲",
+        "甲双",
+        "双胍",
+        "hydrochlor",
     ]
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_places_are_within_the_text_whatever_the_characters(seed: int) -> None:
-    chance = random.Random(seed)
-    alphabet = "aZ9é'’-\n .,²½①α\u0301\u200b\u00ad中すไม้\U0001f600\ud800" + chr(chance.randrange(0x20, 0x20000))
-    text = "".join(chance.choices(alphabet, k=200))
-    found = spans(text)
-    assert [word.term for word in found] == terms(text)
-    assert all(0 <= word.start < word.end <= len(text) and word.term for word in found)
-    assert [word.start for word in found] == sorted(word.start for word in found)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("IL-6", "IL6"),
+        ("IL 6", "IL-6"),
+        ("il 6", "IL6"),
+        ("IL‑6", "IL–6"),
+        ("IL\u200b-6", "IL6"),
+        ("IL-1β", "IL1β"),
+        ("COVID-19", "COVID19"),
+        ("COVID 19", "Covid-19"),
+        ("COVID-\n19", "covid19"),
+        ("vitamin B-12", "vitamin B12"),
+        ("vitamin B 12", "vitamin B₁₂"),
+        ("Hb A1c", "HbA1c"),
+        ("hb a1c", "HbA₁c"),
+        ("HbA-1c", "HbA1c"),
+        ("CD-4+", "CD4+"),
+        ("CD 4 cells", "CD4⁺ cells"),
+        ("5-HT", "5HT"),
+        ("PD-L1", "PDL1"),
+        ("anti-CD20", "antiCD20"),
+        ("CYP 2D6", "CYP2D6"),
+        ("SARS-CoV-2", "SARSCoV2"),
+        ("omega-3", "omega3"),
+        ("I-131", "I131"),
+        ("CA 125", "CA-125"),
+    ],
+)
+def test_an_identifier_and_its_joined_form_share_a_term(one: str, other: str) -> None:
+    joined = {term for term in terms(one) if any(map(str.isdigit, term)) and any(map(str.isalpha, term))}
+    assert joined & set(terms(other))
 
 
-def test_a_word_found_has_itself_as_its_term() -> None:
-    text = unicodedata.normalize("NFD", "Ménière, Sjögren and Guillain–Barré")
-    for start, end, term in spans(text):
-        assert terms(text[start:end]) == [term]
+def test_parts_of_an_identifier_remain_terms() -> None:
+    assert terms("IL-6 fell") == ["il6", "il", "6", "fell"]
+    assert terms("the IL 6 fell") == ["il", "il6", "6", "fell"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2-4 mg", "in 20 patients", "aged 65", "Table 2", "CI 95%", "12-week trial", "HR 0.52", "95%-range", "IL-x"],
+)
+def test_other_numbers_are_not_joined(text: str) -> None:
+    assert not [term for term in terms(text) if term[0].isalpha() and term[-1].isdigit()]
+    assert not [term for term in terms(text) if term[0].isdigit() and term[-1].isalpha()]

@@ -4,8 +4,7 @@ from pathlib import Path
 from rich.console import Console
 from written_runs import label_task, retrieval_task, written
 
-from eval.compare import choose_pairs, compare
-from eval.compare_table import SHOWN, compare_tables
+from eval.compare import SHOWN, choose_pairs, compare, compare_tables
 
 
 def _shown(*names: Path) -> list[list[str]]:

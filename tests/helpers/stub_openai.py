@@ -61,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, body, headers))
         reply = self.server.models if self.path.endswith("/models") else self.server.reply(body)
         status, document, *added = reply
+        if status == 200 and body is not None and body.get("stream"):
+            self._stream(document["choices"][0]["message"]["content"])
+            return
         content = (document if isinstance(document, str) else json.dumps(document)).encode()
         self.send_response(status)
         kind = "text/plain" if isinstance(document, str) else "application/json"
@@ -69,6 +72,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if added:
             self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _stream(self, text: str) -> None:
+        """A text as server-sent events, three characters in each."""
+        head = {"id": "1", "object": "chat.completion.chunk", "model": "stub", "created": 1}
+        pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+        choices = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces]
+        choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+        events = [json.dumps({**head, "choices": [choice]}) for choice in choices]
+        content = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 

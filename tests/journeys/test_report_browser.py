@@ -1,7 +1,6 @@
 """The page of ``medground report`` as a reader meets it: in headless Chromium, light and dark, wide and narrow."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 import report_runs as runs
 
 from corpus.records import LABELS
-from eval.report.page import Report
+from eval.report.page import Report, write_report
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
-from eval.report.write import write_report
 from eval.results import TaskResult, write_results
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
@@ -96,7 +94,7 @@ def show(browser: Any) -> Iterator[Opening]:
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_fits_its_window(report: Path, show: Opening, width: int, theme: str) -> None:
     page = show(report, width, theme).page
-    for summary in page.locator("section > details > summary").all():
+    for summary in page.locator("section details.more > summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -125,9 +123,9 @@ def test_pointing_at_the_map_joins_a_question_with_its_abstract(report: Path, sh
     page.locator("#plane circle.q").nth(2).hover(force=True)
     line = page.locator("#plane line.join")
     assert float(line.get_attribute("y1")) > float(line.get_attribute("y2"))
-    assert third.question in page.inner_text("#map-told")
-    assert third.context.split("\n")[0] in page.inner_text("#map-told")
-    page.click("#map-told button")
+    assert third.question in page.inner_text("#map-pair")
+    assert third.context.split("\n")[0] in page.inner_text("#map-pair")
+    page.click("#map-pair button")
     assert page.inner_text("#detail h3") == third.question
 
 
@@ -138,7 +136,7 @@ def test_the_map_can_be_used_by_keyboard(report: Path, show: Opening) -> None:
     assert page.get_attribute("#tab-0", "aria-selected") == "true"
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
-    assert runs.records(8)[1].question in page.inner_text("#map-told")
+    assert runs.records(8)[1].question in page.inner_text("#map-pair")
     page.keyboard.press("Escape")
     assert page.locator("#plane line.join").count() == 0
 
@@ -230,7 +228,7 @@ def test_texts_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, show:
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_a_thousand_records_are_small_and_fast(tmp_path: Path, show: Opening) -> None:
+def test_a_thousand_records_make_a_small_page(tmp_path: Path, show: Opening) -> None:
     texts = {str(n): f"Abstract {n}. " + "It has some hundred words about this and that. " * 30 for n in range(1000)}
     tasks = [large(name, n) for n, name in enumerate(("retrieval_dense", "retrieval_bm25"))]
     tasks += [large(name, n) for n, name in enumerate(("qa_none", "qa_retrieved_dense", "qa_gold", "qa_gold_x"))]
@@ -241,10 +239,8 @@ def test_a_thousand_records_are_small_and_fast(tmp_path: Path, show: Opening) ->
     maps = [EmbeddingMap("minilm", "model", "data", pairs, 0, places)]
     path = write_report(tmp_path, Report(read, texts=[texts] * len(read), maps=maps))[0]
     assert path.stat().st_size < 5_000_000
-    show(path)  # the browser's own start is not the page's
-    started = time.perf_counter()
     page = show(path).page
-    assert time.perf_counter() - started < 2
+    assert page.evaluate("document.querySelectorAll('*:not(circle)').length") < 3000  # the map has 2,000 points
     assert count(page) == 1000
     assert page.locator("#list .item").count() < 40
     page.locator("#list").evaluate("list => list.scrollTo(0, list.scrollHeight)")

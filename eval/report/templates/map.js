@@ -5,7 +5,7 @@
   if (!plane) return;
   const WIDTH = 800, HEIGHT = 600, PAD = 16, REACH = 18;
   const tabs = [...document.querySelectorAll("[role=tab]")];
-  const intro = [...byId("map-told").childNodes];
+  const intro = [...byId("map-pair").childNodes];
   let shown, points, join, chosen = -1;
 
   const style = (label) => {
@@ -54,7 +54,7 @@
     chosen = place;
     if (place < 0) {
       join.replaceChildren();
-      byId("map-told").replaceChildren(...intro);
+      byId("map-pair").replaceChildren(...intro);
       return;
     }
     const [q, a] = points[place], colour = style(shown.labels[place]);
@@ -65,7 +65,7 @@
     const [id, question] = data.records[shown.records[place]];
     const text = data.passages[shown.passages[place]][1];
     const known = open(id, question);
-    byId("map-told").replaceChildren(
+    byId("map-pair").replaceChildren(
       make("h3", {}, question),
       make("p", { class: "muted" }, `${id}${shown.labels[place] === null ? "" : `, answer: ${shown.labels[place]}`}`),
       make("p", { class: "text" }, text ?? "The abstract's text is not here."),

@@ -103,6 +103,35 @@ def test_an_abstract_that_no_search_has_found_cannot_be_read() -> None:
     assert "Search first" in told[0]
 
 
+class Saying(ObeyingModel):
+    """Searches for zinc, then for aspirin, and says ``text``."""
+
+    text: str
+
+    def _next(self, messages: list[BaseMessage]) -> AIMessage:
+        for number, query in enumerate(("zinc dear", "aspirin works", "tea tasty")):
+            if number == sum(message.type == "tool" for message in messages):
+                args = {"name": "search_literature", "args": {"query": query}, "id": f"call{number}"}
+                return AIMessage("", tool_calls=[args])
+        return AIMessage(self.text)
+
+
+def test_what_the_model_says_cites_the_passages_of_the_answer() -> None:
+    texts = {"z": "Zinc was dear.", "a": "Aspirin works.", "t": "Tea is tasty."}
+    steps: list[Step] = []
+    model = Saying(text="Aspirin works [2]. Zinc was dear [1, 9].")
+    answer = agent(model, texts, steps.append).invoke(QUESTION)
+    results = [step.detail["result"] for step in steps if step.kind == "tool"]
+    assert [re.findall(r"\[(\d)\] id (\w)", result) for result in results] == [[("1", "z")], [("2", "a")], [("3", "t")]]
+    assert [passage.id for passage in answer.passages] == ["a", "z"]  # read for the label, then cited besides
+    assert answer.text == "Aspirin works [1]. Zinc was dear [2]."
+    assert [(one.text, one.citations) for one in answer.sentences] == [
+        ("Aspirin works [1].", (1,)),
+        ("Zinc was dear [2].", (2,)),
+    ]
+    assert "citations of passage 9 were removed" in answer.notes[-1]
+
+
 class Endless(BaseChatModel):
     """Never stops calling tools."""
 

@@ -12,7 +12,7 @@ from word_retriever import WordRetriever
 from chains.answer import Answer
 from chains.chat import Chat, Conversations, NoConversation, Turn
 from chains.chat.events import ChatEvent, Done
-from chains.chat.writer import Writer
+from chains.chat.writer import Writer, WrittenAnswers
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
 from chains.rewriting.followup_rules import Completed
@@ -88,7 +88,7 @@ def test_the_oldest_turns_are_dropped_and_it_is_said() -> None:
 
 def test_a_writer_is_shown_what_is_kept_of_the_conversation_and_no_other() -> None:
     model = ObeyingWriter()
-    talk = chat(writer=Writer(model), budget=24)
+    talk = chat(written=WrittenAnswers(Writer(model)), budget=24)
     history = [Turn(message=f"message{n} one two", question=f"message{n} one two", text="No.") for n in range(5)]
     turn = talk.reply(history, QUESTION)
     assert turn.text == turn.answer.text == "It says so [1]."  # type: ignore[union-attr]
@@ -101,7 +101,7 @@ def test_an_answer_that_was_withheld_is_not_written() -> None:
     chain = verified_chain(
         qa_chain(ObeyingLLM(), WordRetriever(texts={"a": "Aspirin fails, it works not."})), WordNLI(), verify="abstain"
     )
-    turn = chat(chain=chain, writer=Writer(ObeyingWriter())).reply([], QUESTION)
+    turn = chat(chain=chain, written=WrittenAnswers(Writer(ObeyingWriter()))).reply([], QUESTION)
     assert turn.text.startswith("No answer is given: what the model answered is contradicted")
 
 
@@ -201,7 +201,7 @@ def test_closing_a_stream_closes_the_writer() -> None:
             finally:
                 closed.append(True)
 
-    events = chat(writer=Writer(Endless())).stream([], QUESTION)
+    events = chat(written=WrittenAnswers(Writer(Endless()))).stream([], QUESTION)
     while next(events).kind != "token":
         pass
     events.close()  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from word_retriever import WordRetriever
 
 from chains.qa.extractive import extractive_chain
 from common.errors import UserError
+from retrievers.embedders.minilm import MiniLMEmbedder
 
 RETRIEVER = WordRetriever(
     texts={
@@ -98,3 +99,17 @@ def test_a_passage_of_references_takes_no_place() -> None:
     texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"own": "Zinc helped 40 adults."}
     answer = extractive_chain(WordRetriever(texts=texts), passages=2).invoke("Does zinc help adults with a cold?")
     assert [passage.id for passage in answer.passages] == ["own"]
+
+
+def test_of_a_question_behind_a_long_text_the_question_is_quoted_for() -> None:
+    asked = "Does zinc shorten a cold?"
+    letter = "The patient lives with her sister and walks to the ward each morning. " * 40 + asked
+    ward = "The patient walks to the ward each morning with her sister."
+    texts = {"ward": ward, "zinc": "Colds were shorter with zinc."}
+    answer = extractive_chain(WordRetriever(texts=texts), embedder=MiniLMEmbedder(), passages=2).invoke(letter)
+    assert answer.question == letter
+    assert answer.text.startswith("Colds were shorter with zinc.")
+    (note,) = (note for note in answer.notes if "longer than the embedder can read" in note)
+    assert note.endswith(asked)
+    short = extractive_chain(WordRetriever(texts=texts), embedder=MiniLMEmbedder()).invoke(asked)
+    assert not any("longer" in note for note in short.notes)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from answered_runs import config
 
-from eval.export.harness_model import data_of, model_args, model_name, shots_of
+from eval.export.harness import data_of, model_args, model_name, shots_of
 from eval.tasks import recorded_tasks, task_from_name
 
 BASE = {"pretrained": "org/model", "dtype": "auto"}

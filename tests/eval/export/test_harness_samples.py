@@ -5,7 +5,7 @@ import math
 import pytest
 from answered_runs import nli_task, qa_task
 
-from eval.export.harness_samples import harness_samples, is_scored
+from eval.export.harness import harness_samples, is_scored
 
 FIELDS = {
     "doc_id",

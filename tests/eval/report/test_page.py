@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import report_runs as runs
 
+from eval.report.figures import recall_figures, reliabilities, risk_figures
 from eval.report.page import Report, render
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
@@ -67,7 +68,8 @@ def hostile(tmp_path: Path) -> Report:
 def test_what_stands_in_the_data_stays_text(tmp_path: Path) -> None:
     page = Page(render(hostile(tmp_path)))
     assert [tag for tag, _ in page.tags].count("script") == 2
-    assert "img" not in [tag for tag, _ in page.tags]
+    images = [dict(attributes) for tag, attributes in page.tags if tag == "img"]
+    assert all(set(image) == {"class", "src", "alt"} and image["src"].startswith("data:image/svg") for image in images)
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert [HOSTILE, HOSTILE] in page.data["passages"]
     assert any(HOSTILE in texts for texts in page.data["records"])
@@ -89,7 +91,8 @@ def test_nothing_outside_is_named(tmp_path: Path) -> None:
     found = set(re.findall(r"https?://[^\s\"'<]+", html))
     assert found == {"http://www.w3.org/2000/svg"}  # a namespace, which is never fetched
     for tag, attributes in Page(html).tags:
-        assert not {"src", "srcset", "style", "action"} & set(attributes), tag
+        assert not {"srcset", "style", "action"} & set(attributes), tag
+        assert (attributes.get("src") or "data:").startswith("data:"), tag
         assert attributes.get("href", "#")[0] in "#d", tag  # an anchor, or data:
     assert "@import" not in html
     assert "url(" not in html
@@ -118,6 +121,29 @@ def test_cells_tell_how_many_and_which(tmp_path: Path) -> None:
     assert own["yes", "yes"]["title"] == f"the right label yes, the label given yes: {yes} of {yes}"
     assert own["yes", "yes"]["class"] == "h9"
     assert own["yes", "no"]["class"] == "h0"
+
+
+def test_the_values_of_every_chart_are_in_a_table(tmp_path: Path) -> None:
+    tasks = read_tasks([runs.full(tmp_path)]).tasks
+    html = render(Report(tasks))
+    charts = re.findall(r'<img class="chart.*?</figure>', html, re.DOTALL)
+    shown = [
+        [re.sub(r"<[^>]+>|&[^;]+;", " ", cell).split() for cell in re.findall(r"<td.*?</td>", chart, re.DOTALL)]
+        for chart in charts
+    ]
+    expected = [
+        [f"{point.value:.3f}" for curve in one.curves for point in curve.points] for one in recall_figures(tasks)
+    ]
+    for diagram in reliabilities(tasks):
+        values = [(f"{one.confidence:.3f}", f"{one.accuracy.value:.3f}", str(one.n)) for one in diagram.bins]
+        expected.append([value for each in values for value in each])
+    for risk in risk_figures(tasks):
+        ends = [f"{curve.points[-1].risk:.3f}" for curve in risk.curves]
+        found = next(
+            values for values in shown if len(values) == 10 * len(ends) and values[9::10] == [[e] for e in ends]
+        )
+        shown.remove(found)
+    assert sorted([cell[0] for cell in values] for values in shown) == sorted(expected)
 
 
 def test_the_prompt_is_left_out(tmp_path: Path) -> None:

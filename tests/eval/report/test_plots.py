@@ -1,14 +1,24 @@
+import base64
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.image
 import pytest
 import report_runs as runs
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from common.errors import UserError
-from eval.report.plots import write_plots
+from eval.report.figures import RecallCurve, RecallFigure, RiskCurve, RiskFigure, recall_figures, reliabilities
+from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots, write_risk_plots
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
-from eval.results import write_results
+from eval.results import TaskResult, write_results
+from eval.stats.estimate import Estimate
+from eval.stats.selective import RiskPoint
+from eval.stats.verification import verification_metrics
+from eval.tasks import task_from_name
 
 
 def embedding_map(name: str) -> EmbeddingMap:
@@ -50,3 +60,84 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"):
         write_plots(tmp_path / "file", read_tasks([tmp_path / "runs"]).tasks, [])
+
+
+def verified(*verdicts: str) -> TaskResult:
+    samples = [
+        {
+            "id": str(n),
+            "prediction": "yes",
+            "target": "yes" if verdict == "supported" else "no",
+            "label_scores": {"yes": 0.5 + n / 20},
+            "verdict": verdict,
+            "verdict_scores": {},
+        }
+        for n, verdict in enumerate(verdicts)
+    ]
+    return TaskResult(task_from_name("verified_gold"), verification_metrics(samples), samples)
+
+
+def test_risk_is_drawn_for_verified_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "tkagg")  # no window is needed
+    monkeypatch.delenv("DISPLAY", raising=False)
+    one, two = (verified("supported", second, "contradicted") for second in ("supported", "contradicted"))
+    (path,) = write_risk_plots(tmp_path / "new", [one, runs.ranking([1])])
+    assert path.name == "risk_verified_gold.png"
+    image = matplotlib.image.imread(path)
+    assert min(image.shape[:2]) > 300
+    (other,) = write_risk_plots(tmp_path / "other", [two])
+    assert (matplotlib.image.imread(other) != image).any()
+
+
+def test_a_risk_figure_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written to .*risk_verified_gold\.png"):
+        write_risk_plots(tmp_path / "file", [verified("supported", "contradicted")])
+
+
+def risk(*curves: list[tuple[float, float]]) -> Axes:
+    made = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in points], 0.0) for n, points in enumerate(curves)]
+    axes = Figure().add_subplot()
+    draw_risk(axes, RiskFigure("run", None, "order", (10,), made))
+    return axes
+
+
+def test_curves_that_end_at_one_risk_share_a_line() -> None:
+    assert len(risk([(0.5, 0.0), (1.0, 0.25)]).lines) == 2
+    assert len(risk([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2
+
+
+def test_the_first_few_answers_do_not_stretch_the_scale() -> None:
+    assert risk([(0.01, 1.0), (0.5, 0.1), (1.0, 0.2)]).get_ylim()[1] == pytest.approx(0.21)
+
+
+def test_recall_has_a_curve_and_a_band_for_each_retriever(tmp_path: Path) -> None:
+    (figure,) = recall_figures(read_tasks([runs.full(tmp_path)]).tasks)
+    axes = Figure().add_subplot()
+    draw_recall(axes, figure)
+    assert (len(axes.lines), len(axes.collections)) == (2, 2)
+    assert axes.lines[0].get_ydata()[0] == 0.625
+
+
+def test_of_one_question_there_is_no_band() -> None:
+    axes = Figure().add_subplot()
+    draw_recall(axes, RecallFigure("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
+    assert not axes.collections
+
+
+def test_reliability_has_a_bar_and_an_interval_for_each_bin(tmp_path: Path) -> None:
+    axes = Figure().add_subplot()
+    draw_reliability(axes, reliabilities(read_tasks([runs.full(tmp_path)]).tasks)[0])
+    assert (len(axes.patches), len(axes.collections)) == (2, 2)
+
+
+@pytest.mark.parametrize("name", ['"><script>alert(1)</script>', "$\\frac$", "a $ b", "\u00e9\u4e2d"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    figure = RecallFigure("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
+    image = svg_image(figure, draw_recall, name)
+    assert Markup.escape(name) in image
+    content = image.partition("base64,")[2].partition('"')[0]
+    drawing = ElementTree.fromstring(base64.b64decode(content))
+    text = "".join(drawing.itertext())
+    assert name in text
+    assert not [part for part in drawing.iter() if "script" in part.tag]

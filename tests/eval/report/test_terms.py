@@ -2,8 +2,8 @@ from pathlib import Path
 
 import report_runs as runs
 
+from eval.report.provenance import terms
 from eval.report.tasks import read_tasks
-from eval.report.terms import terms
 from eval.results import write_results
 
 

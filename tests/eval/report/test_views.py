@@ -1,4 +1,6 @@
-from eval.report.views import Cell, Row, View, figure, number, signed
+from xml.etree import ElementTree
+
+from eval.report.views import Cell, Row, View, figure, interval_mark, number, signed
 from eval.stats.estimate import Estimate
 
 
@@ -33,3 +35,19 @@ def test_differences_carry_their_sign() -> None:
 
 def test_counts_are_grouped() -> None:
     assert number(12345.0).text == "12,345"
+
+
+def parts_of(mark: str) -> dict[str, dict[str, str]]:
+    return {part.get("class", ""): part.attrib for part in ElementTree.fromstring(mark)}
+
+
+def test_a_mark_puts_the_figure_between_its_bounds() -> None:
+    parts = parts_of(interval_mark(Estimate(0.5, 0.1, 0.25, 0.75), published=0.9))
+    assert (parts["whisker"]["x1"], parts["whisker"]["x2"]) == ("25.0%", "75.0%")
+    assert (parts["dot"]["cx"], parts["published"]["x1"]) == ("50.0%", "90.0%")
+
+
+def test_a_mark_without_an_interval_is_a_point() -> None:
+    parts = parts_of(interval_mark(Estimate(1.2)))
+    assert "whisker" not in parts
+    assert parts["dot"]["cx"] == "100.0%"

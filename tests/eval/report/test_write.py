@@ -4,9 +4,8 @@ import pytest
 import report_runs as runs
 
 from common.errors import UserError
-from eval.report.page import Report
+from eval.report.page import Report, write_report
 from eval.report.tasks import read_tasks
-from eval.report.write import write_report
 from eval.results import write_results
 
 

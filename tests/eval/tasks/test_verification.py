@@ -15,7 +15,7 @@ from chains.qa.base import AnswerChain, Question
 from chains.verification import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
-from eval.plots import write_risk_plots
+from eval.report.plots import write_risk_plots
 from eval.results import TaskResult, write_results
 from eval.stats.verification import verification_metrics
 from eval.tables import result_tables

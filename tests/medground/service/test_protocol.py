@@ -15,6 +15,7 @@ def test_the_history_is_without_the_footnotes_that_were_added() -> None:
     answer = Answer(
         question="Q",
         text="Yes.",
+        passages=(Passage(id="p", text="It\nfell."),),
         citations=(Citation(passage_id="p", quote="It\nfell.", start=0, end=8, score=1.0),),
         verdict="supported",
     )
@@ -59,7 +60,9 @@ def test_an_answer_without_quotes_has_no_footnotes() -> None:
 @pytest.mark.parametrize("quoted", [False, True])
 def test_whatever_was_added_is_taken_off_again(verdict: str | None, note: str | None, quoted: bool) -> None:
     quotes = [{"passage_id": "p", "quote": "It fell.", "start": 0, "end": 8, "score": 1.0}] if quoted else []
-    answer = Answer.model_validate({"question": "Q", "text": "T", "verdict": verdict, "citations": quotes})
+    passages = [{"id": "a", "text": "It rose."}, {"id": "p", "text": "It fell."}]
+    given = {"question": "Q", "text": "T", "verdict": verdict, "citations": quotes, "passages": passages}
+    answer = Answer.model_validate(given)
     text = "No answer is given.\n\nNote: that is what it wrote.\n\nMore."
     assert history([message("assistant", text + footnotes(answer, note)), message("user", "x")]) == [
         ("assistant", text)

@@ -1,5 +1,8 @@
 """MiniLM on onnxruntime against sentence-transformers."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,21 @@ def test_batches_of_questions_are_embedded_in_bulk(monkeypatch: pytest.MonkeyPat
     assert first != bulk
     assert (np.array(first) * np.array(bulk)).sum(axis=1).min() > 0.99
     assert embedder.embed_query(TEXTS[1]) == pytest.approx(first[1], abs=1e-5)
+
+
+def test_threads_load_the_bulk_embedder_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+
+    class Slow(SentenceEmbedder):
+        def __init__(self, *arguments, **named) -> None:
+            loaded.append(self)
+            time.sleep(0.2)
+            super().__init__(*arguments, **named)
+
+    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 0)
+    monkeypatch.setattr("retrievers.embedders.sentence.SentenceEmbedder", Slow)
+    embedder = MiniLMEmbedder("bfloat16")
+    with ThreadPoolExecutor(4) as threads:
+        vectors = list(threads.map(embedder.embed_documents, [TEXTS] * 4))
+    assert len(loaded) == 1
+    assert all(one == vectors[0] for one in vectors)

@@ -65,7 +65,8 @@ def test_a_question_beyond_the_window_is_cut_to_what_it_asks(text: str) -> None:
     from retrievers.embedders.minilm import MiniLMEmbedder
     from retrievers.embedders.token_limits import shorten
 
-    assert shorten(MiniLMEmbedder(), [text, ASKED, FILLER]) == [ASKED, ASKED, FILLER]
+    embedder = MiniLMEmbedder()
+    assert [shorten(embedder, one) for one in (text, ASKED, FILLER)] == [ASKED, ASKED, FILLER]
 
 
 def test_a_text_beyond_the_window_without_a_question_mark_is_read_from_its_end() -> None:
@@ -73,6 +74,6 @@ def test_a_text_beyond_the_window_without_a_question_mark_is_read_from_its_end()
     from retrievers.embedders.token_limits import shorten
 
     embedder = MiniLMEmbedder()
-    (kept,) = shorten(embedder, [FILLER * 60 + "Voxatrine against frostbite in hikers."])
+    kept = shorten(embedder, FILLER * 60 + "Voxatrine against frostbite in hikers.")
     assert kept.endswith("Voxatrine against frostbite in hikers.")
     assert 200 < embedder.window.count([kept])[0] <= embedder.window.limit

@@ -1,0 +1,341 @@
+"""A pretrained 135M language model and a small encoder on real data, through medground's own commands.
+
+    python benchmarks/real_models.py --part a --data DIR --work DIR
+
+``--data`` has the folders ``sick``, ``healthver`` and ``pubmedqa`` with the files as their authors publish them
+(``medground eval nli --set pairs.path=sick`` reports where to get them).
+
+a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
+b   HealthVer's dev file, divided by question: the same
+c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
+d   verification of PubMedQA answers by the encoder and the adapter of part b
+e   speed: the tutorial's recipe and ours, the same number of steps
+
+Each step is one command. Its figures are stored in WORK/STEP.json, and a step that has them is not run again, so the
+same call resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the end.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+
+from chains.prompts import answer_statement  # noqa: E402
+from corpus.config import DataConfig, PairsConfig  # noqa: E402
+from corpus.load import load_records  # noqa: E402
+from corpus.nli import load_pairs  # noqa: E402
+from eval.stats.estimate import proportion  # noqa: E402
+
+MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
+FOUR_BITS = {"llm.quantization": "4bit"}
+ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
+ENCODER = {"learning_rate": 1e-4, "epochs": 5, "report_to": []}
+QA_LABELS = ("yes", "no", "maybe")
+Settings = Mapping[str, Any]
+Figures = dict[str, Any]
+
+
+class Steps:
+    """Runs commands of medground and stores the figures of each.
+
+    Args:
+        work: the folder of figures, models and results.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.done: dict[str, Figures] = {}
+        work.mkdir(parents=True, exist_ok=True)
+
+    def run(self, name: str, command: Sequence[str], settings: Settings, read: Callable[[], Figures]) -> Figures:
+        """Run a command unless its figures are stored, and return them.
+
+        They are the command, its time, processor time and peak memory, and what ``read`` finds in its files.
+        """
+        file = self.work / f"{name}.json"
+        if not file.exists():
+            sets = [part for key, value in settings.items() for part in ("--set", f"{key}={_written(value)}")]
+            words = [*command, *sets]
+            print(f"{name}: medground {shlex.join(words)}", file=sys.stderr, flush=True)
+            started = time.perf_counter()
+            child = subprocess.Popen([sys.executable, "-m", "medground", *words], stdout=sys.stderr)
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode:
+                sys.exit(f"{name} failed with status {child.returncode}. The same call resumes from this step.")
+            figures = {
+                "command": f"medground {shlex.join(words)}",
+                "seconds": round(time.perf_counter() - started, 1),
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+                "peak_memory": usage.ru_maxrss * 1024,
+                **read(),
+            }
+            unfinished = file.with_suffix(".partial")
+            unfinished.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            unfinished.replace(file)
+        self.done[name] = json.loads(file.read_text(encoding="utf-8"))
+        return self.done[name]
+
+    def train(self, name: str, kind: str, settings: Settings, *options: str) -> Path:
+        """Train a model or an adapter; ``options`` are of the command line."""
+        output = self.work / "models" / name
+        self.run(
+            f"train-{name}", ["train", kind, "--output", str(output), *options], settings, lambda: _summary(output)
+        )
+        return output
+
+    def evaluate(self, name: str, pairs: Settings, settings: Settings, *options: str) -> Path:
+        """Judge the test pairs with a model."""
+        output = self.work / "results" / name
+        command = ["eval", "nli", "--output", str(output), *options]
+        self.run(f"eval-{name}", command, {**pairs, **settings}, lambda: _pair_figures(output, pairs))
+        return output
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _summary(output: Path) -> Figures:
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    names = ("train_pairs", "dev_accuracy", "examples_per_second", "step", "steps", "seconds_training", "recipe")
+    return {name: summary[name] for name in names if name in summary}
+
+
+def _samples(output: Path, task: str) -> list[dict[str, Any]]:
+    with (output / f"samples_{task}.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _accuracy(samples: Sequence[Mapping[str, Any]]) -> Figures:
+    right = sum(one["prediction"] == one["target"] for one in samples)
+    found = proportion(right, len(samples))
+    return {"n": len(samples), "accuracy": found.value, "interval": [found.low, found.high]}
+
+
+def _task_figures(output: Path, task: str) -> Figures:
+    results = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"][task]
+    samples = _samples(output, task)
+    labels = sorted({one["target"] for one in samples})
+    share = max(sum(one["target"] == label for one in samples) for label in labels) / len(samples)
+    return {**_accuracy(samples), "majority": share, "metrics": results}
+
+
+def _pair_figures(output: Path, pairs: Settings) -> Figures:
+    """The figures of all test pairs, and of those without a text of the training pairs."""
+    task = next(iter(json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]))
+    figures = _task_figures(output, task)
+    config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
+    seen = {_folded(text) for pair in load_pairs(config, "train").pairs for text in (pair.premise, pair.hypothesis)}
+    new = [one for one in _samples(output, task) if not {_folded(one["premise"]), _folded(one["hypothesis"])} & seen]
+    return {**figures, "no_text_in_training": _accuracy(new) if new else None}
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
+    """Train the QLoRA adapter and the encoder of a set of pairs; return both."""
+    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
+    encoder = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": sizes["every"]}.items()}
+    return (
+        steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}),
+        steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder}),
+    )
+
+
+def _judge(encoder: Path) -> Settings:
+    return {"nli.kind": "encoder", "nli.model": str(encoder)}
+
+
+def inference(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> None:
+    """Parts a and b."""
+    adapter, encoder = _trained(steps, name, pairs, sizes)
+    steps.evaluate(f"{name}-encoder", pairs, _judge(encoder))
+    steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
+    merged = steps.work / "models" / f"{name}-merged"
+    command = ["merge", str(adapter), str(merged), "--limit", "1000"]
+    steps.run(
+        f"merge-{name}", command, {**MODEL, **pairs}, lambda: json.loads((merged / "merge.json").read_text("utf-8"))
+    )
+    steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
+    steps.evaluate(f"{name}-3-shot", pairs, {**MODEL, "prompt.shots": 3})
+    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
+    lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs, **recipe})
+    steps.evaluate(f"{name}-lora", pairs, {**MODEL, "llm.adapter": str(lora)})
+
+
+def questions(steps: Steps, records: Path) -> None:
+    """Part c. The trained model reads question and context as a pair with the labels yes, no and maybe."""
+    output = steps.work / "results" / "qa"
+    contexts = [{"kind": "qa", "context": one} for one in ("none", "gold")]
+    tasks = [*contexts, {"kind": "qa", "context": "retrieved", "retriever": "dense"}]
+    names = ("qa_none", "qa_gold", "qa_retrieved_dense")
+    steps.run(
+        "eval-qa",
+        ["eval", "tasks", "--output", str(output), "--data", str(records)],
+        {**MODEL, "eval.tasks": tasks, "store.path": str(steps.work / "store")},
+        lambda: {name: _task_figures(output, name) for name in names},
+    )
+    folder = steps.work / "pubmedqa-pairs"
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "dev", "test"):
+        rows = [
+            {"pairID": one.id, "sentence1": one.context, "sentence2": one.question, "gold_label": one.label}
+            for one in load_records(DataConfig(path=str(records), split=split))
+        ]
+        _write(folder / f"{split}.jsonl", rows)
+    files = {f"pairs.files.{split}": f"{split}.jsonl" for split in ("train", "dev", "test")}
+    pairs = {"pairs.path": str(folder), **files, "pairs.labels": {label: label for label in QA_LABELS}}
+    sizes = {"batch_size": 8, "every": 28, "epochs": 4, "learning_rate": 3e-4}
+    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
+    adapter = steps.train("pubmedqa-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe})
+    plain = {"pairs.path": str(folder / "test.jsonl"), "pairs.labels": pairs["pairs.labels"]}
+    result = steps.work / "results" / "pubmedqa-qlora"
+    steps.run(
+        "eval-pubmedqa-qlora",
+        ["eval", "nli", "--output", str(result)],
+        {**MODEL, **FOUR_BITS, **plain, "llm.adapter": str(adapter)},
+        lambda: _task_figures(result, "nli"),
+    )
+
+
+def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) -> None:
+    """Part d: risk and coverage of verified answers; support from a record's own abstract and from another's."""
+    adapter, encoder = _trained(steps, "healthver", pairs, sizes)
+    judges = {"encoder": _judge(encoder), "adapter": {"nli.adapter": str(adapter)}}
+    test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
+    file = steps.work / "abstracts.jsonl"
+    rows = []
+    for number, one in enumerate(test):
+        other = test[(number + len(test) // 2) % len(test)]
+        statement = answer_statement(one.question, str(one.label))
+        for name, record, label in (("own", one, "entailment"), ("other", other, "neutral")):
+            rows.append(
+                {"pairID": f"{one.id}-{name}", "sentence1": record.context, "sentence2": statement, "gold_label": label}
+            )
+    _write(file, rows)
+    for name, judge in judges.items():
+        output = steps.work / "results" / f"verify-{name}"
+        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": [{"kind": "qa", "context": "gold"}]}
+        steps.run(
+            f"verify-{name}",
+            ["eval", "tasks", "--output", str(output), "--data", str(records)],
+            settings,
+            partial(_all_metrics, output),
+        )
+        support = steps.work / "results" / f"support-{name}"
+        model = judge if name == "encoder" else {"llm.adapter": str(adapter)}
+        steps.run(
+            f"support-{name}",
+            ["eval", "nli", "--output", str(support)],
+            {**MODEL, **model, "pairs.path": str(file)},
+            partial(_support, support),
+        )
+
+
+def _all_metrics(output: Path) -> Figures:
+    return {"metrics": json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]}
+
+
+def _support(output: Path) -> Figures:
+    """The share of statements that each kind of abstract entails, contradicts or leaves open."""
+    figures: Figures = {}
+    for kind in ("own", "other"):
+        found = [one["prediction"] for one in _samples(output, "nli") if one["id"].endswith(f"-{kind}")]
+        for label in ("entailment", "neutral", "contradiction"):
+            share = proportion(found.count(label), len(found))
+            figures[f"{kind}_{label}"] = {"share": share.value, "interval": [share.low, share.high], "n": len(found)}
+    return figures
+
+
+def speed(steps: Steps, pairs: Settings, count: int) -> None:
+    """Part e: ``count`` steps of 16 pairs by each recipe, then both on the same 1,000 test pairs."""
+    recipe = {f"train.qlora.{key}": value for key, value in ADAPTER.items()}
+    runs = {
+        "tutorial": ("tutorial_qlora.yaml", {}),
+        "ours": ("qlora.yaml", {**recipe, "train.qlora.answer_pairs": False}),
+    }
+    results = []
+    for name, (config, settings) in runs.items():
+        few = {"train.qlora.max_steps": count, "train.qlora.every": count, "train.qlora.dev_limit": 16}
+        file = str(Path(__file__).parents[1] / "configs" / config)
+        model = {"llm.model": MODEL["llm.model"], **pairs, **settings, **few}
+        adapter = steps.train(f"speed-{name}", "qlora", model, "--config", file)
+        judge = {**MODEL, "llm.adapter": str(adapter)}
+        results.append(str(steps.evaluate(f"speed-{name}", pairs, judge, "--limit", "1000")))
+    output = steps.work / "results" / "speed"
+    steps.run(
+        "speed-compare",
+        ["compare", *results, "--output", str(output)],
+        {},
+        lambda: {"comparisons": json.loads((output / "compare.json").read_text(encoding="utf-8"))["comparisons"]},
+    )
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def table(done: Mapping[str, Figures]) -> str:
+    """A line for each evaluation and each training run."""
+    lines = []
+    for name, one in done.items():
+        parts = [f"{name:24}"]
+        if "accuracy" in one and "interval" in one:
+            low, high = one["interval"]
+            parts.append(f"n {one['n']}, accuracy {one['accuracy']:.3f} ({low:.3f} to {high:.3f})")
+            parts.append(f"majority {one['majority']:.3f}")
+            if new := one.get("no_text_in_training"):
+                parts.append(f"no text in training: n {new['n']}, {new['accuracy']:.3f}")
+        if "examples_per_second" in one:
+            parts.append(f"{one['examples_per_second']} examples/s, dev {one.get('dev_accuracy')}")
+        if "compared" in one:
+            parts.append(f"merged and adapter agree on {one['compared']['agreement']:.3f} of {one['pairs']}")
+        parts.append(f"{one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.0f} CPU min")
+        lines.append(", ".join(parts))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the parts of the command line and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
+    parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of part e")
+    options = parser.parse_args()
+    data = options.data.expanduser().absolute()
+    sick = {"pairs.path": "sick", "pairs.folder": str(data / "sick")}
+    healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
+    records = data / "pubmedqa" / "ori_pqal.json"
+    steps = Steps(options.work.expanduser().absolute())
+    of_sick = {"batch_size": 16, "every": 141, "dev_limit": 250}
+    of_healthver = {"batch_size": 8, "every": 84, "epochs": 3}
+    for part in options.part:
+        if part == "a":
+            inference(steps, "sick", sick, of_sick)
+        elif part == "b":
+            inference(steps, "healthver", healthver, of_healthver)
+        elif part == "c":
+            questions(steps, records)
+        elif part == "d":
+            verification(steps, records, healthver, of_healthver)
+        else:
+            speed(steps, sick, options.steps)
+    print(table(steps.done))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,424 @@
+"""Statements checked against retrieved passages with an entailment model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForChainRun
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from chains.answer import Citation, Passage, Verdict
+from chains.citations import notices, select
+from chains.config import CheckConfig
+from chains.nli import Judgement, NLIModel
+from chains.qa.base import Question, check_retriever, retrieve
+from chains.qa.extractive import NEAR
+from chains.verdicts import check_judge, most_probable, verdict_scores
+from common.errors import UserError
+from corpus.evidence import Kind, sentences
+
+CheckInput = str | Mapping[str, Any]
+QUOTES = 3  # quotes of one passage on one side
+_SAME = 6  # decimals in which scores are compared
+
+
+class Check(BaseModel):
+    """A statement with its verdict and the evidence for and against it.
+
+    ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
+    the probability that it supports or contradicts the statement. ``conflicting`` says that both have some: the verdict
+    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the quote that decided,
+    or that came nearest to a decision; they are empty where nothing was judged or the model writes its labels. ``text``
+    states the result in words.
+
+    ``reused`` says that a cache of earlier results had all judgements.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    statement: str
+    verdict: Verdict
+    conflicting: bool = False
+    supporting: tuple[Citation, ...] = ()
+    contradicting: tuple[Citation, ...] = ()
+    scores: dict[Verdict, float] = {}
+    passages: tuple[Passage, ...] = ()
+    notes: tuple[str, ...] = ()
+    reused: bool = Field(default=False, exclude=True, repr=False)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def text(self) -> str:
+        """The result in words."""
+        pro, con = (len({one.passage_id for one in side}) for side in (self.supporting, self.contradicting))
+        if self.conflicting:
+            balance = {
+                "supported": "The strongest evidence supports it.",
+                "contradicted": "The strongest evidence contradicts it.",
+                "not enough evidence": "Neither side is stronger.",
+            }[self.verdict]
+            supports, contradicts = ("s" if count == 1 else "" for count in (pro, con))
+            return (
+                f"The evidence conflicts: {_passages(pro)} support{supports} the statement and {_passages(con)} "
+                f"contradict{contradicts} it. {balance}"
+            )
+        if self.verdict == "not enough evidence":
+            found = f"none of the {_passages(len(self.passages))} found decides the statement"
+            if len(self.passages) < 2:
+                found = "the passage found does not decide the statement" if self.passages else "no passage was found"
+            return f"Not enough evidence: {found}."
+        return f"{self.verdict.capitalize()} by {_passages(pro or con)}."
+
+    def year(self, citation: Citation) -> int | None:
+        """The year of publication of a quote's document, where it is known."""
+        return next((year_of(one) for one in self.passages if one.id == citation.passage_id), None)
+
+
+def year_of(passage: Passage) -> int | None:
+    """The year of publication among a passage's metadata."""
+    given = str(passage.metadata.get("year") or "")[:4]
+    return int(given) if given.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A statement to check.
+
+    Attributes:
+        statement: what is judged.
+        query: what is searched for; the statement if None. A sentence that refers back needs the one before it.
+        passages: what it is judged against; retrieved if None.
+        config: LangChain's, for the retriever.
+    """
+
+    statement: str
+    query: str | None = None
+    passages: tuple[Passage, ...] | None = None
+    config: RunnableConfig | None = field(default=None, compare=False, repr=False)
+
+
+def make_checker(
+    retriever: BaseRetriever,
+    judge: NLIModel,
+    config: CheckConfig | None = None,
+    *,
+    embedder: Embeddings | None = None,
+    notes: Sequence[str] = (),
+) -> "Checker":
+    """A ``Runnable`` that checks statements against retrieved passages.
+
+    Args:
+        retriever: source of the passages.
+        judge: with the labels entailment, neutral and contradiction.
+        config: numbers of passages and sentences, and the threshold.
+        embedder: finds the sentences to judge by meaning; without one, words alone decide.
+        notes: added to every result.
+
+    Raises:
+        UserError: the judge has other labels, or the retriever is none.
+    """
+    check_retriever(retriever)
+    check_judge(judge, "A statement is checked")
+    return Checker(retriever, judge, config or CheckConfig(), embedder, tuple(notes))
+
+
+class Checker(Runnable[CheckInput, Check]):
+    """A LangChain ``Runnable`` from a statement to a ``Check``; see ``make_checker``.
+
+    The input is the statement, or ``{"statement": ..., "context": ...}``; a context is judged instead of retrieved
+    passages. ``batch`` and ``abatch`` check all statements in one pass through retriever and judge. An input that
+    cannot be checked raises ``UserError``, or is returned as one where ``return_exceptions`` is set.
+
+    The sentences of the passages that are nearest to the statement (``citations.select``), at least half as near as the
+    best one, are judged alone and with the sentences before and after them. A window counts as evidence if its most
+    probable verdict is supported or contradicted, with at least the probability ``check.threshold``. A passage stands
+    on the side of its strongest window. A window is quoted only if no shorter one within it says the same.
+    """
+
+    def __init__(
+        self,
+        retriever: BaseRetriever,
+        judge: NLIModel,
+        config: CheckConfig,
+        embedder: Embeddings | None,
+        notes: tuple[str, ...],
+    ) -> None:
+        self._retriever = retriever
+        self._judge = judge
+        self._config = config
+        self._embedder = embedder
+        self._notes = notes
+
+    def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
+        """A Check, or what was wrong, for each claim, in order; all in one pass."""
+        searched = [
+            Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
+        ]
+        found = iter(retrieve(self._retriever, searched, self._config.passages))
+        passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
+        embedder = None if self._embedder is None else _Remembering(self._embedder)
+        windows = [
+            list(_windows(claim.query or claim.statement, own, embedder, self._config.sentences))
+            for claim, own in zip(claims, passages, strict=True)
+        ]
+        judged = iter(
+            self._judge.judge(
+                [
+                    (window.premise, claim.statement)
+                    for claim, own in zip(claims, windows, strict=True)
+                    for window in own
+                ]
+            )
+        )
+        return [
+            self._join(claim.statement, own, [(window, next(judged)) for window in some])
+            for claim, own, some in zip(claims, passages, windows, strict=True)
+        ]
+
+    def invoke(self, input: CheckInput, config: RunnableConfig | None = None, **kwargs: Any) -> Check:
+        """Check one statement."""
+        return self._call_with_config(self._one, input, config, **kwargs)
+
+    def batch(
+        self,
+        inputs: list[CheckInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Check]:
+        """Check many statements in one pass."""
+        return self._batch_with_config(self._many, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[CheckInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Check]:
+        """Check many statements in one pass, in a thread."""
+
+        def run() -> list[Check]:
+            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+        return await run_in_executor(None, run)
+
+    def _one(
+        self,
+        input: CheckInput,
+        run_manager: CallbackManagerForChainRun,  # noqa: ARG002  (LangChain passes it by name)
+        config: RunnableConfig,
+    ) -> Check:
+        checked = self._in_one_pass([input], [config])[0]
+        if isinstance(checked, Exception):
+            raise checked
+        return checked
+
+    def _many(
+        self,
+        inputs: list[CheckInput],
+        run_manager: list[CallbackManagerForChainRun],  # noqa: ARG002
+        config: list[RunnableConfig],
+    ) -> list[Exception | Check]:
+        return self._in_one_pass(inputs, config)
+
+    def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
+        read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
+        checked = iter(self.check_all([claim for claim in read if isinstance(claim, Claim)]))
+        return [claim if isinstance(claim, UserError) else next(checked) for claim in read]
+
+    def _join(
+        self, statement: str, passages: tuple[Passage, ...], judged: Sequence[tuple["_Window", Judgement | UserError]]
+    ) -> Check | UserError:
+        """The verdict by the strongest evidence for and against."""
+        read = [(window, one) for window, one in judged if isinstance(one, Judgement)]
+        errors = [(window, one) for window, one in judged if isinstance(one, UserError)]
+        if errors and not read:
+            return errors[0][1]
+        sides: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
+        for passage in passages:
+            own = [_Evidence(window, one) for window, one in read if window.passage.id == passage.id]
+            for evidence in _quoted([one for one in own if one.counts(self._config.threshold)]):
+                sides[evidence.verdict].append(evidence)
+        supporting, contradicting = sides["supported"], sides["contradicted"]
+        strengths = {verdict: _strength(side) for verdict, side in sides.items()}
+        verdict: Verdict = "not enough evidence"
+        if strengths["supported"] != strengths["contradicted"]:
+            verdict = max(strengths, key=strengths.__getitem__)
+        deciding = max(
+            sides.get(verdict) or [_Evidence(*one) for one in read], key=lambda one: one.clarity, default=None
+        )
+        cited = {one.window.passage.id for one in (*supporting, *contradicting)}
+        unread = list(dict.fromkeys(window.passage.id for window, _ in errors))
+        return Check(
+            statement=statement,
+            verdict=verdict,
+            conflicting=bool(supporting and contradicting),
+            supporting=_citations(supporting),
+            contradicting=_citations(contradicting),
+            scores=deciding.scores if deciding is not None and deciding.judgement.label_scores else {},
+            passages=passages,
+            notes=(
+                *(f"not all of passage {id} could be judged: {errors[0][1]}" for id in unread),
+                *notices([passage for passage in passages if passage.id in cited]),
+                *self._notes,
+            ),
+            reused=bool(read) and all(one.reused for _, one in read),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A sentence of a passage, or several neighbours; ``citation`` quotes them, without its score."""
+
+    passage: Passage
+    citation: Citation
+
+    @property
+    def premise(self) -> str:
+        return self.citation.readable
+
+    def contains(self, other: "_Window") -> bool:
+        mine, its = self.citation, other.citation
+        return mine.start <= its.start and its.end <= mine.end and mine != its
+
+    def overlaps(self, other: "_Window") -> bool:
+        return self.citation.start < other.citation.end and other.citation.start < self.citation.end
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """A window with its judgement."""
+
+    window: _Window
+    judgement: Judgement
+
+    @property
+    def scores(self) -> dict[Verdict, float]:
+        return verdict_scores(self.judgement)
+
+    @property
+    def verdict(self) -> Verdict:
+        return most_probable(self.scores)
+
+    @property
+    def clarity(self) -> float:
+        """The probability that the window decides for the likelier side."""
+        return max(self.scores["supported"], self.scores["contradicted"])
+
+    def counts(self, threshold: float) -> bool:
+        return self.verdict != "not enough evidence" and self.clarity >= threshold
+
+
+def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> Iterator[_Window]:
+    """The sentences that are nearest to a query, each alone and with its neighbours; no window twice."""
+    by_id = {passage.id: passage for passage in passages}
+    given: set[tuple[str, int, int]] = set()
+    ranked = select(query, passages, embedder).citations
+    for citation in [one for one in ranked if one.score >= NEAR * ranked[0].score][:most]:
+        passage = by_id[citation.passage_id]
+        for start, end in _spans(passage, citation):
+            if (passage.id, start, end) not in given:
+                given.add((passage.id, start, end))
+                quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
+                yield _Window(passage, quote)
+
+
+def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
+    """The span of a quote, and that with the statements before and after it; none if the quote says nothing itself.
+
+    A row of a table is judged alone.
+    """
+    start, end = citation.start, citation.end
+    section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
+    read = sentences(passage.text, section, title)
+    if not any(one.is_evidence for one in read if start <= one.start and one.end <= end):
+        return []
+    before = next((one for one in reversed(read) if one.end <= start), None)
+    after = next((one for one in read if one.start >= end), None)
+    if citation.headings:
+        return [(start, end)]
+    return [
+        (start, end),
+        (
+            before.start if before is not None and before.kind is Kind.STATEMENT else start,
+            after.end if after is not None and after.kind is Kind.STATEMENT else end,
+        ),
+    ]
+
+
+def _quoted(evidence: Sequence[_Evidence]) -> list[_Evidence]:
+    """What is quoted of a passage's evidence: the strongest verdict's, without overlaps, best first.
+
+    Both verdicts are quoted if they are equally strong.
+    """
+    most = max((round(one.clarity, _SAME) for one in evidence), default=0.0)
+    kept: list[_Evidence] = []
+    for verdict in {one.verdict for one in evidence if round(one.clarity, _SAME) == most}:
+        own = [one for one in evidence if one.verdict == verdict]
+        short = [one for one in own if not any(one.window.contains(other.window) for other in own)]
+        side: list[_Evidence] = []
+        for one in sorted(short, key=lambda one: -one.clarity):
+            if len(side) < QUOTES and not any(one.window.overlaps(other.window) for other in side):
+                side.append(one)
+        kept += side
+    return kept
+
+
+def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:
+    """The probability of the strongest evidence; of equally strong sides, that of more passages is stronger."""
+    return max((round(one.clarity, _SAME) for one in side), default=0.0), len({one.window.passage.id for one in side})
+
+
+def _citations(side: Sequence[_Evidence]) -> tuple[Citation, ...]:
+    """The quotes of one side, newest first, then by score; those without a year last."""
+
+    def order(one: _Evidence) -> tuple[int, float]:
+        return -(year_of(one.window.passage) or 0), -one.clarity
+
+    return tuple(one.window.citation.model_copy(update={"score": one.clarity}) for one in sorted(side, key=order))
+
+
+class _Remembering(Embeddings):
+    """An embedder that embeds each text once: the passages of many statements are often the same."""
+
+    def __init__(self, embedder: Embeddings) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, list[float]] = {}
+
+    def embed_query(self, text: str) -> list[float]:
+        """As the embedder does."""
+        return self._embedder.embed_query(text)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of texts, new ones in one batch."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
+            self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
+        return [self._vectors[text] for text in texts]
+
+
+def _passages(count: int) -> str:
+    return "1 passage" if count == 1 else f"{count} passages"
+
+
+def _read(input: object, config: RunnableConfig) -> Claim | UserError:
+    fields: Mapping[object, object] = {"statement": input} if isinstance(input, str) else {}
+    if isinstance(input, Mapping):
+        fields = input
+    statement, context = fields.get("statement"), fields.get("context")
+    if not isinstance(statement, str):
+        return UserError(f'Check a text or {{"statement": text}}; this is {type(input).__name__}.')
+    if context is not None and not isinstance(context, str):
+        return UserError(f"The context of a statement must be a text; this is {type(context).__name__}.")
+    for text in (statement, context or ""):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return UserError("The text holds half of a character (a lone surrogate). Remove it.")
+    if not any(map(str.isalnum, statement)):
+        return UserError("The statement is empty. Write what is to be checked.")
+    given = None if context is None else (Passage(id="context", text=context),) if context.strip() else ()
+    return Claim(statement.strip(), passages=given, config=config)

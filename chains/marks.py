@@ -1,0 +1,178 @@
+"""Numbers of passages, and the marks by which a text cites them, such as [1], [1, 2] and [1-3]."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from chains.answer import Passage, Sentence
+from corpus.sentences import Span, sentence_spans
+
+_OPENING, _CLOSING = r"[\[［【]", r"[\]］】]"
+_TO = r"[-–—‑−~～]"
+_MARK = re.compile(
+    rf"\s*{_OPENING}\s*\^?(?:(?:passages?|sources?|texts?|references?|refs?\.?)\s*)?"
+    rf"(?P<numbers>\d{{1,3}}(?:\s*(?:{_TO}|[,;、，&]|and|und|et|y)\s*\d{{1,3}})*)\s*{_CLOSING}",
+    re.IGNORECASE,
+)
+_PART = re.compile(rf"(\d+)(?:\s*{_TO}\s*(\d+))?")
+_HELD = re.compile(rf"\s*(?:{_OPENING}[^\]］】\n]{{0,200}})?\Z")  # the end of a stream that may become a mark
+_CUT_MARK = re.compile(rf"\s*{_OPENING}\s*\^?\d[\d\s,;–-]*\Z")  # a mark that the limit of tokens cut off
+_INTERVAL = re.compile(r"\b(?:CIs?|CrI|IQR|KI|IC|interval|range[sd]?|Intervall)\b[\s:,=]*\Z", re.IGNORECASE)
+_AFTER_NUMBER = re.compile(r"\d\s*%?[\s:,]*\Z")
+_BACK = 40  # characters before a mark that decide whether it is an interval
+
+
+def passage_numbers(passages: Sequence[Passage]) -> dict[str, int]:
+    """The number of each passage by its id: its place among an answer's passages, from 1.
+
+    Prompts, marks, footnotes, the page and JSON number passages by this.
+    """
+    numbers: dict[str, int] = {}
+    for number, passage in enumerate(passages, start=1):
+        numbers.setdefault(passage.id, number)
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a text that cites passages: ``text[start:end]``, with the white space before the bracket."""
+
+    start: int
+    end: int
+    numbers: tuple[int, ...]
+
+
+def find_marks(text: str, passages: int) -> list[Mark]:
+    """The marks of a text in order; numbers may exceed ``passages``.
+
+    A bracket that holds an interval is none: after "CI" or "range", and after a number where the bracket names a
+    passage that does not exist, as in "median 4 [12-30]".
+    """
+    return [mark for found in _MARK.finditer(text) if (mark := _mark(found, passages)) is not None]
+
+
+def without_marks(text: str, passages: int = 0) -> str:
+    """The text without its marks, for a statement, for a passage with references and for earlier turns in a prompt."""
+    for mark in reversed(find_marks(text, passages)):
+        text = text[: mark.start] + text[mark.end :]
+    return text
+
+
+class MarkWriter:
+    """Writes the marks of a streamed text in one form, [1][2], without the numbers of passages that do not exist.
+
+    Args:
+        passages: how many passages there are.
+
+    Attributes:
+        unknown: the numbers that were removed.
+    """
+
+    def __init__(self, passages: int) -> None:
+        self._passages = passages
+        self.unknown: set[int] = set()
+
+    def write(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The text in pieces, without white space around it; what may become a mark is held back until it is one."""
+        raw, done = "", 0
+        for piece in pieces:
+            raw += piece
+            held = _HELD.search(raw)
+            settled = self._settled(raw[: held.start() if held else len(raw)])
+            if len(settled) > done:
+                yield settled[done:]
+                done = len(settled)
+        settled = self._settled(_CUT_MARK.sub("", raw)).rstrip()
+        if len(settled) > done:
+            yield settled[done:]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note on the removed numbers, if there are any."""
+        if not self.unknown:
+            return ()
+        first = [str(number) for number in sorted(self.unknown)]
+        named = ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
+        what, verb = ("passage", "does") if len(first) == 1 else ("passages", "do")
+        there = "1 passage was" if self._passages == 1 else f"{self._passages} passages were"
+        return (f"citations of {what} {named} were removed: {there} read, so {what} {named} {verb} not exist",)
+
+    def _settled(self, raw: str) -> str:
+        def rewritten(found: re.Match[str]) -> str:
+            mark = _mark(found, self._passages)
+            if mark is None:
+                return found[0]
+            known = [number for number in mark.numbers if 1 <= number <= self._passages]
+            self.unknown.update(number for number in mark.numbers if number not in known)
+            space = found[0][: len(found[0]) - len(found[0].lstrip())]
+            return space + "".join(f"[{number}]" for number in known) if known else ""
+
+        return _MARK.sub(rewritten, raw).lstrip()
+
+
+def renumbered(text: str, numbers: Sequence[int]) -> str:
+    """The text with passage 1 cited as ``numbers[0]``, passage 2 as ``numbers[1]`` and so on."""
+
+    def rewritten(found: re.Match[str]) -> str:
+        mark = _mark(found, len(numbers))
+        if mark is None:
+            return found[0]
+        space = found[0][: len(found[0]) - len(found[0].lstrip())]
+        new = [numbers[number - 1] if 1 <= number <= len(numbers) else number for number in mark.numbers]
+        return space + "".join(f"[{number}]" for number in new)
+
+    return _MARK.sub(rewritten, text)
+
+
+def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
+    """The sentences of a text, each with the passages that its marks cite.
+
+    A mark between two sentences belongs to the first of them, unless it begins the line of the second.
+    """
+    marks = find_marks(text, passages)
+    blank = text
+    for mark in marks:
+        blank = blank[: mark.start] + " " * (mark.end - mark.start) + blank[mark.end :]
+    spans = sentence_spans(blank)
+    cited: list[list[int]] = [[] for _ in spans]
+    for mark in marks:
+        if not spans:
+            break
+        place = _sentence_of(mark, spans, text)
+        start, end = spans[place]
+        spans[place] = (min(start, _bracket(text, mark)), max(end, mark.end))
+        cited[place] += mark.numbers
+    return tuple(
+        Sentence(text=text[start:end], start=start, end=end, citations=tuple(dict.fromkeys(numbers)))
+        for (start, end), numbers in zip(spans, cited, strict=True)
+    )
+
+
+def _mark(found: re.Match[str], passages: int) -> Mark | None:
+    numbers: list[int] = []
+    parts = _PART.findall(found["numbers"])
+    for first, last in parts:
+        one, other = int(first), int(last or first)
+        numbers += range(one, other + 1) if one <= other else (one, other)
+    if len(parts) > 1 or parts[0][1]:
+        before = found.string[max(0, found.start() - _BACK) : found.start()]
+        exist = all(1 <= number <= passages for number in numbers)
+        if _INTERVAL.search(before) or (not exist and _AFTER_NUMBER.search(before)):
+            return None
+    return Mark(found.start(), found.end(), tuple(dict.fromkeys(numbers)))
+
+
+def _bracket(text: str, mark: Mark) -> int:
+    """Where the mark's bracket opens."""
+    return mark.start + len(text[mark.start : mark.end]) - len(text[mark.start : mark.end].lstrip())
+
+
+def _sentence_of(mark: Mark, spans: Sequence[Span], text: str) -> int:
+    place = next((place for place, (_, end) in enumerate(spans) if mark.start < end), len(spans))
+    if place == len(spans):
+        return place - 1
+    bracket = _bracket(text, mark)
+    if place == 0 or spans[place][0] < bracket:
+        return place
+    begins_line = "\n" in text[spans[place - 1][1] : bracket]
+    return place if begins_line and "\n" not in text[mark.end : spans[place][0]] else place - 1

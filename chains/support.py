@@ -1,0 +1,312 @@
+"""Support of an answer's sentences: a verdict for each, and citations for those without marks."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chains.answer import Answer, Citation, Passage, Sentence, Verdict, Verification
+from chains.citations import coverage, similarities
+from chains.marks import cited_sentences, without_marks
+from chains.nli import Judgement, NLIModel
+from chains.prompts import answer_statement
+from common.errors import UserError
+from corpus.sentences import Span, sentence_spans
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+WINDOW = 3  # sentences of a passage that are judged together
+NEAR = 0.65  # cosine from which a sentence of a passage counts as the source of an answer's sentence
+NEAR_WORDS = 0.6  # the same without an embedder: share of the words of the answer's sentence
+_LABEL = re.compile(r"(yes|no|maybe)\W*", re.IGNORECASE)
+_SOURCES = r"(?:passages?|texts?|contexts?|documents?|abstracts?|sources?|excerpts?|articles?|information)"
+_FAILS = (
+    r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
+    r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
+)
+_REFUSAL = re.compile(
+    rf"\b{_SOURCES}\b[^.;]{{0,60}}?\b{_FAILS}"
+    r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
+    rf"|\bI\s+(?:do\s*not|don[’']t)\s+know\b|\bI\s*(?:cannot|can[’']?t|am unable to)\s+(?:answer|say|determine)\b"
+    rf"|\bnot\s+(?:answered|mentioned|addressed|stated)\s+(?:in|by)\s+(?:the\s+|these\s+)?{_SOURCES}\b",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a sentence says, in English, that the passages do not answer; it claims nothing that could be judged."""
+    return _REFUSAL.search(text) is not None
+
+
+def statement_of(sentence: Sentence, answer: Answer) -> str:
+    """What a sentence claims: its text in one line without marks; of "Yes." that the answer to the question is yes."""
+    text = " ".join(without_marks(sentence.text, len(answer.passages)).split())
+    return answer_statement(answer.question, label[1].lower()) if (label := _LABEL.fullmatch(text)) else text
+
+
+def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attribute: bool = False) -> Answer:
+    """The answer with the sentences of its written text.
+
+    Args:
+        answer: its text has marks in the form that ``MarkWriter`` writes.
+        embedder: compares sentences by meaning; without one, shared words decide.
+        attribute: whether a sentence without marks gets the passage as its citation that has the sentence nearest to
+            it, if that is near enough. A judge does this better.
+    """
+    sentences = cited_sentences(answer.text, len(answer.passages))
+    answer = answer.model_copy(update={"sentences": sentences})
+    if not attribute or not answer.passages:
+        return answer
+    found = [_nearest(one, answer, embedder) for one in sentences]
+    return answer.model_copy(update={"sentences": tuple(found)})
+
+
+def _nearest(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
+    """The sentence, attributed to the passage that has the nearest sentence."""
+    if sentence.citations or is_refusal(sentence.text):
+        return sentence
+    statement = statement_of(sentence, answer)
+    read = [
+        (number, passage.text[start:end])
+        for number, passage in enumerate(answer.passages, start=1)
+        for start, end in sentence_spans(passage.text)
+    ]
+    texts = [text for _, text in read]
+    near = similarities(embedder, statement, texts) if embedder is not None else coverage(statement, texts)
+    best = max(range(len(near)), key=near.__getitem__, default=None)
+    if best is None or near[best] < (NEAR_WORDS if embedder is None else NEAR):
+        return sentence
+    return sentence.model_copy(update={"citations": (read[best][0],), "attributed": True})
+
+
+class SentenceVerifier:
+    """Judges each sentence of written answers against the passages that it cites.
+
+    A passage is judged in windows of three sentences, the next one begun a sentence later. The window that speaks most
+    clearly for or against the sentence decides, and its most probable verdict is the sentence's; then the sentence of
+    that window with the highest probability of the verdict is its evidence. A sentence that cites several passages and
+    is supported by no window is also judged against the window of each that has most of its words, joined.
+
+    A sentence without marks is judged against all passages; where they support it, the deciding passage becomes its
+    citation, marked ``attributed``. A sentence that says that the passages do not answer has no verdict.
+
+    Args:
+        model: with the labels entailment, neutral and contradiction; ``Verifier`` checks that.
+    """
+
+    def __init__(self, model: NLIModel) -> None:
+        self._model = model
+
+    def verify(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
+        claims = [
+            _Claim(index, answer, place, statement_of(one, answer))
+            for index, answer in enumerate(answers)
+            for place, one in enumerate(answer.sentences)
+            if _is_judged(answer, one)
+        ]
+        self._by_window(claims)
+        self._jointly([claim for claim in claims if claim.may_be_joint])
+        self._by_sentence([claim for claim in claims if claim.verdict != "not enough evidence"])
+        sentences = [list(answer.sentences) for answer in answers]
+        notes = [dict.fromkeys(answer.notes) for answer in answers]
+        for claim in claims:
+            sentences[claim.index][claim.place] = claim.judged()
+            notes[claim.index] |= dict.fromkeys(claim.notes)
+        return [
+            answer.model_copy(update={"sentences": tuple(judged), "notes": tuple(noted)})
+            for answer, judged, noted in zip(answers, sentences, notes, strict=True)
+        ]
+
+    def _by_window(self, claims: Sequence["_Claim"]) -> None:
+        asked = [
+            (claim, number, passage, span)
+            for claim in claims
+            for number, passage in claim.read
+            for span in windows(passage.text)
+        ]
+        judgements = self._model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
+        for (claim, number, passage, span), judgement in zip(asked, judgements, strict=True):
+            if isinstance(judgement, UserError):
+                claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
+            else:
+                claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
+
+    def _jointly(self, claims: Sequence["_Claim"]) -> None:
+        premises = ["\n\n".join(window.text for window in claim.nearest_of_each) for claim in claims]
+        judged = self._model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
+        for claim, judgement in zip(claims, judged, strict=True):
+            if isinstance(judgement, Judgement):
+                scores = verdict_scores(judgement)
+                if most_probable(scores) == "supported":
+                    claim.joint = scores
+
+    def _by_sentence(self, claims: Sequence["_Claim"]) -> None:
+        asked = [(claim, span) for claim in claims for span in claim.deciding_sentences]
+        judgements = self._model.judge(
+            [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in asked if claim.deciding]
+        )
+        for (claim, span), judgement in zip(asked, judgements, strict=True):
+            if isinstance(judgement, Judgement):
+                claim.offer(span, verdict_scores(judgement)[claim.verdict])
+
+
+def windows(text: str, size: int = WINDOW) -> list[Span]:
+    """Spans of ``size`` sentences, each begun a sentence later; one span where the text has no more."""
+    spans = sentence_spans(text)
+    last = max(1, len(spans) - size + 1)
+    return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
+
+
+def verdict_scores(judgement: Judgement) -> dict[Verdict, float]:
+    """A judgement of a statement as probabilities of the verdicts; a written label has all of it."""
+    given = judgement.label_scores or {judgement.label or "neutral": 1.0}
+    return {
+        "supported": given.get("entailment", 0.0),
+        "contradicted": given.get("contradiction", 0.0),
+        "not enough evidence": given.get("neutral", 0.0),
+    }
+
+
+def most_probable(scores: dict[Verdict, float]) -> Verdict:
+    """The most probable verdict; among equals the one that says less."""
+    return max(reversed(scores), key=scores.__getitem__)
+
+
+def supported(sentence: Sentence) -> bool:
+    """Whether a sentence may stand where answers need support: it is supported, or it claims nothing."""
+    return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
+
+
+def prune(answer: Answer) -> Answer:
+    """The answer without the sentences that are not supported, which move to ``removed``; a note counts them.
+
+    The places of the sentences are those in the new text, in which single spaces and the line ends of the old text
+    stand between sentences.
+    """
+    kept = [one for one in answer.sentences if supported(one)]
+    removed = tuple(one for one in answer.sentences if not supported(one))
+    if not removed:
+        return answer
+    text, placed, before = "", [], None
+    for one in kept:
+        if before is not None:
+            between = answer.text[before.end : one.start]
+            text += "\n" * min(2, between.count("\n")) or " "
+        placed.append(one.model_copy(update={"start": len(text), "end": len(text) + len(one.text)}))
+        text += one.text
+        before = one
+    note = f"{len(removed)} of {len(answer.sentences)} sentences were removed: the passages do not support "
+    note += "it" if len(removed) == 1 else "them"
+    return answer.model_copy(
+        update={"text": text, "sentences": tuple(placed), "removed": removed, "notes": (*answer.notes, note)}
+    )
+
+
+def _is_judged(answer: Answer, sentence: Sentence) -> bool:
+    """Whether a sentence claims something; one without letters, such as a list's number, does not."""
+    text = without_marks(sentence.text, len(answer.passages))
+    return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
+
+
+@dataclass(slots=True)
+class _Window:
+    """A span of a passage, judged."""
+
+    number: int
+    passage: Passage
+    span: Span
+    scores: dict[Verdict, float]
+    judgement: Judgement
+
+    @property
+    def text(self) -> str:
+        return self.passage.text[slice(*self.span)]
+
+    @property
+    def clarity(self) -> float:
+        return max(self.scores["supported"], self.scores["contradicted"])
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A sentence of an answer while it is judged; ``joint`` are the scores of several passages together."""
+
+    index: int
+    answer: Answer
+    place: int
+    statement: str
+    windows: list[_Window] = field(default_factory=list)
+    joint: dict[Verdict, float] | None = None
+    evidence: Citation | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> Sentence:
+        return self.answer.sentences[self.place]
+
+    @property
+    def read(self) -> list[tuple[int, Passage]]:
+        """The cited passages with their numbers; all passages where none is cited."""
+        cited = () if self.sentence.attributed else self.sentence.citations
+        numbered = list(enumerate(self.answer.passages, start=1))
+        return [(number, passage) for number, passage in numbered if not cited or number in cited]
+
+    @property
+    def deciding(self) -> _Window | None:
+        """The window that speaks most clearly for or against the sentence, or for it where several do together."""
+        if self.joint is not None:
+            return max(self.windows, key=lambda window: window.scores["supported"])
+        return max(self.windows, key=lambda window: window.clarity, default=None)
+
+    @property
+    def scores(self) -> dict[Verdict, float]:
+        if self.joint is not None:
+            return self.joint
+        return self.deciding.scores if self.deciding is not None else {}
+
+    @property
+    def verdict(self) -> Verdict:
+        return most_probable(self.scores) if self.scores else "not enough evidence"
+
+    @property
+    def nearest_of_each(self) -> list[_Window]:
+        """Of each passage the window that has most of the sentence's words, in the order of the passages."""
+        shares = coverage(self.statement, [window.text for window in self.windows])
+        best: dict[int, tuple[float, _Window]] = {}
+        for window, share in zip(self.windows, shares, strict=True):
+            if window.number not in best or share > best[window.number][0]:
+                best[window.number] = (share, window)
+        return [window for _, window in best.values()]
+
+    @property
+    def may_be_joint(self) -> bool:
+        return len(self.sentence.citations) > 1 and len(self.nearest_of_each) > 1 and self.verdict != "supported"
+
+    @property
+    def deciding_sentences(self) -> list[Span]:
+        return sentence_spans(self.deciding.passage.text, *self.deciding.span) if self.deciding is not None else []
+
+    def offer(self, span: Span, score: float) -> None:
+        """Take a sentence of the deciding passage as the evidence if it is the best so far."""
+        assert self.deciding is not None
+        if self.evidence is None or score > self.evidence.score:
+            passage, (start, end) = self.deciding.passage, span
+            quote = passage.text[start:end]
+            self.evidence = Citation(passage_id=passage.id, quote=quote, start=start, end=end, score=score)
+
+    def judged(self) -> Sentence:
+        """The sentence with its verdict; without one where no passage could be judged."""
+        if self.deciding is None:
+            return self.sentence
+        verification = Verification(
+            statement=self.statement,
+            scores=self.scores if self.deciding.judgement.label_scores else {},
+            passage_id=self.deciding.passage.id,
+            sentence=self.evidence,
+        )
+        update: dict[str, object] = {"verdict": self.verdict, "verification": verification}
+        if self.verdict == "supported" and not self.sentence.citations:
+            update |= {"citations": (self.deciding.number,), "attributed": True}
+        return self.sentence.model_copy(update=update)

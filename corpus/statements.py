@@ -1,0 +1,256 @@
+"""The statements of a letter, a report or a list of claims, and the parts of it that state nothing."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from common.errors import DataError
+from common.json_file import flaw, kind_of, shown
+from corpus.config import DocumentsConfig
+from corpus.documents.extract import Extract
+from corpus.evidence import Kind, Sentence, sentences, table_cells
+from corpus.rows import TABLES, file_rows
+from corpus.sentences import sentence_spans, word_spans
+
+SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
+COLUMNS = ("statement", "claim")  # of tables and JSON lines
+_SHORT = 5  # words of a line without a stop that is no sentence
+_OF_EVIDENCE: dict[Kind, SegmentKind] = {
+    Kind.HEADING: "heading",
+    Kind.QUESTION: "question",
+    Kind.REFERENCE: "reference",
+    Kind.NAVIGATION: "navigation",
+}
+_GREETING = re.compile(
+    r"\W*(?:dear|hi|hello|to whom it may concern|good (?:morning|afternoon|day)|sehr geehrte[rsn]?|liebe[rs]?|guten tag"
+    r"|hallo|ch(?:er|ère)s?|madame|monsieur|bonjour|estimad[oa]s?|querid[oa]s?|geachte|beste|gentile|egregio)\b"
+    r"(?:\s+[^\s,:!]+){0,8}\s*[,:!.]?\s*\Z",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"\W*(?:yours(?: \w+)?|(?:kind(?:est)?|best|warm(?:est)?|with (?:kind|best|warm)) (?:regards|wishes|greetings)"
+    r"|(?:kind |best )?regards|sincerely(?: yours)?|respectfully(?: yours)?|mit (?:freundlichen|besten|kollegialen) gr"
+    r"(?:ü|ue)(?:ß|ss)en|hochachtungsvoll|cordialement|bien à vous|atentamente|saludos(?: cordiales)?"
+    r"|met vriendelijke groet(?:en)?|cordiali saluti|distinti saluti)\s*[,.!]?\s*\Z",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"\W*(?:please\b|(?:many )?thank(?:s| you)\b|i (?:would|should) be (?:very )?grateful\b|do not hesitate\b"
+    r"|we look forward\b|i look forward\b|bitte\b|vielen dank\b|merci\b|veuillez\b|gracias\b)",
+    re.IGNORECASE,
+)
+_SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
+_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the header of a table
+_FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
+_ENDS = tuple(".!?。！？;；।؟…")
+_CLOSERS = "\"'”’»)]"
+_BULLET = re.compile(r"\s*(?:[-*+•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """``text[start:end]`` of a document.
+
+    Attributes:
+        start: where it begins.
+        end: where it ends.
+        kind: ``statement``, or what it is instead.
+        statement: its words in one line; a row of a table names its columns.
+        query: the words to search for: of a sentence that refers back, those of the sentence before as well.
+    """
+
+    start: int
+    end: int
+    kind: SegmentKind
+    statement: str
+    query: str
+
+    @property
+    def is_statement(self) -> bool:
+        """Whether it can be checked."""
+        return self.kind == "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """A text with its segments, in order; between them there is only white space."""
+
+    text: str
+    segments: tuple[Segment, ...]
+
+
+def read_statements(path: Path, config: DocumentsConfig) -> Statements:
+    """The statements of a file.
+
+    A table (.csv, .tsv) or JSON lines (.jsonl) has one in each row, in the column ``statement`` or ``claim``. Of any
+    other kind of document the text is split, see ``split_statements``; a .txt file with a sentence on each line is a
+    list of statements.
+
+    Raises:
+        DataError: the file cannot be read, or has no text.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (*TABLES, ".jsonl"):
+        return _of_rows(path)
+    text = "\n\n".join(extract.text for extract in _extracts(path, config))
+    if not text.strip():
+        raise DataError(path, "has no text. Check the file, or write the statements into a text file.")
+    if suffix == ".txt" and _is_list(text):
+        return Statements(text, tuple(_lines(text)))
+    return Statements(text, tuple(split_statements(text)))
+
+
+def split_statements(text: str) -> list[Segment]:
+    """The segments of a letter or report, in order.
+
+    Headings, questions, references, greetings and closings, requests ("Please ...") and fragments, such as addresses,
+    dates and names, are no statements.
+    """
+    found: list[Segment] = []
+    for one in sentences(text):
+        for start, end in _apart(text, one):
+            own = text[start:end]
+            words = _row(own, one.header) if one.kind is Kind.ROW else " ".join(_BULLET.sub("", own, count=1).split())
+            whole = (start, end) == (one.start, one.end)
+            query = " ".join(text[one.first : end].split()) if whole and one.first < one.start else words
+            found.append(Segment(start, end, _kind(own, one.kind), words, query))
+    return found
+
+
+def _apart(text: str, one: Sentence) -> Iterator[tuple[int, int]]:
+    """A sentence without the lines of greetings and closings that stand before or after it without a blank line."""
+    start = one.start
+    at = text.find("\n", start, one.end)
+    while at >= 0:
+        line = text[start:at].strip()
+        if _GREETING.match(line) or _CLOSING.match(line):
+            yield start, start + len(text[start:at].rstrip())
+            start = at + 1 + (len(text[at + 1 : one.end]) - len(text[at + 1 : one.end].lstrip()))
+        else:
+            below = text[at + 1 : one.end].lstrip()
+            if _CLOSING.match(below.partition("\n")[0]):
+                yield start, start + len(text[start:at].rstrip())
+                start = one.end - len(below)
+        at = text.find("\n", max(at + 1, start), one.end)
+    if start < one.end:
+        yield start, one.end
+
+
+def _kind(own: str, kind: Kind) -> SegmentKind:
+    """The kind of a sentence by its form."""
+    if _GREETING.match(own) or _CLOSING.match(own):
+        return "greeting"
+    if kind in _OF_EVIDENCE:
+        return _OF_EVIDENCE[kind]
+    if _REQUEST.match(own):
+        return "request"
+    if (
+        _SUBJECT.match(own)
+        or (own.isupper() and len(word_spans(own)) <= _SHORT)
+        or (kind is Kind.ROW and _RULE.search(own))
+    ):
+        return "heading"
+    if kind is Kind.STATEMENT and not _is_sentence(own):
+        return "fragment"
+    return "statement"
+
+
+def _is_sentence(own: str) -> bool:
+    """Whether a text may state something: it ends with a stop, or has a line that is longer than a name or address."""
+    if own.rstrip(_CLOSERS).endswith(_ENDS) and len(word_spans(own)) > 2:
+        return True
+    for line in own.splitlines():
+        bare = _BULLET.sub("", line, count=1)
+        field = _FIELD.match(bare)
+        least = 3 if bare != line and field is None else _SHORT
+        if len(word_spans(field["value"] if field else bare)) > least:
+            return True
+    return False
+
+
+def _row(own: str, header: str) -> str:
+    """A row of a table in one line, with the names of its columns."""
+    cells, names = table_cells(own), table_cells(header) if header else ()
+    pairs = [(names[place] if place < len(names) else "", cell) for place, cell in enumerate(cells) if cell]
+    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
+
+
+def _is_list(text: str) -> bool:
+    """Whether each line is a sentence of its own: none has two, and lines are not wrapped."""
+    lines = [line.strip() for line in text.splitlines()]
+    written = [line for line in lines if line]
+    if any(_GREETING.match(line) or _CLOSING.match(line) or len(sentence_spans(line)) > 1 for line in written):
+        return False
+    widest = max(map(len, written))
+    pairs = [(above, below) for above, below in pairwise(lines) if above and below]
+    full = sum(len(above) + 1 + len(below.split()[0]) > widest for above, below in pairs)
+    return 2 * full < len(pairs) or not pairs
+
+
+def _lines(text: str) -> Iterator[Segment]:
+    """The lines of a list."""
+    at = 0
+    for line in text.splitlines(keepends=True):
+        own = line.strip()
+        start = at + len(line) - len(line.lstrip())
+        at += len(line)
+        if not any(map(str.isalnum, own)):
+            continue
+        kind: SegmentKind = "statement"
+        if own.startswith("#"):
+            kind = "heading"
+        elif own.endswith(("?", "？", "؟")):
+            kind = "question"
+        words = " ".join(_BULLET.sub("", own, count=1).split())
+        yield Segment(start, start + len(own), kind, words, words)
+
+
+def _of_rows(path: Path) -> Statements:
+    """The statements of a table or of JSON lines, one a line of the text."""
+    written: list[str] = []
+    for line, row in file_rows(path):
+        column = next((name for name in row if str(name).strip().lower() in COLUMNS), None)
+        if column is None:
+            there = ", ".join(shown(str(name)) for name in row) or "none"
+            problem = (
+                f"has no column {' or '.join(COLUMNS)} (columns here: {there}). Rename the column of the statements."
+            )
+            raise DataError(path, problem, record=f"line {line}")
+        value = row[column]
+        if not isinstance(value, str):
+            raise DataError(path, f"must be a text, not {kind_of(value)}.", record=f"line {line}", field=str(column))
+        if found := flaw(value):
+            raise DataError(path, found, record=f"line {line}", field=str(column))
+        if any(map(str.isalnum, value)):
+            written.append(" ".join(value.split()))
+    if not written:
+        raise DataError(path, "has no statement.")
+    segments, at = [], 0
+    for one in written:
+        segments.append(Segment(at, at + len(one), "statement", one, one))
+        at += len(one) + 1
+    return Statements("\n".join(written), tuple(segments))
+
+
+def _extracts(path: Path, config: DocumentsConfig) -> Sequence[Extract]:
+    """The documents in a file, read within the limits of the settings."""
+    from corpus.documents import archives
+    from corpus.documents.passages import words_window
+    from corpus.documents.readers import Readers
+    from corpus.documents.source import check_size, shown_name
+    from corpus.documents.worker import Worker
+
+    name, readers = shown_name(str(path)), Readers(config)
+    if not path.exists():
+        raise DataError(name, "there is no such file. Check the path.")
+    if not path.is_file():
+        raise DataError(name, "is not a file. Name a file with statements.")
+    if archives.is_archive(path.name) or not readers.can_read(path.name):
+        kinds = ", ".join(suffix for suffix in readers.suffixes if not archives.is_archive(f"file{suffix}"))
+        raise DataError(name, f"is of a kind that is not read. Kinds that are read: {kinds}.")
+    check_size(path, name, config)
+    with Worker(words_window(), config) as worker:
+        return [one[0] for _, documents in worker.parts(path, name) for one in documents if isinstance(one, tuple)]

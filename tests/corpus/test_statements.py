@@ -1,0 +1,170 @@
+"""Statements of letters, lists and tables, and what states nothing."""
+
+from pathlib import Path
+
+import pytest
+from document_files import docx_file
+
+from common.errors import DataError
+from corpus.config import DocumentsConfig
+from corpus.statements import Statements, read_statements, split_statements
+
+CONFIG = DocumentsConfig()
+
+
+def kinds(text: str) -> list[tuple[str, str]]:
+    return [(one.kind, " ".join(text[one.start : one.end].split())) for one in split_statements(text)]
+
+
+def read(folder: Path, name: str, text: str) -> Statements:
+    (folder / name).write_text(text, encoding="utf-8")
+    return read_statements(folder / name, CONFIG)
+
+
+def stated(read: Statements) -> list[str]:
+    return [one.statement for one in read.segments if one.is_statement]
+
+
+def test_a_letter_keeps_all_its_parts() -> None:
+    text = """St Elsewhere Hospital
+12 High Street
+London SW1A 1AA
+
+3 May 2024
+
+Dear Dr Smith,
+Re: John Doe, born 1 January 1950
+
+Thank you for referring this man. Zinc shortens colds by a day. Is it safe?
+
+FINDINGS
+
+- Zinc was given to 30 patients
+- Fever
+
+Medication: aspirin 75 mg
+
+With kind regards,
+Dr A. Jones
+Consultant physician
+
+References
+
+1. Smith J, Doe A. Zinc for colds. BMJ 2001;12:34-45.
+"""
+    assert kinds(text) == [
+        ("fragment", "St Elsewhere Hospital 12 High Street London SW1A 1AA"),
+        ("fragment", "3 May 2024"),
+        ("greeting", "Dear Dr Smith,"),
+        ("heading", "Re: John Doe, born 1 January 1950"),
+        ("request", "Thank you for referring this man."),
+        ("statement", "Zinc shortens colds by a day."),
+        ("question", "Is it safe?"),
+        ("heading", "FINDINGS"),
+        ("statement", "- Zinc was given to 30 patients"),
+        ("fragment", "- Fever"),
+        ("fragment", "Medication: aspirin 75 mg"),
+        ("greeting", "With kind regards,"),
+        ("fragment", "Dr A. Jones Consultant physician"),
+        ("heading", "References"),
+        ("reference", "1. Smith J, Doe A. Zinc for colds."),
+        ("reference", "BMJ 2001;12:34-45."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Sehr geehrte Frau Kollegin,", "greeting"),
+        ("Mit freundlichen Grüßen", "greeting"),
+        ("Chère collègue,", "greeting"),
+        ("To whom it may concern:", "greeting"),
+        ("Please give zinc every day.", "request"),
+        ("Bitte kontrollieren Sie den Wert.", "request"),
+        ("Zinc is safe.", "statement"),
+        ("Dear enough is no greeting where zinc lozenges are sold at a high price in most shops.", "statement"),
+        ("Yours sincerely is how letters of this kind are closed.", "statement"),
+        ("Zink verkürzt Erkältungen.", "statement"),
+        ("亚鉛は風邪を短くします。", "statement"),
+    ],
+)
+def test_kinds(text: str, kind: str) -> None:
+    assert kinds(text) == [(kind, text)]
+
+
+def test_lines_of_a_greeting_are_apart_from_sentences_beside_them() -> None:
+    text = "Dear colleague,\nzinc shortens colds.\nBest wishes\nAnn"
+    assert [kind for kind, _ in kinds(text)] == ["greeting", "statement", "greeting", "fragment"]
+
+
+def test_text_after_a_closing_is_still_checked() -> None:
+    text = "Kind regards,\nAnn Jones\n\nPS: Zinc lozenges shorten colds by two days."
+    assert kinds(text)[-1][0] == "statement"
+
+
+def test_a_sentence_that_refers_back_is_searched_with_the_one_before() -> None:
+    first, second = split_statements("Zinc was given to 30 adults. It was safe for them.")
+    assert first.query == first.statement
+    assert (second.statement, second.query) == (
+        "It was safe for them.",
+        "Zinc was given to 30 adults. It was safe for them.",
+    )
+
+
+def test_rows_of_a_table_name_their_columns() -> None:
+    text = "| Drug | Dose | Effect |\n|---|---|---|\n| Zinc | 10 mg | shorter colds |\n"
+    header, row = split_statements(text)
+    assert (header.kind, row.kind) == ("heading", "statement")
+    assert row.statement == "Drug: Zinc; Dose: 10 mg; Effect: shorter colds"
+
+
+@pytest.mark.parametrize("bullet", ["", "- ", "3. "])
+def test_a_text_file_with_a_sentence_on_each_line_is_a_list(tmp_path: Path, bullet: str) -> None:
+    lines = ["Zinc cures colds", "the virus is not natural", "# Children", "Is it so?", "", "Aspirin thins the blood."]
+    found = read(tmp_path, "list.txt", "\n".join(bullet + line if line[:1] not in "#" else line for line in lines))
+    assert stated(found) == ["Zinc cures colds", "the virus is not natural", "Aspirin thins the blood."]
+
+
+def test_wrapped_lines_are_no_list(tmp_path: Path) -> None:
+    text = "Zinc lozenges shortened the colds of adults\nwho took them within a day of the first symptoms\nof a cold."
+    assert stated(read(tmp_path, "note.txt", text)) == [" ".join(text.split())]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'id,Claim\n1,"Zinc cures colds, it is said"\n2,\n3,Aspirin helps\n'),
+        ("a.tsv", "statement\tid\nZinc cures colds, it is said\t1\nAspirin helps\t2\n"),
+        ("a.jsonl", '{"claim": "Zinc cures colds, it is said"}\n{"claim": "Aspirin\\nhelps"}\n'),
+    ],
+)
+def test_rows_are_statements(tmp_path: Path, name: str, text: str) -> None:
+    found = read(tmp_path, name, text)
+    assert stated(found) == ["Zinc cures colds, it is said", "Aspirin helps"]
+    assert [found.text[one.start : one.end] for one in found.segments] == stated(found)
+
+
+def test_a_word_file_is_read(tmp_path: Path) -> None:
+    file = docx_file(tmp_path / "letter.docx", [("Heading1", "Findings"), ("Normal", "Zinc shortens colds by a day.")])
+    found = read_statements(file, CONFIG)
+    assert [(one.kind, one.statement) for one in found.segments] == [
+        ("heading", "Findings"),
+        ("statement", "Zinc shortens colds by a day."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("a.csv", "id,text\n1,Zinc\n", "no column statement or claim .columns here: id, text"),
+        ("a.jsonl", '{"claim": 3}\n', "line 1.*must be a text"),
+        ("a.jsonl", '{"claim": " "}\n', "has no statement"),
+        ("a.exe", "x", "of a kind that is not read"),
+        ("a.txt", "  \n", "empty|no text"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, text: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        read(tmp_path, name, text)
+    with pytest.raises(DataError, match="there is no such file"):
+        read_statements(tmp_path / "none.txt", CONFIG)
