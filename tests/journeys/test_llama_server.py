@@ -141,4 +141,5 @@ def test_an_agent_runs_as_the_model_allows(indexed: Command, llm: list[str]) -> 
         assert "cannot call tools" in tools.err
     else:
         assert tools.status == 0, tools.err
-        assert json.loads(tools.out)["notes"]  # the model is too small to search: the answer says why there is none
+        answer = json.loads(tools.out)  # a small model may not search: then the answer says why there is none
+        assert answer["citations"] if answer["label"] else "called no tool" in answer["text"] or answer["notes"], answer
