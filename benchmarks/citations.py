@@ -12,8 +12,9 @@ Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.
 is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a labelled sentence? The
 file has the labelled sentence first, so the candidates are shuffled, with a fixed seed.
 
-Each table compares shared words, the chain without an embedder, the chain, and the chain without the weights for
-findings. ``--fit`` fits those weights (``chains/embedded/findings.json``) to PubMedQA's other half first.
+Each table compares shared words, the chain, and the chain without an embedder, without the corpus's frequencies of
+words, and without the weights for findings. ``--fit`` fits those weights (``chains/embedded/findings.json``) to
+PubMedQA's other half first.
 """
 
 import argparse
@@ -33,11 +34,12 @@ from medground.environment import prepare  # noqa: E402
 
 prepare()
 
+from langchain_core.documents import Document  # noqa: E402
 from langchain_core.embeddings import Embeddings  # noqa: E402
 
 import chains.citations  # noqa: E402
 from chains.answer import Citation, Passage  # noqa: E402
-from chains.citations import cite, coverage, select  # noqa: E402
+from chains.citations import Lookup, cite, coverage, select  # noqa: E402
 from chains.qa.base import as_passage  # noqa: E402
 from chains.qa.extractive import NEAR  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
@@ -49,7 +51,7 @@ from eval.stats.significance import mean_difference  # noqa: E402
 from retrievers import make_retriever  # noqa: E402
 from retrievers.config import StoreConfig  # noqa: E402
 from retrievers.embedders.minilm import MiniLMEmbedder  # noqa: E402
-from retrievers.kinds.bm25 import BM25Config  # noqa: E402
+from retrievers.kinds.bm25 import BM25Config, BM25Retriever  # noqa: E402
 from tools.fit_findings import fit_findings, reports_findings, save_findings  # noqa: E402
 
 QUOTES = 3
@@ -89,17 +91,18 @@ class Remembering(Embeddings):
         return self._embedder.embed_query(text)
 
 
-def choices(embedder: Embeddings) -> dict[str, Choice]:
+def choices(embedder: Embeddings, frequencies: Lookup) -> dict[str, Choice]:
     """The ways to choose quotes, by name; the second is the chain's."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
         with _least(1.0):
-            return cite(question, passages, embedder)
+            return cite(question, passages, embedder, frequencies)
 
     return {
         "shared words": by_shared_words,
-        "the chain": lambda question, passages: cite(question, passages, embedder),
-        "no embedder": cite,
+        "the chain": lambda question, passages: cite(question, passages, embedder, frequencies),
+        "no embedder": lambda question, passages: cite(question, passages, None, frequencies),
+        "no corpus": lambda question, passages: cite(question, passages, embedder),
         "no findings": without_findings,
     }
 
@@ -164,7 +167,7 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
     }
     quotes = {
         name: [shown(choose(record.question, passages)) for record, passages in zip(asked, read, strict=True)]
-        for name, choose in choices(embedder).items()
+        for name, choose in choices(embedder, retriever.frequencies).items()
     }
     values = {
         measure: {
@@ -174,9 +177,14 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
         for measure, value in measures.items()
     }
     table(f"PubMedQA, {len(asked)} questions of the official test split", values)
-    kept = [not select(record.question, one, embedder).is_weak for record, one in zip(asked, read, strict=True)]
+    looked_up = retriever.frequencies
+    kept = [
+        not select(record.question, one, embedder, looked_up).is_weak for record, one in zip(asked, read, strict=True)
+    ]
     others = [[one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)]
-    weak = [select(record.question, one, embedder).is_weak for record, one in zip(asked, others, strict=True)]
+    weak = [
+        select(record.question, one, embedder, looked_up).is_weak for record, one in zip(asked, others, strict=True)
+    ]
     print(f"  evidence not marked weak                         {_range(proportion(sum(kept), len(kept)))}")
     print(f"  marked weak, the question's own abstract left out {_range(proportion(sum(weak), len(weak)))}")
 
@@ -195,7 +203,8 @@ def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:
     ][:limit]
     order = random.Random(0)
     values: dict[str, dict[str, list[float]]] = {"labelled sentence first": {}, f"among {QUOTES}": {}}
-    ways = choices(embedder)
+    texts_of = [Document(page_content=" ".join(texts)) for texts in candidates.values()]
+    ways = choices(embedder, BM25Retriever(texts_of).frequencies)
     for claim, id, right in labelled:
         texts = list(enumerate(candidates[id]))
         order.shuffle(texts)

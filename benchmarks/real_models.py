@@ -6,7 +6,7 @@
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
 a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
-b   HealthVer's dev file, divided by question: the same
+b   HealthVer's dev file, divided by question: the same, and an encoder that learned SICK first
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapter of part b
 e   speed: the tutorial's recipe and ours, the same number of steps
@@ -39,7 +39,7 @@ from eval.stats.estimate import proportion  # noqa: E402
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
 FOUR_BITS = {"llm.quantization": "4bit"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
-ENCODER = {"learning_rate": 1e-4, "epochs": 5, "report_to": []}
+ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -50,10 +50,12 @@ class Steps:
 
     Args:
         work: the folder of figures, models and results.
+        only: run the steps alone whose name contains this text.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, only: str = "") -> None:
         self.work = work
+        self._only = only
         self.done: dict[str, Figures] = {}
         work.mkdir(parents=True, exist_ok=True)
 
@@ -64,6 +66,8 @@ class Steps:
         """
         file = self.work / f"{name}.json"
         if not file.exists():
+            if self._only not in name:
+                return {}
             sets = [part for key, value in settings.items() for part in ("--set", f"{key}={_written(value)}")]
             words = [*command, *sets]
             print(f"{name}: medground {shlex.join(words)}", file=sys.stderr, flush=True)
@@ -145,24 +149,32 @@ def _folded(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
+    """Part b: an encoder that learned SICK first, since HealthVer's file is small."""
+    first = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": 141}.items()}
+    base = steps.train("sick-encoder", "encoder", {**sick, **first})
+    then = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
+    recipe = {f"train.encoder.{key}": value for key, value in then.items()}
+    model = steps.train("healthver-from-sick", "encoder", {**healthver, **recipe})
+    steps.evaluate("healthver-from-sick", healthver, _classifier(model))
+
+
 def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
     """Train the QLoRA adapter and the encoder of a set of pairs; return both."""
     recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
     encoder = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": sizes["every"]}.items()}
-    return (
-        steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}),
-        steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder}),
-    )
+    model = steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder})
+    return steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **recipe}), model
 
 
-def _judge(encoder: Path) -> Settings:
+def _classifier(encoder: Path) -> Settings:
     return {"nli.kind": "encoder", "nli.model": str(encoder)}
 
 
 def inference(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> None:
     """Parts a and b."""
     adapter, encoder = _trained(steps, name, pairs, sizes)
-    steps.evaluate(f"{name}-encoder", pairs, _judge(encoder))
+    steps.evaluate(f"{name}-encoder", pairs, _classifier(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
     merged = steps.work / "models" / f"{name}-merged"
     command = ["merge", str(adapter), str(merged), "--limit", "1000"]
@@ -214,7 +226,7 @@ def questions(steps: Steps, records: Path) -> None:
 def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) -> None:
     """Part d: risk and coverage of verified answers; support from a record's own abstract and from another's."""
     adapter, encoder = _trained(steps, "healthver", pairs, sizes)
-    judges = {"encoder": _judge(encoder), "adapter": {"nli.adapter": str(adapter)}}
+    judges = {"encoder": _classifier(encoder), "adapter": {"nli.adapter": str(adapter)}}
     test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
     file = steps.work / "abstracts.jsonl"
     rows = []
@@ -228,7 +240,8 @@ def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) 
     _write(file, rows)
     for name, judge in judges.items():
         output = steps.work / "results" / f"verify-{name}"
-        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": [{"kind": "qa", "context": "gold"}]}
+        tasks = [{"kind": "verified", "context": one} for one in ("gold", "swapped")]
+        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": tasks}
         steps.run(
             f"verify-{name}",
             ["eval", "tasks", "--output", str(output), "--data", str(records)],
@@ -289,23 +302,41 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def table(done: Mapping[str, Figures]) -> str:
-    """A line for each evaluation and each training run."""
+    """A line for each measurement and each training run; the rest is in the steps' files."""
     lines = []
     for name, one in done.items():
-        parts = [f"{name:24}"]
-        if "accuracy" in one and "interval" in one:
-            low, high = one["interval"]
-            parts.append(f"n {one['n']}, accuracy {one['accuracy']:.3f} ({low:.3f} to {high:.3f})")
-            parts.append(f"majority {one['majority']:.3f}")
-            if new := one.get("no_text_in_training"):
-                parts.append(f"no text in training: n {new['n']}, {new['accuracy']:.3f}")
+        measured = (
+            {name: one} if "majority" in one else {key: value for key, value in one.items() if _is_measured(value)}
+        )
+        for task, figures in measured.items():
+            low, high = figures["interval"]
+            line = f"{name}, {task}" if task != name else name
+            line += f": n {figures['n']}, accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+            line += f", macro F1 {figures['metrics']['macro_f1']:.3f}, majority {figures['majority']:.3f}"
+            if new := figures.get("no_text_in_training"):
+                line += f"; no text in training: n {new['n']}, accuracy {new['accuracy']:.3f}"
+            lines.append(line)
         if "examples_per_second" in one:
-            parts.append(f"{one['examples_per_second']} examples/s, dev {one.get('dev_accuracy')}")
+            lines.append(f"{name}: {one['examples_per_second']} examples/s, dev accuracy {one.get('dev_accuracy')}")
         if "compared" in one:
-            parts.append(f"merged and adapter agree on {one['compared']['agreement']:.3f} of {one['pairs']}")
-        parts.append(f"{one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.0f} CPU min")
-        lines.append(", ".join(parts))
+            lines.append(f"{name}: labels agree on {one['compared']['agreement']:.2%} of {one['pairs']} pairs")
+        if "own_entailment" in one:
+            shares = ", ".join(f"{kind} {value['share']:.3f}" for kind, value in one.items() if "share" in _dict(value))
+            lines.append(f"{name}: {shares}")
+        for task, metrics in _dict(one.get("metrics")).items() if name.startswith("verify") else ():
+            names = ("accuracy", "share_supported", "accuracy_supported", "aurc", "aurc_confidence")
+            found = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
+            lines.append(f"{name}, {task}: {found}")
+        lines.append(f"{name}: {one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.1f} CPU minutes")
     return "\n".join(lines)
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_measured(value: object) -> bool:
+    return "majority" in _dict(value)
 
 
 def main() -> None:
@@ -314,13 +345,14 @@ def main() -> None:
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
+    parser.add_argument("--only", default="", help="run the steps alone whose name contains this, such as encoder")
     parser.add_argument("--steps", type=int, default=60, help="training steps of part e")
     options = parser.parse_args()
     data = options.data.expanduser().absolute()
     sick = {"pairs.path": "sick", "pairs.folder": str(data / "sick")}
     healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
     records = data / "pubmedqa" / "ori_pqal.json"
-    steps = Steps(options.work.expanduser().absolute())
+    steps = Steps(options.work.expanduser().absolute(), options.only)
     of_sick = {"batch_size": 16, "every": 141, "dev_limit": 250}
     of_healthver = {"batch_size": 8, "every": 84, "epochs": 3}
     for part in options.part:
@@ -328,6 +360,7 @@ def main() -> None:
             inference(steps, "sick", sick, of_sick)
         elif part == "b":
             inference(steps, "healthver", healthver, of_healthver)
+            transfer(steps, sick, healthver)
         elif part == "c":
             questions(steps, records)
         elif part == "d":

@@ -101,7 +101,7 @@ class Claim:
 
 
 def make_checker(
-    retriever: BaseRetriever,
+    retriever: BaseRetriever | None,
     judge: NLIModel,
     config: CheckConfig | None = None,
     *,
@@ -111,7 +111,7 @@ def make_checker(
     """A ``Runnable`` that checks statements against retrieved passages.
 
     Args:
-        retriever: source of the passages.
+        retriever: source of the passages; None where all statements come with a context.
         judge: with the labels entailment, neutral and contradiction.
         config: numbers of passages and sentences, and the threshold.
         embedder: finds the sentences to judge by meaning; without one, words alone decide.
@@ -120,7 +120,8 @@ def make_checker(
     Raises:
         UserError: the judge has other labels, or the retriever is none.
     """
-    check_retriever(retriever)
+    if retriever is not None:
+        check_retriever(retriever)
     check_judge(judge, "A statement is checked")
     return Checker(retriever, judge, config or CheckConfig(), embedder, tuple(notes))
 
@@ -140,7 +141,7 @@ class Checker(Runnable[CheckInput, Check]):
 
     def __init__(
         self,
-        retriever: BaseRetriever,
+        retriever: BaseRetriever | None,
         judge: NLIModel,
         config: CheckConfig,
         embedder: Embeddings | None,
@@ -153,11 +154,17 @@ class Checker(Runnable[CheckInput, Check]):
         self._notes = notes
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check, or what was wrong, for each claim, in order; all in one pass."""
+        """A Check, or what was wrong, for each claim, in order; all in one pass.
+
+        Raises:
+            UserError: a claim has no passages, and there is no retriever.
+        """
         searched = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]
-        found = iter(retrieve(self._retriever, searched, self._config.passages))
+        if searched and self._retriever is None:
+            raise UserError('This checker has no retriever. Give {"statement": ..., "context": ...}.')
+        found = iter(retrieve(self._retriever, searched, self._config.passages) if self._retriever else ())
         passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self._embedder is None else _Remembering(self._embedder)
         windows = [
@@ -228,7 +235,7 @@ class Checker(Runnable[CheckInput, Check]):
         return self._in_one_pass(inputs, config)
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
-        read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
+        read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
         checked = iter(self.check_all([claim for claim in read if isinstance(claim, Claim)]))
         return [claim if isinstance(claim, UserError) else next(checked) for claim in read]
 
@@ -241,13 +248,16 @@ class Checker(Runnable[CheckInput, Check]):
         if errors and not read:
             return errors[0][1]
         sides: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
+        quoted: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
         for passage in passages:
             own = [_Evidence(window, one) for window, one in read if window.passage.id == passage.id]
-            for evidence in _quoted([one for one in own if one.counts(self._config.threshold)]):
-                sides[evidence.verdict].append(evidence)
-        supporting, contradicting = sides["supported"], sides["contradicted"]
+            own = [one for one in own if one.counts(self._config.threshold)]
+            for verdict, side in _strongest(own).items():
+                sides[verdict] += side
+                quoted[verdict] += _quoted(side)
+        supporting, contradicting = quoted["supported"], quoted["contradicted"]
         strengths = {verdict: _strength(side) for verdict, side in sides.items()}
-        verdict: Verdict = "not enough evidence"
+        verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
         deciding = max(
@@ -352,22 +362,21 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     ]
 
 
-def _quoted(evidence: Sequence[_Evidence]) -> list[_Evidence]:
-    """What is quoted of a passage's evidence: the strongest verdict's, without overlaps, best first.
-
-    Both verdicts are quoted if they are equally strong.
-    """
+def _strongest(evidence: Sequence[_Evidence]) -> dict[Verdict, list[_Evidence]]:
+    """The evidence of a passage by verdict, the strongest verdict's only; both if they are equally strong."""
     most = max((round(one.clarity, _SAME) for one in evidence), default=0.0)
-    kept: list[_Evidence] = []
-    for verdict in {one.verdict for one in evidence if round(one.clarity, _SAME) == most}:
-        own = [one for one in evidence if one.verdict == verdict]
-        short = [one for one in own if not any(one.window.contains(other.window) for other in own)]
-        side: list[_Evidence] = []
-        for one in sorted(short, key=lambda one: -one.clarity):
-            if len(side) < QUOTES and not any(one.window.overlaps(other.window) for other in side):
-                side.append(one)
-        kept += side
-    return kept
+    verdicts = {one.verdict for one in evidence if round(one.clarity, _SAME) == most}
+    return {verdict: [one for one in evidence if one.verdict == verdict] for verdict in verdicts}
+
+
+def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
+    """What is quoted of a passage's evidence for one verdict, best first: no window that contains or meets another."""
+    short = [one for one in side if not any(one.window.contains(other.window) for other in side)]
+    quoted: list[_Evidence] = []
+    for one in sorted(short, key=lambda one: -one.clarity):
+        if len(quoted) < QUOTES and not any(one.window.overlaps(other.window) for other in quoted):
+            quoted.append(one)
+    return quoted
 
 
 def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:
@@ -406,7 +415,8 @@ def _passages(count: int) -> str:
     return "1 passage" if count == 1 else f"{count} passages"
 
 
-def _read(input: object, config: RunnableConfig) -> Claim | UserError:
+def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:
+    """A checker's input, or what is wrong with it."""
     fields: Mapping[object, object] = {"statement": input} if isinstance(input, str) else {}
     if isinstance(input, Mapping):
         fields = input

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from corpus.words import terms
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
+
+    from retrievers.base import Frequencies
 
 MEANING = 4 / 7  # weight of the embedder's similarity; the rest is the weight of the shared words
 OWN = 0.3  # weight of a sentence's own nearness; the rest is the weight of its passage's
@@ -36,13 +38,23 @@ _FACTUAL = re.compile(  # begins a question for a fact, which may be an aim or a
 )
 
 
-def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> list[Citation]:
+Lookup = Callable[[Set[str]], "Frequencies | None"]
+"""Document frequencies of terms in a corpus; see ``Retriever.frequencies``."""
+
+
+def cite(
+    question: str,
+    passages: Sequence[Passage],
+    embedder: "Embeddings | None" = None,
+    frequencies: Lookup | None = None,
+) -> list[Citation]:
     """Sentences of all passages that bear on the question, best first.
 
     A sentence's score, of at most 1, is its nearness to the question times a factor for findings. Nearness is the
     weighted mean of two measures: the cosine of the embedder's vectors, and the share of the question's words that the
-    sentence has with the heading above it. A word weighs the more the fewer sentences have it (BM25's inverse document
-    frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), Robertson and Zaragoza 2009). A finding seldom repeats all that was
+    sentence has with the heading above it. A word weighs the more the fewer sentences of the passages, and documents of
+    the corpus, have it: it counts the mean of its two shares of the words' inverse document frequencies, which are
+    BM25's, ln(1 + (N - n + 0.5) / (n + 0.5)) (Robertson and Zaragoza 2009). A finding seldom repeats all that was
     asked, so 0.7 of a sentence's nearness is its passage's: the greatest cosine of its sentences, and the share of
     words that they have together with the document's title.
 
@@ -61,8 +73,9 @@ def cite(question: str, passages: Sequence[Passage], embedder: "Embeddings | Non
         passages: what the answer rests on, best first; ``section`` and ``title`` of their metadata name headings.
         embedder: compares by meaning; without one, words alone decide and sentences without a word of the question
             are left out.
+        frequencies: of terms in the whole corpus; without them the passages' sentences alone weigh the words.
     """
-    return select(question, passages, embedder).citations
+    return select(question, passages, embedder, frequencies).citations
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +92,14 @@ class Selection:
     is_weak: bool
 
 
-def select(question: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> Selection:
+def select(
+    question: str,
+    passages: Sequence[Passage],
+    embedder: "Embeddings | None" = None,
+    frequencies: Lookup | None = None,
+) -> Selection:
     """``cite`` with a judgement of the evidence; the arguments are the same."""
-    read = _read(question, passages)
+    read = _read(question, passages, frequencies)
     if not read.sentences:
         return Selection([], 0.0, is_weak=True)
     words = [read.share(one.terms) for one in read.sentences]
@@ -185,7 +203,7 @@ class _Read:
     share: Callable[[Set[str]], float]
 
 
-def _read(question: str, passages: Sequence[Passage]) -> _Read:
+def _read(question: str, passages: Sequence[Passage], frequencies: Lookup | None) -> _Read:
     asked = frozenset(terms(question))
     found: list[_Found] = []
     own: list[Set[str]] = []
@@ -204,30 +222,46 @@ def _read(question: str, passages: Sequence[Passage]) -> _Read:
     wholes = [set(title) for title in titles]
     for sentence in found:
         wholes[sentence.passage] |= sentence.terms
-    return _Read(found, titles, wholes, _share(asked, own))
+    return _Read(found, titles, wholes, _share(asked, own, frequencies and frequencies(asked)))
 
 
 def _mixed(cosine: float, share: float) -> float:
     return MEANING * cosine + (1 - MEANING) * share
 
 
-def _share(asked: Set[str], found: Sequence[Set[str]]) -> Callable[[Set[str]], float]:
+def _share(
+    asked: Set[str], found: Sequence[Set[str]], corpus: "Frequencies | None" = None
+) -> Callable[[Set[str]], float]:
     """The weight of some of the words that are asked for, of all; ``found`` are those of them that each text has."""
-    containing = Counter(term for terms in found for term in terms)
-    weight = {term: _rarity(containing[term], len(found)) for term in asked}
-    total = math.fsum(weight.values())
+    weight = _weights(asked, Counter(term for terms in found for term in terms), len(found))
+    if corpus is not None and corpus.documents:
+        other = _weights(asked, corpus.containing, corpus.documents)
+        weight = {term: (own + other[term]) / 2 for term, own in weight.items()}
+    total = math.fsum(weight.values())  # so that all words together have 1, without a rounding error
     return lambda terms: math.fsum(weight[term] for term in terms) / total if terms else 0.0
+
+
+def _weights(asked: Set[str], containing: Mapping[str, int], count: int) -> dict[str, float]:
+    """The rarity of each word, of 1 for all together."""
+    rarity = {term: _rarity(containing[term], count) for term in asked}
+    total = math.fsum(rarity.values())
+    return {term: value / total for term, value in rarity.items()}
 
 
 def _rarity(containing: int, count: int) -> float:
     return math.log(1 + (count - containing + 0.5) / (containing + 0.5))
 
 
+def asks_for_fact(question: str) -> bool:
+    """Whether a question begins as one that yes and no do not answer: how many, which, when; not in every language."""
+    return _FACTUAL.match(question) is not None
+
+
 def _asks_finding(question: str) -> bool:
     """Whether a question is one of yes or no, which a finding answers."""
     if _POLAR.match(question):
         return True
-    return question.rstrip().endswith(("?", "？", "؟")) and not _FACTUAL.match(question)
+    return question.rstrip().endswith(("?", "？", "؟")) and not asks_for_fact(question)
 
 
 def _likely(read: _Read, passages: int, *, by_findings: bool) -> list[float]:

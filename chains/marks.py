@@ -9,13 +9,19 @@ from corpus.sentences import Span, sentence_spans
 
 _OPENING, _CLOSING = r"[\[［【]", r"[\]］】]"
 _TO = r"[-–—‑−~～]"
+_NAMES = (
+    r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|quellen?|fuentes?"
+    r"|extraits?|pasajes?|文献|来源|段落|资料)"
+)
 _MARK = re.compile(
-    rf"\s*{_OPENING}\s*\^?(?:(?:passages?|sources?|texts?|references?|refs?\.?)\s*)?"
-    rf"(?P<numbers>\d{{1,3}}(?:\s*(?:{_TO}|[,;、，&]|and|und|et|y)\s*\d{{1,3}})*)\s*{_CLOSING}",
+    rf"\s*(?P<double>\[(?=\[[^\[\]]*\]\]))?{_OPENING}\s*\^?(?:{_NAMES}\s*)?:?\s*\#?"
+    rf"(?P<numbers>\d{{1,3}}(?:\s*(?:{_TO}|[,;、，&]|and|und|et|y)\s*\d{{1,3}})*)\s*{_CLOSING}(?(double)\])",
     re.IGNORECASE,
 )
 _PART = re.compile(rf"(\d+)(?:\s*{_TO}\s*(\d+))?")
-_HELD = re.compile(rf"\s*(?:{_OPENING}[^\]］】\n]{{0,200}})?\Z")  # the end of a stream that may become a mark
+_HELD = re.compile(
+    rf"\s*(?:\[\[[^\[\]\n]{{0,200}}\]|{_OPENING}[^\]］】\n]{{0,200}})?\Z"
+)  # the end of a stream that may become a mark
 _CUT_MARK = re.compile(rf"\s*{_OPENING}\s*\^?\d[\d\s,;–-]*\Z")  # a mark that the limit of tokens cut off
 _INTERVAL = re.compile(r"\b(?:CIs?|CrI|IQR|KI|IC|interval|range[sd]?|Intervall)\b[\s:,=]*\Z", re.IGNORECASE)
 _AFTER_NUMBER = re.compile(r"\d\s*%?[\s:,]*\Z")
@@ -93,9 +99,9 @@ class MarkWriter:
             return ()
         first = [str(number) for number in sorted(self.unknown)]
         named = ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
-        what, verb = ("passage", "does") if len(first) == 1 else ("passages", "do")
+        what = "passage" if len(first) == 1 else "passages"
         there = "1 passage was" if self._passages == 1 else f"{self._passages} passages were"
-        return (f"citations of {what} {named} were removed: {there} read, so {what} {named} {verb} not exist",)
+        return (f"citations of {what} {named} were removed: only {there} read",)
 
     def _settled(self, raw: str) -> str:
         def rewritten(found: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from chains.citations import coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
+from chains.verdicts import most_probable, verdict_scores
 from common.errors import UserError
 from corpus.sentences import Span, sentence_spans
 
@@ -157,21 +158,6 @@ def windows(text: str, size: int = WINDOW) -> list[Span]:
     spans = sentence_spans(text)
     last = max(1, len(spans) - size + 1)
     return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
-
-
-def verdict_scores(judgement: Judgement) -> dict[Verdict, float]:
-    """A judgement of a statement as probabilities of the verdicts; a written label has all of it."""
-    given = judgement.label_scores or {judgement.label or "neutral": 1.0}
-    return {
-        "supported": given.get("entailment", 0.0),
-        "contradicted": given.get("contradiction", 0.0),
-        "not enough evidence": given.get("neutral", 0.0),
-    }
-
-
-def most_probable(scores: dict[Verdict, float]) -> Verdict:
-    """The most probable verdict; among equals the one that says less."""
-    return max(reversed(scores), key=scores.__getitem__)
 
 
 def supported(sentence: Sentence) -> bool:

@@ -56,8 +56,8 @@ class Verifier:
         verified = list(answers)
         claims: dict[int, _Claim] = {}
         for index, answer in enumerate(answers):
-            if answer.label is None and any(one.verification is not None for one in answer.sentences):
-                continue  # a written text, whose sentences were judged
+            if answer.label is None and (not answer.text or any(one.verification for one in answer.sentences)):
+                continue  # a text that is written later, or whose sentences were judged
             if answer.label is None:
                 verified[index] = _noted(answer, "not verified: the answer does not say yes, no or maybe")
             else:

@@ -59,7 +59,7 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
     """Translate errors of loading a model or data set into ``UserError``.
 
     Wrap only the loading call: each ``OSError``, ``ValueError``, ``KeyError``, httpx or safetensors error is taken to
-    be about ``id``. Others pass through, such as an out-of-memory ``RuntimeError``.
+    be about ``id``, and so is a missing package. Others pass through, such as an out-of-memory ``RuntimeError``.
 
     A missing path below an existing folder is refused before the call, since the hub may have another model of that
     name.
@@ -71,7 +71,7 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
 
     Raises:
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
-            files, or a full disk.
+            files, a missing package, or a full disk.
     """
     if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
         raise UserError(mistyped)
@@ -93,8 +93,13 @@ def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "
             f"{what} {id} needs Python code of its own, and code that comes with a model is never run here. Choose a "
             "model whose architecture is part of transformers or sentence-transformers."
         )
+    for cause in _causes(error):
+        if isinstance(cause, ImportError):
+            return f"{what} {id} needs a package that cannot be used here: {_first_line(cause)}"
     local = _local(error, what, id)
-    return local if local is not None else _remote(error, what, id, repo_type)
+    if local is not None or Path(id).expanduser().exists():
+        return local
+    return _remote(error, what, id, repo_type)
 
 
 def _local(error: Exception, what: str, id: str) -> str | None:
@@ -161,8 +166,11 @@ def _folder(error: Exception, what: str, id: str) -> str | None:
             return f"{what} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
         if isinstance(cause, SafetensorError):
             return f"{what} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
-    if pickle := _pickle_alone(Path(id).expanduser()):
+    folder = Path(id).expanduser()
+    if pickle := _pickle_alone(folder):
         return refused_pickle(what, id, pickle)
+    if what == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return f"{what} {id}: the folder holds an adapter. Name it in llm.adapter, and its base model in llm.model."
     if isinstance(error, (OSError, ValueError, KeyError)):
         return (
             f"{what} {id}: the folder does not hold a model that can be loaded ({_first_line(error)}). "
@@ -261,5 +269,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = (repr(error) if isinstance(error, KeyError) else str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__

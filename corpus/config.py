@@ -1,4 +1,4 @@
-"""The settings sections ``data``, ``pairs`` and ``documents``: what a command reads."""
+"""The settings sections ``data``, ``pairs``, ``claims`` and ``documents``: what a command reads."""
 
 from typing import Annotated, Any, Literal
 
@@ -133,6 +133,27 @@ class PairsConfig(BaseModel):
         if len(set(labels.values())) < 2 or any(not word.strip() for word in labels.values()):
             raise ValueError("must name two or more labels, none of them empty")
         return labels
+
+
+class ClaimsConfig(BaseModel):
+    """Claims with their evidence, for `eval check`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(
+        default="sample",
+        min_length=1,
+        description=(
+            "Claims: sample, a JSON lines file in SciFact's format, or a .csv, .tsv or .jsonl file with the columns "
+            "evidence, claim and label, as HealthVer's."
+        ),
+    )
+    corpus: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Documents of claims in SciFact's format; null for corpus.jsonl beside the claims.",
+    )
+    limit: int | None = Field(default=None, ge=1, strict=True, description="Maximum number of claims, from the first.")
 
 
 class DocumentColumns(BaseModel):

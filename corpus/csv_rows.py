@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CELL = r'(?:"(?:[^"]|"")*"|[^"\t][^\t]*|)'
 _OPEN = re.compile(rf'(?:{_CELL}\t)*"(?:[^"]|"")*')  # a line of tab-separated cells whose last is not closed
 _GOES_ON = re.compile(rf'(?:[^"]|"")*(?:"\t(?:{_CELL}\t)*"(?:[^"]|"")*)?')  # a line inside a cell that stays open
+_CLOSES = re.compile(r'(?:[^"\t]|"")*"(?:[\t\r\n]|\Z)')  # a line whose first cell ends one of the line before
 
 
 def csv_rows(
@@ -49,7 +50,7 @@ def csv_rows(
             done()
             if header is None:
                 header = cells or None
-                if repeated := next((name for name in cells if name and cells.count(name) > 1), None):
+                if repeated := next((name for name, times in Counter(filter(None, cells)).items() if times > 1), None):
                     raise DataError(where, "names a column twice.", record=f"line {begins}", field=shown(repeated))
             elif any(cell.strip() for cell in cells[len(header) :]):
                 raise DataError(where, "has more cells than the header names.", record=f"line {begins}")
@@ -91,14 +92,14 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
                 return
             yield line
 
-    def ends_row() -> bool:
-        """Whether the next line that is not blank has as many cells as the header, or there is none."""
+    def ends_row(last: str) -> bool:
+        """Whether the next line that is not blank is a row by its number of cells and does not close ``last``."""
         while not waiting or not waiting[-1].strip():
             line = next(source, None)
             if line is None:
                 return True
             waiting.append(line)
-        return waiting[-1].count("\t") + 1 >= width
+        return waiting[-1].count("\t") + 1 >= width and not (last.startswith('"') and _CLOSES.match(waiting[-1]))
 
     numbered = enumerate(following(), start=1)
     width, all_quoted = 0, False
@@ -108,7 +109,7 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         if not width and cells:
             all_quoted = all(_QUOTED.fullmatch(cell) for cell in cells)
         is_open = '"' in text and width > 0 and _OPEN.fullmatch(text) is not None
-        if not width or '"' not in text or (len(cells) == width and (not is_open or ends_row())):
+        if not width or '"' not in text or (len(cells) == width and (not is_open or ends_row(cells[-1]))):
             cells = [_unquoted(cell, always=all_quoted) for cell in cells]
         elif is_open:
             taken = [line]
@@ -120,7 +121,7 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
                 taken.append(more)
                 is_open = _GOES_ON.fullmatch(more.rstrip("\r\n")) is not None
             [cells] = csv.reader(taken, delimiter="\t", strict=True)
-        elif len(quoted := next(csv.reader([text], delimiter="\t"))) == width:
+        elif (quoted := next(csv.reader([text], delimiter="\t"))) and len(quoted) >= width and not any(quoted[width:]):
             cells = quoted
         width = width or len(cells)
         yield last, cells

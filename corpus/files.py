@@ -240,7 +240,8 @@ def _files(
                 else:
                     intake.skipped.append(file)
             elif not file.is_file():
-                intake.failed.append(_problem(given, "is no regular file. Give a file or a folder."))
+                why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
+                intake.failed.append(_problem(given if file == path else file, f"{why}. Give a file or a folder."))
             elif is_folder and not follow and not file.resolve().is_relative_to(path.resolve()):
                 intake.linked.append(file)
             elif (real := file.resolve()) not in seen:
@@ -249,16 +250,17 @@ def _files(
 
 
 def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
-    """The visible files below a folder in sorted order; what cannot be looked at is refused."""
+    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused."""
     for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             file = Path(place, name)
             try:
-                if file.is_file():
-                    yield file
+                file.is_file()
             except OSError as error:
                 refuse(file, error)
+            else:
+                yield file
 
 
 def _problem(path: Path | str, why: str) -> Problem:

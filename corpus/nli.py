@@ -203,7 +203,7 @@ def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
     advice = f"Set pairs.files.{split} to the name of the {split} split's file."
     if known is not None:
         advice = (
-            f"{known.title} is to be had at {known.source}. Download it and set pairs.folder to the folder of its "
+            f"{known.title} is available at {known.source}. Download it and set pairs.folder to the folder of its "
             f"files, or pairs.files.{split} to another name."
         )
     raise DataError(path, f"there is no such file in the folder, {has}. {advice}")

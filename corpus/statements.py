@@ -47,7 +47,7 @@ _RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the he
 _FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
 _ENDS = tuple(".!?。！？;；।؟…")
 _CLOSERS = "\"'”’»)]"
-_BULLET = re.compile(r"\s*(?:[-*+•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
+_BULLET = re.compile(r"\A\s*(?:[-*+>•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|[a-z]\.)\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +121,23 @@ def split_statements(text: str) -> list[Segment]:
 
 
 def _apart(text: str, one: Sentence) -> Iterator[tuple[int, int]]:
-    """A sentence without the lines of greetings and closings that stand before or after it without a blank line."""
-    start = one.start
-    at = text.find("\n", start, one.end)
-    while at >= 0:
-        line = text[start:at].strip()
-        if _GREETING.match(line) or _CLOSING.match(line):
-            yield start, start + len(text[start:at].rstrip())
-            start = at + 1 + (len(text[at + 1 : one.end]) - len(text[at + 1 : one.end].lstrip()))
-        else:
-            below = text[at + 1 : one.end].lstrip()
-            if _CLOSING.match(below.partition("\n")[0]):
-                yield start, start + len(text[start:at].rstrip())
-                start = one.end - len(below)
-        at = text.find("\n", max(at + 1, start), one.end)
-    if start < one.end:
-        yield start, one.end
+    """A sentence apart from lines that are a greeting before it or a closing, without a blank line between."""
+    begin = at = one.start
+    for line in text[one.start : one.end].splitlines(keepends=True):
+        own = line.strip()
+        if _CLOSING.match(own) or (begin == at and _GREETING.match(own)):
+            yield from _trimmed(text, begin, at)
+            yield from _trimmed(text, at, at + len(line))
+            begin = at + len(line)
+        at += len(line)
+    yield from _trimmed(text, begin, one.end)
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span without white space around it; none if nothing is left."""
+    own = text[start:end]
+    if own.strip():
+        yield start + len(own) - len(own.lstrip()), start + len(own.rstrip())
 
 
 def _kind(own: str, kind: Kind) -> SegmentKind:

@@ -21,18 +21,38 @@ EDITION = 2
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
 _HYPHENS = r"\-‐‑‒–−"
+# Beginnings of words that are written with a hyphen behind them or without.
+_PREFIXES = (
+    "anti",
+    "co",
+    "hyper",
+    "hypo",
+    "inter",
+    "intra",
+    "micro",
+    "multi",
+    "non",
+    "peri",
+    "post",
+    "pre",
+    "sub",
+    "x",
+)
 _UNITS = "\u3371-\u33df"  # ㎎ and its like
 _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 
 
 def _run(first: str, inside: str, letter: str, after_letter: str) -> str:
     """The pattern of what is analysed at once: letters and digits, with what joins them within a word."""
+    before = "|".join(rf"(?<=\b[{one[0]}{one[0].upper()}]{one[1:]})" for one in _PREFIXES)
     joints = (
         rf"{after_letter}[{_APOSTROPHES}](?={letter})",  # Crohn's
         r"(?<=\d)(?:\.(?=\d)|,(?=\d{3}(?!\d)))",  # 0.05 and 20,000
         rf"(?:[-‐][^\S\r\n]*|(?<=\u00ad))\r?\n[^\S\r\n]*(?={letter})",  # a broken line
         rf"{after_letter}[{_HYPHENS}](?:{_LINE_END})?(?=(?:[^\W_]{{1,5}}[{_HYPHENS}])?[^\W_]{{0,4}}\d)",  # IL-6
         rf"(?<=\d)[{_HYPHENS}](?=[A-Z]{{1,3}}(?![^\W_]))",  # 5-HT
+        rf"(?:{before})[{_HYPHENS}](?={letter})",  # pre-eclampsia
+        rf"{after_letter}[{_HYPHENS}](?=(?:up|off|out)\b)",  # follow-up
     )
     return rf"({first}{inside}*+(?:(?=[{_APOSTROPHES}{_HYPHENS}.,\r\n])(?:{'|'.join(joints)}){inside}++)*+)"
 
@@ -82,7 +102,8 @@ def terms(text: str) -> list[str]:
 
     Single letters and digits count: vitamin D, grade 3. A stop word in capitals among words in small letters is a name
     (ALL, WHO), and "A" within a sentence is one too. An identifier of letters and digits with a hyphen or a space
-    (IL-6, Hb A1c) is a term without it (il6, hba1c), besides its parts. Chinese, Japanese, Korean, Thai, Lao, Khmer and
+    (IL-6, Hb A1c) is a term without it (il6, hba1c), besides its parts; so is a word that is also written without its
+    hyphen (pre-eclampsia). Chinese, Japanese, Korean, Thai, Lao, Khmer and
     Burmese text is cut into overlapping pairs of characters.
     """
     pattern = _ASCII_RUN if text.isascii() else _RARE_RUN if _RARE.search(text) else _RUN
@@ -143,16 +164,16 @@ def _analysed(run: str) -> tuple[str, ...]:
 
 
 def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
-    """The terms of an identifier as one word and of its parts."""
+    """The terms of a hyphenated word or identifier as one word, and of its parts."""
     known = [(part, _analysed(part)) for part in parts]
     found = [term for part, own in known if type(own) is not _Doubtful or part.isupper() for term in own]
     whole = "".join(parts)
-    is_identifier = (
+    is_one = whole.isalpha() or (
         len(whole) <= _LONGEST_IDENTIFIER
         and any(map(str.isalpha, whole))
         and not any(part.islower() and part in _stop_words() for part in parts)
     )
-    return (*(term for term in _analysed(whole) if term not in found), *found) if is_identifier else tuple(found)
+    return (*(term for term in _analysed(whole) if term not in found), *found) if is_one else tuple(found)
 
 
 def _with_letters(pieces: Sequence[str], place: int) -> tuple[str, ...]:

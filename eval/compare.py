@@ -19,7 +19,7 @@ from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
 from eval.tables import new_table, with_signed_interval
 from eval.tasks import Sample, Task
-from eval.tasks.scorers import LABELS, Scorer, shared_scorer
+from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
 SHOWN = 10  # of the records that changed sides, for each comparison
@@ -223,9 +223,13 @@ def _compared(pairs: Pairs) -> Comparison:
     samples_a, samples_b = zip(*pairs.samples, strict=True)
     figures: dict[str, Difference] = {}
     for name, value in scorer.paired.items():
-        a, b = ([value(sample) for sample in samples] for samples in (samples_a, samples_b))
+        values = [(value(one), value(other)) for one, other in pairs.samples]
+        both = [(one, other) for one, other in values if one is not None and other is not None]
+        if not both:
+            continue
+        a, b = ([pair[side] for pair in both] for side in (0, 1))
         figures[name] = Difference(sum(a) / len(a), sum(b) / len(b), mean_difference(a, b))
-    if scorer == LABELS and (labels := _shared_labels(pairs)):
+    if scorer in LABELLING and (labels := _shared_labels(pairs)):
         targets = [str(sample["target"]) for sample in samples_a]
         labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
         figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))

@@ -13,11 +13,22 @@ from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES, risk_curves
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
 _RANKING = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
+_REFERENCE = {
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
+_TITLES = {
+    ANSWERS: "Answers: yes, no or maybe",
+    INFERENCE: "Inference: does the hypothesis follow?",
+    CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
+}
+_EVIDENCE = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 _ORDERS = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
 
 
@@ -43,7 +54,7 @@ def _retrieval(results: Sequence[TaskResult]) -> list[Table]:
 
 def _answers(results: Sequence[TaskResult]) -> list[Table]:
     """One row per task; tasks over the same records are adjacent, followed by the majority baseline."""
-    table = _label_table("Answers: yes, no or maybe")
+    table = _label_table(_TITLES[ANSWERS])
     groups: dict[tuple[tuple[str, str], ...], list[TaskResult]] = {}
     for result in results:
         records = tuple((str(sample["id"]), str(sample["target"])) for sample in result.samples)
@@ -69,7 +80,7 @@ def label_tables(result: TaskResult) -> list[Table]:
     labels = result.labels
     targets = [str(sample["target"]) for sample in result.samples]
     predictions: list[str | None] = [sample["prediction"] for sample in result.samples]
-    whole = _label_table("Inference: does the hypothesis follow?")
+    whole = _label_table(_TITLES[result.task.section])
     _add_labels(whole, result)
     _add_majority(whole, targets, labels)
     captions = [absent_labels(targets, labels), _by_premise(result, targets, predictions)]
@@ -87,6 +98,16 @@ def label_tables(result: TaskResult) -> list[Table]:
 
 def _inference(results: Sequence[TaskResult]) -> list[Table]:
     return [table for result in results for table in label_tables(result)]
+
+
+def _checking(results: Sequence[TaskResult]) -> list[Table]:
+    """Verdicts as labels; then, where the data knows them, the evidence that was found and quoted."""
+    tables = [table for result in results for table in label_tables(result)]
+    evidence = new_table("Evidence", "task", *(name.replace("_", " ") + " (95%)" for name in _EVIDENCE))
+    for result in results:
+        if any(name in result.estimates for name in _EVIDENCE):
+            evidence.add_row(result.name, *(with_interval(result.estimates.get(name)) for name in _EVIDENCE))
+    return [*tables, evidence] if evidence.row_count else tables
 
 
 def _verification(results: Sequence[TaskResult]) -> list[Table]:
@@ -115,11 +136,44 @@ def _verification(results: Sequence[TaskResult]) -> list[Table]:
     return [verdicts, accuracy, risk]
 
 
+def _written(results: Sequence[TaskResult]) -> list[Table]:
+    """Support of written answers, then their length and their likeness to the references."""
+    support = new_table(
+        "Written answers: do the cited passages support the sentences?",
+        "task",
+        "n",
+        "citation recall (95%)",
+        "citation precision (95%)",
+        "with attributed",
+        "supported (95%)",
+        "contradicted",
+    )
+    texts = new_table(
+        "Length, refusals and references", "task", "sentences", "words", "refused", "withheld", *_REFERENCE
+    )
+    for result in results:
+        found = result.estimates
+        figures = [with_interval(found.get(name)) for name in ("citation_recall", "citation_precision")]
+        figures.append(_plain(found.get("attributed_recall")))
+        figures += [with_interval(found.get("sentence_support")), _plain(found.get("sentence_contradicted"))]
+        support.add_row(result.name, str(len(result.samples)), *figures)
+        shares = [_plain(found.get(name)) for name in ("refused", "withheld", *_REFERENCE.values())]
+        lengths = [f"{found[name].value:.1f}" for name in ("sentences", "words")]
+        texts.add_row(result.name, *lengths, *shares)
+    return [support, texts]
+
+
+def _plain(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{estimate.value:.3f}"
+
+
 _TABLES: Mapping[str, Callable[[Sequence[TaskResult]], list[Table]]] = {
     RETRIEVAL.id: _retrieval,
     ANSWERS.id: _answers,
     INFERENCE.id: _inference,
     VERIFICATION.id: _verification,
+    WRITTEN.id: _written,
+    CHECKING.id: _checking,
 }
 
 

@@ -118,6 +118,10 @@ class Pipeline:
             settings = load_settings(None, settings)
         return cls(settings, corpus, cache=cache, retrievers=retrievers, quiet=quiet)
 
+    def over(self, corpus: Corpus, settings: Settings) -> "Pipeline":
+        """A pipeline of other settings over another corpus, with the same result cache."""
+        return Pipeline(settings, corpus, cache=self._cache, quiet=self.quiet)
+
     @cached_property
     def corpus(self) -> Corpus:
         """The searched passages."""
@@ -191,13 +195,13 @@ class Pipeline:
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
 
-    def checker(self, *, retriever: str | None = None) -> "Checker":
+    def checker(self, *, retriever: str | None = None, searches: bool = True, noted: bool = True) -> "Checker":
         """Checks statements against passages with the judge; section ``check`` has its numbers.
-
-        Each result has ``check_note`` among its notes.
 
         Args:
             retriever: the name of a retriever; by default ``retriever``.
+            searches: False for a checker without a retriever, of statements with a context.
+            noted: whether each result has ``check_note`` among its notes.
 
         Raises:
             UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
@@ -205,13 +209,25 @@ class Pipeline:
         """
         from chains.check import make_checker
 
-        self._check_judge()
+        if self.no_judge is not None:
+            raise UserError(self.no_judge)
         judge = self._judge
         name = retriever or self.settings.retriever
-        notes = () if self.check_note is None else (self.check_note,)
-        return make_checker(
-            self.retriever(name), judge, self.settings.check, embedder=self._embedder(name), notes=notes
-        )
+        notes = (self.check_note,) if noted and self.check_note is not None else ()
+        found = self.retriever(name) if searches else None
+        return make_checker(found, judge, self.settings.check, embedder=self._embedder(name), notes=notes)
+
+    @property
+    def no_judge(self) -> str | None:
+        """Why no model of the settings can judge statements against the corpus; None if one can."""
+        nli = self.settings.nli
+        if nli.kind == "encoder":
+            return None
+        if self.settings.llm.kind == "extractive":
+            return NO_JUDGE.format(why="llm.kind is extractive")
+        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
+            return NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
+        return None
 
     @property
     def check_note(self) -> str | None:
@@ -240,7 +256,12 @@ class Pipeline:
         return retriever_identity(self.settings, name)
 
     def chain(
-        self, context: "Context | None" = None, *, retriever: str | None = None, verify: "Verify | None" = None
+        self,
+        context: "Context | None" = None,
+        *,
+        retriever: str | None = None,
+        verify: "Verify | None" = None,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         """The chain that answers single questions; arguments override section ``chain`` and the setting ``retriever``.
 
@@ -248,6 +269,7 @@ class Pipeline:
             context: what the model reads.
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
+            open_questions: leave the answer to questions for a fact to a writer, see ``chains.qa.qa_chain``.
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -259,21 +281,24 @@ class Pipeline:
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
             found = self.retriever(retriever)
+            words = next((name for name, one in self.settings.retrievers.items() if one.kind == "bm25"), None)
             return extractive_chain(
                 found,
                 embedder=self._embedder(retriever or self.settings.retriever),
                 passages=found.top_k,
                 max_sentences=config.max_sentences,
                 notes=notes,
+                frequencies=None if words is None else self.retriever(words).frequencies,
             )
         from chains.verification import verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
-        chain = self._qa_chain(searched, context)
+        chain = self._qa_chain(searched, context, open_questions=open_questions)
         if judge is None:
             return chain
-        return verified_chain(chain, judge, verify=verify, wider=self._wider(searched) if verify == "retry" else ())
+        wider = self._wider(searched, open_questions) if verify == "retry" else ()
+        return verified_chain(chain, judge, verify=verify, wider=wider)
 
     def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
@@ -316,7 +341,7 @@ class Pipeline:
                     grader,
                     verify,
                     config,
-                    judge=judge,
+                    checker=None if judge is None else self.checker(noted=False),
                     tell=tell,
                     passages=passages,
                     clean=llm.clean,
@@ -341,23 +366,26 @@ class Pipeline:
             chain = WrittenChain(chain, written)
         return chain if self.note is None else NotedChain(chain, self.note)
 
-    def written(self, share: Share = unshared, retriever: str | None = None) -> "WrittenAnswers":
+    def written(
+        self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
+    ) -> "WrittenAnswers":
         """What writes answers in sentences, judges these, and does as ``chain.verify`` says.
 
         Args:
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
+            verify: what happens to unsupported sentences; by default ``chain.verify``.
 
         Raises:
             UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
-        verify = self.settings.chain.verify
+        verify = verify or self.settings.chain.verify
         verifier = None if verify == "off" else self._sentence_verifier(share)
         searched = self.retriever(retriever) if self.settings.chain.context == "retrieved" else None
         embedder = self._embedder(retriever or self.settings.retriever) if verifier is None and searched else None
-        wider = self._wider(searched) if verify == "retry" else ()
+        wider = self._wider(searched, open_questions=True) if verify == "retry" else ()
         return WrittenAnswers(self._writer(), verifier, verify, wider=wider, embedder=embedder)
 
     def _answering(self, written: "WrittenAnswers | None", *, judged: bool = True) -> "AnswerChain":
@@ -369,9 +397,10 @@ class Pipeline:
         """
         if self.settings.agent.kind != "off":
             return self.agent()
-        if not judged:
-            return self.chain(verify="off")
-        return self.chain(verify="report" if written is not None and self.settings.chain.verify == "prune" else None)
+        verify: Verify | None = None if judged else "off"
+        if judged and written is not None and self.settings.chain.verify == "prune":
+            verify = "report"
+        return self.chain(verify=verify, open_questions=written is not None)
 
     def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
         from chains.support import SentenceVerifier
@@ -384,14 +413,14 @@ class Pipeline:
 
         return settled(verifier(answer), self.settings.chain.verify)
 
-    def _wider(self, searched: "Retriever | None") -> "list[AnswerChain]":
+    def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
         from chains.verification import more_passages
 
         if searched is None:
             return []
         counts = more_passages(self.settings.chain.passages, searched.top_k)
-        return [self._qa_chain(searched, passages=count) for count in counts]
+        return [self._qa_chain(searched, passages=count, open_questions=open_questions) for count in counts]
 
     def chat(self, share: Share = unshared) -> "Chat":
         """The conversation of section ``chat``, over the agent or the chain.
@@ -521,7 +550,12 @@ class Pipeline:
         }
 
     def _qa_chain(
-        self, retriever: "Retriever | None", context: "Context" = "retrieved", passages: int | None = None
+        self,
+        retriever: "Retriever | None",
+        context: "Context" = "retrieved",
+        passages: int | None = None,
+        *,
+        open_questions: bool = False,
     ) -> "AnswerChain":
         from chains.qa.chain import qa_chain
 
@@ -533,6 +567,7 @@ class Pipeline:
             decide=config.decide,
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
+            open_questions=open_questions,
         )
 
     def _check_model(self) -> None:
@@ -551,18 +586,6 @@ class Pipeline:
                 )
         if agent != "off" and self.settings.chain.context != "retrieved":
             raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
-
-    def _check_judge(self) -> None:
-        """Raise ``UserError`` if the settings name no model that can judge statements against the corpus."""
-        nli = self.settings.nli
-        if nli.kind == "encoder":
-            return
-        if self.settings.llm.kind == "extractive":
-            raise UserError(NO_JUDGE.format(why="llm.kind is extractive"))
-        if self._is_tiny and self.corpus.is_users and nli.adapter is None:
-            raise UserError(
-                NO_JUDGE.format(why="medground-tiny reads the sample only, and your documents are searched")
-            )
 
     def _reword(self) -> "Callable[..., str | None]":
         """The rewriter of an agent's query: a model, or a rule for medground-tiny."""
@@ -594,7 +617,9 @@ class Pipeline:
         """The writer of answers in sentences."""
         from chains.chat.writer import Writer
 
-        return Writer(self.llm.writer(self.settings.chat.max_new_tokens), self.llm.clean, self.settings.llm.system)
+        llm, most = self.llm, self.settings.chat.max_new_tokens
+        identity = {"llm": llm.fingerprint, "most": most}
+        return Writer(llm.writer(most), llm.clean, self.settings.llm.system, cache=self._cache, identity=identity)
 
 
 def judging_settings(settings: Settings) -> Settings:

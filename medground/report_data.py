@@ -14,7 +14,7 @@ from corpus.sample import sample_path
 from eval.report.figures import data_name
 from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file_name, project
 from eval.report.tasks import ReportTask
-from eval.tasks.base import INFERENCE, RETRIEVAL
+from eval.tasks.base import CHECKING, INFERENCE, RETRIEVAL
 from eval.tasks.qa import VARIANTS
 from medground.pipeline import TINY_NOTE
 from medground.settings import Settings, load_settings
@@ -122,7 +122,7 @@ def notes(tasks: Sequence[ReportTask]) -> list[str]:
     """Notes on the models."""
     found: dict[str, None] = {}
     for task in tasks:
-        own_encoder = task.section == INFERENCE and task.setting("nli", "kind") == "encoder"
+        own_encoder = task.section in (INFERENCE, CHECKING) and task.setting("nli", "kind") == "encoder"
         embedded = task.setting("llm", "model") == "embedded" and task.section != RETRIEVAL
         if embedded and task.setting("llm", "kind") != "extractive" and not own_encoder:
             found[TINY_NOTE] = None

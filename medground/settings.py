@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from chains.config import AgentConfig, ChainConfig, ChatConfig, CheckConfig, LLMConfig, NLIConfig, PromptConfig
 from common.errors import UserError
-from corpus.config import DataConfig, DocumentsConfig, PairsConfig
+from corpus.config import ClaimsConfig, DataConfig, DocumentsConfig, PairsConfig
 from eval.config import EvalConfig
 from finetune.config import TrainConfig
 from medground.service.config import ServeConfig
@@ -63,6 +63,7 @@ class Settings(BaseModel):
     data: DataConfig = DataConfig()
     documents: DocumentsConfig = DocumentsConfig()
     pairs: PairsConfig = PairsConfig()
+    claims: ClaimsConfig = ClaimsConfig()
     eval: EvalConfig = EvalConfig()
     train: TrainConfig = TrainConfig()
     serve: ServeConfig = ServeConfig()

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from chains.verification import Verifier
 from common.errors import UserError
+from corpus.claims import ClaimData, load_claims
 from corpus.load import load_records
 from corpus.nli import load_pairs
 from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.results import TaskResult
-from eval.tasks import QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
+from eval.tasks import AnswersTask, CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
 from eval.tasks.qa import VARIANTS
-from medground.pipeline import Pipeline
+from medground.ingest import Corpus
+from medground.pipeline import Pipeline, judging_settings
 from medground.settings import Settings
 
 if TYPE_CHECKING:
+    from chains.check import Checker
     from chains.config import Context
     from chains.nli import NLIModel
     from corpus.config import DataConfig
@@ -55,6 +58,16 @@ def qa_tasks(settings: Settings, records: int) -> list[Task]:
         if records > 1:
             tasks += [VerificationTask(context="wrong"), VerificationTask(context="swapped")]
     return tasks
+
+
+def written_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval answers``: written from retrieved passages, as they are and pruned."""
+    return [AnswersTask(context="retrieved", retriever=settings.retriever, pruned=pruned) for pruned in (False, True)]
+
+
+def check_tasks(settings: Settings) -> list[Task]:
+    """The tasks of ``medground eval check``: claims checked against given and against retrieved evidence."""
+    return [CheckTask(context="given"), CheckTask(context="retrieved", retriever=settings.retriever)]
 
 
 def settings_tasks(settings: Settings) -> list[Task]:
@@ -112,9 +125,10 @@ class PipelineResources:
         known = self._settings.retrievers
         if unknown := next((name for name in names if name not in known), None):
             raise UserError(f"There is no retriever {unknown!r}; there are {', '.join(known)}.")
-        if any(task.context is not None for task in tasks):
+        searching = [task for task in tasks if task.section.data == "data"]
+        if any(task.context is not None for task in searching):
             _ = self._pipeline.llm
-        self._pipeline.retrievers(names)
+        self._pipeline.retrievers([name for name in names if any(task.retriever == name for task in searching)])
 
     @cached_property
     def pair_data(self) -> "PairData":
@@ -159,6 +173,18 @@ class PipelineResources:
         policy: Any = "retry" if verify == "retry" and context == "retrieved" else "report"
         return Subject(self._pipeline.chain(context, retriever=retriever, verify=policy), identity)
 
+    def written_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+        from chains.chat.writer import WrittenChain
+
+        judge = self._pipeline.judge()  # first: it may share the base with the model that writes
+        written = self._pipeline.written(retriever=retriever, verify="report")
+        chain = WrittenChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written)
+        tokens = {"tokens": self._settings.chat.max_new_tokens}
+        return Subject(
+            chain, {**self._model_identity(), **self._retrieval_identity(retriever), "nli": judge.fingerprint, **tokens}
+        )
+
     def verifier(self) -> Verifier:
         """The verifier of answers.
 
@@ -175,6 +201,38 @@ class PipelineResources:
         model = self._pipeline.judge(self.pairs(), shots=shots, adapter=tuned is not False)
         dtype = self._dtype() if nli.kind == "llm" else {}
         return Subject(model, {"nli": model.fingerprint, "decide": self._settings.chain.decide, **dtype})
+
+    def claims(self) -> ClaimData:
+        """The claims of section ``claims``."""
+        return self._claims
+
+    def checker(self, retriever: str | None = None) -> "Subject[Checker]":
+        """The checker of statements over the corpus of the claims."""
+        pipeline, nli = self._checking, self._settings.nli
+        checker = pipeline.checker(retriever=retriever, searches=retriever is not None, noted=False)
+        identity = {
+            "nli": pipeline.judge().fingerprint,
+            "decide": self._settings.chain.decide,
+            "check": self._settings.check.model_dump(),
+            "retriever": pipeline.retriever_identity(retriever or self._settings.retriever),
+            **(self._dtype() if nli.kind == "llm" else {}),
+        }
+        return Subject(checker, identity)
+
+    @property
+    def check_note(self) -> str | None:
+        """What a reader of checked claims must know about the judge; None if there is nothing."""
+        return self._checking.check_note
+
+    @cached_property
+    def _claims(self) -> ClaimData:
+        return load_claims(self._settings.claims)
+
+    @cached_property
+    def _checking(self) -> Pipeline:
+        """A pipeline that judges over the corpus of the claims, with the same result cache."""
+        corpus = Corpus(self._claims.name, self._claims.documents)
+        return self._pipeline.over(corpus, judging_settings(self._settings))
 
     def _judge(self) -> "NLIModel":
         if self._settings.chain.verify == "off":

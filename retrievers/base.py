@@ -1,7 +1,7 @@
 """Base class of all retrievers: questions in, scored documents out, best first."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -25,6 +25,14 @@ class Hit:
 
     document: Document
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How many of the ``documents`` of a corpus have each of some terms."""
+
+    documents: int
+    containing: Mapping[str, int]
 
 
 class Retriever(BaseRetriever):
@@ -75,8 +83,12 @@ class Retriever(BaseRetriever):
         return ()
 
     def searched(self, question: str) -> str:
-        """The question as it is searched for: one that an embedder cannot read whole, cut to the sentences that ask."""
+        """The question as it is searched for: a text that is too long, cut to the sentences that ask."""
         return next((cut for one in self.inner() if (cut := one.searched(question)) != question), question)
+
+    def frequencies(self, terms: Collection[str]) -> Frequencies | None:
+        """Document frequencies of terms of ``corpus.words`` in the corpus; None where no index of words is searched."""
+        return next((found for one in self.inner() if (found := one.frequencies(terms)) is not None), None)
 
     @property
     def is_online(self) -> bool:

@@ -1,6 +1,6 @@
 """A retriever whose findings are cached, so that each question is searched for once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -8,7 +8,7 @@ from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
 from common.result_cache import Batches, ResultCache, recall
-from retrievers.base import Hit, Retriever
+from retrievers.base import Frequencies, Hit, Retriever
 
 CHUNK = 256  # questions of which the findings are entered at once
 
@@ -59,6 +59,10 @@ class CachedRetriever(Retriever):
     def searched(self, question: str) -> str:
         """See ``Retriever``."""
         return self._retriever.searched(question)
+
+    def frequencies(self, terms: Collection[str]) -> Frequencies | None:
+        """See ``Retriever``."""
+        return self._retriever.frequencies(terms)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)

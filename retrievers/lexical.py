@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -24,7 +24,7 @@ from common.atomic_write import write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
-from retrievers.base import encodable
+from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import identified, with_id
 from retrievers.indexing import REVISION, Documents, ServerDocuments
 
@@ -55,6 +55,10 @@ class Lexical(Protocol):
         """The document at a place of ``scores``."""
         ...
 
+    def frequencies(self, words: Collection[str]) -> Frequencies:
+        """How many documents have each of the words."""
+        ...
+
 
 class MemoryIndex:
     """A BM25 index over documents in memory."""
@@ -71,6 +75,10 @@ class MemoryIndex:
     def scores(self, words: Sequence[str]) -> Any:
         """See ``Lexical``."""
         return _scores(self._bm25, words)
+
+    def frequencies(self, words: Collection[str]) -> Frequencies:
+        """See ``Lexical``."""
+        return _frequencies(self._bm25, words)
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
@@ -96,6 +104,10 @@ class Version:
     def scores(self, words: Sequence[str]) -> Any:
         """See ``Lexical``."""
         return _scores(self._bm25, words)
+
+    def frequencies(self, words: Collection[str]) -> Frequencies:
+        """See ``Lexical``."""
+        return _frequencies(self._bm25, words)
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
@@ -238,6 +250,18 @@ def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
 def _scores(bm25: Any, words: Sequence[str]) -> Any:
     known = [] if bm25 is None else bm25.get_tokens_ids(words)
     return bm25.get_scores_from_ids(known) if known else None
+
+
+def _frequencies(bm25: Any, words: Collection[str]) -> Frequencies:
+    if bm25 is None:
+        return Frequencies(0, dict.fromkeys(words, 0))
+    begins, numbers = bm25.scores["indptr"], bm25.vocab_dict  # a column of the scores for each word
+
+    def containing(word: str) -> int:
+        number = numbers.get(word)
+        return 0 if number is None or number + 1 >= len(begins) else int(begins[number + 1] - begins[number])
+
+    return Frequencies(int(bm25.scores["num_docs"]), {word: containing(word) for word in words})
 
 
 def _written(documents: Iterable[Document], folder: Path) -> Iterable[Document]:

@@ -13,10 +13,10 @@ from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
+from chains.check import Checker
 from chains.config import AgentConfig
 from chains.marks import MarkWriter, find_marks, passage_numbers, renumbered
 from chains.models.base import estimated_tokens
-from chains.nli import NLIModel
 from chains.prompts import agent_rules
 from chains.qa.base import AnswerChain, Question
 from chains.support import with_sentences
@@ -43,7 +43,7 @@ class ToolAgent(AnswerChain):
         grader: tells evidence from the rest.
         verify: judges answers; None for none.
         config: the limits.
-        judge: what ``check_statement`` asks; without it there is no such tool.
+        checker: checks the statements of ``check_statement``; without it there is no such tool.
         tell: is told each step.
         passages: how many passages ``read`` reads at once.
         clean: blanks out what must not come into a prompt.
@@ -59,7 +59,7 @@ class ToolAgent(AnswerChain):
         verify: Verify | None,
         config: AgentConfig,
         *,
-        judge: NLIModel | None = None,
+        checker: Checker | None = None,
         tell: Callable[[Step], None] = lambda _: None,
         passages: int = 1,
         clean: Callable[[str], str] = str,
@@ -71,7 +71,7 @@ class ToolAgent(AnswerChain):
         self._grader = grader
         self._verify = verify
         self._config = config
-        self._judge = judge
+        self._checker = checker
         self._tell = tell
         self._passages = passages
         self._clean = clean
@@ -106,7 +106,7 @@ class ToolAgent(AnswerChain):
         """What the model says when it calls no more tools."""
         from langchain.agents import create_agent
 
-        tools = make_tools(self._retriever, findings, self._judge, passages=self._config.passages, clean=self._clean)
+        tools = make_tools(self._retriever, findings, self._checker, passages=self._config.passages, clean=self._clean)
         agent: Any = create_agent(
             self._model,
             tools,

@@ -7,9 +7,9 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answer import Passage
+from chains.check import Check, Checker, Claim
 from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
-from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, retrieve
 
 SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
@@ -32,12 +32,12 @@ class Findings:
 def make_tools(
     retriever: BaseRetriever,
     findings: Findings,
-    judge: NLIModel | None,
+    checker: Checker | None,
     *,
     passages: int,
     clean: Callable[[str], str] = str,
 ) -> list[BaseTool]:
-    """The tools of one run: ``search_literature``, ``read_abstract`` and, with a judge, ``check_statement``.
+    """The tools of one run: ``search_literature``, ``read_abstract`` and, with a checker, ``check_statement``.
 
     They change nothing, and reach nothing but what the retriever brings: an abstract can be read or checked against
     only after a search of this run has found it. Whatever comes from a document is fenced.
@@ -45,7 +45,7 @@ def make_tools(
     Args:
         retriever: where passages come from.
         findings: this run's; is added to.
-        judge: judges statements.
+        checker: checks statements.
         passages: how many a search brings.
         clean: blanks out what must not come into a prompt.
     """
@@ -68,22 +68,30 @@ def make_tools(
         passage = _found(findings, id)
         return _unknown(id) if passage is None else findings.fenced({passage.id: clean(passage.text)})
 
-    def check_statement(statement: str, id: str) -> str:
-        """Check a statement against an abstract that a search has found: entailment, neutral or contradiction."""
-        passage = _found(findings, id)
-        if passage is None:
-            return _unknown(id)
-        if not statement.strip():
+    def check_statement(statement: str, id: str = "") -> str:
+        """Check a statement against the literature, or against one abstract that a search has found, by its id."""
+        if not any(map(str.isalnum, statement)):
             return "The statement is empty. Write what to check."
-        assert judge is not None
-        judged = judge.judge([(passage.text, statement[:MOST])])[0]
-        if not isinstance(judged, Judgement):
-            return str(judged)
-        score = judged.label_scores.get(judged.label or "")
-        return f"{judged.label or 'no judgement'}" + (f" ({score:.2f})" if score is not None else "")
+        passage = _found(findings, id) if id else None
+        if id and passage is None:
+            return _unknown(id)
+        assert checker is not None
+        claim = Claim(statement[:MOST], passages=None if passage is None else (passage,))
+        checked = checker.check_all([claim])[0]
+        if not isinstance(checked, Check):
+            return str(checked)
+        if passage is None:
+            findings.searched.append(claim.statement)
+        for one in checked.passages:
+            findings.passages.setdefault(one.id, one)
+        quotes: dict[str, str] = {}
+        for side, citations in (("for", checked.supporting), ("against", checked.contradicting)):
+            for quote in citations:
+                quotes.setdefault(quote.passage_id, f"{side}: {clean(quote.readable)} (id {_id(quote.passage_id)})")
+        return f"{checked.text}\n\n{findings.fenced(quotes)}" if quotes else checked.text
 
     functions: list[Callable[..., str]] = [search_literature, read_abstract]
-    if judge is not None:
+    if checker is not None:
         functions.append(check_statement)
     return [StructuredTool.from_function(function) for function in functions]
 

@@ -1,7 +1,7 @@
 """Written answers: a chain of prompt and model that streams sentences with the numbers of passages."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
@@ -12,11 +12,13 @@ from chains.config import Verify
 from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
-from chains.prompts import answer_template, explain, history_turns
+from chains.prompts import answer_template, as_dicts, explain, history_turns
 from chains.qa.base import AnswerChain, Question
 from chains.support import prune, supported, with_sentences
 from chains.verification import withhold
 from common.errors import UserError
+from common.fingerprints import content_key
+from common.result_cache import ResultCache
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -35,15 +37,28 @@ class Writer:
         model: a LangChain chat model, such as ``LLM.writer`` gives.
         clean: replaces special tokens in texts, see ``LLM.clean``.
         system: the user's own system text.
+        cache: keeps what was written.
+        identity: what determines a text besides its prompt; needed for ``cache``.
 
     Attributes:
         chain: the composition ``prompt | model``. A parser behind it would run the model to its end when the stream is
             closed (langchain-core 1.7).
     """
 
-    def __init__(self, model: Runnable[Any, Any], clean: Callable[[str], str] = str, system: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Runnable[Any, Any],
+        clean: Callable[[str], str] = str,
+        system: str | None = None,
+        *,
+        cache: ResultCache | None = None,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
         self._clean = clean
-        self.chain: Runnable[Any, Any] = answer_template(system) | model
+        self._template = answer_template(system)
+        self._cache = cache
+        self._identity = dict(identity or {})
+        self.chain: Runnable[Any, Any] = self._template | model
 
     def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
         """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
@@ -54,10 +69,28 @@ class Writer:
             marks: normalises the marks of the text and keeps what it removes.
         """
         marks = marks or MarkWriter(len(answer.passages))
-        written = self.chain.stream(self.prompt(history, answer))
-        yield from marks.write(answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in written))
+        prompt = self._prompt(history, answer)
+        if self._cache is None:
+            yield from marks.write(self._generated(prompt))
+            return
+        key = self._key(prompt)
+        if key not in self._cache:
+            self._cache.put({key: "".join(self._generated(prompt))})
+        yield from marks.write([self._cache[key]])
 
-    def prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
+    def has_written(self, history: Sequence[Turn], answer: Answer) -> bool:
+        """Whether the cache has the text."""
+        return self._cache is not None and self._key(self._prompt(history, answer)) in self._cache
+
+    def _generated(self, prompt: dict[str, Any]) -> Iterator[str]:
+        written = self.chain.stream(prompt)
+        yield from answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in written)
+
+    def _key(self, prompt: Mapping[str, Any]) -> str:
+        messages = as_dicts(self._template.format_messages(**prompt))
+        return content_key(written=messages, identity=self._identity)
+
+    def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
         clean, numbers = self._clean, passage_numbers(answer.passages)
         return {
@@ -118,10 +151,12 @@ class WrittenAnswers:
 
     def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         marks, told = MarkWriter(len(answer.passages)), []
+        reused = answer.reused and self._writer.has_written(history, answer)
         for piece in self._writer.write(history, answer, marks):
             told.append(piece)
             yield piece
-        answer = answer.model_copy(update={"text": "".join(told), "notes": (*answer.notes, *marks.notes)})
+        update = {"text": "".join(told), "notes": (*answer.notes, *marks.notes), "reused": reused}
+        answer = answer.model_copy(update=update)
         yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
 
     def _decided(self, history: Sequence[Turn], answer: Answer) -> Answer:

@@ -43,7 +43,10 @@ def add_adapter(
         )
     config = read_adapter(adapter)
     with hub_errors("Adapter", adapter):
-        if _file(adapter, "adapter_model.safetensors") is None and _file(adapter, "adapter_model.bin") is not None:
+        if (
+            model_file(adapter, "adapter_model.safetensors") is None
+            and model_file(adapter, "adapter_model.bin") is not None
+        ):
             raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
         saved = peft.load_peft_weights(adapter, device="cpu")
     trained_on = config.base_model_name_or_path
@@ -61,7 +64,8 @@ def add_adapter(
     config.inference_mode = True
     config.base_model_name_or_path = None  # compared above; peft would warn of every copy in another folder
     embeddings: Any = model.get_input_embeddings()
-    rows, needed = embeddings.weight.shape[0], _embeddings(model, saved)
+    rows = embeddings.weight.shape[0]
+    needed = _embeddings(model, saved) or _trained_tokens(config, rows)
     if needed not in (None, rows):
         if not resize or tokenizer_source(adapter) is None:
             raise UserError(
@@ -82,7 +86,8 @@ def add_adapter(
         if given != set(wanted) or any(saved[name].shape != wanted[name].shape for name in wanted):
             raise misfit
         peft.set_peft_model_state_dict(attached, saved)
-    except (UserError, ValueError, RuntimeError) as error:  # no such target modules, or weights of another size
+    # No such target modules, weights of another size, or settings that are no numbers.
+    except (UserError, ValueError, RuntimeError, TypeError) as error:
         if hasattr(getattr(attached, "base_model", None), "unload"):
             attached.base_model.unload()
         if needed not in (None, rows):
@@ -98,9 +103,17 @@ def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | Non
     names = {name for name, module in model.named_modules() if any(module is end for end in ends)}
     for name, weight in saved.items():
         module = name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".base_layer")
-        if module in names:
+        if module.removesuffix(".token_adapter") in names:
             return int(weight.shape[0])
     return None
+
+
+def _trained_tokens(config: Any, rows: int) -> int | None:
+    """The embeddings that an adapter's trained tokens need, where that is more than the model's ``rows``."""
+    given = getattr(config, "trainable_token_indices", None) or ()
+    lists = given.values() if isinstance(given, dict) else [given]
+    needed = 1 + max((index for one in lists for index in one), default=-1)
+    return needed if needed > rows else None
 
 
 def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
@@ -114,7 +127,7 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
     read_adapter(adapter)
     source = tokenizer_source(adapter)
     if source is None:
-        template = _file(adapter, "chat_template.jinja")
+        template = model_file(adapter, "chat_template.jinja")
         if template is not None:
             base.chat_template = template.read_text(encoding="utf-8")
         return base
@@ -135,17 +148,18 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
 
 def tokenizer_source(adapter: str) -> str | None:
     """The adapter's folder or hub id where it has a tokenizer's vocabulary, else None."""
-    return adapter if any(_file(adapter, name) for name in _VOCABULARIES) else None
+    return adapter if any(model_file(adapter, name) for name in _VOCABULARIES) else None
 
 
-def _file(adapter: str, name: str) -> Path | None:
+def model_file(source: str, name: str) -> Path | None:
+    """A file of a folder or a hub id; None where there is none."""
     from transformers.utils.hub import cached_file
 
-    if Path(adapter).is_dir():
-        path = Path(adapter) / name
+    if Path(source).is_dir():
+        path = Path(source) / name
         return path if path.is_file() else None
     found = cached_file(
-        adapter,
+        source,
         name,
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_missing_entries=False,
@@ -180,7 +194,15 @@ def read_adapter(adapter: str) -> Any:
     with hub_errors("Adapter", adapter):
         if Path(adapter).is_dir() and not (Path(adapter) / "adapter_config.json").is_file():
             raise UserError(f"Adapter {adapter}: the folder has no adapter_config.json, so it holds no PEFT adapter.")
-        return peft.PeftConfig.from_pretrained(adapter)
+        try:
+            return peft.PeftConfig.from_pretrained(adapter)
+        except (KeyError, TypeError, ValueError) as error:  # ValueError: no JSON
+            if not model_file(adapter, "adapter_config.json"):
+                raise
+            raise UserError(
+                f"Adapter {adapter}: its adapter_config.json cannot be used ({type(error).__name__}: {error}). It may "
+                f"be damaged, or made by a later version of PEFT than {peft.__version__}."
+            ) from error
 
 
 def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":

@@ -1,5 +1,6 @@
 """Loading of causal language models: a known name, a hub id, a folder, a GGUF file or the embedded medground-tiny."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.config import Family, LLMConfig
-from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter
+from chains.models.adapters import adapter_settings, adapter_tokenizer, add_adapter, model_file
 from chains.models.base import Prompt
 from chains.models.fetch import source_of
 from chains.models.generation import no_finite_numbers
@@ -210,6 +211,8 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
         )
+        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # of a processor
+            tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
     if config.adapter is not None:
         tokenizer = adapter_tokenizer(config.adapter, tokenizer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import product
+from itertools import groupby, pairwise, product
 from typing import TYPE_CHECKING, NamedTuple
 
 from chains.models.reasoning import closing_of_open_reasoning
@@ -59,8 +59,9 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         UserError: the template is broken, refuses every conversation, or drops the user's text.
     """
     given = tokenizer.chat_template
-    template = given.get("default") if isinstance(given, dict) else given
-    if not template or not template.strip():
+    named: dict[str, str] = given if isinstance(given, dict) else {"default": given or ""}  # as default, tool_use, rag
+    template = named.get("default") or next(iter(named.values()), "")
+    if not template.strip():
         tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
         return
     dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)
@@ -88,13 +89,15 @@ class _Candidate(NamedTuple):
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
     """Render each conversation up to where the assistant's answer begins, special tokens included.
 
-    A model that may reason first (Qwen3) answers at once: its template reads ``enable_thinking``.
+    A model that may reason first (Qwen3) answers at once: its template reads ``enable_thinking``. Successive turns of
+    the same role are joined where the template refuses or drops one of them.
 
     Raises:
         UserError: the template cannot render a conversation, or drops a user's text.
     """
     if not conversations:
         return []
+    conversations = [_renderable(tokenizer, conversation) for conversation in conversations]
     try:
         rendered = tokenizer.apply_chat_template(
             list(conversations), tokenize=False, add_generation_prompt=True, enable_thinking=False
@@ -192,18 +195,41 @@ _PROBES = (
 )
 
 
+def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) -> Messages:
+    """The conversation, or where it has turns that the template does not take in succession, with those joined."""
+    if all(one["role"] != other["role"] for one, other in pairwise(conversation)):
+        return conversation
+    if _rendered_in_order(tokenizer, str(tokenizer.chat_template), conversation):
+        return conversation
+    return [
+        {"role": role, "content": "\n\n".join(turn["content"] for turn in run)}
+        for role, run in groupby(conversation, key=lambda turn: turn["role"])
+    ]
+
+
 def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
     """How many of ``_PROBES`` a template renders, until one fails: every text once, in the order of the turns."""
     for number, conversation in enumerate(_PROBES):
-        try:
-            text = _render_with(tokenizer, template, conversation)
-        except Exception:  # a template is a program, which may fail in any way
-            return number
-        contents = [message["content"] for message in conversation]
-        places = [text.find(content) for content in contents]
-        if places != sorted(places) or any(text.count(content) != 1 for content in contents):
+        text = _rendered_in_order(tokenizer, template, conversation)
+        if any(text.count(message["content"]) != 1 for message in conversation):
             return number
     return len(_PROBES)
+
+
+def _rendered_in_order(tokenizer: "PreTrainedTokenizerBase", template: str, conversation: Messages) -> str:
+    """The rendered text, if it has every turn's text in order; else an empty one."""
+    try:
+        text = _render_with(tokenizer, template, conversation)
+    except Exception:  # a template is a program, which may fail in any way
+        return ""
+    place = 0
+    for message in conversation:
+        content = message["content"].strip()
+        place = text.find(content, place)
+        if place < 0:
+            return ""
+        place += len(content)
+    return text
 
 
 def _problem(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:

@@ -198,7 +198,7 @@ def shortening(question: str, read: str) -> list[str]:
     if read == question:
         return []
     shown = textwrap.shorten(read, SHOWN, placeholder=" ...")
-    return [f"the question is longer than the embedder can read: only this part of it was searched for: {shown}"]
+    return [f"the question is too long to be searched for as a whole: only this part was searched for: {shown}"]
 
 
 def _readable(passages: Sequence[Passage]) -> list[Passage]:

@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer, Passage
-from chains.citations import best_of_each, cite, notices
+from chains.citations import asks_for_fact, best_of_each, cite, notices
 from chains.config import Context, Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
@@ -29,6 +29,7 @@ def qa_chain(
     passages: int = 1,
     prompt_family: Family = "auto",
     system: str | None = None,
+    open_questions: bool = False,
 ) -> "QAChain":
     """A chain that answers questions with yes, no or maybe.
 
@@ -42,6 +43,8 @@ def qa_chain(
         passages: how many retrieved passages go into the prompt.
         prompt_family: whose wording the prompt has; ``auto`` goes by the model.
         system: a system text; by default the model's own setting.
+        open_questions: give questions for a fact (how many, which, when) their passages and citations without a label
+            and a text, for a chain that writes the answer; only where passages are found.
 
     Raises:
         UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
@@ -54,7 +57,7 @@ def qa_chain(
         check_retriever(retriever)
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
-    return QAChain(model, retriever, context, decide, passages, prompt_family, system)
+    return QAChain(model, retriever, context, decide, passages, prompt_family, system, open_questions)
 
 
 class QAChain(AnswerChain):
@@ -69,11 +72,13 @@ class QAChain(AnswerChain):
         passages: int,
         prompt_family: Family,
         system: str | None,
+        open_questions: bool,
     ) -> None:
         self._llm = llm
         self._retriever = retriever
         self._context = context
         self._passages = passages
+        self._open_questions = open_questions
         family, system = llm.family(prompt_family), llm.config.system if system is None else system
         self._decider = Decider(llm, qa_template(family, system), LABELS, decide)
         self._fitter = PromptFitter(llm, family, system, reserve=self._decider.reserve)
@@ -85,6 +90,8 @@ class QAChain(AnswerChain):
         for index, passages in enumerate(self._find(questions)):
             if isinstance(passages, UserError):
                 answers[index] = passages
+            elif self._open_questions and passages and asks_for_fact(questions[index].text):
+                answers[index] = self._evidence(questions[index].text, passages)
             else:
                 read.append((index, passages))
         prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
@@ -124,24 +131,32 @@ class QAChain(AnswerChain):
         context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
         return Asked(self._fitter.clean(question.text).strip(), context)
 
+    def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
+        """An answer without a text: the passages, and citations from their first ``kept`` characters."""
+        read = searched(self._retriever, question) if self._context == "retrieved" else question
+        return Answer(
+            question=question,
+            text="",
+            citations=best_of_each(cite(read, passages if kept is None else _as_read(passages, kept))),
+            passages=tuple(passages),
+            notes=(*notices(passages), *shortening(question, read)),
+        )
+
     def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
         notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
         if self._context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
-        notes += notices(passages)
-        read = searched(self._retriever, question) if self._context == "retrieved" else question
-        notes += shortening(question, read)
-        return Answer(
-            question=question,
-            text=(decision.output or decision.label or "").strip(),
-            label=decision.label,
-            label_scores=decision.scores,
-            citations=best_of_each(cite(read, _as_read(passages, prompt.kept))),
-            passages=tuple(passages),
-            prompt=prompt.prompt[0],
-            output=decision.output,
-            notes=(*notes, *decision.notes),
-            reused=decision.reused,
+        evidence = self._evidence(question, passages, prompt.kept)
+        return evidence.model_copy(
+            update={
+                "text": (decision.output or decision.label or "").strip(),
+                "label": decision.label,
+                "label_scores": decision.scores,
+                "prompt": prompt.prompt[0],
+                "output": decision.output,
+                "notes": (*notes, *evidence.notes, *decision.notes),
+                "reused": decision.reused,
+            }
         )
 
 

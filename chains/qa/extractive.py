@@ -6,10 +6,11 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Citation, Passage, Sentence
-from chains.citations import notices, select
+from chains.citations import Lookup, notices, select
 from chains.marks import passage_numbers
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
 from common.errors import UserError
+from retrievers.base import Retriever
 from retrievers.embedders.token_limits import shorten
 
 NEAR = 0.5  # share of the best sentence's score that others need to be quoted beside it
@@ -22,6 +23,7 @@ def extractive_chain(
     passages: int = 5,
     max_sentences: int = 3,
     notes: Sequence[str] = (),
+    frequencies: Lookup | None = None,
 ) -> "ExtractiveChain":
     """A chain that answers with the sentences of the retrieved passages that bear most on the question.
 
@@ -36,6 +38,7 @@ def extractive_chain(
         passages: number of passages that are read.
         max_sentences: maximum number of quotes.
         notes: added to every answer.
+        frequencies: weighs words by the whole corpus; by default the retriever's, if it has them.
 
     Raises:
         UserError: fewer than one passage or sentence, or the retriever is none.
@@ -44,7 +47,9 @@ def extractive_chain(
     for count, what in ((passages, "passage"), (max_sentences, "sentence")):
         if count < 1:
             raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
-    return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes))
+    if frequencies is None and isinstance(retriever, Retriever):
+        frequencies = retriever.frequencies
+    return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies)
 
 
 class ExtractiveChain(AnswerChain):
@@ -57,12 +62,14 @@ class ExtractiveChain(AnswerChain):
         passages: int,
         max_sentences: int,
         notes: tuple[str, ...],
+        frequencies: Lookup | None,
     ) -> None:
         self._retriever = retriever
         self._embedder = embedder
         self._passages = passages
         self._max_sentences = max_sentences
         self._notes = notes
+        self._frequencies = frequencies
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all questions in one pass, then quote."""
@@ -73,7 +80,7 @@ class ExtractiveChain(AnswerChain):
         read = searched(self._retriever, question)
         if self._embedder is not None:
             read = shorten(self._embedder, read)
-        selection = select(read, passages, self._embedder)
+        selection = select(read, passages, self._embedder, self._frequencies)
         ranked = selection.citations
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
         if not passages:

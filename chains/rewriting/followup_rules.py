@@ -1,9 +1,10 @@
 """Follow-up questions made self-contained without a model, from the questions before them.
 
-Two kinds of fragment are completed: one that names other people ("And in women?") takes the place of the earlier
-question's population, and one that names another subject ("What about aspirin?") the place of the subject whose
-attribute was asked for ("What is the dose of metformin?"). A question that is whole stays as it is. Everything else is
-asked beside the question before it: both are searched for together, and a note says so.
+Three kinds of fragment are completed. One that names other people ("And in women?") takes the place of the earlier
+question's population, one that names another kind ("And second-line?", "And type 1?") the place of the kind, and one
+that names another subject ("What about aspirin?") the place of the subject whose attribute was asked for ("What is the
+dose of metformin?"). A question that is whole stays as it is. Everything else is asked beside the question before it:
+both are searched for together, and a note says so.
 """
 
 import re
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from corpus.words import terms
 
 _LEAD = re.compile(
-    r"^(?:(?:and|but|so|ok|okay|then|also|or|now|well|thanks|thank you|what about|how about|what of|what if|"
-    r"the same (?:question )?(?:for|in|with))\b[\s,.:!-]*)+",
+    r"^[¿¡\s]*(?:(?:and|but|so|ok|okay|then|also|or|now|well|thanks|thank you|what about|how about|what of|what if|"
+    r"the same (?:question )?(?:for|in|with)|und|aber|oder|danke|was ist mit|wie (?:ist|sieht) es (?:aus )?(?=bei|mit)|"
+    r"et (?=chez|pour|les|la|le|en|avec|si|quand|dans|comment)|mais|merci|"
+    r"y (?=en|para|con|los|las|el|la|si|cómo|cuál|durante)|pero|gracias)\b[\s,.:!-]*)+",
     re.IGNORECASE,
 )
 _TRAIL = re.compile(r"(?:[\s,]+(?:too|as well|also|instead|then|please|though))+\s*$", re.IGNORECASE)
@@ -28,6 +31,28 @@ _POINTING = re.compile(
     r"|\bthe (?:drug|treatment|medicine|medication|therapy|intervention)\b(?! (?:of|for|with)\b)",
     re.IGNORECASE,
 )
+# The same in German, French and Spanish; "Sie" is the reader, and "gibt es" asks for what is named.
+_POINTING_ELSEWHERE = re.compile(
+    r"\b(?:er|sie|ihn|ihm|ihnen|ihre?[mnrs]?|[Dd]iese[mnrs]?|[Dd]eren|[Dd]essen"
+    r"|[Dd]a(?:von|für|gegen|mit|bei|durch|nach|ran)|elles?|ils|celui-ci|celle-ci|ceux-ci|cela|ça|ses|leurs?"
+    r"|ell[ao]s?|él|sus|[Ee]st[eao]s? (?:medicamento|enfermedad))\b"
+    r"|(?<!gibt )(?<!ist )\bes\b(?=\s+\w+\s*\?)|^¿?(?:[Cc]ómo|[Cc]uándo) se \w+\s*\?"
+)
+_PREPOSITION = r"(?:in|for|with|during|after|before|at|on|among|by|from|without|under|until|despite)"
+_WITHOUT_VERB = re.compile(rf"^{_PREPOSITION} (?!(?:which|what|whom|whose|how)\b)[^,;:]*$", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:do|does|did|is|are|was|were|be|been|can|could|will|would|should|shall|may|might|must|has|have|had)\b",
+    re.IGNORECASE,
+)
+_SITUATION = re.compile(
+    r"\s+(?:in|during)\s+(?:pregnancy|lactation|breastfeeding|childhood|infancy|adolescence|adulthood|old age)"
+    r"(?=\s*\?|$)",
+    re.IGNORECASE,
+)
+# What names one of several kinds: second-line, type 1, hepatitis C.
+_HYPHENED = re.compile(r"(?P<kind>\w+)-(?P<head>\w+)(?P<rest>(?: \w+)*)", re.IGNORECASE)
+_KIND = re.compile(r"\w+-(?:line|term|dose|release|acting|stage|grade|degree|generation)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?P<head>[^\W\d_]{3,}) (?P<kind>[A-Z]|\d{1,2}[a-z]?|[IVX]{1,4})")
 _PEOPLE = (
     r"(?:(?:older|elderly|younger|young|middle-aged|adult|adolescent|pregnant|healthy|obese|overweight|hospitali[sz]ed|"
     r"postmenopausal|male|female)\s+)*"
@@ -55,14 +80,15 @@ _GENERAL = frozenset(
     helps effect risk better worse lower higher raise reduce increase decrease change known use used needed need
     drug drugs medicine medication intervention sample placebo
     randomised randomized blinded authors included followed lasted sure really more detail details
+    safer safest best cheaper cheapest faster stronger preferred recommended alternative alternatives option options
     """.split()  # noqa: SIM905
 )
 _SUBJECT = re.compile(r"\b(?P<attribute>[\w-]+) of (?P<subject>[\w -]+?)(?= (?:in|for|among|after|with|during)\b|\?|$)")
 # A question that names one subject and nothing else: "What is sepsis?", "What are the symptoms of gout?".
 _NAMES = re.compile(
-    r"(?:what (?:is|are)(?: the(?: [\w-]+){1,3} of)?|what causes|what (?:is|are) the causes of|how (?:is|are))"
+    r"(?:what (?:is|are)(?: the(?: [\w-]+){1,3} of)?|what causes|what (?:is|are) the causes of|how (?:is|are|do|does))"
     r" (?P<subject>(?!the |an? |it |its |they |their |this )[\w’'-]+(?: [\w’'-]+){0,2}?)"
-    r"(?: (?:treated|diagnosed|managed|prevented))?\??",
+    r"(?: (?:treated|diagnosed|managed|prevented|work))?\??",
     re.IGNORECASE,
 )
 _ITS = re.compile(r"\b(?:its|their) (?P<attribute>[\w -]+?)(?=\?|$)", re.IGNORECASE)
@@ -97,7 +123,8 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
     topic = _topic(last)
     fragment = _TRAIL.sub("", _LEAD.sub("", message).rstrip(" ?.!"))
     completed = (
-        _with_other_people(topic, fragment)
+        _with_other_kind(topic, fragment)
+        or _with_other_people(topic, fragment)
         or _with_other_subject(topic, fragment)
         or _with_its_subject(topic, _LEAD.sub("", message))
     )
@@ -126,7 +153,9 @@ def without_population(question: str) -> str:
 
 def _is_whole(message: str) -> bool:
     """Whether a message points to nothing before it and names what it is about."""
-    if _POINTING.search(message):
+    if _POINTING.search(message) or _POINTING_ELSEWHERE.search(message):
+        return False
+    if _WITHOUT_VERB.match(message) and not _VERB.search(message):
         return False
     subjects = len(_subjects(message))
     if _LEAD.match(message) and not _YES_NO.match(_LEAD.sub("", message)):
@@ -146,6 +175,23 @@ def _is_short(message: str) -> bool:
     return len(message.split()) <= 2 * _FRAGMENT
 
 
+def _with_other_kind(question: str, fragment: str) -> str | None:
+    """The question about another kind of what it names: second-line for first-line, hepatitis C for hepatitis B."""
+    fragment = re.sub(rf"^{_PREPOSITION} ", "", fragment, flags=re.IGNORECASE)
+    if new := _HYPHENED.fullmatch(fragment):
+        old = re.search(rf"\b\w+-{new['head']}{new['rest']}\b", question, re.IGNORECASE)
+    elif new := _NUMBERED.fullmatch(fragment):
+        old = re.search(rf"\b{new['head']} {_NUMBERED.pattern.rpartition(' ')[2]}\b", question, re.IGNORECASE)
+    else:
+        return None
+    return None if old is None else question[: old.start()] + _like(old[0], fragment) + question[old.end() :]
+
+
+def _like(old: str, new: str) -> str:
+    """The new words with a capital where the old ones had it."""
+    return _capital(new) if old[0].isupper() else new[0].lower() + new[1:]
+
+
 def _with_other_people(question: str, fragment: str) -> str | None:
     """The question about the people whom the fragment names; None where it names none, or not where they belong."""
     new = _OTHER_PEOPLE.fullmatch(fragment)
@@ -154,7 +200,7 @@ def _with_other_people(question: str, fragment: str) -> str | None:
     old = _POPULATION.search(question)
     who = f"{new['group'] or 'people'} with {new['condition']}" if new["condition"] else new["group"]
     if old is None:
-        return f"{question.rstrip(' ?.')} in {who}?"
+        return f"{_SITUATION.sub('', question).rstrip(' ?.')} in {who}?"
     if not new["condition"]:
         return question[: old.start("group")] + new["group"] + question[old.end("group") :]
     known = len(content_words(question[: old.start()])) >= _WHOLE and not question[old.end() :].strip(" ?.")
@@ -167,6 +213,8 @@ def _with_other_people(question: str, fragment: str) -> str | None:
 def _with_other_subject(question: str, fragment: str) -> str | None:
     """The question for the same attribute of the subject that the fragment names."""
     words = _WORD.findall(fragment)
+    if _KIND.fullmatch(fragment):
+        return None
     old = _SUBJECT.search(question)
     if old is None or old["attribute"].lower() not in _ATTRIBUTES or not 0 < len(words) <= _FRAGMENT:
         return None

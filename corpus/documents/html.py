@@ -44,6 +44,8 @@ _AS_BROWSERS = {
     **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"},
 }
 _C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
+_ATTRIBUTES = 5000  # of an element: what the parser takes grows with their square
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 
 
@@ -63,6 +65,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     raw = read_bytes(source, config)
     if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
         raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
+    if any(len(tag[0].split()) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
+        raise DataError(source.name, f"has an element with more than {_ATTRIBUTES:,} attributes. Remove that element.")
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)

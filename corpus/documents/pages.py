@@ -132,11 +132,16 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
     before = before.rstrip()[-_LONGEST:]
     rest = text[:_LONGEST]
     spans = sentence_spans(f"{before}\n{rest}")
-    over = next((end for start, end in spans if start < len(before) < end), None)
-    if over is None:
+    begin, over = next(((start, end) for start, end in spans if start < len(before) < end), (0, 0))
+    if not over:
         return "", text
     last = before.rpartition("\n")[2]
-    goes_on = rest.lstrip()[:1].islower() or _GOES_ON.search(last) or last.endswith(("-", "‐", "\u00ad", "."))
+    goes_on = (
+        rest.lstrip()[:1].islower()
+        or _GOES_ON.search(last)
+        or last.endswith(("-", "‐", "\u00ad", "."))
+        or begin > len(before) - len(last)  # within a line, behind another sentence: no heading does
+    )
     if not goes_on and (len(last.split()) < _WORDS or _is_heading(rest)):
         return "", text
     end = over - len(before) - 1

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from common.errors import DataError
@@ -15,6 +16,7 @@ from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import year_in
 from corpus.documents.source import Limited, Source, open_limited, text_lines
 
+SHOWN = 20  # columns that an error names
 Row = tuple[int, Mapping[str, Any]]  # with the line on which it begins
 
 
@@ -57,7 +59,8 @@ def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) ->
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
         if columns.text not in row:
-            there = ", ".join(shown(str(name)) for name in row) or "none"
+            names = [shown(str(name)) for name in islice(row, SHOWN)]
+            there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
             problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
             raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
         id = one_line(_text(source, line, row, columns.id)) or str(number)

@@ -13,7 +13,7 @@ from eval.stats.verification import VERDICTS as VERDICT_NAMES
 from eval.stats.verification import confidence, support
 from eval.tasks.base import VERIFICATION
 from eval.tasks.qa import VARIANTS
-from eval.tasks.scorers import LABELS, RANKING, REFUSALS, VERDICTS, rank
+from eval.tasks.scorers import LABELLING, RANKING, REFUSALS, VERDICTS, rank
 
 UNPARSED = "unparsed"
 
@@ -101,7 +101,7 @@ def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
     return [
         Reliability(task.run, task.name, len(task.samples), reliability(task.samples), task.estimates["ece"])
         for task in tasks
-        if task.scorer == LABELS and task.is_scored
+        if task.scorer in LABELLING and task.is_scored
     ]
 
 
@@ -127,7 +127,7 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
     figures = []
     scored: dict[tuple[str, str], list[ReportTask]] = {}
     for task in tasks:
-        if task.scorer == LABELS and task.is_scored:
+        if task.scorer in LABELLING and task.is_scored:
             scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
         curves = [RiskCurve(task.name, *_risk(task, _confidence(task))) for task in group]
@@ -147,7 +147,8 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
 
 def data_name(task: ReportTask) -> str:
     """The task's data in a few words."""
-    name = file_name(task) + (" (pairs)" if task.section.data == "pairs" else "")
+    kind = task.section.data
+    name = file_name(task) + ("" if kind == "data" else f" ({kind})")
     if (variant := task.task.variant) and name == "sample":
         return f"sample, {VARIANTS.get(variant, variant)}"
     split = task.setting(task.section.data, "split")

@@ -6,7 +6,7 @@ from eval.report.figures import data_name, file_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View
 from eval.tasks import SECTIONS
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION
 
 _TERMS = {
     "95 % interval": (
@@ -29,7 +29,18 @@ _TERMS = {
         "Chance alone puts it above 0; its interval is corrected for that, and can lie below the figure."
     ),
     "Brier": "The squared distance between the labels' probabilities and the right label; 0 is best, 2 worst.",
+    "citation recall, precision": (
+        "Recall: the share of the sentences that their cited passages, joined, entail. Precision: the share of the "
+        "citations that are needed for that; a citation is not if its passage alone does not entail the sentence and "
+        "the others do (ALCE, Gao et al. 2023). Recall with attributed counts citations that were found afterwards."
+    ),
+    "supported, contradicted": "Shares of the sentences that claim something, by their own verdicts.",
     "verdict": "What an entailment model makes of an answer, given the passage that it rests on.",
+    "evidence": (
+        "found: the share of the claims with deciding documents of which one was among the passages. precision, "
+        "recall, F1: of the quoted sentences, by SciFact's rule: one is correct if its rationale is quoted whole and "
+        "on the document's side."
+    ),
     "gain": "Accuracy of the supported answers less accuracy of all.",
     "risk, coverage": (
         "Coverage is the share of the answers that are given, the surest first; risk is the share of these that is "
@@ -39,9 +50,12 @@ _TERMS = {
 _NEEDED = {
     "accuracy@1, recall@k": {"retrieval"},
     "MRR@10, nDCG@10": {"retrieval"},
-    "accuracy": {"qa", "nli", "verified"},
-    "macro F1": {"qa", "nli"},
+    "accuracy": {"qa", "nli", "verified", "check"},
+    "macro F1": {"qa", "nli", "check"},
     "unparsed": {"qa", "nli"},
+    "evidence": {"check"},
+    "citation recall, precision": {"answers"},
+    "supported, contradicted": {"answers"},
     "verdict": {"verified"},
     "gain": {"verified"},
 }
@@ -107,10 +121,10 @@ def model_name(tasks: Sequence[ReportTask]) -> str:
     sections = {task.section for task in tasks}
     if sections == {RETRIEVAL}:
         return ""
-    if sections == {INFERENCE} and setting("nli", "kind") == "encoder":
+    if sections <= {INFERENCE, CHECKING} and setting("nli", "kind") == "encoder":
         return str(setting("nli", "model"))
     model = str(setting("llm", "model") or "unknown")
-    adapter = (sections == {INFERENCE} and setting("nli", "adapter")) or setting("llm", "adapter")
+    adapter = (sections <= {INFERENCE, CHECKING} and setting("nli", "adapter")) or setting("llm", "adapter")
     return ("medground-tiny" if model == "embedded" else model) + (f" with {adapter}" if adapter else "")
 
 
@@ -131,7 +145,7 @@ def _options(tasks: Sequence[ReportTask]) -> str:
     wanted = [("llm", "dtype"), ("llm", "quantization"), ("chain", "decide")]
     if any(task.section in (ANSWERS, VERIFICATION) for task in tasks):
         wanted.append(("chain", "passages"))
-    if any(task.section == INFERENCE for task in tasks):
+    if any(task.section in (INFERENCE, CHECKING) for task in tasks):
         wanted.append(("prompt", "shots"))
     stated = {name: setting(section, name) for section, name in wanted}
     return ", ".join(f"{name} {value}" for name, value in stated.items() if value is not None)

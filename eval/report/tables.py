@@ -9,8 +9,8 @@ from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
 from eval.tasks import SECTIONS, Section
-from eval.tasks.base import ANSWERS, INFERENCE, RETRIEVAL, VERIFICATION
-from eval.tasks.scorers import LABELS, REFUSALS, UNSUPPORTABLE, VERDICTS
+from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
+from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
 _RANKING = {
     "accuracy@1": "accuracy@1",
@@ -22,6 +22,26 @@ _RANKING = {
 _VALUES = "Values of the figure"
 _LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
 _CALIBRATION = {"ECE": "ece", "Brier": "brier"}
+_CITED = {
+    "citation recall": "citation_recall",
+    "citation precision": "citation_precision",
+    "recall with attributed": "attributed_recall",
+    "supported": "sentence_support",
+    "contradicted": "sentence_contradicted",
+}
+_TEXTS = {
+    "sentences": "sentences",
+    "words": "words",
+    "refused": "refused",
+    "withheld": "withheld",
+    "ROUGE-L": "rouge_l",
+    "entails reference": "entails_reference",
+    "entailed by reference": "entailed_by_reference",
+}
+_EVIDENCE = {
+    name.replace("evidence_", ""): name
+    for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
+}
 _RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
@@ -98,7 +118,7 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
             if task.scorer == VERDICTS:
                 whole = {column: measured(task, "accuracy", marked=True), "n": number(len(task.samples))}
                 rows.append(Row("all answers", cells=whole, is_reference=True))
-    if tasks[0].scorer == LABELS:
+    if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
         rows += [_always(group[0]) for group in _same_records(tasks)]
     return rows
@@ -121,7 +141,7 @@ def _retrieval(tasks: Sequence[ReportTask]) -> View:
 def _labels(tasks: Sequence[ReportTask]) -> View:
     rows, notes = [], []
     for group in _same_records(tasks):
-        labelled = [task for task in group if task.scorer == LABELS]
+        labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
             cells = {name: measured(task, metric, marked=True) for name, metric in _LABELS.items()}
             cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
@@ -143,7 +163,7 @@ def _by_label(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         targets = [sample["target"] for sample in task.samples]
-        for label in task.labels if task.scorer == LABELS else ():
+        for label in task.labels if task.scorer in LABELLING else ():
             cells = {name: measured(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
             cells |= {"run": Cell(task.run), "label": Cell(label), "n": number(targets.count(label))}
             rows.append(Row(task.title, task.name, cells))
@@ -191,11 +211,41 @@ def _risk(tasks: Sequence[ReportTask]) -> View:
     return View(title, "task", ("run", *_RISKS, "n"), tuple(rows))
 
 
+def _cited(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Citations and support of written sentences", _CITED, tasks)
+
+
+def _texts(tasks: Sequence[ReportTask]) -> View:
+    return _measures("Length, refusals and references", _TEXTS, tasks)
+
+
+def _evidence(tasks: Sequence[ReportTask]) -> View:
+    """The evidence that was found and quoted, of tasks whose data knows it."""
+    return _measures("Evidence", _EVIDENCE, tasks)
+
+
+def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask]) -> View:
+    """The tasks that have one of the metrics."""
+    rows = [
+        Row(
+            task.title,
+            task.name,
+            {name: measured(task, metric) for name, metric in columns.items() if metric in task.estimates}
+            | _setting(task),
+        )
+        for task in tasks
+        if any(metric in task.estimates for metric in columns.values())
+    ]
+    return View(title, "task", ("run", *columns, "n", "data"), tuple(rows))
+
+
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     RETRIEVAL.id: (_retrieval,),
     ANSWERS.id: (_labels, _by_label),
     INFERENCE.id: (_labels, _by_label),
     VERIFICATION.id: (_verdicts, _worth, _risk),
+    WRITTEN.id: (_cited, _texts),
+    CHECKING.id: (_labels, _by_label, _evidence),
 }
 
 

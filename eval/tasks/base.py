@@ -16,9 +16,11 @@ from eval.results import TaskResult, check_task_name
 from eval.tasks.scorers import LABELS, Sample, Scorer
 
 if TYPE_CHECKING:
+    from chains.check import Checker
     from chains.config import Context
     from chains.nli import NLIModel
     from chains.verification import Verifier
+    from corpus.claims import ClaimData
     from corpus.nli import NLIPair
     from corpus.records import QARecord
     from eval.stats.estimate import Estimate
@@ -46,7 +48,7 @@ class Section:
     question: str
     metrics: tuple[str, str]
     command: str
-    data: Literal["data", "pairs"] = "data"
+    data: Literal["data", "pairs", "claims"] = "data"
 
 
 RETRIEVAL = Section(
@@ -74,7 +76,22 @@ VERIFICATION = Section(
     ("accuracy_supported", "accuracy"),
     "qa",
 )
-SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION)
+WRITTEN = Section(
+    "answers",
+    "Written answers",
+    "How many sentences of a written answer do the passages that they cite support?",
+    ("citation_recall", "citation_precision"),
+    "answers",
+)
+CHECKING = Section(
+    "check",
+    "Checked claims",
+    "How often is the verdict on a claim the expert's?",
+    ("accuracy", "macro_f1"),
+    "check",
+    "claims",
+)
+SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION, WRITTEN, CHECKING)
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,17 @@ class Resources(Protocol):
     def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
         """The answering chain with verification; it returns every answer, also unsupported ones."""
 
+    def written_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
+        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+
     def verifier(self) -> "Verifier":
         """The verifier of answers."""
+
+    def claims(self) -> "ClaimData":
+        """The claims of section ``claims`` with their corpus."""
+
+    def checker(self, retriever: str | None = None) -> "Subject[Checker]":
+        """The checker of statements; with a retriever it searches the corpus of the claims."""
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
         """The NLI model with ``shots`` examples per label, with or without ``nli.adapter``; None as in the settings."""

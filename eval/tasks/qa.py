@@ -46,6 +46,7 @@ class QATask(Task):
     """
 
     kind: ClassVar[str] = "qa"
+    chunk: ClassVar[int] = CHUNK
 
     context: Literal["none", "gold", "retrieved", "wrong"]
 
@@ -127,7 +128,7 @@ class QATask(Task):
         inputs = self.inputs(records)
         self.targets(records)  # fails on a record without a label before the first answer
         answers: list[Answer | TooLongError] = []
-        for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
+        for chunk in chunks_with_progress(inputs, self.chunk, self.name, quiet):
             answers += check_records(
                 f"{self.name}, record", records[len(answers) :], chain.batch(chunk, return_exceptions=True)
             )

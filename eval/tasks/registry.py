@@ -9,14 +9,18 @@ from pydantic import ValidationError
 from common.errors import UserError
 from common.imports import import_class
 from eval.results import TaskResult
+from eval.tasks.answers import AnswersTask
 from eval.tasks.base import ANSWERS, INFERENCE, SECTIONS, Resources, Section, Task
+from eval.tasks.check import CheckTask
 from eval.tasks.nli import NLITask
 from eval.tasks.qa import QATask
 from eval.tasks.retrieval import RetrievalTask
 from eval.tasks.scorers import LABELS, SCORERS, Scorer
 from eval.tasks.verification import VerificationTask
 
-KINDS: Mapping[str, type[Task]] = {task.kind: task for task in (RetrievalTask, QATask, NLITask, VerificationTask)}
+KINDS: Mapping[str, type[Task]] = {
+    task.kind: task for task in (RetrievalTask, QATask, NLITask, VerificationTask, AnswersTask, CheckTask)
+}
 _SETTING = "eval.tasks"
 _SHOTS = re.compile(r"([1-9]\d*)shot")
 

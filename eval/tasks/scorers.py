@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
+from eval.stats.citations import PER_ANSWER, REFERENCE, citation_metrics
+from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
 from eval.stats.verification import verdict_metrics, verification_metrics
@@ -23,7 +25,8 @@ class Scorer:
     Attributes:
         name: its name in files.
         metrics: the metrics of all samples, given the candidate labels.
-        paired: by metric the value of one sample; their mean is the metric.
+        paired: by metric the value of one sample; their mean is the metric. Records of which a side has no value are
+            left out of the metric's comparison.
         is_right: whether the answer is right.
         is_success: what McNemar's test counts; for answers with verdicts, whether the verdict is right.
         answer: the answer in tables of changed records.
@@ -32,7 +35,7 @@ class Scorer:
 
     name: str
     metrics: Callable[[Sequence[Sample], Sequence[str]], dict[str, Estimate]] = field(repr=False)
-    paired: Mapping[str, Callable[[Sample], float]] = field(repr=False)
+    paired: Mapping[str, Callable[[Sample], float | None]] = field(repr=False)
     is_right: Callable[[Sample], bool] = field(default=_is_right, repr=False)
     is_success: Callable[[Sample], bool] = field(default=_is_right, repr=False)
     answer: Callable[[Sample], str | None] = field(default=lambda sample: sample["prediction"], repr=False)
@@ -85,6 +88,10 @@ def _labels(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estim
     return label_metrics(targets, _predictions(samples), labels) | calibration_metrics(samples)
 
 
+def _checks(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+    return _labels(samples, labels) | evidence_metrics(samples)
+
+
 def _refusals(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
     return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
@@ -99,6 +106,15 @@ def _verdicts(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Est
 
 def _is_unsupported(sample: Sample) -> bool:
     return not _is_supported(sample)
+
+
+def _is_cited(sample: Sample) -> bool:
+    """Whether each sentence is supported by the passages that it cites."""
+    return bool(sample["citation_recall"] == 1)
+
+
+def _measure(name: str) -> Callable[[Sample], float | None]:
+    return lambda sample: None if sample[name] is None else float(sample[name])
 
 
 RANKING = Scorer("ranking", _ranking, {"accuracy@1": _is_right, "mrr@10": _reciprocal_rank}, needs="retrieved")
@@ -121,4 +137,15 @@ UNSUPPORTABLE = Scorer(
     answer=_with_verdict,
     needs="verdict",
 )
-SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE)
+CITATIONS = Scorer(
+    "citations",
+    lambda samples, _: citation_metrics(samples),
+    {name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
+    is_right=_is_cited,
+    is_success=_is_cited,
+    answer=lambda sample: None if sample["citation_recall"] is None else f"recall {sample['citation_recall']:.2f}",
+    needs="citation_recall",
+)
+CHECKS = Scorer("checks", _checks, {"accuracy": _is_right})
+LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
+SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CITATIONS, CHECKS)

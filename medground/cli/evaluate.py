@@ -25,7 +25,7 @@ app.add_typer(evaluate, name="eval")
 
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
 QuestionSplit = Annotated[
-    options.Split | None, typer.Option("--split", help="Whose questions are asked; all of them unless given.")
+    options.Split | None, typer.Option("--split", help="Split whose questions are asked; all by default.")
 ]
 
 
@@ -110,6 +110,64 @@ def nli(
 
 
 @evaluate.command()
+def answers(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.Data = None,
+    split: options.SplitChoice = None,
+    split_file: options.SplitFile = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/answers"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure written answers: do the cited passages support the sentences?
+
+    The model writes an answer to each question from the retrieved passages. Citation recall and precision are those of
+    ALCE, with the model of section nli as the judge; every figure is given before and after sentences without support
+    are pruned. Where the data has conclusions, the texts are compared with them.
+    """
+    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
+    _refuse_extractive(settings, "eval answers", "writes sentences")
+    pipeline = _pipeline(settings, output, quiet)
+    from medground.tasks import PipelineResources, written_tasks
+
+    _measure(written_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
+    if pipeline.note is not None:
+        say(pipeline.note)
+
+
+@evaluate.command()
+def check(
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    data: options.ClaimData = None,
+    corpus: options.ClaimCorpus = None,
+    limit: options.Limit = None,
+    output: Output = Path("results/check"),
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure checked claims: is the verdict on each claim the expert's, and is its evidence?
+
+    Each claim is checked against each document that the data judges it by, and against what the retriever finds in
+    the data's corpus. Where the data names sentences of evidence, those that are quoted are scored as SciFact does.
+    """
+    settings = options.make_settings(config, overrides, data=data, limit=limit, corpus=corpus, section="claims")
+    from medground.tasks import PipelineResources, check_tasks
+
+    resources = PipelineResources(_pipeline(settings, output, quiet, searches=False))
+    _measure(check_tasks(settings), resources, settings, output, as_json)
+    if mixed := resources.claims().mixed:
+        say(
+            f"{mixed} claims have as many documents for as against them; against retrieved evidence they are not "
+            "measured"
+        )
+    if (note := resources.check_note) is not None:
+        say(note)
+
+
+@evaluate.command()
 def tasks(
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
@@ -123,15 +181,15 @@ def tasks(
 ) -> None:
     """Measure the tasks of the setting eval.tasks.
 
-    Each entry has a kind (retrieval, qa, nli, verified, or your own class as my_module.MyTask) and the task's fields,
-    such as {kind: qa, context: gold}. --limit holds for questions and pairs.
+    Each entry has a kind (retrieval, qa, nli, verified, answers, check, or your own class as my_module.MyTask) and the
+    task's fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_pairs(settings, limit)
+    settings = _limit_all(settings, limit)
     from medground.tasks import PipelineResources, settings_tasks
 
     chosen = settings_tasks(settings)
-    answers = any(task.context is not None for task in chosen)
+    answers = any(task.context is not None for task in chosen if task.section.data == "data")
     if answers:
         _refuse_extractive(settings, "A task on answers")
     pipeline = _pipeline(settings, output, quiet, searches=any(task.section.data == "data" for task in chosen))
@@ -158,7 +216,7 @@ def grid(
     are answered once, and a run continues after a stop. --limit holds for questions and pairs.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_pairs(settings, limit)
+    settings = _limit_all(settings, limit)
     from eval.grid import GRID_FILE, grid_tables
     from medground.grid import grid_llms, measure_grid
     from medground.pipeline import TINY_NOTE, reads_only_the_sample
@@ -181,15 +239,19 @@ def grid(
         raise typer.Exit(1)
 
 
-def _limit_pairs(settings: "Settings", limit: int | None) -> "Settings":
+def _limit_all(settings: "Settings", limit: int | None) -> "Settings":
+    """The settings with the limit of questions for pairs and claims, too."""
     if limit is None:
         return settings
-    return settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"limit": limit})})
+    limited = {"pairs": settings.pairs, "claims": settings.claims}
+    return settings.model_copy(
+        update={name: section.model_copy(update={"limit": limit}) for name, section in limited.items()}
+    )
 
 
-def _refuse_extractive(settings: "Settings", what: str) -> None:
+def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes, no and maybe") -> None:
     if settings.llm.kind == "extractive":
-        raise UserError(f"{what} scores yes, no and maybe, which llm.kind extractive does not give. Set another kind.")
+        raise UserError(f"{what} {does}, which llm.kind extractive does not give. Set another kind.")
 
 
 def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":

@@ -30,12 +30,12 @@ def index(
     """Put documents into the store.
 
     It reads PubMed XML (also .gz), .nbib, PDF, DOCX, HTML, Markdown, text, CSV, TSV and JSON lines, by their
-    endings, and .zip and .tar.gz archives of them. Files that are unchanged are not read again, changed ones are
-    replaced, and those gone from a folder that is named are removed; what was indexed from elsewhere stays. A file
-    that cannot be read is told and passed over; the exit status is 1 where nothing could be read.
+    endings, and .zip and .tar.gz archives of them. Unchanged files are not read again, changed files are
+    replaced, and files that are gone from a named folder are removed; files indexed from elsewhere stay. Files that
+    cannot be read are reported and skipped; the exit status is 1 if nothing could be read.
 
-    Without PATH it is the data's abstracts that are embedded. What is stored already is not embedded again, so
-    a run that was stopped goes on where it was.
+    Without PATH the data's abstracts are embedded. Stored passages are not embedded again, so an interrupted run
+    resumes.
     """
     if paths and data is not None:
         raise typer.BadParameter("give files to index or --data, not both", param_hint="PATH")
@@ -50,7 +50,7 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
     from medground.ingest import add_documents, embed
 
     corpus, intake = add_documents(settings, paths, quiet=quiet)
-    _tell(intake)
+    _report(intake)
     embedded = embed(settings, corpus, quiet=quiet)
     if as_json:
         failed = [{"file": problem.file, "problem": problem.why} for problem in intake.failed]
@@ -65,7 +65,7 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
         report = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
         print_json({**_ready(settings, corpus), **report})
         return
-    counts_told = ", ".join(
+    summary = ", ".join(
         f"{count} {what}"
         for count, what in (
             (intake.added, "added"),
@@ -75,8 +75,8 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
             (len(intake.failed), "failed"),
         )
     )
-    typer.echo(f"files: {counts_told}")
-    _tell_ready(settings, corpus)
+    typer.echo(f"files: {summary}")
+    _show_ready(settings, corpus)
 
 
 def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
@@ -91,11 +91,11 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({**_ready(settings, corpus), "embedded": embedded})
     else:
-        _tell_ready(settings, corpus)
+        _show_ready(settings, corpus)
 
 
-def _tell(intake: "Intake") -> None:
-    """What a user should know of the files beside their counts."""
+def _report(intake: "Intake") -> None:
+    """Report failed, skipped, linked and duplicate files."""
     from medground.ingest import LISTED
 
     for problem in intake.failed[:LISTED]:
@@ -104,15 +104,15 @@ def _tell(intake: "Intake") -> None:
         say(f"failed: {more} more; --json lists them all")
     if intake.skipped:
         named = ", ".join(plain(path.name) for path in intake.skipped[:5])
-        say(f"passed over {len(intake.skipped)} of other kinds ({named}{', ...' if len(intake.skipped) > 5 else ''})")
+        say(f"skipped {len(intake.skipped)} of other kinds ({named}{', ...' if len(intake.skipped) > 5 else ''})")
     if intake.linked:
         say(
-            f"passed over {len(intake.linked)} links to files elsewhere ({plain(intake.linked[0].name)}); "
+            f"skipped {len(intake.linked)} links to files elsewhere ({plain(intake.linked[0].name)}); "
             "documents.follow_links reads them"
         )
     if intake.copies:
         copy, original = intake.copies[0]
-        say(f"passed over {len(intake.copies)} copies of other files ({plain(copy)} is {plain(original)})")
+        say(f"skipped {len(intake.copies)} copies of other files ({plain(copy)} is {plain(original)})")
     if intake.withdrawn:
         say(f"{intake.withdrawn} records are withdrawn")
     if intake.long_sentences:
@@ -123,6 +123,6 @@ def _ready(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:
     return {"corpus": corpus.name, "passages": len(corpus.passages), "retrievers": list(settings.retrievers)}
 
 
-def _tell_ready(settings: "Settings", corpus: "Corpus") -> None:
+def _show_ready(settings: "Settings", corpus: "Corpus") -> None:
     names = ", ".join(settings.retrievers)
     typer.echo(f"{len(corpus.passages)} passages of {corpus.name} are ready for {names} in {settings.store.path}")

@@ -33,6 +33,14 @@ PairData = Annotated[
 PairSplit = Annotated[
     Literal["train", "dev", "test"] | None, typer.Option("--split", help="Pairs to use; default: pairs.split (test).")
 ]
+ClaimData = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FILE", help="Claims in SciFact's or HealthVer's format; default: claims.path."),
+]
+ClaimCorpus = Annotated[
+    str | None,
+    typer.Option("--corpus", metavar="FILE", help="Documents of SciFact's claims; default: corpus.jsonl beside them."),
+]
 SplitFile = Annotated[
     str | None,
     typer.Option(
@@ -78,7 +86,8 @@ def make_settings(
     split: Split | None = None,
     split_file: str | None = None,
     limit: int | None = None,
-    section: Literal["data", "pairs"] = "data",
+    corpus: str | None = None,
+    section: Literal["data", "pairs", "claims"] = "data",
 ) -> "Settings":
     """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
 
@@ -97,6 +106,6 @@ def make_settings(
         if not separator or not all(part.strip() for part in key.split(".")):
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, such as chain.decide=generate", param_hint="--set")
         tree[key.strip()] = read_value(value, f"--set {key.strip()}")
-    named = {"path": data, "split": split, "split_file": split_file, "limit": limit}
+    named = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
     tree |= {f"{section}.{key}": value for key, value in named.items() if value is not None}
     return load_settings(config, tree)

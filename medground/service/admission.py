@@ -60,8 +60,14 @@ class Admission:
         """Whether the service is shutting down."""
         return self._closing
 
-    def open(self, make: Callable[[], Iterator[Event]]) -> "Ticket[Event]":
+    def open(
+        self, make: Callable[[], Iterator[Event]], wanted: Callable[[Event], bool] = lambda _: True
+    ) -> "Ticket[Event]":
         """Start a request whose events are those of ``make``; call it on the event loop.
+
+        Args:
+            make: runs in the request's thread.
+            wanted: whether an event is passed to the event loop.
 
         Raises:
             Busy: no slot is free.
@@ -79,7 +85,7 @@ class Admission:
 
         def work() -> None:
             try:
-                ticket.run(make)
+                ticket.run(make, wanted)
             finally:
                 with self._lock:
                     self._active.discard(cancel)
@@ -125,29 +131,25 @@ class Ticket(Generic[Event]):
             Closing: the service was shut down.
             Exception: the error that ended the thread.
         """
+        timer = self._loop.call_at(self._end, self._queue.put_nowait, TimedOut())
         try:
-            while True:
-                try:
-                    async with asyncio.timeout_at(self._end):
-                        item = await self._queue.get()
-                except TimeoutError as error:
-                    raise TimedOut from error
-                if item is _END:
-                    return
+            while (item := await self._queue.get()) is not _END:
                 if isinstance(item, BaseException):
                     raise Closing if isinstance(item, Cancelled) else item
                 yield item
         finally:
+            timer.cancel()
             self._cancel()
 
-    def run(self, make: Callable[[], Iterator[Event]]) -> None:
+    def run(self, make: Callable[[], Iterator[Event]], wanted: Callable[[Event], bool]) -> None:
         """Produce the events until they end or the request is cancelled; runs in the request's thread."""
         try:
             with self._cancel.around(), closing(make()) as events:  # type: ignore[type-var]
                 for event in events:
                     if self._cancel.requested:
                         raise Cancelled
-                    self._put(event)
+                    if wanted(event):
+                        self._put(event)
             self._put(_END)
         except BaseException as error:
             self._put(error)

@@ -16,7 +16,7 @@ With a cookie, methods other than GET need an ``Origin`` header, which browsers 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +28,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from chains.chat.conversations import Conversations
 from chains.chat.events import Done, Token
+from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
 from medground.service.metrics import CONTENT_TYPE
@@ -35,9 +36,11 @@ from medground.service.middleware import SAFE_METHODS, ServiceMiddleware, log
 from medground.service.protocol import (
     MODEL,
     ChatRequest,
+    CheckRequest,
     Completion,
     Login,
     Rename,
+    checked,
     evidence,
     footnotes,
     history,
@@ -47,6 +50,7 @@ from medground.service.sessions import Attempts, Sessions
 from medground.service.users import Users
 
 Event = TypeVar("Event")
+UserOf = Callable[[Request], Awaitable[str]]
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _HEARTBEAT = 15  # seconds; proxies close connections on which nothing is sent, many after 60
 
@@ -78,14 +82,15 @@ def make_app(service: Service) -> FastAPI:
     add_errors(app)
     sessions = Sessions(config.session_hours, secure=config.tls)
     user_of = _user_of(service.users, sessions)
+    _add_completions(app, service, user_of)  # first: routes are tried in this order
     _add_state(app, service, user_of)
     _add_session(app, service, sessions, user_of)
     _add_conversations(app, service, user_of)
-    _add_completions(app, service, user_of)
+    _add_checks(app, service, user_of)
     return app
 
 
-def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     @app.get("/v1/models")
@@ -108,7 +113,9 @@ def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request]
             raise HTTPException(400, f"The request has {given} messages; the limit is {most}. Leave out old ones.")
         if body.messages[-1].role != "user":
             raise HTTPException(400, "The last message must be the user's.")
-        asked = service.ask(user, body.conversation, body.messages[-1].text, history(body.messages))
+        asked = service.ask(
+            user, body.conversation, body.messages[-1].text, history(body.messages), whole=not body.stream
+        )
         if body.stream:
             await anext(asked.events)  # an invalid message raises here, while the status can still be set
             headers = {"X-Accel-Buffering": "no"}  # nginx would hold the pieces back
@@ -116,7 +123,30 @@ def _add_completions(app: FastAPI, service: Service, user_of: Callable[[Request]
         return await _whole(service, asked, request)
 
 
-def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
+    @app.post("/v1/check", dependencies=[Depends(_json_only)])
+    async def check(body: CheckRequest, request: Request, _: Annotated[str, Depends(user_of)]) -> Any:
+        """Check a statement, or several, against the searched texts.
+
+        Each is supported, contradicted, or has not enough evidence, with quotes for and against. With ``statement`` the
+        answer is its check, with ``statements`` a list; one of these that cannot be checked has an ``error`` instead.
+        """
+        if service.checker is None:
+            raise HTTPException(501, service.no_checker)
+        statements = body.statements or [body.statement or ""]
+        if len(statements) > service.config.max_messages:
+            given, most = len(statements), service.config.max_messages
+            raise HTTPException(400, f"The request has {given} statements; the limit is {most}. Send several requests.")
+        results = await _unless_gone(service, request, _last(service.check(statements)))
+        if results is None:
+            return PlainTextResponse("", 499)  # nobody reads it
+        if body.statements is None and isinstance(results[0], UserError):
+            raise results[0]
+        data = [checked(text, result) for text, result in zip(statements, results, strict=True)]
+        return data[0] if body.statements is None else {"object": "list", "data": data}
+
+
+def _add_conversations(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     def stored() -> Conversations:  # the chat is set after the application is made
@@ -160,7 +190,7 @@ def _add_conversations(app: FastAPI, service: Service, user_of: Callable[[Reques
         return Response(write(summary, turns), media_type=kind, headers=headers)
 
 
-def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Callable[[Request], str]) -> None:
+def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: UserOf) -> None:
     attempts = Attempts()
 
     @app.get("/v1/session")
@@ -190,7 +220,7 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Ca
         return Response(status_code=204, headers={"Set-Cookie": removed})
 
 
-def _add_state(app: FastAPI, service: Service, user_of: Callable[[Request], str]) -> None:
+def _add_state(app: FastAPI, service: Service, user_of: UserOf) -> None:
     user = Annotated[str, Depends(user_of)]
 
     @app.get("/healthz")
@@ -214,8 +244,8 @@ def _add_state(app: FastAPI, service: Service, user_of: Callable[[Request], str]
         return app.openapi()
 
 
-def _user_of(users: Users, sessions: Sessions) -> Callable[[Request], str]:
-    def user_of(request: Request) -> str:
+def _user_of(users: Users, sessions: Sessions) -> UserOf:
+    async def user_of(request: Request) -> str:  # FastAPI would call a plain function in a thread
         authorization = request.headers.get("Authorization")
         user = users.of_header(authorization)
         if user is None and authorization is None:
@@ -249,34 +279,45 @@ def _model(service: Service) -> dict[str, Any]:
 
 
 async def _whole(service: Service, asked: Asked, request: Request) -> Response:
-    """The answer in one document; the request is cancelled when its client disconnects."""
+    """The answer in one document."""
+    done = await _unless_gone(service, request, _last(asked.events))
+    if done is None:
+        return PlainTextResponse("", 499)  # nobody reads it
+    assert isinstance(done, Done)  # a turn ends with it
+    text = done.turn.text + footnotes(done.turn.answer, service.note)
+    _log_text(service, done)
+    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
 
-    async def turn() -> Done:
-        async with aclosing(asked.events) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    return event
-        raise AssertionError("a turn ends with Done")
+
+async def _last(events: AsyncGenerator[Event]) -> Event:
+    """The last event of a request, which ends then."""
+    last: Event | None = None
+    async with aclosing(events) as given:
+        async for event in given:
+            last = event
+    assert last is not None  # every request has an event
+    return last
+
+
+async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, Any, Event]) -> Event | None:
+    """The result of a request; None where its client has disconnected, which cancels the request."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
             pass
 
-    work, watch = asyncio.create_task(turn()), asyncio.create_task(gone())
+    work, watch = asyncio.create_task(turn), asyncio.create_task(gone())
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             service.metrics.cancelled()
-            return PlainTextResponse("", 499)  # nobody reads it
-        done = work.result()
+            return None
+        return work.result()
     finally:
         for task in (work, watch):
             task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await work
-    text = done.turn.text + footnotes(done.turn.answer, service.note)
-    _log_text(service, done)
-    return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
 
 
 async def _stream(service: Service, asked: Asked) -> AsyncIterator[str]:

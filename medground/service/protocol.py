@@ -4,13 +4,15 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
+from chains.check import Check
 from chains.marks import passage_numbers
+from common.errors import UserError
 
 MODEL = "medground"
 NEW = "new"
@@ -76,6 +78,24 @@ class ChatRequest(BaseModel):
     def conversation(self) -> str | None:
         """The stored conversation that the request belongs to, if any."""
         return self.medground.conversation if self.medground is not None else None
+
+
+Statement = Annotated[str, Field(max_length=20_000), AfterValidator(_encodable)]
+
+
+class CheckRequest(BaseModel):
+    """The body of ``POST /v1/check``: one statement, or a list of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: Statement | None = None
+    statements: list[Statement] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if (self.statement is None) == (self.statements is None):
+            raise ValueError("give statement or statements")
+        return self
 
 
 class Login(BaseModel):
@@ -166,6 +186,13 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
     return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
+
+
+def checked(statement: str, result: Check | UserError) -> dict[str, Any]:
+    """A checked statement, documented in docs/check.md; ``error`` says why it could not be checked."""
+    if isinstance(result, Check):
+        return {"object": "check", **result.model_dump(mode="json")}
+    return {"object": "check", "statement": statement, **error_body(str(result), "invalid_request_error")}
 
 
 class Completion:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chains.chat.events import ChatEvent, Done
+from chains.check import Claim, read_claim
+from common.errors import UserError
 from medground.service.admission import Admission
 from medground.service.batching import Passes
 from medground.service.config import ServeConfig
@@ -14,6 +16,9 @@ from medground.service.users import Users
 
 if TYPE_CHECKING:
     from chains.chat import Chat
+    from chains.check import Check
+
+    CheckAll = Callable[[Sequence[Claim]], Sequence[Check | UserError]]
 
 
 @dataclass
@@ -33,6 +38,8 @@ class Service:
         users: who may use the service.
         about: model, retriever and agent, see ``Pipeline.about``.
         note: shown with every answer; None for no note.
+        checker: checks statements, with those of other requests in shared passes; None if there is no judge.
+        no_checker: why there is none.
         chat: set when the models are loaded.
         passes: the queue before the models.
         at_close: called when the service begins to shut down.
@@ -44,6 +51,8 @@ class Service:
     note: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
     at_close: list[Callable[[], None]] = field(default_factory=list)
+    checker: "CheckAll | None" = None
+    no_checker: str = "This service checks no statements."
     chat: "Chat" = field(init=False)
     admission: Admission = field(init=False)
     passes: Passes = field(init=False)
@@ -57,7 +66,15 @@ class Service:
         self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
         self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
 
-    def ask(self, user: str, conversation: str | None, message: str, said: Sequence[tuple[str, str]] = ()) -> "Asked":
+    def ask(
+        self,
+        user: str,
+        conversation: str | None,
+        message: str,
+        said: Sequence[tuple[str, str]] = (),
+        *,
+        whole: bool = False,
+    ) -> "Asked":
         """Admit a message; call it on the event loop.
 
         Args:
@@ -65,6 +82,7 @@ class Service:
             conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
             message: the newest message.
             said: roles and texts of the messages before it, of a conversation that the client sends.
+            whole: the last event is enough.
 
         Raises:
             Busy: no slot is free.
@@ -81,8 +99,24 @@ class Service:
                     asked.conversation = event.conversation
                 yield event
 
-        asked.events = self.admission.open(stream).events()
+        asked.events = self.admission.open(stream, lambda event: not whole or isinstance(event, Done)).events()
         return asked
+
+    def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":
+        """Admit statements, whose results are the one event; call it on the event loop.
+
+        Raises:
+            Busy: no slot is free.
+            Closing: the service is shutting down.
+        """
+        checker, claims = self.checker, [read_claim(statement) for statement in statements]
+        assert checker is not None  # the route answers for a service without one
+
+        def results() -> "Iterator[Sequence[Check | UserError]]":
+            found = iter(checker([claim for claim in claims if isinstance(claim, Claim)]))
+            yield [claim if isinstance(claim, UserError) else next(found) for claim in claims]
+
+        return self.admission.open(results).events()
 
     def close(self) -> None:
         """Admit no further request; call it on the event loop."""

@@ -42,13 +42,19 @@ def shorten(embedder: Embeddings, question: str) -> str:
 
     Those are the sentences with a question mark, and without any all sentences; of them the last ones that fit.
     """
-    if len(question) < SHORT:
-        return question
-    window = window_of(embedder)
-    if window is None or window.count([question])[0] <= window.limit:
+    window = None if len(question) < SHORT else window_of(embedder)
+    return question if window is None else cut_to_window(question, window)
+
+
+def cut_to_window(question: str, window: Window, *, only_questions: bool = False) -> str:
+    """See ``shorten``; with ``only_questions`` a text without a question mark stays as it is."""
+    if len(question) < SHORT or window.count([question])[0] <= window.limit:
         return question
     every = [question[start:end] for start, end in sentence_spans(question)]
-    asking = [one for one in every if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))] or every
+    asking = [one for one in every if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))]
+    if not asking and only_questions:
+        return question
+    asking = asking or every
     kept = asking[-1]
     for one in reversed(asking[:-1]):
         if window.count([f"{one} {kept}"])[0] > window.limit:

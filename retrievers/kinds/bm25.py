@@ -1,20 +1,24 @@
 """Search by words: BM25."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
+from corpus.documents.passages import words_window
 from corpus.words import EDITION, terms
-from retrievers.base import Hit, Retriever
+from retrievers.base import Frequencies, Hit, Retriever
 from retrievers.config import RetrieverConfig
+from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
 
 if TYPE_CHECKING:
     from retrievers.registry import Context
+
+WORDS = 200  # of a question, at the most
 
 
 class BM25Config(RetrieverConfig):
@@ -64,9 +68,20 @@ class BM25Retriever(Retriever):
         """See ``Retriever``."""
         return {**super().identity(config, context), "words": EDITION}
 
+    def frequencies(self, terms: Collection[str]) -> Frequencies:
+        """See ``Retriever``."""
+        return self._current().frequencies(terms)
+
+    def searched(self, question: str) -> str:
+        """See ``Retriever``; of a text of many words its questions are searched for, which the others would drown."""
+        return cut_to_window(question, words_window(WORDS), only_questions=True)
+
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        index = self._index.current() if isinstance(self._index, LexicalIndex) else self._index
+        index = self._current()
         return [_hits(index, terms(question), k) for question in questions]
+
+    def _current(self) -> Lexical:
+        return self._index.current() if isinstance(self._index, LexicalIndex) else self._index
 
 
 def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:

@@ -136,6 +136,21 @@ def test_of_equally_strong_sides_neither_wins(scored: bool) -> None:
     assert more.invoke("Zinc helps colds.").verdict == "contradicted"
 
 
+def test_a_window_may_be_stronger_than_the_sentence_that_is_quoted_for_it() -> None:
+    class Together(Judge):
+        def _one(self, premise: str) -> Judgement | UserError:
+            return super()._one(premise.replace("perhaps", "") if "many" in premise else premise)
+
+    documents = [
+        ("a", "Perhaps zinc works for colds. It was given to many.", None),
+        ("b", "Zinc fails for colds.", None),
+    ]
+    checked = checker(Together(), *documents, passages=2).invoke("Zinc helps colds.")
+    assert checked.verdict == "not enough evidence"  # 0.9 on both sides
+    assert checked.supporting[0].quote == "Perhaps zinc works for colds."
+    assert checked.supporting[0].score == pytest.approx(0.6)
+
+
 def test_a_passage_stands_on_the_side_of_its_strongest_sentence() -> None:
     both = ("a", "Perhaps zinc works for colds. Nothing was seen then. But later zinc fails for colds.", None)
     checked = checker(None, both).invoke("Zinc helps colds.")

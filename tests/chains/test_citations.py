@@ -1,7 +1,10 @@
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.answer import Passage
 from chains.citations import best_of_each, cite, coverage, notices, select
+from retrievers.base import Frequencies
+from retrievers.kinds.bm25 import BM25Retriever
 
 TEXT = (
     "Stroke is common. Patients (n = 40, aged 60.5 yrs, Smith et al. 2009) took aspirin vs. placebo. "
@@ -23,6 +26,29 @@ def test_quotes_are_verbatim_and_best_first() -> None:
 def test_rare_words_weigh_more() -> None:
     passage = Passage(id="a", text="Patients were seen. Patients were old. Patients left. Warfarin was given.")
     assert cite("Did patients get warfarin?", [passage])[0].quote == "Warfarin was given."
+
+
+def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
+    passages = [
+        Passage(id="a", text="Rash followed ilvastat. Patients on ilvastat had a rash. Rash was mild."),
+        Passage(id="b", text="The drug caused fever. Adults slept."),
+    ]
+    question = "Which drug causes a rash?"
+    corpus = BM25Retriever(
+        [Document(page_content=f"The drug number {number} causes sleep.") for number in range(40)]
+        + [Document(page_content=passage.text) for passage in passages]
+    )
+    assert corpus.frequencies({"drug", "rash", "absent"}) == Frequencies(42, {"drug": 41, "rash": 1, "absent": 0})
+    assert cite(question, passages)[0].quote == "The drug caused fever."
+    assert "ash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote
+
+
+def test_a_corpus_without_words_changes_no_weight() -> None:
+    passage = Passage(id="a", text="Patients were seen. Warfarin was given.")
+    nothing = BM25Retriever([Document(page_content="- -")])
+    assert cite("Did patients get warfarin?", [passage]) == cite(
+        "Did patients get warfarin?", [passage], frequencies=nothing.frequencies
+    )
 
 
 STUDY = (

@@ -137,10 +137,28 @@ def test_a_full_disk_comes_before_all_else(tmp_path: Path) -> None:
 
 
 def test_what_is_not_about_the_source_passes_through() -> None:
-    for error in (RuntimeError("CUDA out of memory"), ImportError("no bitsandbytes"), UserError("mine")):
+    for error in (RuntimeError("CUDA out of memory"), AttributeError("a mistake of ours"), UserError("mine")):
         with pytest.raises(type(error)) as raised, hub_errors("Model", "owner/name"):
             raise error
         assert raised.value is error
+
+
+def test_offline_a_mistake_of_ours_is_not_a_missing_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
+    with pytest.raises(AttributeError), hub_errors("Model", str(tmp_path)):
+        raise AttributeError("a mistake of ours")
+
+
+def test_a_package_that_a_model_needs_is_named(tmp_path: Path) -> None:
+    missing = ImportError("Loading a GPTQ model requires optimum (`pip install optimum`)\nmore")
+    for id in ("owner/name", str(tmp_path)):
+        told = sentence(missing, id)
+        assert told == f"Model {id} needs a package that cannot be used here: {str(missing).splitlines()[0]}"
+
+
+def test_an_adapter_named_as_a_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "Name it in llm.adapter" in sentence(OSError("no config.json"), str(tmp_path))
 
 
 def test_a_circle_of_causes_ends() -> None:

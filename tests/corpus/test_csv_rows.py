@@ -84,3 +84,9 @@ def test_quotation_marks_in_tab_separated_cells(text: str, rows: list[tuple[str,
 def test_a_mark_that_would_swallow_a_row_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="line 2"):
         list(csv_rows("a.tsv", StringIO(text, newline=""), tabs=True))
+
+
+def test_a_cell_over_several_lines_with_spare_tabs_behind_it_is_one_cell() -> None:
+    lines = ["title\ttext\n", 'A\t"One.\n', "\n", 'Two."\t\t\n', "B\tThree.\t\t\n"]
+    rows = [row for _, row in csv_rows("a.tsv", lines, tabs=True)]
+    assert rows == [{"title": "A", "text": "One.\n\nTwo."}, {"title": "B", "text": "Three."}]

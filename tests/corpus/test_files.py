@@ -356,6 +356,23 @@ def test_what_is_no_file_is_refused() -> None:
     assert "no regular file" in problem.why
 
 
+def test_what_is_no_file_in_a_folder_is_named_and_the_rest_is_read() -> None:
+    import os
+
+    put("docs/a.txt", "One.")
+    os.mkfifo("docs/pipe.txt")
+    Path("docs/device.txt").symlink_to("/dev/null")
+    Path("docs/gone.txt").symlink_to("nowhere.txt")
+    Path("docs/loop.txt").symlink_to("loop.txt")
+    first = take("docs")
+    assert first.added == 1
+    said = {problem.file.rpartition("/")[2]: problem.why for problem in first.failed}
+    assert set(said) == {"pipe.txt", "device.txt", "gone.txt", "loop.txt"}
+    assert "no regular file" in said["pipe.txt"]
+    assert "no regular file" in said["device.txt"]
+    assert "does not exist" in said["gone.txt"]
+
+
 def test_a_store_that_was_moved_knows_its_files() -> None:
     put("docs/a.txt", "One.")
     put("docs/b.txt", "Two.")

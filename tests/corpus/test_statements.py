@@ -111,6 +111,20 @@ def test_a_sentence_that_refers_back_is_searched_with_the_one_before() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("- Zinc shortens colds of adults.", "Zinc shortens colds of adults."),
+        ("2) Zinc shortens colds of adults.", "Zinc shortens colds of adults."),
+        ("a. Zinc shortens colds of adults.", "Zinc shortens colds of adults."),
+        ("The letter was signed by Dr. A. Jones at 10:15.", "The letter was signed by Dr. A. Jones at 10:15."),
+        ("A. Jones described zinc (10 mg) - in adults.", "A. Jones described zinc (10 mg) - in adults."),
+    ],
+)
+def test_only_the_mark_of_an_item_is_left_out(text: str, statement: str) -> None:
+    assert [one.statement for one in split_statements(text)] == [statement]
+
+
 def test_rows_of_a_table_name_their_columns() -> None:
     text = "| Drug | Dose | Effect |\n|---|---|---|\n| Zinc | 10 mg | shorter colds |\n"
     header, row = split_statements(text)

@@ -178,6 +178,24 @@ def test_an_identifier_and_its_joined_form_share_a_term(one: str, other: str) ->
     assert joined & set(terms(other))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pre-eclampsia", "preeclampsia"),
+        ("Anti-inflammatory drugs", "antiinflammatory drug"),
+        ("co-trimoxazole", "cotrimoxazole"),
+        ("x-ray", "xrays"),
+        ("X-rays", "xray"),
+        ("non‑steroidal", "nonsteroidal"),
+        ("follow-up", "followup"),
+        ("check–up", "checkup"),
+    ],
+)
+def test_a_word_with_a_hyphen_and_without_shares_a_term(one: str, other: str) -> None:
+    assert terms(other)[0] in terms(one)
+    assert set(terms(one.replace("-", " "))) <= set(terms(one))
+
+
 def test_parts_of_an_identifier_remain_terms() -> None:
     assert terms("IL-6 fell") == ["il6", "il", "6", "fell"]
     assert terms("the IL 6 fell") == ["il", "il6", "6", "fell"]

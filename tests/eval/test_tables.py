@@ -139,3 +139,16 @@ def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
         ["neutral", "0", "1", "0", "0"],
         ["contradiction", "0", "0", "0", "1"],
     ]
+
+
+def test_answers_have_label_tables_too() -> None:
+    whole, by_label, confusion = map(_text, label_tables(_predicted("qa_gold", ["yes", "no"], ["yes", "maybe"])))
+    assert whole[0] == "Answers: yes, no or maybe"
+    assert by_label[0] == "By label"
+    assert any(line.split() == ["no", "0", "0", "1", "0"] for line in confusion)
+
+
+def _predicted(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
+    result = _qa(task, targets, predictions)
+    samples = [{**one, "prediction": label} for one, label in zip(result.samples, predictions, strict=True)]
+    return replace(result, samples=samples)

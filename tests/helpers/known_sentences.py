@@ -78,6 +78,9 @@ def as_docx(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]
     blocks = []
     for group in groups:
         style = chance.choice(("Normal", "List Bullet", "Heading 1", "table"))
+        if style == "Heading 1":
+            blocks.append((style, "Doses"))
+            style = "Normal"
         blocks.append((style, "Drug\tDose\nHeparin\t" + " ".join(group) if style == "table" else " ".join(group)))
     path = docx_file(Path(chance.folder) / "a.docx", blocks)  # type: ignore[attr-defined]
     return "a.docx", path.read_bytes()

@@ -32,6 +32,7 @@ ROUTES = (
     Route("GET", "/v1/models"),
     Route("GET", "/v1/models/{model}"),
     Route("POST", "/v1/chat/completions", {"model": "medground", "messages": MESSAGES}),
+    Route("POST", "/v1/check", {"statement": "Aspirin reduces stroke."}),
     Route("GET", "/v1/conversations"),
     Route("GET", "/v1/conversations/{id}"),
     Route("PATCH", "/v1/conversations/{id}", {"title": "New"}),

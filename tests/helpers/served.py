@@ -13,6 +13,7 @@ import httpx
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat import Chat, Conversations
+from chains.check import Check, Claim
 from chains.qa.base import AnswerChain, Question, SharedChain
 from common.errors import UserError
 from medground.service.app import make_app
@@ -56,7 +57,39 @@ def yes(question: Question) -> Answer:
     )
 
 
-def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None = None, **config: Any) -> Service:
+class Checks:
+    """Supports every statement from one passage, after ``seconds`` for a pass; one with "long" cannot be checked."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.passes: list[list[str]] = []
+
+    def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
+        self.passes.append([claim.statement for claim in claims])
+        time.sleep(self.seconds)
+        text = "Aspirin reduced stroke."
+        quote = Citation(passage_id="p1", quote=text, start=0, end=len(text), score=0.9)
+        return [
+            UserError("The pair is too long.")
+            if "long" in claim.statement
+            else Check(
+                statement=claim.statement,
+                verdict="supported",
+                supporting=(quote,),
+                scores={"supported": 0.9, "contradicted": 0.05, "not enough evidence": 0.05},
+                passages=(Passage(id="p1", text=text, metadata={"year": 2004}),),
+            )
+            for claim in claims
+        ]
+
+
+def make_service(
+    chain: AnswerChain,
+    folder: Path,
+    tokens: dict[str, str] | None = None,
+    checks: Checks | None = None,
+    **config: Any,
+) -> Service:
     service = Service(
         ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"}
     )
@@ -64,6 +97,7 @@ def make_service(chain: AnswerChain, folder: Path, tokens: dict[str, str] | None
         SharedChain(chain, service.passes.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
     )
     service.chat = chat
+    service.checker = service.passes.share((checks or Checks()).check_all)
     return service
 
 
@@ -91,7 +125,7 @@ def running(
         assert not thread.is_alive(), "the service did not end"
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something has come true."""
     end = time.monotonic() + seconds
     while not true():

@@ -206,7 +206,7 @@ def test_ask_prints_the_numbers_of_the_json(command: Any, stub: Stub, tmp_path: 
     assert "It fell [3]. It rose.\n" in printed
     for number, passage in enumerate(answer["passages"], start=1):
         assert f"  [{number}] {passage['id']} score" in printed
-    assert "note: citations of passage 9 were removed: 3 passages were read" in printed
+    assert "note: citations of passage 9 were removed: only 3 passages were read" in printed
 
 
 def test_quotes_stand_under_their_passage_s_number(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Questions over documents of the usual shapes: which sentence is quoted first, and when the evidence is weak."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import zip_longest
 
 import pytest
@@ -187,9 +188,19 @@ JUNK = re.compile(
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Answer]]:
+    """The answer of the default chain over the documents; every question and every sentence is embedded once."""
     from medground.ingest import add_documents, embed
     from medground.settings import load_settings
+    from retrievers.embedders.minilm import MiniLMEmbedder
+
+    vectors: dict[str, list[float]] = {}
+    embed_documents = MiniLMEmbedder.embed_documents
+
+    def embed_once(embedder: MiniLMEmbedder, texts: list[str]) -> list[list[float]]:
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        vectors.update(zip(new, embed_documents(embedder, new), strict=True))
+        return [vectors[text] for text in texts]
 
     folder = tmp_path_factory.mktemp("documents")
     (folder / "gout.md").write_text(GUIDELINE)
@@ -202,8 +213,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
     corpus, intake = add_documents(settings, [folder], quiet=True)
     assert intake.added == 5
     embed(settings, corpus, quiet=True)
-    chain = Pipeline.from_settings(settings, corpus, quiet=True).chain()
-    return chain.invoke
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MiniLMEmbedder, "embed_documents", embed_once)
+        yield cache(Pipeline.from_settings(settings, corpus, quiet=True).chain().invoke)
 
 
 def test_the_first_quote_holds_the_answer(ask: Callable[[str], Answer]) -> None:

@@ -1,5 +1,6 @@
 """A warm library: what a process imports to answer, and what it sees of another process's work."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,9 +51,12 @@ def environment() -> dict[str, str]:
 
 
 def index(folder: Path, *arguments: str) -> None:
-    """Bring the library up to date, in a process that ends then."""
-    command = [sys.executable, "-m", "medground", "index", "docs", STORE, EXACT, "--quiet", *arguments]
-    subprocess.run(command, cwd=folder, check=True, env=environment())
+    """Bring the library up to date in this process; those that search are others."""
+    from medground.cli import main
+
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as ended:
+        main(["index", "docs", STORE, EXACT, "--quiet", *arguments])
+    assert not ended.value.code
 
 
 @pytest.fixture(scope="module")

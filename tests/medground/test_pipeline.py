@@ -88,6 +88,17 @@ def test_the_model_rewrites_and_writes_where_it_is_set_to(tmp_path: Path) -> Non
     assert "read as" in second.notes[-1] or "taken by rules" in second.notes[-1]
 
 
+def test_a_question_for_a_fact_is_answered_in_writing_alone(tmp_path: Path) -> None:
+    config = {"chat.answers": "written", "chat.max_new_tokens": 6, "chain.verify": "report"}
+    made = pipeline(settings(tmp_path, **config), sample("mg0312"))
+    answer = made.answerer().invoke(f"How much did it fall? {QUESTION}")
+    assert answer.label is None
+    assert answer.text
+    assert not [note for note in answer.notes if "yes, no or maybe" in note]
+    assert made.answerer().invoke(QUESTION).label is not None
+    assert made.chain(verify="off").invoke("How much did it fall?").label is not None
+
+
 def test_a_message_stays_as_it_is_where_rewriting_is_off(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"chat.rewrite": False}), sample("mg0312")).chat()
     assert chat.reply([chat.reply([], QUESTION)], "And in women?").question == "And in women?"
@@ -262,5 +273,5 @@ def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
     alone = pipeline(judging_settings(adapted.settings), sample("mg0312"))
     assert alone.judge().judge(pair)[0].label_scores == pytest.approx(tuned.label_scores)
     server = {"llm.kind": "openai", "llm.base_url": "http://localhost:1/v1", "llm.model": "x"}
-    with pytest.raises(UserError, match=r"nli\.adapter is put on a model that is loaded here"):
+    with pytest.raises(UserError, match=r"nli\.adapter needs llm\.kind huggingface"):
         judging_settings(settings(tmp_path, **server, **{"nli.adapter": adapter}))

@@ -36,6 +36,9 @@ def test_the_same_findings_as_in_memory(tmp_path: Path) -> None:
     on_disk = BM25Retriever(index(tmp_path).update(given))
     in_memory = BM25Retriever(given)
     assert on_disk.search(["finding7 treated", "x"], 9) == in_memory.search(["finding7 treated", "x"], 9)
+    known = on_disk.frequencies({"finding7", "treat", "x"})
+    assert known == in_memory.frequencies({"finding7", "treat", "x"})
+    assert (known.documents, dict(known.containing)) == (50, {"finding7": 1, "treat": 50, "x": 0})
 
 
 def test_it_is_opened_and_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

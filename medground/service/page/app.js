@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Chat, NEW } from "./chat.js";
 import { ConversationList } from "./conversations.js";
 import { draftsOf, forgetDrafts } from "./drafts.js";
-import { goToCitation, showEvidence } from "./evidence.js";
+import { goToCitation, goToPassage, goToSentence, showEvidence } from "./evidence.js";
 import { loginForm } from "./login.js";
 import { line, plain } from "./text.js";
 import { themeButton } from "./theme.js";
@@ -19,12 +19,15 @@ const chat = new Chat(
   { scroll: $("scroll"), turns: $("turns"), empty: $("empty"), form: $("ask"), box: $("question"), send: $("send"),
     stop: $("stop"), status: $("status") },
   {
-    evidence(turn, { citation, show }) {
+    evidence(turn, { citation, sentence, passage, show }) {
       showEvidence($("evidence-body"), turn);
       if (!show) return;
       openDrawer("evidence");
-      if (citation === undefined) $("evidence-body").focus();
-      else goToCitation($("evidence-body"), citation);
+      const body = $("evidence-body");
+      if (citation !== undefined) goToCitation(body, citation);
+      else if (sentence !== undefined) goToSentence(body, turn, sentence);
+      else if (passage !== undefined) goToPassage(body, turn, passage);
+      else body.focus();
     },
     async answered(id, first) {
       if (first) {

@@ -3,8 +3,9 @@
 import * as api from "./api.js";
 import { draft, forgetDrafts, keepDraft, keepUnanswered, unanswered } from "./drafts.js";
 import { badge } from "./evidence.js";
+import { answerText } from "./sentences.js";
 import { copy, element, foreign, line, plain } from "./text.js";
-import { asText, origin, storedTurn, streamedTurn } from "./turn.js";
+import { asText, numbers, origin, storedTurn, streamedTurn } from "./turn.js";
 
 const MOST_TRIES = 5; // of a question that the service has no room for
 const WAIT = 5; // seconds, where the service names none
@@ -44,8 +45,9 @@ export class Chat {
   /**
    * @param {Object} elements scroll, turns, empty, form, box, send, stop, status.
    * @param {Object} calls
-   * @param {(turn: ?import("./turn.js").Turn, more: {citation?: number, show?: boolean}) => void} calls.evidence
-   *   show the evidence of an answer; `show` is set where the user asked for it.
+   * @param {(turn: ?import("./turn.js").Turn, more: {citation?: number, sentence?: number, passage?: number,
+   *   show?: boolean}) => void} calls.evidence show the evidence of an answer, of one of its sentences, or a passage by
+   *   its number; `show` is set where the user asked for it.
    * @param {(id: string, first: boolean) => void} calls.answered a turn was added to a conversation; `first` begins it.
    * @param {() => void} calls.gone the conversation does not exist any more; what is asked next begins a new one.
    * @param {() => void} calls.loggedOut the session has ended.
@@ -332,16 +334,18 @@ export class Chat {
       this.say((await copy(asText(turn))) ? "The answer is copied." : "The browser does not let this page copy.");
     } } }, "Copy");
     const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage) || passage.id]));
+    const number = numbers(turn);
     const quotes = turn.citations.map((citation, index) => element("li", {},
-      element("button.number", { type: "button", "aria-label": `Show quote ${index + 1} in its passage`,
-        on: { click: () => show({ citation: index }) } }, String(index + 1)),
+      element("button.number", { type: "button",
+        "aria-label": `Show quote ${index + 1} in passage ${number.get(citation.passage_id) ?? citation.passage_id}`,
+        on: { click: () => show({ citation: index }) } }, String(number.get(citation.passage_id) ?? "?")),
       element("div", {}, foreign("q", line(citation.quote)),
         foreign("span.origin", origins.get(citation.passage_id) ?? citation.passage_id))));
     const short = turn.text.length <= 12;
     entry.answer.replaceChildren(...[
       line(turn.question) === line(turn.message) ? null
         : element("p.muted", {}, "Searched for: ", foreign("span.foreign", turn.question)),
-      element("div.answer-line", {}, foreign(short ? "p.answer-text.short" : "p.answer-text", turn.text),
+      element("div.answer-line", {}, answerText(short ? "p.answer-text.short" : "p.answer-text", turn, show),
         turn.verdict ? badge(turn.verdict) : null),
       quotes.length ? element("ol.quotes", { "aria-label": "Quotes" }, ...quotes) : null,
       element("div.answer-actions", {}, evidence, copied, clock(turn.time)),
@@ -383,5 +387,8 @@ function clock(iso) {
 function summary(turn) {
   const quotes = turn.citations.length;
   const found = quotes === 1 ? "Answered with 1 quote." : quotes ? `Answered with ${quotes} quotes.` : "Answered.";
-  return turn.verdict ? `${found} Verdict: ${turn.verdict}.` : found;
+  const judged = turn.sentences.filter((one) => one.verdict);
+  const held = judged.filter((one) => one.verdict === "supported").length;
+  const support = judged.length ? ` ${held} of ${judged.length} sentences supported.` : "";
+  return turn.verdict ? `${found}${support} Verdict: ${turn.verdict}.` : `${found}${support}`;
 }

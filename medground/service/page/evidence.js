@@ -1,9 +1,9 @@
 /** The evidence of one answer: verdict, scores, notes, and the passages with the quoted words marked. */
 
 import { cut, element, foreign, line, percent } from "./text.js";
-import { origin } from "./turn.js";
+import { numbers, origin } from "./turn.js";
 
-const SIGNS = { supported: "✓", contradicted: "✗", "not enough evidence": "?" };
+export const SIGNS = { supported: "✓", contradicted: "✗", "not enough evidence": "?" };
 
 /** A verdict as a badge; its colour is never the only difference. */
 export function badge(verdict) {
@@ -23,7 +23,7 @@ export function showEvidence(body, turn) {
     body.replaceChildren(element("p.muted", {}, "The passages behind an answer are shown here, with the quoted words marked."));
     return;
   }
-  body.replaceChildren(...[question(turn), labels(turn), verdict(turn), withheld(turn), notes(turn), passages(turn)].flat()
+  body.replaceChildren(...[question(turn), labels(turn), verdict(turn), withheld(turn), removed(turn), notes(turn), passages(turn)].flat()
     .filter(Boolean));
 }
 
@@ -35,6 +35,22 @@ export function showEvidence(body, turn) {
  */
 export function goToCitation(body, index) {
   goTo(body.querySelector(`[data-citations~="${index}"]`));
+}
+
+/** Open the passage that decided the verdict on a sentence, or else the first that it cites. */
+export function goToSentence(body, turn, index) {
+  const sentence = turn.sentences[index];
+  const mark = body.querySelector(`[data-sentences~="${index}"]`);
+  const number = numbers(turn).get(sentence.verification?.passage_id) ?? sentence.citations[0];
+  if (mark) goTo(mark);
+  else if (number === undefined) body.focus();
+  else goToPassage(body, turn, number);
+}
+
+/** Open a passage by its number. */
+export function goToPassage(body, turn, number) {
+  const id = turn.passages[number - 1]?.id;
+  goTo([...body.querySelectorAll("details")].find((one) => one.dataset.passage === id)?.querySelector("summary"));
 }
 
 function goTo(mark) {
@@ -94,6 +110,14 @@ function withheld(turn) {
     foreign("p.asked", turn.withheld.text));
 }
 
+function removed(turn) {
+  if (!turn.removed.length) return null;
+  return element("section.block", { "aria-label": "Removed sentences" }, element("h3", {}, "Removed sentences"),
+    element("p.muted", {}, "The passages do not support these sentences."),
+    element("ul.notes", {}, ...turn.removed.map((one) =>
+      element("li", {}, foreign("span", one.text), " ", one.verdict ? badge(one.verdict) : null))));
+}
+
 function notes(turn) {
   if (!turn.notes.length) return null;
   return element("section.block", { "aria-label": "Notes" }, element("h3", {}, "Notes"),
@@ -102,51 +126,62 @@ function notes(turn) {
 
 function passages(turn) {
   if (!turn.passages.length) return null;
-  const numbers = new Map(turn.passages.map((passage) => [passage.id, []]));
-  turn.citations.forEach((citation, index) => numbers.get(citation.passage_id)?.push(index));
-  const first = (passage) => numbers.get(passage.id)[0] ?? Infinity;
-  const order = turn.passages.map((passage, rank) => ({ passage, rank }));
-  order.sort((one, other) => first(one.passage) - first(other.passage) || one.rank - other.rank);
-  const quoted = order.filter(({ passage }) => numbers.get(passage.id).length).length;
+  const quotes = new Map(turn.passages.map((passage) => [passage.id, []]));
+  turn.citations.forEach((citation, index) => quotes.get(citation.passage_id)?.push(index));
+  const quoted = [...quotes.values()].filter((indices) => indices.length).length;
+  const verdicts = new Set(turn.sentences.filter((one) => one.verification?.sentence).map((one) => one.verdict));
   const legend = [quoted && element("mark.quoted", {}, "quoted"),
-    turn.verification?.sentence && element("mark.deciding", {}, "decided the verdict")];
+    turn.verification?.sentence && element("mark.deciding", {}, "decided the verdict"),
+    verdicts.has("supported") && element("mark.for", {}, "supports a sentence"),
+    verdicts.has("contradicted") && element("mark.against", {}, "contradicts a sentence")];
   return [
-    element("h3", {}, `Passages: ${order.length} read, ${quoted} quoted`),
+    element("h3", {}, `Passages: ${turn.passages.length} read, ${quoted} quoted`),
     legend.some(Boolean) ? element("p.legend", {}, ...legend) : null,
-    ...order.map(({ passage }) => card(turn, passage, numbers.get(passage.id))),
+    ...turn.passages.map((passage, place) => card(turn, passage, place + 1, quotes.get(passage.id))),
   ];
 }
 
-function card(turn, passage, indices) {
+function card(turn, passage, number, indices) {
   const judged = turn.verification;
   const deciding = judged?.sentence && judged.passage_id === passage.id ? judged.sentence : null;
   const spans = indices.map((index) => ({ ...turn.citations[index], kind: String(index) }));
   if (deciding) spans.push({ ...deciding, kind: "deciding" });
+  const cited = turn.sentences.some((one) => one.citations.includes(number));
+  turn.sentences.forEach((one, index) => {
+    const evidence = one.verification?.sentence;
+    const kind = `${one.verdict === "supported" ? "for" : "against"} ${index}`;
+    if (evidence?.passage_id === passage.id) spans.push({ ...evidence, kind });
+  });
   const from = origin(passage);
   const name = line(passage.metadata?.title || passage.metadata?.source || passage.id);
   const rest = [from === name ? "" : from.startsWith(`${name}, `) ? from.slice(name.length + 2) : from,
     passage.id === name ? "" : passage.id].filter(Boolean);
   const summary = element("summary", {},
     element("span.passage-head", {},
-      ...indices.map((index) => element("span.number", {}, element("span.sr-only", {}, "Quote "), String(index + 1))),
+      element("span.number", {}, element("span.sr-only", {}, "Passage "), String(number)),
       foreign("span.name", name),
       passage.score === null || passage.score === undefined ? null
         : element("span.score", { title: "Score of the retriever; higher is better" },
           element("span.sr-only", {}, "score "), passage.score.toFixed(3))),
     ...rest.map((one) => foreign("span.origin", one)));
   const text = element("p.passage-text", { dir: "auto" }, ...cut(passage.text, spans).map(marked));
-  return element("details.passage", { open: indices.length > 0 || deciding !== null, "data-passage": passage.id },
+  return element("details.passage", { open: spans.length > 0 || cited, "data-passage": passage.id },
     summary, text);
 }
 
 function marked({ text, kinds }) {
   if (!kinds.length) return text;
-  const quotes = kinds.filter((kind) => kind !== "deciding");
+  const quotes = kinds.filter((kind) => /^\d/.test(kind));
+  const sentences = kinds.filter((kind) => kind.includes(" ")).map((kind) => kind.split(" "));
   const names = quotes.map((index) => `Quote ${Number(index) + 1}`);
-  if (quotes.length < kinds.length) names.push("Sentence that decided the verdict");
+  if (kinds.includes("deciding")) names.push("Sentence that decided the verdict");
+  const does = { for: "Supports", against: "Contradicts" };
+  names.push(...sentences.map(([side, index]) => `${does[side]} sentence ${Number(index) + 1}`));
   const mark = element("mark", { title: names.join("; ") }, text);
   if (quotes.length) mark.classList.add("quoted");
-  if (quotes.length < kinds.length) mark.classList.add("deciding");
+  if (kinds.includes("deciding")) mark.classList.add("deciding");
+  mark.classList.add(...new Set(sentences.map(([side]) => side)));
   mark.dataset.citations = quotes.join(" ");
+  mark.dataset.sentences = sentences.map(([, index]) => index).join(" ");
   return mark;
 }

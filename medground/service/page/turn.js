@@ -7,6 +7,8 @@
  * @property {string} text the answer.
  * @property {?string} label
  * @property {Object<string, number>} labelScores
+ * @property {Object[]} sentences text, start, end, citations (numbers of passages), attributed, verdict, verification.
+ * @property {Object[]} removed sentences that were taken out of the text.
  * @property {{passage_id: string, quote: string, start: number, end: number, score: number}[]} citations
  * @property {{id: string, text: string, score: ?number, metadata: Object}[]} passages
  * @property {?string} verdict "supported", "contradicted" or "not enough evidence".
@@ -24,6 +26,8 @@ function shaped(message, given, more) {
     question: given.question ?? message,
     label: given.label ?? null,
     labelScores: given.label_scores ?? {},
+    sentences: given.sentences ?? [],
+    removed: given.removed ?? [],
     citations: given.citations ?? [],
     passages: given.passages ?? [],
     verdict: given.verdict ?? null,
@@ -49,6 +53,19 @@ export function streamedTurn(message, given, note) {
   return shaped(message, given, { text: given.text, notes, time: new Date().toISOString() });
 }
 
+/** The number of each passage by its id: its place among the answer's passages, from 1. */
+export function numbers(turn) {
+  const found = new Map();
+  turn.passages.forEach(({ id }, place) => found.has(id) || found.set(id, place + 1));
+  return found;
+}
+
+/** The verdict on a sentence in words, with where its citations come from. */
+export function supportInWords(sentence) {
+  const cited = sentence.attributed ? `attributed to ${sentence.citations.map((number) => `[${number}]`).join("")}` : "";
+  return [sentence.verdict, cited].filter(Boolean).join(", ");
+}
+
 /** Where a passage stands, as the command line writes it: title, file, page, section. */
 export function origin(passage) {
   const parts = [];
@@ -64,11 +81,14 @@ export function origin(passage) {
 /** The answer with its quotes and verdict as plain text, for the clipboard. */
 export function asText(turn) {
   const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage)]));
-  const lines = turn.citations.map((citation, index) => {
+  const number = numbers(turn);
+  const lines = turn.citations.map((citation) => {
     const from = origins.get(citation.passage_id);
     const quote = citation.quote.replace(/\s+/g, " ").trim();
-    return `[${index + 1}] ${citation.passage_id}${from ? ` (${from})` : ""}: “${quote}”`;
+    return `[${number.get(citation.passage_id) ?? "?"}] ${citation.passage_id}${from ? ` (${from})` : ""}: “${quote}”`;
   });
+  const support = turn.sentences.map((one, place) => [place + 1, supportInWords(one)]).filter(([, words]) => words);
+  if (support.length) lines.push(`Sentences: ${support.map((one) => one.join(" ")).join("; ")}.`);
   if (turn.verdict) lines.push(`Verdict: ${turn.verdict}.`);
   return plain([turn.text, lines.join("\n")].filter(Boolean).join("\n\n"));
 }

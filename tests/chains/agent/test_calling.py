@@ -16,6 +16,7 @@ from chains.agent.calling import ToolAgent
 from chains.agent.grading import Grader, by_judge
 from chains.agent.steps import Step
 from chains.answer import Answer
+from chains.check import make_checker
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
 from chains.qa.chain import qa_chain
@@ -38,9 +39,9 @@ def agent(
     def verify(answer: Answer) -> Answer:
         return verifier.verify([answer])[0]
 
-    return ToolAgent(
-        model, WordRetriever(texts=texts), read, Grader(by_judge(judge), 0.2), verify, limits, judge=judge, tell=tell
-    )
+    retriever = WordRetriever(texts=texts)
+    checker = make_checker(retriever, judge)
+    return ToolAgent(model, retriever, read, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, tell=tell)
 
 
 def calls(steps: list[Step]) -> list[tuple[str, Any]]:

@@ -4,15 +4,17 @@ from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.agent.tools import SHOWN, Findings, make_tools
+from chains.check import make_checker
+from chains.config import CheckConfig
 
 LONG = "Aspirin works. " + "It was given for long. " * 40 + "The end."
 TEXTS = {"a": LONG, "two\nlines": "Zinc fails.", "never": "The ward list: Ann."}
 
 
 def tools(findings: Findings, judge: WordNLI | None = None, passages: int = 1) -> dict[str, Any]:
-    made = make_tools(
-        WordRetriever(texts=TEXTS), findings, judge, passages=passages, clean=lambda text: text.replace("x", " ")
-    )
+    retriever = WordRetriever(texts=TEXTS)
+    checker = None if judge is None else make_checker(retriever, judge, CheckConfig(passages=1))
+    made = make_tools(retriever, findings, checker, passages=passages, clean=lambda text: text.replace("x", " "))
     return {tool.name: tool for tool in made}
 
 
@@ -35,15 +37,28 @@ def test_an_abstract_is_read_whole_after_it_was_found_and_not_before() -> None:
     assert "Ann" not in made["read_abstract"].invoke({"id": "never"})
 
 
-def test_a_statement_is_checked_against_what_was_found() -> None:
+def test_a_statement_is_checked_against_one_abstract() -> None:
     findings = Findings()
     made = tools(findings, WordNLI())
     statement = "Is it so of aspirin? The answer is yes."
     assert "Search first" in made["check_statement"].invoke({"statement": statement, "id": "a"})
     made["search_literature"].invoke({"query": "aspirin works"})
-    assert made["check_statement"].invoke({"statement": statement, "id": "a"}) == "entailment (0.90)"
+    checked = made["check_statement"].invoke({"statement": statement, "id": "a"})
+    assert checked.startswith("Supported by 1 passage.\n")
+    assert "[1] for: Aspirin works. (id a)" in checked
     assert "empty" in made["check_statement"].invoke({"statement": " ", "id": "a"})
     assert "check_statement" not in tools(findings)
+
+
+def test_a_statement_is_checked_against_the_literature() -> None:
+    findings = Findings()
+    checked = tools(findings, WordNLI())["check_statement"].invoke(
+        {"statement": "What fails is zinc ? The answer is yes."}
+    )
+    assert checked.startswith("Contradicted by 1 passage.\n")
+    assert "[1] against: Zinc fails. (id two lines)" in checked
+    assert findings.searched == ["What fails is zinc ? The answer is yes."]
+    assert list(findings.passages) == ["two\nlines"]
 
 
 def test_an_id_of_several_lines_is_shown_in_one_and_found_by_it() -> None:

@@ -40,7 +40,6 @@ class Form:
     date: str = ""
     stop: str | None = None  # what stops generation after an answer, where that is not ``end``
     joins: str = ""  # the user turn that the system text is put into: "first" or "last"
-    refuses_order: bool = True  # turns that do not alternate are refused
 
     def template(self) -> str:
         text = "message.content[0].text" if self.parts else "message.content"
@@ -60,12 +59,11 @@ class Form:
                 "{% set messages = messages[1:] %}{% endif %}"
             )
             inside = f"(joined if loop.{self.joins} else '') + "
-        if self.refuses_order:
-            head += (
-                "{% for message in messages | rejectattr('role', 'equalto', 'system') %}"
-                "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
-                "{{ raise_exception('Roles must alternate') }}{% endif %}{% endfor %}"
-            )
+        head += (  # many templates refuse turns that do not alternate
+            "{% for message in messages | rejectattr('role', 'equalto', 'system') %}"
+            "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
+            "{{ raise_exception('Roles must alternate') }}{% endif %}{% endfor %}"
+        )
         return (
             head + f"{{{{ {self.bos!r} }}}}{self.date}"
             "{% for message in messages %}{% if message.role == 'system' %}"
@@ -371,7 +369,14 @@ def write(llm: LocalLLM, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> str
 
 def test_the_prompt_has_every_text_once_in_order(case: tuple[Form, LocalLLM]) -> None:
     form, llm = case
-    for turns in ([USER], [SYSTEM, USER], [USER, ANSWER, NEXT], [SYSTEM, USER, ANSWER, NEXT]):
+    system, more = [SYSTEM, {"role": "system", "content": "Name your source."}], {"role": "user", "content": "Why?"}
+    for turns in (
+        [USER],
+        [SYSTEM, USER],
+        [USER, ANSWER, NEXT],
+        [SYSTEM, USER, ANSWER, NEXT],
+        [*system, USER, more, ANSWER, NEXT],
+    ):
         text, ids = llm.prompts([turns])[0]
         places = [text.find(turn["content"]) for turn in turns]
         assert -1 not in places

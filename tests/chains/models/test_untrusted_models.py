@@ -120,6 +120,7 @@ def test_a_model_without_finite_numbers_writes_nothing(tmp_path: Path) -> None:
 
 
 def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> Path:
+    """An adapter with its tokenizer, and the logits of the model that it was saved from."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     config = LoraConfig(r=4, init_lora_weights=False, task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
@@ -127,7 +128,13 @@ def make_adapter(base: Path, folder: Path, tokenizer: Any, **settings: Any) -> P
     adapted.peft_config["default"].base_model_name_or_path = str(base)
     adapted.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    save_file({"logits": logits(adapted, len(tokenizer))}, folder / "expected.tensors")
     return folder
+
+
+def logits(model: Any, tokens: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.tensor([[1, 7, 9, tokens - 1]])).logits
 
 
 def test_the_chat_template_of_an_adapter_is_used(tmp_path: Path) -> None:
@@ -142,22 +149,74 @@ def test_the_chat_template_of_an_adapter_is_used(tmp_path: Path) -> None:
     assert load(base, adapter=str(adapter)).prompts([USER])[0][0] == wanted
 
 
-def test_an_adapter_with_more_tokens_brings_embeddings_and_tokenizer(tmp_path: Path) -> None:
+# How trainers save an adapter whose tokenizer has another number of tokens than the base has embeddings.
+EMBEDDINGS: dict[str, dict[str, Any]] = {
+    "trained": {"modules_to_save": ["embed_tokens", "lm_head"]},
+    "kept beside the adapter": {},
+    "new rows trained": {"trainable_token_indices": [400]},
+}
+
+
+@pytest.mark.parametrize("spare", [0, 20], ids=["fewer", "spare"])
+@pytest.mark.parametrize("settings", EMBEDDINGS.values(), ids=EMBEDDINGS)
+def test_an_adapter_brings_embeddings_and_tokenizer(tmp_path: Path, settings: dict[str, Any], spare: int) -> None:
     base = checkpoints.make_chat(tmp_path / "base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     size = len(tokenizer)
+    if spare:  # as Qwen's, which are padded
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        model.resize_token_embeddings(size + spare, mean_resizing=False)
+        model.save_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
     tokenizer.chat_template = MORE
-    adapter = make_adapter(base, tmp_path / "adapter", tokenizer, modules_to_save=["embed_tokens", "lm_head"])
+    assert size == 400
+    adapter = make_adapter(base, tmp_path / "adapter", tokenizer, **settings)
+    expected = load_file(adapter / "expected.tensors")["logits"]
     for merged in (False, True):
         llm = load(base, adapter=str(adapter), merge_adapter=merged)
         assert llm.prompts([USER])[0][1][1] == size
         assert llm.model.get_input_embeddings().weight.shape[0] == size + 1
+        assert torch.allclose(logits(llm.model, size + 1), expected, atol=1e-4)
         assert llm.chat.invoke("Is it so?") is not None
+
+
+def test_an_adapter_whose_tokenizer_is_not_there(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    size = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|note|>"]})
+    adapter = make_adapter(base, tmp_path / "adapter", tokenizer, modules_to_save=["embed_tokens", "lm_head"])
     for path in adapter.glob("token*"):
         path.unlink()
     with pytest.raises(UserError, match=rf"has embeddings for {size + 1} tokens and the model .* for {size}"):
         load(base, adapter=str(adapter))
+
+
+@pytest.mark.parametrize("change", [{"peft_type": "LATER"}, {"peft_type": None}, {"r": "x"}, None])
+def test_settings_of_an_adapter_that_cannot_be_used(tmp_path: Path, change: dict[str, Any] | None) -> None:
+    base = checkpoints.make_chat(tmp_path / "base")
+    adapter = checkpoints.make_adapter(base, tmp_path / "adapter")
+    file = adapter / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text("{" if change is None else json.dumps({**settings, **change}))
+    with pytest.raises(UserError, match=r"adapter_config\.json cannot be used|does not fit"):
+        load(base, adapter=str(adapter))
+    file.write_text(json.dumps({**settings, "a_later_setting": True}))
+    assert load(base, adapter=str(adapter)).model.peft_config
+
+
+def test_a_template_in_other_places(tmp_path: Path) -> None:
+    base = checkpoints.make_chat(tmp_path)
+    wanted = load(base).prompts([USER])
+    (base / "chat_template.jinja").unlink()
+    processor = base / "chat_template.json"  # as models have it that also see images
+    processor.write_text(json.dumps({"chat_template": checkpoints.CHAT_TEMPLATE}))
+    assert load(base).prompts([USER]) == wanted
+    processor.unlink()
+    file = base / "tokenizer_config.json"
+    named = [{"name": "tool_use", "template": checkpoints.CHAT_TEMPLATE}]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": named}))
+    assert load(base).prompts([USER]) == wanted
 
 
 def test_an_adapter_of_another_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -133,6 +133,20 @@ def test_generate(llm: LocalLLM, retriever: WordRetriever) -> None:
     assert [answer.output for answer in answers] == [chain.invoke(question).output for question in QUESTIONS]
 
 
+@pytest.mark.parametrize("question", ["How many patients fainted?", "Which drug was given?", "In whom was it seen?"])
+def test_a_question_for_a_fact_gets_its_evidence_and_no_label(
+    llm: LocalLLM, retriever: WordRetriever, question: str
+) -> None:
+    chain = qa_chain(llm, retriever, open_questions=True)
+    open_one, polar = chain.batch([question, "Does it help patients?"])
+    assert (open_one.label, open_one.text, open_one.output, open_one.label_scores) == (None, "", None, {})
+    assert open_one.passages
+    assert polar.label in ("yes", "no", "maybe")
+    assert qa_chain(llm, retriever).invoke(question).label is not None
+    nothing = qa_chain(llm, WordRetriever(texts={}), open_questions=True).invoke(question)
+    assert nothing.label is not None
+
+
 def test_a_shortened_context_is_said_and_only_what_was_read_is_cited(llm: LocalLLM) -> None:
     filler = " ".join(f"Filler sentence number {n} says nothing much." for n in range(200))
     passage = f"Adults were studied. {filler} Aspirin reduced the risk of stroke."

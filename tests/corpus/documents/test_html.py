@@ -1,5 +1,7 @@
 """corpus/documents/html.py: what a reader sees, block by block."""
 
+import time
+
 import pytest
 from document_files import HTML
 from reading import parts_of, read_one
@@ -162,3 +164,12 @@ def test_what_only_leads_elsewhere_is_left_out() -> None:
     )
     found = read_one("a.html", page)
     assert " ".join(found.text.split()) == "Falls were rare. Give 5 mg. By a nurse. Falls were rare. Office"
+
+
+def test_an_element_with_very_many_attributes_is_refused_at_once() -> None:
+    begin = time.process_time()
+    with pytest.raises(DataError, match="more than 5,000 attributes"):
+        read_one("a.html", ("<p " + " ".join(f'a{number}="1"' for number in range(200_000)) + ">Zinc.</p>").encode())
+    assert time.process_time() - begin < 2
+    picture = f'<img src="data:image/png;base64,{"A" * 1_000_000}">'
+    assert read_one("a.html", f"<p>{picture}Zinc helped.</p>".encode()).text == "Zinc helped."

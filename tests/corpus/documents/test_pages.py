@@ -98,3 +98,11 @@ def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> N
     assert read_on(whole) == whole
     numbered = ["It was seen in trial\n17 Zinc halved the", "number of deaths. It was cheap."]
     assert read_on(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
+
+
+def test_a_sentence_that_begins_within_a_pages_last_line_goes_on_whatever_follows() -> None:
+    first = "Aspirin did not help the men.\nPain fell in women. In group"
+    second = "502 of this trial tarvinol raised\nLDL in all adults. Nobody died."
+    assert read_on([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
+    heading = "Doses of tarvinol\nAdults take 5 mg."
+    assert read_on(["Pain fell in women.\nAspirin", heading])[1] == heading

@@ -1,10 +1,11 @@
 """corpus/documents/tables.py: rows by the column map."""
 
 import json
+import time
 
 import pytest
 from document_files import lines_jsonl, table_csv
-from reading import read_all
+from reading import read_all, read_one
 
 from common.errors import DataError
 
@@ -90,3 +91,13 @@ def test_a_row_without_end_is_not_read_to_it() -> None:
         read_all("a.jsonl", '{"text": "' + "x" * 300_000, max_bytes=100_000)
     many = "".join(json.dumps({"text": f"{n} " + "x" * 1000}) + "\n" for n in range(300))
     assert len(read_all("a.jsonl", many, max_bytes=100_000)) == 300
+
+
+@pytest.mark.parametrize("between", [",", "\t"])
+def test_a_hundred_thousand_columns_are_read_in_seconds(between: str) -> None:
+    names = between.join(f"column{number}" for number in range(100_000))
+    begin = time.process_time()
+    assert read_one("a.csv", f"text{between}{names}\nZinc helped.{between}x\n".encode()).text == "Zinc helped."
+    with pytest.raises(DataError, match=r"columns here: column0, column1, .*column19, \.\.\.\)"):
+        read_one("a.csv", f"{names}\n{between.join(['x'] * 30)}\n".encode())
+    assert time.process_time() - begin < 5

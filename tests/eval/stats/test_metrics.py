@@ -138,9 +138,12 @@ def test_one_record() -> None:
 def test_five_hundred_records_take_less_than_three_tenths_of_a_second() -> None:
     targets, predictions = _answers(500)
     label_metrics(targets, predictions, LABELS)  # imports scipy
-    begin = time.process_time()
-    label_metrics(targets, predictions, LABELS)
-    assert time.process_time() - begin < 0.3
+    spent = []
+    for _ in range(3):
+        begin = time.process_time()
+        label_metrics(targets, predictions, LABELS)
+        spent.append(time.process_time() - begin)
+    assert min(spent) < 0.3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ STATED: tuple[dict[str, Any], ...] = (
     {"kind": "qa", "context": "gold"},
     {"kind": "nli"},
     {"kind": "verified", "context": "gold"},
+    {"kind": "answers", "context": "gold"},
+    {"kind": "check", "context": "retrieved", "retriever": "bm25"},
 )
 
 

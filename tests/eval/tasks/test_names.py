@@ -12,6 +12,7 @@ from common.errors import UserError
 from eval.runs import read_run
 from eval.tasks import (
     KINDS,
+    CheckTask,
     NLITask,
     QATask,
     RetrievalTask,
@@ -38,6 +39,7 @@ TASKS: dict[str, Task] = {
     "verified_gold": VerificationTask(context="gold"),
     "verified_retrieved_dense": VerificationTask(context="retrieved", retriever="dense"),
     "verified_wrong": VerificationTask(context="wrong"),
+    "check_given": CheckTask(),
     "verified_swapped": VerificationTask(context="swapped"),
 }
 
@@ -53,7 +55,7 @@ def test_a_task_has_its_name_and_is_read_back_from_its_fields_or_its_name(name: 
 
 def test_every_kind_is_registered_under_its_name() -> None:
     assert {kind: task.kind for kind, task in KINDS.items()} == {kind: kind for kind in KINDS}
-    assert {task.fields()["kind"] for task in TASKS.values()} == set(KINDS)
+    assert {task.fields()["kind"] for task in TASKS.values()} | {"answers"} == set(KINDS)  # named by no 0.1.0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_results_without_fields_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [
-        ("qb", {}, "there is no kind 'qb'; it must be retrieval, qa, nli, verified or a class such as"),
+        ("qb", {}, "there is no kind 'qb'; it must be retrieval, qa, nli, verified, answers, check or a class such as"),
         ("qa", {}, "eval.tasks, kind qa: context: Field required"),
         ("qa", {"context": "gold", "shot": 1}, "eval.tasks, kind qa: shot: Extra inputs"),
         ("retrieval", {"retriever": "a/b"}, "file name"),

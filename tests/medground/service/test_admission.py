@@ -37,6 +37,14 @@ def test_events_come_in_order_from_a_thread_of_their_own() -> None:
     asyncio.run(run())
 
 
+def test_unwanted_events_stay_in_the_thread() -> None:
+    async def main() -> list[int]:
+        ticket = Admission(1, 5).open(lambda: counting(6), lambda event: event % 2 == 1)
+        return [event async for event in ticket.events()]
+
+    assert asyncio.run(main()) == [1, 3, 5]
+
+
 def test_an_error_is_raised_where_the_events_are_read() -> None:
     def failing() -> Iterator[int]:
         yield 1

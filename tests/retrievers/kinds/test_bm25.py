@@ -47,3 +47,18 @@ def test_the_settings_are_used() -> None:
     by_length = BM25Retriever(texts, BM25Config(b=1.0)).search(["stroke"], 2)[0]
     assert by_length[0].id == "1"
     assert by_length[0].metadata["score"] > 2 * by_length[1].metadata["score"]
+
+
+def test_of_a_long_text_its_question_is_searched_for() -> None:
+    letter = "The patient lives with her sister and walks to the ward each morning. " * 40
+    asked = "Does zinc shorten a cold?"
+    retriever = BM25Retriever(
+        [
+            Document(id="ward", page_content="She walks to the ward."),
+            Document(id="zinc", page_content="Zinc for colds."),
+        ]
+    )
+    assert [one.id for one in retriever.search([letter + asked], 2)[0]] == ["zinc"]
+    assert retriever.searched(letter + asked) == asked
+    assert retriever.searched(letter) == letter
+    assert retriever.searched(asked) == asked

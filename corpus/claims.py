@@ -1,0 +1,270 @@
+"""Claims with the evidence that decides them: SciFact's files, or rows of evidence, claim and label as HealthVer's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.documents import Document
+
+from common.errors import DataError, UserError
+from common.json_file import flaw, kind_of, shown
+from corpus.config import ClaimsConfig
+from corpus.rows import file_rows
+from corpus.sample import DATA
+from corpus.sentences import Span
+
+Verdict = Literal["supported", "contradicted", "not enough evidence"]
+CORPUS = "corpus.jsonl"  # SciFact's documents, beside its claims
+_SAMPLE = "mli_test_v1.jsonl"
+_WORDS: Mapping[Verdict, tuple[str, ...]] = {
+    "supported": ("supported", "support", "supports", "entailment"),
+    "contradicted": ("contradicted", "contradict", "contradicts", "refute", "refutes", "refuted", "contradiction"),
+    "not enough evidence": (
+        "not enough evidence",
+        "not enough info",
+        "not enough information",
+        "not_enough_info",
+        "noinfo",
+        "nei",
+        "neutral",
+    ),
+}
+_VERDICTS = {word: verdict for verdict, words in _WORDS.items() for word in words}
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "claim": ("claim", "statement", "hypothesis", "sentence2"),
+    "evidence": ("evidence", "premise", "sentence1"),
+    "label": ("label", "gold_label"),
+    "id": ("id", "pairID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a document says of a claim.
+
+    Attributes:
+        id: identifies the pair of claim and document.
+        document: its id.
+        verdict: ``not enough evidence`` where the document leaves the claim open.
+        rationales: sets of its sentences, by number from 0, each of which decides the claim; none where not known.
+    """
+
+    id: str
+    document: str
+    verdict: Verdict
+    rationales: tuple[frozenset[int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRecord:
+    """A claim and all that the data says of it."""
+
+    id: str
+    text: str
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict of most deciding documents; None where as many support the claim as contradict it."""
+        given = [one.verdict for one in self.evidence]
+        pro, con = given.count("supported"), given.count("contradicted")
+        if pro == con:
+            return None if pro else "not enough evidence"
+        return "supported" if pro > con else "contradicted"
+
+
+@dataclass(frozen=True)
+class ClaimData:
+    """Claims over a corpus.
+
+    Attributes:
+        claims: cut to the limit of the settings.
+        documents: all documents of the corpus, with their ids.
+        sentences: by document the spans of its sentences, where the data numbers them.
+    """
+
+    claims: tuple[ClaimRecord, ...]
+    documents: tuple[Document, ...]
+    sentences: Mapping[str, tuple[Span, ...]]
+
+    @property
+    def mixed(self) -> int:
+        """Number of claims without a verdict."""
+        return sum(claim.verdict is None for claim in self.claims)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Document]:
+        """The documents by id."""
+        return {str(one.id): one for one in self.documents}
+
+    @property
+    def name(self) -> str:
+        """A name for the corpus, another one for other documents."""
+        digest = sha256()
+        for one in self.documents:
+            digest.update(f"{one.id}\0{one.page_content}\0".encode())
+        return f"claims-{digest.hexdigest()[:12]}"
+
+
+def load_claims(config: ClaimsConfig) -> ClaimData:
+    """The claims of the settings with their corpus.
+
+    A JSON lines file whose rows have an object ``evidence`` is in SciFact's format (Wadden et al. 2020): ``id, claim,
+    evidence`` (by document id a list of ``{"sentences": [numbers], "label": ...}``) and ``cited_doc_ids``; its corpus
+    has ``doc_id, title, abstract`` (a list of sentences). In any other file a row has ``evidence, claim, label`` (or
+    ``premise, hypothesis, label``), as HealthVer's (Sarrouti et al. 2021), and the corpus is all evidence of the file.
+
+    Raises:
+        UserError: there is no claim.
+        DataError: a file is missing or has a row that cannot be used.
+    """
+    path = DATA / _SAMPLE if config.path == "sample" else Path(config.path).expanduser()
+    rows = list(file_rows(path))
+    if any(isinstance(row.get("evidence"), dict) for _, row in rows):
+        found, documents, sentences = _scifact(path, rows, config)
+    else:
+        if config.corpus is not None:
+            problem = "is not in SciFact's format, whose rows have evidence by document: the evidence of its rows is "
+            raise DataError(path, f"{problem}the corpus. Set claims.corpus to null.")
+        found, documents, sentences = (*_rows(path, rows), {})
+    if not found:
+        raise UserError(f"{path}: there is no claim. Name another file in claims.path.")
+    return ClaimData(tuple(found[: config.limit]), tuple(documents), sentences)
+
+
+Row = tuple[int | str, Mapping[str, Any]]
+
+
+def _scifact(
+    path: Path, rows: Sequence[Row], config: ClaimsConfig
+) -> tuple[list[ClaimRecord], list[Document], dict[str, tuple[Span, ...]]]:
+    corpus = path.with_name(CORPUS) if config.corpus is None else Path(config.corpus).expanduser()
+    documents: list[Document] = []
+    sentences: dict[str, tuple[Span, ...]] = {}
+    for line, row in file_rows(corpus):
+        document, spans = _document(corpus, f"line {line}", row)
+        if document.id in sentences:
+            raise DataError(
+                corpus, f"the document {shown(str(document.id))!r} stands in the file twice.", record=f"line {line}"
+            )
+        documents.append(document)
+        sentences[str(document.id)] = spans
+    claims: dict[str, ClaimRecord] = {}
+    for line, row in rows:
+        record = f"line {line}"
+        evidence = row.get("evidence")
+        if not isinstance(evidence, dict):
+            raise DataError(path, f"must be an object, not {kind_of(evidence)}.", record=record, field="evidence")
+        text, id = _text(path, record, row, "claim"), str(row.get("id", line))
+        cited = row.get("cited_doc_ids")
+        named = dict.fromkeys([*map(str, evidence), *(map(str, cited) if isinstance(cited, list) else ())])
+        given = []
+        for name in named:
+            if name not in sentences:
+                problem = f"names the document {shown(name)!r}, which {corpus} lacks."
+                raise DataError(path, problem, record=record, field="evidence")
+            given.append(_rationales(path, record, id, name, evidence.get(name, []), len(sentences[name])))
+        if id in claims:
+            raise DataError(path, f"the id {shown(id)!r} stands in the file twice.", record=record)
+        claims[id] = ClaimRecord(id, text, tuple(given))
+    return list(claims.values()), documents, sentences
+
+
+def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document, tuple[Span, ...]]:
+    """A document of SciFact's corpus, its title above its abstract, with the spans of its sentences."""
+    id = next((str(row[name]) for name in ("doc_id", "_id", "id") if row.get(name) not in (None, "")), None)
+    if id is None:
+        raise DataError(path, "has no doc_id.", record=record)
+    title, abstract = row.get("title"), row.get("abstract", row.get("text"))
+    abstract = [abstract] if isinstance(abstract, str) else abstract
+    if not isinstance(abstract, list) or not all(isinstance(one, str) and not flaw(one) for one in abstract):
+        raise DataError(path, "must be a list of sentences.", record=record, field="abstract")
+    text = f"{title.strip()}\n\n" if isinstance(title, str) and title.strip() and not flaw(title) else ""
+    metadata = {"title": text.strip()} if text else {}
+    spans = []
+    for one in abstract:
+        words = one.strip()
+        spans.append((len(text), len(text) + len(words)))
+        text += f"{words} "
+    return Document(id=id, page_content=text.rstrip(), metadata=metadata), tuple(spans)
+
+
+def _rationales(path: Path, record: str, claim: str, document: str, given: object, count: int) -> Evidence:
+    """The evidence of one document; without any, the document leaves the claim open."""
+    rationales: list[frozenset[int]] = []
+    verdicts: set[Verdict] = set()
+    for one in given if isinstance(given, list) else [given]:
+        numbers = one.get("sentences") if isinstance(one, dict) else None
+        if (
+            not isinstance(one, dict)
+            or not isinstance(numbers, list)
+            or not all(isinstance(n, int) and 0 <= n < count for n in numbers)
+        ):
+            problem = f"document {shown(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
+            raise DataError(path, problem, record=record, field="evidence")
+        rationales.append(frozenset(numbers))
+        verdicts.add(_verdict(path, record, one.get("label"), "evidence"))
+    if len(verdicts) > 1:
+        raise DataError(path, f"gives document {shown(document)!r} two labels.", record=record, field="evidence")
+    return Evidence(f"{claim}:{document}", document, next(iter(verdicts), "not enough evidence"), tuple(rationales))
+
+
+def _rows(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Document]]:
+    """Claims from rows of evidence, claim and label; equal claims are one, and equal evidence is one document."""
+    documents: dict[str, Document] = {}
+    texts: dict[str, str] = {}
+    evidence: dict[str, list[Evidence]] = {}
+    ids: set[str] = set()
+    for line, row in rows:
+        record = f"line {line}"
+        claim, premise = (_text(path, record, row, part) for part in ("claim", "evidence"))
+        name = _column(row, "label")
+        if name is None:
+            raise _missing(path, record, row, "label")
+        id = str(row.get(_column(row, "id") or "") or line)
+        if id in ids:
+            raise DataError(path, f"the id {shown(id)!r} stands in the file twice.", record=record)
+        ids.add(id)
+        document = documents.setdefault(premise, Document(id=f"e{len(documents) + 1}", page_content=premise))
+        key = " ".join(claim.casefold().split())
+        texts.setdefault(key, claim)
+        found = Evidence(id, str(document.id), _verdict(path, record, row[name], name))
+        evidence.setdefault(key, []).append(found)
+    claims = [ClaimRecord(evidence[key][0].id, text, tuple(evidence[key])) for key, text in texts.items()]
+    return claims, list(documents.values())
+
+
+def _text(path: Path, record: str, row: Mapping[str, Any], part: str) -> str:
+    name = _column(row, part)
+    if name is None:
+        raise _missing(path, record, row, part)
+    value = row[name]
+    if not isinstance(value, str):
+        raise DataError(path, f"must be a text, not {kind_of(value)}.", record=record, field=name)
+    if problem := flaw(value):
+        raise DataError(path, problem, record=record, field=name)
+    if not value.strip():
+        raise DataError(path, "is empty.", record=record, field=name)
+    return value.strip()
+
+
+def _column(row: Mapping[str, Any], part: str) -> str | None:
+    return next((name for name in _COLUMNS[part] if name in row), None)
+
+
+def _missing(path: Path, record: str, row: Mapping[str, Any], part: str) -> DataError:
+    there = ", ".join(shown(str(name)) for name in row) or "none"
+    return DataError(
+        path, f"has no {' or '.join(_COLUMNS[part])} (columns here: {there}). Rename the column.", record=record
+    )
+
+
+def _verdict(path: Path, record: str, label: object, field: str) -> Verdict:
+    verdict = _VERDICTS.get(str(label).strip().casefold())
+    if verdict is None:
+        known = "; ".join(", ".join(words) for words in _WORDS.values())
+        raise DataError(path, f"{shown(str(label))!r} is no label. Known are {known}.", record=record, field=field)
+    return verdict

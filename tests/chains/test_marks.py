@@ -1,0 +1,98 @@
+import random
+
+import pytest
+
+from chains.answer import Passage
+from chains.marks import MarkWriter, cited_sentences, find_marks, passage_numbers, renumbered, without_marks
+
+TEXTS = [
+    "Aspirin helps [1]. It is cheap [2, 3]. See [1-3] and [[2]].",
+    "  [9] It starts so. CI [2-9]. The median was 4 [12-30] days [1]. [",
+    "Ends with a cut mark [1, 2",
+    "Code a[0] and b[i] and [[x]] and [10.1] and [a] and [] stay. [7]\n\n[2] Last.",
+    "Also 【1】 and ［2］ and [ID:3] and [文献1].\r\n [3]",
+]
+
+
+def whole(text: str, passages: int = 3) -> str:
+    return "".join(MarkWriter(passages).write([text]))
+
+
+def test_a_passage_has_the_number_of_its_place() -> None:
+    passages = [Passage(id=id, text="") for id in ("c", "a", "c", "b")]
+    assert passage_numbers(passages) == {"c": 1, "a": 2, "b": 4}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_stream_in_any_pieces_gives_the_text_of_the_whole(text: str, seed: int) -> None:
+    draw = random.Random(seed)
+    cuts = sorted(draw.sample(range(len(text)), k=draw.randint(1, len(text) - 1)))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    written = list(MarkWriter(3).write(pieces))
+    assert "".join(written) == whole(text) == "".join(MarkWriter(3).write(text))
+
+
+def test_text_is_not_held_back_longer_than_a_mark_may_take() -> None:
+    written = []
+    for piece in MarkWriter(3).write(iter(["It fell ", "by 5 [", "1", "]", " and", " rose"])):
+        written.append(piece)
+    assert written == ["It fell", " by 5", " [1]", " and", " rose"]
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("a [[1]] b", "a [1] b"),
+        ("a [[9]] b", "a b"),
+        ("a [ID:2] b", "a [2] b"),
+        ("a [Doc. 2] b", "a [Doc. 2] b"),
+        ("a [doc #2] b", "a [2] b"),
+        ("a [no. 2] b", "a [2] b"),
+        ("a [Quelle 1] b", "a [1] b"),
+        ("a [文献2] b", "a [2] b"),
+        ("a [3-1] b", "a [3][1] b"),
+        ("a [1, 1, 2] b", "a [1][2] b"),
+        ("a [1234] b", "a [1234] b"),  # a year or an id
+        ("a [Figure 2] b", "a [Figure 2] b"),
+        ("a [2.5] b", "a [2.5] b"),
+        ("a [٢] b", "a [2] b"),
+        ("range [1-3], IQR [1-3], 95% CI: [1-2]", "range [1-3], IQR [1-3], 95% CI: [1-2]"),
+        ("20% [10-30] of 5 [1-2]", "20% [10-30] of 5 [1][2]"),
+    ],
+)
+def test_marks_are_written_in_one_form(text: str, given: str) -> None:
+    assert whole(text) == given
+    assert whole(given) == given
+
+
+def test_removed_numbers_are_named() -> None:
+    marks = MarkWriter(1)
+    "".join(marks.write(["a [2] b [1-9] c"]))
+    assert marks.notes == ("citations of passages 2, 3, 4, 5, 6 and 3 more were removed: only 1 passage was read",)
+    assert MarkWriter(1).notes == ()
+
+
+def test_marks_are_taken_out_and_renumbered() -> None:
+    assert without_marks("It fell [1]. It rose [2][3].", 3) == "It fell. It rose."
+    assert without_marks("Known since 1990 [3, 4] and 95% CI [2-9].") == "Known since 1990 [3, 4] and 95% CI [2-9]."
+    assert without_marks("As shown [3, 4].") == "As shown."
+    assert renumbered("It fell [1]. It rose [2][3].", [7, 8, 9]) == "It fell [7]. It rose [8][9]."
+    assert [mark.numbers for mark in find_marks("[1] a [2-3]", 3)] == [(1,), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("", []),
+        ("[1]", []),
+        ("It fell. [1][2] It rose.[3]", [("It fell. [1][2]", (1, 2)), ("It rose.[3]", (3,))]),
+        ("Findings:\n[1] It fell.\n[2] It rose.", [("Findings:\n[1] It fell.", (1,)), ("[2] It rose.", (2,))]),
+        ("It fell.\n[1]\nIt rose.", [("It fell.\n[1]", (1,)), ("It rose.", ())]),
+        ("下降[1]。上升。[2]", [("下降[1]。", (1,)), ("上升。[2]", (2,))]),
+    ],
+)
+def test_sentences_have_their_marks(text: str, sentences: list[tuple[str, tuple[int, ...]]]) -> None:
+    found = cited_sentences(text, 3)
+    assert [(one.text, one.citations) for one in found] == sentences
+    assert all(text[one.start : one.end] == one.text for one in found)

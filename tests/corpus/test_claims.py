@@ -1,0 +1,135 @@
+"""Claims in SciFact's format, and rows of evidence, claim and label."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import DataError
+from corpus.claims import ClaimData, load_claims
+from corpus.config import ClaimsConfig
+
+CORPUS = [
+    {"doc_id": 11, "title": "Zinc", "abstract": ["Zinc was given. ", "Zinc shortened colds."], "structured": False},
+    {"doc_id": 12, "title": "", "abstract": ["Iron was given."], "structured": False},
+]
+CLAIMS = [
+    {
+        "id": 1,
+        "claim": "Zinc shortens colds.",
+        "evidence": {"11": [{"sentences": [1], "label": "SUPPORT"}, {"sentences": [0, 1], "label": "SUPPORT"}]},
+        "cited_doc_ids": [11],
+    },
+    {"id": 2, "claim": "Iron helps.", "evidence": {}, "cited_doc_ids": [12]},
+    {
+        "id": 3,
+        "claim": "Zinc lengthens colds.",
+        "evidence": {"11": [{"sentences": [1], "label": "CONTRADICT"}]},
+        "cited_doc_ids": [11, 12],
+    },
+]
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def scifact(folder: Path, claims: list[dict[str, Any]] = CLAIMS, **config: Any) -> ClaimData:
+    lines(folder / "corpus.jsonl", CORPUS)
+    return load_claims(ClaimsConfig(path=str(lines(folder / "claims.jsonl", claims)), **config))
+
+
+def test_scifact(tmp_path: Path) -> None:
+    data = scifact(tmp_path)
+    assert [(one.id, one.text, one.verdict) for one in data.claims] == [
+        ("1", "Zinc shortens colds.", "supported"),
+        ("2", "Iron helps.", "not enough evidence"),
+        ("3", "Zinc lengthens colds.", "contradicted"),
+    ]
+    first = data.claims[0].evidence[0]
+    assert (first.id, first.document, first.rationales) == ("1:11", "11", (frozenset({1}), frozenset({0, 1})))
+    assert [(one.document, one.verdict) for one in data.claims[2].evidence] == [
+        ("11", "contradicted"),
+        ("12", "not enough evidence"),
+    ]
+    document = data.by_id["11"]
+    assert document.page_content == "Zinc\n\nZinc was given. Zinc shortened colds."
+    assert document.metadata == {"title": "Zinc"}
+    assert [document.page_content[start:end] for start, end in data.sentences["11"]] == [
+        "Zinc was given.",
+        "Zinc shortened colds.",
+    ]
+    assert data.by_id["12"].page_content == "Iron was given."
+
+
+def test_the_corpus_may_lie_elsewhere_and_the_limit_cuts_claims_alone(tmp_path: Path) -> None:
+    corpus = lines(tmp_path / "texts.jsonl", CORPUS)
+    path = str(lines(tmp_path / "claims.jsonl", CLAIMS))
+    data = load_claims(ClaimsConfig(path=path, corpus=str(corpus), limit=1))
+    assert (len(data.claims), len(data.documents)) == (1, 2)
+    assert data.name == scifact(tmp_path).name
+
+
+ROWS = """id,evidence,claim,label
+7,Zinc shortened colds.,Zinc helps colds,Supports
+8,"Iron, not zinc, was given.",zinc helps  colds,Neutral
+9,Zinc failed.,Zinc cures,Refutes
+10,Zinc worked.,Zinc cures,Supports
+"""
+
+
+def test_rows_of_evidence_claim_and_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(ROWS, encoding="utf-8")
+    data = load_claims(ClaimsConfig(path=str(tmp_path / "a.csv")))
+    assert [(one.id, one.text, one.verdict) for one in data.claims] == [
+        ("7", "Zinc helps colds", "supported"),
+        ("9", "Zinc cures", None),
+    ]
+    assert data.mixed == 1
+    assert [(one.id, one.verdict) for one in data.claims[0].evidence] == [
+        ("7", "supported"),
+        ("8", "not enough evidence"),
+    ]
+    assert [one.page_content for one in data.documents][:2] == ["Zinc shortened colds.", "Iron, not zinc, was given."]
+    assert data.sentences == {}
+
+
+def test_the_sample_is_read_as_claims() -> None:
+    data = load_claims(ClaimsConfig(limit=10))
+    assert len(data.claims) == 10
+    assert {one.verdict for one in data.claims} == {"supported", "contradicted", "not enough evidence"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"evidence": {"99": [{"sentences": [0], "label": "SUPPORT"}]}}, "'99', which .*corpus.jsonl lacks"),
+        ({"evidence": {"11": [{"sentences": [5], "label": "SUPPORT"}]}}, "numbers of its 2 sentences"),
+        ({"evidence": {"11": [{"sentences": [0], "label": "MAYBE"}]}}, "'MAYBE' is no label"),
+        ({"evidence": {"11": "yes"}}, "needs {sentences, label}"),
+        ({"evidence": None}, "must be an object, not null"),
+        ({"claim": ""}, "claim.*is empty"),
+        ({"id": 2}, "stands in the file twice"),
+        (
+            {"evidence": {"11": [{"sentences": [0], "label": "SUPPORT"}, {"sentences": [1], "label": "CONTRADICT"}]}},
+            "two labels",
+        ),
+    ],
+)
+def test_mistakes_in_scifact_are_named(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DataError, match=problem) as error:
+        scifact(tmp_path, [*CLAIMS[1:], {**CLAIMS[0], **change}])
+    assert "line 3" in str(error.value)
+
+
+def test_mistakes_in_rows_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("evidence,claim\nZinc,helps\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 2.*has no label or gold_label \(columns here: evidence, claim\)"):
+        load_claims(ClaimsConfig(path=str(tmp_path / "a.csv")))
+    (tmp_path / "b.csv").write_text(ROWS, encoding="utf-8")
+    with pytest.raises(DataError, match=r"Set claims\.corpus to null"):
+        load_claims(ClaimsConfig(path=str(tmp_path / "b.csv"), corpus="x.jsonl"))
+    with pytest.raises(DataError, match="no such file"):
+        load_claims(ClaimsConfig(path=str(tmp_path / "none.csv")))

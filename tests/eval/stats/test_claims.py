@@ -1,0 +1,49 @@
+"""Evidence metrics of SciFact, against hand-worked cases."""
+
+from typing import Any
+
+import pytest
+
+from eval.stats.claims import correct_sentences, evidence_metrics
+
+
+@pytest.mark.parametrize(
+    ("predicted", "rationales", "right_side", "correct"),
+    [
+        ([3], [[3]], True, 1),
+        ([3], [[3]], False, 0),
+        ([3, 4], [[3]], True, 1),
+        ([3], [[3, 4]], True, 0),  # half of a rationale proves nothing
+        ([3, 4], [[3, 4]], True, 2),
+        ([1, 3, 4], [[1], [3, 4], [5]], True, 3),
+        ([1, 3], [[1], [3, 4]], True, 1),
+        ([1], [], True, 0),
+        ([], [[1]], True, 0),
+    ],
+)
+def test_a_rationale_counts_whole(
+    predicted: list[int], rationales: list[list[int]], right_side: bool, correct: int
+) -> None:
+    assert correct_sentences(predicted, rationales, is_right_side=right_side) == correct
+
+
+def sample(correct: int, predicted: int, gold: int, found: bool | None = None) -> dict[str, Any]:
+    return {"evidence": {"correct": correct, "predicted": predicted, "gold": gold}, "found": found}
+
+
+def test_figures_are_over_the_sentences_of_all_claims() -> None:
+    estimates = evidence_metrics([sample(1, 2, 1, True), sample(2, 2, 3, False), sample(0, 1, 0), sample(0, 0, 2)])
+    assert estimates["evidence_precision"].value == pytest.approx(3 / 5)
+    assert estimates["evidence_recall"].value == pytest.approx(3 / 6)
+    assert estimates["evidence_f1"].value == pytest.approx(2 * 3 / (5 + 6))
+    assert estimates["evidence_found"].value == pytest.approx(1 / 2)
+    low, high = estimates["evidence_f1"].low, estimates["evidence_f1"].high
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < 6 / 11 < high <= 1
+
+
+def test_without_known_sentences_there_are_none() -> None:
+    assert evidence_metrics([{"evidence": None, "found": None}]) == {}
+    assert set(evidence_metrics([sample(0, 1, 0)])) == set()
+    assert evidence_metrics([sample(0, 0, 1)])["evidence_f1"].value == 0

@@ -1,0 +1,155 @@
+"""Checked claims, over the command line and over scripted judges."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from word_retriever import WordRetriever
+
+from chains.check import Checker, make_checker
+from chains.config import CheckConfig
+from chains.models.base import TooLongError
+from chains.nli import Judgement, NLIModel, Pair
+from common.errors import UserError
+from corpus.claims import ClaimData, load_claims
+from corpus.config import ClaimsConfig
+from eval.compare import choose_pairs, compare
+from eval.results import write_results
+from eval.runs import read_run
+from eval.tasks import CheckTask
+
+CORPUS = [
+    {"doc_id": "z", "title": "Zinc", "abstract": ["Zinc was given.", "Zinc works here.", "All went home."]},
+    {"doc_id": "i", "title": "Iron", "abstract": ["Iron was given.", "Iron fails here.", "Iron fails there too."]},
+    {"doc_id": "c", "title": "Copper", "abstract": ["Copper was given."]},
+]
+CLAIMS = [
+    {"id": 1, "claim": "Zinc helps.", "evidence": {"z": [{"sentences": [1], "label": "SUPPORT"}]}},
+    {"id": 2, "claim": "Iron helps.", "evidence": {"i": [{"sentences": [1, 2], "label": "CONTRADICT"}]}},
+    {"id": 3, "claim": "Copper helps.", "evidence": {}, "cited_doc_ids": ["c"]},
+    {"id": 4, "claim": "Iron cures.", "evidence": {"i": [{"sentences": [1], "label": "SUPPORT"}]}},
+]
+
+
+class Judge(NLIModel):
+    """A premise with "works" entails, one with "fails" contradicts; a hypothesis with "too long" cannot be judged."""
+
+    labels = ("entailment", "neutral", "contradiction")
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
+        return [self._one(*pair) for pair in pairs]
+
+    def _one(self, premise: str, hypothesis: str) -> Judgement | UserError:
+        if "too long" in hypothesis:
+            return TooLongError("The pair is too long.")
+        label = "entailment" if "works" in premise else "contradiction" if "fails" in premise else "neutral"
+        return Judgement(label=label, label_scores={one: 0.8 if one == label else 0.1 for one in self.labels})
+
+
+def claims(folder: Path, rows: Sequence[dict[str, Any]] = CLAIMS) -> ClaimData:
+    for name, lines in (("corpus.jsonl", CORPUS), ("claims.jsonl", rows)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return load_claims(ClaimsConfig(path=str(folder / "claims.jsonl")))
+
+
+def checker(data: ClaimData) -> Checker:
+    texts = {str(one.id): one.page_content for one in data.documents}
+    return make_checker(WordRetriever(texts=texts, top_k=3), Judge(), CheckConfig(passages=1))
+
+
+@pytest.mark.parametrize("task", [CheckTask(), CheckTask(context="retrieved", retriever="words")])
+def test_figures(tmp_path: Path, task: CheckTask) -> None:
+    data = claims(tmp_path)
+    result = task.evaluate(checker(data), data, identity={}, quiet=True)
+    assert result.metrics["accuracy"] == 0.75
+    assert result.metrics["recall_contradicted"] == 1
+    assert result.metrics["precision_contradicted"] == 0.5
+    assert [one["prediction"] for one in result.samples] == [
+        "supported",
+        "contradicted",
+        "not enough evidence",
+        "contradicted",
+    ]
+    # Of 5 quoted sentences 3 are gold rationales on the right side; gold has 4.
+    assert [one["evidence"] for one in result.samples] == [
+        {"correct": 1, "predicted": 1, "gold": 1},
+        {"correct": 2, "predicted": 2, "gold": 2},
+        {"correct": 0, "predicted": 0, "gold": 0},
+        {"correct": 0, "predicted": 2, "gold": 1},
+    ]
+    assert result.metrics["evidence_f1"] == pytest.approx(2 * 3 / (5 + 4))
+    assert ("evidence_found" in result.metrics) == (task.context == "retrieved")
+    assert result.metrics.get("evidence_found", 1) == 1
+    assert result.estimates["accuracy"].stderr is not None
+
+
+def test_each_document_is_asked_alone_if_given_and_all_at_once_if_retrieved(tmp_path: Path) -> None:
+    both = {
+        "id": 1,
+        "claim": "Zinc and iron help.",
+        "evidence": {"z": [{"sentences": [1], "label": "SUPPORT"}], "i": [{"sentences": [1], "label": "CONTRADICT"}]},
+        "cited_doc_ids": ["c"],
+    }
+    data = claims(tmp_path, [both, CLAIMS[0] | {"id": 5}])
+    given = CheckTask().evaluate(checker(data), data, identity={}, quiet=True)
+    assert [(one["id"], one["target"]) for one in given.samples] == [
+        ("1:z", "supported"),
+        ("1:i", "contradicted"),
+        ("1:c", "not enough evidence"),
+        ("5:z", "supported"),
+    ]
+    assert given.metrics["accuracy"] == 1
+    found = CheckTask(context="retrieved", retriever="words").evaluate(checker(data), data, identity={}, quiet=True)
+    assert [one["id"] for one in found.samples] == ["5"]
+    assert data.mixed == 1
+
+
+def test_a_claim_too_long_for_the_judge_is_left_out(tmp_path: Path) -> None:
+    data = claims(tmp_path, [*CLAIMS, CLAIMS[0] | {"id": 9, "claim": "Zinc is too long."}])
+    result = CheckTask().evaluate(checker(data), data, identity={}, quiet=True)
+    assert (len(result.samples), result.left_out) == (4, ("9:z",))
+
+
+def test_runs_are_compared_by_claim(tmp_path: Path) -> None:
+    data = claims(tmp_path)
+    for name, threshold in (("a", 0.5), ("b", 0.9)):
+        texts = {str(one.id): one.page_content for one in data.documents}
+        checks = make_checker(WordRetriever(texts=texts), Judge(), CheckConfig(threshold=threshold))
+        write_results(tmp_path / name, [CheckTask().evaluate(checks, data, identity={}, quiet=True)], {})
+    (comparison,) = compare(choose_pairs([str(tmp_path / "a"), str(tmp_path / "b")]))
+    differences = {name: one.difference.value for name, one in comparison.figures.items()}
+    assert differences["accuracy"] == pytest.approx(0.25 - 0.75)
+    assert "macro_f1" in differences
+    assert read_run(tmp_path / "a").tasks["check_given"] == CheckTask()
+
+
+def test_context_and_retriever_go_together() -> None:
+    for wrong in ({"context": "retrieved"}, {"retriever": "dense"}):
+        with pytest.raises(ValueError, match="name of a retriever"):
+            CheckTask(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_command_measures_both_and_a_second_run_reuses(command: Callable[..., Any], tmp_path: Path) -> None:
+    claims(tmp_path)
+    given = ("eval", "check", "--data", "claims.jsonl", "--set", "retriever=bm25", "--output", "run", "--quiet")
+    first = command(*given)
+    assert first.status == 0, first.err
+    assert "Checked claims" in first.out
+    assert "Evidence" in first.out
+    assert "medground-tiny judged" in first.err
+    second = json.loads(command(*given, "--json").out)
+    assert set(second["results"]) == {"check_given", "check_retrieved_bm25"}
+    assert (second["computed"], second["reused"]) == (0, 8)
+    assert second["config"]["claims"]["path"] == "claims.jsonl"
+    assert command("report", "run", "--output", "page").status == 0
+    page = next(Path("page").glob("*.html")).read_text(encoding="utf-8")
+    assert "Checked claims" in page
+
+
+def test_a_missing_corpus_is_named(command: Callable[..., Any], tmp_path: Path) -> None:
+    claims(tmp_path)
+    outcome = command("eval", "check", "--data", "claims.jsonl", "--corpus", "none.jsonl", "--output", "run")
+    assert outcome.status == 1
+    assert "none.jsonl: there is no such file" in outcome.err

@@ -1,0 +1,141 @@
+"""``POST /v1/check``: a statement, or a list of them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from served import HTTP, Checks, Scripted, make_service, running, until
+
+from medground.service.service import Service
+
+ANN = "ann-" * 5
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    service = make_service(Scripted(), tmp_path_factory.mktemp("service"), max_messages=3)
+    with running(service) as (address, _):
+        yield address
+
+
+def check(url: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    sent = {"statement": "Aspirin reduces stroke."} if body is None else body
+    return HTTP.post(f"{url}/v1/check", json=sent, headers=headers, **more)
+
+
+def test_a_statement(url: str) -> None:
+    response = check(url)
+    assert response.status_code == 200
+    given = response.json()
+    assert (given["object"], given["verdict"], given["conflicting"]) == ("check", "supported", False)
+    assert given["text"] == "Supported by 1 passage."
+    (quote,) = given["supporting"]
+    assert given["passages"][0]["text"][quote["start"] : quote["end"]] == quote["quote"]
+    assert given["passages"][0]["metadata"]["year"] == 2004
+
+
+def test_statements_are_a_list_and_their_errors_are_apart(url: str) -> None:
+    given = check(url, {"statements": ["One is so.", "This is long.", " "]}).json()
+    assert given["object"] == "list"
+    assert [one["statement"] for one in given["data"]] == ["One is so.", "This is long.", " "]
+    assert [one.get("verdict") for one in given["data"]] == ["supported", None, None]
+    assert given["data"][1]["error"]["message"] == "The pair is too long."
+    assert "empty" in given["data"][2]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({}, "give statement or statements"),
+        ({"statement": "a", "statements": ["b"]}, "give statement or statements"),
+        ({"statement": " "}, "The statement is empty"),
+        ({"statement": "This is long."}, "The pair is too long."),
+        ({"statement": 3}, "statement: Input should be a valid string"),
+        ({"statements": []}, "statements: List should have at least 1 item"),
+        ({"statements": ["a"] * 4}, "4 statements; the limit is 3"),
+        ({"statement": "a" * 20_001}, "at most 20000 characters"),
+        ({"statement": "a", "context": "b"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_mistakes_have_the_form_of_other_errors(url: str, body: Any, problem: str) -> None:
+    response = check(url, body)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert problem in error["message"]
+
+
+def test_half_a_character_is_refused(url: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = HTTP.post(f"{url}/v1/check", content=rb'{"statement": "a \ud800"}', headers=headers)
+    assert response.status_code == 400
+
+
+def test_it_is_in_the_schema(url: str) -> None:
+    schema = HTTP.get(f"{url}/openapi.json").json()
+    described = schema["paths"]["/v1/check"]["post"]
+    assert described["description"].startswith("Check a statement")
+    assert "CheckRequest" in schema["components"]["schemas"]
+
+
+def test_it_needs_a_token_where_there_are_some(tmp_path: Path) -> None:
+    with running(make_service(Scripted(), tmp_path, {"ann": ANN})) as (url, _):
+        assert check(url).status_code == 401
+        assert check(url, token=ANN).status_code == 200
+
+
+def test_a_service_without_a_judge_says_so(tmp_path: Path) -> None:
+    service = make_service(Scripted(), tmp_path)
+    service.checker, service.no_checker = None, "Set nli.model."
+    with running(service) as (url, _):
+        response = check(url)
+    assert (response.status_code, response.json()["error"]["message"]) == (501, "Set nli.model.")
+
+
+def test_statements_of_many_clients_share_passes(tmp_path: Path) -> None:
+    checks = Checks(seconds=0.2)
+    with running(make_service(Scripted(), tmp_path, checks=checks)) as (url, _), ThreadPoolExecutor(8) as pool:
+        responses = list(pool.map(lambda n: check(url, {"statement": f"So of {n}."}), range(8)))
+    assert [one.json()["statement"] for one in responses] == [f"So of {n}." for n in range(8)]
+    assert len(checks.passes) < 8
+
+
+def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
+    service = make_service(Scripted(), tmp_path, checks=Checks(seconds=0.5), batch=1, queue=0)
+    with running(service) as (url, _), ThreadPoolExecutor(2) as pool:
+        responses = list(pool.map(lambda _: check(url), range(2)))
+    assert sorted(one.status_code for one in responses) == [200, 429]
+
+
+def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path) -> None:
+    service: Service = make_service(Scripted(), tmp_path, checks=Checks(seconds=0.5))
+    with running(service) as (url, _):
+        with pytest.raises(httpx.ReadTimeout):
+            check(url, timeout=0.1)
+        until(lambda: service.admission.active == 0)
+        assert "medground_cancelled_total 1.0" in service.metrics.text().decode()
+
+
+def test_the_service_of_the_settings_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medground.ingest import searched_corpus
+    from medground.service.run import make_service as from_settings
+    from medground.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    record = '{"1": {"QUESTION": "Does it?", "CONTEXTS": ["Pressure fell with aspirin."]}}'
+    Path("mine.json").write_text(record)
+    given = {"data.path": "mine.json", "retriever": "bm25"}
+    settings = load_settings(None, given)
+    service = from_settings(settings, searched_corpus(settings), quiet=True)
+    with running(service) as (url, _):
+        assert check(url, {"statement": "Pressure fell with aspirin."}).json()["passages"][0]["id"] == "1"
+    quoting = load_settings(None, {**given, "llm.kind": "extractive"})
+    service = from_settings(quoting, searched_corpus(quoting), quiet=True)
+    with running(service) as (url, _):
+        response = check(url)
+    assert response.status_code == 501
+    assert "Set nli.kind to encoder" in response.json()["error"]["message"]
