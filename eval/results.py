@@ -39,6 +39,7 @@ _PACKAGES = (
     "peft",
     "datasets",
     "numpy",
+    "xllamacpp",
 )
 
 

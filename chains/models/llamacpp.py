@@ -26,7 +26,7 @@ from chains.models.langchain_llm import SPECIAL
 from chains.models.local import TemplatePrompts
 from chains.models.reasoning import is_reasoning_mark
 from chains.models.scoring import with_labels
-from chains.models.templates import end_token, label_lead, prepare_template
+from chains.models.templates import answers_in_channel, end_token, label_lead, next_turn, prepare_template
 from chains.prompts import PromptFamily, resolve_family
 from common.errors import UserError
 from common.fingerprints import content_key, file_digest
@@ -60,6 +60,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
     file = _file(config)
     about = metadata(file)
     architecture = str(about.get("general.architecture"))
+    _check_kind(file, architecture, about)
     trained = int(about.get(f"{architecture}.context_length") or _WINDOW)
     if config.window is not None and config.window > trained:
         raise UserError(f"llm.window is {config.window}, and the window of {file.name} has {trained} tokens. Lower it.")
@@ -68,6 +69,19 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
     tokenizer = GGUFTokenizer(config.model, about, engine.tokenize)
     prepare_template(tokenizer)  # type: ignore[arg-type]
     return LlamaCppLLM(config.model, engine, tokenizer, config, architecture, cache)
+
+
+def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
+    """Check that a file holds a language model, before llama.cpp is asked, which may end the process over others.
+
+    Raises:
+        UserError: it holds an embedding model, or a part of a model.
+    """
+    embeds = f"{architecture}.pooling_type" in about or about.get(f"{architecture}.attention.causal") is False
+    kind = "embedding model" if embeds else about.get("general.type", "model")
+    if kind != "model" or "tokenizer.ggml.tokens" not in about:
+        found = f"its type is {kind}" if kind != "model" else "it has no vocabulary"
+        raise UserError(f"Model {file} is not a language model: {found}. Choose a file of an instruction-tuned model.")
 
 
 def default_threads() -> int:
@@ -114,8 +128,9 @@ class LlamaCppLLM(TemplatePrompts):
     @cached_property
     def stops(self) -> tuple[str, ...]:
         """The texts that end an answer: llama.cpp does not count the end of every template's turns as one."""
-        turn = end_token(self.tokenizer)  # type: ignore[arg-type]
-        return (turn,) if turn else self.stop_texts
+        tokenizer: Any = self.tokenizer
+        turn = None if answers_in_channel(tokenizer) else end_token(tokenizer)
+        return tuple(text for text in (turn, next_turn(tokenizer), *self.stop_texts) if text)
 
     @cached_property
     def visible(self) -> Callable[[str], str]:
@@ -328,6 +343,7 @@ class GGUFTokenizer:
             if isinstance(number, int) and number < len(vocabulary):
                 self.special_tokens_map[role] = vocabulary[number]
         self.bos_token_id = about.get("tokenizer.ggml.bos_token_id")
+        self._ids = {token: number for number, token in enumerate(vocabulary)}
         self.size = len(vocabulary)
         self.end = int(about.get("tokenizer.ggml.eos_token_id", 0))
         self.eos_token = self.special_tokens_map.get("eos_token")
@@ -339,6 +355,10 @@ class GGUFTokenizer:
         if isinstance(texts, str):
             return BatchEncoding({"input_ids": self._tokenize(texts, add_special=add_special_tokens)})
         return BatchEncoding({"input_ids": [self._tokenize(text, add_special=add_special_tokens) for text in texts]})
+
+    def get_vocab(self) -> dict[str, int]:
+        """All tokens with their ids."""
+        return self._ids
 
     def get_added_vocab(self) -> dict[str, int]:
         """The control and user-defined tokens with their ids."""

@@ -88,6 +88,17 @@ class LlamaCppChat(BaseChatModel):
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:  # noqa: ARG002
+        """Refuse tools, whose form in the prompt is that of each model.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            "A model of llm.kind llamacpp cannot call tools. Set agent.kind to graph, or start llama.cpp's own server "
+            "(llama-server --jinja) with a model that can, and set llm.kind to openai."
+        )
+
     def with_structured_output(
         self,
         schema: dict[str, Any] | type,

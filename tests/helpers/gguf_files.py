@@ -24,7 +24,7 @@ _NAMES = {
 }
 
 
-def write_gguf(folder: Path, file: Path, *, template: str | None = None) -> Path:
+def write_gguf(folder: Path, file: Path, *, template: str | None = None, add_bos: bool = False) -> Path:
     """A Llama folder with a byte-level BPE tokenizer as an unquantized GGUF file."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -42,6 +42,7 @@ def write_gguf(folder: Path, file: Path, *, template: str | None = None) -> Path
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_add_bos_token(add_bos)
     _add_tokenizer(writer, tokenizer, config.vocab_size, template or tokenizer.chat_template)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, tensor in model.state_dict().items():
@@ -82,7 +83,6 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: object, size: int, templa
     writer.add_eos_token_id(tokenizer.eos_token_id)
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_add_bos_token(False)
     if template is not None:
         writer.add_chat_template(template)
 

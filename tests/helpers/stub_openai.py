@@ -13,18 +13,34 @@ Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 
 
 def said(text: str | None, *alternatives: dict[str, float]) -> dict[str, Any]:
-    """A chat completion; ``alternatives`` are log-probabilities at each token, the first that of the one written."""
+    """A chat completion with the fields of llama.cpp's server.
+
+    That server names tokens by id too, has the end token as an empty text among the alternatives, gives usage and
+    timings, and leaves ``logprobs`` out where it has none.
+
+    Args:
+        text: what the model wrote.
+        alternatives: log-probabilities at each token, the first that of the one written.
+    """
     content = [
-        {
-            "token": next(iter(at)),
-            "logprob": next(iter(at.values())),
-            "top_logprobs": [{"token": token, "logprob": value} for token, value in at.items()],
-        }
+        _token(*next(iter(at.items()))) | {"top_logprobs": [_token(*one) for one in at.items()] + _END}
         for at in alternatives
     ]
-    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    choice["logprobs"] = {"content": content} if content else None
-    return {"id": "1", "object": "chat.completion", "model": "stub", "choices": [choice]}
+    choice: dict[str, Any] = {"finish_reason": "stop", "index": 0, "message": {"role": "assistant", "content": text}}
+    if content:
+        choice["logprobs"] = {"content": content}
+    tokens = len((text or "").split())
+    usage = {"completion_tokens": tokens, "prompt_tokens": 9, "total_tokens": 9 + tokens}
+    usage["prompt_tokens_details"] = {"cached_tokens": 0}
+    head = {"id": "1", "object": "chat.completion", "created": 0, "model": "stub", "system_fingerprint": "b0-unknown"}
+    return head | {"choices": [choice], "usage": usage, "timings": {"prompt_n": 9, "predicted_n": tokens}}
+
+
+def _token(token: str, logprob: float) -> dict[str, Any]:
+    return {"id": sum(token.encode()), "token": token, "bytes": list(token.encode()), "logprob": logprob}
+
+
+_END = [_token("", -9.0)]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,7 +99,7 @@ class Stub(ThreadingHTTPServer):
     def __init__(self, reply: Callable[[Any], Reply]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
-        self.models: Reply = (200, {"object": "list", "data": [{"id": "stub", "max_model_len": 2048}]})
+        self.models: Reply = (200, {"object": "list", "data": [{"id": "stub", "max_model_len": 2048}]})  # vLLM's form
         self.asked: list[tuple[str, Any, dict[str, str]]] = []
 
     def handle_error(self, request: object, client_address: object) -> None:

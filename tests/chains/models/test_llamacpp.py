@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from checkpoints import make_chat
+from gguf import GGUFWriter
 from gguf_files import known, write_gguf, write_wheel
 from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel, ValidationError
@@ -166,6 +167,8 @@ def test_text_follows_a_json_schema(llm: LlamaCppLLM) -> None:
     assert found["raw"].text.startswith('{"sure":')
     with pytest.raises(UserError, match="json_schema alone"):
         llm.chat.with_structured_output(Reply, method="function_calling")
+    with pytest.raises(UserError, match=r"cannot call tools\. Set agent\.kind to graph"):
+        llm.chat.bind_tools([Reply])
 
 
 def test_threads_share_it(llm: LlamaCppLLM) -> None:
@@ -217,6 +220,39 @@ def test_what_is_no_gguf_file_is_refused(content: bytes, reason: str, tmp_path: 
     (tmp_path / "broken.gguf").write_bytes(content)
     with pytest.raises(UserError, match=rf"broken\.gguf: .*{reason}"):
         load_llamacpp(config(tmp_path / "broken.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("added", "found"),
+    [
+        ({"bert.pooling_type": 1}, "its type is embedding model"),
+        ({"bert.attention.causal": False}, "its type is embedding model"),
+        ({"general.type": "adapter"}, "its type is adapter"),
+        ({}, "it has no vocabulary"),
+    ],
+)
+def test_what_is_no_language_model_never_reaches_llama_cpp(added: dict[str, Any], found: str, tmp_path: Path) -> None:
+    writer = GGUFWriter(tmp_path / "other.gguf", "bert")
+    for key, value in added.items():
+        {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string}[type(value)](key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(UserError, match=rf"other\.gguf is not a language model: {found}"):
+        load_llamacpp(config(tmp_path / "other.gguf"))
+
+
+def test_the_prompt_has_one_first_token(tmp_path: Path) -> None:
+    llm = load_llamacpp(config(write_gguf(EMBEDDED, tmp_path / "bos.gguf", add_bos=True)))
+    first = llm.tokenizer.bos_token_id
+    [(_, ids)] = llm.prompts([QUESTION])
+    assert (ids[0], ids.count(first)) == (first, 1)
+    spread = llm.engine.complete(ids, n_predict=1)
+    assert spread["tokens_evaluated"] == len(ids)
+    plain = load_llamacpp(config(write_gguf(EMBEDDED, tmp_path / "plain.gguf", template=" ", add_bos=True)))
+    [(text, ids)] = plain.prompts([QUESTION])
+    assert (ids[0], ids.count(first)) == (first, 1)
+    assert text.endswith("Answer:")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
