@@ -35,8 +35,8 @@ prepare()
 from chains.models.local import load_llm  # noqa: E402  (telemetry is off before the libraries are imported)
 from chains.nli import nli_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
+from corpus.inference.pairs import load_pairs  # noqa: E402
 from corpus.load import load_records  # noqa: E402
-from corpus.nli import load_pairs  # noqa: E402
 from eval.results import versions  # noqa: E402
 from eval.tasks import NLITask  # noqa: E402
 from finetune.checkpoints import SUMMARY_FILE, write_json  # noqa: E402

@@ -53,7 +53,7 @@ from chains.models.scoring import encode, scored_batches  # noqa: E402
 from chains.nli import Judgement, NLIChain, Pair, draw_shots, nli_chain  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from corpus.config import PairsConfig  # noqa: E402
-from corpus.nli import load_pairs  # noqa: E402
+from corpus.inference.pairs import load_pairs  # noqa: E402
 from eval.results import versions  # noqa: E402
 
 PATHS = ("packed", "one_token", "labels", "generate")

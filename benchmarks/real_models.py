@@ -32,8 +32,8 @@ sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__fi
 
 from chains.prompts import answer_statement  # noqa: E402
 from corpus.config import DataConfig, PairsConfig  # noqa: E402
+from corpus.inference.pairs import load_pairs  # noqa: E402
 from corpus.load import load_records  # noqa: E402
-from corpus.nli import load_pairs  # noqa: E402
 from eval.stats.estimate import proportion  # noqa: E402
 
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}

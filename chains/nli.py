@@ -17,7 +17,7 @@ from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.prompts import Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
-from corpus.nli import NLIPair, apart_from
+from corpus.inference.pairs import NLIPair, apart_from
 from corpus.sentences import sentence_spans, word_spans
 
 Pair = tuple[str, str]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from corpus.pair_sets import PAIR_SETS, PairSplit
+from corpus.inference.pair_sets import PAIR_SETS, PairSplit
 
 Split = Literal["train", "dev", "test", "all"]
 Subset = Literal["pqa_labeled", "pqa_unlabeled", "pqa_artificial"]

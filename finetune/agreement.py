@@ -10,7 +10,7 @@ from chains.models.scoring import Scorable, encode, label_log_likelihoods, with_
 from chains.models.templates import label_lead, render
 from chains.prompts import PromptFamily, nli_prompt
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from eval.progress import chunks_with_progress
 
 Scores = list[tuple[float, ...]]

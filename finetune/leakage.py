@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.nli import NLIPair, load_pairs, repeated_premises
+from corpus.inference.pairs import NLIPair, load_pairs, repeated_premises
 
 Leakage = Mapping[str, list[str] | None]
 """The repeated premises of each split; None where there is no such split."""

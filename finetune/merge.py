@@ -23,7 +23,7 @@ from chains.prompts import PromptFamily, resolve_family
 from common.errors import UserError
 from common.fingerprints import plain
 from common.logs import no_bars
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.agreement import Comparison, PairScorer, Scores, check_comparable, compare
 
 REPORT = "merge.json"

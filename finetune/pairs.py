@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from chains.prompts import answer_statement
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.nli import NLIPair, PairData, holds_all_splits, load_pairs
+from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
 from corpus.records import QARecord
 
 ROLES = ("entailment", "neutral", "contradiction")

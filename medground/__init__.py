@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chains.check import Checker
     from chains.qa.base import AnswerChain
+    from chains.verification.statements import Checker
     from medground.pipeline import Pipeline
 
 __all__ = ["Pipeline", "load_chain", "load_checker"]
@@ -60,7 +60,7 @@ def load_checker(
 
     Returns:
         A LangChain ``Runnable`` from a statement, or ``{"statement": ..., "context": ...}``, to a
-        ``chains.check.Check``, with ``batch``, ``stream`` and ``ainvoke``.
+        ``chains.verification.statements.Check``, with ``batch``, ``stream`` and ``ainvoke``.
 
     Raises:
         common.errors.UserError: the settings are not valid or name no judge, or a model or the data cannot be used.

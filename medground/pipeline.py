@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from chains.answer import Answer
     from chains.chat import Chat
     from chains.chat.writer import Writer, WrittenAnswers
-    from chains.check import Checker
     from chains.config import Context, Verify
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
     from chains.nli import NLIModel
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
+    from chains.verification.statements import Checker
     from common.result_cache import ResultCache
-    from corpus.nli import NLIPair
+    from corpus.inference.pairs import NLIPair
     from retrievers.base import Retriever
 
 Item = TypeVar("Item")
@@ -183,7 +183,7 @@ class Pipeline:
         if settings.nli.kind == "encoder":
             return self._encoder
         from chains.nli import draw_shots, nli_chain
-        from corpus.nli import load_pairs
+        from corpus.inference.pairs import load_pairs
 
         llm = self._shared.judging if adapter and settings.nli.adapter is not None else self.llm
         labels = tuple(dict.fromkeys(settings.pairs.labels.values()))
@@ -207,7 +207,7 @@ class Pipeline:
             UserError: the settings name no judge that can read the passages, or a model, the data or the store cannot
                 be used.
         """
-        from chains.check import make_checker
+        from chains.verification.statements import make_checker
 
         if self.no_judge is not None:
             raise UserError(self.no_judge)
@@ -290,7 +290,7 @@ class Pipeline:
                 notes=notes,
                 frequencies=None if words is None else self.retriever(words).frequencies,
             )
-        from chains.verification import verified_chain
+        from chains.verification.answers import verified_chain
 
         judge = None if verify == "off" else self._judge  # first: it may share the base with the model that answers
         searched = self.retriever(retriever) if context == "retrieved" else None
@@ -312,7 +312,7 @@ class Pipeline:
         """
         from chains.agent.grading import Grader, by_judge, by_labels
         from chains.agent.steps import trace_to
-        from chains.verification import Verifier
+        from chains.verification.answers import Verifier
 
         self._check_model()
         config, passages = self.settings.agent, self.settings.chain.passages
@@ -403,7 +403,7 @@ class Pipeline:
         return self.chain(verify=verify, open_questions=written is not None)
 
     def _sentence_verifier(self, share: Share = unshared) -> "Callable[[Answer], Answer]":
-        from chains.support import SentenceVerifier
+        from chains.verification.sentences import SentenceVerifier
 
         return _one(share(SentenceVerifier(self._judge).verify))
 
@@ -415,7 +415,7 @@ class Pipeline:
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
-        from chains.verification import more_passages
+        from chains.verification.answers import more_passages
 
         if searched is None:
             return []
@@ -438,7 +438,7 @@ class Pipeline:
         from chains.models.base import estimated_tokens
         from chains.qa.base import SharedChain
         from chains.rewriting.followups import as_it_stands, by_rules
-        from chains.verification import Verifier
+        from chains.verification.answers import Verifier
 
         self._check_model()
         config, verifier, written = self.settings.chat, None, None

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chains.verification import Verifier
+from chains.verification.answers import Verifier
 from common.errors import UserError
-from corpus.claims import ClaimData, load_claims
+from corpus.inference.claims import ClaimData, load_claims
+from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
-from corpus.nli import load_pairs
 from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.results import TaskResult
@@ -19,11 +19,11 @@ from medground.pipeline import Pipeline, judging_settings
 from medground.settings import Settings
 
 if TYPE_CHECKING:
-    from chains.check import Checker
     from chains.config import Context
     from chains.nli import NLIModel
+    from chains.verification.statements import Checker
     from corpus.config import DataConfig
-    from corpus.nli import NLIPair, PairData
+    from corpus.inference.pairs import NLIPair, PairData
     from corpus.records import QARecord
     from eval.tasks.base import QAChain
     from retrievers.base import Retriever

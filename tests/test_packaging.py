@@ -16,6 +16,12 @@ def test_every_package_is_listed() -> None:
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
+def test_packages_stay_small() -> None:
+    roots = PROJECT["tool"]["importlinter"]["root_packages"]
+    modules = {root: len(list((ROOT / root).glob("*.py"))) for root in roots}
+    assert {root: count for root, count in modules.items() if count > (8 if root == "chains" else 12)} == {}
+
+
 def test_every_dependency_is_constrained() -> None:
     constrained = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]

@@ -46,8 +46,9 @@ def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
     """Whether an answer may be given: where answers are judged the judge must be for it, and both must be sure enough.
 
     The judge is for an answer that is supported, and for a "maybe" that the passages do not decide: a "maybe" is never
-    supported (``chains.verification``), but here it rests on passages that were graded as evidence. Sure enough is a
-    product of at least ``confidence`` of the answer's probability and of the verdict's, each 1 where it is not known.
+    supported (``chains.verification.answers``), but here it rests on passages that were graded as evidence. Sure
+    enough is a product of at least ``confidence`` of the answer's probability and of the verdict's, each 1 where it is
+    not known.
 
     Args:
         answer: with its verdict where it was judged.

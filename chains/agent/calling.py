@@ -13,13 +13,13 @@ from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
 from chains.answer import Answer
-from chains.check import Checker
 from chains.config import AgentConfig
 from chains.marks import MarkWriter, find_marks, passage_numbers, renumbered
 from chains.models.base import estimated_tokens
 from chains.prompts import agent_rules
 from chains.qa.base import AnswerChain, Question
-from chains.support import with_sentences
+from chains.verification.sentences import with_sentences
+from chains.verification.statements import Checker
 from common.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool
 
 from chains.answer import Passage
-from chains.check import Check, Checker, Claim
 from chains.marks import passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
+from chains.verification.statements import Check, Checker, Claim
 
 SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
 MOST = 1000  # characters of a query or statement

@@ -14,8 +14,8 @@ from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
 from chains.prompts import answer_template, as_dicts, explain, history_turns
 from chains.qa.base import AnswerChain, Question
-from chains.support import prune, supported, with_sentences
-from chains.verification import withhold
+from chains.verification.answers import withhold
+from chains.verification.sentences import prune, supported, with_sentences
 from common.errors import UserError
 from common.fingerprints import content_key
 from common.result_cache import ResultCache

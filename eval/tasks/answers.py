@@ -7,8 +7,8 @@ from chains.answer import Answer, Sentence
 from chains.chat.writer import settled
 from chains.marks import without_marks
 from chains.nli import Judgement, NLIModel
-from chains.support import is_refusal, statement_of
-from chains.verdicts import most_probable, verdict_scores
+from chains.verification.sentences import is_refusal, statement_of
+from chains.verification.verdicts import most_probable, verdict_scores
 from common.fingerprints import content_key
 from corpus.records import QARecord
 from eval.results import TaskResult

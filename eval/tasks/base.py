@@ -16,12 +16,12 @@ from eval.results import TaskResult, check_task_name
 from eval.tasks.scorers import LABELS, Sample, Scorer
 
 if TYPE_CHECKING:
-    from chains.check import Checker
     from chains.config import Context
     from chains.nli import NLIModel
-    from chains.verification import Verifier
-    from corpus.claims import ClaimData
-    from corpus.nli import NLIPair
+    from chains.verification.answers import Verifier
+    from chains.verification.statements import Checker
+    from corpus.inference.claims import ClaimData
+    from corpus.inference.pairs import NLIPair
     from corpus.records import QARecord
     from eval.stats.estimate import Estimate
     from retrievers.base import Retriever

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from chains.answer import Citation, Passage
-from chains.check import Check, Checker, Claim
 from chains.models.base import TooLongError
+from chains.verification.statements import Check, Checker, Claim
 from common.errors import UserError
 from common.fingerprints import content_key
-from corpus.claims import ClaimData, Evidence
+from corpus.inference.claims import ClaimData, Evidence
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
 from eval.stats.claims import correct_sentences

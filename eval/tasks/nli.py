@@ -9,7 +9,7 @@ from chains.models.base import TooLongError
 from chains.nli import Judgement, NLIModel
 from common.errors import UserError
 from common.fingerprints import content_key
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
 from eval.tasks.base import INFERENCE, Resources, Section, Task, check_records, leave_out_too_long

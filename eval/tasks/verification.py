@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from chains.answer import Answer, Passage
-from chains.verification import Verifier
+from chains.verification.answers import Verifier
 from common.errors import UserError
 from corpus.records import LABELS, QARecord
 from eval.results import TaskResult

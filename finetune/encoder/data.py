@@ -7,8 +7,8 @@ from typing import assert_never
 from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
+from corpus.inference.pairs import NLIPair
 from corpus.load import load_records
-from corpus.nli import NLIPair
 from corpus.records import LABELS, QARecord
 from finetune.config import EncoderConfig
 from finetune.leakage import Leakage, find_leakage

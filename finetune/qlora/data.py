@@ -11,7 +11,7 @@ from chains.models.templates import answer_end, label_lead, render
 from chains.prompts import Messages, nli_prompt, resolve_family
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig
 from finetune.leakage import Leakage, find_leakage

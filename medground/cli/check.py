@@ -12,9 +12,9 @@ from medground.cli.app import app
 from medground.cli.show import print_check, print_json, say, wrapped
 
 if TYPE_CHECKING:
-    from chains.check import Check, Checker
+    from chains.verification.statements import Check, Checker
     from common.errors import UserError
-    from corpus.statements import Segment, Statements
+    from corpus.inference.statements import Segment, Statements
 
 AT_ONCE = 4  # statements that are checked before their results are printed
 
@@ -54,7 +54,7 @@ def check(
 
     text = None
     if file is not None:
-        from corpus.statements import read_statements
+        from corpus.inference.statements import read_statements
 
         text = read_statements(file.expanduser(), settings.documents)
     corpus = searched_corpus(settings, data_named=data is not None)
@@ -76,7 +76,7 @@ def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_
 
     An interrupt prints the counts, or the JSON document, of what was checked before.
     """
-    from chains.check import Check
+    from chains.verification.statements import Check
 
     listed: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_
 
 def _checked(checker: "Checker", text: "Statements") -> "Iterator[tuple[Segment, Check | UserError | None]]":
     """The segments in order, statements with their results; ``AT_ONCE`` of them go through the judge together."""
-    from chains.check import Claim
+    from chains.verification.statements import Claim
 
     waiting: list[Segment] = []
 

@@ -119,7 +119,7 @@ def _inference(output: Path, adapter: Path, limit: int | None, quiet: bool) -> "
     if (merged / "merge.json").is_file():  # from an earlier run
         shutil.rmtree(merged)
     whole = options.make_settings(None, ["llm.dtype=float32"], limit=limit, section="pairs")
-    from corpus.nli import load_pairs
+    from corpus.inference.pairs import load_pairs
 
     pairs = load_pairs(whole.pairs)
     report = merge(str(adapter), merged, llm=whole.llm, pairs=pairs.pairs, labels=pairs.labels, quiet=quiet)

@@ -27,7 +27,7 @@ def merge(
     fails if the merged model and the adapter classify the pairs differently; OUT/merge.json has the figures.
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
-    from corpus.nli import load_pairs
+    from corpus.inference.pairs import load_pairs
     from finetune.merge import REPORT
     from finetune.merge import merge as merge_adapter
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from chains.answer import Answer, Citation, Passage, Sentence, Verdict
-    from chains.check import Check
+    from chains.verification.statements import Check
 
 _SHOWN_CHARACTERS = 600
 _SIGNS = {"supported": "✓", "contradicted": "✗", "not enough evidence": "?"}

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from chains.answer import Answer
 from chains.chat.turn import Turn
-from chains.check import Check
 from chains.marks import passage_numbers
+from chains.verification.statements import Check
 from common.errors import UserError
 
 MODEL = "medground"

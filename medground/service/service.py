@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chains.chat.events import ChatEvent, Done
-from chains.check import Claim, read_claim
+from chains.verification.statements import Claim, read_claim
 from common.errors import UserError
 from medground.service.admission import Admission
 from medground.service.batching import Passes
@@ -16,7 +16,7 @@ from medground.service.users import Users
 
 if TYPE_CHECKING:
     from chains.chat import Chat
-    from chains.check import Check
+    from chains.verification.statements import Check
 
     CheckAll = Callable[[Sequence[Claim]], Sequence[Check | UserError]]
 

@@ -10,7 +10,7 @@ from chains.models.local import LocalLLM, load_llm
 from chains.nli import Judgement, NLIModel, draw_shots, nli_chain
 from chains.prompts import Shot
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 
 LABELS = ("entailment", "neutral", "contradiction")
 PAIRS = [

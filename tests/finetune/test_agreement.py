@@ -10,7 +10,7 @@ from chains.config import LLMConfig
 from chains.models.local import load_llm
 from chains.nli import nli_chain
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.agreement import PairScorer, compare
 
 LABELS = ("entailment", "neutral", "contradiction")

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from corpus.config import PairFiles, PairsConfig
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.leakage import find_leakage, leakage_warning
 
 

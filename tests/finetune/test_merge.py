@@ -18,7 +18,7 @@ from chains.models.local import EMBEDDED, load_llm
 from chains.qa.chain import qa_chain
 from common.errors import UserError
 from common.fingerprints import plain
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.agreement import Comparison
 from finetune.merge import BOUNDS, Bound, MergeReport, merge
 

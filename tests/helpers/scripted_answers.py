@@ -6,7 +6,7 @@ from entailing import Entailing
 
 from chains.answer import Answer, Passage
 from chains.qa.base import AnswerChain, Question
-from chains.support import SentenceVerifier, with_sentences
+from chains.verification.sentences import SentenceVerifier, with_sentences
 from common.errors import UserError
 from corpus.records import QARecord
 from eval.results import TaskResult

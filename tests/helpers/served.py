@@ -13,8 +13,8 @@ import httpx
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat import Chat, Conversations
-from chains.check import Check, Claim
 from chains.qa.base import AnswerChain, Question, SharedChain
+from chains.verification.statements import Check, Claim
 from common.errors import UserError
 from medground.service.app import make_app
 from medground.service.config import ServeConfig

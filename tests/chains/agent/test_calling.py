@@ -16,11 +16,11 @@ from chains.agent.calling import ToolAgent
 from chains.agent.grading import Grader, by_judge
 from chains.agent.steps import Step
 from chains.answer import Answer
-from chains.check import make_checker
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
 from chains.qa.chain import qa_chain
-from chains.verification import Verifier
+from chains.verification.answers import Verifier
+from chains.verification.statements import make_checker
 
 QUESTION = "Is it so of aspirin?"
 CLEAN = {"good": document("It was cheap."), "secret": "The ward seven list: Ann, Bob, Cem."}

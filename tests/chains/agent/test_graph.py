@@ -17,7 +17,7 @@ from chains.answer import Answer
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
 from chains.qa.chain import qa_chain
-from chains.verification import Verifier
+from chains.verification.answers import Verifier
 from common.errors import UserError
 
 QUESTION = "Is it so of aspirin?"

@@ -4,8 +4,8 @@ from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.agent.tools import SHOWN, Findings, make_tools
-from chains.check import make_checker
 from chains.config import CheckConfig
+from chains.verification.statements import make_checker
 
 LONG = "Aspirin works. " + "It was given for long. " * 40 + "The end."
 TEXTS = {"a": LONG, "two\nlines": "Zinc fails.", "never": "The ward list: Ann."}

@@ -16,7 +16,7 @@ from chains.chat.writer import Writer, WrittenAnswers
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
 from chains.rewriting.followup_rules import Completed
-from chains.verification import Verifier, verified_chain
+from chains.verification.answers import Verifier, verified_chain
 from common.errors import UserError
 
 TEXTS = {"a": "Aspirin works. It was cheap.", "z": "Zinc fails. It was dear."}

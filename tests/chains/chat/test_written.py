@@ -13,7 +13,7 @@ from chains.chat import Chat, Turn
 from chains.chat.writer import Writer, WrittenAnswers, WrittenChain
 from chains.config import Verify
 from chains.qa.chain import qa_chain
-from chains.support import SentenceVerifier
+from chains.verification.sentences import SentenceVerifier
 from common.errors import UserError
 
 TEXTS = {"a": "Aspirin works. It lowered pain.", "z": "Zinc fails. It was dear."}

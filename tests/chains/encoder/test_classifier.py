@@ -12,7 +12,7 @@ from chains.encoder.sequence import SequenceClassifier, load_sequence_classifier
 from chains.nli import Judgement
 from common.errors import UserError
 from common.result_cache import Recalled
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
 from eval.tasks import NLITask, task_from_name
 

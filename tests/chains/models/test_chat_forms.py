@@ -13,7 +13,7 @@ from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode
 from chains.models.templates import answer_end, label_lead, render
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.qlora.data import encode_pairs
 
 SYSTEM = {"role": "system", "content": "Be brief, please."}

@@ -59,7 +59,7 @@ def test_a_file_is_converted_once_and_again_when_it_has_changed(tiny_gguf: Path,
 def test_a_gguf_file_is_quantized_and_merged_like_any_model(tiny_gguf: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
-    from corpus.nli import NLIPair
+    from corpus.inference.pairs import NLIPair
 
     llm = load_llm(LLMConfig(model=str(tiny_gguf), quantization="4bit", device_map="cpu"))
     assert llm.model.is_quantized

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from word_retriever import WordRetriever
 
-from chains.check import Checker, make_checker
 from chains.config import CheckConfig
 from chains.models.base import TooLongError
 from chains.nli import Judgement, NLIModel, Pair
+from chains.verification.statements import Checker, make_checker
 from common.errors import UserError
-from corpus.claims import ClaimData, load_claims
 from corpus.config import ClaimsConfig
+from corpus.inference.claims import ClaimData, load_claims
 from eval.compare import choose_pairs, compare
 from eval.results import write_results
 from eval.runs import read_run

@@ -11,7 +11,7 @@ from chains.models.base import TooLongError
 from chains.models.local import load_llm
 from chains.nli import Judgement, Pair, nli_chain
 from common.errors import UserError
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from eval.results import write_results
 from eval.tasks import NLITask
 from eval.tasks.nli import CHUNK

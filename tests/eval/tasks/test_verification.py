@@ -12,7 +12,7 @@ from word_nli import WordNLI
 
 from chains.answer import Answer, Passage
 from chains.qa.base import AnswerChain, Question
-from chains.verification import Verifier, verified_chain
+from chains.verification.answers import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
 from eval.report.plots import write_risk_plots

@@ -8,8 +8,8 @@ from classifiers import make_wordpiece
 from chains.encoder.pair_texts import PairTexts
 from common.errors import UserError
 from corpus.config import DataConfig, PairsConfig
+from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
-from corpus.nli import load_pairs
 from finetune.config import EncoderConfig
 from finetune.encoder.data import encode_texts, read_texts
 

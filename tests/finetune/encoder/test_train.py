@@ -7,8 +7,8 @@ from training_runs import PAIRS, encoder_config
 
 from chains.encoder.classifier import classifier_chain, load_classifier
 from corpus.config import DataConfig, PairsConfig
+from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
-from corpus.nli import load_pairs
 from eval.tasks import NLITask, task_from_name
 from finetune.encoder.train import train_encoder
 

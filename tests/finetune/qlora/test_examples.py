@@ -10,7 +10,7 @@ from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode, with_labels
 from chains.models.templates import label_lead
 from chains.nli import nli_chain
-from corpus.nli import NLIPair
+from corpus.inference.pairs import NLIPair
 from finetune.qlora.data import answer_end, columns, encode_pairs
 
 LABELS = ("entailment", "neutral", "contradiction")

@@ -13,7 +13,7 @@ from chains.models.local import load_llm
 from chains.nli import nli_chain
 from common.errors import UserError
 from corpus.config import PairsConfig
-from corpus.nli import load_pairs
+from corpus.inference.pairs import load_pairs
 from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora

@@ -9,10 +9,9 @@ from chains.config import Verify, check_choices
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
 from chains.qa.base import AnswerChain, Question
+from chains.verification.verdicts import check_judge, most_probable, verdict_scores
 from common.errors import UserError
 from corpus.sentences import sentence_spans
-
-_LABELS = ("entailment", "neutral", "contradiction")
 
 
 class Verifier:
@@ -39,12 +38,7 @@ class Verifier:
     """
 
     def __init__(self, model: NLIModel) -> None:
-        if set(model.labels) != set(_LABELS):
-            raise UserError(
-                f"An answer is verified by a model whose labels are {', '.join(_LABELS)}; this one has "
-                f"{', '.join(model.labels)}. Map the data's labels to those words with pairs.labels and teach the "
-                "model again, or set chain.verify to off."
-            )
+        check_judge(model, "An answer is verified")
         self._model = model
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
@@ -136,19 +130,18 @@ class _Claim:
         """The most probable verdict; among equals the one that says less."""
         if self.judgement is None:
             return "not enough evidence"
-        scores = self.scores(self.judgement)
-        return max(reversed(scores), key=scores.__getitem__)
+        return most_probable(self.scores(self.judgement))
 
     def scores(self, judgement: Judgement) -> dict[Verdict, float]:
         """A judgement of the statement as probabilities of the verdicts; a written label has all of it."""
-        given = judgement.label_scores or {judgement.label or "neutral": 1.0}
-        entailed, ruled_out, left_open = (given.get(name, 0.0) for name in ("entailment", "contradiction", "neutral"))
+        scores = verdict_scores(judgement)
+        entailed, ruled_out = scores["supported"], scores["contradicted"]
         match self.answer.label:
             case "no":
-                entailed, ruled_out = ruled_out, entailed
+                return scores | {"supported": ruled_out, "contradicted": entailed}
             case "maybe":
-                entailed, ruled_out = 0.0, entailed + ruled_out
-        return {"supported": entailed, "contradicted": ruled_out, "not enough evidence": left_open}
+                return scores | {"supported": 0.0, "contradicted": entailed + ruled_out}
+        return scores
 
     def clarity(self, judgement: Judgement) -> float:
         """How clearly a passage speaks for or against the answer."""

@@ -7,7 +7,7 @@ from document_files import docx_file
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.statements import Statements, read_statements, split_statements
+from corpus.inference.statements import Statements, read_statements, split_statements
 
 CONFIG = DocumentsConfig()
 

@@ -11,7 +11,7 @@ from typing import Any
 from common.errors import DataError, UserError
 from common.json_file import flaw, kind_of, shown
 from corpus.config import PairFiles, PairsConfig
-from corpus.pair_sets import PAIR_SETS, PairSplit
+from corpus.inference.pair_sets import PAIR_SETS, PairSplit
 from corpus.rows import Rows, file_rows
 from corpus.sample import DATA
 

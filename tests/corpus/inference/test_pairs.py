@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import DataError, UserError
 from corpus.config import PairColumns, PairFiles, PairsConfig
-from corpus.nli import NLIPair, PairData, load_pairs, pair_file, repeated_premises, snli_rows
+from corpus.inference.pairs import NLIPair, PairData, load_pairs, pair_file, repeated_premises, snli_rows
 
 PAIRS = [
     ("She denies fever.", "The patient has no fever.", "entailment"),

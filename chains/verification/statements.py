@@ -16,7 +16,7 @@ from chains.config import CheckConfig
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
-from chains.verdicts import check_judge, most_probable, verdict_scores
+from chains.verification.verdicts import check_judge, most_probable, verdict_scores
 from common.errors import UserError
 from corpus.evidence import Kind, sentences
 

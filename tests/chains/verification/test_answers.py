@@ -13,7 +13,7 @@ from chains.nli import Judgement, nli_chain
 from chains.qa.base import AnswerChain, Question
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
-from chains.verification import VerifiedChain, Verifier, more_passages, verified_chain
+from chains.verification.answers import VerifiedChain, Verifier, more_passages, verified_chain
 from common.errors import UserError
 
 WORKS = "Adults were seen. Zinc works here. All went home."
@@ -23,7 +23,9 @@ OTHER = "Nothing is said of it. Iron works."
 
 def answer(label: str | None, *texts: str, output: str | None = None) -> Answer:
     passages = tuple(Passage(id=f"p{number}", text=text) for number, text in enumerate(texts))
-    return Answer(question="Is there use in zinc?", text=label or "", label=label, passages=passages, output=output)
+    return Answer(
+        question="Is there use in zinc?", text=label or output or WORKS, label=label, passages=passages, output=output
+    )
 
 
 def verify(given: Answer, model: WordNLI | None = None) -> Answer:
@@ -131,6 +133,11 @@ def test_an_answer_without_a_label_gets_no_verdict(output: str | None) -> None:
     checked = verify(answer(None, WORKS, output=output))
     assert (checked.verdict, checked.verification) == (None, None)
     assert checked.notes == ("not verified: the answer does not say yes, no or maybe",)
+
+
+def test_an_answer_that_is_yet_to_be_written_is_left_as_it_is() -> None:
+    unwritten = answer(None, WORKS).model_copy(update={"text": ""})
+    assert verify(unwritten) == unwritten
 
 
 def test_a_passage_that_cannot_be_judged_is_left_out_and_said() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from common.errors import DataError
-from corpus.claims import ClaimData, load_claims
 from corpus.config import ClaimsConfig
+from corpus.inference.claims import ClaimData, load_claims
 
 CORPUS = [
     {"doc_id": 11, "title": "Zinc", "abstract": ["Zinc was given. ", "Zinc shortened colds."], "structured": False},

@@ -10,7 +10,7 @@ from chains.citations import coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.verdicts import most_probable, verdict_scores
+from chains.verification.verdicts import most_probable, verdict_scores
 from common.errors import UserError
 from corpus.sentences import Span, sentence_spans
 

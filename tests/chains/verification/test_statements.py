@@ -12,9 +12,9 @@ from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.answer import Passage
-from chains.check import Check, Checker, Claim, make_checker
 from chains.config import CheckConfig
 from chains.nli import Judgement, NLIModel, Pair
+from chains.verification.statements import Check, Checker, Claim, make_checker
 from common.errors import UserError
 
 SURE = {"for": (0.9, 0.05, 0.05), "against": (0.05, 0.9, 0.05), "open": (0.1, 0.1, 0.8)}

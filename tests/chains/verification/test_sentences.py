@@ -4,7 +4,7 @@ import pytest
 from entailing import Entailing
 
 from chains.answer import Answer, Passage
-from chains.support import SentenceVerifier, is_refusal, prune, statement_of, windows, with_sentences
+from chains.verification.sentences import SentenceVerifier, is_refusal, prune, statement_of, windows, with_sentences
 
 FIRST = "Mice were used. Aspirin lowered pain. Fever did not fall. Nausea was rare. It was cheap. The end came."
 SECOND = "Zinc raised growth."

@@ -1,4 +1,4 @@
-"""corpus/pair_sets.py: files in the form of public data sets, read by name. The texts are made up."""
+"""corpus/inference/pair_sets.py: files in the form of public data sets, read by name. The texts are made up."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import DataError, UserError
 from corpus.config import PairColumns, PairFiles, PairsConfig
-from corpus.nli import NLIPair, load_pairs, pair_file
-from corpus.pair_sets import PAIR_SETS, PairSplit
+from corpus.inference.pair_sets import PAIR_SETS, PairSplit
+from corpus.inference.pairs import NLIPair, load_pairs, pair_file
 from finetune.pairs import answer_pairs, load_train_and_dev
 
 REAL = Path(os.environ.get("MEDGROUND_PAIRS", Path(__file__).parents[3] / "shared" / "data"))

@@ -1,0 +1,1 @@
+"""Natural language inference: pairs, public sets of them, claims with evidence, and statements of a text."""
