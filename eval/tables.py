@@ -14,6 +14,7 @@ from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES, risk_curves
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
+from eval.tasks.qa import GROUNDED
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
 
 _NUMBERED = re.compile(r"\d+ \w+")  # "1 sentence", "2 sentences"
@@ -72,7 +73,18 @@ def _answers(results: Sequence[TaskResult]) -> list[Table]:
                 captions.append(f"{labelled[0].name}: {absent}")
         table.add_section()
     table.caption = "\n".join(captions) or None
-    return [table]
+    return [table, *_grounded(results)]
+
+
+def _grounded(results: Sequence[TaskResult]) -> list[Table]:
+    """Answers divided by whether the question's own abstract was read; no table where nothing was retrieved."""
+    columns = ("read, right", "read, wrong", "not read, right", "not read, wrong")
+    table = new_table("Was the question's own abstract read?", "task", "n", *columns)
+    for result in results:
+        if all(name in result.estimates for name in GROUNDED):
+            shares = [_plain(result.estimates[name]) for name in GROUNDED]
+            table.add_row(result.name, str(len(result.samples)), *shares)
+    return [table] if table.rows else []
 
 
 def label_tables(result: TaskResult) -> list[Table]:

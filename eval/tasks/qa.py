@@ -13,9 +13,10 @@ from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.progress import chunks_with_progress
 from eval.results import TaskResult
+from eval.stats.estimate import Estimate, proportion
 from eval.tasks.base import Kept, QAChain, Resources, Task, check_records, leave_out_too_long
 from eval.tasks.scorers import LABELS as LABEL_SCORER
-from eval.tasks.scorers import REFUSALS, Scorer
+from eval.tasks.scorers import REFUSALS, Sample, Scorer
 
 if TYPE_CHECKING:
     from chains.config import Context
@@ -29,6 +30,13 @@ _CONTEXTS = {
     "wrong": "another's abstract",
     "swapped": "own abstract, checked against another's",
 }
+GROUNDED = {
+    "read_right": (True, True),
+    "read_wrong": (True, False),
+    "unread_right": (False, True),
+    "unread_wrong": (False, False),
+}
+"""Metrics by whether the question's own abstract was read and whether the answer is right."""
 VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # the sample's further test files
 
 
@@ -42,7 +50,8 @@ class QATask(Task):
     - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The target is "maybe", the metrics are
       ``share_maybe`` and ``unparsed``, and records need no label.
 
-    An answer without a label is wrong and counted as ``unparsed``.
+    An answer without a label is wrong and counted as ``unparsed``. With retrieved passages, ``GROUNDED`` divides the
+    answers by whether the question's own abstract was among them: a right answer without it is not grounded.
     """
 
     kind: ClassVar[str] = "qa"
@@ -98,6 +107,14 @@ class QATask(Task):
         samples = self.samples(kept.records, kept.results, identity)
         reused = sum(answer.reused for answer in kept.results)
         return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, kept.left_out)
+
+    def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> Mapping[str, Estimate]:
+        """Those of the scorer, and with retrieved passages the shares of ``GROUNDED``."""
+        metrics = dict(super().metrics(samples, labels))
+        if self.context == "retrieved":
+            kinds = [(_has_read_its_own(sample), self.scorer.is_right(sample)) for sample in samples]
+            metrics |= {name: proportion(kinds.count(kind), len(kinds)) for name, kind in GROUNDED.items()}
+        return metrics
 
     def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
         """The chain's input for each record."""
@@ -173,6 +190,10 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
         index: records[line[(place + largest) % len(line)]] for place, index in enumerate(line)
     }
     return [donors[index] for index in range(len(records))]
+
+
+def _has_read_its_own(sample: Sample) -> bool:
+    return any(found["id"] == sample["id"] for found in sample["retrieved"])
 
 
 def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str, Any]) -> dict[str, Any]:

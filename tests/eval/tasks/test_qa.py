@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from chains.answer import Answer, Passage
 from common.errors import UserError
 from corpus.records import Label, QARecord
+from eval.tables import result_tables
 from eval.tasks import QATask, task_from_name
 from eval.tasks.qa import CHUNK, wrong_contexts
 
@@ -90,6 +91,37 @@ def test_no_other_task_hands_over_the_gold_abstract(task: str) -> None:
     assert result.metrics["accuracy"] == 0
     assert result.metrics["unparsed"] == 5
     assert result.metrics["recall_maybe"] == result.metrics["precision_maybe"] == 0
+
+
+class SearchingChain(MarkerChain):
+    """Answers each question with the label and the passages that are given for it."""
+
+    def __init__(self, found: dict[str, tuple[Label | None, list[str]]]) -> None:
+        super().__init__()
+        self.found = found
+
+    def _answer(self, given: dict[str, str]) -> Answer:
+        label, ids = self.found[given["question"]]
+        passages = tuple(Passage(id=id, text="A study.") for id in ids)
+        return Answer(question=given["question"], text=label or "", label=label, passages=passages)
+
+
+def test_right_answers_are_told_apart_by_whether_their_own_abstract_was_read() -> None:
+    found: dict[str, tuple[Label | None, list[str]]] = {
+        RECORDS[0].question: ("yes", ["r9", "r1"]),
+        RECORDS[1].question: ("no", ["r1"]),
+        RECORDS[2].question: ("yes", ["r3"]),
+        RECORDS[3].question: (None, []),
+        RECORDS[4].question: ("no", ["r5"]),
+    }
+    task = task_from_name("qa_retrieved_dense")
+    result = task.evaluate(SearchingChain(found), RECORDS, identity=IDENTITY, quiet=True)
+    shares = {name: result.metrics[name] for name in ("read_right", "read_wrong", "unread_right", "unread_wrong")}
+    assert shares == pytest.approx({"read_right": 0.4, "read_wrong": 0.2, "unread_right": 0.2, "unread_wrong": 0.2})
+    assert result.estimates["read_right"].low is not None
+    (_, table) = result_tables([result])
+    assert [list(column.cells) for column in table.columns][2:] == [["0.400"], ["0.200"], ["0.200"], ["0.200"]]
+    assert "read_right" not in task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS, identity=IDENTITY).metrics
 
 
 @pytest.mark.parametrize("task", ["qa_gold_newnames", "qa_gold_newphrases"])
