@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, body, headers))
         reply = self.server.models if self.path.endswith("/models") else self.server.reply(body)
         status, document, *added = reply
-        if status == 200 and body is not None and body.get("stream"):
+        if status == 200 and body is not None and body.get("stream") and not isinstance(document, str):
             self._stream(document["choices"][0]["message"]["content"])
             return
         content = (document if isinstance(document, str) else json.dumps(document)).encode()

@@ -60,7 +60,7 @@ def test_the_sample_is_indexed_measured_and_answered(command: Run, tmp_path: Pat
     }
     assert len((tmp_path / "out" / "samples_qa_gold.jsonl").read_text().splitlines()) == 4
     shown = done(command("ask", "Should a rise in lung volume be expected with drasegamab?"))
-    assert "[mg" in shown
+    assert "] mg" in shown
     done(command("doctor"))
 
 
