@@ -1,62 +1,55 @@
-"""Quality of the extractive chain's quotes on PubMedQA and on citations with labelled evidence sentences.
+"""Accuracy of the extractive chain's quotes on PubMedQA and on claims with labelled evidence sentences.
 
     python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit]
 
 PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
 five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
-section of results? No abstract has its conclusion here, as everywhere with this data; the last row is the share of the
-withheld conclusion's words that the first quote has. Two more lines count answers by the mark of weak evidence, with
-the question's own abstract among the passages and without it.
+results section? The abstracts lack their conclusions; the last row is the share of the conclusion's words in the first
+quote. Two more lines count the answers marked as weak evidence, with and without the question's own abstract among the
+passages.
 
-Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.jsonl in SciFact's layout): each claim
-is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a labelled sentence? The
-file has the labelled sentence first, so the candidates are shuffled, with a fixed seed.
+Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.jsonl in SciFact's format): each claim
+is asked over its candidate sentences, one per paragraph. Is the first quote, or one of three, a labelled sentence? The
+file lists the labelled sentence first, so the candidates are shuffled with a fixed seed.
 
-Each table compares shared words, the chain, and the chain without an embedder, without the corpus's frequencies of
-words, and without the weights for findings. ``--fit`` fits those weights (``chains/embedded/findings.json``) to
-PubMedQA's other half first.
+Each table compares shared words, the chain, and the chain without an embedder, without the corpus's word frequencies,
+and without the weights for findings. ``--fit`` first fits those weights (``chains/embedded/findings.json``) to
+PubMedQA's other half.
 """
 
-import argparse
 import json
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+import bench
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 
-from medground.environment import prepare  # noqa: E402
-
-prepare()
-
-from langchain_core.documents import Document  # noqa: E402
-from langchain_core.embeddings import Embeddings  # noqa: E402
-
-import chains.citations  # noqa: E402
-from chains.answer import Citation, Passage  # noqa: E402
-from chains.citations import Lookup, cite, coverage, select  # noqa: E402
-from chains.qa.base import as_passage  # noqa: E402
-from chains.qa.extractive import NEAR  # noqa: E402
-from corpus.config import DataConfig  # noqa: E402
-from corpus.load import load_records  # noqa: E402
-from corpus.records import QARecord, documents  # noqa: E402
-from corpus.sentences import sentence_spans  # noqa: E402
-from eval.stats.estimate import Estimate, mean, proportion  # noqa: E402
-from eval.stats.significance import mean_difference  # noqa: E402
-from retrievers import make_retriever  # noqa: E402
-from retrievers.config import StoreConfig  # noqa: E402
-from retrievers.embedders.minilm import MiniLMEmbedder  # noqa: E402
-from retrievers.kinds.bm25 import BM25Config, BM25Retriever  # noqa: E402
-from tools.fit_findings import fit_findings, reports_findings, save_findings  # noqa: E402
+import chains.citations
+from chains.answer import Citation, Passage
+from chains.citations import Lookup, cite, coverage, select
+from chains.qa.base import as_passage
+from chains.qa.extractive import NEAR
+from corpus.config import DataConfig
+from corpus.load import load_records
+from corpus.records import QARecord, documents
+from corpus.sentences import sentence_spans
+from eval.stats.estimate import mean, proportion
+from eval.stats.significance import mean_difference
+from eval.tables import with_interval, with_signed_interval
+from retrievers import make_retriever
+from retrievers.config import StoreConfig
+from retrievers.embedders.minilm import MiniLMEmbedder
+from retrievers.kinds.bm25 import BM25Config, BM25Retriever
+from tools.fit_findings import fit_findings, reports_findings, save_findings
 
 QUOTES = 3
 PASSAGES = 5
-MARKS = re.compile(r"[\[(]?(?:<\|[^|]*\|>[,;\s]*)+[\])]?")  # where a claim's citations were
+MARKS = re.compile(r"[\[(]?(?:<\|[^|]*\|>[,;\s]*)+[\])]?")  # in place of a claim's citations
 Quotes = Sequence[Citation]
 Choice = Callable[[str, Sequence[Passage]], Quotes]
 
@@ -73,8 +66,8 @@ def by_shared_words(question: str, passages: Sequence[Passage]) -> list[Citation
     return sorted(ranked, key=lambda citation: -citation.score)
 
 
-class Remembering(Embeddings):
-    """An embedder that embeds each text once."""
+class CachedEmbedder(Embeddings):
+    """Embeds each text once."""
 
     def __init__(self, embedder: Embeddings) -> None:
         self._embedder = embedder
@@ -109,7 +102,7 @@ def choices(embedder: Embeddings, frequencies: Lookup) -> dict[str, Choice]:
 
 @contextmanager
 def _least(value: float) -> Iterator[None]:
-    """The least factor of a sentence that is no finding, changed for a while."""
+    """Change ``chains.citations.LEAST``, the factor of a sentence without a finding."""
     before, chains.citations.LEAST = chains.citations.LEAST, value
     try:
         yield
@@ -118,7 +111,7 @@ def _least(value: float) -> Iterator[None]:
 
 
 def shown(quotes: Quotes) -> Quotes:
-    """Those that the chain would show."""
+    """The quotes that the chain would show."""
     return [one for one in quotes if one.score >= NEAR * quotes[0].score][:QUOTES]
 
 
@@ -126,7 +119,7 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
     """Whether a quote begins in a section of results."""
     record, begin = records[citation.passage_id], 0
     for heading, context in zip(record.sections, record.contexts, strict=True):
-        begin += len(context) + 1  # sections stand one a line
+        begin += len(context) + 1  # one section per line
         if citation.start < begin:
             return reports_findings(heading)
     raise AssertionError(f"a quote beyond its abstract: {citation}")
@@ -185,8 +178,8 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
     weak = [
         select(record.question, one, embedder, looked_up).is_weak for record, one in zip(asked, others, strict=True)
     ]
-    print(f"  evidence not marked weak                         {_range(proportion(sum(kept), len(kept)))}")
-    print(f"  marked weak, the question's own abstract left out {_range(proportion(sum(weak), len(weak)))}")
+    print(f"  evidence not marked weak                         {with_interval(proportion(sum(kept), len(kept)))}")
+    print(f"  marked weak, the question's own abstract left out {with_interval(proportion(sum(weak), len(weak)))}")
 
 
 def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:
@@ -217,7 +210,7 @@ def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:
 
 
 def _place(quote: Citation, texts: Sequence[tuple[int, str]]) -> int:
-    """The number of the candidate that a quote begins in."""
+    """The number of the candidate sentence in which a quote starts."""
     begin = 0
     for number, text in texts:
         begin += len(text) + 2
@@ -236,35 +229,29 @@ def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> No
             less = (
                 ""
                 if name == "the chain"
-                else f"the chain's less this: {_range(mean_difference(hits, ways['the chain']))}"
+                else f"difference to the chain: {with_signed_interval(mean_difference(hits, ways['the chain']))}"
             )
-            print(f"    {name:14} {_range(share):24} {less}")
+            print(f"    {name:14} {with_interval(share):24} {less}")
 
 
 def main() -> None:
-    """Print both tables, each where its data is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print each table whose data is options."""
+    parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, help="PubMedQA's ori_pqal.json")
     parser.add_argument("--claims", type=Path, help="folder with claims_dev.jsonl and corpus_dev.jsonl")
     parser.add_argument("--limit", type=int, help="number of questions and of claims")
     parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
-    given = parser.parse_args()
-    embedder = Remembering(MiniLMEmbedder())
-    if given.data is None or not given.data.is_file():
-        print(f"PubMedQA skipped: --data names no file ({given.data}).")
+    options = parser.parse_args()
+    embedder = CachedEmbedder(MiniLMEmbedder())
+    if options.data is None or not options.data.is_file():
+        print(f"PubMedQA skipped: --data names no file ({options.data}).")
     else:
-        pubmedqa(str(given.data), given.limit, embedder, fit=given.fit)
-    if given.claims is None or not (given.claims / "claims_dev.jsonl").is_file():
-        print(f"Citation Integrity skipped: --claims names no folder with claims_dev.jsonl ({given.claims}).")
+        pubmedqa(str(options.data), options.limit, embedder, fit=options.fit)
+    if options.claims is None or not (options.claims / "claims_dev.jsonl").is_file():
+        print(f"Citation Integrity skipped: --claims names no folder with claims_dev.jsonl ({options.claims}).")
     else:
-        claims(given.claims, given.limit, embedder)
-
-
-def _range(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+        claims(options.claims, options.limit, embedder)
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

@@ -1,8 +1,8 @@
-"""Abstracts that answer nobody's question: put together from parts of real ones, so that topics and wording are real.
+"""Distractor abstracts: recombined parts of real ones, with their topics and wording.
 
-A distractor is the beginning of one abstract, the middle of a second and the end of a third, with new numbers in the
-place of theirs. Of 1,000 abstracts and 20,000 distractors each abstract lends its beginning, with its subject and its
-aim, to about 20: they are the nearest neighbours that a question's own abstract has.
+A distractor is the beginning of one abstract, the middle of a second and the end of a third, with new numbers. With
+1,000 abstracts and 20,000 distractors, the beginning of each abstract (its subject and aim) occurs in about 20: these
+are the nearest neighbours of a question's own abstract.
 """
 
 import random
@@ -21,12 +21,12 @@ _NUMBER = re.compile(r"\d+")
 
 
 def distractors(records: Sequence[QARecord], count: int, *, seed: int = 1) -> Iterator[Document]:
-    """``count`` distractors with the ids ``distractor-0`` and on; the same records and seed give the same ones.
+    """``count`` distractors with the ids ``distractor-0``, ...; equal records and seed give equal distractors.
 
     Args:
         records: three or more, each with an abstract.
-        count: how many; the first of a larger count are those of a smaller one.
-        seed: of the choice of abstracts and of the numbers.
+        count: their number; a larger count extends a smaller one.
+        seed: random seed.
     """
     parts = [_thirds(record.context) for record in records]
     for number in range(count):
@@ -38,7 +38,7 @@ def distractors(records: Sequence[QARecord], count: int, *, seed: int = 1) -> It
 
 
 def _thirds(text: str) -> tuple[str, ...]:
-    """The sentences of a text in three parts of about the same count, the first at least one sentence."""
+    """The sentences of a text in three parts of about equal size; the first has at least one sentence."""
     spans = sentence_spans(text)
     bounds = [round(len(spans) * part / _PARTS) for part in range(_PARTS + 1)]
     bounds[1] = max(bounds[1], 1)
@@ -46,7 +46,7 @@ def _thirds(text: str) -> tuple[str, ...]:
 
 
 def _renumbered(text: str, rng: random.Random) -> str:
-    """Other digits in the place of each number, as many as it has; its first digit is not made a nought."""
+    """Each number replaced by a random one with as many digits; the first is never 0."""
     return _NUMBER.sub(
         lambda match: str(rng.randint(1, 9)) + "".join(str(rng.randint(0, 9)) for _ in match[0][1:]), text
     )

@@ -1,44 +1,30 @@
-"""What indexing a user's documents costs: time beside bare encoding, and memory by the number of documents.
+"""Cost of indexing: time against bare encoding, and memory by the number of documents.
 
     python benchmarks/indexing.py --data PATH/ori_pqal.json --output indexing.json
 
-The abstracts are written as PubMed's own files (.xml.gz, 1,000 citations each). Two things are measured:
+The abstracts are written in PubMed's format (.xml.gz, 1,000 citations each).
 
-- Time. In turns, for several rounds: ``medground index`` as a user has it (reading, cutting, embedding and storing,
-  into a fresh store) and one bare ``SentenceTransformer.encode`` of the same passages in the same type, with the
-  library's own batches. A ratio is one round's rate of indexing over that of encoding; loading the model is timed on
-  neither side. ``embedding`` is the part of indexing that is spent in the embedder; ``processor`` is processor time,
-  which other work on the machine disturbs less.
-- Memory. The peak of a process of its own that indexes ``--documents`` abstracts, made of the data's by numbering their
-  sentences, each cut to ``--words`` words; and of one that builds BM25's index in memory over them.
+- Time, in turns, for several rounds: ``medground index`` (reading, chunking, embedding and storing, into a fresh store)
+  and one bare ``SentenceTransformer.encode`` of the same passages in the same data type. A ratio is one round's rate of
+  indexing over that of encoding; loading the model is not timed. ``embedding`` is the part of indexing spent in the
+  embedder; ``processor`` is processor time, which is more stable on a busy machine.
+- Memory: the peak of a process that indexes ``--documents`` abstracts, made by numbering the data's abstracts and
+  cutting them to ``--words`` words, and of a process that builds a BM25 index in memory over them.
 """
 
-import argparse
 import gzip
 import json
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-# Python puts this file's folder first, where benchmarks/finetune.py would be taken for the package of its name.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+import bench
 
-from medground.environment import prepare  # noqa: E402
-
-prepare()
-
-TARGETS = {"ratio": 0.9, "more_memory_mb": 200}
-PACKAGES = ("torch", "sentence-transformers", "transformers", "chromadb", "lxml")
 A_FILE = 1000
 
 
@@ -63,13 +49,13 @@ def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
 
 
 def numbered(texts: Sequence[str], total: int, words: int) -> Iterator[str]:
-    """``total`` texts of at most so many words, no two the same."""
+    """``total`` different texts of at most ``words`` words."""
     for n in range(total):
         yield f"Trial {n} of {total}. " + " ".join(texts[n % len(texts)].split()[:words])
 
 
 def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
-    """``medground index folder`` in this process; seconds for all of it and in the embedder, and the passages."""
+    """Run ``medground index`` in this process: seconds in all and in the embedder, and the passages."""
     from medground.ingest import add_documents, embed, embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
@@ -108,7 +94,7 @@ def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
 
 
 def encode_all(texts: list[str], dtype: str) -> dict[str, float]:
-    """Seconds, and processor seconds, for one ``encode`` of all the texts."""
+    """Seconds and processor seconds of one ``encode`` of all texts."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -141,16 +127,13 @@ def measure_time(texts: Sequence[str], dtype: str, rounds: int) -> dict[str, Any
             row["processor_ratio"] = sides["encode_processor"] / sides["processor"]
             rows.append(row)
             print(f"round {number + 1}: {json.dumps(row)}", file=sys.stderr)
-    spread = {
-        name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
-        for name in ("ratio", "embedding_ratio", "processor_ratio", "seconds", "reading", "embedding", "encode")
-        for values in [[row[name] for row in rows]]
-    }
+    names = ("ratio", "embedding_ratio", "processor_ratio", "seconds", "reading", "embedding", "encode")
+    spread = {name: bench.spread([row[name] for row in rows]) for name in names}
     return {"dtype": dtype, "passages": len(passages), **spread, "rounds": rows}
 
 
 def measure_memory(texts: Sequence[str], sizes: Sequence[int], words: int, dtype: str) -> dict[str, Any]:
-    """Peak memory in MB of processes that index, and that build BM25, by the number of documents."""
+    """Peak memory in MB of processes that index, or build BM25, by the number of documents."""
     found: dict[str, Any] = {"words": words}
     with tempfile.TemporaryDirectory() as place:
         for size in sizes:
@@ -158,9 +141,7 @@ def measure_memory(texts: Sequence[str], sizes: Sequence[int], words: int, dtype
             write_pubmed(folder, numbered(texts, size, words))
             row = {}
             for what in ("index", "bm25"):
-                command = [sys.executable, __file__, "--child", what, str(folder), str(store), dtype]
-                outcome = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                row[what] = json.loads(outcome.stdout.splitlines()[-1])
+                row[what] = bench.child("--child", what, str(folder), str(store), dtype)
             found[str(size)] = row
             print(f"{size} documents: {json.dumps(row)}", file=sys.stderr)
     return found
@@ -181,16 +162,7 @@ def child(what: str, folder: str, store: str, dtype: str) -> None:
         corpus = searched_corpus(settings)
         BM25Retriever(corpus.passages).search(["Does it lower blood pressure?"], 5)
         report = {"seconds": time.perf_counter() - started, "passages": len(corpus.passages)}
-    print(json.dumps({**report, "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """The most memory that this process has held."""
-    status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says there may be the memory of the process that started this one
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(json.dumps({**report, "peak_mb": bench.peak_mb()}))
 
 
 def main() -> None:
@@ -198,25 +170,19 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         child(*sys.argv[2:6])
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, help="a PubMedQA json file; else the sample")
-    parser.add_argument("--limit", type=int, default=500, help="abstracts whose indexing is timed")
+    parser.add_argument("--limit", type=int, default=500, help="number of abstracts of the timed runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--documents", type=int, nargs="*", default=[2000, 20_000], help="sizes; none: no memory")
-    parser.add_argument("--words", type=int, default=250, help="words of an abstract whose memory is measured")
-    parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--words", type=int, default=250, help="words of an abstract in the memory runs")
     options = parser.parse_args()
-    from common.errors import UserError
     from corpus.pubmedqa import read_records
     from corpus.sample import sample_path
 
-    try:
-        texts = [record.context for record in read_records(options.data or sample_path("ori_pqal"))]
-    except UserError as error:
-        sys.exit(str(error))
-    report: dict[str, Any] = {"targets": TARGETS, "processor": platform.processor()}
-    report["versions"] = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    texts = [record.context for record in read_records(options.data or sample_path("ori_pqal"))]
+    report: dict[str, Any] = {}
     if options.rounds:
         report["time"] = measure_time(texts[: options.limit], options.dtype, options.rounds)
         ratios = [report["time"][name]["median"] for name in ("ratio", "processor_ratio", "embedding_ratio")]
@@ -229,10 +195,8 @@ def main() -> None:
         for what in ("index", "bm25"):
             peaks = {size: memory[str(size)][what]["peak_mb"] for size in options.documents}
             print(f"{what}: " + ", ".join(f"{size} documents {peak:.0f} MB" for size, peak in peaks.items()))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    bench.write_report(options.output, report)
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

@@ -1,4 +1,4 @@
-"""llama.cpp against transformers on smollm2: written tokens/s, scored records/s and peak memory, in one run.
+"""llama.cpp against transformers on smollm2: written tokens/s, scored records/s and peak memory.
 
     python benchmarks/llamacpp.py --output llamacpp.json
 
@@ -10,38 +10,25 @@ chain:
 - score: the log-likelihoods of yes, no and maybe after the sample's test questions with their gold contexts.
 
 The engines take turns for several rounds, so that other work on the machine slows all of them. A ratio is llama.cpp's
-rate over that of transformers' faster number format; its median over the rounds is given with its least and greatest,
-by wall clock and by processor time. Loading is timed apart. Memory is the process's greatest resident set: of
-llama.cpp's it includes the file, which is mapped. The file is fetched first if it is absent.
+rate over that of transformers' faster data type, by wall clock and by processor time. Loading is timed separately.
+llama.cpp's memory includes the memory-mapped file. The file is downloaded first if it is absent.
 """
 
-import argparse
 import json
 import multiprocessing
-import platform
-import resource
-import statistics
 import sys
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-_folder = Path(__file__).resolve().parent
-sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
+import bench
 
-from medground.environment import prepare  # noqa: E402
-
-prepare()
-
-from chains.config import LLMConfig  # noqa: E402  (telemetry is off before the libraries are imported)
-from chains.models.fetch import gguf_of, source_of  # noqa: E402
-from chains.models.known import known_model  # noqa: E402
-from corpus.config import DataConfig  # noqa: E402
-from corpus.load import load_records  # noqa: E402
-from corpus.records import LABELS  # noqa: E402
-from eval.results import versions  # noqa: E402
+from chains.config import LLMConfig
+from chains.models.fetch import gguf_of, source_of
+from chains.models.known import known_model
+from corpus.config import DataConfig
+from corpus.load import load_records
+from corpus.records import LABELS
 
 QUESTION = "Describe how a randomised trial is planned, from the question to the report. Write at length."
 ENGINES: dict[str, dict[str, Any]] = {
@@ -50,11 +37,10 @@ ENGINES: dict[str, dict[str, Any]] = {
     "bfloat16": {"dtype": "bfloat16", "device_map": "cpu"},
 }
 JOBS = ("write", "score")
-TARGET = 3.0  # times transformers' rate when writing
 
 
 def work(engine: str, pipe: Any, threads: int, tokens: int, limit: int) -> None:
-    """Load an engine's model, then run a job for each name that the pipe brings."""
+    """Load an engine's model, then run each job whose name arrives in the pipe."""
     import torch
 
     from chains.models import make_llm
@@ -69,31 +55,22 @@ def work(engine: str, pipe: Any, threads: int, tokens: int, limit: int) -> None:
     prompts = llm.prompts([qa_prompt("generic", record.question, record.context) for record in records])
     llm.chat.invoke("Warm up.", max_tokens=2)
     list(llm.score(prompts[:1], LABELS))
-    pipe.send(None)
+    pipe.send("ready")
     while (job := pipe.recv()) is not None:
         wall, cpu = time.perf_counter(), time.process_time()
+        scores: list[list[float]] = []
         if job == "write":
-            message = llm.chat.invoke(QUESTION, max_tokens=tokens)
-            done, said = message.usage_metadata["output_tokens"], message.text
+            done = llm.chat.invoke(QUESTION, max_tokens=tokens).usage_metadata["output_tokens"]
         else:
-            found = {
-                place: [round(value, 4) for value in row]
-                for places, rows in llm.score(prompts, LABELS)
-                for place, row in zip(places, rows, strict=True)
-            }
-            done, said = len(found), [found[place] for place in range(len(prompts))]
+            by_place = {place: row for batch in llm.score(prompts, LABELS) for place, row in zip(*batch, strict=True)}
+            scores = [[float(value) for value in by_place[place]] for place in range(len(prompts))]
+            done = len(scores)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        pipe.send({"wall": done / wall, "cpu": done / cpu, "done": done, "said": said, "peak_mib": memory})
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {name: round(of(values), 3) for name, of in (("median", statistics.median), ("least", min), ("most", max))}
+        pipe.send({"wall": done / wall, "cpu": done / cpu, "done": done, "scores": scores, "peak_mb": bench.peak_mb()})
 
 
 def measure(jobs: list[str], rounds: int, threads: int, tokens: int, limit: int) -> dict[str, Any]:
-    """All figures, as they are written."""
+    """The figures of all engines and jobs."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Any] = {}
     figures: dict[str, Any] = {engine: {} for engine in ENGINES}
@@ -104,61 +81,57 @@ def measure(jobs: list[str], rounds: int, threads: int, tokens: int, limit: int)
             process.start()
             stack.callback(process.join, 30)
             stack.callback(pipes[engine].send, None)
-            figures[engine]["load_seconds"] = round(pipes[engine].recv(), 1)
-            pipes[engine].recv()  # it has warmed up
+            figures[engine]["load_seconds"] = pipes[engine].recv()
+            pipes[engine].recv()
         runs: dict[tuple[str, str], list[dict[str, Any]]] = {(engine, job): [] for engine in ENGINES for job in jobs}
         for number in range(rounds):
             for engine, job in runs:
                 pipes[engine].send(job)
                 found = pipes[engine].recv()
                 runs[engine, job].append(found)
-                rates = f"{found['wall']:.2f}/s, {found['cpu']:.2f} per second of the processor"
+                rates = f"{found['wall']:.2f}/s, {found['cpu']:.2f} per second of processor time"
                 print(f"round {number} {engine} {job}: {rates}", file=sys.stderr)
+
+    def rates_of(engine: str, job: str, clock: str) -> list[float]:
+        return [one[clock] for one in runs[engine, job]]
+
     ratios: dict[str, Any] = {}
     for job in jobs:
         for engine in ENGINES:
-            of = runs[engine, job]
-            figures[engine][job] = {by: spread([one[by] for one in of]) for by in ("wall", "cpu")} | {
-                "done": of[-1]["done"]
-            }
-            figures[engine]["peak_mib"] = round(of[-1]["peak_mib"])
+            rates = {clock: bench.spread(rates_of(engine, job, clock)) for clock in ("wall", "cpu")}
+            figures[engine][job] = {**rates, "done": runs[engine, job][-1]["done"]}
+            figures[engine]["peak_mb"] = runs[engine, job][-1]["peak_mb"]
         faster = max(("float32", "bfloat16"), key=lambda engine: figures[engine][job]["wall"]["median"])
-        ratios[job] = {"over": faster} | {
-            by: spread([a[by] / b[by] for a, b in zip(runs["llamacpp", job], runs[faster, job], strict=True)])
-            for by in ("wall", "cpu")
-        }
+        ratios[job] = {"over": faster}
+        for clock in ("wall", "cpu"):
+            ratios[job][clock] = bench.ratios(rates_of("llamacpp", job, clock), rates_of(faster, job, clock))
     if "score" in jobs:
-        rows, others = runs["llamacpp", "score"][-1]["said"], runs["float32", "score"][-1]["said"]
-        agreed = [row.index(max(row)) == other.index(max(other)) for row, other in zip(rows, others, strict=True)]
-        away = [abs(a - b) for row, other in zip(rows, others, strict=True) for a, b in zip(row, other, strict=True)]
-        ratios["same_label_as_float32"] = f"{sum(agreed)} of {len(agreed)}"
-        ratios["log_likelihoods_differ_by"] = spread(away)
+        pairs = list(zip(*(runs[engine, "score"][-1]["scores"] for engine in ("llamacpp", "float32")), strict=True))
+        agreed = sum(row.index(max(row)) == other.index(max(other)) for row, other in pairs)
+        ratios["same_label_as_float32"] = f"{agreed} of {len(pairs)}"
+        differences = [abs(a - b) for row, other in pairs for a, b in zip(row, other, strict=True)]
+        ratios["log_likelihoods_differ_by"] = bench.spread(differences)
     return {"ratios": ratios, "engines": figures}
 
 
-def main() -> int:
+def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--limit", type=int, default=8, help="records to score")
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     model = known_model("smollm2")
     assert model is not None
     gguf_of(model)
     source_of(model)
-    result = measure(arguments.jobs, arguments.rounds, arguments.threads, arguments.tokens, arguments.limit)
-    result |= {"threads": arguments.threads, "rounds": arguments.rounds, "tokens": arguments.tokens}
-    result |= {"machine": platform.processor() or platform.machine(), "versions": versions()}
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n")
-    return 0 if "write" not in arguments.jobs or result["ratios"]["write"]["wall"]["median"] >= TARGET else 1
+    figures = measure(options.jobs, options.rounds, options.threads, options.tokens, options.limit)
+    print(json.dumps(figures, indent=1))
+    used = {"processor_threads": options.threads, "rounds": options.rounds, "tokens": options.tokens}
+    bench.write_report(options.output, {**used, **figures})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    bench.run(main)

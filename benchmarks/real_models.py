@@ -6,16 +6,15 @@
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
 a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
-b   HealthVer's dev file, divided by question: the same, and an encoder that learned SICK first
+b   HealthVer's dev file, divided by question: the same, and an encoder trained on SICK first
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapter of part b
 e   speed: the tutorial's recipe and ours, the same number of steps
 
-Each step is one command. Its figures are stored in WORK/STEP.json, and a step that has them is not run again, so the
-same call resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the end.
+Each step is one command whose figures are stored in WORK/STEP.json. Stored steps are not run again, so the same call
+resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the end.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -27,14 +26,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+import bench
 
-from chains.prompts import answer_statement  # noqa: E402
-from corpus.config import DataConfig, PairsConfig  # noqa: E402
-from corpus.inference.pairs import load_pairs  # noqa: E402
-from corpus.load import load_records  # noqa: E402
-from eval.stats.estimate import proportion  # noqa: E402
+from chains.prompts import answer_statement
+from corpus.config import DataConfig, PairsConfig
+from corpus.inference.pairs import load_pairs
+from corpus.load import load_records
+from eval.stats.estimate import proportion
 
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
 FOUR_BITS = {"llm.quantization": "4bit"}
@@ -50,7 +48,7 @@ class Steps:
 
     Args:
         work: the folder of figures, models and results.
-        only: run the steps alone whose name contains this text.
+        only: run only the steps whose name contains this text.
     """
 
     def __init__(self, work: Path, only: str = "") -> None:
@@ -62,7 +60,7 @@ class Steps:
     def run(self, name: str, command: Sequence[str], settings: Settings, read: Callable[[], Figures]) -> Figures:
         """Run a command unless its figures are stored, and return them.
 
-        They are the command, its time, processor time and peak memory, and what ``read`` finds in its files.
+        They are the command, its time, processor time and peak memory, and the figures that ``read`` returns.
         """
         file = self.work / f"{name}.json"
         if not file.exists():
@@ -91,7 +89,7 @@ class Steps:
         return self.done[name]
 
     def train(self, name: str, kind: str, settings: Settings, *options: str) -> Path:
-        """Train a model or an adapter; ``options`` are of the command line."""
+        """Train a model or an adapter with these settings and command-line options."""
         output = self.work / "models" / name
         self.run(
             f"train-{name}", ["train", kind, "--output", str(output), *options], settings, lambda: _summary(output)
@@ -99,7 +97,7 @@ class Steps:
         return output
 
     def evaluate(self, name: str, pairs: Settings, settings: Settings, *options: str) -> Path:
-        """Judge the test pairs with a model."""
+        """Evaluate a model on the test pairs."""
         output = self.work / "results" / name
         command = ["eval", "nli", "--output", str(output), *options]
         self.run(f"eval-{name}", command, {**pairs, **settings}, lambda: _pair_figures(output, pairs))
@@ -136,7 +134,7 @@ def _task_figures(output: Path, task: str) -> Figures:
 
 
 def _pair_figures(output: Path, pairs: Settings) -> Figures:
-    """The figures of all test pairs, and of those without a text of the training pairs."""
+    """Figures of all test pairs, and of those that share no text with the training pairs."""
     task = next(iter(json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]))
     figures = _task_figures(output, task)
     config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in pairs.items()})
@@ -150,7 +148,7 @@ def _folded(text: str) -> str:
 
 
 def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
-    """Part b: an encoder that learned SICK first, since HealthVer's file is small."""
+    """Part b: an encoder trained on SICK first, since HealthVer's file is small."""
     first = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": 141}.items()}
     base = steps.train("sick-encoder", "encoder", {**sick, **first})
     then = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
@@ -160,7 +158,7 @@ def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
 
 
 def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
-    """Train the QLoRA adapter and the encoder of a set of pairs; return both."""
+    """Train the QLoRA adapter and the encoder on a set of pairs and return both folders."""
     recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
     encoder = {f"train.encoder.{key}": value for key, value in {**ENCODER, "every": sizes["every"]}.items()}
     model = steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder})
@@ -263,7 +261,7 @@ def _all_metrics(output: Path) -> Figures:
 
 
 def _support(output: Path) -> Figures:
-    """The share of statements that each kind of abstract entails, contradicts or leaves open."""
+    """Shares of entailment, neutral and contradiction by kind of abstract."""
     figures: Figures = {}
     for kind in ("own", "other"):
         found = [one["prediction"] for one in _samples(output, "nli") if one["id"].endswith(f"-{kind}")]
@@ -283,9 +281,8 @@ def speed(steps: Steps, pairs: Settings, count: int) -> None:
     results = []
     for name, (config, settings) in runs.items():
         few = {"train.qlora.max_steps": count, "train.qlora.every": count, "train.qlora.dev_limit": 16}
-        file = str(Path(__file__).parents[1] / "configs" / config)
         model = {"llm.model": MODEL["llm.model"], **pairs, **settings, **few}
-        adapter = steps.train(f"speed-{name}", "qlora", model, "--config", file)
+        adapter = steps.train(f"speed-{name}", "qlora", model, "--config", str(bench.CONFIGS / config))
         judge = {**MODEL, "llm.adapter": str(adapter)}
         results.append(str(steps.evaluate(f"speed-{name}", pairs, judge, "--limit", "1000")))
     output = steps.work / "results" / "speed"
@@ -302,7 +299,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def table(done: Mapping[str, Figures]) -> str:
-    """A line for each measurement and each training run; the rest is in the steps' files."""
+    """A line for each evaluation and each training run."""
     lines = []
     for name, one in done.items():
         measured = (
@@ -341,11 +338,11 @@ def _is_measured(value: object) -> bool:
 
 def main() -> None:
     """Run the parts of the command line and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--part", choices=list("abcde"), nargs="+", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with sick, healthver and pubmedqa")
     parser.add_argument("--work", type=Path, required=True, help="folder of figures, models and results")
-    parser.add_argument("--only", default="", help="run the steps alone whose name contains this, such as encoder")
+    parser.add_argument("--only", default="", help="run only the steps whose name contains this, such as encoder")
     parser.add_argument("--steps", type=int, default=60, help="training steps of part e")
     options = parser.parse_args()
     data = options.data.expanduser().absolute()
@@ -368,7 +365,8 @@ def main() -> None:
         else:
             speed(steps, sick, options.steps)
     print(table(steps.done))
+    bench.write_report(options.output, {"steps": steps.done})
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

@@ -1,23 +1,20 @@
-"""How good retrieval is on PubMedQA, how its settings were chosen, and what teaching the embedder adds.
+"""Retrieval quality on PubMedQA: selection of the settings, and the gain from training the embedder.
 
     python benchmarks/retrieval_quality.py --data PATH/ori_pqal.json --work FOLDER --output quality.json
 
-Every question is asked against all 1,000 abstracts. Three parts; ``--parts`` names which of the last two are run:
+Every question is asked against all 1,000 abstracts. ``--parts`` selects the last two of three parts:
 
-- untuned: fusions of the packaged MiniLM with BM25 are tried on the questions outside the official test split, and the
-  best is taken by accuracy@1, then MRR, then the order of the grid. What such a choice is worth is also told by nested
-  cross-validation: chosen on four fifths, measured on the last.
-- tuned: recipes of ``medground train embedder`` are compared by cross-validation on the same questions, each fold's
-  model being taught the others' questions and conclusions; the best is then taught all of them. The fusion of each is
-  chosen on the held-out folds too. No question and no conclusion of the test split is taught, in any part.
+- untuned: fusions of the packaged MiniLM with BM25 are compared on the questions outside the official test split. The
+  best by accuracy@1, then MRR, then the order of the grid is selected; nested cross-validation estimates its accuracy.
+- tuned: recipes of ``medground train embedder`` are compared by cross-validation on the same questions; the best is
+  then trained on all of them. The fusion of each is selected on the held-out folds too. No part trains on questions or
+  conclusions of the test split.
 - distractors: the same questions among 20,000 further abstracts (benchmarks/distractors.py).
 
-FOLDER keeps vectors and models, so that a run that was stopped goes on where it was. On 2 idle cores: untuned 2
-minutes, tuned about an hour, distractors half an hour.
+FOLDER keeps vectors and models, so that an interrupted run continues. On 2 idle cores: untuned 2 minutes, tuned about
+an hour, distractors half an hour.
 """
 
-import argparse
-import json
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,32 +23,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-_folder = Path(__file__).resolve().parent
-sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
+import bench
+from distractors import distractors
+from langchain_core.documents import Document
 
-from medground.environment import prepare  # noqa: E402
-
-prepare()
-
-from langchain_core.documents import Document  # noqa: E402
-
-from benchmarks.distractors import distractors  # noqa: E402
-from common.errors import UserError  # noqa: E402
-from corpus.config import DataConfig  # noqa: E402
-from corpus.load import load_records  # noqa: E402
-from corpus.records import QARecord, documents  # noqa: E402
-from eval.stats.estimate import Estimate, proportion  # noqa: E402
-from eval.stats.significance import mcnemar, mean_difference  # noqa: E402
-from finetune.config import EmbedderTrainConfig  # noqa: E402
-from finetune.embedder.train import train_embedder  # noqa: E402
-from retrievers import make_retrievers  # noqa: E402
-from retrievers.base import Retriever  # noqa: E402
-from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig  # noqa: E402
-from retrievers.kinds.bm25 import BM25Config  # noqa: E402
-from retrievers.kinds.dense import DenseConfig  # noqa: E402
-from retrievers.kinds.fusion import Fusion, weighted_scores  # noqa: E402
-from retrievers.kinds.parent import ParentConfig  # noqa: E402
+from corpus.config import DataConfig
+from corpus.load import load_records
+from corpus.records import QARecord, documents
+from eval.stats.estimate import proportion
+from eval.stats.significance import mcnemar, mean_difference
+from eval.tables import with_interval, with_signed_interval
+from finetune.config import EmbedderTrainConfig
+from finetune.embedder.train import train_embedder
+from retrievers import make_retrievers
+from retrievers.base import Retriever
+from retrievers.config import EmbedderConfig, RetrieverConfig, StoreConfig
+from retrievers.kinds.bm25 import BM25Config
+from retrievers.kinds.dense import DenseConfig
+from retrievers.kinds.fusion import Fusion, weighted_scores
+from retrievers.kinds.parent import ParentConfig
 
 DEPTH = 1000
 FOLDS = 3
@@ -66,7 +56,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "with a BM25 negative": {"negatives": 1},
 }
 Found = Mapping[str, list[Document]]
-"""What a retriever finds for each record's question, by the record's id."""
+"""A retriever's results for each question, by the record's id."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ class Choice:
     candidates: int
 
 
-class Bench:
+class Experiment:
     """The records, the corpus and the folder that all parts share."""
 
     def __init__(self, data: Path, work: Path) -> None:
@@ -105,29 +95,29 @@ class Bench:
         )
 
     def find(self, retriever: Retriever, records: Sequence[QARecord], depth: int = DEPTH) -> dict[str, list[Document]]:
-        """What each record's question finds."""
+        """The results for each record's question."""
         found = retriever.search([record.question for record in records], depth)
         return {record.id: ones for record, ones in zip(records, found, strict=True)}
 
     def bm25(self, records: Sequence[QARecord]) -> dict[tuple[float, float], Found]:
-        """By k1 and b."""
+        """BM25's results by k1 and b."""
         made = self.retrievers({f"{k1} {b}": BM25Config(k1=k1, b=b) for k1, b in BM25})
         return {(k1, b): self.find(made[f"{k1} {b}"], records) for k1, b in BM25}
 
     def folds(self, count: int) -> list[list[QARecord]]:
-        """The training records in ``count`` random parts of like size."""
+        """The training records in ``count`` random parts of equal size."""
         order = list(self.train)
         random.Random(1).shuffle(order)
         return [order[place::count] for place in range(count)]
 
 
 def rank(own: str, found: Sequence[str]) -> int | None:
-    """The place of a record's own abstract, from 1."""
+    """The rank of a record's own abstract, from 1; None if it was not found."""
     return found.index(own) + 1 if own in found else None
 
 
 def fused(choice: Choice, dense: Sequence[Document], words: Sequence[Document]) -> list[str]:
-    """Ids, best first."""
+    """Ids of the fused results, best first."""
     lists = [dense[: choice.candidates], words[: choice.candidates]]
     hits = weighted_scores(lists, [1 - choice.bm25, choice.bm25], choice.candidates, choice.fusion)
     return [str(hit.document.id) for hit in sorted(hits, key=lambda hit: (-hit.score, str(hit.document.id)))]
@@ -140,7 +130,7 @@ def grid() -> Iterator[Choice]:
         yield Choice(fusion, k1, b, bm25, candidates)
 
 
-def tried(
+def ranks_by_fusion(
     dense: Found, words: Mapping[tuple[float, float], Found], ids: Sequence[str]
 ) -> dict[Choice, list[int | None]]:
     """The rank of each question's own abstract under each fusion."""
@@ -171,22 +161,24 @@ def nested(ranks: Mapping[Choice, Sequence[int | None]], count: int) -> float:
     return right / count
 
 
-def untuned(bench: Bench) -> tuple[Choice, dict[str, dict[str, bool]], dict[str, Any]]:
-    """The chosen fusion, whether each retriever is right on each record, and the figures of the choice."""
+def untuned(experiment: Experiment) -> tuple[Choice, dict[str, dict[str, bool]], dict[str, Any]]:
+    """The best fusion, whether each retriever is right on each record, and the figures of the selection."""
     configs: dict[str, RetrieverConfig] = {
         "dense": DenseConfig(),
         "bm25": BM25Config(),
         "sections": ParentConfig(parts="section"),
         "sentences": ParentConfig(parts="sentence"),
     }
-    made = bench.retrievers(configs)
-    found = {name: bench.find(made[name], bench.records, DEPTH if name == "dense" else 100) for name in configs}
-    words = bench.bm25(bench.records)
-    ids = [record.id for record in bench.train]
-    ranks = tried(found["dense"], words, ids)
+    made = experiment.retrievers(configs)
+    found = {
+        name: experiment.find(made[name], experiment.records, DEPTH if name == "dense" else 100) for name in configs
+    }
+    words = experiment.bm25(experiment.records)
+    ids = [record.id for record in experiment.train]
+    ranks = ranks_by_fusion(found["dense"], words, ids)
     choice = best(ranks, range(len(ids)))
     right = {name: {id: bool(ones) and ones[0].id == id for id, ones in by_id.items()} for name, by_id in found.items()}
-    for name, one in _told(choice, ranks):
+    for name, one in _reported_fusions(choice, ranks):
         right[name] = {id: fused(one, found["dense"][id], words[one.k1, one.b][id])[0] == id for id in found["dense"]}
     figures = {
         "choice": asdict(choice),
@@ -196,7 +188,7 @@ def untuned(bench: Bench) -> tuple[Choice, dict[str, dict[str, bool]], dict[str,
     return choice, right, figures
 
 
-def _told(choice: Choice, ranks: Mapping[Choice, Sequence[int | None]]) -> Iterator[tuple[str, Choice]]:
+def _reported_fusions(choice: Choice, ranks: Mapping[Choice, Sequence[int | None]]) -> Iterator[tuple[str, Choice]]:
     """The chosen fusion as "hybrid", and the best of the other two kinds."""
     everywhere = range(len(next(iter(ranks.values()))))
     yield "hybrid", choice
@@ -205,37 +197,39 @@ def _told(choice: Choice, ranks: Mapping[Choice, Sequence[int | None]]) -> Itera
             yield f"hybrid by {fusion}", best({one: ranks[one] for one in ranks if one.fusion == fusion}, everywhere)
 
 
-def tuned(bench: Bench) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[str, Any]]:
-    """The chosen recipe's model, its fusion, whether it is right on each test record, and the figures of the choice."""
-    words = bench.bm25(bench.records)
-    ids = [record.id for record in bench.train]
+def tuned(experiment: Experiment) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[str, Any]]:
+    """The best recipe's model and fusion, whether it is right on each test record, and the figures of the selection."""
+    words = experiment.bm25(experiment.records)
+    ids = [record.id for record in experiment.train]
     outcomes: dict[str, tuple[Choice, tuple[int, float], dict[str, Any]]] = {}
     for name, changes in RECIPES.items():
         found: dict[str, list[Document]] = {}
-        for place, held in enumerate(bench.folds(FOLDS)):
+        for place, held in enumerate(experiment.folds(FOLDS)):
             out = {record.id for record in held}
-            taught = [record for record in bench.train if record.id not in out]
-            model = _teach(changes, taught, bench.work / "folds" / f"{name.replace(',', '').replace(' ', '-')}-{place}")
-            dense = bench.retrievers({"dense": DenseConfig()}, model=model)["dense"]
-            found |= bench.find(dense, held)
-        ranks = tried(found, words, ids)
+            trained = [record for record in experiment.train if record.id not in out]
+            model = _train(
+                changes, trained, experiment.work / "folds" / f"{name.replace(',', '').replace(' ', '-')}-{place}"
+            )
+            dense = experiment.retrievers({"dense": DenseConfig()}, model=model)["dense"]
+            found |= experiment.find(dense, held)
+        ranks = ranks_by_fusion(found, words, ids)
         choice = best(ranks, range(len(ids)))
         alone = [rank(id, [str(one.id) for one in found[id]]) for id in ids]
         merit = ranks[choice].count(1), sum(1 / one for one in ranks[choice] if one)
-        told = {
+        figures_of_recipe = {
             "dense": alone.count(1) / len(ids),
             "hybrid": merit[0] / len(ids),
             "hybrid_mrr": merit[1] / len(ids),
             "nested_hybrid": nested(ranks, len(ids)),
             "fusion": asdict(choice),
         }
-        outcomes[name] = choice, merit, told
-        print(f"{name}: {told}", file=sys.stderr)
+        outcomes[name] = choice, merit, figures_of_recipe
+        print(f"{name}: {figures_of_recipe}", file=sys.stderr)
     name = max(outcomes, key=lambda one: outcomes[one][1])
     choice = outcomes[name][0]
-    model = _teach(RECIPES[name], bench.train, bench.work / "tuned")
-    dense = bench.retrievers({"dense": DenseConfig()}, model=model)["dense"]
-    test = bench.find(dense, bench.test)
+    model = _train(RECIPES[name], experiment.train, experiment.work / "tuned")
+    dense = experiment.retrievers({"dense": DenseConfig()}, model=model)["dense"]
+    test = experiment.find(dense, experiment.test)
     right = {
         "tuned dense": {id: ones[0].id == id for id, ones in test.items()},
         "tuned hybrid": {id: fused(choice, ones, words[choice.k1, choice.b][id])[0] == id for id, ones in test.items()},
@@ -243,28 +237,30 @@ def tuned(bench: Bench) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[s
     figures = {
         "recipe": name,
         "choice": asdict(choice),
-        "cross_validation": {one: told for one, (_, _, told) in outcomes.items()},
+        "cross_validation": {one: figures_of_recipe for one, (_, _, figures_of_recipe) in outcomes.items()},
     }
     return model, choice, right, figures
 
 
-def _teach(changes: Mapping[str, Any], taught: Sequence[QARecord], output: Path) -> str:
+def _train(changes: Mapping[str, Any], trained: Sequence[QARecord], output: Path) -> str:
     config = EmbedderTrainConfig.model_validate({"every": 1000, "keep": "last", "report_to": (), **changes})
-    return str(train_embedder(config, output, train=taught))
+    return str(train_embedder(config, output, train=trained))
 
 
 def among_distractors(
-    bench: Bench, count: int, choice: Choice, taught: tuple[str, Choice] | None
+    experiment: Experiment, count: int, choice: Choice, trained: tuple[str, Choice] | None
 ) -> dict[str, dict[str, bool]]:
     """Whether each retriever is right on each record, with ``count`` further abstracts."""
-    extra = list(distractors(bench.records, count))
+    extra = list(distractors(experiment.records, count))
     right: dict[str, dict[str, bool]] = {}
-    runs = [("", "embedded", choice, bench.records)]
-    if taught is not None:
-        runs.append(("tuned ", taught[0], taught[1], bench.test))
+    runs = [("", "embedded", choice, experiment.records)]
+    if trained is not None:
+        runs.append(("tuned ", trained[0], trained[1], experiment.test))
     for prefix, model, fusion, records in runs:
-        made = bench.retrievers({"dense": DenseConfig(), "bm25": BM25Config(k1=fusion.k1, b=fusion.b)}, extra, model)
-        found = {name: bench.find(made[name], records, max(CANDIDATES)) for name in made}
+        made = experiment.retrievers(
+            {"dense": DenseConfig(), "bm25": BM25Config(k1=fusion.k1, b=fusion.b)}, extra, model
+        )
+        found = {name: experiment.find(made[name], records, max(CANDIDATES)) for name in made}
         names = ("dense", "bm25") if not prefix else ("dense",)
         for name in names:
             right[prefix + name] = {id: bool(ones) and ones[0].id == id for id, ones in found[name].items()}
@@ -286,53 +282,44 @@ def table(title: str, right: Mapping[str, Mapping[str, bool]], records: Sequence
         accuracy, gain = proportion(sum(one), len(ids)), mean_difference(base, one)
         p = mcnemar(base, one).p
         rows[name] = {"accuracy@1": asdict(accuracy), "gain": asdict(gain), "p": p}
-        compared = "" if name == "dense" else f"{_interval(gain, signed=True):>32}{p:>8.3f}"
-        print(f"{name:20}{_interval(accuracy):>26}{compared}")
+        compared = "" if name == "dense" else f"{with_signed_interval(gain):>32}{p:>8.3f}"
+        print(f"{name:20}{with_interval(accuracy):>26}{compared}")
     return rows
-
-
-def _interval(estimate: Estimate, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{sign}.3f}"
-    return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
 
 
 def main() -> None:
     """Choose, measure, print the tables and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a PubMedQA json file, its test split beside it")
     parser.add_argument("--work", type=Path, required=True, help="folder for vectors and models")
     parser.add_argument("--parts", nargs="*", choices=("tuned", "distractors"), default=("tuned", "distractors"))
     parser.add_argument("--distractors", type=int, default=20_000)
-    parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
     options = parser.parse_args()
-    try:
-        bench = Bench(options.data, options.work)
-        choice, right, chosen = untuned(bench)
-        report: dict[str, Any] = {"untuned": chosen}
-        print(f"fusion chosen on {len(bench.train)} questions: {choice}; nested {chosen['nested_accuracy@1']:.3f}")
-        for title, records in (("questions of choosing", bench.train), ("test", bench.test), ("all", bench.records)):
-            report["untuned"][title] = table(title, right, records)
-        taught = None
-        if "tuned" in options.parts:
-            model, fusion, taught_right, told = tuned(bench)
-            taught = model, fusion
-            print(f"recipe chosen by cross-validation: {told['recipe']}, fused by {fusion}")
-            report["tuned"] = {**told, "test": table("test", {**right, **taught_right}, bench.test)}
-        if "distractors" in options.parts:
-            among = among_distractors(bench, options.distractors, choice, taught)
-            title = f"among {options.distractors:,} further abstracts"
-            report["distractors"] = {
-                "test": table(f"test, {title}", among, bench.test),
-                "all": table(f"all, {title}", among, bench.records),
-            }
-    except UserError as error:
-        sys.exit(str(error))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    experiment = Experiment(options.data, options.work)
+    choice, right, chosen = untuned(experiment)
+    report: dict[str, Any] = {"untuned": chosen}
+    print(f"fusion chosen on {len(experiment.train)} questions: {choice}; nested {chosen['nested_accuracy@1']:.3f}")
+    for title, records in (
+        ("questions of choosing", experiment.train),
+        ("test", experiment.test),
+        ("all", experiment.records),
+    ):
+        report["untuned"][title] = table(title, right, records)
+    trained = None
+    if "tuned" in options.parts:
+        model, fusion, tuned_right, figures_of_recipe = tuned(experiment)
+        trained = model, fusion
+        print(f"recipe chosen by cross-validation: {figures_of_recipe['recipe']}, fused by {fusion}")
+        report["tuned"] = {**figures_of_recipe, "test": table("test", {**right, **tuned_right}, experiment.test)}
+    if "distractors" in options.parts:
+        among = among_distractors(experiment, options.distractors, choice, trained)
+        title = f"among {options.distractors:,} further abstracts"
+        report["distractors"] = {
+            "test": table(f"test, {title}", among, experiment.test),
+            "all": table(f"all, {title}", among, experiment.records),
+        }
+    bench.write_report(options.output, report)
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

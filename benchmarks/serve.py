@@ -1,12 +1,11 @@
-"""How many requests ``medground serve`` answers: one client after the other, then many at once, on the same machine.
+"""Throughput and latency of ``medground serve``: one client, then many at once, on the same machine.
 
     python benchmarks/serve.py --clients 64 --seconds 60
 
-The clients are a process of their own and ask the sample's questions over loopback, each the next as soon as it has an
-answer. A request that is refused with 429 is counted and asked again after a short pause.
+The clients run in a separate process, connect over loopback and ask the sample's questions; each sends the next one
+after an answer. A request with status 429 is counted and repeated after a short pause.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -18,18 +17,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import bench
+
 from corpus.config import DataConfig
 from corpus.load import load_records
 
 
 @contextlib.contextmanager
 def serving(folder: str, settings: list[str]) -> Iterator[str]:
-    """The address of a service over the sample, its model loaded."""
+    """Start a service over the sample; the value is its address."""
     sets = [part for setting in ("serve.page=false", *settings) for part in ("--set", setting)]
     command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *sets]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
@@ -45,7 +44,7 @@ def serving(folder: str, settings: list[str]) -> Iterator[str]:
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, question: str) -> int:
-    """The status of one completion; a client library would take more of the processor than the service does."""
+    """The status of one completion; a client library would use more processor time than the service."""
     body = json.dumps({"model": "medground", "messages": [{"role": "user", "content": question}]}).encode()
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -57,7 +56,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, questi
 
 
 async def load(url: str, clients: int, seconds: float, questions: list[str]) -> dict[str, Any]:
-    """What ``clients`` of them reach in ``seconds``."""
+    """Throughput and latency of ``clients`` clients for ``seconds``."""
     statuses: Counter[int] = Counter()
     times: list[float] = []
     address = urlsplit(url)
@@ -96,19 +95,21 @@ async def load(url: str, clients: int, seconds: float, questions: list[str]) -> 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = bench.parser(__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--set", action="append", default=[], help="a setting of the service, KEY=VALUE")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     questions = [record.question for record in load_records(DataConfig(split="all"))]
-    with tempfile.TemporaryDirectory() as folder, serving(folder, arguments.set) as url:
-        asyncio.run(load(url, 4, 3, questions))  # what is computed once is not what is measured
-        one = asyncio.run(load(url, 1, arguments.seconds / 2, questions))
-        many = asyncio.run(load(url, arguments.clients, arguments.seconds, questions))
+    with tempfile.TemporaryDirectory() as folder, serving(folder, options.set) as url:
+        asyncio.run(load(url, 4, 3, questions))  # warm up
+        one = asyncio.run(load(url, 1, options.seconds / 2, questions))
+        many = asyncio.run(load(url, options.clients, options.seconds, questions))
     ratio = round(many["per_second"] / one["per_second"], 2)
-    print(json.dumps({"one": one, "many": many, "ratio": ratio}, indent=2))
+    report = {"one": one, "many": many, "ratio": ratio}
+    print(json.dumps(report, indent=2))
+    bench.write_report(options.output, report)
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

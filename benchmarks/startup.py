@@ -1,24 +1,19 @@
-"""Time and memory of a first question: a process that starts, opens a library that is indexed, and answers.
+"""Time and memory of a first question: a process that starts, opens an indexed library, and answers.
 
     python benchmarks/startup.py --output startup.json
 
-Each measurement is a process of its own, ``medground ask`` or ``medground retrieve``, several times; the medians of its
-processor time, its time by the clock and its peak memory are reported. Two things are measured:
+Each measurement is a process of its own, ``medground ask`` or ``medground retrieve``, several times; reported are the
+medians of its processor time, wall clock time and peak memory.
 
-- Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid. The target is 3 s.
-- Sizes: ``retrieve`` over ``--sizes`` passages of made words, with dense, bm25 and hybrid. MiniLM would take hours to
-  embed the larger library, so the vectors are of the class ``Hashed`` below (``model: startup.Hashed``), which adds up
-  one fixed direction a word, 384 numbers as MiniLM's. Chroma and BM25 have the same work as under MiniLM. The target
-  is 1.5 times the time and memory of the smallest size.
+- Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid.
+- Sizes: ``retrieve`` over ``--sizes`` passages of random words, with dense, bm25 and hybrid. MiniLM would take hours to
+  embed the larger library, so the vectors are random, 384 numbers as MiniLM's.
 
-``--folder`` keeps the libraries, and a second run uses them again.
+``--folder`` keeps the libraries for further runs.
 """
 
-import argparse
-import hashlib
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -26,21 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where benchmarks/finetune.py would be taken for the package of its name.
-HERE = Path(__file__).resolve().parent
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != HERE]
+import bench
 
-import numpy as np  # noqa: E402
-from langchain_core.embeddings import Embeddings  # noqa: E402
-
-TARGETS = {"seconds": 3.0, "ratio": 1.5}
-PACKAGES = ("chromadb", "onnxruntime", "bm25s", "langchain-core")
+RANDOM_VECTORS = "{model: langchain_core.embeddings.DeterministicFakeEmbedding, size: 384}"
 RETRIEVERS = ("dense", "bm25", "both")
 QUESTION = "Does aspirin lower the risk of stroke in adults with atrial fibrillation?"
 SETTINGS = """
@@ -57,33 +44,12 @@ TEXTS = (
 )
 
 
-class Hashed(Embeddings):
-    """Adds up one fixed random direction for each word."""
-
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of a question."""
-        return self.embed_documents([text])[0]
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """The vectors of passages."""
-        sums = np.stack([np.sum([_direction(word) for word in text.lower().split()], axis=0) for text in texts])
-        unit: list[list[float]] = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).tolist()
-        return unit
-
-
-@lru_cache(100_000)
-def _direction(word: str) -> Any:
-    seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8], "big")
-    return np.random.default_rng(seed).normal(size=384).astype(np.float32)
-
-
 def run(folder: Path, *arguments: str) -> dict[str, float]:
-    """Run ``medground ARGUMENTS``: seconds by the clock and of the processor, peak memory in MB."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    # Not -m: it would put the current folder first, and a file of the user's may have a package's name.
+    """Run ``medground ARGUMENTS``: wall clock and processor seconds, peak memory in MB."""
+    # Not -m, which would put the current folder on the import path.
     command = [sys.executable, "-c", "from medground.cli import main; main()", *arguments, "--config=settings.yaml"]
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -100,15 +66,14 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
 
 
 def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
-    """Index the texts, unless the folder is indexed already; they are never all in memory.
+    """Index the texts unless the folder is indexed already.
 
-    On Linux a process's peak memory is at least what its parent had when it began.
+    The texts are never all in memory: on Linux, a process's peak memory is at least that of its parent when it started.
     """
     if (done := folder / "indexed").exists():
         return
     (docs := folder / "docs").mkdir(parents=True, exist_ok=True)
     (folder / "settings.yaml").write_text(SETTINGS.format(embedder=embedder))
-    (folder / "startup.py").write_text(Path(__file__).read_text())
     with (docs / "texts.jsonl").open("w") as file:
         file.writelines(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
     spent = run(folder, "index", "docs", "--quiet", "--set=retriever=both")
@@ -117,7 +82,7 @@ def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
 
 
 def made_texts(count: int) -> Iterator[str]:
-    """Passages of 60 words, of which few are frequent and most rare, as in a language."""
+    """Passages of 60 random words with frequencies by Zipf's law."""
     chosen = random.Random(1)
     words = ["".join(chosen.choices("abcdefghiklmnoprstu", k=chosen.randint(3, 10))) for _ in range(50_000)]
     frequency = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
@@ -127,7 +92,7 @@ def made_texts(count: int) -> Iterator[str]:
 
 
 def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, float]:
-    """The medians of several runs; one more, which is not counted, warms the system's cache of files."""
+    """The medians of several runs, after one that warms the file cache."""
     arguments = (command, QUESTION, "--json", f"--set=retriever={retriever}")
     run(folder, *arguments)
     found = [run(folder, *arguments) for _ in range(runs)]
@@ -136,45 +101,33 @@ def medians(runs: int, folder: Path, command: str, retriever: str) -> dict[str, 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000], help="passages of each library")
-    parser.add_argument("--runs", type=int, default=5, help="processes whose median is reported")
-    parser.add_argument("--folder", type=Path, help="where the libraries are made and kept")
-    parser.add_argument("--output", type=Path)
-    chosen = parser.parse_args()
+    parser.add_argument("--runs", type=int, default=5, help="processes per measurement")
+    parser.add_argument("--folder", type=Path, help="folder that keeps the libraries")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = (chosen.folder or Path(temporary)).resolve()
+        folder = (options.folder or Path(temporary)).resolve()
         make_library(folder / "minilm", "{dtype: float32}", TEXTS)
-        for size in chosen.sizes:
-            make_library(folder / str(size), "{model: startup.Hashed}", made_texts(size))
-        results: dict[str, Any] = {"engines": {}, "sizes": {str(size): {} for size in chosen.sizes}}
+        for size in options.sizes:
+            make_library(folder / str(size), RANDOM_VECTORS, made_texts(size))
+        results: dict[str, Any] = {"engines": {}, "sizes": {str(size): {} for size in options.sizes}}
         for name in RETRIEVERS:
             for command in ("ask", "retrieve"):
-                found = medians(chosen.runs, folder / "minilm", command, name)
+                found = medians(options.runs, folder / "minilm", command, name)
                 results["engines"][f"{command} {name}"] = found
                 print(f"{command:8} {name:6} {_shown(found)}")
-            for size in chosen.sizes:
-                found = medians(chosen.runs, folder / str(size), "retrieve", name)
+            for size in options.sizes:
+                found = medians(options.runs, folder / str(size), "retrieve", name)
                 results["sizes"][str(size)][name] = found
                 print(f"retrieve {name:6} over {size:,} passages {_shown(found)}")
-    first, last = (results["sizes"][str(size)] for size in (chosen.sizes[0], chosen.sizes[-1]))
+    first, last = (results["sizes"][str(size)] for size in (options.sizes[0], options.sizes[-1]))
     results["ratios"] = {
         name: {what: round(last[name][what] / first[name][what], 2) for what in last[name]} for name in last
     }
     for name, ratios in results["ratios"].items():
-        print(f"{name:6} {chosen.sizes[-1]:,} to {chosen.sizes[0]:,} passages: {ratios}")
-    slow = max(found["seconds"] for found in results["engines"].values()) > TARGETS["seconds"]
-    grows = any(ratios[what] > TARGETS["ratio"] for ratios in results["ratios"].values() for what in ratios)
-    results["targets"] = {**TARGETS, "met": not slow and not grows}
-    results["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-    }
-    print(f"targets {'met' if results['targets']['met'] else 'missed'}: {TARGETS}")
-    if chosen.output is not None:
-        chosen.output.write_text(json.dumps(results, indent=2) + "\n")
+        print(f"{name:6} {options.sizes[-1]:,} to {options.sizes[0]:,} passages: {ratios}")
+    bench.write_report(options.output, results)
 
 
 def _shown(found: dict[str, float]) -> str:
@@ -182,4 +135,4 @@ def _shown(found: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

@@ -23,17 +23,17 @@ QUIET: dict[str, str] = {
 
 
 def keep_private() -> None:
-    """Set the variables of ``QUIET`` that the environment lacks."""
+    """Turn telemetry off: set the variables of ``QUIET`` that are unset."""
     unset = {name for name in QUIET if name not in os.environ}
     for name in unset:
         os.environ[name] = QUIET[name]
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None and "HF_HUB_DISABLE_TELEMETRY" in unset:
-        # The caller imported huggingface_hub before us: it has read its variable, and will not again.
+        # huggingface_hub was imported before and does not read the variable again.
         constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
     onnxruntime = sys.modules.get("onnxruntime")
     if onnxruntime is not None and "ORT_DISABLE_TELEMETRY" in unset:
-        onnxruntime.disable_telemetry_events()  # imported before: the variable comes too late
+        onnxruntime.disable_telemetry_events()  # imported before; it does not read the variable again
 
 
 def is_loopback(host: str | None) -> bool:

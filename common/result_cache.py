@@ -13,7 +13,7 @@ from common.fingerprints import plain
 CACHE_FILE = "journal.jsonl"
 
 Batches = Iterable[tuple[Sequence[int], Sequence[Any]]]
-"""Places and the values that belong there, batch by batch."""
+"""Batches of indices and the values at these indices."""
 
 
 class ResultCache:
@@ -44,8 +44,8 @@ class ResultCache:
             pass
         except OSError as error:
             raise UserError(
-                f"{path}, which holds what earlier runs computed, cannot be read: {error.strerror or error}. Mend or "
-                "remove it, or name another --output folder."
+                f"The result cache {path} cannot be read: {error.strerror or error}. Delete it to compute all results "
+                "again, or choose another --output folder."
             ) from error
 
     def __len__(self) -> int:
@@ -70,8 +70,8 @@ class ResultCache:
         except OSError as error:
             self._torn = True
             raise UserError(
-                f"What was computed cannot be written to {self.path}: {error.strerror or error}. All before it is "
-                "kept: make room, and the same command goes on from there."
+                f"Results cannot be written to {self.path}: {error.strerror or error}. Earlier results are saved: free "
+                "disk space, then run the same command again to continue."
             ) from error
         self._torn = False
         self._values.update(values)
@@ -89,7 +89,7 @@ class ResultCache:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             written = os.write(descriptor, block)
-            while written < len(block):  # a full disk takes a part of it and refuses the rest
+            while written < len(block):  # a full disk may take only a part
                 written += os.write(descriptor, block[written:])
             os.fsync(descriptor)
         finally:
@@ -98,7 +98,7 @@ class ResultCache:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A value, and whether it was cached."""
+    """A value and whether it came from the cache."""
 
     value: Any
     reused: bool
@@ -107,7 +107,7 @@ class Recalled:
 def recall(
     cache: ResultCache | None, keys: Sequence[str], compute: Callable[[Sequence[int]], Batches]
 ) -> list[Recalled]:
-    """The value of each key, in order, computed and cached where it is missing.
+    """The value of each key, in order; missing values are computed and cached.
 
     Args:
         cache: None computes everything.

@@ -11,7 +11,7 @@ Subset = Literal["pqa_labeled", "pqa_unlabeled", "pqa_artificial"]
 
 
 class DataConfig(BaseModel):
-    """Question records, and which of them are used."""
+    """Question records and their split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -23,8 +23,7 @@ class DataConfig(BaseModel):
     )
     split: Split = Field(
         default="test",
-        description="Records that are used. test: those of the split file; dev: a fixed tenth of the rest; train: what "
-        "remains.",
+        description="Records to use. test: those of the split file; dev: a fixed tenth of the others; train: the rest.",
     )
     split_file: str | None = Field(
         default=None,
@@ -65,7 +64,7 @@ class PairFiles(BaseModel):
 
 
 class PairsConfig(BaseModel):
-    """Premise-hypothesis pairs for natural language inference, and which of them are used."""
+    """Premise-hypothesis pairs for natural language inference and their split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,16 +83,16 @@ class PairsConfig(BaseModel):
     split_by: str | None = Field(
         default=None,
         min_length=1,
-        description="Column that divides the pairs anew, 70 % train, 10 % dev and 20 % test, with all rows of a value "
-        "in one split. For one file, or a set of which you have a part.",
+        description="Column by whose values the pairs are divided into 70 % train, 10 % dev and 20 % test; rows with "
+        "the same value stay in one split. For a single file, or a part of a public set.",
     )
     split: PairSplit = Field(default="test", description="Pairs that are evaluated.")
     files: PairFiles = PairFiles()
     columns: PairColumns = PairColumns()
     labels: dict[str, str] = Field(
         default={label: label for label in ("entailment", "neutral", "contradiction")},
-        description="The model's word for each label of the files. Yours replace all of these. A public set has its "
-        "own columns and labels unless you set others.",
+        description="The word in the prompt for each label in the files; a mapping here replaces all of it. A public "
+        "set brings its own columns and labels unless you set others.",
     )
     unlabelled: tuple[str, ...] = Field(
         default=("-", "-1"),
@@ -187,15 +186,15 @@ class DocumentsConfig(BaseModel):
     )
     max_bytes: int = Field(
         default=100_000_000,
-        ge=100_000,  # readers take in some 10,000 at a time
+        ge=100_000,  # readers read some 10,000 at a time
         strict=True,
-        description="Maximum size of a file, unpacked. Of .xml, .nbib, .csv and .jsonl files: of a record.",
+        description="Maximum size of a file, unpacked, in bytes; for .xml, .nbib, .csv and .jsonl files, of a record.",
     )
     max_seconds: int = Field(
         default=300,
         ge=1,
         strict=True,
-        description="Maximum time to read a file, in seconds. Of .xml, .nbib, .csv and .jsonl files: a record.",
+        description="Maximum time to read a file, in seconds; for .xml, .nbib, .csv and .jsonl files, a record.",
     )
     max_memory: int = Field(
         default=2_000_000_000,

@@ -1,6 +1,6 @@
-"""Checks of the machine and of what the settings name; nothing is connected to and nothing changed.
+"""Checks of the machine and the settings, without network access or changes.
 
-PyTorch, which takes seconds to import, is imported only where a graphics card's driver is installed.
+PyTorch takes seconds to import, so it is imported only if a graphics card's driver is installed.
 """
 
 import os
@@ -20,7 +20,7 @@ from medground.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the report; ``failed`` means that a default command cannot work."""
+    """One line of the report; ``failed`` means that a command with these settings cannot work."""
 
     name: str
     state: Literal["ok", "note", "failed"]
@@ -28,7 +28,7 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Check the machine and what the settings name."""
+    """Check the machine, and the models and folders of the settings."""
     from eval.results import versions
 
     found = versions()
@@ -59,7 +59,7 @@ def _processor() -> Iterator[Check]:
 
 
 def _cards() -> Iterator[Check]:
-    if not _has_card_driver():
+    if not _has_gpu_driver():
         yield Check("graphics card", "note", "no driver is installed: everything runs on the processor")
         return
     import torch
@@ -71,7 +71,7 @@ def _cards() -> Iterator[Check]:
         yield Check(f"graphics card {number}", "ok", f"{card.name}, {_gigabytes(card.total_memory)}")
 
 
-def _has_card_driver() -> bool:
+def _has_gpu_driver() -> bool:
     """Whether the driver of an NVIDIA or AMD card can be loaded."""
     try:
         CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
@@ -81,7 +81,7 @@ def _has_card_driver() -> bool:
 
 
 def _llamacpp(settings: Settings) -> Check:
-    """Whether the engine of ``llm.kind: llamacpp`` can be imported; its import takes no time to speak of."""
+    """Whether the engine of ``llm.kind: llamacpp`` can be imported; the import is fast."""
     try:
         import xllamacpp
     except ImportError as error:
@@ -114,7 +114,7 @@ def _embedders(settings: Settings) -> Iterator[Check]:
 
 
 def _source(name: str, model: str) -> Check:
-    """Where a model that is not the packaged one would come from."""
+    """Where a model comes from that is not part of the installation."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -124,7 +124,9 @@ def _source(name: str, model: str) -> Check:
         cached = isinstance(try_to_load_from_cache(model, "config.json"), str)
     except HFValidationError:
         return Check(name, "failed", f"{model} is neither a folder nor a hub id; correct the setting")
-    return Check(name, "note", f"{model}: " + ("in the hub's cache" if cached else "will be fetched from the hub"))
+    return Check(
+        name, "note", f"{model}: " + ("in the hub's cache" if cached else "downloaded from the hub on first use")
+    )
 
 
 def _model(settings: Settings) -> Check:
@@ -142,7 +144,7 @@ def _model(settings: Settings) -> Check:
         return Check("language model", "note" if found is None else "ok", f"{known.name} ({known.hub}): {where}")
     if settings.llm.gguf_file is None and settings.llm.model.lower().endswith(".gguf"):
         is_here = Path(settings.llm.model).expanduser().is_file()
-        state = "a GGUF file" if is_here else "there is no such file"
+        state = "a GGUF file" if is_here else "the file does not exist"
         return Check("language model", "ok" if is_here else "failed", f"{settings.llm.model}: {state}")
     if settings.llm.model != "embedded":
         return _source("language model", settings.llm.model)

@@ -1,4 +1,4 @@
-"""The texts that a command searches: the data's abstracts, or the documents that the user has indexed."""
+"""The corpus that a command searches: the data's abstracts, or the user's indexed documents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
-LISTED = 20  # problems that are listed one by one
+LISTED = 20  # maximum number of problems listed one by one
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Corpus:
     """A named sequence of passages.
 
     Attributes:
-        name: is part of the store's collections.
-        passages: what is searched.
-        note: what a reader of anything found in it must know; None where there is nothing.
+        name: the prefix of its collections in the store.
+        passages: the passages.
+        note: shown with every result, such as a warning that the sample is searched; None for no note.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Corpus:
 
     @property
     def is_users(self) -> bool:
-        """Whether these are the user's own documents."""
+        """Whether these are the user's documents."""
         return self.name == DOCUMENTS
 
 
 def data_corpus(settings: Settings) -> Corpus:
-    """The abstracts of all the data's records, whatever split and limit the settings name.
+    """The abstracts of all records of the data; ``data.split`` and ``data.limit`` do not apply.
 
     Raises:
         UserError: the data cannot be read.
@@ -54,45 +54,43 @@ def data_corpus(settings: Settings) -> Corpus:
 
 
 def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
-    """The user's documents where some were indexed and no data is named, else the data's abstracts.
+    """The user's documents if any are indexed and no data is named, else the data's abstracts.
 
     Args:
-        settings: naming other data than the sample there counts.
-        data_named: whether the command itself named its data.
+        settings: a ``data.path`` other than the sample counts as named.
+        data_named: whether the command line names the data.
 
     Raises:
-        UserError: documents were indexed and none is left, or the data cannot be read.
+        UserError: all indexed documents were removed again, or the data cannot be read.
     """
     path = library_path(settings)
     if path.is_file() and not data_named and settings.data.path == "sample":
         from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
-        if not len(passages):  # the sample's answers would look like the documents'
+        if not len(passages):  # answers from the sample would look like answers from the documents
             raise UserError(
-                f"None of the documents indexed in {settings.store.path} is left. Index some (medground index PATH) "
-                "or name what is to be searched: --data sample is the sample."
+                f"The library in {settings.store.path} is empty: all its documents were removed. Add documents with "
+                "`medground index PATH`, or search the sample with --data sample."
             )
         return Corpus(DOCUMENTS, passages)
     corpus = data_corpus(settings)
     if data_named or settings.data.path != "sample":
         return corpus
-    nothing = (
-        f"No documents are indexed in {settings.store.path}, so the sample was searched: its abstracts are invented."
-    )
-    return replace(corpus, note=nothing)
+    note = f"No documents are indexed in {settings.store.path}, so the sample was searched: its abstracts are invented."
+    return replace(corpus, note=note)
 
 
 def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, Intake]":
     """Bring the user's documents up to date with files and folders; see ``corpus.files.take_in``.
 
     Args:
-        settings: ``store.path`` is where they are kept; passages fit the embedders of all retrievers.
+        settings: ``store.path`` is the library's folder; passages fit the embedders of all retrievers.
         paths: files and folders.
-        quiet: no progress bar.
+        quiet: whether to hide the progress bar.
 
     Raises:
-        UserError: nothing of the paths could be read, or the store cannot be written.
+        UserError: none of the paths could be read, or the store cannot be written.
     """
     from corpus.documents.catalogue import Passages
     from corpus.files import take_in
@@ -105,10 +103,10 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
-    """Bring all that the retrievers of the settings search up to date with the corpus: vectors, parts and words.
+    """Update the indexes of all retrievers (vectors, parts, BM25) to the corpus.
 
     Returns:
-        How many passages and parts had to be embedded.
+        The number of passages and parts that were embedded.
     """
     from retrievers.registry import Context, update_indexes
     from retrievers.secure_delete import purge
@@ -123,7 +121,7 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
 
 def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
-    """Take what is no longer in the corpus out of collections too that no retriever of these settings searches."""
+    """Delete passages that left the corpus from the collections that no retriever of these settings uses."""
     from retrievers.indexing import prune
     from retrievers.kinds.parent import PartKind, Parts, parts_name
     from retrievers.store import folder_of, other_collections, store_errors
@@ -138,7 +136,7 @@ def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
 
 
 def passage_window(settings: Settings) -> "Window":
-    """What a passage must fit: the embedder of every retriever reads it whole. Without embedders words are counted."""
+    """The smallest window of all retrievers' embedders. Without embedders, words are counted."""
     from corpus.documents.passages import narrowest, words_window
 
     windows = list(embedder_windows(settings).values())
@@ -146,7 +144,7 @@ def passage_window(settings: Settings) -> "Window":
 
 
 def embedder_windows(settings: Settings) -> "dict[str, Window]":
-    """What the embedders of the retrievers read of a passage, by name; those that have no limit are not among them."""
+    """The windows of the retrievers' embedders by name, without those that have no limit."""
     from retrievers.embedders import make_embedder
     from retrievers.embedders.token_limits import window_of
 
@@ -158,7 +156,7 @@ def embedder_windows(settings: Settings) -> "dict[str, Window]":
 
 
 def document_text(settings: Settings, passage_id: str) -> str:
-    """The text as extracted of the document that a passage was cut from: what its ``start`` and ``end`` count in.
+    """The extracted text of a passage's document; the passage's ``start`` and ``end`` are offsets in it.
 
     Raises:
         UserError: there is no such passage.
@@ -169,17 +167,17 @@ def document_text(settings: Settings, passage_id: str) -> str:
 
 
 def library_path(settings: Settings) -> Path:
-    """Where the user's documents are kept, beside Chroma's own files."""
+    """The file of the user's documents, beside Chroma's files."""
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
 def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str:
-    """Why nothing could be read."""
+    """The error message if nothing could be read."""
     from corpus.documents.readers import Readers
     from corpus.files import shown_path
 
     if intake.failed:
         return "\n".join(problem.why for problem in intake.failed[:LISTED])
-    others = f" ({len(intake.skipped)} files of other kinds)" if intake.skipped else ""
+    others = f" ({len(intake.skipped)} files of other types)" if intake.skipped else ""
     kinds = ", ".join(Readers(settings.documents).suffixes)
-    return f"There is nothing to read in {', '.join(map(shown_path, paths))}{others}. Kinds that are read: {kinds}."
+    return f"No readable file in {', '.join(map(shown_path, paths))}{others}. Supported file types: {kinds}."

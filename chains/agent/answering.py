@@ -1,4 +1,4 @@
-"""What both agents share: reading the evidence, having the answer judged, and withholding it."""
+"""Shared by both agents: answering from the evidence, the decision to abstain, and the abstention."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from chains.answer import Answer, Passage, Verdict, Withheld
 from chains.qa.base import AnswerChain
 
 Read = Callable[[BaseRetriever], AnswerChain]
-"""Makes the chain that answers from what a retriever brings."""
+"""Makes an answering chain over a retriever."""
 Verify = Callable[[Answer], Answer]
-"""Gives an answer its verdict."""
+"""Returns the answer with its verdict."""
 
-NO_EVIDENCE = "no passage that was found is evidence on the question"
-NOT_BORNE_OUT = "what the passages were read as is not borne out by them, or not surely enough"
+NO_EVIDENCE = "none of the passages found is evidence on the question"
+NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
 
 
-class Given(BaseRetriever):
-    """Brings the same passages for any question: what has been found and graded already."""
+class FixedRetriever(BaseRetriever):
+    """Returns the same passages for any question: those already found and graded."""
 
     passages: tuple[Passage, ...]
 
@@ -37,37 +37,36 @@ class Given(BaseRetriever):
 
 
 def answer_from(read: Read, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
-    """The answer that the evidence gives, with its verdict where answers are judged."""
-    answer = read(Given(passages=tuple(evidence))).invoke(question)
+    """The answer from the evidence, with its verdict if ``verify`` is set."""
+    answer = read(FixedRetriever(passages=tuple(evidence))).invoke(question)
     return answer if verify is None else verify(answer)
 
 
 def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
-    """Whether an answer may be given: where answers are judged the judge must be for it, and both must be sure enough.
+    """Whether the agent gives this answer rather than abstains.
 
-    The judge is for an answer that is supported, and for a "maybe" that the passages do not decide: a "maybe" is never
-    supported (``chains.verification.answers``), but here it rests on passages that were graded as evidence. Sure
-    enough is a product of at least ``confidence`` of the answer's probability and of the verdict's, each 1 where it is
-    not known.
+    The verdict, if there is one, must be "supported", or "not enough evidence" for a "maybe", which verification never
+    supports (``chains.verification.answers``). The answer's probability times the verdict's must be at least
+    ``confidence``; an unknown probability counts as 1.
 
     Args:
-        answer: with its verdict where it was judged.
+        answer: with its verdict if it was verified.
         confidence: from 0 to 1.
-        settled: whether any evidence, read for this answer or not, settles the question; then it is no "maybe".
+        settled: whether some evidence, used for this answer or not, settles the question; a "maybe" is then rejected.
     """
     if answer.label is None or (answer.label == "maybe" and settled):
         return False
     verdict: Verdict = "not enough evidence" if answer.label == "maybe" else "supported"
     if answer.verdict not in (None, verdict):
         return False
-    judged = answer.verification.scores if answer.verification is not None else {}
-    return answer.label_scores.get(answer.label, 1.0) * judged.get(verdict, 1.0) >= confidence
+    verdicts = answer.verification.scores if answer.verification is not None else {}
+    return answer.label_scores.get(answer.label, 1.0) * verdicts.get(verdict, 1.0) >= confidence
 
 
 def withhold(
     question: str, reason: str, found: Sequence[Passage], searched: Sequence[str], answer: Answer | None = None
 ) -> Answer:
-    """No answer, with why, what was searched for and what was found; ``answer`` is the one that is kept back."""
+    """An abstention with its reason, the searches and the passages found; ``answer`` is the rejected answer."""
     wordings = "; ".join(dict.fromkeys(searched)) or "nothing"
     ids = ", ".join(dict.fromkeys(one.id for one in found)) or "nothing"
     text = f"No answer is given: {reason}. Searched for: {wordings}. Found: {ids}."

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_BORNE_OUT, Read, Verify, answer_from, holds, withhold
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Read, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
@@ -133,7 +133,7 @@ class ToolAgent(AnswerChain):
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=given)
             if given:
                 return answer
-            reason = NOT_BORNE_OUT
+            reason = NOT_SUPPORTED
         run.done("withhold", reason=reason)
         return withhold(question, reason, found, findings.searched, answer)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_BORNE_OUT, Read, Verify, answer_from, holds, withhold
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Read, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.answer import Answer, Passage
@@ -198,7 +198,7 @@ class GraphAgent(AnswerChain):
             return "nothing was found"
         if state["answer"] is None:
             return NO_EVIDENCE
-        return NOT_BORNE_OUT
+        return NOT_SUPPORTED
 
 
 _Node = Callable[[_State], dict[str, Any]]

@@ -1,10 +1,10 @@
-"""A conversation: each message is made self-contained, answered from passages, and the answer is judged."""
+"""A conversation: makes each message self-contained, answers it from passages and verifies the answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from chains.answer import Answer
 from chains.chat.conversations import Conversations
-from chains.chat.events import Asked, ChatEvent, Done, Given, Judged, Token
+from chains.chat.events import AnswerEvent, ChatEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
 from chains.chat.history import keep
 from chains.chat.turn import Turn
 from chains.chat.writer import WrittenAnswers, is_written, pieces
@@ -12,7 +12,7 @@ from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
 
-MOST = 20_000  # characters of a message; reading longer ones for what they leave out would take seconds
+MAX_CHARACTERS = 20_000  # of a message; the follow-up rules would take seconds on longer ones
 
 
 class Chat:
@@ -20,12 +20,12 @@ class Chat:
 
     Args:
         chain: answers self-contained questions.
-        conversations: where conversations are kept; None where none are.
+        conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
-        verifier: judges an answer after it was given; None where the chain does so itself, or nobody does.
-        written: writes an answer in sentences; None gives the label, or what the chain wrote.
+        verifier: verifies an answer after its text has been sent; None if the chain verifies, or nothing does.
+        written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
-        budget: how many tokens of the history rewriter and writer are shown.
+        budget: the maximum number of history tokens for rewriter and writer.
     """
 
     def __init__(
@@ -49,58 +49,58 @@ class Chat:
 
     @property
     def conversations(self) -> Conversations:
-        """Where conversations are kept.
+        """The stored conversations.
 
         Raises:
-            UserError: they are kept nowhere.
+            UserError: this chat stores none.
         """
         if self._conversations is None:
-            raise UserError("This chat keeps no conversations.")
+            raise UserError("This chat stores no conversations.")
         return self._conversations
 
     def stream(self, history: Sequence[Turn], message: str) -> Iterator[ChatEvent]:
-        """Answer ``message`` after the turns of ``history``; what happens, as it happens (``chains.chat.events``).
+        """Answer ``message`` after the turns of ``history`` and yield ``chains.chat.events``.
 
-        Closing the iterator stops the answer.
+        Closing the iterator stops generation.
 
         Raises:
             UserError: the message is empty or too long, or cannot be answered.
         """
         if not any(character.isprintable() and not character.isspace() for character in message):
             raise UserError("The message is empty. Write what you want to know.")
-        if len(message) > MOST:
+        if len(message) > MAX_CHARACTERS:
             raise UserError(
-                f"The question is too long: it has {len(message)} characters, and {MOST} are the most. Ask it in fewer "
-                "words."
+                f"The question is too long: it has {len(message):,} characters, the maximum is {MAX_CHARACTERS:,}. "
+                "Shorten it."
             )
         kept = keep(history, self._count, self._budget)
         completed = self._rewriter(kept.turns, message)
         notes = tuple(note for note in (kept.note, completed.note) if note)
-        yield Asked(message=message, question=completed.question, notes=notes)
+        yield QuestionEvent(message=message, question=completed.question, notes=notes)
         answer = self._chain.invoke(completed.question)
-        told: list[str] = []
-        for piece in self._told(kept.turns, answer):
+        written: list[str] = []
+        for piece in self._pieces(kept.turns, answer):
             if isinstance(piece, Answer):
                 answer = piece
             else:
-                told.append(piece)
-                yield Token(text=piece)
-        text = "".join(told)
-        yield Given(answer=answer)
+                written.append(piece)
+                yield TokenEvent(text=piece)
+        text = "".join(written)
+        yield AnswerEvent(answer=answer)
         if self._written is not None:
             answer = self._written.verify(answer)
         if self._verifier is not None:
             answer = self._verifier(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
-            yield Judged(answer=answer)
-        yield Done(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))
+            yield VerdictEvent(answer=answer)
+        yield DoneEvent(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))
 
     def reply(self, history: Sequence[Turn], message: str) -> Turn:
         """The whole turn; see ``stream``."""
         return _turn(self.stream(history, message))
 
     def converse(self, user: str, conversation: str | None, message: str) -> Iterator[ChatEvent]:
-        """``stream`` in a user's stored conversation; the turn is stored before ``Done`` is yielded.
+        """``stream`` in a user's stored conversation; the turn is stored before ``DoneEvent`` is yielded.
 
         Args:
             user: whose conversation.
@@ -114,7 +114,7 @@ class Chat:
         store = self.conversations
         history = store.read(user, conversation) if conversation is not None else ()
         for event in self.stream(history, message):
-            if isinstance(event, Done):
+            if isinstance(event, DoneEvent):
                 if conversation is None:
                     conversation = store.create(user, event.turn)
                 else:
@@ -123,10 +123,9 @@ class Chat:
             yield event
 
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:
-        """The history of a client that brings its own, as pairs of role and text; roles but user and assistant are left
-        out.
+        """Turns of a history that the client sends, as pairs of role and text. Only user and assistant are read.
 
-        Its questions are made self-contained by rules, whoever rewrites the newest one.
+        Its questions are made self-contained by the rules, whichever rewriter handles the newest message.
         """
         turns: list[Turn] = []
         for role, text in messages:
@@ -136,8 +135,8 @@ class Chat:
                 turns[-1] = turns[-1].model_copy(update={"text": f"{turns[-1].text}\n{text}".strip()})
         return turns
 
-    def _told(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        """The text in pieces; after a written one the answer with its sentences."""
+    def _pieces(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+        """The text in pieces; after written text, the answer with its sentences."""
         if self._written is not None and is_written(answer):
             return self._written.stream(history, answer)
         return iter(pieces(brief(answer)))
@@ -150,6 +149,6 @@ def brief(answer: Answer) -> str:
 
 def _turn(events: Iterator[ChatEvent]) -> Turn:
     for event in events:
-        if isinstance(event, Done):
+        if isinstance(event, DoneEvent):
             return event.turn
-    raise AssertionError("a stream ends with Done")
+    raise AssertionError("a stream ends with DoneEvent")

@@ -1,4 +1,4 @@
-"""What happens while a message is answered, in order: asked, tokens, given, judged (where answers are), done."""
+"""Events of an answered message, in order: question, tokens, answer, verdict (if answers are verified), done."""
 
 from typing import Literal
 
@@ -12,8 +12,8 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Asked(_Event):
-    """The message was made self-contained: ``question`` is what is searched for."""
+class QuestionEvent(_Event):
+    """The message, and the self-contained ``question`` that the search uses."""
 
     kind: Literal["question"] = "question"
     message: str
@@ -21,33 +21,33 @@ class Asked(_Event):
     notes: tuple[str, ...] = ()
 
 
-class Token(_Event):
+class TokenEvent(_Event):
     """A piece of the answer's text; all pieces joined are the turn's text."""
 
     kind: Literal["token"] = "token"
     text: str
 
 
-class Given(_Event):
+class AnswerEvent(_Event):
     """The answer with its passages and citations."""
 
     kind: Literal["answer"] = "answer"
     answer: Answer
 
 
-class Judged(_Event):
+class VerdictEvent(_Event):
     """The answer with its verdict."""
 
     kind: Literal["verdict"] = "verdict"
     answer: Answer
 
 
-class Done(_Event):
-    """The whole turn, and the id of the conversation in which it has been stored, if any."""
+class DoneEvent(_Event):
+    """The finished turn, and the id of its stored conversation, if any."""
 
     kind: Literal["done"] = "done"
     turn: Turn
     conversation: str | None = None
 
 
-ChatEvent = Asked | Token | Given | Judged | Done
+ChatEvent = QuestionEvent | TokenEvent | AnswerEvent | VerdictEvent | DoneEvent

@@ -1,4 +1,4 @@
-"""One question and its answer in a conversation, and what a user sees of a conversation in a list."""
+"""One turn of a conversation, and the summary of a conversation for lists."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,16 +10,19 @@ from chains.marks import without_marks
 
 
 def now() -> str:
-    """The time of day as ISO 8601 in UTC, to the microsecond: conversations are put in order by it."""
+    """The current time in UTC as ISO 8601 with microseconds; conversations are sorted by it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class Turn(BaseModel):
-    """What was said and what was answered.
+    """One message and its answer.
 
-    ``message`` is the user's text, ``question`` the same made self-contained, which is what was searched for, ``text``
-    what the user was told. ``answer`` has the evidence; it is None where a client brought its own history. ``notes``
-    tell what was done to the message and to the history.
+    Attributes:
+        message: the user's text.
+        question: the message made self-contained; the search uses it.
+        text: the text shown to the user.
+        answer: the answer with its evidence; None for a turn of a history that the client sent.
+        notes: changes to the message and to the history.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +36,7 @@ class Turn(BaseModel):
 
 
 class Summary(BaseModel):
-    """A conversation as a list shows it; ``title`` is its first message unless it was given another."""
+    """A conversation in a list; ``title`` is the first message unless it was renamed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,5 +48,5 @@ class Summary(BaseModel):
 
 
 def said_before(history: Sequence[Turn]) -> list[tuple[str, str]]:
-    """The turns as pairs of message and answer; marks are left out, since they number the passages of their turn."""
+    """Pairs of message and answer, without citation marks: those number the passages of their own turn."""
     return [(turn.message, without_marks(turn.text)) for turn in history]

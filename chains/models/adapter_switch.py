@@ -1,4 +1,4 @@
-"""One loaded base for two jobs: answering without an adapter and judging with it."""
+"""One base model with an adapter that is switched on for NLI and off for answering."""
 
 import copy
 from collections.abc import Iterator
@@ -21,26 +21,25 @@ class SharedBase(NamedTuple):
 
 
 def share_base(llm: LocalLLM, adapter: str) -> SharedBase:
-    """Two models over one base: ``answering`` is ``llm`` as it was, ``judging`` has the adapter on.
+    """Load an adapter into ``llm``: ``answering`` runs without it, ``judging`` with it.
 
-    Both run the same weights; only the adapter's are loaded in addition. Their ``guard`` switches the adapter and locks
-    out the other job until the pass is over, so any number of threads may call both. Outside a guard the adapter is
-    off. The packed weights and the fingerprint of ``answering`` are made here, before the base gets the adapter's
-    layers.
+    Both share the base's weights. Each forward pass holds a lock and switches the adapter, so any number of threads may
+    call both models. Between passes the adapter is off. ``LocalLLM.packed`` and the fingerprint of ``answering`` are
+    computed before the adapter is attached.
 
     Args:
-        llm: loaded without an adapter; use it through the two models only from now on.
-        adapter: folder or hub id of a PEFT adapter made for this base.
+        llm: loaded without an adapter. Do not use it directly afterwards.
+        adapter: folder or hub id of a PEFT adapter for this base.
 
     Raises:
-        UserError: ``llm`` has an adapter already, merged or not (``adapter`` was not made for that model); or the
-            adapter is absent or does not fit. ``llm`` is left as it was.
+        UserError: ``llm`` already has an adapter, merged or not, or ``adapter`` is absent or does not fit. ``llm`` is
+            unchanged.
     """
     if llm.config.adapter is not None or hasattr(llm.model, "peft_config"):
-        there = llm.config.adapter or "another"
+        present = llm.config.adapter or "another adapter"
         raise UserError(
-            f"Adapter {adapter} cannot join the adapter {there} on one base. Leave llm.adapter out, or merge it with "
-            "`medground merge`, name the result in llm.model, and use an adapter that was trained on that."
+            f"The model already has {present}, so {adapter} cannot be loaded beside it. Remove llm.adapter, or merge "
+            "it with `medground merge`, set llm.model to the result and use an adapter trained on that model."
         )
     packed = llm.packed
     fingerprint = llm.fingerprint if llm.cache is not None else None
@@ -66,7 +65,7 @@ class _Switch:
     """Switches a ``PeftModel``'s adapter on or off for one thread at a time."""
 
     def __init__(self, model: Any) -> None:
-        # An adapter of learned prompts has no layers in the base: it is on in the PeftModel and nowhere else.
+        # A prompt-tuning adapter adds no layers to the base, so it has nothing to switch.
         self._layers = model.base_model if hasattr(model.base_model, "enable_adapter_layers") else None
         self._lock = RLock()
         self._on = False
@@ -74,7 +73,7 @@ class _Switch:
 
     @contextmanager
     def hold(self, on: bool) -> Iterator[None]:
-        """Hold the adapter on or off, against other threads; guards may be nested."""
+        """Lock the adapter in the state ``on``; calls may be nested."""
         with self._lock:
             before = self._on
             try:

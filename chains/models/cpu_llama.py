@@ -1,9 +1,9 @@
-"""A Llama, or a model built like one, on a CPU: it computes what label scores need and no more.
+"""Fast label scores of Llama-like models on a CPU.
 
-Against the model's own forward pass five things are saved. Padding is never computed: prompts lie end to end, and only
-attention looks at them one by one. In the last layer all but keys and values is computed for the prompts' last tokens
-alone. A token's scores are computed for the blocks of tokens before it, not for those after it. Weights are laid out
-once as the processor's matrix kernels want them. SiLU, products and sums are computed where their inputs are made.
+Five differences to the model's forward pass save time. There is no padding: prompts are concatenated; only attention
+handles them one by one. In the last layer, everything but keys and values is computed for the last token of each prompt
+only. Attention scores of later tokens are skipped in blocks. Weights are stored once in oneDNN's layout. SiLU, products
+and sums are fused into the matrix products.
 """
 
 from collections.abc import Sequence
@@ -18,22 +18,21 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 
 from common.cpu import PackedLinear, computes_bfloat16, packs_linear, rounded
 
-BLOCK = 128  # tokens whose attention is computed at once: few scores in vain, and all in the second-level cache
-MOST_BYTES = 2 << 30  # the packed weights are a second copy, so larger models stay as they are
-_STATIC_ROPE = ("default", "linear", "llama3")  # the others' angles depend on the longest text of a batch
-_ALIKE = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+BLOCK = 128  # query tokens per attention product: few masked scores, and all fit the L2 cache
+MAX_BYTES = 2 << 30  # the packed weights are a second copy in memory
+_STATIC_ROPE = ("default", "linear", "llama3")  # the angles of the others depend on the longest text of a batch
+_SUPPORTED = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
-KeysValues = tuple[Tensor, Tensor]  # of some tokens in one layer, each (key heads, tokens, size)
+KeysValues = tuple[Tensor, Tensor]  # of one layer, each (key heads, tokens, head size)
 
 
 def pack_llama(model: Any) -> "PackedLlama | None":
-    """The packed form of ``model``, or None where it would not compute the same, or not faster.
+    """The packed form of ``model``, or None if it is not supported.
 
-    It is for Llama, Mistral, Qwen 2 and Qwen 3 models whose layers all look back to the first token, without
-    quantisation or attached adapters, in float32, or in bfloat16 on a processor that computes in it, with weights of at
-    most ``MOST_BYTES``.
+    Supported are Llama, Mistral, Qwen 2 and Qwen 3 models without sliding windows, quantisation or attached adapters,
+    in float32, or in bfloat16 on a processor with bfloat16 instructions, with weights of at most ``MAX_BYTES``.
     """
-    if type(model) not in _ALIKE or model.device.type != "cpu" or not packs_linear():
+    if type(model) not in _SUPPORTED or model.device.type != "cpu" or not packs_linear():
         return None
     if model.dtype != torch.float32 and not (model.dtype == torch.bfloat16 and computes_bfloat16()):
         return None
@@ -47,7 +46,7 @@ def pack_llama(model: Any) -> "PackedLlama | None":
     parameters = list(model.parameters())
     if any(value.is_meta or value.dtype != model.dtype for value in parameters):
         return None
-    if sum(value.numel() * value.element_size() for value in parameters) > MOST_BYTES:
+    if sum(value.numel() * value.element_size() for value in parameters) > MAX_BYTES:
         return None
     parts = [part for layer in model.model.layers for part in (*layer.self_attn.children(), *layer.mlp.children())]
     if any(type(part) is not nn.Linear for part in parts if getattr(part, "weight", torch.empty(0)).ndim > 1):
@@ -56,7 +55,7 @@ def pack_llama(model: Any) -> "PackedLlama | None":
 
 
 class PackedLlama:
-    """See ``pack_llama``; the weights are those that ``model`` had when it was packed."""
+    """A packed model (``pack_llama``); later changes of ``model``'s weights have no effect."""
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         self._embedding = model.model.embed_tokens.weight.detach()
@@ -68,7 +67,7 @@ class PackedLlama:
         self._last = _Layer(last, last=True)
 
     def read(self, prefix: Sequence[int]) -> list[KeysValues]:
-        """Each layer's keys and values of tokens that prompts begin with."""
+        """The keys and values of a shared prompt prefix, by layer."""
         with torch.inference_mode():
             states, cosine, sine = self._embed([prefix], 0)
             read = []
@@ -80,16 +79,16 @@ class PackedLlama:
     def next_token_log_probabilities(
         self, prompts: Sequence[Sequence[int]], prefix: Sequence[KeysValues] | None = None
     ) -> Tensor:
-        """Of each token of the vocabulary after each prompt, in float32: (prompts, vocabulary).
+        """Log probabilities of the token after each prompt, (prompts, vocabulary), in float32.
 
         Args:
-            prompts: token ids, one or more of each.
-            prefix: what all prompts begin with, as ``read`` gives it; ``prompts`` then hold what follows it.
+            prompts: token ids, at least one per prompt.
+            prefix: the shared prefix, from ``read``; ``prompts`` then are the tokens after it.
         """
         with torch.inference_mode():
             asked = len(prompts)
             tokens = sum(map(len, prompts))
-            if more := rounded(tokens) - tokens:  # a prompt that nobody asked about
+            if more := rounded(tokens) - tokens:  # pad with an extra prompt
                 prompts = [*prompts, [0] * more]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
@@ -97,14 +96,14 @@ class PackedLlama:
             states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
             for layer, keys_values in zip(self._layers, before[:-1], strict=True):
                 states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
-            last = [*range(asked), *[asked - 1] * (rounded(asked) - asked)]  # the same row again costs next to nothing
+            last = [*range(asked), *[asked - 1] * (rounded(asked) - asked)]  # pad with copies of a row
             ends, bounds = stops[last] - 1, [bounds[place] for place in last]
             states = self._last.forward_ends(states, cosine, sine, bounds, ends, before[-1])[:asked]
             logits: Tensor = self._norm(states) @ self._head.T
             return logits.float().log_softmax(-1)
 
     def _embed(self, prompts: Sequence[Sequence[int]], start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Prompts end to end, (tokens, width), and the angles of their positions, which begin at ``start``."""
+        """Embeddings of the concatenated prompts, (tokens, width), and the rotary angles from position ``start`` on."""
         positions = torch.cat([torch.arange(start, start + len(prompt)) for prompt in prompts])
         states = self._embedding[torch.tensor([token for prompt in prompts for token in prompt])]
         cosine, sine = (angles[0, :, None] for angles in self._rotation(states[None], positions[None]))
@@ -112,7 +111,7 @@ class PackedLlama:
 
 
 class _Layer:
-    """One transformer layer over prompts that lie end to end."""
+    """One transformer layer over concatenated prompts."""
 
     def __init__(self, layer: Any, *, last: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
@@ -141,7 +140,7 @@ class _Layer:
         bounds: list[tuple[int, int]],
         prefix: KeysValues | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """(tokens, width) to the same, and the tokens' keys and values; ``bounds`` are where prompts start and stop."""
+        """New states (tokens, width), keys and values; ``bounds`` are the start and end of each prompt."""
         projected = self._all(self._norms[0](states)).view(len(states), -1, self._size)
         turned = projected[:, : -self._keys]
         if self._head_norms:
@@ -151,7 +150,7 @@ class _Layer:
         query, key, value = rotated[:, : self._queries], rotated[:, self._queries :], projected[:, -self._keys :]
         query, key, value = (part.transpose(0, 1).contiguous() for part in (query * self._scaling, key, value))
         attended = torch.empty((len(states), self._queries, self._size), dtype=states.dtype)
-        before = _Before(prefix, key, value, bounds)
+        before = _AttendedKeys(prefix, key, value, bounds)
         for start, stop in bounds:
             keys, values = before.seen(start, stop)
             for first in range(start, stop, BLOCK):
@@ -170,13 +169,13 @@ class _Layer:
         ends: Tensor,
         prefix: KeysValues | None = None,
     ) -> Tensor:
-        """(tokens, width) to (prompts, width): the states of the prompts' last tokens, which are at ``ends``."""
+        """New states of the last tokens only, (prompts, width); ``ends`` are their indices."""
         normed = self._norms[0](states)
         query = self._query(normed[ends]).view(len(ends), self._queries, self._size)
         if self._head_norms:
             query = self._head_norms[0](query)
         query = _rotate(query, cosine[ends], sine[ends]) * self._scaling
-        before = _Before(prefix, *self._keys_values(normed, cosine, sine), bounds)
+        before = _AttendedKeys(prefix, *self._keys_values(normed, cosine, sine), bounds)
         attended = [
             self._attend(one[:, None], *before.seen(start, stop)).flatten()
             for one, (start, stop) in zip(query, bounds, strict=True)
@@ -184,7 +183,7 @@ class _Layer:
         return self._change(self._out.plus(torch.stack(attended), states[ends]))
 
     def keys_values(self, states: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
-        """Of (tokens, width), in the last layer, where no more of tokens within a prompt is needed."""
+        """Keys and values of states (tokens, width); the last layer needs no more of a prefix."""
         return self._keys_values(self._norms[0](states), cosine, sine)
 
     def _keys_values(self, normed: Tensor, cosine: Tensor, sine: Tensor) -> KeysValues:
@@ -194,12 +193,12 @@ class _Layer:
         return _rotate(key, cosine, sine).transpose(0, 1).contiguous(), value.transpose(0, 1).contiguous()
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """The last tokens' queries, (heads, queried, size), over all keys and values, (key heads, tokens, size)."""
+        """Attention of queries, (heads, queried, size), over keys and values, (key heads, tokens, size)."""
         queried, tokens = query.shape[1], key.shape[1]
-        shared = (self._keys, -1, self._size)  # query heads that share a key head lie behind each other
+        shared = (self._keys, -1, self._size)  # query heads that share a key head are adjacent
         scores = torch.bmm(query.reshape(shared), key.transpose(1, 2)).view(self._queries, queried, tokens)
         if queried > 1:
-            scores[:, :, tokens - queried :] += _later(queried, scores.dtype)
+            scores[:, :, tokens - queried :] += _causal_mask(queried, scores.dtype)
         weights = torch.softmax(scores, dim=-1).view(self._keys, -1, tokens)
         return torch.bmm(weights, value).view(self._queries, queried, self._size)
 
@@ -208,10 +207,10 @@ class _Layer:
         return self._down.plus(self._up.times(normed, self._gate(normed)), states)
 
 
-class _Before:
-    """What a prompt's tokens look at: a prefix that all prompts have, and their own keys and values.
+class _AttendedKeys:
+    """Keys and values that a prompt attends to: those of the shared prefix and its own.
 
-    The prefix lies in front of a place that each prompt's own are written to in turn, so it is never copied again.
+    The prefix is copied once into a buffer; the keys and values of each prompt are written behind it in turn.
     """
 
     def __init__(self, prefix: KeysValues | None, key: Tensor, value: Tensor, bounds: list[tuple[int, int]]) -> None:
@@ -224,7 +223,7 @@ class _Before:
             ]
 
     def seen(self, start: int, stop: int) -> KeysValues:
-        """By the prompt whose own tokens are from ``start`` to ``stop``; until the next prompt is asked for."""
+        """Keys and values for the prompt at ``start`` to ``stop``; valid until the next call."""
         key, value = (part[:, start:stop] for part in self._own)
         if not self._length:
             return key, value
@@ -236,16 +235,16 @@ class _Before:
 
 
 def _packed(*layers: nn.Linear, activation: str = "none", batch: int = 4096) -> PackedLinear:
-    """Linear layers of one input as one, their outputs behind each other."""
+    """Linear layers of one input as one layer with concatenated outputs."""
     weight, *more = (layer.weight.detach() for layer in layers)
     biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
-    assert len(biases) in (0, len(layers))  # all of one setting of the architecture
+    assert len(biases) in (0, len(layers))  # the architecture sets this for all of them
     whole = torch.cat([weight, *more]) if more else weight
     return PackedLinear(whole, torch.cat(biases) if biases else None, activation, batch=batch)
 
 
 class _Norm:
-    """A root mean square norm."""
+    """RMSNorm."""
 
     def __init__(self, norm: Any) -> None:
         self._weight = norm.weight.detach()
@@ -254,12 +253,12 @@ class _Norm:
     def __call__(self, states: Tensor) -> Tensor:
         if states.dtype != torch.float32:
             return rms_norm(states, self._weight.shape, self._weight, self._epsilon)
-        squares = states.square().mean(-1, keepdim=True)  # rms_norm does the same in twice the passes
+        squares = states.square().mean(-1, keepdim=True)  # faster than rms_norm
         return (states * squares.add_(self._epsilon).rsqrt_()).mul_(self._weight)
 
 
 def _rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021), with the halves of a head as Llama's checkpoints have them."""
+    """Rotary position embedding (Su et al. 2021) in the layout of Llama's checkpoints."""
     half = states.shape[-1] // 2
     rotated = states * cosine
     rotated[..., :half].addcmul_(states[..., half:], sine[..., :half], value=-1)
@@ -268,6 +267,6 @@ def _rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 @lru_cache
-def _later(tokens: int, dtype: torch.dtype) -> Tensor:
-    """What is added to the scores of a block's own tokens: minus infinity where the one looked at comes later."""
+def _causal_mask(tokens: int, dtype: torch.dtype) -> Tensor:
+    """Minus infinity above the diagonal, to add to the scores within a block."""
     return torch.full((tokens, tokens), float("-inf"), dtype=dtype).triu(1)

@@ -13,12 +13,12 @@ from chains.models.base import estimated_tokens
 from chains.models.remote_errors import KEY, Server
 from common.privacy import is_loopback
 
-RETRIES = 6  # of a request that the server is too busy for; the pauses of OpenAI's SDK add up to about 20 s
+RETRIES = 6  # for a busy server; the SDK's pauses add up to about 20 s
 _COMPLETIONS = "/chat/completions"
 
 
 class RemoteChat(BaseChatOpenAI):
-    """A chat model on a server; raises ``ServerError`` where the server gives no usable answer."""
+    """A chat model on a server. Raises ``ServerError`` if the server returns no usable answer."""
 
     server: Any
 
@@ -48,15 +48,15 @@ class RemoteChat(BaseChatOpenAI):
 def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = RETRIES) -> RemoteChat:
     """The chat model ``name`` of a server.
 
-    Nothing but the server is connected to: redirects are not followed, and a server on this machine is not reached
-    through a proxy. The key is that of ``MEDGROUND_LLM_KEY``; nothing is read from OpenAI's variables.
+    Only this server is contacted: redirects are not followed, and a server on this machine is not reached through a
+    proxy. The API key is read from ``MEDGROUND_LLM_KEY``; OpenAI's environment variables are ignored.
 
     Args:
         name: the model's name on the server.
         base_url: with its ``/v1``.
-        timeout: seconds until an answer must be there.
-        retries: how often a request is sent again where the server is busy, fails or drops the connection. A server
-            that cannot be reached or does not answer in time is an error at once.
+        timeout: maximum seconds for an answer.
+        retries: how often a request is repeated if the server is busy, fails or drops the connection. An unreachable
+            server and a timeout are not retried.
     """
     key = os.environ.get(KEY)
     server = Server(base_url.rstrip("/"), bool(key), timeout)
@@ -70,7 +70,7 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
         model=name,
         base_url=server.url,
         api_key=key or "none",  # type: ignore[arg-type]  # a server without keys takes any
-        default_headers={"OpenAI-Organization": "", "OpenAI-Project": ""},  # else those of OpenAI's variables
+        default_headers={"OpenAI-Organization": "", "OpenAI-Project": ""},  # overrides OpenAI's environment variables
         openai_proxy="",
         temperature=0,
         max_retries=retries,
@@ -83,7 +83,7 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
 
 
 class _Client(httpx.Client):
-    """Raises what a second try would not mend as an error that OpenAI's SDK does not catch."""
+    """Turns connection errors and timeouts into errors that OpenAI's SDK does not retry."""
 
     def __init__(self, server: Server, **how: Any) -> None:
         super().__init__(**how)
@@ -99,7 +99,7 @@ class _Client(httpx.Client):
 
 
 class _AsyncClient(httpx.AsyncClient):
-    """``_Client`` for an event loop."""
+    """The async twin of ``_Client``."""
 
     def __init__(self, server: Server, **how: Any) -> None:
         super().__init__(**how)

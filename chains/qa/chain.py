@@ -13,7 +13,7 @@ from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
 from chains.prompts import qa_template
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
-from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
+from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
 from common.errors import UserError
 from corpus.records import LABELS
 
@@ -127,9 +127,9 @@ class QAChain(AnswerChain):
                 return retrieve(self._retriever, questions, self._passages)
         assert_never(self._context)
 
-    def _ask(self, question: Question, passages: list[Passage]) -> Asked:
+    def _ask(self, question: Question, passages: list[Passage]) -> QuestionInContext:
         context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
-        return Asked(self._fitter.clean(question.text).strip(), context)
+        return QuestionInContext(self._fitter.clean(question.text).strip(), context)
 
     def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
         """An answer without a text: the passages, and citations from their first ``kept`` characters."""

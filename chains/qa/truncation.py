@@ -10,8 +10,8 @@ from corpus.sentences import sentence_spans
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A cleaned question and the text to answer it from; None asks without a text."""
+class QuestionInContext:
+    """A cleaned question and its context; None for no context."""
 
     question: str
     context: str | None
@@ -19,22 +19,22 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits: ``kept`` characters of the context are in it, ``dropped`` sentences are not."""
+    """A prompt that fits the window, with ``kept`` characters of the context and without ``dropped`` sentences."""
 
     prompt: Prompt
-    asked: Asked
+    asked: QuestionInContext
     kept: int
     dropped: int
 
 
 class PromptFitter:
-    """Renders prompts, leaving out sentences from the end of the context where a prompt is longer than the window.
+    """Renders prompts and drops sentences from the end of the context if a prompt exceeds the window.
 
     Args:
         llm: the model.
-        family: whose wording is used.
-        system: a system text before every prompt.
-        reserve: how many tokens of the window are kept for the answer.
+        family: the wording of the prompt.
+        system: a system message for every prompt.
+        reserve: tokens of the window reserved for the answer.
     """
 
     def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
@@ -45,10 +45,10 @@ class PromptFitter:
         self._reserve = reserve
         self.clean = llm.clean
 
-    def fit(self, asked: Sequence[Asked]) -> list[FittedPrompt | UserError]:
-        """A prompt for each question, or the error of one that is too long without any context.
+    def fit(self, asked: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
+        """A prompt for each question, or the error if it is too long even without context.
 
-        All are tokenised together; only those that do not fit are looked at one by one, by bisection over sentences.
+        All prompts are tokenised together; those that do not fit are shortened one by one, by bisection over sentences.
         """
         fitted: list[FittedPrompt | UserError] = []
         for one, prompt in zip(asked, self._prompts(asked), strict=True):
@@ -59,21 +59,21 @@ class PromptFitter:
         return fitted
 
     def note(self, dropped: int) -> str:
-        """The sentence that tells a reader of the answer that ``dropped`` sentences were left out."""
+        """The note that ``dropped`` sentences were left out."""
         count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
-    def _prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+    def _prompts(self, asked: Sequence[QuestionInContext]) -> list[Prompt]:
         return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in asked])
 
-    def _shorten(self, one: Asked, prompt: Prompt, window: int) -> FittedPrompt | UserError:
+    def _shorten(self, one: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
         room = window - self._reserve
         ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
         best: FittedPrompt | None = None
-        low, high = 0, len(ends) - 2  # how many sentences are kept: all of them is known not to fit
+        low, high = 0, len(ends) - 2  # number of sentences kept; all of them do not fit
         while low <= high:
             keep = (low + high) // 2
-            shorter = Asked(one.question, (one.context or "")[: ends[keep]])
+            shorter = QuestionInContext(one.question, (one.context or "")[: ends[keep]])
             prompt = self._prompts([shorter])[0]
             if self._llm.length(prompt) <= room:
                 best = FittedPrompt(prompt, shorter, kept=ends[keep], dropped=len(ends) - 1 - keep)
@@ -83,6 +83,6 @@ class PromptFitter:
         if best is not None:
             return best
         return TooLongError(
-            f"The question is too long: with its instruction it takes {self._llm.length(prompt)} tokens, and the "
-            f"model's window of {window} has room for {room}. Ask it in fewer words."
+            f"The question is too long: with its instruction it has {self._llm.length(prompt)} tokens, and {room} fit "
+            f"into the model's window of {window}. Shorten it."
         )

@@ -18,7 +18,7 @@ from corpus.documents.source import Source, hint, read_bytes
 if TYPE_CHECKING:
     from pypdf import PageObject
 
-# Printed as one sign, searched as letters: ff, fi, fl, ffi, ffl, long st, st.
+# Ligatures and their letters: ff, fi, fl, ffi, ffl, long st, st.
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _HEAD = 1024  # bytes within which a PDF file says that it is one
 
@@ -38,7 +38,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     raw = read_bytes(source, config)
     if b"%PDF-" not in raw[:_HEAD]:
         raise DataError(source.name, f"is not a PDF file. {hint(raw) or ''}".rstrip())
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it remarks on every flaw that it reads over
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs every recoverable error
     body = Body()
     try:
         reader = PdfReader(BytesIO(raw))

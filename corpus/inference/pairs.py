@@ -210,7 +210,7 @@ def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
 
 
 def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list[str]:
-    """Premises that stand in both, in the order of ``test``: what a model has read in training is no test of it.
+    """Premises of ``test`` that also occur in ``train`` (leakage), in the order of ``test``.
 
     White space and case are not looked at.
     """

@@ -103,22 +103,22 @@ class _Session:
 
     def _ask(self, message: str) -> None:
         """Answer a message; the first answer creates the conversation."""
-        from chains.chat.events import Asked, Done, Given, Judged, Token
+        from chains.chat.events import AnswerEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
 
         for event in self._chat.converse(self._user, self._conversation, message):
             match event:
-                case Asked():
+                case QuestionEvent():
                     print_notes(event.notes)
-                case Token():
+                case TokenEvent():
                     typer.echo(plain(event.text), nl=False)
                     sys.stdout.flush()
-                case Given():
+                case AnswerEvent():
                     typer.echo()
                     self._passages = event.answer.passages
                     print_evidence(event.answer)
-                case Judged():
+                case VerdictEvent():
                     print_verdicts(event.answer)
-                case Done():
+                case DoneEvent():
                     self._conversation = event.conversation
                     print_notes(event.turn.answer.notes if event.turn.answer else ())
                     typer.echo()

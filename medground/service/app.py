@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from chains.chat.conversations import Conversations
-from chains.chat.events import Done, Token
+from chains.chat.events import DoneEvent, TokenEvent
 from common.errors import UserError
 from medground.service import export
 from medground.service.errors import add_errors, describe_error
@@ -45,7 +45,7 @@ from medground.service.protocol import (
     footnotes,
     history,
 )
-from medground.service.service import Asked, Service
+from medground.service.service import ChatStream, Service
 from medground.service.sessions import Attempts, Sessions
 from medground.service.users import Users
 
@@ -278,12 +278,12 @@ def _model(service: Service) -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": 0, "owned_by": "medground", "medground": service.about}
 
 
-async def _whole(service: Service, asked: Asked, request: Request) -> Response:
+async def _whole(service: Service, asked: ChatStream, request: Request) -> Response:
     """The answer in one document."""
     done = await _unless_gone(service, request, _last(asked.events))
     if done is None:
         return PlainTextResponse("", 499)  # nobody reads it
-    assert isinstance(done, Done)  # a turn ends with it
+    assert isinstance(done, DoneEvent)  # a turn ends with it
     text = done.turn.text + footnotes(done.turn.answer, service.note)
     _log_text(service, done)
     return JSONResponse(Completion().whole(text, evidence(done.turn, asked.conversation, service.note)))
@@ -320,7 +320,7 @@ async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, 
             await work
 
 
-async def _stream(service: Service, asked: Asked) -> AsyncIterator[str]:
+async def _stream(service: Service, asked: ChatStream) -> AsyncIterator[str]:
     """The answer as server-sent events; an error after the first event is an event, too."""
     completion, whole = Completion(), False
     try:
@@ -329,9 +329,9 @@ async def _stream(service: Service, asked: Asked) -> AsyncIterator[str]:
             async for event in events:
                 if event is None:
                     yield ": waiting\n\n"
-                elif isinstance(event, Token):
+                elif isinstance(event, TokenEvent):
                     yield _event(completion.chunk(event.text))
-                elif isinstance(event, Done):
+                elif isinstance(event, DoneEvent):
                     if notes := footnotes(event.turn.answer, service.note):
                         yield _event(completion.chunk(notes))
                     _log_text(service, event)
@@ -370,6 +370,6 @@ def _event(document: dict[str, Any]) -> str:
     return f"data: {json.dumps(document)}\n\n"
 
 
-def _log_text(service: Service, done: Done) -> None:
+def _log_text(service: Service, done: DoneEvent) -> None:
     if service.config.log_text:
         log.info("%s", done.turn.model_dump_json(include={"message", "question", "text"}))

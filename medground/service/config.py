@@ -13,12 +13,13 @@ class ServeConfig(BaseModel):
     )
     port: int = Field(default=8000, ge=0, le=65535, strict=True, description="Port to listen at; 0 takes a free one.")
     tokens: dict[str, SecretStr] = Field(
-        default={}, description="A bearer token for each user, NAME: TOKEN. Without tokens, every client is chat.user."
+        default={},
+        description="Bearer tokens by user, NAME: TOKEN. Without tokens, every client is the user chat.user.",
     )
     tokens_file: str | None = Field(
         default=None,
         min_length=1,
-        description="YAML file of further tokens, one NAME: TOKEN a line. Only its owner may be able to read it.",
+        description="YAML file of further tokens, one NAME: TOKEN per line, readable by its owner only.",
     )
     tls: bool = Field(
         default=False,
@@ -33,26 +34,29 @@ class ServeConfig(BaseModel):
         default=16,
         ge=1,
         strict=True,
-        description="Maximum number of questions in one pass through the model. An agent answers one by one.",
+        description="Maximum number of questions in a batch. An agent answers one at a time.",
     )
     passes: int = Field(
-        default=2, ge=1, strict=True, description="Passes at the same time, which share the processor's threads."
+        default=2,
+        ge=1,
+        strict=True,
+        description="Number of batches computed at the same time; they share the processor's threads.",
     )
     wait_ms: int = Field(
         default=5,
         ge=0,
         strict=True,
-        description="Milliseconds for which the first question of a pass waits for others.",
+        description="Milliseconds that the first question of a batch waits for further ones.",
     )
     queue: int = Field(
         default=64,
         ge=0,
         strict=True,
-        description="Requests that may wait beside those in passes; further ones get status 429.",
+        description="Requests that may wait for a batch; further ones get status 429.",
     )
     timeout: float = Field(default=120, gt=0, description="Seconds until an unanswered request ends with status 504.")
     grace: float = Field(
-        default=30, ge=0, description="Seconds that admitted requests have when the service is stopped."
+        default=30, ge=0, description="Seconds for admitted requests to finish after the service is told to stop."
     )
     connections: int = Field(
         default=512,
@@ -64,7 +68,7 @@ class ServeConfig(BaseModel):
         ),
     )
     receive_timeout: float = Field(
-        default=20, gt=0, description="Seconds for a client to send a whole request, and to take what was sent to it."
+        default=20, gt=0, description="Seconds for a client to send a whole request, or to receive what was sent."
     )
     max_body: int = Field(default=1_000_000, ge=1, strict=True, description="Maximum number of bytes in a request.")
     max_messages: int = Field(default=200, ge=1, strict=True, description="Maximum number of messages in a request.")

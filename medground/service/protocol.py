@@ -16,7 +16,11 @@ from common.errors import UserError
 
 MODEL = "medground"
 NEW = "new"
-# What ``footnotes`` adds: lines for passages, sentences, verdict and notes, behind an empty line.
+_EVIDENCE = {
+    *("label", "label_scores", "sentences", "removed", "citations"),
+    *("passages", "verdict", "verification", "withheld"),
+}
+# The text added by ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
 _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
 _FOOTNOTES = re.compile(rf"\n\n{_FOOTNOTE}(?:\n{_FOOTNOTE})*\Z")
 
@@ -25,7 +29,7 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it contains half of a character (a lone surrogate)") from error
+        raise ValueError("it contains a lone surrogate, which is not a valid character") from error
     return text
 
 
@@ -54,8 +58,8 @@ class Extension(BaseModel):
     """Fields of a request beyond OpenAI's protocol.
 
     Attributes:
-        conversation: ``new`` creates a stored conversation, an id continues one; then only the last message is read.
-            Null stores nothing.
+        conversation: ``new`` creates a stored conversation, an id continues one. For both, only the last message is
+            read. Null stores nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,7 +68,7 @@ class Extension(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``; OpenAI's other fields, which control the wording, are ignored."""
+    """The body of ``POST /v1/chat/completions``; OpenAI's other fields, such as temperature, are ignored."""
 
     model: str = MODEL
     messages: list[Message] = Field(min_length=1)
@@ -123,9 +127,9 @@ def history(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def footnotes(answer: Answer | None, note: str | None) -> str:
-    """Text added to an answer: a line for each quote under its passage's number, for each verdict and for each note.
+    """Text added to an answer: a line for each quote, with its passage's number, for each verdict and for each note.
 
-    A cited passage without a quote has a line of its own.
+    A cited passage without a quote gets a line too.
     """
     if answer is None:
         return ""
@@ -151,13 +155,13 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
 
 
 def support_in_words(answer: Answer) -> str:
-    """By number of sentence the verdict, and the citations where they were attributed; empty where there are none."""
-    told = []
+    """Verdict and attributed citations of each sentence by its number, such as "1 supported; 2 attributed to [3]"."""
+    parts = []
     for place, one in enumerate(answer.sentences, start=1):
         attributed = f"attributed to {''.join(f'[{number}]' for number in one.citations)}" if one.attributed else ""
         if support := ", ".join(filter(None, (one.verdict, attributed))):
-            told.append(f"{place} {support}")
-    return "; ".join(told)
+            parts.append(f"{place} {support}")
+    return "; ".join(parts)
 
 
 def _footnote(number: int | None, text: str) -> str:
@@ -172,38 +176,28 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
     if answer is not None:
         given = answer.model_dump(
             mode="json",
-            include={
-                "label",
-                "label_scores",
-                "sentences",
-                "removed",
-                "citations",
-                "passages",
-                "verdict",
-                "verification",
-                "withheld",
-            },
+            include=_EVIDENCE,
         )
     notes = [*turn.notes, *(answer.notes if answer is not None else ()), *([note] if note else [])]
     return {"conversation": conversation, "question": turn.question, "text": turn.text, **given, "notes": notes}
 
 
 def checked(statement: str, result: Check | UserError) -> dict[str, Any]:
-    """A checked statement, documented in docs/check.md; ``error`` says why it could not be checked."""
+    """A checked statement, documented in docs/check.md, with ``error`` if it could not be checked."""
     if isinstance(result, Check):
         return {"object": "check", **result.model_dump(mode="json")}
     return {"object": "check", "statement": statement, **error_body(str(result), "invalid_request_error")}
 
 
 class Completion:
-    """The documents of one completion, which share its id and time."""
+    """The JSON objects of one completion; they share its id and time."""
 
     def __init__(self) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
 
     def whole(self, text: str, extension: dict[str, Any]) -> dict[str, Any]:
-        """The answer in one document."""
+        """The whole answer as one object."""
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": None},
@@ -230,6 +224,6 @@ class Completion:
 
 
 def error_body(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
-    sendable = message.encode("utf-8", "replace").decode()  # it may quote half of a character
+    """An error in OpenAI's format."""
+    sendable = message.encode("utf-8", "replace").decode()  # it may quote a lone surrogate
     return {"error": {"message": sendable, "type": kind, "param": None, "code": code}}

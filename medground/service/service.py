@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chains.chat.events import ChatEvent, Done
+from chains.chat.events import ChatEvent, DoneEvent
 from chains.verification.statements import Claim, read_claim
 from common.errors import UserError
 from medground.service.admission import Admission
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Asked:
-    """An admitted request; ``conversation`` is the id of its stored conversation, of a new one from ``Done`` on."""
+class ChatStream:
+    """An admitted chat request. ``conversation`` is the stored conversation's id, of a new one after ``DoneEvent``."""
 
     conversation: str | None
     events: AsyncGenerator[ChatEvent] = field(init=False)
@@ -36,10 +36,10 @@ class Service:
     Attributes:
         config: the section ``serve``.
         users: who may use the service.
-        about: model, retriever and agent, see ``Pipeline.about``.
+        about: names of model, retriever and agent (``Pipeline.about``).
         note: shown with every answer; None for no note.
-        checker: checks statements, with those of other requests in shared passes; None if there is no judge.
-        no_checker: why there is none.
+        checker: checks statements, batched with those of other requests; None without an NLI model.
+        no_checker: the reason if ``checker`` is None.
         chat: set when the models are loaded.
         passes: the queue before the models.
         at_close: called when the service begins to shut down.
@@ -74,43 +74,43 @@ class Service:
         said: Sequence[tuple[str, str]] = (),
         *,
         whole: bool = False,
-    ) -> "Asked":
+    ) -> "ChatStream":
         """Admit a message; call it on the event loop.
 
         Args:
-            user: who asks.
+            user: the user's name.
             conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
             message: the newest message.
-            said: roles and texts of the messages before it, of a conversation that the client sends.
-            whole: the last event is enough.
+            said: roles and texts of the earlier messages, if the client sends the conversation.
+            whole: yield only the last event.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
-        asked, chat = Asked(conversation), self.chat
+        asked, chat = ChatStream(conversation), self.chat
 
         def stream() -> Iterator[ChatEvent]:
             if asked.conversation is None:
                 yield from chat.stream(chat.replayed(said), message)
                 return
             for event in chat.converse(user, None if asked.conversation == NEW else asked.conversation, message):
-                if isinstance(event, Done):
+                if isinstance(event, DoneEvent):
                     asked.conversation = event.conversation
                 yield event
 
-        asked.events = self.admission.open(stream, lambda event: not whole or isinstance(event, Done)).events()
+        asked.events = self.admission.open(stream, lambda event: not whole or isinstance(event, DoneEvent)).events()
         return asked
 
     def check(self, statements: Sequence[str]) -> "AsyncGenerator[Sequence[Check | UserError]]":
-        """Admit statements, whose results are the one event; call it on the event loop.
+        """Admit statements; the only event is their results. Call it on the event loop.
 
         Raises:
             Busy: no slot is free.
             Closing: the service is shutting down.
         """
         checker, claims = self.checker, [read_claim(statement) for statement in statements]
-        assert checker is not None  # the route answers for a service without one
+        assert checker is not None  # the route handles a service without one
 
         def results() -> "Iterator[Sequence[Check | UserError]]":
             found = iter(checker([claim for claim in claims if isinstance(claim, Claim)]))

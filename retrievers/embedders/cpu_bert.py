@@ -1,9 +1,9 @@
-"""A BERT encoder on a CPU, in float32, or in bfloat16 with AVX512-BF16: the same arithmetic, less of it wasted.
+"""A faster BERT encoder for CPUs, in float32, or in bfloat16 with AVX512-BF16; same results as transformers.
 
-Three things are saved. Padding is never computed: the texts of a batch lie end to end, and only attention looks at them
-one length at a time. Weights are laid out once as the processor's matrix kernels want them, and GELU is computed where
-its input is made. In bfloat16 attention is two plain matrix products for a group of texts whose scores stay in the
-cache; torch's own CPU kernel multiplies blocks too small for these instructions.
+Three differences save time. There is no padding: the texts of a batch are concatenated, and attention handles texts of
+equal length together. Weights are stored once in oneDNN's layout, and GELU is fused into its matrix product. In
+bfloat16, attention is two matrix products over a group of texts whose scores fit the cache; the blocks of torch's CPU
+kernel are too small for AVX512-BF16.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from common.cpu import PackedLinear, packs_linear, rounded
 
-GROUP_TOKENS = 512  # what one attention product covers, so that its scores stay in the second-level cache
+GROUP_TOKENS = 512  # per attention product, so that the scores fit the L2 cache
 
 
 def pack_encoder(model: Any) -> bool:
-    """Replace the encoder of a loaded ``BertModel`` by a packed one, where that is the same and faster.
+    """Replace the encoder of a loaded ``BertModel`` by a packed one if that is faster.
 
-    It is for BERT encoders with exact GELU on a CPU with AVX2, in float32, or in bfloat16 with AVX512-BF16. With AMX
-    torch's own bfloat16 kernels do well, so there, as everywhere else, the model stays as it is. The packed encoder is
-    for inference: it has no parameters that could be trained or saved.
+    Supported are BERT encoders with exact GELU on a CPU with AVX2, in float32, or in bfloat16 with AVX512-BF16 but
+    without AMX, where torch's kernels are fast. Other models stay unchanged. The packed encoder is for inference only:
+    it has no parameters to train or save.
 
     Returns:
         Whether the encoder was replaced.
@@ -44,7 +44,7 @@ def pack_encoder(model: Any) -> bool:
 
 
 class PackedEncoder(nn.Module):
-    """Stands for a ``BertEncoder``: padded hidden states in, padded hidden states out (zeros where padding was)."""
+    """A ``BertEncoder`` from padded hidden states to padded hidden states, which are zero at padding."""
 
     def __init__(self, encoder: Any, heads: int) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class PackedEncoder(nn.Module):
 
         Args:
             hidden_states: (texts, tokens, width).
-            attention_mask: (texts, 1, tokens, tokens), true where a token may be attended to, the same for every
-                token of a text; None: there is no padding.
+            attention_mask: (texts, 1, tokens, tokens), true for tokens that may be attended to, equal for all tokens of
+                a text; None for no padding.
         """
         texts, tokens, width = hidden_states.shape
         if attention_mask is None:
@@ -75,14 +75,14 @@ class PackedEncoder(nn.Module):
         tokens = len(states)
         if more := rounded(tokens) - tokens:
             states = torch.cat([states, states.new_zeros(more, states.shape[1])])
-            runs = [*runs, (more, 1)]  # as texts of one token each
+            runs = [*runs, (more, 1)]  # padding rows count as texts of one token
         for layer in self._layers:
             states = layer.forward(states, runs)
         return states[:tokens]
 
 
 class _Layer:
-    """One transformer layer over texts that lie end to end."""
+    """One transformer layer over concatenated texts."""
 
     def __init__(self, layer: Any, heads: int) -> None:
         attention = layer.attention.self
@@ -96,7 +96,7 @@ class _Layer:
         self._norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """Encode (tokens, width), which are for each run ``count`` texts of ``length`` tokens."""
+        """Encode states (tokens, width). A run is ``(count, length)``: ``count`` texts of ``length`` tokens."""
         attend = self._attend_by_torch if states.dtype == torch.float32 else self._attend
         attended = self._out(attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from common.errors import UserError
 
-# model.safetensors of sentence-transformers/all-MiniLM-L6-v2 as its makers publish it.
+# model.safetensors of sentence-transformers/all-MiniLM-L6-v2 on the hub.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 @cache
 def packaged_minilm() -> Path:
-    """The folder of the packaged model, its weights checked once a process (91 MB, about 0.1 s).
+    """The folder of the packaged model. Its weights are checked once per process (91 MB, about 0.1 s).
 
     Raises:
         UserError: the package is missing, or its weights are not the official ones.
@@ -29,10 +29,10 @@ def packaged_minilm() -> Path:
 
 
 def check_weights(path: Path, expected: str = OFFICIAL_SHA256) -> None:
-    """Refuse a weights file whose SHA-256 is not ``expected``.
+    """Check the SHA-256 of a weights file.
 
     Raises:
-        UserError: the file cannot be read, or is another.
+        UserError: the file cannot be read, or its SHA-256 is not ``expected``.
     """
     try:
         with path.open("rb") as file:

@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_and_what_was_written_before_it_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        with pytest.raises(UserError, match=r"No space left on device.*make room"):
+        with pytest.raises(UserError, match=r"No space left on device.*free disk space"):
             cache.put({"b": "long enough to be cut"})
     assert "b" not in cache
     cache.put({"c": 3})
@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_and_what_was_written_before_it_is_kept(
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"{tmp_path}.*Mend or remove"):
+    with pytest.raises(UserError, match=f"{tmp_path}.*Delete it"):
         ResultCache(tmp_path)
 
 

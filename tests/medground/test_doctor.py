@@ -64,7 +64,7 @@ def test_what_cannot_work_has_failed() -> None:
 def test_a_model_of_the_hub_is_looked_for_in_the_cache_only() -> None:
     found = checks(**{"llm.model": "someone/some-model"})
     assert found["language model"].state == "note"
-    assert "will be fetched" in found["language model"].value
+    assert "downloaded from the hub" in found["language model"].value
 
 
 def test_telemetry_that_is_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_when_the_last_document_is_gone_nothing_else_is_searched_in_its_place(se
     add_documents(settings, [Path("docs")], quiet=True)
     Path("docs/a.txt").unlink()
     assert add_documents(settings, [Path("docs")], quiet=True)[1].removed == 1
-    with pytest.raises(UserError, match=r"None of the documents indexed in \S+ is left\. Index some"):
+    with pytest.raises(UserError, match=r"The library in \S+ is empty.*medground index PATH"):
         searched_corpus(settings)
     assert searched_corpus(settings, data_named=True).name == "sample"
 
@@ -79,7 +79,7 @@ def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> N
     Path("docs").mkdir()
     Path("docs/b.png").write_bytes(b"x")
     with pytest.raises(
-        UserError, match=r"nothing to read in docs \(1 files of other kinds\). Kinds that are read: .txt"
+        UserError, match=r"No readable file in docs \(1 files of other types\). Supported file types: .txt"
     ):
         add_documents(settings, [Path("docs")], quiet=True)
     Path("docs/c.pdf").write_bytes(b"%PDF")

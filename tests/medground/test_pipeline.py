@@ -141,7 +141,7 @@ def test_the_agent_withholds_without_evidence_and_its_steps_are_in_the_trace(tmp
     chat = pipeline(set_to, sample("mg0312", "mg0004", "mg0308", "mg0327")).chat()
     assert chat.reply([], QUESTION).text == "No."
     absent = chat.reply([], "Does jadacoprazole cause an increase in wound infection rate in women with acne?")
-    assert absent.text.startswith("No answer is given: no passage that was found is evidence on the question.")
+    assert absent.text.startswith("No answer is given: none of the passages found is evidence on the question.")
     assert "Searched for: Does jadacoprazole cause" in absent.text
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [step["kind"] for step in steps[:3]] == ["retrieve", "grade", "answer"]

@@ -1,7 +1,7 @@
 import pytest
 from obeying import ObeyingLLM
 
-from chains.agent.answering import Given, answer_from, holds, withhold
+from chains.agent.answering import FixedRetriever, answer_from, holds, withhold
 from chains.answer import Answer, Passage
 from chains.qa.chain import qa_chain
 
@@ -9,7 +9,7 @@ PASSAGES = (Passage(id="a", text="Aspirin works.", score=0.5), Passage(id="b", t
 
 
 def test_given_passages_are_found_for_any_question_in_their_order() -> None:
-    given = Given(passages=PASSAGES)
+    given = FixedRetriever(passages=PASSAGES)
     assert [one.id for one in given.invoke("x")] == ["a", "b"]
 
 

@@ -194,5 +194,5 @@ def test_what_a_model_writes_into_its_calls_counts_too() -> None:
 def test_without_evidence_there_is_no_answer_whatever_the_model_says() -> None:
     answer = agent(ObeyingModel(), {"other": "Zinc shortened colds."}).invoke(QUESTION)
     assert answer.label is None
-    assert answer.text.startswith("No answer is given: no passage that was found is evidence")
+    assert answer.text.startswith("No answer is given: none of the passages found is evidence")
     assert "Searched for: Is it so of aspirin?. Found: other." in answer.text

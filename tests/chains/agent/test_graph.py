@@ -69,7 +69,7 @@ def test_without_evidence_the_question_is_put_otherwise_and_then_nothing_is_answ
     assert answer.label is None
     assert answer.withheld is None
     assert answer.text == (
-        "No answer is given: no passage that was found is evidence on the question. "
+        "No answer is given: none of the passages found is evidence on the question. "
         "Searched for: Is it so of aspirin?; aspirin; pills. Found: a."
     )
     assert kinds(steps) == ["retrieve", "grade", "reword"] * 2 + ["retrieve", "grade", "withhold"]
@@ -102,7 +102,7 @@ def test_an_answer_that_nothing_bears_out_is_withheld() -> None:
     assert answer.verdict == "contradicted"
     assert answer.withheld is not None
     assert answer.withheld.label == "yes"
-    assert "is not borne out" in answer.text
+    assert "do not support the answer" in answer.text
 
 
 def test_a_maybe_that_rests_on_evidence_is_given() -> None:

@@ -11,7 +11,7 @@ from word_retriever import WordRetriever
 
 from chains.answer import Answer
 from chains.chat import Chat, Conversations, NoConversation, Turn
-from chains.chat.events import ChatEvent, Done
+from chains.chat.events import ChatEvent, DoneEvent
 from chains.chat.writer import Writer, WrittenAnswers
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
@@ -112,7 +112,7 @@ def test_an_empty_message_is_refused(message: str) -> None:
 
 
 def test_a_message_too_long_to_be_a_question_is_refused() -> None:
-    with pytest.raises(UserError, match=r"The question is too long: it has 20001 characters, and 20000 are the most"):
+    with pytest.raises(UserError, match=r"The question is too long: it has 20,001 characters, the maximum is 20,000"):
         next(chat().stream([], "x" * 20_001))
     assert next(chat().stream([], "x" * 20_000)).kind == "question"
 
@@ -125,10 +125,10 @@ def kept(tmp_path: Path) -> Conversations:
 def test_a_stored_conversation_is_created_and_continued(kept: Conversations) -> None:
     talk = chat(kept, verifier=judged)
     *_, first = talk.converse("ann", None, "Does aspirin lower pain in women with gout?")
-    assert isinstance(first, Done)
+    assert isinstance(first, DoneEvent)
     assert first.conversation is not None
     *_, done = talk.converse("ann", first.conversation, "And in men?")
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.conversation == first.conversation
     assert done.turn.question == "Does aspirin lower pain in men with gout?"
     assert kept.read("ann", first.conversation) == [first.turn, done.turn]
@@ -148,7 +148,7 @@ def test_a_turn_is_stored_before_done_and_a_stopped_one_is_not(kept: Conversatio
 
 def test_another_user_s_conversation_cannot_be_continued(kept: Conversations) -> None:
     *_, done = chat(kept).converse("ann", None, QUESTION)
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.conversation is not None
     with pytest.raises(NoConversation):
         list(chat(kept).converse("bob", done.conversation, QUESTION))
@@ -157,7 +157,7 @@ def test_another_user_s_conversation_cannot_be_continued(kept: Conversations) ->
 
 def test_a_conversation_that_is_deleted_meanwhile_stays_deleted(kept: Conversations) -> None:
     *_, done = chat(kept).converse("ann", None, QUESTION)
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.conversation is not None
     events = chat(kept).converse("ann", done.conversation, QUESTION)
     next(events)
@@ -168,7 +168,7 @@ def test_a_conversation_that_is_deleted_meanwhile_stays_deleted(kept: Conversati
 
 
 def test_a_chat_without_a_file_says_so() -> None:
-    with pytest.raises(UserError, match="keeps no conversations"):
+    with pytest.raises(UserError, match="stores no conversations"):
         _ = chat().conversations
 
 

@@ -122,5 +122,5 @@ def test_all_else_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     for model in others:
         assert pack_llama(model) is None
-    monkeypatch.setattr("chains.models.cpu_llama.MOST_BYTES", 1000)
+    monkeypatch.setattr("chains.models.cpu_llama.MAX_BYTES", 1000)
     assert pack_llama(llama()) is None

@@ -4,7 +4,7 @@ import pytest
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM
 from chains.models.templates import prepare_template
-from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
+from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
 from common.errors import UserError
 from corpus.sentences import sentence_spans
 
@@ -30,7 +30,7 @@ def fitter(tokenizer, window: int | None, reserve: int = 8) -> PromptFitter:
 
 
 def fit(tokenizer, window: int | None, question: str = "Does it?", context: str | None = CONTEXT):
-    return fitter(tokenizer, window).fit([Asked(question, context)])[0]
+    return fitter(tokenizer, window).fit([QuestionInContext(question, context)])[0]
 
 
 def test_a_prompt_that_fits_is_whole(tokenizer) -> None:
@@ -80,7 +80,11 @@ def test_a_question_that_is_too_long_is_an_error(tokenizer, context: str | None)
 
 
 def test_one_bad_question_leaves_the_others_alone(tokenizer) -> None:
-    asked = [Asked("Does it?", CONTEXT), Asked("Does it? " * 900, None), Asked("Is it?", None)]
+    asked = [
+        QuestionInContext("Does it?", CONTEXT),
+        QuestionInContext("Does it? " * 900, None),
+        QuestionInContext("Is it?", None),
+    ]
     first, bad, last = fitter(tokenizer, 300).fit(asked)
     assert isinstance(first, FittedPrompt)
     assert isinstance(bad, UserError)
