@@ -22,7 +22,7 @@ from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from corpus.sample import sample_path
 from eval.stats.estimate import Estimate, from_resamples, proportion, resampled
-from eval.tables import with_interval, with_signed_interval
+from eval.tables import with_interval
 from eval.tasks.qa import VARIANTS
 from medground.ingest import Corpus, data_corpus
 from medground.pipeline import Pipeline
@@ -68,7 +68,7 @@ def main() -> None:
     _print("accuracy of those answered", sum(right), sum(answered))
     _print("accuracy of the plain chain on all of them", sum(plainly), len(there))
     gain = _gain(answered, right, plainly)
-    print(f"difference {with_signed_interval(gain)}")
+    print(f"difference {with_interval(gain, signed=True)}")
     print(f"{seconds / len(records):.2f} s a question")
     figures = {"withheld": sum(withheld), "answered": sum(answered), "right": sum(right), "plain_right": sum(plainly)}
     bench.write_report(options.output, {**figures, "absent": len(absent), "present": len(there), "gain": gain.value})

@@ -40,7 +40,7 @@ from corpus.records import QARecord, documents
 from corpus.sentences import sentence_spans
 from eval.stats.estimate import mean, proportion
 from eval.stats.significance import mean_difference
-from eval.tables import with_interval, with_signed_interval
+from eval.tables import with_interval
 from retrievers import make_retriever
 from retrievers.config import StoreConfig
 from retrievers.embedders.minilm import MiniLMEmbedder
@@ -229,7 +229,7 @@ def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> No
             less = (
                 ""
                 if name == "the chain"
-                else f"difference to the chain: {with_signed_interval(mean_difference(hits, ways['the chain']))}"
+                else f"difference to the chain: {with_interval(mean_difference(hits, ways['the chain']), signed=True)}"
             )
             print(f"    {name:14} {with_interval(share):24} {less}")
 

@@ -17,7 +17,7 @@ import bench
 from chains.rewriting.followup_rules import complete
 from eval.stats.estimate import proportion
 from eval.stats.significance import mean_difference
-from eval.tables import with_interval, with_signed_interval
+from eval.tables import with_interval
 from medground.ingest import data_corpus
 from medground.pipeline import Pipeline
 from medground.settings import load_settings
@@ -69,7 +69,7 @@ def main() -> None:
         if kind == "follow-ups":
             chosen = [turn for turn in turns if turn.message.kind != "question"]
         raw, completed = [turn.raw for turn in chosen], [turn.completed for turn in chosen]
-        difference = with_signed_interval(mean_difference(raw, completed))
+        difference = with_interval(mean_difference(raw, completed), signed=True)
         report[kind] = {"turns": len(chosen), "raw": sum(raw), "completed": sum(completed)}
         shares = [with_interval(proportion(sum(right), len(right))) for right in (raw, completed)]
         print(f"{kind:24} {len(chosen):4}  as written {shares[0]}  completed {shares[1]}  difference {difference}")

@@ -32,7 +32,7 @@ from corpus.load import load_records
 from corpus.records import QARecord, documents
 from eval.stats.estimate import proportion
 from eval.stats.significance import mcnemar, mean_difference
-from eval.tables import with_interval, with_signed_interval
+from eval.tables import with_interval
 from finetune.config import EmbedderTrainConfig
 from finetune.embedder.train import train_embedder
 from retrievers import make_retrievers
@@ -282,7 +282,7 @@ def table(title: str, right: Mapping[str, Mapping[str, bool]], records: Sequence
         accuracy, gain = proportion(sum(one), len(ids)), mean_difference(base, one)
         p = mcnemar(base, one).p
         rows[name] = {"accuracy@1": asdict(accuracy), "gain": asdict(gain), "p": p}
-        compared = "" if name == "dense" else f"{with_signed_interval(gain):>32}{p:>8.3f}"
+        compared = "" if name == "dense" else f"{with_interval(gain, signed=True):>32}{p:>8.3f}"
         print(f"{name:20}{with_interval(accuracy):>26}{compared}")
     return rows
 

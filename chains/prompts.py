@@ -1,7 +1,7 @@
-"""Prompts as LangChain chat prompt templates: one wording for each model family, the same in training and in use.
+"""LangChain chat prompt templates: one wording per model family, the same in training and inference.
 
-Llama-2 chat tends to answer at length and Gemma to answer "it depends", so each wording asks for the form that its
-family tends to miss. medground-tiny is trained on the generic wording: whoever changes it must train that model again.
+Llama-2 chat tends to answer at length and Gemma tends to answer "it depends"; their wordings counter that.
+medground-tiny is trained on the generic wording and must be trained again if that changes.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from chains.config import Family
 from chains.models.prompt_sanitizing import DATA_RULE, fence
 
 Messages = list[dict[str, str]]
-"""A conversation as chat templates and servers take it: ``{"role": ..., "content": ...}`` for each turn."""
+"""A conversation in the format of chat templates and servers: ``{"role": ..., "content": ...}`` for each turn."""
 PromptFamily = Literal["gemma", "llama2", "generic"]
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
@@ -60,12 +60,12 @@ _LLAMA2 = _Wording(
 def qa_template(family: PromptFamily, system: str | None = None) -> Runnable[dict[str, Any], Any]:
     """The prompt of question answering, with the variables ``question`` and ``context``.
 
-    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt. Where
-    ``context`` is None the question is asked without a text.
+    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt. If
+    ``context`` is None, the prompt has no text.
 
     Args:
-        family: whose wording is used, see ``resolve_family``.
-        system: a system text before the user's turn.
+        family: the wording (``resolve_family``).
+        system: a system message before the user's turn.
     """
     wording = _wording(family)
     with_context, without = _template(wording.with_context, system), _template(wording.without_context, system)
@@ -76,10 +76,10 @@ def qa_prompt(family: PromptFamily, question: str, context: str | None = None, s
     """The messages of ``qa_template`` for one question, as dictionaries.
 
     Args:
-        family: whose wording is used, see ``resolve_family``.
+        family: the wording (``resolve_family``).
         question: the question, already cleaned.
-        context: the text to answer from; several passages are joined by a blank line. None asks without a text.
-        system: a system text before the user's turn.
+        context: the text, with a blank line between passages; None for no text.
+        system: a system message before the user's turn.
     """
     wording = _wording(family)
     template = _template(wording.without_context if context is None else wording.with_context, system)
@@ -91,7 +91,7 @@ def _template(user: str, system: str | None = None) -> ChatPromptTemplate:
 
 
 def _system(text: str | None) -> list[SystemMessage]:
-    """A system turn as a message, since its text may hold braces."""
+    """The system turn as a message, not a template, since its text may contain braces."""
     return [SystemMessage(text)] if text else []
 
 
@@ -109,7 +109,7 @@ def _wording(family: PromptFamily) -> _Wording:
 def resolve_family(family: Family, model_type: str, name: str, chat_template: str) -> PromptFamily:
     """The wording's family; ``auto`` is decided by the architecture (``config.model_type``), the name and the template.
 
-    Llama-2 shares its architecture with many models, so its name or its ``[INST]`` turns must tell.
+    Llama-2 shares its architecture with many models, so it is recognised by its name or its ``[INST]`` turns.
     """
     if family != "auto":
         return family
@@ -130,7 +130,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An example pair with its label, as it is shown to a model before the pair that it is asked about."""
+    """A few-shot example: a pair with its label."""
 
     premise: str
     hypothesis: str
@@ -192,12 +192,12 @@ def _nli_wording(family: PromptFamily, labels: Sequence[str]) -> tuple[str, str]
 
 
 def answer_statement(question: str, answer: str) -> str:
-    """The statement that ``answer`` is the answer to ``question``, for an entailment model to judge."""
+    """The hypothesis "QUESTION The answer is ANSWER." for an NLI model."""
     return f"{question.strip()} The answer is {answer}."
 
 
 def rewriting_template(family: PromptFamily, system: str | None = None) -> ChatPromptTemplate:
-    """The prompt that asks for other wordings of ``question``, one a line; ``ways`` comes from ``number_of_ways``."""
+    """The prompt for other wordings of ``question``, one per line; ``ways`` comes from ``number_of_ways``."""
     asked = (
         "Put this medical question in {ways}. Keep its meaning; use synonyms, full names for abbreviations, and "
         "abbreviations for full names. Write one question a line and nothing else."
@@ -207,12 +207,12 @@ def rewriting_template(family: PromptFamily, system: str | None = None) -> ChatP
 
 
 def number_of_ways(count: int) -> str:
-    """How many wordings ``rewriting_template`` asks for, in words."""
+    """The number of wordings in words, for ``rewriting_template``."""
     return "one other way" if count == 1 else f"{count} other ways"
 
 
 def standalone_template() -> ChatPromptTemplate:
-    """The prompt that asks for ``message`` as a question that is understood without the ``conversation`` before it.
+    """The prompt that asks to rewrite ``message`` as a question that is clear without the ``conversation``.
 
     ``conversation`` is fenced (``fenced_turns``), since an answer may quote documents. The question is the first line
     of the assistant's turn.
@@ -231,13 +231,13 @@ def fenced_turns(said: Sequence[tuple[str, str]]) -> str:
 
 
 def answer_template(system: str | None = None) -> ChatPromptTemplate:
-    """The prompt of an answer in a few sentences, after the turns of a conversation.
+    """The prompt for an answer in a few sentences, after the turns of a conversation.
 
     The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision`` (see
-    ``explain``). The passages stand in the user's turn; the system's turn holds rules only.
+    ``explain``). The passages are part of the user's turn; the system turn holds rules only.
 
     Args:
-        system: the user's own system text, before the rules.
+        system: the user's system text, before the rules.
     """
     rules = (
         f"{DATA_RULE}\n\nAnswer medical questions from the passages in the data alone, in one to three sentences. Put "
@@ -254,7 +254,7 @@ def answer_template(system: str | None = None) -> ChatPromptTemplate:
 
 
 def explain(label: str | None) -> str:
-    """The request to explain the label that was decided on; empty where there is none."""
+    """The request to explain the chosen label; empty without one."""
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
 
 

@@ -1,4 +1,4 @@
-"""The user's own documents: which files a command names, and how they come into the library and leave it."""
+"""Indexing of the user's files: finds the files of a command and adds, updates and removes them in the library."""
 
 import hashlib
 import json
@@ -17,24 +17,24 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, named, shown_name
 from corpus.documents.worker import Read, Worker
 
-EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 5  # increase it when a reader's text, or the split into passages or sentences changes
 
 
 @dataclass
 class Intake:
-    """What became of the files that were named.
+    """The outcome of an indexing command.
 
     Attributes:
-        added: files that are new.
-        changed: files that are others than when they were read before, or whose passages were made by other settings.
-        unchanged: files that were not read again.
-        removed: files that are gone from the folders named.
-        failed: what could not be read, and why. What was read of such a file before stays.
-        skipped: files of a folder that are of other kinds.
+        added: number of new files.
+        changed: number of files whose content or settings changed.
+        unchanged: number of files that were not read again.
+        removed: number of files that no longer exist in the given folders.
+        failed: files and records that could not be read, with the reason. Passages read from them before are kept.
+        skipped: files in a folder with an unsupported type.
         linked: links in a folder to files outside of it.
-        copies: files with the same bytes as another, and that other's name; they are not read.
-        withdrawn: records that the files read now say are withdrawn.
-        long_sentences: sentences longer than the embedder reads; they are in several passages.
+        copies: unread files with the same bytes as another file, and that file's name.
+        withdrawn: number of records that the files mark as withdrawn.
+        long_sentences: number of sentences longer than the embedder's window; they span several passages.
     """
 
     added: int = 0
@@ -52,20 +52,20 @@ class Intake:
 def take_in(
     paths: Sequence[Path | str], library: Path, window: Window, config: DocumentsConfig, *, quiet: bool = False
 ) -> Intake:
-    """Bring a library up to date with files, and with folders and everything below them.
+    """Update a library from files, and from folders with everything below them.
 
-    A file that is known with the same bytes and settings is not read again, also where it or the library was moved;
-    nor is a copy of another. One that was read from below ``paths`` and is no longer there is removed. Files elsewhere
-    stay as they are. One that cannot be read is reported, and the rest is read; of a folder that cannot be looked into
-    everything stays. In a folder hidden files, files of other kinds, links to folders and, unless the settings follow
-    them, links to files outside are passed over. Stopped at any moment, the same call completes it.
+    A file with known bytes and settings is not read again, even if it or the library was moved; nor is a copy of
+    another file. Files below ``paths`` that no longer exist are removed; files elsewhere are kept. A file that cannot
+    be read is reported and the others are read; the files of an unreadable folder are kept. In folders, hidden files,
+    unsupported types, links to folders and, unless the settings follow them, links to outside files are skipped. An
+    interrupted call can be repeated.
 
     Args:
-        paths: what to read.
+        paths: files and folders.
         library: the library's file.
-        window: what passages must fit.
+        window: the maximum size of a passage.
         config: limits, the columns of tables, and further readers.
-        quiet: no progress bar.
+        quiet: whether to hide the progress bar.
 
     Raises:
         LibraryError: the library cannot be written.
@@ -94,7 +94,7 @@ def take_in(
 def _moved(
     library: Library, known: Mapping[str, KnownFile], files: Sequence[Path], store: Path
 ) -> dict[str, KnownFile]:
-    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name."""
+    """The known files by their present place; a moved file is recognised by its bytes, else by its name."""
     current = dict(known)
     new = {place: file for file in files if (place := _place(file, store)) not in known}
     if not new:
@@ -138,7 +138,9 @@ class _Reader:
         self._worker = worker
         self._intake = intake
         self._withdrawn = self._long = 0
-        own = [config.readers] if config.readers else []  # absent, so that what earlier versions read stays
+        own = (
+            [config.readers] if config.readers else []
+        )  # absent by default, so that digests of earlier versions stay valid
         said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
         self._made_by = hashlib.sha256(said.encode()).hexdigest()
 
@@ -150,7 +152,9 @@ class _Reader:
         self._withdrawn = self._long = 0
         try:
             if known is None:
-                check_size(path, name, self._config)  # before all of an endless file is read for its digest
+                check_size(
+                    path, name, self._config
+                )  # first, since computing the digest would read all of an endless file
             digest = _digest(path)
             if known and (known.digest, known.made_by) == (digest, self._made_by):
                 self._intake.unchanged += 1
@@ -165,7 +169,7 @@ class _Reader:
             self._by_digest[digest] = (place, name)
             self._names.add(name)
         except DataError as error:
-            kept = " What it held before is kept." if known else ""
+            kept = " Its earlier passages are kept." if known else ""
             self._intake.failed.append(Problem(name, f"{error}{kept}"))
             return
         self._intake.withdrawn += self._withdrawn
@@ -176,7 +180,7 @@ class _Reader:
             self._intake.added += 1
 
     def _twin(self, place: str, digest: str) -> str | None:
-        """The name of another file with these bytes that is known and still has them."""
+        """The name of another known file that still has the same bytes."""
         other, name = self._by_digest.get(digest, (place, ""))
         try:
             return name if other != place and _digest(Path(_path_of(other, self._store))) == digest else None
@@ -209,9 +213,9 @@ def _files(
     *,
     follow: bool,
 ) -> Iterator[Path]:
-    """The files to read, each once, in the order of the paths and within a folder sorted.
+    """The files to read, each once, in the order of the paths and sorted within a folder.
 
-    Files and folders that cannot be looked at go into ``unseen``.
+    Files and folders that cannot be accessed are added to ``unseen``.
     """
     seen: set[Path] = set()
 
@@ -232,11 +236,11 @@ def _files(
             continue
         for file in _walk(path, refuse) if is_folder else [path]:
             if not (archives.is_archive(file.name) or readers.can_read(file.name)):
-                if _place(file, store) in known:  # read with other settings: what it brought stays
+                if _place(file, store) in known:  # it was read with other settings; its passages are kept
                     unseen.append(_absolute(file))
                 if file == path:
                     kinds = ", ".join(readers.suffixes)
-                    intake.failed.append(_problem(given, f"is of a kind that is not read. Those that are: {kinds}."))
+                    intake.failed.append(_problem(given, f"has an unsupported type. Supported are: {kinds}."))
                 else:
                     intake.skipped.append(file)
             elif not file.is_file():
@@ -250,7 +254,7 @@ def _files(
 
 
 def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
-    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused."""
+    """The visible files, links and devices below a folder, sorted; ``refuse`` is called for inaccessible ones."""
     for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
@@ -277,17 +281,17 @@ def _digest(path: Path) -> str:
 
 
 def _absolute(path: Path | str) -> str:
-    """The path without links, so that a file is known by whatever link it is named."""
+    """The path without symbolic links, so that a file has one path."""
     return os.path.realpath(Path(path).expanduser())
 
 
 def _place(path: Path, store: Path) -> str:
-    """Where a file lies, seen from the store: the same wherever a command is started, also after both were moved."""
+    """The file's path relative to the store; it stays valid if both are moved together."""
     return shown_path(os.path.relpath(_absolute(path), _absolute(store)))
 
 
 def _path_of(place: str, store: Path) -> str:
-    """Where a place is, seen from the store."""
+    """The absolute path of a place."""
     return os.path.normpath(os.path.join(_absolute(store), named(place)))  # noqa: PTH118
 
 
@@ -298,7 +302,7 @@ def _lies_below(place: str, roots: Sequence[str], store: Path) -> bool:
 
 
 def _name(path: Path, taken: Collection[str]) -> str:
-    """The path from the working folder, where the file lies in it and no other file is called so; else all of it."""
+    """The path relative to the working folder if it is below it and the name is not taken, else the absolute path."""
     absolute = Path(_absolute(path))
     here = Path.cwd()
     name = shown_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

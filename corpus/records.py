@@ -1,4 +1,4 @@
-"""Question records: one research question, its abstract and the expert's answer."""
+"""Question records: a research question, its abstract and the expert's answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,13 @@ LABELS: tuple[Label, ...] = ("yes", "no", "maybe")
 class QARecord:
     """One PubMedQA record (Jin et al. 2019): the question, the abstract without its conclusion, and the answer.
 
-    ``contexts`` are the abstract's sections in order, ``sections`` their headings. ``label`` is None in the
-    unlabelled subset. ``conclusion`` is the abstract's own conclusion (``LONG_ANSWER``); it is never a context.
-    ``year`` (of publication) and ``mesh`` (headings) are what retrievers can filter by.
+    Attributes:
+        contexts: the abstract's sections in order.
+        label: the answer; None in the unlabelled subset.
+        sections: the sections' headings.
+        conclusion: the abstract's conclusion (``LONG_ANSWER``), which is never part of the context.
+        year: of publication; retrievers can filter by it.
+        mesh: MeSH headings; retrievers can filter by them.
     """
 
     id: str
@@ -30,11 +34,11 @@ class QARecord:
 
     @property
     def context(self) -> str:
-        """The whole abstract without its conclusion, one section a line."""
+        """The abstract without its conclusion, one section per line."""
         return "\n".join(self.contexts)
 
     def document(self) -> Document:
-        """The abstract as a LangChain document whose id is the record's; its metadata are named as PubMed's own are."""
+        """The abstract as a LangChain document with the record's id; metadata keys are the same as for PubMed files."""
         metadata: dict[str, Any] = {"id": self.id}
         if self.year is not None:
             metadata["year"] = self.year

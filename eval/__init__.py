@@ -1,1 +1,1 @@
-"""Measures: runs a chain over a task and scores it."""
+"""Evaluation: runs chains on tasks, scores them and reports the figures."""

@@ -17,7 +17,7 @@ from eval.results import check_output, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
-from eval.tables import new_table, with_signed_interval
+from eval.tables import new_table, with_interval
 from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
@@ -334,7 +334,7 @@ def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
             "\n".join(one.figures),
             "\n".join(f"{figure.a:.3f}" for figure in figures),
             "\n".join(f"{figure.b:.3f}" for figure in figures),
-            "\n".join(with_signed_interval(figure.difference) for figure in figures),
+            "\n".join(with_interval(figure.difference, signed=True) for figure in figures),
         )
         if one.pairs.only_in_a or one.pairs.only_in_b:
             left_out.append(

@@ -23,8 +23,8 @@ class Cell:
 
     Attributes:
         part: the section's id; each section has its own tables.
-        row: a retriever, a context, or a model that classified pairs.
-        column: "all" for retrievers, the model that answered, or the number of few-shot examples.
+        row: the retriever, the context, or for inference the model.
+        column: "all" for retrievers, the answering model, or for inference the number of few-shot examples.
         metric: its name.
         estimate: its value with standard error and 95% interval.
         published: the published value, if any.

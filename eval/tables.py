@@ -141,7 +141,7 @@ def _verification(results: Sequence[TaskResult]) -> list[Table]:
             )
             continue
         given = [with_interval(result.estimates.get(name)) for name in ("accuracy", "accuracy_supported")]
-        accuracy.add_row(result.name, *given, with_signed_interval(result.estimates.get("accuracy_gain")))
+        accuracy.add_row(result.name, *given, with_interval(result.estimates.get("accuracy_gain"), signed=True))
         for name, points in risk_curves(result.samples).items():
             figures = [f"{risk_at(points, coverage):.3f}" for coverage in (*COVERAGES, 1)]
             risk.add_row(result.name, *figures, f"{result.metrics[name]:.3f}", _ORDERS[name])
@@ -260,19 +260,11 @@ def new_table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-def with_interval(estimate: Estimate | None) -> str:
-    """The value and its 95% interval; empty for None."""
+def with_interval(estimate: Estimate | None, *, signed: bool = False) -> str:
+    """The value and its 95% interval, for a difference ``signed``; empty for None."""
     if estimate is None:
         return ""
+    sign, between = ("+", " to ") if signed else ("", "-")
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
-
-
-def with_signed_interval(estimate: Estimate | None) -> str:
-    """A difference and its 95% interval; empty for None."""
-    if estimate is None:
-        return ""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:+.3f}"
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+        return f"{estimate.value:{sign}.3f}"
+    return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f}{between}{estimate.high:{sign}.3f})"

@@ -1,4 +1,4 @@
-"""Training pairs: those of section ``pairs``, and pairs made from labelled questions for verifying answers."""
+"""Training pairs: those of section ``pairs``, and answer-verification pairs made from labelled questions."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
 
 
 def check_labels(labels: Sequence[str], advice: str) -> None:
-    """Check that there are two labels or more among those of the training examples.
+    """Check that the training examples have at least two labels.
 
     Raises:
-        UserError: there is one label only; the message ends with ``advice``.
+        UserError: all have the same label; the message ends with ``advice``.
     """
     if len(set(labels)) < 2:
         raise UserError(f"All {len(labels)} training examples have the label {labels[0]}. {advice}")
@@ -41,17 +41,17 @@ def check_labels(labels: Sequence[str], advice: str) -> None:
 def answer_pairs(
     records: Sequence[QARecord], labels: Mapping[str, str], *, setting: str, others: float = 0.5, seed: int = 1
 ) -> list[NLIPair]:
-    """Pairs of an abstract and the statement that the answer to a question is "yes" or "no".
+    """Pairs of an abstract and a statement of the form "the answer to QUESTION is yes" or "no".
 
-    A record's abstract entails its answer and contradicts the opposite one; where the answer is "maybe", it is neutral
-    to both. Another record's abstract is neutral to any answer.
+    A record's abstract entails its answer and contradicts the opposite one; if the answer is "maybe", it is neutral to
+    both. Another record's abstract is neutral to any answer.
 
     Args:
         records: question records of the training split; those without a label are skipped.
-        labels: ``pairs.labels``: the word for each of entailment, neutral and contradiction, unless it is that word.
+        labels: ``pairs.labels``, the words for entailment, neutral and contradiction; equal words may be missing.
         setting: the setting that asks for these pairs, for error messages.
         others: number of pairs with another record's abstract, as a share of the records.
-        seed: seed of the choice of those.
+        seed: random seed for those.
 
     Raises:
         UserError: ``labels`` lacks a word for one of the three, or no record has a label.

@@ -32,17 +32,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TINY_NOTE = (
-    "medground-tiny gave the answers. It reads the sample's language, not real medicine: on other texts its answers "
-    "mean nothing. llm.model names a real one."
+    "medground-tiny answered. It is trained on the sample's artificial language only: its answers on other texts "
+    "mean nothing. Set llm.model to a real model."
 )
 TINY_JUDGE_NOTE = (
-    "medground-tiny judged. It reads the sample's language, not real medicine: on other texts its verdicts mean "
-    "nothing. nli.model or llm.model names a real judge."
+    "medground-tiny gave the verdicts. It is trained on the sample's artificial language only: its verdicts on other "
+    "texts mean nothing. Set nli.model or llm.model to a real model."
 )
-QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
+QUOTE_NOTE = (
+    "medground-tiny reads the sample only, so your documents are quoted. Set llm.model to a real model for answers."
+)
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
 NO_JUDGE = (
-    "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
+    "Checking statements needs an NLI model, and the settings have none: {why}. Set nli.kind to encoder and "
     "nli.model to a sequence classifier (a folder of `medground train encoder`, or a hub id), or llm.model to a real "
     "language model, with its adapter in nli.adapter if it has one."
 )
@@ -65,7 +67,7 @@ def unshared(run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Seq
 
 
 class Pipeline:
-    """Everything that one set of settings describes over one corpus.
+    """Models, retrievers, chains and agents of one set of settings over one corpus.
 
     Models and retrievers are loaded at first use and shared by chains, chats and agents.
 
@@ -168,8 +170,7 @@ class Pipeline:
         """The NLI model of section ``nli``.
 
         With ``nli.adapter`` the language model is loaded once; the adapter is enabled for pairs and disabled for
-        answers.
-        Chains made earlier with ``verify="off"`` must not run at the same time.
+        answers. Chains made earlier with ``verify="off"`` must not run at the same time.
 
         Args:
             measured: pairs under evaluation, which are never few-shot examples.
@@ -219,7 +220,7 @@ class Pipeline:
 
     @property
     def no_judge(self) -> str | None:
-        """Why no model of the settings can judge statements against the corpus; None if one can."""
+        """Why the settings have no NLI model for this corpus; None if they have one."""
         nli = self.settings.nli
         if nli.kind == "encoder":
             return None
@@ -231,7 +232,7 @@ class Pipeline:
 
     @property
     def check_note(self) -> str | None:
-        """What a reader of checks must know about the corpus and the judge; None if there is nothing."""
+        """The note on corpus and NLI model that is shown with checks; None for no note."""
         tiny = self.settings.nli.kind == "llm" and self._is_tiny
         return " ".join(filter(None, (self.corpus.note, TINY_JUDGE_NOTE if tiny else None))) or None
 
@@ -269,7 +270,7 @@ class Pipeline:
             context: what the model reads.
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
-            open_questions: leave the answer to questions for a fact to a writer, see ``chains.qa.qa_chain``.
+            open_questions: whether a writer answers questions that are not yes/no (``chains.qa.qa_chain``).
 
         Raises:
             UserError: a model, the data or the store cannot be used.
@@ -500,7 +501,7 @@ class Pipeline:
         from chains.encoder.classifier import load_classifier
 
         if self.settings.nli.model is None:
-            raise UserError("nli.kind is encoder, and nli.model names none. Set it to a folder or a hub id.")
+            raise UserError("nli.kind is encoder, but nli.model is not set. Set it to a folder or a hub id.")
         return load_classifier(self.settings.nli.model, cache=self._cache)
 
     @cached_property
@@ -542,7 +543,7 @@ class Pipeline:
 
         return {
             name: retriever
-            if retriever.is_online  # tomorrow it may find something else
+            if retriever.is_online  # its results may change from day to day
             else CachedRetriever(
                 retriever, self.corpus.passages, self._cache, identity=self.retriever_identity(name), depth=DEPTH
             )
@@ -581,11 +582,11 @@ class Pipeline:
             }
             if stated := [text for text, is_so in needs.items() if is_so]:
                 raise UserError(
-                    f"{' and '.join(stated)}, which takes a language model, and here passages are quoted. Set "
-                    "llm.model (medground-tiny reads the sample only: --data sample), or leave that out."
+                    f"{' and '.join(stated)}, which needs a language model, but answers here are quotes. Set llm.model "
+                    "(medground-tiny reads the sample only: --data sample), or remove that setting."
                 )
         if agent != "off" and self.settings.chain.context != "retrieved":
-            raise UserError(f"agent.kind is {agent}, and an agent searches. Set chain.context to retrieved.")
+            raise UserError(f"agent.kind is {agent}, and agents search. Set chain.context to retrieved.")
 
     def _reword(self) -> "Callable[..., str | None]":
         """The rewriter of an agent's query: a model, or a rule for medground-tiny."""
@@ -690,6 +691,6 @@ def _write(llm: "LLM", conversations: "Sequence[PromptValue]") -> list[str]:
 
 def _no_place_for_adapter(kind: str) -> str:
     return (
-        f"nli.adapter needs llm.kind huggingface, and llm.kind is {kind}. Leave nli.adapter out, or set nli.kind to "
+        f"nli.adapter needs llm.kind huggingface, but llm.kind is {kind}. Remove nli.adapter, or set nli.kind to "
         "encoder."
     )

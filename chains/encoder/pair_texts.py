@@ -1,4 +1,4 @@
-"""Pairs of texts as a sequence classifier takes them, and what of a long text fits its window."""
+"""Encoding of text pairs for a sequence classifier, and truncation of long texts to its window."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -15,11 +15,11 @@ Side = Literal[0, 1]  # which text of a pair
 
 
 class PairTexts:
-    """Lays out pairs of texts for a classifier, and finds what fits its window.
+    """Encodes pairs of texts and truncates them to the window.
 
     Args:
-        tokenizer: the model's; its ``truncation_side`` says which end of a text that is too long is given up.
-        window: how many tokens a pair may take, special ones included.
+        tokenizer: the model's tokenizer; ``truncation_side`` is the end at which long texts are cut.
+        window: maximum number of tokens of a pair, with special tokens.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", window: int) -> None:
@@ -28,7 +28,7 @@ class PairTexts:
         self.clean = Cleaner(tokenizer)
 
     def encode(self, pairs: Sequence[Pair]) -> list[dict[str, list[int]]]:
-        """What the model takes for each pair of cleaned texts, without padding and without regard to the window."""
+        """The model's inputs for each pair of cleaned texts, without padding or truncation."""
         if not pairs:
             return []
         firsts, seconds = zip(*pairs, strict=True)
@@ -40,9 +40,7 @@ class PairTexts:
         return len(encoded["input_ids"]) <= self.window
 
     def fit(self, pair: Pair, side: Side) -> Span:
-        """The span of text ``side`` that fits beside the other text: whole sentences, from the end that is kept.
-
-        Where not even one sentence fits, it is as many words of that sentence as do.
+        """The longest span of text ``side`` that fits with the other text: whole sentences, else words of one sentence.
 
         Raises:
             UserError: not one word fits.
@@ -51,7 +49,7 @@ class PairTexts:
         return self._longest(pair, side, from_end=from_end)
 
     def parts(self, pair: Pair) -> list[Pair]:
-        """The pair with its first text in parts that fit, each of whole sentences and as long as may be.
+        """The pair with its first text split into the longest parts that fit, of whole sentences if possible.
 
         Raises:
             UserError: the second text leaves no room for one word.
@@ -81,7 +79,7 @@ class PairTexts:
         return kept
 
     def _most(self, pair: Pair, side: Side, spans: Sequence[Span], *, from_end: bool) -> Span | None:
-        """As many of the spans as fit, found by bisection; None where not one does."""
+        """As many of the spans as fit, found by bisection; None if not one fits."""
         best: Span | None = None
         low, high = 1, len(spans)
         while low <= high:

@@ -1,4 +1,4 @@
-"""A sequence classifier as transformers loads it: its labels, its window and one pass over many pairs."""
+"""Sequence classifiers of transformers: loading, labels, window and batched inference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _NLI_LABELS = ("entailment", "neutral", "contradiction")
 
 
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """How many tokens a pair may take: what the tokenizer states, and no more than the model has positions for."""
+    """Maximum number of tokens of a pair: the tokenizer's limit, or the model's positions if fewer."""
     stated = int(min(tokenizer.model_max_length, 10**9))
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if not positions:
         return stated
     embeddings: Any = getattr(model.base_model, "embeddings", None)
     table = getattr(embeddings, "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after that of padding
+    padding = getattr(table, "padding_idx", None)  # RoBERTa's positions start after the padding index
     return min(stated, int(positions) - (0 if padding is None else padding + 1))
 
 
@@ -39,8 +39,8 @@ def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase")
 class SequenceClassifier:
     """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs.
 
-    What it computes is looked up in ``cache`` first, where there is one, and entered there under ``fingerprint``,
-    which changes with whatever can change the probabilities of an encoded pair.
+    Results are read from and stored in ``cache``, if set, under ``fingerprint``, which identifies everything that can
+    change the probabilities of an encoded pair.
     """
 
     name: str
@@ -53,15 +53,15 @@ class SequenceClassifier:
     fingerprint: str = ""
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
-        """For each encoded pair the labels' probabilities; batches are of like length.
+        """The labels' probabilities of each encoded pair; pairs of similar length share a batch.
 
         Raises:
-            UserError: the model computes no finite probabilities, or a single pair does not fit in memory.
+            UserError: a probability is not finite, or a single pair does not fit in memory.
         """
         return [one.value for one in self.recalled(encoded)]
 
     def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
-        """``probabilities``, each with whether the cache had it."""
+        """``probabilities``, each with whether it came from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
         return recall(self.cache, keys, lambda places: self._computed(encoded, places))
 
@@ -80,8 +80,8 @@ class SequenceClassifier:
             rows = self.model(**inputs.to(self.model.device)).logits.float().softmax(-1)
         if not rows.isfinite().all():
             raise UserError(
-                f"Model {self.name} gave no finite probabilities in {self.model.dtype}. Load it in float32; "
-                "if they are no better, the model's files are damaged."
+                f"Model {self.name} returned probabilities that are not finite in {self.model.dtype}. Load it in "
+                "float32; if that does not help, its files are damaged."
             )
         return [dict(zip(self.labels, row, strict=True)) for row in rows.tolist()]
 
@@ -89,7 +89,7 @@ class SequenceClassifier:
 def load_sequence_classifier(
     name: str, dtype: DType, device: str, batch_tokens: int, cache: ResultCache | None = None
 ) -> SequenceClassifier:
-    """See ``chains.encoder.classifier.load_classifier``, whose arguments and errors these are."""
+    """Load a classifier; arguments and errors as in ``chains.encoder.classifier.load_classifier``."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -97,11 +97,11 @@ def load_sequence_classifier(
 
     if name == "embedded":
         raise UserError(
-            "The embedded encoder has no labels of its own. Teach it with `medground train encoder --output DIR`, and "
-            "name that folder."
+            "The embedded encoder has no labels. Fine-tune it with `medground train encoder --output DIR` and use that "
+            "folder."
         )
     auto: Any = AutoModelForSequenceClassification
-    no_classifier = f"Model {name} is no sequence classifier: {{}}. Choose a model whose page says text classification."
+    no_classifier = f"Model {name} is not a sequence classifier: {{}}. Choose a model for text classification."
     place = find_device(device)
     with hub_errors("Model", name), no_bars():
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -116,11 +116,11 @@ def load_sequence_classifier(
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
-            kind = f"there is none of its kind ({config.model_type})"
+            kind = f"transformers has none for {config.model_type}"
             raise UserError(no_classifier.format(kind)) from error
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
-        raise UserError(no_classifier.format(f"its weights lack {missing[0]}"))
+        raise UserError(no_classifier.format(f"its weights have no {missing[0]}"))
     labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
@@ -137,7 +137,7 @@ def load_sequence_classifier(
 
 
 def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
-    """Before the model is packed; the encoded pairs say all of its tokenizer."""
+    """Call it before the model is packed. The cache keys contain the encoded pairs, so it omits the tokenizer."""
     return content_key(
         weights=weights_digest(model),
         architecture=model.config.to_json_string(),
@@ -147,17 +147,17 @@ def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
 
 
 def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Give a tokenizer without a padding token one that the model has an embedding for; padding is masked."""
+    """Set the padding token of a tokenizer that has none to one with an embedding; padding is masked."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def find_device(name: str) -> "torch.device":
-    """``auto`` is this machine's accelerator where it has one, else the CPU.
+    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU.
 
     Raises:
-        UserError: there is no such device.
+        UserError: the device does not exist.
     """
     import torch
 
@@ -172,5 +172,5 @@ def find_device(name: str) -> "torch.device":
 
 
 def label_name(name: str) -> str:
-    """A label of a checkpoint, with the three labels of inference in lower case."""
+    """A checkpoint's label; the three NLI labels in lower case."""
     return name.lower() if name.lower() in _NLI_LABELS else name

@@ -1,4 +1,4 @@
-"""A model of llama.cpp as a LangChain chat model."""
+"""LangChain chat model for llama.cpp."""
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -19,21 +19,21 @@ from chains.models.reasoning import opening_of
 from chains.prompts import as_dicts
 from common.errors import UserError
 
-_COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # else small models write spaces until the end
+_COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # otherwise small models may write only spaces
 
 
 class LlamaCppChat(BaseChatModel):
-    """A chat model over a ``llamacpp.LlamaCppLLM``; it answers greedily.
+    """A chat model over a ``llamacpp.LlamaCppLLM`` with greedy decoding.
 
-    Closing a stream ends its generation. Where the chat template opens the model's reasoning in the prompt, the opening
-    tag is put before the generated text. It calls no tools; ``with_structured_output`` constrains what it writes to a
+    Closing a stream stops generation. If the chat template opens the model's reasoning in the prompt, the opening tag
+    is added before the generated text. Tools are not supported; ``with_structured_output`` constrains the text to a
     JSON schema.
 
     Attributes:
         local: the model.
         model_name: its name.
-        max_tokens: the most generated tokens; None for ``llm.max_new_tokens``.
-        stop: texts that end an answer.
+        max_tokens: maximum number of generated tokens; None for ``llm.max_new_tokens``.
+        stop: texts that end generation.
     """
 
     local: Any
@@ -56,7 +56,7 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
         **kwargs: Any,
     ) -> ChatResult:
-        before, ids, options = self._asked(messages, stop, kwargs)
+        before, ids, options = self._request(messages, stop, kwargs)
         reply = self.local.engine.complete(ids, **options)
         message = AIMessage(
             content=before + self.local.visible(reply["content"]),
@@ -72,7 +72,7 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        before, ids, options = self._asked(messages, stop, kwargs)
+        before, ids, options = self._request(messages, stop, kwargs)
         for piece in self.local.engine.stream(ids, **options):
             text, before = before + self.local.visible(piece["content"]), ""
             message = AIMessageChunk(content=text)
@@ -89,14 +89,14 @@ class LlamaCppChat(BaseChatModel):
             yield chunk
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:  # noqa: ARG002
-        """Refuse tools, whose form in the prompt is that of each model.
+        """Tools are not supported: their format in the prompt differs between models.
 
         Raises:
             UserError: always.
         """
         raise UserError(
-            "A model of llm.kind llamacpp cannot call tools. Set agent.kind to graph, or start llama.cpp's own server "
-            "(llama-server --jinja) with a model that can, and set llm.kind to openai."
+            "Models of llm.kind llamacpp cannot call tools. Set agent.kind to graph, or start llama.cpp's server "
+            "(llama-server --jinja) with a model that supports tools, and set llm.kind to openai."
         )
 
     def with_structured_output(
@@ -107,21 +107,21 @@ class LlamaCppChat(BaseChatModel):
         method: str = "json_schema",
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model with its text constrained to a JSON schema, and parsed: a pydantic object, or else a dict.
+        """The model with its text constrained to a JSON schema and parsed to a pydantic object or a dict.
 
-        An answer that ``max_tokens`` cuts off is no JSON, and the parser raises.
+        The parser raises if ``max_tokens`` cuts the answer off.
 
         Args:
             schema: a pydantic class, a ``TypedDict`` or a JSON schema.
-            include_raw: give a dict of ``raw``, ``parsed`` and ``parsing_error`` instead.
+            include_raw: return a dict of ``raw``, ``parsed`` and ``parsing_error``.
             method: only ``json_schema``.
-            kwargs: ``strict``, which is always so.
+            kwargs: only ``strict``, which always applies.
 
         Raises:
-            UserError: another method is asked for.
+            UserError: another method or argument is given.
         """
         if method != "json_schema" or set(kwargs) - {"strict"}:
-            raise UserError(f"A model of llama.cpp takes method json_schema alone; this is {method!r}, {kwargs}.")
+            raise UserError(f"Models of llm.kind llamacpp support only method='json_schema'; got {method!r}, {kwargs}.")
         given = convert_to_json_schema(schema)
         model = self.bind(
             response_format={"type": "json_schema", "json_schema": {"schema": given}},
@@ -138,10 +138,10 @@ class LlamaCppChat(BaseChatModel):
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         return {"raw": model} | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
-    def _asked(
+    def _request(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> tuple[str, list[int], dict[str, Any]]:
-        """What stands before the answer, the prompt's token ids, and llama.cpp's options.
+        """The text before the answer (an opening tag or nothing), the prompt's token ids, and llama.cpp's options.
 
         Raises:
             TooLongError: prompt and answer are longer than the window.

@@ -1,4 +1,4 @@
-"""A question in other words, for another search."""
+"""Rewording of a question for another search."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ from chains.rewriting.followup_rules import content_words, without_population
 from retrievers.kinds.multi_query import Rewriting
 
 Reword = Callable[[str, Sequence[str]], str | None]
-"""From a question and the wordings that were searched for to another one; None where there is none."""
+"""Maps a question and the wordings already tried to a new wording; None if there is none."""
 
 
 def by_keywords(question: str, tried: Sequence[str]) -> str | None:
-    """The question's content words; then those before the people whom it is about."""
+    """The question's content words; if tried, those without the population ("in older adults")."""
     for text in (question, without_population(question)):
         if (wording := " ".join(content_words(text))) and wording not in tried:
             return wording
@@ -20,7 +20,7 @@ def by_keywords(question: str, tried: Sequence[str]) -> str | None:
 
 
 def by_model(rewriter: Runnable[Rewriting, list[str]]) -> Reword:
-    """A language model's wording; ``by_keywords`` where it writes nothing new."""
+    """A wording by a language model; ``by_keywords`` if the model returns nothing new."""
 
     def reword(question: str, tried: Sequence[str]) -> str | None:
         written = rewriter.invoke({"question": question, "count": len(tried) + 1})

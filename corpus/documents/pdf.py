@@ -1,6 +1,6 @@
 """PDF: the text of each page, by pypdf.
 
-pdfminer.six tears tables into columns and pypdfium2 mixes columns as pypdf does, so neither is better on the whole.
+pdfminer.six splits tables into columns and pypdfium2 mixes columns like pypdf, so neither is better overall.
 """
 
 import logging
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 # Ligatures and their letters: ff, fi, fl, ffi, ffl, long st, st.
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
-_HEAD = 1024  # bytes within which a PDF file says that it is one
+_HEAD = 1024  # number of bytes within which the PDF header must begin
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The text of the pages in order; a page's number counts from 1.
 
-    Running heads and feet are left out, words broken at a line's end are joined, a sentence that goes on over a page's
-    end counts as of the page that it begins on, and two columns are read one after the other.
+    Running headers and footers are left out, hyphenated words are joined, a sentence that continues on the next page
+    belongs to the page where it starts, and two columns are read one after the other.
 
     Raises:
         DataError: it is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
@@ -47,7 +47,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         title = None if encrypted or reader.metadata is None else reader.metadata.title
     except DependencyError:
         encrypted = True
-    except Exception as error:  # pypdf gives up on what is broken in many ways
+    except Exception as error:  # pypdf raises many types of errors on broken files
         raise _broken(source, error) from None
     if encrypted:
         raise DataError(source.name, "is encrypted. Save a copy that opens without a password.")
@@ -65,7 +65,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     found = body.extract(source.name, title=one_line(str(title)) if title else None)
     if found is None:
         raise DataError(
-            source.name, "holds no text; it seems to be a scan. Have its text recognised first, with ocrmypdf for one."
+            source.name, "contains no text; it seems to be a scan. Run OCR on it first, for example with ocrmypdf."
         )
     yield found
 

@@ -8,6 +8,6 @@ from corpus.documents.source import Source, read_text
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The file as it is, but for pictures that lie in it as data URIs."""
+    """The whole file, without images embedded as data URIs."""
     text = without_data_uris(read_text(source, config))
     yield Extract(source.name, text, (Part(0, len(text)),))

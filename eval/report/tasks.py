@@ -30,9 +30,9 @@ class ReportTask:
         folder: the run's path.
         task: the task.
         labels: the candidate labels; empty for rankings.
-        samples: in the records' order.
+        samples: the answers to the records, in order.
         estimates: the metrics with intervals.
-        source: ``config, versions, date, n`` of the run.
+        source: settings, versions, date and number of records of the run.
         published: published values by metric.
     """
 
@@ -67,7 +67,7 @@ class ReportTask:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings that the task was measured with."""
+        """The settings of the run."""
         config: Mapping[str, Any] = self.source.get("config") or {}
         return config
 
@@ -83,7 +83,7 @@ class ReportTask:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ReportInput:
     """Tasks of a report, failures by model, and the source of published values."""
 
     tasks: Sequence[ReportTask]
@@ -91,7 +91,7 @@ class Measured:
     published: str
 
 
-def read_tasks(folders: Sequence[Path]) -> Measured:
+def read_tasks(folders: Sequence[Path]) -> ReportInput:
     """All tasks of the runs in and below the folders.
 
     Raises:
@@ -112,21 +112,21 @@ def read_tasks(folders: Sequence[Path]) -> Measured:
                 name = _name(folder, run.folder, alone=len(folders) == 1)
                 tasks += [_read(run, task, name, grid.published) for task in run.tasks.values()]
     if not tasks:
-        raise UserError(f"{', '.join(map(str, folders))}: no task was measured there, so there is nothing to report.")
-    return Measured(_distinguished(tasks), failures, ", ".join(dict.fromkeys(sources)))
+        raise UserError(f"{', '.join(map(str, folders))}: there are no results. Run `medground eval` first.")
+    return ReportInput(_distinguished(tasks), failures, ", ".join(dict.fromkeys(sources)))
 
 
 def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], Mapping[str, float]]) -> ReportTask:
     side = Side(run, task)
     samples = [_checked(sample, side) for sample in side.samples.values()]
     if not samples:
-        raise UserError(f"{side.name} has no samples. Measure it again.")
+        raise UserError(f"{side.name} has no samples. Run the evaluation again.")
     labels = _labels(run, task, samples)
     try:
         estimates = task.metrics(samples, labels)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{side.name}: the samples are not as medground writes them ({error}). Measure the task again."
+            f"{side.name}: the samples do not have medground's format ({error}). Run the evaluation again."
         ) from error
     reported = published.get((run.folder.resolve(), task.name), {})
     return ReportTask(name, run.folder, task, labels, samples, estimates, run.source(task.name), reported)
@@ -141,8 +141,8 @@ def _checked(sample: Sample, side: Side) -> Sample:
         wrong = ["retrieved"]
     if wrong:
         raise UserError(
-            f"{side.name}: in the sample of record {shown(sample['id'])}, {wrong[0]} is not as medground writes it. "
-            "Measure the task again."
+            f"{side.name}: in the sample of record {shown(sample['id'])}, {wrong[0]} does not have medground's format. "
+            "Run the evaluation again."
         )
     return filled
 
@@ -194,5 +194,5 @@ def _read_grid(folder: Path) -> _Grid:
         grid.failures.update((str(name), str(reason)) for name, reason in written["failures"].items())
         grid.sources.extend([str(written["published"])] if grid.published else [])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DataError(path, f"is not as medground writes it ({error}). Measure the grid again.") from None
+        raise DataError(path, f"does not have medground's format ({error}). Run `medground eval grid` again.") from None
     return grid

@@ -1,4 +1,4 @@
-"""Metrics of checked claims: sentences of evidence, and whether deciding documents were found."""
+"""Metrics of checked claims: evidence sentences, and retrieval of the gold documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,17 +11,17 @@ COUNTS = ("correct", "predicted", "gold")  # sentences of evidence, by sample
 
 
 def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """``evidence_precision, evidence_recall, evidence_f1`` and ``evidence_found``, each where the data has it.
+    """``evidence_precision, evidence_recall, evidence_f1`` and ``evidence_found``, as far as the data allows.
 
     The first three are SciFact's sentence-level metrics with labels (Wadden et al. 2020, section 5): a predicted
     sentence is correct if it belongs to a gold rationale of its document, all other sentences of that rationale are
-    predicted too, and the side on which it is quoted is the document's label. They are over the sentences of all
-    claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is the share of the claims
-    with deciding documents of which one was among the passages.
+    predicted too, and it is quoted for the document's label (supports or refutes). They are computed over the sentences
+    of all claims; errors and intervals come from a bootstrap over the claims. ``evidence_found`` is the share of claims
+    with gold documents for which one was among the passages.
 
     Args:
-        samples: with ``evidence``, the counts of ``COUNTS``, or None where sentences are not known; and with ``found``,
-            None where nothing decides the claim.
+        samples: with ``evidence``, the counts of ``COUNTS``, or None without labelled sentences; and with ``found``,
+            None for a claim without gold documents.
     """
     estimates: dict[str, Estimate] = {}
     rows = [[sample["evidence"][name] for name in COUNTS] for sample in samples if sample.get("evidence")]
@@ -37,11 +37,11 @@ def evidence_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate
     return estimates
 
 
-def correct_sentences(predicted: Sequence[int], rationales: Sequence[Sequence[int]], *, is_right_side: bool) -> int:
+def correct_sentences(predicted: Sequence[int], rationales: Sequence[Sequence[int]], *, has_right_label: bool) -> int:
     """The number of a document's predicted sentences that are correct; see ``evidence_metrics``."""
     chosen = set(predicted)
     whole = [set(one) for one in rationales if set(one) <= chosen]
-    return len(set().union(*whole)) if is_right_side else 0
+    return len(set().union(*whole)) if has_right_label else 0
 
 
 def _figures(sums: Counts) -> Floats:

@@ -142,7 +142,7 @@ def _counted(evidence: Sequence[Evidence], check: Check, data: ClaimData) -> dic
             predicted += len(chosen)
             if (gold := by_document.get(document)) is not None:
                 rationales = [sorted(one) for one in gold.rationales]
-                correct += correct_sentences(chosen, rationales, is_right_side=gold.verdict == verdict)
+                correct += correct_sentences(chosen, rationales, has_right_label=gold.verdict == verdict)
     total = sum(len(frozenset().union(*one.rationales)) for one in evidence)
     return {"correct": correct, "predicted": predicted, "gold": total}
 

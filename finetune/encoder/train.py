@@ -27,7 +27,7 @@ def train_encoder(
     data: DataConfig | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune a sequence classifier and leave it with its card and its figures in ``output`` (see ``Run``).
+    """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
 
     Args:
         config: settings.
@@ -40,8 +40,8 @@ def train_encoder(
         ``output``.
 
     Raises:
-        UserError: the data, the model or ``output`` cannot be used, or a checkpoint cannot be saved; what was trained
-            until then stays in ``output``.
+        UserError: the data, the model or ``output`` cannot be used, or a checkpoint cannot be saved; the training state
+            before stays in ``output``.
     """
     run = Run(output, config, "train.encoder", quiet=quiet)
     texts = read_texts(config, pairs, data)
@@ -79,7 +79,7 @@ class EncoderJob(Job[EncoderTrainer]):
         del resumed
         config, data = self.config, self.data
         arguments |= {
-            "learning_rate": 1.0,  # the schedule has the rates, and all epochs
+            "learning_rate": 1.0,  # the schedule sets the rates and counts the epochs
             "num_train_epochs": 1,
             "remove_unused_columns": False,
         }
@@ -103,7 +103,7 @@ class EncoderJob(Job[EncoderTrainer]):
 
 
 def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:
-    """The conclusions alone, where they are trained on, then all examples."""
+    """A first stage on the conclusions, if there are any, then all examples."""
     conclusions = tuple(index for index, one in enumerate(data.train) if one.is_conclusion)
     stages = [Stage(conclusions, config.conclusions, config.conclusion_rate)] if conclusions else []
     return Schedule(

@@ -26,11 +26,7 @@ def ask(
     """
     settings = options.make_settings(config, overrides, data=data)
     question = options.checked_question(question)
-    from medground.ingest import searched_corpus
-    from medground.pipeline import Pipeline
-
-    corpus = searched_corpus(settings, data_named=data is not None)
-    answer = Pipeline.from_settings(settings, corpus, quiet=quiet).answerer().invoke(question)
+    answer = options.make_pipeline(settings, data, quiet).answerer().invoke(question)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

@@ -41,11 +41,7 @@ def chat(
     It searches your indexed documents if there are any and --data is not given, else the abstracts of the data.
     """
     settings = options.make_settings(config, overrides, data=data)
-    from medground.ingest import searched_corpus
-    from medground.pipeline import Pipeline
-
-    corpus = searched_corpus(settings, data_named=data is not None)
-    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    pipeline = options.make_pipeline(settings, data, quiet)
     talk = pipeline.chat()
     if pipeline.note is not None:
         say(pipeline.note)

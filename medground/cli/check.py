@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from common.errors import UserError
     from corpus.inference.statements import Segment, Statements
 
-AT_ONCE = 4  # statements that are checked before their results are printed
+AT_ONCE = 4  # statements in a batch, whose results are printed together
 
 
 @app.command()
@@ -36,7 +36,7 @@ def check(
 ) -> None:
     """Check a statement against the evidence: supported, contradicted, or not enough evidence.
 
-    It searches what ask searches, and judges the sentences that it finds with the model of the section nli. Evidence
+    It searches the same corpus as ask and classifies the sentences found with the model of section nli. Evidence
     for and against is quoted with its source and year, newest first; where both exist, the result says that the
     evidence conflicts.
 
@@ -49,16 +49,12 @@ def check(
     settings = options.make_settings(config, overrides, data=data)
     if statement is not None:
         statement = options.checked_question(statement, "statement", 'check "Aspirin ..."')
-    from medground.ingest import searched_corpus
-    from medground.pipeline import Pipeline
-
     text = None
     if file is not None:
         from corpus.inference.statements import read_statements
 
         text = read_statements(file.expanduser(), settings.documents)
-    corpus = searched_corpus(settings, data_named=data is not None)
-    pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
+    pipeline = options.make_pipeline(settings, data, quiet)
     checker = pipeline.checker()
     if text is not None:
         _check_text(checker, text, pipeline.check_note, as_json=as_json)
@@ -72,9 +68,9 @@ def check(
 
 
 def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_json: bool) -> None:
-    """Print each segment of a text with its verdict as soon as it is known, then the counts.
+    """Print each segment of a text with its verdict, then the counts.
 
-    An interrupt prints the counts, or the JSON document, of what was checked before.
+    After an interrupt, the counts, or the JSON document, cover the segments checked before.
     """
     from chains.verification.statements import Check
 
@@ -106,7 +102,7 @@ def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_
 
 
 def _checked(checker: "Checker", text: "Statements") -> "Iterator[tuple[Segment, Check | UserError | None]]":
-    """The segments in order, statements with their results; ``AT_ONCE`` of them go through the judge together."""
+    """The segments in order, statements with their results; ``AT_ONCE`` statements are one batch."""
     from chains.verification.statements import Claim
 
     waiting: list[Segment] = []

@@ -1,6 +1,7 @@
 """``medground eval ...``: run tasks, print their tables and write their results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,21 +13,50 @@ from medground.cli.app import app
 from medground.cli.show import print_table, say
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from eval.results import TaskResult
     from eval.tasks import Task
     from medground.pipeline import Pipeline
     from medground.settings import Settings
     from medground.tasks import PipelineResources
 
-evaluate = typer.Typer(help="Measure retrieval or answers over the data.", no_args_is_help=True, rich_markup_mode=None)
+evaluate = typer.Typer(help="Evaluate retrieval or answers on the data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate, name="eval")
 
-Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
+Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder of the results.")]
 QuestionSplit = Annotated[
     options.Split | None, typer.Option("--split", help="Split whose questions are asked; all by default.")
 ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The options of one evaluation."""
+
+    settings: "Settings"
+    output: Path
+    limit: int | None
+    as_json: bool
+    quiet: bool
+
+
+def question_command(run: Callable[[Run], None]) -> Callable[[Run], None]:
+    """Register a command over question records, with its docstring as help and results/NAME as output folder."""
+
+    @evaluate.command(run.__name__, help=run.__doc__)
+    def command(
+        config: options.ConfigFile = None,
+        overrides: options.Overrides = None,
+        data: options.Data = None,
+        split: options.SplitChoice = None,
+        split_file: options.SplitFile = None,
+        limit: options.Limit = None,
+        output: Output = Path("results", run.__name__),
+        as_json: options.Json = False,
+        quiet: options.Quiet = False,
+    ) -> None:
+        settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
+        run(Run(settings, output, limit, as_json, quiet))
+
+    return run
 
 
 @evaluate.command()
@@ -41,46 +71,35 @@ def retrieval(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure every retriever.
+    """Evaluate every retriever.
 
     Each question of the data is a query, and its own abstract among all of the data's is the relevant document.
     """
     settings = options.make_settings(
         config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
     )
-    pipeline = _pipeline(settings, output, quiet)
+    run = Run(settings, output, limit, as_json, quiet)
+    pipeline = _pipeline(run)
     from medground.tasks import PipelineResources, retrieval_tasks
 
-    _measure(retrieval_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
+    _measure(retrieval_tasks(settings), PipelineResources(pipeline), run)
 
 
-@evaluate.command()
-def qa(
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    data: options.Data = None,
-    split: options.SplitChoice = None,
-    split_file: options.SplitFile = None,
-    limit: options.Limit = None,
-    output: Output = Path("results/qa"),
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Measure answers.
+@question_command
+def qa(run: Run) -> None:
+    """Evaluate answers.
 
     Each question is answered without a text, with the retrieved passages, and with its own abstract. On the sample
     also with unseen drug names, with unseen phrases, and with a wrong abstract. Unless chain.verify is off the answers
     are verified too, and risk_TASK.png plots the share of wrong answers by the share of answers given.
     """
-    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    _refuse_extractive(settings, "eval qa")
-    pipeline = _pipeline(settings, output, quiet)
+    _refuse_extractive(run.settings, "eval qa")
+    pipeline = _pipeline(run)
     from medground.tasks import PipelineResources, qa_tasks
 
     resources = PipelineResources(pipeline)
-    _measure(qa_tasks(settings, len(resources.records())), resources, settings, output, as_json)
-    if pipeline.note is not None:
-        say(pipeline.note)
+    _measure(qa_tasks(run.settings, len(resources.records())), resources, run)
+    _say_if(pipeline.note)
 
 
 @evaluate.command()
@@ -94,7 +113,7 @@ def nli(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure inference: does each hypothesis follow from its premise?
+    """Evaluate inference: does each hypothesis follow from its premise?
 
     The section nli names the model: the language model, with or without an adapter, or a sequence classifier.
     """
@@ -103,38 +122,27 @@ def nli(
     from medground.pipeline import judging_settings
     from medground.tasks import PipelineResources
 
-    resources = PipelineResources(_pipeline(judging_settings(settings), output, quiet, searches=False))
-    _measure([NLITask()], resources, settings, output, as_json)
+    pipeline = _pipeline(Run(judging_settings(settings), output, limit, as_json, quiet), searches=False)
+    resources = PipelineResources(pipeline)
+    _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
     if unlabelled := resources.pair_data.unlabelled:
         say(f"{unlabelled} rows without a label were left out")
 
 
-@evaluate.command()
-def answers(
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    data: options.Data = None,
-    split: options.SplitChoice = None,
-    split_file: options.SplitFile = None,
-    limit: options.Limit = None,
-    output: Output = Path("results/answers"),
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Measure written answers: do the cited passages support the sentences?
+@question_command
+def answers(run: Run) -> None:
+    """Evaluate written answers: do the cited passages support the sentences?
 
     The model writes an answer to each question from the retrieved passages. Citation recall and precision are those of
     ALCE, with the model of section nli as the judge; every figure is given before and after sentences without support
     are pruned. Where the data has conclusions, the texts are compared with them.
     """
-    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    _refuse_extractive(settings, "eval answers", "writes sentences")
-    pipeline = _pipeline(settings, output, quiet)
+    _refuse_extractive(run.settings, "eval answers", "writes sentences")
+    pipeline = _pipeline(run)
     from medground.tasks import PipelineResources, written_tasks
 
-    _measure(written_tasks(settings), PipelineResources(pipeline), settings, output, as_json)
-    if pipeline.note is not None:
-        say(pipeline.note)
+    _measure(written_tasks(run.settings), PipelineResources(pipeline), run)
+    _say_if(pipeline.note)
 
 
 @evaluate.command()
@@ -148,105 +156,81 @@ def check(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure checked claims: is the verdict on each claim the expert's, and is its evidence?
+    """Evaluate checked claims: do verdicts and evidence agree with the experts'?
 
-    Each claim is checked against each document that the data judges it by, and against what the retriever finds in
-    the data's corpus. Where the data names sentences of evidence, those that are quoted are scored as SciFact does.
+    Each claim is checked against each document that the data has a label for, and against the passages that the
+    retriever finds in the data's corpus. Where the data labels sentences of evidence, quoted sentences are scored with
+    SciFact's metrics.
     """
     settings = options.make_settings(config, overrides, data=data, limit=limit, corpus=corpus, section="claims")
+    run = Run(settings, output, limit, as_json, quiet)
     from medground.tasks import PipelineResources, check_tasks
 
-    resources = PipelineResources(_pipeline(settings, output, quiet, searches=False))
-    _measure(check_tasks(settings), resources, settings, output, as_json)
+    resources = PipelineResources(_pipeline(run, searches=False))
+    _measure(check_tasks(settings), resources, run)
     if mixed := resources.claims().mixed:
-        say(
-            f"{mixed} claims have as many documents for as against them; against retrieved evidence they are not "
-            "measured"
-        )
-    if (note := resources.check_note) is not None:
-        say(note)
+        say(f"{mixed} claims have as many documents for as against them; they are left out with retrieved evidence")
+    _say_if(resources.check_note)
 
 
-@evaluate.command()
-def tasks(
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    data: options.Data = None,
-    split: options.SplitChoice = None,
-    split_file: options.SplitFile = None,
-    limit: options.Limit = None,
-    output: Output = Path("results/tasks"),
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Measure the tasks of the setting eval.tasks.
+@question_command
+def tasks(run: Run) -> None:
+    """Evaluate the tasks of the setting eval.tasks.
 
     Each entry has a kind (retrieval, qa, nli, verified, answers, check, or your own class as my_module.MyTask) and the
     task's fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
     """
-    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_all(settings, limit)
+    run = _limit_all(run)
     from medground.tasks import PipelineResources, settings_tasks
 
-    chosen = settings_tasks(settings)
+    chosen = settings_tasks(run.settings)
     answers = any(task.context is not None for task in chosen if task.section.data == "data")
     if answers:
-        _refuse_extractive(settings, "A task on answers")
-    pipeline = _pipeline(settings, output, quiet, searches=any(task.section.data == "data" for task in chosen))
-    _measure(chosen, PipelineResources(pipeline), settings, output, as_json)
-    if answers and pipeline.note is not None:
-        say(pipeline.note)
+        _refuse_extractive(run.settings, "A task on answers")
+    pipeline = _pipeline(run, searches=any(task.section.data == "data" for task in chosen))
+    _measure(chosen, PipelineResources(pipeline), run)
+    _say_if(pipeline.note if answers else None)
 
 
-@evaluate.command()
-def grid(
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    data: options.Data = None,
-    split: options.SplitChoice = None,
-    split_file: options.SplitFile = None,
-    limit: options.Limit = None,
-    output: Output = Path("results/grid"),
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Measure many models on the same questions and pairs.
+@question_command
+def grid(run: Run) -> None:
+    """Evaluate many models on the same questions and pairs.
 
     The section eval.grid names them and their contexts. Each question is searched for once, equal prompts of one model
-    are answered once, and a run continues after a stop. --limit holds for questions and pairs.
+    are answered once, and an interrupted run can be continued. --limit holds for questions and pairs.
     """
-    settings = options.make_settings(config, overrides, data=data, split=split, split_file=split_file, limit=limit)
-    settings = _limit_all(settings, limit)
+    run = _limit_all(run)
     from eval.grid import GRID_FILE, grid_tables
     from medground.grid import grid_llms, measure_grid
     from medground.pipeline import TINY_NOTE, reads_only_the_sample
 
-    measured = measure_grid(settings, output, quiet=quiet)
-    if as_json:
-        typer.echo((output / GRID_FILE).read_text(encoding="utf-8"), nl=False)
+    measured = measure_grid(run.settings, run.output, quiet=run.quiet)
+    file = run.output / GRID_FILE
+    if run.as_json:
+        typer.echo(file.read_text(encoding="utf-8"), nl=False)
     else:
-        for table in grid_tables(measured.cells, settings.eval.grid.published):
+        for table in grid_tables(measured.cells, run.settings.eval.grid.published):
             print_table(table)
-        typer.echo(f"results: {output / GRID_FILE}")
-    say(f"{measured.computed} results were computed, {measured.reused} were known")
-    if any(reads_only_the_sample(llm.model) for llm in grid_llms(settings).values()):
+        typer.echo(f"results: {file}")
+    say(f"{measured.computed} results were computed, {measured.reused} were cached")
+    if any(reads_only_the_sample(llm.model) for llm in grid_llms(run.settings).values()):
         say(TINY_NOTE)
     for line in measured.remarks:
         say(line)
     for name, reason in measured.failures.items():
-        say(f"{name} was not measured to the end: {reason}")
+        say(f"the evaluation of {name} failed: {reason}")
     if measured.failures:
         raise typer.Exit(1)
 
 
-def _limit_all(settings: "Settings", limit: int | None) -> "Settings":
-    """The settings with the limit of questions for pairs and claims, too."""
-    if limit is None:
-        return settings
-    limited = {"pairs": settings.pairs, "claims": settings.claims}
-    return settings.model_copy(
-        update={name: section.model_copy(update={"limit": limit}) for name, section in limited.items()}
-    )
+def _limit_all(run: Run) -> Run:
+    """The run with its limit also for pairs and claims."""
+    if run.limit is None:
+        return run
+    limited = {
+        name: getattr(run.settings, name).model_copy(update={"limit": run.limit}) for name in ("pairs", "claims")
+    }
+    return replace(run, settings=run.settings.model_copy(update=limited))
 
 
 def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes, no and maybe") -> None:
@@ -254,50 +238,46 @@ def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes,
         raise UserError(f"{what} {does}, which llm.kind extractive does not give. Set another kind.")
 
 
-def _pipeline(settings: "Settings", output: Path, quiet: bool, *, searches: bool = True) -> "Pipeline":
+def _say_if(note: str | None) -> None:
+    if note is not None:
+        say(note)
+
+
+def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
     """The pipeline over the data's abstracts, with a result cache in the output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
     from eval.results import check_output
     from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
 
-    check_output(output)
-    cache = ResultCache(output / CACHE_FILE)
+    check_output(run.output)
+    cache = ResultCache(run.output / CACHE_FILE)
     if cache.unreadable:
         lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
-        say(f"{lines} of {cache.path} cannot be read, from a run that was stopped; computed again")
-    corpus = data_corpus(settings) if searches else None
-    return Pipeline.from_settings(settings, corpus, cache=cache, quiet=quiet)
+        say(f"{lines} of {cache.path} cannot be read, from an interrupted run; computed again")
+    corpus = data_corpus(run.settings) if searches else None
+    return Pipeline.from_settings(run.settings, corpus, cache=cache, quiet=run.quiet)
 
 
-def _measure(
-    tasks: "Sequence[Task]", resources: "PipelineResources", settings: "Settings", output: Path, as_json: bool
-) -> None:
-    """Run tasks, print their tables and write their results."""
+def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) -> None:
+    """Run tasks, print their tables, and write their results.
+
+    The tables come first, so that they are shown even if the disk is full; the results are written even if the reader
+    of the output closes it early, as in ``| head``.
+    """
     from eval.report.plots import write_risk_plots
-    from eval.tables import result_tables
+    from eval.results import write_results
+    from eval.tables import remarks, result_tables
     from medground.tasks import run_tasks
 
     results = list(run_tasks(tasks, resources))
-    _report(output, results, settings, result_tables(results), as_json)
-    write_risk_plots(output, results)
-
-
-def _report(
-    output: Path, results: "list[TaskResult]", settings: "Settings", tables: "list[Table]", as_json: bool
-) -> None:
-    """Print the tables, then write the results, also if the reader closes early as in ``| head``.
-
-    The tables come first, so that they are shown even if the disk is full.
-    """
-    from eval.results import write_results
-    from eval.tables import remarks
-
+    tables = () if run.as_json else result_tables(results)
     try:
-        for table in () if as_json else tables:
+        for table in tables:
             print_table(table)
     finally:
-        path = write_results(output, results, settings.model_dump(mode="json"))
-    typer.echo(path.read_text(encoding="utf-8") if as_json else f"results: {path}", nl=not as_json)
+        path = write_results(run.output, results, run.settings.model_dump(mode="json"))
+    typer.echo(path.read_text(encoding="utf-8") if run.as_json else f"results: {path}", nl=not run.as_json)
     for line in remarks(results):
         say(line)
+    write_risk_plots(run.output, results)

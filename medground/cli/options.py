@@ -1,4 +1,4 @@
-"""Options shared by the commands, and the settings they make."""
+"""Options shared by the commands, and settings and pipeline of a command line."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,6 +8,7 @@ import typer
 from medground.environment import hide_progress
 
 if TYPE_CHECKING:
+    from medground.pipeline import Pipeline
     from medground.settings import Settings
 
 Split = Literal["train", "dev", "test", "all"]
@@ -63,10 +64,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No prog
 
 
 def checked_question(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
-    """The question, or another text, stripped of white space.
+    """The question, or another text, without surrounding white space.
 
     Raises:
-        UserError: it is empty, or contains bytes that are not text.
+        UserError: it is empty, or not valid UTF-8.
     """
     from common.errors import UserError
 
@@ -109,3 +110,15 @@ def make_settings(
     named = {"path": data, "split": split, "split_file": split_file, "limit": limit, "corpus": corpus}
     tree |= {f"{section}.{key}": value for key, value in named.items() if value is not None}
     return load_settings(config, tree)
+
+
+def make_pipeline(settings: "Settings", data: str | None, quiet: bool) -> "Pipeline":
+    """The pipeline over the user's documents, or over the data if ``--data`` names it or nothing is indexed.
+
+    Raises:
+        UserError: all indexed documents were removed again, or the data cannot be read.
+    """
+    from medground.ingest import searched_corpus
+    from medground.pipeline import Pipeline
+
+    return Pipeline.from_settings(settings, searched_corpus(settings, data_named=data is not None), quiet=quiet)

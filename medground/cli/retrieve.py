@@ -26,13 +26,11 @@ def retrieve(
     """
     settings = options.make_settings(config, overrides, data=data)
     from chains.qa.base import as_passage
-    from medground.ingest import searched_corpus
-    from medground.pipeline import Pipeline
 
     question = options.checked_question(question)
-    corpus = searched_corpus(settings, data_named=data is not None)
-    retriever = Pipeline.from_settings(settings, corpus, quiet=quiet).retriever()
-    found = [as_passage(document) for document in retriever.invoke(question)]
+    pipeline = options.make_pipeline(settings, data, quiet)
+    corpus = pipeline.corpus
+    found = [as_passage(document) for document in pipeline.retriever().invoke(question)]
     if as_json:
         passages = [one.model_dump(mode="json") for one in found]
         print_json({"question": question, "retriever": settings.retriever, "corpus": corpus.name, "passages": passages})

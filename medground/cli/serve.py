@@ -36,11 +36,9 @@ def serve(
     named = {"serve.host": host, "serve.port": port}
     stated = [f"{key}={value}" for key, value in named.items() if value is not None]
     settings = options.make_settings(config, [*(overrides or []), *stated], data=data)
-    from medground.ingest import searched_corpus
-    from medground.pipeline import Pipeline
     from medground.service import run
 
-    corpus = searched_corpus(settings, data_named=data is not None)
-    if note := Pipeline.from_settings(settings, corpus).note:
-        say(note)
-    run.serve(settings, corpus, quiet=quiet)
+    pipeline = options.make_pipeline(settings, data, quiet)
+    if pipeline.note:
+        say(pipeline.note)
+    run.serve(settings, pipeline.corpus, quiet=quiet)

@@ -68,16 +68,11 @@ def print_evidence(answer: "Answer") -> None:
     numbers = passage_numbers(answer.passages)
     origins = {passage.id: passage.origin for passage in answer.passages}
     for citation in answer.citations:
-        typer.echo(f"  {_named(citation.passage_id, numbers)} score {citation.score:.3f}")
-        if origin := origins.get(citation.passage_id):
-            typer.echo(wrapped(f"({origin})", "      "))
-        if citation.also_in:
-            typer.echo(wrapped(f"(also in {'; '.join(citation.also_in)})", "      "))
-        typer.echo(wrapped(f"\u201c{citation.readable}\u201d", "      "))
+        _print_quote(_named(citation.passage_id, numbers), citation, origins.get(citation.passage_id), "  ")
 
 
 def print_verdicts(answer: "Answer") -> None:
-    """Print the verdicts on an answer and on its sentences, with the evidence for each, as far as there are any."""
+    """Print the verdicts on an answer and on its sentences, if any, with the evidence for each."""
     from chains.marks import passage_numbers
 
     numbers = passage_numbers(answer.passages)
@@ -94,26 +89,25 @@ def print_verdicts(answer: "Answer") -> None:
 
 
 def print_check(check: "Check", indent: str = "", *, without: str | None = None) -> None:
-    """Print a checked statement: the result, its quotes for and against, and its notes but for ``without``."""
+    """Print a checked statement: the result, its quotes for and against, and its notes except ``without``."""
     typer.echo(wrapped(check.text, indent))
     if check.scores:
         typer.echo(f"{indent}  probabilities: {_listed({str(key): value for key, value in check.scores.items()})}")
     for side, citations in (("for", check.supporting), ("against", check.contradicting)):
         for citation in citations:
-            _print_side(side, check, citation, indent)
+            year = check.year(citation)
+            head = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
+            origin = next((one.origin for one in check.passages if one.id == citation.passage_id), None)
+            _print_quote(head, citation, origin, f"{indent}  ")
     print_notes([note for note in check.notes if note != without])
 
 
-def _print_side(side: str, check: "Check", citation: "Citation", indent: str) -> None:
-    year = check.year(citation)
-    origin = next((one.origin for one in check.passages if one.id == citation.passage_id), "")
-    shown = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
-    typer.echo(f"{indent}  {shown} score {citation.score:.3f}")
-    if origin:
-        typer.echo(wrapped(f"({origin})", f"{indent}      "))
-    if citation.also_in:
-        typer.echo(wrapped(f"(also in {'; '.join(citation.also_in)})", f"{indent}      "))
-    typer.echo(wrapped(f"\u201c{citation.readable}\u201d", f"{indent}      "))
+def _print_quote(head: str, citation: "Citation", origin: str | None, indent: str) -> None:
+    typer.echo(f"{indent}{head} score {citation.score:.3f}")
+    also = f"also in {'; '.join(citation.also_in)}" if citation.also_in else None
+    for text in (f"({origin})" if origin else "", f"({also})" if also else "", f"\u201c{citation.readable}\u201d"):
+        if text:
+            typer.echo(wrapped(text, f"{indent}    "))
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -127,10 +121,10 @@ def _named(id: str, numbers: Mapping[str, int]) -> str:
 
 
 def _support(sentence: "Sentence", numbers: Mapping[str, int]) -> str:
-    """The verdict on a sentence, with its evidence, and its citations where they were attributed."""
+    """The verdict on a sentence with its evidence, and attributed citations."""
     cited = "".join(f"[{number}]" for number in sentence.citations)
     if sentence.verdict is None:
-        return f"attributed to {cited}" if sentence.attributed else "not judged"
+        return f"attributed to {cited}" if sentence.attributed else "not verified"
     text = f"{_SIGNS[sentence.verdict]} {sentence.verdict}"
     if sentence.attributed:
         text += f", attributed to {cited}"

@@ -1,4 +1,4 @@
-"""Conversations as files: JSON, and Markdown whose texts no renderer takes for markup."""
+"""Export of conversations as JSON, and as Markdown with escaped texts."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chains.chat.turn import Summary, Turn
 from chains.marks import passage_numbers
-from medground.service.protocol import support_in_words
+from medground.service.protocol import cited_unquoted, support_in_words
 
 # The characters that begin emphasis, code, links, images, HTML, entities, tables and headings.
 _INLINE = re.compile(r"[\\`*_\[\]<>&|#~$]")
@@ -42,11 +42,8 @@ def _evidence(turn: Turn) -> list[str]:
         quote = _escape(" ".join(citation.quote.split()))
         mark = f"\\[{numbers[citation.passage_id]}\\] " if citation.passage_id in numbers else ""
         parts.append(f"> {mark}“{quote}”\n>\n> {_escape(source)}")
-    quoted = {citation.passage_id for citation in answer.citations}
-    cited = {number for sentence in answer.sentences for number in sentence.citations}
-    for number, passage in enumerate(answer.passages, start=1):
-        if number in cited and passage.id not in quoted:
-            parts.append(f"> \\[{number}\\] {_escape(', '.join(filter(None, (passage.id, passage.origin))))}")
+    for number, passage in cited_unquoted(answer):
+        parts.append(f"> \\[{number}\\] {_escape(', '.join(filter(None, (passage.id, passage.origin))))}")
     if support := support_in_words(answer):
         parts.append(f"Sentences: {_escape(support)}.")
     if answer.verdict is not None:
@@ -56,7 +53,7 @@ def _evidence(turn: Turn) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """The text with Markdown's characters escaped, and without control characters, direction marks and indentation."""
+    """The text with Markdown escaped, without control characters, direction marks and indentation."""
     visible = "\n".join(line.strip() for line in _INVISIBLE.sub(" ", text).split("\n"))
     return _AT_START.sub(_escaped_start, _INLINE.sub(r"\\\g<0>", visible))
 

@@ -1,4 +1,4 @@
-"""Checks of every request (origin, size), security headers of every answer, the log and the metrics."""
+"""Middleware of the service: origin and size checks, security headers, request log and metrics."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = _POLICY + b"; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; font-src 'self'"
-# A response may have its own caching; the page's files do.
+# A response's own headers take precedence, such as the caching of the page's files.
 HEADERS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -42,9 +42,9 @@ class ServiceMiddleware:
     Args:
         app: the application.
         metrics: counts every request.
-        max_body: bytes of a request's body; longer ones get status 413.
+        max_body: maximum bytes of a request's body; longer ones get status 413.
         scheme: of the service's own origin, ``http`` or ``https``.
-        closing: whether the service is shutting down; connections are closed after their answers then.
+        closing: whether the service is shutting down; each connection is then closed after its response.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class ServiceMiddleware:
             log.info("%s %s %d %.0f ms", method, path, status, 1000 * seconds)
 
     def _refusal(self, scope: "Scope", headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-        """Status and message for a request that no route may see."""
+        """Status and message of a rejected request; None if it is accepted."""
         origin = headers.get(b"origin")
         if origin is not None and not self._is_own(origin, headers.get(b"host", b"")):
             return 403, (
-                "The request comes from a page of another origin. If this is the service's own page, let the proxy "
-                "pass the Host header, and set serve.tls where clients use https."
+                "The request comes from a page of another origin. If this is the service's own page, configure the "
+                "proxy to pass the Host header, and set serve.tls to true if clients use https."
             )
         site = headers.get(b"sec-fetch-site", b"none")
         if site not in (b"same-origin", b"none") and not _follows_link(scope, headers):
@@ -131,7 +131,7 @@ class ServiceMiddleware:
 
 
 def log_failure(error: BaseException) -> None:
-    """Log an error with its place, but without its message, which may quote a user's text."""
+    """Log an error's type and traceback, but not its message, which may quote a user's text."""
     log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
 
 
@@ -146,7 +146,7 @@ def _follows_link(scope: "Scope", headers: dict[bytes, bytes]) -> bool:
 
 
 async def _discard(receive: "Receive", most: int) -> None:
-    """Read a body, up to ``most`` bytes: closing a connection with unread data would reset it before the answer."""
+    """Read up to ``most`` bytes of a body: closing a connection with unread data would reset it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(1):
             while most > 0:

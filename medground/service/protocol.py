@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from chains.answer import Answer
+from chains.answer import Answer, Passage
 from chains.chat.turn import Turn
 from chains.marks import passage_numbers
 from chains.verification.statements import Check
@@ -141,17 +141,21 @@ def footnotes(answer: Answer | None, note: str | None) -> str:
         also = f" (also in {'; '.join(citation.also_in)})" if citation.also_in else ""
         quote = f"\u201c{citation.readable}\u201d"
         lines.append(_footnote(numbers.get(citation.passage_id), f"{citation.passage_id}{origin}{also}: {quote}"))
-    quoted = {citation.passage_id for citation in answer.citations}
-    cited = {number for sentence in answer.sentences for number in sentence.citations}
-    for number, passage in enumerate(answer.passages, start=1):
-        if number in cited and passage.id not in quoted:
-            lines.append(_footnote(number, f"{passage.id}{origins.get(passage.id, '')}"))
+    lines += [_footnote(number, f"{one.id}{origins.get(one.id, '')}") for number, one in cited_unquoted(answer)]
     if support := support_in_words(answer):
         lines.append(f"Sentences: {support}.")
     if answer.verdict is not None:
         lines.append(f"Verdict: {answer.verdict}.")
     lines.extend(f"Note: {' '.join(one.split())}" for one in (*answer.notes, *([note] if note is not None else [])))
     return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def cited_unquoted(answer: Answer) -> list[tuple[int, Passage]]:
+    """Numbers and passages that sentences cite and no citation quotes."""
+    quoted = {citation.passage_id for citation in answer.citations}
+    cited = {number for sentence in answer.sentences for number in sentence.citations}
+    numbered = enumerate(answer.passages, start=1)
+    return [(number, one) for number, one in numbered if number in cited and one.id not in quoted]
 
 
 def support_in_words(answer: Answer) -> str:

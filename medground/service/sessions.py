@@ -1,4 +1,4 @@
-"""Logins on the page: session cookies, and the limit on attempts."""
+"""Session cookies of the page, and the limit on login attempts."""
 
 import ipaddress
 import math
@@ -13,20 +13,19 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 class Sessions:
     """Issues, checks and revokes session cookies.
 
-    A cookie holds the user's name and a random id, signed with a key that is made when the process starts and is stored
-    nowhere. A restart therefore ends all sessions, as do changed tokens, which are read at the start only. In exchange,
-    no key can be stolen from the disk, and a session that was revoked can never come back.
+    A cookie holds the user's name and a random id, signed with a key that exists only in this process. A restart
+    therefore ends all sessions. No key can be stolen from the disk, and a revoked session stays revoked.
 
     Args:
-        hours: age at which a session ends.
-        secure: the cookie is sent over https only.
+        hours: lifetime of a session.
+        secure: whether the cookie is sent over https only.
     """
 
     def __init__(self, hours: float, *, secure: bool) -> None:
         self._seconds = math.ceil(3600 * hours)
         self._secure = secure
         self._signer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="session")
-        self._revoked: dict[str, float] = {}  # id of a session, and when it would have ended
+        self._revoked: dict[str, float] = {}  # expiry time by session id
         self.name = "__Host-medground" if secure else "medground"
 
     def issue(self, user: str) -> str:
@@ -34,12 +33,12 @@ class Sessions:
         return self._header(self._signer.dumps([user, secrets.token_urlsafe(16)]), self._seconds)
 
     def user(self, cookie: str | None) -> str | None:
-        """The user of a cookie's value; None for a value that is forged, too old or revoked."""
+        """The user of a cookie; None if it is forged, expired or revoked."""
         found = self._read(cookie)
         return None if found is None or found[1] in self._revoked else found[0]
 
     def revoke(self, cookie: str | None) -> str:
-        """End a session; the ``Set-Cookie`` header that removes the cookie."""
+        """End a session and return the ``Set-Cookie`` header that deletes the cookie."""
         now = time.time()
         self._revoked = {id: end for id, end in self._revoked.items() if end > now}
         if (found := self._read(cookie)) is not None:
@@ -65,9 +64,9 @@ class Attempts:
     """Failed logins of each client address; a client with too many has to wait.
 
     Args:
-        most: failed logins within ``seconds``.
-        seconds: how long a failed login counts.
-        addresses: addresses that are remembered; beyond it, the one that failed longest ago is forgotten.
+        most: maximum number of failed logins within ``seconds``.
+        seconds: time until a failed login no longer counts.
+        addresses: maximum number of stored addresses; beyond it, the one with the oldest failure is dropped.
     """
 
     def __init__(self, most: int = 10, seconds: float = 300, addresses: int = 1024) -> None:
@@ -75,7 +74,7 @@ class Attempts:
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait(self, address: str) -> int:
-        """Seconds until the address may try again; 0 where it may now."""
+        """Seconds until the address may try again; 0 if it may now."""
         times = self._failed.get(_network(address), deque())
         now = time.monotonic()
         while times and times[0] <= now - self._seconds:
@@ -93,7 +92,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """The address, of IPv6 the network /64, which one client may use as a whole."""
+    """The address; for IPv6 its /64 network, all of which may belong to one client."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Findings of several retrievers for one question, put together.
+"""Fusion of several retrievers' results for one question.
 
-LangChain's EnsembleRetriever fuses by reciprocal ranks only, keeps no scores and takes one question at a time, so it
-cannot keep what ``retrievers.base`` promises.
+LangChain's EnsembleRetriever supports reciprocal rank fusion only, drops the scores and takes one question at a time;
+``retrievers.base`` requires scores and batches.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 Fusion = Literal["zscore", "minmax", "rrf"]
 
 Findings = Sequence[Document]
-"""What one retriever found, best first, with scores."""
+"""The results of one retriever, best first, with scores."""
 
 
 def reciprocal_ranks(found: Sequence[Findings], weights: Sequence[float], k: float) -> list[Hit]:
     """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the sum of weight / (k + rank), ranks from 1.
 
-    Where a retriever has not found a document it adds nothing.
+    A retriever that has not found a document adds nothing to its score.
     """
     totals: dict[str, float] = {}
     for findings, weight in zip(found, weights, strict=True):
@@ -37,19 +37,18 @@ def reciprocal_ranks(found: Sequence[Findings], weights: Sequence[float], k: flo
 def weighted_scores(
     found: Sequence[Findings], weights: Sequence[float], asked: int, fusion: Fusion, k: float = 60
 ) -> list[Hit]:
-    """The weighted sum of scores that are made comparable over all candidates of the question.
+    """The weighted sum of normalised scores over all candidates of the question.
 
-    ``zscore`` takes a score's distance from the candidates' mean in standard deviations, ``minmax`` puts it between 0
-    and 1. A candidate that one retriever has not found counts there like the last of those it has; or, where that
-    retriever was at its end, as 0, if that is less: of a search by words it then shares no word with the question.
-    A retriever whose scores are all equal decides nothing.
+    ``zscore`` standardises a retriever's scores, ``minmax`` scales them to 0 to 1; equal scores all become 0. A
+    candidate that a retriever has not found gets the lowest score of those it has found. If the retriever returned
+    fewer passages than requested, the candidate gets at most 0: for BM25, it shares no word with the question.
 
     Args:
-        found: by retriever.
-        weights: what each counts.
-        asked: how many passages each was asked for.
-        fusion: ``rrf`` is ``reciprocal_ranks``, with ``k``.
-        k: of ``rrf``.
+        found: results by retriever.
+        weights: the weight of each retriever.
+        asked: the number of passages requested from each.
+        fusion: the normalisation, or ``rrf`` for ``reciprocal_ranks``.
+        k: the constant of ``rrf``.
     """
     match fusion:
         case "rrf":

@@ -1,4 +1,4 @@
-"""Several retrievers as one."""
+"""Hybrid retrieval: fusion of several retrievers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -31,7 +31,7 @@ class HybridConfig(RetrieverConfig):
         default=60,
         ge=0,
         allow_inf_nan=False,
-        description="Constant of rrf: the higher, the less the first ranks stand out.",
+        description="Constant of rrf: the higher, the smaller the differences between ranks.",
     )
     candidates: int = Field(
         default=100, ge=1, strict=True, description="Minimum number of passages from each retriever."
@@ -43,7 +43,7 @@ class HybridConfig(RetrieverConfig):
 
 
 class HybridRetriever(Retriever):
-    """What other retrievers find, fused as ``retrievers.kinds.fusion`` does it; the score is the weighted sum."""
+    """Fuses the results of other retrievers (``retrievers.kinds.fusion``); the score is the weighted sum."""
 
     config_class: ClassVar[type[RetrieverConfig]] = HybridConfig
 
@@ -51,7 +51,7 @@ class HybridRetriever(Retriever):
     _config: HybridConfig = PrivateAttr()
 
     def __init__(self, retrievers: Mapping[str, Retriever], config: HybridConfig) -> None:
-        """Fuse those of ``retrievers`` that ``config.retrievers`` names."""
+        """Fuse the retrievers named in ``config.retrievers``."""
         super().__init__(top_k=config.top_k)
         self._retrievers = [retrievers[name] for name in config.retrievers]
         self._config = config

@@ -1,4 +1,4 @@
-"""The question in several wordings."""
+"""Multi-query retrieval: searches with several wordings of the question."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Rewriting(TypedDict):
-    """A question, and how many other wordings of it are wanted."""
+    """A question and the number of other wordings to write."""
 
     question: str
     count: int
 
 
 Rewriter = Runnable[Rewriting, list[str]]
-"""Gives wordings of a question; fewer than wanted, or none, is no error."""
+"""Writes other wordings of a question; fewer than ``count``, or none, is not an error."""
 
 
 class MultiQueryConfig(WrappingConfig):
@@ -41,11 +41,11 @@ class MultiQueryConfig(WrappingConfig):
 
 
 class MultiQueryRetriever(WrappingRetriever):
-    """Another retriever, asked in the question's own and in other words.
+    """Searches with another retriever for the question and for other wordings of it.
 
-    All wordings of all questions are searched for at once, and what those of one question find is put together by
-    reciprocal ranks, the question itself counting like each of them. (LangChain's MultiQueryRetriever returns what was
-    found without an order, and takes one question at a time.)
+    All wordings of all questions are one batch. The results of a question's wordings are combined by reciprocal rank
+    fusion with equal weights. (LangChain's MultiQueryRetriever does not rank its results and takes one question at a
+    time.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MultiQueryConfig
@@ -53,7 +53,7 @@ class MultiQueryRetriever(WrappingRetriever):
     _rewriter: Rewriter = PrivateAttr()
 
     def __init__(self, retriever: Retriever, rewriter: Rewriter, config: MultiQueryConfig) -> None:
-        """Search with ``retriever`` for what ``rewriter`` makes of a question too."""
+        """Search with ``retriever`` for a question and the wordings of ``rewriter``."""
         super().__init__(retriever, config)
         self._rewriter = rewriter
 
@@ -62,7 +62,7 @@ class MultiQueryRetriever(WrappingRetriever):
         """See ``Retriever``."""
         if context.rewriter is None:
             raise UserError(
-                "A retriever of kind multi_query needs a language model that rewrites questions, and none is given."
+                "A retriever of kind multi_query needs a language model to rewrite questions. Set section llm."
             )
         return cls(context.other(config.retriever), context.rewriter, config)
 
@@ -85,6 +85,6 @@ class MultiQueryRetriever(WrappingRetriever):
 
 
 def _wordings(question: str, rewrites: list[str]) -> list[str]:
-    """The question and what is text among its rewrites, each once."""
+    """The question and its distinct rewrites that contain a letter or digit."""
     texts = [encodable(text).strip() for text in rewrites]
     return list(dict.fromkeys([question, *(text for text in texts if any(map(str.isalnum, text)))]))

@@ -151,7 +151,7 @@ def test_a_bad_file_is_told_and_the_rest_is_read() -> None:
     assert [problem.file for problem in intake.failed] == ["none.txt", "docs/../pic.png", "docs/b.pdf", "docs/c.txt"]
     assert all(problem.why.startswith(problem.file) for problem in intake.failed)
     put("pic.png", b"\x89PNG")
-    assert "kind that is not read. Those that are: .txt, .md" in take("pic.png").failed[0].why
+    assert "has an unsupported type. Supported are: .txt, .md" in take("pic.png").failed[0].why
 
 
 def test_a_file_that_breaks_keeps_what_it_held() -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_breaks_keeps_what_it_held() -> None:
     take("a.pdf")
     put("a.pdf", b"%PDF-1.4 half copied")
     intake = take("a.pdf")
-    assert intake.failed[0].why.endswith("What it held before is kept.")
+    assert intake.failed[0].why.endswith("Its earlier passages are kept.")
     assert ids() == ["a.pdf#1"]
     put("a.pdf", pdf_bytes(["Other."]))
     assert counted(take("a.pdf")) == (0, 1, 0, 0, 0)

@@ -224,8 +224,8 @@ def test_the_command_shows_published_figures_beside_and_ends_with_1_where_a_mode
     assert outcome.status == 1
     assert "[0.333]" in outcome.out
     assert "n = 4; in brackets: someone's thesis" in " ".join(outcome.out.split())
-    assert "absent was not measured to the end" in outcome.err
-    assert "4 results were computed, 0 were known" in outcome.err
+    assert "the evaluation of absent failed" in outcome.err
+    assert "4 results were computed, 0 were cached" in outcome.err
 
 
 def test_a_folder_without_write_permission_and_a_full_disk(

@@ -173,7 +173,7 @@ def test_single_questions_are_asked_of_the_agent_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "told"),
     [
-        ({"agent.kind": "graph"}, "agent.kind is graph, which takes a language model"),
+        ({"agent.kind": "graph"}, "agent.kind is graph, which needs a language model"),
         ({"chat.rewrite": "llm", "chat.answers": "written"}, "chat.rewrite is llm and chat.answers is written, which"),
     ],
 )

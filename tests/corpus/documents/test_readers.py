@@ -122,6 +122,6 @@ def test_a_reader_from_settings_alone_is_indexed_and_answers(command: Callable[.
     assert "2 unchanged" in again.out
     unread = command("index", "in/a.note")
     assert unread.status == 1
-    assert "is of a kind that is not read" in unread.err
-    assert "What it held before is kept" in command("index", "in").err
+    assert "has an unsupported type" in unread.err
+    assert "Its earlier passages are kept" in command("index", "in").err
     assert "2 unchanged" in command("index", "in", "--config", "mine.yaml", "--quiet").out  # nothing was removed

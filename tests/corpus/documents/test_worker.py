@@ -100,7 +100,7 @@ def test_what_was_indexed_before_is_kept() -> None:
     take()
     before = texts()
     Path("docs/a.act").write_text("exit")
-    assert take().failed[0].why.endswith("What it held before is kept.")
+    assert take().failed[0].why.endswith("Its earlier passages are kept.")
     assert texts() == before
 
 

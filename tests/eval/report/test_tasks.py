@@ -7,13 +7,13 @@ import report_runs as runs
 from written_runs import without_fields
 
 from common.errors import DataError, UserError
-from eval.report.tasks import Measured, ReportTask, read_tasks
+from eval.report.tasks import ReportInput, ReportTask, read_tasks
 from eval.results import write_results
 from eval.tasks import NLITask
 from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, rank
 
 
-def by_name(measured: Measured) -> dict[str, ReportTask]:
+def by_name(measured: ReportInput) -> dict[str, ReportTask]:
     return {task.name: task for task in measured.tasks}
 
 
@@ -124,7 +124,7 @@ def test_a_grid_tells_what_others_report_and_what_failed(tmp_path: Path) -> None
 def test_a_damaged_grid_file_is_told(tmp_path: Path, text: str) -> None:
     runs.full(tmp_path)
     (tmp_path / "grid.json").write_text(text)
-    with pytest.raises(DataError, match=r"grid\.json: is not as medground writes it"):
+    with pytest.raises(DataError, match=r"grid\.json: does not have medground.s format"):
         read_tasks([tmp_path])
 
 

@@ -24,7 +24,7 @@ from eval.stats.claims import correct_sentences, evidence_metrics
 def test_a_rationale_counts_whole(
     predicted: list[int], rationales: list[list[int]], right_side: bool, correct: int
 ) -> None:
-    assert correct_sentences(predicted, rationales, is_right_side=right_side) == correct
+    assert correct_sentences(predicted, rationales, has_right_label=right_side) == correct
 
 
 def sample(correct: int, predicted: int, gold: int, found: bool | None = None) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_the_command_measures_both_and_a_second_run_reuses(command: Callable[...
     assert first.status == 0, first.err
     assert "Checked claims" in first.out
     assert "Evidence" in first.out
-    assert "medground-tiny judged" in first.err
+    assert "medground-tiny gave the verdicts" in first.err
     second = json.loads(command(*given, "--json").out)
     assert set(second["results"]) == {"check_given", "check_retrieved_bm25"}
     assert (second["computed"], second["reused"]) == (0, 8)

@@ -26,7 +26,7 @@ def test_lines_are_messages_and_follow_ups_are_understood(talk: Command) -> None
     assert "No.\n  probabilities: yes 0.0" in told.out
     assert "[1] mg0312 score" in told.out
     assert "note: read as: Is itch score decreased by rotesartan in women with breast cancer?" in told.out
-    assert "medground-tiny gave the answers" in told.err
+    assert "medground-tiny answered" in told.err
     assert "llm: medground-tiny · retriever: bm25\n" in told.err
 
 
