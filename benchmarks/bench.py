@@ -117,7 +117,7 @@ def random_llama(*, width: int, feed_forward: int, layers: int, window: int, sca
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        vocab_size=1,
+        vocab_size=256,  # raised to the tokenizer's
         hidden_size=width,
         intermediate_size=feed_forward,
         num_hidden_layers=layers,

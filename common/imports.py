@@ -21,7 +21,7 @@ def import_class(path: str, base: type[Base], setting: str) -> type[Base]:
         setting: the key of the setting, for messages.
 
     Raises:
-        UserError: there is no such module or class, its import fails, or it is not a subclass.
+        UserError: the module or class does not exist, its import fails, or the class is not a subclass.
     """
     module_name, _, name = path.rpartition(".")
     if not module_name:

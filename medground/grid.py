@@ -83,7 +83,7 @@ class _Work:
         for name in (*self._llms, *self._config.encoders):
             check_task_name(name)
         if twice := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
-            raise UserError(f"eval.grid: the name {min(twice)} stands for two things. Give each model its own name.")
+            raise UserError(f"eval.grid: the name {min(twice)} is used twice. Give each model a different name.")
         check_output(output)
         self._cache = ResultCache(output / CACHE_FILE)
         asks = {"retrieval", "qa"} & set(self._config.parts)

@@ -12,7 +12,7 @@ from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
 from corpus.sample import sample_path
 from eval.report.figures import data_name
-from eval.report.projection import FEWEST, MOST, EmbeddingMap, MapPair, map_file_name, project
+from eval.report.projection import MAX_PAIRS, MIN_PAIRS, EmbeddingMap, MapPair, map_file_name, project
 from eval.report.tasks import ReportTask
 from eval.tasks.base import CHECKING, INFERENCE, RETRIEVAL
 from eval.tasks.qa import VARIANTS
@@ -103,9 +103,9 @@ class ReportData:
     def _map(self, task: ReportTask, embedder: str, name: str, folder: Path, quiet: bool) -> EmbeddingMap:
         records, settings = self.records(task), _settings(task)
         measured = [records[sample["id"]] for sample in task.samples]
-        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in measured[:MOST]]
-        if len(pairs) < FEWEST:
-            raise UserError(f"{task.name} has {len(pairs)} records, and t-SNE needs {FEWEST} or more.")
+        pairs = [MapPair(one.id, one.question, one.context, one.label) for one in measured[:MAX_PAIRS]]
+        if len(pairs) < MIN_PAIRS:
+            raise UserError(f"{task.name} has {len(pairs)} records, and t-SNE needs {MIN_PAIRS} or more.")
         config = settings.embedders[embedder]
 
         def embed() -> "tuple[NDArray[np.float32], NDArray[np.float32]]":

@@ -1,6 +1,7 @@
-"""An agent that chooses its own steps, for models that can call tools."""
+"""The agent of kind tools: a model that calls tools chooses the steps."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -25,57 +26,43 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from langchain.agents.middleware import AgentMiddleware
 
-NOTHING_SOUGHT = "the model called no tool to search with (agent.kind graph needs none that can)"
+NO_SEARCH = "the model called no search tool (agent.kind graph works without tool calls)"
 
 
+@dataclass(eq=False)
 class ToolAgent(AnswerChain):
-    """Lets a model search and read until it stops, and then answers from what it has found.
+    """Lets a model search and read with tools, then answers from the passages found.
 
-    The model decides what is searched for and read, and nothing else: the label comes, as with ``graph.GraphAgent``,
-    from reading the passages that are graded as evidence, and is judged. What the model says at the end is told with an
-    answer that holds. Its tools reach the searched passages only (``agent.tools``), and only calls of the model itself
-    are run, whatever a tool's result looks like.
+    The model decides only what to search and read. The label is computed as in ``graph.GraphAgent``: from the passages
+    graded as evidence, and verified. If that answer holds, its text is the model's last message. The tools reach only
+    the searched passages (``agent.tools``), and only the model's tool calls are executed, never text in a tool's
+    result.
 
     Args:
-        model: a chat model that can call tools.
-        retriever: where passages come from.
-        read: makes the chain that answers from given passages.
-        grader: tells evidence from the rest.
-        verify: judges answers; None for none.
+        model: a chat model that supports tool calls.
+        retriever: finds the passages.
+        read: makes the answering chain over given passages.
+        grader: selects the evidence among them.
+        verify: verifies an answer; None for no verification.
         config: the limits.
-        checker: checks the statements of ``check_statement``; without it there is no such tool.
-        tell: is told each step.
-        passages: how many passages ``read`` reads at once.
-        clean: blanks out what must not come into a prompt.
-        support: judges the sentences of what the model says; None for no verdicts.
+        checker: runs the tool ``check_statement``; None leaves that tool out.
+        tell: called with each step.
+        passages: the number of passages that ``read`` uses for one answer.
+        clean: removes special tokens from texts in prompts.
+        support: adds verdicts to the sentences of the model's text; None for none.
     """
 
-    def __init__(
-        self,
-        model: BaseChatModel,
-        retriever: BaseRetriever,
-        read: Read,
-        grader: Grader,
-        verify: Verify | None,
-        config: AgentConfig,
-        *,
-        checker: Checker | None = None,
-        tell: Callable[[Step], None] = lambda _: None,
-        passages: int = 1,
-        clean: Callable[[str], str] = str,
-        support: Callable[[Answer], Answer] | None = None,
-    ) -> None:
-        self._model = model
-        self._retriever = retriever
-        self._read = read
-        self._grader = grader
-        self._verify = verify
-        self._config = config
-        self._checker = checker
-        self._tell = tell
-        self._passages = passages
-        self._clean = clean
-        self._support = support
+    model: BaseChatModel
+    retriever: BaseRetriever
+    read: Read
+    grader: Grader
+    verify: Verify | None
+    config: AgentConfig
+    checker: Checker | None = None
+    tell: Callable[[Step], None] = lambda _: None
+    passages: int = 1
+    clean: Callable[[str], str] = str
+    support: Callable[[Answer], Answer] | None = None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""
@@ -88,8 +75,8 @@ class ToolAgent(AnswerChain):
         return answers
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer:
-        limits = self._config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self._tell)
+        limits = self.config
+        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell)
         findings = Findings()
         said, stopped = "", None
         try:
@@ -99,37 +86,37 @@ class ToolAgent(AnswerChain):
         answer = self._from(question, run, findings, stopped)
         if answer.label is None or not said.strip():
             return answer
-        answer = with_sentences(_as_said(said, answer, findings), attribute=self._support is None)
-        return answer if self._support is None else self._support(answer)
+        answer = with_sentences(_as_said(said, answer, findings), attribute=self.support is None)
+        return answer if self.support is None else self.support(answer)
 
     def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
-        """What the model says when it calls no more tools."""
+        """The model's last message, without tool calls."""
         from langchain.agents import create_agent
 
-        tools = make_tools(self._retriever, findings, self._checker, passages=self._config.passages, clean=self._clean)
+        tools = make_tools(self.retriever, findings, self.checker, passages=self.config.passages, clean=self.clean)
         agent: Any = create_agent(
-            self._model,
+            self.model,
             tools,
             system_prompt=agent_rules([tool.name for tool in tools]),
             middleware=[_counted(run)],
-            checkpointer=False,  # a run inside another graph is not kept by that one's checkpointer
+            checkpointer=False,  # do not use the checkpointer of an enclosing graph
         )
-        steps = {**(config or {}), "recursion_limit": 6 * self._config.max_steps + 10}
-        end = agent.invoke({"messages": [{"role": "user", "content": self._clean(question)}]}, steps)
+        steps = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
+        end = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, steps)
         return str(end["messages"][-1].text)
 
     def _from(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
-        """The answer that the evidence among the findings gives; the model's own words play no part in it."""
+        """The answer from the evidence among the findings, independent of the model's text."""
         found = list(findings.passages.values())
-        grades = self._grader.grade(question, found) if found else []
+        grades = self.grader.grade(question, found) if found else []
         best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.covers)
         evidence = [one.passage for one in best]
         run.done("grade", evidence=[one.id for one in evidence])
-        reason = stopped or (NOTHING_SOUGHT if not findings.searched else NO_EVIDENCE)
+        reason = stopped or (NO_SEARCH if not findings.searched else NO_EVIDENCE)
         answer = None
         if evidence and stopped is None:
-            answer = answer_from(self._read, question, evidence[: self._passages], self._verify)
-            given = holds(answer, self._config.confidence, settled=any(one.settles for one in best))
+            answer = answer_from(self.read, question, evidence[: self.passages], self.verify)
+            given = holds(answer, self.config.confidence, settled=any(one.settles for one in best))
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=given)
             if given:
                 return answer
@@ -139,7 +126,7 @@ class ToolAgent(AnswerChain):
 
 
 def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
-    """The answer in the model's words, whose marks number the findings; cited findings are among its passages."""
+    """The answer with the model's text. Its marks are renumbered, and cited findings become passages of the answer."""
     found = list(findings.passages.values())
     marks = MarkWriter(len(found))
     text = "".join(marks.write([said]))
@@ -153,7 +140,7 @@ def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
 
 
 def _counted(run: Run) -> "AgentMiddleware[Any, Any]":
-    """Counts each call of the model and of a tool against the run's limits, and tells it."""
+    """Middleware that counts and reports each call of the model and of a tool."""
     from langchain.agents.middleware import AgentMiddleware
 
     class Counted(AgentMiddleware[Any, Any]):

@@ -1,4 +1,4 @@
-"""Which of the passages that were found are evidence on a question."""
+"""Grading: which retrieved passages are evidence on a question."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from chains.qa.base import AnswerChain, Question
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A passage, how many of the question's words it has, and how far it decides the question (both 0 to 1).
+    """A graded passage.
 
-    ``decides`` is None where the model's judgement has no probabilities.
+    Attributes:
+        covers: weighted share of the question's words in the passage, 0 to 1.
+        decides: the probability that the passage settles the question; None if the model gives no probabilities.
     """
 
     passage: Passage
@@ -24,24 +26,23 @@ class Grade:
 
     @property
     def settles(self) -> bool:
-        """Whether it settles the question more likely than not."""
+        """Whether ``decides`` is above 0.5."""
         return self.decides is not None and self.decides > 0.5
 
 
 Decides = Callable[[str, Sequence[Passage]], list[float | None]]
-"""From a question and passages to the probability, for each, that it settles the question."""
+"""Maps a question and passages to the probability of each passage that it settles the question."""
 
 
 class Grader:
-    """Grades by the passage's words and by a model's label scores; nothing that a passage says is acted on.
+    """Grades passages by shared words and by a model's label scores; instructions in a passage have no effect.
 
-    A passage is evidence where it has the share ``relevance`` of the question's words, words that few of the passages
-    have weighing more (``citations.coverage``), or half of that while it settles the question for the model. The first
-    lets through studies that were inconclusive, which no judge can tell from those on something else; the second those
-    that put things in other words.
+    A passage is evidence if it covers the share ``relevance`` of the question's words, weighted by rarity
+    (``citations.coverage``), or half of that and settles the question. The first rule admits inconclusive studies,
+    which an NLI model cannot distinguish from studies on another subject; the second admits other wordings.
 
     Args:
-        decides: see ``by_judge`` and ``by_labels``.
+        decides: ``by_judge(...)`` or ``by_labels(...)``.
         relevance: from 0 to 1.
     """
 
@@ -50,7 +51,7 @@ class Grader:
         self._relevance = relevance
 
     def grade(self, question: str, passages: Sequence[Passage]) -> list[Grade]:
-        """A grade for each passage, in order; a word's rarity is among these passages."""
+        """A grade for each passage, in order; rarity of words is measured among these passages."""
         covered = coverage(question, [passage.text for passage in passages])
         decided = self._decides(question, passages)
         return [
@@ -65,7 +66,7 @@ class Grader:
 
 
 def by_judge(judge: NLIModel) -> Decides:
-    """A passage settles a question where it entails or rules out that the answer is yes."""
+    """A passage settles a question if it entails or contradicts that the answer is yes."""
 
     def decides(question: str, passages: Sequence[Passage]) -> list[float | None]:
         statement = answer_statement(question, "yes")
@@ -79,9 +80,9 @@ def by_judge(judge: NLIModel) -> Decides:
 
 
 def by_labels(reading: AnswerChain) -> Decides:
-    """A passage settles a question where the model that reads it alone answers otherwise than maybe.
+    """A passage settles a question if the model answers yes or no from this passage alone.
 
-    ``reading`` answers from the text that comes with the question. What goes wrong with all of them is raised.
+    ``reading`` answers from the text given with the question. Errors that concern all passages are raised.
     """
 
     def decides(question: str, passages: Sequence[Passage]) -> list[float | None]:

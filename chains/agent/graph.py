@@ -1,6 +1,8 @@
-"""Retrieve, grade, reword, answer, verify, withhold: fixed steps that any model can take, as a LangGraph graph."""
+"""The agent of kind graph: a LangGraph graph of fixed steps, for any model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from langchain_core.retrievers import BaseRetriever
@@ -22,10 +24,15 @@ _Next = Literal["answer", "reword", "withhold", "__end__"]
 
 
 class _State(TypedDict):
-    """What a run knows.
+    """The state of a run.
 
-    ``evidence`` is what may still be answered from, ``settled`` whether any evidence so far settles the question,
-    ``holds`` whether ``answer`` may be given, ``stop`` why nothing further is done.
+    Attributes:
+        wordings: the searches: the question, then its rewordings.
+        graded: the number of passages in ``found`` that are graded.
+        evidence: passages not yet used for an answer, best first.
+        settled: whether some evidence settles the question.
+        holds: whether ``answer`` passes ``answering.holds``.
+        stop: the limit that ended the run.
     """
 
     question: str
@@ -40,55 +47,42 @@ class _State(TypedDict):
     run: Run
 
 
+@dataclass(eq=False)
 class GraphAgent(AnswerChain):
-    """Answers from graded evidence, and withholds an answer that has none.
+    """Answers from graded evidence, or abstains.
 
-    A search brings passages; those that are evidence are read, and the answer is judged. Where there is no evidence, or
-    the answer is not borne out, the evidence that was left over is read, then the question is put in other words and
-    searched for again, at most ``config.rewrites`` times. What ends without an answer that holds (``answering.holds``)
-    ends with a text that says why, what was searched for and what was found; an answer that was kept back is in
-    ``Answer.withheld``.
+    The steps: retrieve passages, grade them, answer from the best evidence, verify the answer. If the answer does not
+    hold (``answering.holds``), the next evidence is tried; without evidence left, the question is reworded and searched
+    again, at most ``config.rewrites`` times. An abstention states its reason, the searches and the passages found;
+    ``Answer.withheld`` has the rejected answer.
 
     Args:
-        retriever: where passages come from.
-        read: makes the chain that answers from given passages, of which it reads as many as it is set to.
-        grader: tells evidence from the rest.
-        verify: judges answers; None for none.
-        reword: finds other words for a question.
+        retriever: finds the passages.
+        read: makes the answering chain over given passages.
+        grader: selects the evidence among them.
+        verify: verifies an answer; None for no verification.
+        reword: rewords a question.
         config: the limits.
-        tell: is told each step.
-        passages: how many passages ``read`` reads at once.
+        tell: called with each step.
+        passages: the number of passages that ``read`` uses for one answer.
     """
 
-    def __init__(
-        self,
-        retriever: BaseRetriever,
-        read: Read,
-        grader: Grader,
-        verify: Verify | None,
-        reword: Reword,
-        config: AgentConfig,
-        *,
-        tell: Callable[[Step], None] = lambda _: None,
-        passages: int = 1,
-    ) -> None:
-        self._retriever = retriever
-        self._read = read
-        self._grader = grader
-        self._verify = verify
-        self._reword = reword
-        self._config = config
-        self._tell = tell
-        self._passages = passages
-        self._graph = self._compiled()
+    retriever: BaseRetriever
+    read: Read
+    grader: Grader
+    verify: Verify | None
+    reword: Reword
+    config: AgentConfig
+    tell: Callable[[Step], None] = lambda _: None
+    passages: int = 1
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""
         return [self._answer(question.text, question.config) for question in questions]
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer | UserError:
-        limits = self._config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self._tell)
+        limits = self.config
+        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell)
         start: _State = {
             "question": question,
             "wordings": [question],
@@ -108,7 +102,8 @@ class GraphAgent(AnswerChain):
         answer: Answer = end["answer"]
         return answer
 
-    def _compiled(self) -> "CompiledStateGraph[_State, None, _State, _State]":
+    @cached_property
+    def _graph(self) -> "CompiledStateGraph[_State, None, _State, _State]":
         from langgraph.graph import START, StateGraph
 
         graph = StateGraph(_State)
@@ -116,7 +111,7 @@ class GraphAgent(AnswerChain):
             ("retrieve", self._retrieve),
             ("grade", self._grade),
             ("answer", self._answer_from),
-            ("reword", self._put_otherwise),
+            ("reword", self._reword_question),
         ):
             limited: Any = _limited(node)
             graph.add_node(name, limited)
@@ -127,11 +122,11 @@ class GraphAgent(AnswerChain):
         graph.add_conditional_edges("answer", self._after_answering, ["answer", "reword", "withhold", "__end__"])
         graph.add_conditional_edges("reword", lambda state: "withhold" if state["stop"] else "retrieve")
         graph.add_edge("withhold", "__end__")
-        return graph.compile(checkpointer=False)  # a run inside another graph is not kept by that one's checkpointer
+        return graph.compile(checkpointer=False)  # do not use the checkpointer of an enclosing graph
 
     def _retrieve(self, state: _State) -> dict[str, Any]:
         wording = state["wordings"][-1]
-        found = retrieve(self._retriever, [Question(wording)], self._config.passages)[0]
+        found = retrieve(self.retriever, [Question(wording)], self.config.passages)[0]
         known = {one.id for one in state["found"]}
         new = [one for one in found if one.id not in known]
         scores = {one.id: one.score for one in found}
@@ -140,20 +135,20 @@ class GraphAgent(AnswerChain):
 
     def _grade(self, state: _State) -> dict[str, Any]:
         new = state["found"][state["graded"] :]
-        grades = self._grader.grade(state["question"], new) if new else []
+        grades = self.grader.grade(state["question"], new) if new else []
         evidence = sorted((one for one in grades if one.is_evidence), key=lambda one: -one.covers)
-        told = {
+        by_id = {
             one.passage.id: {"covers": one.covers, "decides": one.decides, "evidence": one.is_evidence}
             for one in grades
         }
-        state["run"].done("grade", grades=told)
+        state["run"].done("grade", grades=by_id)
         settled = state["settled"] or any(one.settles for one in evidence)
         return {"graded": len(state["found"]), "evidence": [one.passage for one in evidence], "settled": settled}
 
     def _answer_from(self, state: _State) -> dict[str, Any]:
-        read, left = state["evidence"][: self._passages], state["evidence"][self._passages :]
-        answer = answer_from(self._read, state["question"], read, self._verify)
-        may_be_given = holds(answer, self._config.confidence, settled=state["settled"])
+        read, left = state["evidence"][: self.passages], state["evidence"][self.passages :]
+        answer = answer_from(self.read, state["question"], read, self.verify)
+        may_be_given = holds(answer, self.config.confidence, settled=state["settled"])
         state["run"].done(
             "answer",
             read=[one.id for one in read],
@@ -165,8 +160,8 @@ class GraphAgent(AnswerChain):
         kept = answer if may_be_given or state["answer"] is None else state["answer"]
         return {"answer": kept, "evidence": left, "holds": may_be_given}
 
-    def _put_otherwise(self, state: _State) -> dict[str, Any]:
-        wording = self._reword(state["question"], state["wordings"])
+    def _reword_question(self, state: _State) -> dict[str, Any]:
+        wording = self.reword(state["question"], state["wordings"])
         state["run"].done("reword", wording=wording)
         if wording is None:
             return {"stop": self._reason(state)}
@@ -191,7 +186,7 @@ class GraphAgent(AnswerChain):
         return "answer" if state["evidence"] else self._again(state)
 
     def _again(self, state: _State) -> _Next:
-        return "reword" if len(state["wordings"]) <= self._config.rewrites else "withhold"
+        return "reword" if len(state["wordings"]) <= self.config.rewrites else "withhold"
 
     def _reason(self, state: _State) -> str:
         if not state["found"]:
@@ -205,7 +200,7 @@ _Node = Callable[[_State], dict[str, Any]]
 
 
 def _limited(node: _Node) -> _Node:
-    """A node that does nothing and says why where the run may take no further step."""
+    """The node, or if the run has reached a limit, one that sets ``stop``."""
 
     def limited(state: _State) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""What an agent does, step by step: counted against its limits, and told to a trace."""
+"""Steps of an agent's run: limits and trace."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from common.errors import UserError
 
 
 class Step(BaseModel):
-    """One step of a run: what was done, what came of it (``detail``), and when, in seconds since the run began."""
+    """One step of a run: its kind, its result (``detail``), and the seconds since the run began."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,19 +26,19 @@ class Step(BaseModel):
     detail: dict[str, Any]
 
 
-class LimitReached(Exception):  # noqa: N818  (it ends a run in order; nothing went wrong)
-    """The next step is not allowed: ``str`` says which limit was reached."""
+class LimitReached(Exception):  # noqa: N818  (it ends a run regularly)
+    """A limit was reached; the message names it."""
 
 
 class Run:
-    """One question's steps; several threads may take them, as a model's tools do that it calls at once.
+    """The steps for one question. Threads may share a run, since tools called together run in parallel.
 
     Args:
-        max_steps: how many steps there may be.
-        max_tokens: how many tokens a model may be shown and write in all.
-        max_seconds: after how long no further step begins.
-        tell: is told each step when it is done.
-        clock: seconds that only grow.
+        max_steps: maximum number of steps.
+        max_tokens: maximum number of prompt and generated tokens in all.
+        max_seconds: time after which no further step begins.
+        tell: called with each finished step.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Run:
         self._start = clock()
 
     def begin(self) -> None:
-        """Ask for a step; to be called before each.
+        """Begin a step.
 
         Raises:
-            LimitReached: there may be none.
+            LimitReached: the step is not allowed.
         """
         steps, tokens, seconds = self._limits
         with self._lock:
@@ -76,7 +76,7 @@ class Run:
             self._begun += 1
 
     def done(self, kind: str, **detail: Any) -> None:
-        """Tell a step that was done."""
+        """Record and report a finished step."""
         with self._lock:
             seconds = round(self._clock() - self._start, 3)
             step = Step(run=self.id, number=len(self.steps) + 1, kind=kind, seconds=seconds, detail=detail)
@@ -89,12 +89,12 @@ def _owners(path: str, flags: int) -> int:
 
 
 def trace_to(path: Path | str) -> Callable[[Step], None]:
-    """What adds each step to a JSONL file, a line a step; the file is readable by its owner only.
+    """A function that appends each step as a line to a JSONL file, which only its owner can read.
 
-    Runs in several threads may share it: a line is written at once.
+    Threads may share it: each line is a single write.
 
     Raises:
-        UserError: the file cannot be written to.
+        UserError: the file cannot be written.
     """
     file = Path(path).expanduser()
 
@@ -104,10 +104,13 @@ def trace_to(path: Path | str) -> Callable[[Step], None]:
             with open(file, "ab", buffering=0, opener=_owners) as lines:
                 lines.write(line.encode("utf-8", "replace"))
         except OSError as error:
-            raise UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace.") from error
+            raise unwritable(error) from error
+
+    def unwritable(error: OSError) -> UserError:
+        return UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace to another file.")
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace.") from error
+        raise unwritable(error) from error
     return tell

@@ -1,4 +1,4 @@
-"""What a model that calls tools may do: search, read what it found, and have a statement checked."""
+"""The tools of the tool-calling agent: search, read an abstract, check a statement."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from chains.models.prompt_sanitizing import fence
 from chains.qa.base import Question, retrieve
 from chains.verification.statements import Check, Checker, Claim
 
-SHOWN = 300  # characters of a passage that a search shows; read_abstract shows all
-MOST = 1000  # characters of a query or statement
+SHOWN = 300  # characters of a passage in search results
+MAX_CHARACTERS = 1000  # of a query or statement
 
 
 @dataclass
 class Findings:
-    """What one run has searched for and found, by id; passages are numbered in the order in which they were found."""
+    """Searches and passages (by id) of a run; passages are numbered in the order in which they were found."""
 
     searched: list[str] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
 
     def fenced(self, texts: Mapping[str, str]) -> str:
-        """Texts of passages by id as data, each with its passage's number and without references in brackets."""
+        """Fenced texts, given by passage id, with the passages' numbers and without bracketed references."""
         numbers = passage_numbers(list(self.passages.values()))
         return fence([without_marks(text) for text in texts.values()], [numbers[id] for id in texts])
 
@@ -39,22 +39,22 @@ def make_tools(
 ) -> list[BaseTool]:
     """The tools of one run: ``search_literature``, ``read_abstract`` and, with a checker, ``check_statement``.
 
-    They change nothing, and reach nothing but what the retriever brings: an abstract can be read or checked against
-    only after a search of this run has found it. Whatever comes from a document is fenced.
+    They are read-only and reach only retrieved passages: an abstract can be read or checked against only after a search
+    of this run has found it. Text from documents is fenced.
 
     Args:
-        retriever: where passages come from.
-        findings: this run's; is added to.
+        retriever: finds the passages.
+        findings: the run's findings; the tools add to them.
         checker: checks statements.
-        passages: how many a search brings.
-        clean: blanks out what must not come into a prompt.
+        passages: number of passages per search.
+        clean: removes special tokens from texts in prompts.
     """
 
     def search_literature(query: str) -> str:
         """Search the literature. Returns the ids and beginnings of the abstracts that fit the query best."""
         if not query.strip():
             return "The query is empty. Write what to look for."
-        query = query[:MOST]
+        query = query[:MAX_CHARACTERS]
         found = retrieve(retriever, [Question(query)], passages)[0]
         findings.searched.append(query)
         for one in found:
@@ -76,7 +76,7 @@ def make_tools(
         if id and passage is None:
             return _unknown(id)
         assert checker is not None
-        claim = Claim(statement[:MOST], passages=None if passage is None else (passage,))
+        claim = Claim(statement[:MAX_CHARACTERS], passages=None if passage is None else (passage,))
         checked = checker.check_all([claim])[0]
         if not isinstance(checked, Check):
             return str(checked)
@@ -101,7 +101,7 @@ def _found(findings: Findings, id: str) -> Passage | None:
 
 
 def _id(id: str) -> str:
-    """An id as it is shown: without what ends a line."""
+    """An id on one line."""
     return " ".join(id.split())
 
 

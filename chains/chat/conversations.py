@@ -75,7 +75,7 @@ class Conversations:
             UserError: the user has no name.
         """
         if not user.strip():
-            raise UserError("A conversation belongs to a user, and the user's name is empty. Set chat.user.")
+            raise UserError("The user's name is empty. Set chat.user.")
         id, title = uuid.uuid4().hex, title or _title(turn)
         with self._lock, self._connection as connection:
             connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", (id, user, title, now(), turn.time))
@@ -86,7 +86,7 @@ class Conversations:
         """The user's conversations, the latest first.
 
         Args:
-            user: whose.
+            user: the user.
             query: keep those where the title or one turn (message and answer) contains every word of the query,
                 regardless of case.
         """

@@ -1,27 +1,27 @@
-"""How much of a conversation a model is shown: the newest turns that fit its token budget."""
+"""Truncation of a conversation to the newest turns that fit the token budget."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chains.chat.turn import Turn
 
-TURN_TOKENS = 8  # that a chat template takes around a user's turn and its answer, about
+TURN_TOKENS = 8  # approximate tokens of the chat template per turn
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The newest turns that fit, oldest first, and how many older ones were left out."""
+    """The newest turns that fit, oldest first, and the number of older turns."""
 
     turns: tuple[Turn, ...]
     dropped: int
 
     @property
     def note(self) -> str | None:
-        """What a reader is told; None where all fit."""
+        """The note for the reader; None if all turns fit."""
         if not self.dropped:
             return None
         what = "the oldest turn was" if self.dropped == 1 else f"the {self.dropped} oldest turns were"
-        return f"{what} left out: the conversation is longer than the model can be shown"
+        return f"{what} left out: the conversation is too long for the model"
 
 
 def keep(history: Sequence[Turn], count: Callable[[str], int], budget: int) -> Kept:

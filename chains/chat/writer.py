@@ -1,4 +1,4 @@
-"""Written answers: a chain of prompt and model that streams sentences with the numbers of passages."""
+"""Written answers: a chain of prompt and model that streams sentences with citation marks."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,19 +30,19 @@ _PIECE = re.compile(r"\S+\s*|\s+")
 class Writer:
     """Writes an answer from its passages, after the turns of a conversation.
 
-    The prompt numbers the passages as the answer does (``marks.passage_numbers``). Numbers in brackets that passages
-    and earlier turns contain are left out of it, since they name other texts.
+    The prompt numbers the passages as the answer does (``marks.passage_numbers``). Bracketed numbers in passages and
+    earlier turns are removed, since they refer to other texts.
 
     Args:
-        model: a LangChain chat model, such as ``LLM.writer`` gives.
-        clean: replaces special tokens in texts, see ``LLM.clean``.
-        system: the user's own system text.
-        cache: keeps what was written.
-        identity: what determines a text besides its prompt; needed for ``cache``.
+        model: a LangChain chat model, such as ``LLM.writer(...)``.
+        clean: replaces special tokens in texts (``LLM.clean``).
+        system: the user's system text.
+        cache: stores the written texts.
+        identity: what determines a text besides its prompt; part of the cache key.
 
     Attributes:
-        chain: the composition ``prompt | model``. A parser behind it would run the model to its end when the stream is
-            closed (langchain-core 1.7).
+        chain: the composition ``prompt | model``. It has no parser: after closing the stream, a parser would run
+            the model to its end (langchain-core 1.7).
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Writer:
         """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
 
         Args:
-            history: the turns before it.
-            answer: has the question, the passages and the label.
-            marks: normalises the marks of the text and keeps what it removes.
+            history: the earlier turns.
+            answer: the question, the passages and the label.
+            marks: normalises the text's citation marks and records those it removes.
         """
         marks = marks or MarkWriter(len(answer.passages))
         prompt = self._prompt(history, answer)
@@ -105,17 +105,17 @@ class Writer:
 
 
 class WrittenAnswers:
-    """Answers in sentences with citations, and the policy for those that are not supported.
+    """Answers in sentences with citations, and the policy for unsupported sentences.
 
     Args:
         writer: writes the text.
-        verifier: gives each sentence its verdict (``SentenceVerifier``); None leaves the sentences without.
-        verify: the policy. ``off`` and ``report`` give every text; the verdicts of ``report`` come from ``verify``
-            afterwards. ``prune`` removes the sentences that are not supported, and withholds an answer of which none
-            is left. ``abstain`` withholds an answer with any such sentence. ``retry`` writes such an answer again from
-            the passages of ``wider``, and gives the first text with support for all sentences, else the first text.
+        verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
+        verify: the policy. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
+            afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
+            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages
+            of ``wider`` and returns the first text whose sentences are all supported, else the first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
-        embedder: compares sentences by meaning where there is no verifier.
+        embedder: attributes sentences to passages by meaning if there is no verifier.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class WrittenAnswers:
     def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces, then the answer with it.
 
-        With a policy that may change the text, the pieces come after the whole text was written and judged.
+        With a policy that may change the text, streaming starts after the whole text is written and verified.
         """
         if self._policy in ("off", "report"):
             yield from self._written(history, answer)
@@ -150,17 +150,17 @@ class WrittenAnswers:
         return self._verifier(answer) if self._verifier is not None and self._policy == "report" else answer
 
     def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        marks, told = MarkWriter(len(answer.passages)), []
+        marks, written = MarkWriter(len(answer.passages)), []
         reused = answer.reused and self._writer.has_written(history, answer)
         for piece in self._writer.write(history, answer, marks):
-            told.append(piece)
+            written.append(piece)
             yield piece
-        update = {"text": "".join(told), "notes": (*answer.notes, *marks.notes), "reused": reused}
+        update = {"text": "".join(written), "notes": (*answer.notes, *marks.notes), "reused": reused}
         answer = answer.model_copy(update=update)
         yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
 
     def _decided(self, history: Sequence[Turn], answer: Answer) -> Answer:
-        """The written answer, judged, and changed as the policy says."""
+        """The written answer, verified and changed by the policy."""
         first = self._judged(history, answer)
         if self._policy == "retry":
             return self._again(history, first)
@@ -189,7 +189,7 @@ class WrittenAnswers:
 
 
 def settled(answer: Answer, policy: Verify) -> Answer:
-    """An answer with judged sentences as the policy gives it: pruned, withheld, or as it is."""
+    """An answer with verdicts after the policy: pruned, withheld or unchanged."""
     if policy == "prune":
         kept = prune(answer)
         return kept if kept.sentences or not answer.sentences else withhold(answer)
@@ -199,7 +199,7 @@ def settled(answer: Answer, policy: Verify) -> Answer:
 
 
 class WrittenChain(AnswerChain):
-    """A chain whose answers are written from the passages; withheld answers and those without passages stay."""
+    """A chain that writes its answers from the passages; withheld answers and those without passages are unchanged."""
 
     def __init__(self, chain: AnswerChain, written: WrittenAnswers) -> None:
         self._chain = chain
@@ -222,10 +222,10 @@ class WrittenChain(AnswerChain):
 
 
 def pieces(text: str) -> list[str]:
-    """A text in words with the white space behind them."""
+    """A text split into words with their trailing white space."""
     return _PIECE.findall(text)
 
 
 def is_written(answer: Answer) -> bool:
-    """Whether a text is written from an answer: it has passages and was not withheld."""
+    """Whether a text is written for this answer: it has passages and is not withheld."""
     return bool(answer.passages) and answer.withheld is None

@@ -1,4 +1,4 @@
-"""A model on this machine as a LangChain LLM and chat model."""
+"""LangChain LLM and chat model of a local model."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from threading import Event, Lock, Thread
@@ -30,10 +30,10 @@ from chains.prompts import as_dicts
 
 
 class LocalPipeline(HuggingFacePipeline):
-    """``HuggingFacePipeline`` over a ``local.LocalLLM``: greedy, in batches of like length, streamed without a timeout.
+    """``HuggingFacePipeline`` over a ``local.LocalLLM``: greedy, batched by length, streaming without a timeout.
 
-    LangChain's stream ends after a minute without text (langchain-huggingface 1.2), and a model on a CPU may need
-    longer to read its prompt. Streams are generated one at a time. Closing a stream ends its generation.
+    LangChain's stream ends after a minute without text (langchain-huggingface 1.2), and on a CPU the prompt may take
+    longer. Streams are generated one at a time. Closing a stream ends its generation.
 
     Attributes:
         local: the model.
@@ -87,8 +87,8 @@ class LocalPipeline(HuggingFacePipeline):
     ) -> Iterator[GenerationChunk]:
         [ids] = self.encode([prompt])
         stop = self._stops(stop)
-        held, generated = "", 0  # text that is held back; tokens so far
-        most = max(map(len, stop)) if stop else 1  # a stop text may begin in the last ``most - 1`` characters
+        held, generated = "", 0  # text that may begin a stop text; tokens so far
+        most = max(map(len, stop)) if stop else 1  # length of the longest stop text
         for piece, count in self._pieces(ids, self._options(stop, kwargs)):
             generated = count
             held, stopped = _until(held + piece, stop)
@@ -103,11 +103,11 @@ class LocalPipeline(HuggingFacePipeline):
         yield GenerationChunk(text="", generation_info=_usage(len(ids), generated))
 
     def _stops(self, stop: list[str] | None) -> list[str]:
-        """The stop texts, with the text that ends a turn where the chat template has no token for it."""
+        """The stop texts, with the end-of-turn text if the chat template has no token for it."""
         return [*(stop or ()), *self.local.stop_texts]
 
     def _options(self, stop: list[str], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of ``generate``; ``max_tokens`` and ``max_new_tokens`` mean the same."""
+        """Arguments of ``generate``; ``max_tokens`` replaces ``max_new_tokens``."""
         local = self.local
         most = kwargs.get("max_tokens") or local.config.max_new_tokens
         return {
@@ -143,7 +143,7 @@ class LocalPipeline(HuggingFacePipeline):
             prompt = torch.tensor([ids], device=local.model.device)
             try:
                 with self._turn, local.guard(), torch.inference_mode():
-                    if closed.is_set():  # while this thread waited
+                    if closed.is_set():  # the stream was closed while this thread waited
                         return
                     model.generate(
                         input_ids=prompt,
@@ -171,11 +171,11 @@ class LocalPipeline(HuggingFacePipeline):
 
 
 class LocalChat(ChatHuggingFace):
-    """``ChatHuggingFace`` over a ``LocalPipeline``, with token counts, stop texts, ``batch`` in one pass, and async.
+    """``ChatHuggingFace`` over a ``LocalPipeline``, with token counts, stop texts, real batches, and async methods.
 
     LangChain's class refuses ``ainvoke`` over a pipeline, and its ``astream`` fails (langchain-huggingface 1.2).
-    ``batch`` of several conversations runs the pipeline, so callbacks see LLM runs there. Where the chat template opens
-    the model's reasoning in the prompt, the opening tag is put before the generated text.
+    ``batch`` of several conversations runs the pipeline, so callbacks see LLM runs there. If the chat template opens
+    the model's reasoning in the prompt, the opening tag is added before the generated text.
     """
 
     def batch(
@@ -186,7 +186,7 @@ class LocalChat(ChatHuggingFace):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """Answer all conversations in batches of like length."""
+        """Answer all conversations in batches of similar length."""
         if len(inputs) < 2:
             return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         configs = get_config_list(config, len(inputs))
@@ -214,7 +214,7 @@ class LocalChat(ChatHuggingFace):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (LangChain passes it)
-        stream: bool | None = None,  # noqa: ARG002  (what is generated is the same)
+        stream: bool | None = None,  # noqa: ARG002  (the result is the same)
         **kwargs: Any,
     ) -> ChatResult:
         prompt, options = self._asked(messages, kwargs)
@@ -227,7 +227,7 @@ class LocalChat(ChatHuggingFace):
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
         *,
-        stream_usage: bool | None = None,  # noqa: ARG002  (it is always there)
+        stream_usage: bool | None = None,  # noqa: ARG002  (usage is always reported)
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, kwargs)

@@ -10,7 +10,7 @@ from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, marked, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
-_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of a part that has none
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of an unlabelled section
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
@@ -27,7 +27,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         while True:
             try:
                 record = next(records, None)
-            except (KeyError, IndexError):  # a continuation of nothing
+            except (KeyError, IndexError):  # a continuation line without a field
                 raise _unlike(source, number + 1) from None
             if record is None:
                 break
@@ -59,11 +59,11 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _field(record: Mapping[str, Any], name: str) -> str | None:
-    """A field in one line; one that the parser does not know is a list of lines."""
+    """A field as one line; the parser returns unknown fields as lists of lines."""
     value = record.get(name)
     return one_line(" ".join(value) if isinstance(value, list) else value)
 
 
 def _unlike(source: Source, number: int) -> DataError:
-    problem = 'is not of the .nbib format: it has no line "PMID- " with a number. Save it anew from PubMed.'
+    problem = 'is not of the .nbib format: it has no line "PMID- " with a number. Export it from PubMed again.'
     return DataError(source.name, problem, record=str(number))

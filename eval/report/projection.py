@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-FEWEST = 3  # pairs; fewer have no shape
-MOST = 2_000  # pairs; more take minutes, and their points hide each other
+MIN_PAIRS = 3  # fewer form no pattern
+MAX_PAIRS = 2_000  # more take minutes, and their points overlap
 _SEED = 20_240_501
 _PERPLEXITY = 30.0
 _HEADER = ["id", "question_x", "question_y", "abstract_x", "abstract_y"]
@@ -87,7 +87,7 @@ def project(
     t-SNE (van der Maaten and Hinton 2008) of questions and abstracts together, by cosine distance, with a fixed seed.
 
     Args:
-        pairs: ``FEWEST`` to ``MOST``.
+        pairs: ``MIN_PAIRS`` to ``MAX_PAIRS``.
         embed: returns the vectors of questions and abstracts, each of shape (pairs, dimensions).
         cache: a CSV file.
         made_from: what determines the vectors besides the texts, as plain data.
@@ -119,7 +119,7 @@ def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, fl
     from sklearn.manifold import TSNE
 
     vectors = np.concatenate([questions, abstracts]).astype(np.float64)
-    varied = bool(np.ptp(vectors, axis=0).any())  # what does not vary has no principal components to begin with
+    varied = bool(np.ptp(vectors, axis=0).any())  # constant vectors have no principal components
     layout = TSNE(
         metric="cosine", init="pca" if varied else "random", perplexity=_perplexity(len(vectors)), random_state=_SEED
     )

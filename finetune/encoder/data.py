@@ -1,4 +1,4 @@
-"""Training and dev examples of an encoder run, encoded as ``chains.encoder.classifier`` encodes pairs."""
+"""Training and dev examples of an encoder run, with the same encoding as ``chains.encoder.classifier``."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ class LabelledTexts:
 
     Attributes:
         first, second: the texts.
-        label: the right label.
-        side: which text is cut where both are too long.
-        is_conclusion: whether the second text is an abstract's conclusion in place of the context.
+        label: the target.
+        side: the text that is truncated if both do not fit.
+        is_conclusion: whether the second text is an abstract's conclusion instead of its context.
     """
 
     first: str
@@ -58,10 +58,10 @@ class EncoderData:
 
     Attributes:
         train: training examples.
-        dev: dev examples; empty where they are trained on.
+        dev: dev examples; empty if the run trains on them.
         labels: in the order of the model's outputs.
         shortened: number of training examples that lost sentences or words to fit the window.
-        left_out: number of texts of both splits that do not fit the window, whatever is cut.
+        left_out: number of texts of both splits that do not fit the window even if truncated.
         leakage: repeated premises, of task ``nli``.
     """
 
@@ -97,7 +97,7 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
 
 
 def encode_texts(texts: Texts, encoder: PairTexts) -> EncoderData:
-    """Encode the texts; whole sentences are cut from a text that is too long.
+    """Encode the texts; long texts lose whole sentences.
 
     Raises:
         UserError: no text of a split fits.
@@ -172,7 +172,7 @@ def _questions(records: Sequence[QARecord]) -> list[LabelledTexts]:
 
 
 def _conclusions(records: Sequence[QARecord]) -> list[LabelledTexts]:
-    """The questions with the abstracts' own conclusions, which state the answer more plainly than the contexts."""
+    """The questions with the abstracts' conclusions, which state the answer more directly than the contexts."""
     return [
         LabelledTexts(one.question, one.conclusion, one.label, side=1, is_conclusion=True)
         for one in records

@@ -12,7 +12,7 @@ from finetune.trainer import evaluations
 
 
 def figures(trainer: EncoderTrainer, data: EncoderData, step: int) -> dict[str, Any]:
-    """The encoder's part of ``summary.json``; ``step`` is that of the result."""
+    """The encoder's part of ``summary.json``; ``step`` is the step of the saved model."""
     state, seconds = trainer.state, max(trainer.seconds, 1e-9)
     result = evaluations(state.log_history).get(step, {})
     counts = Counter(data.labels[one.label] for one in data.train)
@@ -38,12 +38,12 @@ def card(summary: Mapping[str, Any]) -> str:
     if recipe["task"] == "qa":
         kind = "questions with their text"
         does = "Answers a question (first text) from a text (second text)"
-        longer = f"Of longer texts the {recipe['keep_text']} is read, cut between sentences."
-        use = "`chains.encoder.classifier.classifier_chain(DIR)` is a chain that `eval.tasks.QATask` measures."
+        longer = f"Longer texts are truncated between sentences; the {recipe['keep_text']} is kept."
+        use = "`chains.encoder.classifier.classifier_chain(DIR)` is a chain for `eval.tasks.QATask`."
     else:
         kind = "pairs of texts"
         does = "Classifies the relation of a statement (second text) to a text (first text)"
-        longer = "Longer texts are judged in parts of whole sentences."
+        longer = "Longer texts are classified in parts of whole sentences."
         use = "    medground eval nli --set nli.kind=encoder --set nli.model=DIR"
     return model_card(
         summary,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from medground.pipeline import Pipeline
     from medground.settings import Settings
 
-Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")]
-STEPS = 320  # of QLoRA: a minute or two on two cores
-BATCH = 32  # questions at a time, until both answers are found
+Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder of the results.")]
+STEPS = 320  # QLoRA steps: one to two minutes on two cores
+BATCH = 32  # questions per batch, until both answers are found
 
 
 @app.command()

@@ -13,6 +13,9 @@ from medground.cli.app import app
 from medground.cli.show import print_table, say
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from eval.results import TaskResult
     from eval.tasks import Task
     from medground.pipeline import Pipeline
     from medground.settings import Settings
@@ -260,24 +263,29 @@ def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
 
 
 def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) -> None:
-    """Run tasks, print their tables, and write their results.
-
-    The tables come first, so that they are shown even if the disk is full; the results are written even if the reader
-    of the output closes it early, as in ``| head``.
-    """
+    """Run tasks, print their tables, and write their results and plots."""
     from eval.report.plots import write_risk_plots
-    from eval.results import write_results
-    from eval.tables import remarks, result_tables
+    from eval.tables import result_tables
     from medground.tasks import run_tasks
 
     results = list(run_tasks(tasks, resources))
-    tables = () if run.as_json else result_tables(results)
+    report(run, results, result_tables(results))
+    write_risk_plots(run.output, results)
+
+
+def report(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]") -> None:
+    """Print the tables, and write the results even if the reader of the output closes it early, as in ``| head``.
+
+    The tables come first, so that they are shown even if the disk is full.
+    """
+    from eval.results import write_results
+    from eval.tables import remarks
+
     try:
-        for table in tables:
+        for table in () if run.as_json else tables:
             print_table(table)
     finally:
         path = write_results(run.output, results, run.settings.model_dump(mode="json"))
     typer.echo(path.read_text(encoding="utf-8") if run.as_json else f"results: {path}", nl=not run.as_json)
     for line in remarks(results):
         say(line)
-    write_risk_plots(run.output, results)

@@ -1,4 +1,4 @@
-"""The browser page at ``/``: static files of the package, which use the service's own API."""
+"""The browser page at ``/``: static files of the package, which call the service's API."""
 
 from importlib.resources import files
 
@@ -20,8 +20,8 @@ _START = "index.html"
 def add_page(app: FastAPI, service: Service) -> None:
     """Add ``GET /`` and ``GET /assets/NAME``.
 
-    All files are read when the page is added, so no path from a client is ever opened. They hold nothing of a user
-    and are served without a login; what a user sees comes from the API.
+    All files are read once here, so no path from a client is ever opened. They contain no user data and need no login;
+    the data comes from the API.
     """
     del service  # the page has no rights of its own
     assets = _read()
@@ -36,7 +36,7 @@ def add_page(app: FastAPI, service: Service) -> None:
     async def asset(name: str) -> Response:
         """A script, the style sheet or the icon of the page."""
         if name not in assets:
-            raise HTTPException(404, "There is no such file.")
+            raise HTTPException(404, "The file does not exist.")
         return _response(name, assets[name])
 
 
@@ -47,7 +47,7 @@ def _read() -> dict[str, bytes]:
 
 
 def _response(name: str, content: bytes) -> Response:
-    # A browser asks again each time: an update of the package must not meet scripts of the version before.
+    # no-cache: after an update, a browser must not run the scripts of the previous version.
     return Response(content, media_type=_TYPES[_ending(name)], headers={"Cache-Control": "no-cache"})
 
 

@@ -1,4 +1,4 @@
-"""Search by embedding in the vector store."""
+"""Dense retrieval: search by embedding in the vector store."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-TIES = 16  # how many more neighbours are looked at, so that equal scores at the k-th place are told apart by id
+TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
 PAGE = 512
 
 
@@ -36,7 +36,7 @@ class DenseRetriever(Retriever):
     _store: Store = PrivateAttr()
 
     def __init__(self, store: Store, top_k: int = 5) -> None:
-        """Search ``store``, which is used as it stands: index first."""
+        """Search ``store``; passages must have been indexed before."""
         super().__init__(top_k=top_k)
         self._store = store
 

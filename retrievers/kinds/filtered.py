@@ -1,4 +1,4 @@
-"""Only passages that meet conditions."""
+"""Filtering of passages by score, year, MeSH headings and source."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ from retrievers.indexing import REVISION, Documents
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-FIRST = 50  # how many passages are looked through first, at least
-WHO_HAS = {
-    "year": "PubMed's files, tables with a year column and records with YEAR do; or drop year_from and year_to.",
-    "mesh": "PubMed's files, tables with a mesh column and records with MESHES do; or drop mesh.",
-    "source": "Documents of your own do (medground index PATH); or drop source.",
+FIRST = 50  # minimum number of passages in the first search
+REMEDIES = {
+    "year": "Index PubMed files, tables with a year column or records with YEAR, or remove year_from and year_to.",
+    "mesh": "Index PubMed files, tables with a mesh column or records with MESHES, or remove mesh.",
+    "source": "Index your own documents (medground index PATH), or remove source.",
 }
 
 
@@ -53,15 +53,15 @@ class FilterConfig(WrappingConfig):
 
 
 class FilteredRetriever(WrappingRetriever):
-    """What another retriever finds and the conditions of ``FilterConfig`` let pass, with its scores.
+    """The results of another retriever that meet the conditions of ``FilterConfig``, with their scores.
 
-    It is asked for ever more until enough have passed or it has no more, so that nothing that fits is missed.
+    The search is repeated with a greater depth until enough passages pass or the retriever has no more.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
-        """Filter what ``retriever`` finds."""
+        """Filter the results of ``retriever``."""
         super().__init__(retriever, config)
 
     @classmethod
@@ -73,8 +73,8 @@ class FilteredRetriever(WrappingRetriever):
         return cls(retriever, config)
 
     @classmethod
-    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (what it notes is the corpus's)
-        """See ``Retriever``; what metadata the passages have is noted, so that ``build`` need not look at them."""
+    def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (it depends on the corpus only)
+        """See ``Retriever``. Stores which metadata the passages have, so that ``build`` need not read them."""
         fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
         return 0
 
@@ -93,7 +93,7 @@ class FilteredRetriever(WrappingRetriever):
 
 
 def fits(document: Document, config: FilterConfig) -> bool:
-    """Whether a found document meets all conditions; without the metadata that one is about it does not."""
+    """Whether a document meets all conditions; it fails a condition whose metadata it lacks."""
     known = document.metadata
     if config.min_score is not None and _score(document) < config.min_score:
         return False
@@ -108,15 +108,15 @@ def fits(document: Document, config: FilterConfig) -> bool:
 
 
 def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | None = None) -> None:
-    """Refuse a filter that nothing can pass because what it looks at is in none of the documents.
+    """Reject a filter on metadata that no document has.
 
     Args:
         documents: the corpus.
         config: the conditions.
-        known: what ``fields_of`` says of the documents; None looks at them.
+        known: the result of ``fields_of``; None reads the documents.
 
     Raises:
-        UserError: naming the missing metadata, and which sources have it.
+        UserError: no document has the metadata; the message names the sources that have it.
     """
     asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
     missing = {name for name, condition in asked.items() if condition}
@@ -124,14 +124,13 @@ def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | N
         missing -= _fields(documents) if known is None else known
     if missing and (count := len(documents)):
         name = min(missing)
-        none = f"A filter asks for a passage's {name}, and none of the {count} passages has one"
-        raise UserError(f"{none}, so it would find nothing. {WHO_HAS[name]}")
+        raise UserError(f"The filter needs {name}, but none of the {count} passages has it. {REMEDIES[name]}")
 
 
 def fields_of(documents: Documents, store: Path, corpus: str) -> set[str]:
-    """Which metadata that a filter looks at the documents have.
+    """The metadata for filters that the documents have.
 
-    Of documents with an attribute ``revision`` it is noted in the store's folder, and they are looked at once.
+    If the documents have an attribute ``revision``, the result is cached in the store's folder.
     """
     revision = getattr(documents, REVISION, None)
     if revision is None:
@@ -142,7 +141,7 @@ def fields_of(documents: Documents, store: Path, corpus: str) -> set[str]:
         if noted["revision"] == revision:
             return set(noted["fields"])
     found = _fields(documents)
-    with suppress(OSError):  # where nothing can be written the documents are looked at again
+    with suppress(OSError):  # if it cannot be written, the documents are read again next time
         write_whole(note, json.dumps({"revision": revision, "fields": sorted(found)}))
     return found
 
@@ -153,12 +152,12 @@ def _check(config: FilterConfig, context: "Context") -> None:
 
 
 def _fields(documents: Documents) -> set[str]:
-    missing = set(WHO_HAS)
+    missing = set(REMEDIES)
     for document in documents:
         missing = {name for name in missing if not _has(document, name)}
         if not missing:
             break
-    return set(WHO_HAS) - missing
+    return set(REMEDIES) - missing
 
 
 def _has(document: Document, name: str) -> bool:

@@ -197,8 +197,8 @@ def test_data_changed_under_a_run_is_measured_anew(models: dict[str, Any], store
 @pytest.mark.parametrize(
     ("over", "told"),
     [
-        ({"eval.grid.encoders": {"tuned": "x"}}, "stands for two things"),
-        ({"eval.grid.encoders": {"retrieval": "x"}}, "stands for two things"),
+        ({"eval.grid.encoders": {"tuned": "x"}}, "is used twice"),
+        ({"eval.grid.encoders": {"retrieval": "x"}}, "is used twice"),
         ({"eval.grid.encoders": {"a/b": "x"}}, "becomes a file name"),
         ({"eval.grid.retrievers": ["bm26"]}, "there is no retriever 'bm26'"),
         ({"pairs.path": "nowhere"}, "nowhere"),

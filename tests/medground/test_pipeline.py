@@ -151,7 +151,7 @@ def test_the_agent_withholds_without_evidence_and_its_steps_are_in_the_trace(tmp
 def test_a_model_that_calls_no_tools_is_told_of_the_other_agent(tmp_path: Path) -> None:
     chat = pipeline(settings(tmp_path, **{"agent.kind": "tools"}), sample("mg0312")).chat()
     text = chat.reply([], QUESTION).text
-    assert text.startswith("No answer is given: the model called no tool to search with (agent.kind graph")
+    assert text.startswith("No answer is given: the model called no search tool (agent.kind graph")
 
 
 def test_an_agent_must_be_chosen_and_must_search(tmp_path: Path) -> None:

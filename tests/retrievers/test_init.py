@@ -110,7 +110,7 @@ def test_a_filter_by_what_no_document_has_is_refused_unless_it_searches_elsewher
         documents = [Document(id="a", page_content="aspirin")]
         make_retrievers(configs, [name], documents, corpus="c", embedders={}, store=StoreConfig())
 
-    with pytest.raises(UserError, match="passage's year, and none of the 1 passages has one"):
+    with pytest.raises(UserError, match="needs year, but none of the 1 passages has it"):
         make("old")
     make("new")
 

@@ -153,7 +153,7 @@ def test_the_config_reaches_the_retriever_from_a_batch_too() -> None:
             return [Document(f"Aspirin works in {self.ward}.", id=self.ward)]
 
     made = agent({})
-    made._retriever = Ward().configurable_fields(ward=ConfigurableField("ward"))
+    made.retriever = Ward().configurable_fields(ward=ConfigurableField("ward"))
     config: RunnableConfig = {"configurable": {"ward": "A"}}
     for answer in (made.invoke(QUESTION, config), *made.batch([QUESTION, QUESTION], config)):
         assert [one.id for one in answer.passages] == ["A"]
@@ -165,7 +165,7 @@ def test_what_another_wording_finds_in_a_retriever_without_ids_is_read() -> None
             return [Document("Aspirin works." if query == "aspirin" else "Zinc works.")]
 
     made = agent({}, wordings=["aspirin"], rewrites=1)
-    made._retriever = Plain()
+    made.retriever = Plain()
     assert made.invoke(QUESTION).label == "yes"
 
 
@@ -186,7 +186,7 @@ def test_what_goes_wrong_with_one_question_is_that_question_s() -> None:
             return super().search(questions, k)
 
     made = agent({"a": "Aspirin works."})
-    made._retriever = Broken(texts={"a": "Aspirin works."})
+    made.retriever = Broken(texts={"a": "Aspirin works."})
     good, bad = made.batch([QUESTION, "Is it so of zinc?"], return_exceptions=True)
     assert good.label == "yes"
     assert str(bad) == "The store is gone."

@@ -83,7 +83,7 @@ def test_the_oldest_turns_are_dropped_and_it_is_said() -> None:
     history = [Turn(message=f"m{n}", question=f"m{n}", text="No.") for n in range(20)]
     turn = chat(budget=50, rewriter=rewriter).reply(history, QUESTION)
     assert seen == [5]
-    assert turn.notes == ("the 15 oldest turns were left out: the conversation is longer than the model can be shown",)
+    assert turn.notes == ("the 15 oldest turns were left out: the conversation is too long for the model",)
 
 
 def test_a_writer_is_shown_what_is_kept_of_the_conversation_and_no_other() -> None:

@@ -21,7 +21,7 @@ def test_the_oldest_turns_are_left_out_and_it_is_said() -> None:
     assert keep(history, words, 59).dropped == 8
     assert keep(history, words, 200).note is None
     assert keep(history, words, 199).note == (
-        "the oldest turn was left out: the conversation is longer than the model can be shown"
+        "the oldest turn was left out: the conversation is too long for the model"
     )
 
 

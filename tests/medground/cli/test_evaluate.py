@@ -11,7 +11,7 @@ from rich.table import Table
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
-from medground.cli.evaluate import _report
+from medground.cli.evaluate import Run, report
 from medground.settings import load_settings
 
 
@@ -24,5 +24,5 @@ def test_results_are_written_where_nobody_reads_the_table(tmp_path: Path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", os.fdopen(writer, "w"))
         with pytest.raises((SystemExit, BrokenPipeError)):
-            _report(tmp_path, [task], load_settings(), [Table("figures", title="x")], False)
+            report(Run(load_settings(), tmp_path, None, False, False), [task], [Table("figures", title="x")])
     assert json.loads((tmp_path / "results.json").read_text())["results"]["qa_gold"]["accuracy"] == 1

@@ -77,7 +77,7 @@ def test_years_the_wrong_way_round_are_refused() -> None:
         (
             {"year_from": 2000},
             [{}, {"year": "2005"}],
-            r"a passage's year, and none of the 2 passages has one.*drop year",
+            r"needs year, but none of the 2 passages has it.*remove year",
         ),
         ({"year_to": 2000}, [{"mesh": ["x"]}], "passage's year"),
         ({"mesh": ("x",)}, [{"mesh": []}, {"year": 1}], "passage's mesh.*MESHES"),
