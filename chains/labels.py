@@ -1,4 +1,4 @@
-"""Labels after prompts: the most probable label of a ``LabelScorer``, or the label read from generated text."""
+"""Label decisions: the most probable label of a ``LabelScorer``, or the label parsed from generated text."""
 
 import math
 import re
@@ -17,16 +17,19 @@ from common.fingerprints import content_key
 from common.result_cache import Batches, recall
 
 UNLABELLED = "the generated text names no label"
-_UNSCORED = "the model gave no probabilities of the labels: the label was read from its text"
-_AT_ONCE = 64  # prompts whose texts are generated before they are entered in the cache
+_UNSCORED = "the model gives no label probabilities: the label was parsed from its text"
+_AT_ONCE = 64  # prompts per batch; each batch is cached when it is done
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A label, or None where the generated text names none.
+    """A decision between labels.
 
-    ``scores`` are probabilities over the labels that sum to 1, empty where the label was read from ``output``, the
-    generated text. ``reused`` says that the cache had it.
+    Attributes:
+        label: None if the generated text has none.
+        scores: probabilities of the labels, which sum to 1; empty if the label was parsed from ``output``.
+        output: the generated text.
+        reused: whether it came from the cache.
     """
 
     label: str | None
@@ -37,19 +40,19 @@ class Decision:
 
 
 class LabelParser(BaseOutputParser[Decision]):
-    """Reads a label out of generated text, without regard to case; see ``parse_label``."""
+    """Parses a label from generated text, ignoring case (``parse_label``)."""
 
     labels: tuple[str, ...]
 
     def parse(self, text: str) -> Decision:
-        """The decision that ``text`` states; its label is None where it states none."""
+        """The decision in ``text``; its label is None if there is none."""
         by_word = {label.lower(): label for label in self.labels}
         word = parse_label(text, tuple(by_word))
         return Decision(None if word is None else by_word[word], {}, text, () if word is not None else (UNLABELLED,))
 
 
 class Case(NamedTuple):
-    """A rendered prompt, the prompt template's variables for it, and LangChain's config for what is run for it."""
+    """A rendered prompt, its template variables, and the LangChain config of its run."""
 
     prompt: Prompt
     inputs: Any
@@ -59,21 +62,20 @@ class Case(NamedTuple):
 class Decider:
     """Decides between ``labels`` after a prompt.
 
-    A model that is no ``LabelScorer`` generates text, and a note says that its labels are read from that.
+    A model that is not a ``LabelScorer`` generates text, and a note says that its labels are parsed.
 
     Args:
         llm: the model.
         template: the prompt, from a case's ``inputs`` to messages.
-        labels: the candidates; scored as they stand, read from generated text without regard to case.
-        decide: ``score`` takes the most probable label after the prompt, ``generate`` reads the label from generated
-            text.
+        labels: the candidates. Parsing ignores case, scoring does not.
+        decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
 
     Attributes:
         chain: the composition ``template | model | parser`` that generates text.
-        reserve: the most tokens of an answer; the longest label's where labels are scored here.
+        reserve: maximum number of tokens of an answer; for local scoring, those of the longest label.
 
     Raises:
-        UserError: a label is not one plain word, and labels are to be read from generated text.
+        UserError: labels must be parsed, and one is not a plain word.
     """
 
     def __init__(self, llm: LLM, template: Runnable[Any, Any], labels: Sequence[str], decide: Decide) -> None:
@@ -86,15 +88,15 @@ class Decider:
         for label in () if self._scorer else labels:
             if self._parser.parse(label).label is None:
                 raise UserError(
-                    f"The label {label!r} is not one plain word, so it cannot be read out of generated text. Map it to "
-                    "one with pairs.labels, or set chain.decide to score."
+                    f"The label {label!r} is not a plain word, so it cannot be parsed from generated text. Map it to a "
+                    "word in pairs.labels, or set chain.decide to score."
                 )
         longest = llm.label_length(labels)
         self.reserve = longest if self._only_scores else max(llm.config.max_new_tokens, longest)
 
     @property
     def _only_scores(self) -> bool:
-        """Whether labels are scored here; a server may generate text where it gives no likelihoods."""
+        """Whether labels are only scored; a server without likelihoods generates text instead."""
         return self._scorer is not None and self._llm.config.kind != "openai"
 
     @property
@@ -104,10 +106,10 @@ class Decider:
         return chain
 
     def decide(self, cases: Sequence[Case]) -> list[Decision | UserError]:
-        """A decision, or why the model makes none, for each case, in order.
+        """A decision or an error for each case, in order.
 
         Raises:
-            UserError: the model cannot be run, or computes no finite probabilities.
+            UserError: the model cannot be run, or a probability is not finite.
         """
         cache = self._llm.cache
         keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
@@ -129,10 +131,10 @@ class Decider:
             yield [places[index] for index in batch], values
 
     def _written(self, cases: Sequence[Case]) -> Batches:
-        """What the model generates for each case; its error where its prompt is too long.
+        """The generated text of each case, or the error if its prompt is too long.
 
         Raises:
-            Exception: whatever else goes wrong.
+            Exception: any other error.
         """
         chain = self.chain
         for start in range(0, len(cases), _AT_ONCE):
@@ -162,7 +164,7 @@ class Decider:
 _LEAD_IN = re.compile(r"^(?:(?:the\s+)?(?:final\s+|short\s+)?answer(?:\s+is)?|reply|response)\s*[:\-]*\s*")
 _MARKUP = re.compile(r"[*_`#>\"“”]+")
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-# Between two labels these make a choice or a list of them, not an answer.
+# Words and characters that join two labels to a list or a choice, which is not an answer.
 _JOIN = re.compile(r"[\W_]*(?:and|or|nor|to|but)?[\W_]*")
 _JOINING = frozenset({"and", "or", "nor", "to", "but"})
 # A text that begins with "no" and one of these does not answer the question: "no doubt", "no one", "no clear answer".
@@ -173,22 +175,21 @@ _LEAVES_OPEN = frozenset(
 
 
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
-    """The label that ``text`` decides on, or None where it decides on none or on several.
+    """The label that ``text`` decides on, or None if it decides on none or on several.
 
-    Reasoning before the answer is left out, and where it is not closed there is no answer. Of the answer, the first
-    line with words besides markup and lead-ins such as "Answer:" is read:
+    Reasoning before the answer is skipped; if it is not closed, there is no answer. The rules read the first line of
+    the answer with words besides markup and lead-ins such as "Answer:":
 
-    - the first label word decides ("Yes, but no harm was seen" is yes); a label inside a longer word is none
-      ("another", "know", "yes-or-no");
+    - the first label word decides ("Yes, but no harm was seen" is yes); labels inside longer words do not
+      count ("another", "know", "yes-or-no");
     - labels side by side, or joined by and, or, nor, to, but, are a contradiction or a menu ("yes and no");
     - "not" before a label decides nothing ("not yes");
-    - "no" directly before another word is a determiner: it decides at the beginning of the text ("No evidence was
-      found"), save before words that leave the question open ("no doubt", "no clear answer"), and nowhere else
-      ("there is no trial of it");
-    - words of doubt that are no label ("not sure", "perhaps") decide nothing, and never mean maybe.
+    - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
+      found"), and not before words that leave the question open ("no doubt", "no clear answer");
+    - words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
 
     Args:
-        text: what the model generated.
+        text: the generated text.
         labels: the candidate labels, in lower case.
     """
     answer = answer_text(text)
@@ -199,7 +200,7 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     words = list(_WORD.finditer(line))
     decisive: list[re.Match[str]] = []
     for position, word in enumerate(words):
-        if word[0] not in labels or (word[0] == "no" and _is_idle_no(line, words, position)):
+        if word[0] not in labels or (word[0] == "no" and _is_determiner_no(line, words, position)):
             continue
         if position and words[position - 1][0] == "not":
             return None
@@ -213,8 +214,8 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     return first[0]
 
 
-def _is_idle_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
-    """Whether the "no" at ``position`` is a determiner of the next word, and no answer."""
+def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
+    """Whether the "no" at ``position`` is a determiner of the next word, not an answer."""
     if position + 1 == len(words):
         return False
     word, follower = words[position], words[position + 1]

@@ -121,7 +121,7 @@ def nli_chain(
         system: a system text; by default the model's own setting.
 
     Raises:
-        UserError: fewer than two labels, one that cannot be read out of generated text where it is to be, or an
+        UserError: fewer than two labels, a label that must be parsed and is not a plain word, or an
             argument of another kind.
     """
     model = as_llm(llm)

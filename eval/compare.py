@@ -22,7 +22,7 @@ from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
-SHOWN = 10  # of the records that changed sides, for each comparison
+SHOWN = 10  # changed records per comparison in the table
 _TEXTS = ("question", "premise", "hypothesis")
 
 
@@ -49,11 +49,11 @@ class Side:
         needed = self.task.scorer.needs
         for sample in self.run.samples(self.task.name):
             if needed not in sample:
-                raise UserError(f"{self.name}: the record {shown(sample['id'])} has no {needed}. Measure again.")
+                raise UserError(f"{self.name}: record {shown(sample['id'])} has no {needed}. Run the evaluation again.")
             if sample["id"] in samples:
                 raise UserError(
                     f"{self.name}: the record {shown(sample['id'])} occurs twice, and records are paired by id. Give "
-                    "each record of the data its own id and measure again."
+                    "each record of the data a unique id and run the evaluation again."
                 )
             samples[sample["id"]] = sample
         return samples
@@ -131,7 +131,7 @@ def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
 
 
 def left_over(names: Sequence[str]) -> list[Side]:
-    """The tasks that only one of several runs has; none where tasks are named.
+    """The tasks that only one of several runs has; empty if the arguments name tasks.
 
     Raises:
         UserError: a run does not exist.
@@ -147,23 +147,23 @@ def pair(a: Side, b: Side) -> Pairs:
     """The samples of both sides by record.
 
     Raises:
-        UserError: the tasks measure different things, share no record, or a shared record differs.
+        UserError: the tasks have no metric or no record in common, or a common record differs.
     """
     scorer = shared_scorer(a.task.scorer, b.task.scorer)
     if scorer is None:
-        raise UserError(f"{a.name} and {b.name} measure different things, so there is no figure to compare.")
+        raise UserError(f"{a.name} and {b.name} have no metric in common. Compare tasks of the same kind.")
     common = [id for id in a.samples if id in b.samples]
     if not common:
         raise UserError(
-            f"{a.name} and {b.name} have no record in common: they were measured on different data. Measure both on "
-            "the same."
+            f"{a.name} and {b.name} have no record in common: they are from different data. Evaluate both on the same "
+            "data."
         )
     for id in common:
         was, now = _content(a.samples[id]), _content(b.samples[id])
         if changed := next((name for name in was if name in now and was[name] != now[name]), None):
             raise UserError(
                 f"The {changed} of record {shown(id)} is {shown(was[changed])!r} in {a.name} and "
-                f"{shown(now[changed])!r} in {b.name}: the data changed in between. Measure both on the same data."
+                f"{shown(now[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
             )
     samples = [(a.samples[id], b.samples[id]) for id in common]
     return Pairs(a, b, scorer, samples, len(a.samples) - len(common), len(b.samples) - len(common))
@@ -254,7 +254,7 @@ def _side(side: Side) -> dict[str, str]:
 
 
 def _named_side(name: str) -> Side | None:
-    """The side that ``FOLDER:TASK`` names; None where the name is a folder."""
+    """The side of ``FOLDER:TASK``; None if the name is a folder."""
     folder, separator, task = name.rpartition(":")
     if not separator or Path(name).exists() or not Path(folder).is_dir():
         return None
@@ -266,7 +266,7 @@ def _named_side(name: str) -> Side | None:
 
 def _refuse_repeated(names: Sequence[str]) -> None:
     if repeated := next((name for place, name in enumerate(names) if name in names[:place]), None):
-        raise UserError(f"{repeated} is named twice. Name each run once; a run does not differ from itself.")
+        raise UserError(f"{repeated} is named twice. Name each run once.")
 
 
 def _within(run: Run) -> list[tuple[Side, Side]]:
@@ -297,7 +297,7 @@ def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
     if not pairs:
         listed = "; ".join(f"{run.folder} has {run.listed}" for run in runs)
         raise UserError(
-            f"No task was measured in two of the runs: {listed}. To compare tasks of different names, write "
+            f"The runs have no task in common: {listed}. To compare tasks of different names, write "
             "FOLDER:TASK FOLDER:TASK."
         )
     return pairs
@@ -340,7 +340,7 @@ def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
             left_out.append(
                 f"{_task(one, ', ')}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B"
             )
-    table.title = Text(title)  # a folder's name is no markup
+    table.title = Text(title)  # not markup
     table.caption = Text("\n".join(left_out)) if left_out else None
     return table
 

@@ -13,18 +13,18 @@ from finetune.trainer import BaseTrainer, evaluations
 def common_figures(
     trainer: BaseTrainer, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None, wall: float
 ) -> dict[str, Any]:
-    """The part of ``summary.json`` that all training methods have.
+    """The part of ``summary.json`` common to all training methods.
 
     Args:
         trainer: the trainer after training.
-        recipe: everything that decides the result.
+        recipe: everything that determines the result.
         result: the checkpoint that became the result.
         resumed: the checkpoint that this process resumed from.
-        wall: seconds that this process took, loading included.
+        wall: seconds of this process, including loading.
     """
     state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
     peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
-    count = getattr(model, "num_parameters", None)  # counts packed 4-bit weights one by one
+    count = getattr(model, "num_parameters", None)  # counts each weight of packed 4-bit tensors
     return {
         "step": result.step,
         "steps": state.global_step,
@@ -74,7 +74,7 @@ def model_card(
     warning = leakage_warning(summary.get("repeated_premises", {}))
     table = {
         **rows,
-        "published checkpoint": f"step {summary['step']} of {summary['steps']}",
+        "checkpoint": f"step {summary['step']} of {summary['steps']}",
         "trained parameters": f"{summary['trainable_parameters']:,} of {summary['parameters']:,}",
         "speed": speed,
         "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s in all",

@@ -11,7 +11,7 @@ from common.json_file import read_text, shown
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses duplicate keys."""
+    """Safe loader that rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -19,7 +19,7 @@ class _StrictLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {shown(key.value)!r} stands twice", key.start_mark
+                        None, None, f"the key {shown(key.value)!r} occurs twice", key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -60,7 +60,7 @@ def _parsed(text: str, *, where: Path | str) -> Any:
         line = text.count("\n", 0, error.position) + 1
         raise DataError(where, f"is not YAML: character {error.character:#04x} is not allowed (line {line}).") from None
     except RecursionError:
-        raise DataError(where, "is nested too deeply to be read.") from None
+        raise DataError(where, "is nested too deeply. Simplify it.") from None
     except ValueError as error:
         raise DataError(where, f"is not YAML that can be read: {error}.") from None
 

@@ -1,4 +1,4 @@
-"""Any LangChain chat model or LLM as a model for chains."""
+"""Adapter that lets the chains use any LangChain chat model or LLM."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from common.errors import UserError
 from common.result_cache import ResultCache
 
 _TURN = 8  # tokens around a turn
-# Turns of the usual chat templates. The model's own are unknown, and a text that spells them would end its turn.
+# Special tokens of common chat templates. The model's are unknown; in a text, they could end the turn.
 SPECIAL = re.compile(
     r"<\|[\w-]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
@@ -35,7 +35,7 @@ def is_language_model(model: object) -> bool:
 
 
 class ChatPrompts:
-    """Prompts of a model whose chat template and tokenizer are elsewhere: messages as JSON, lengths estimated."""
+    """Prompts of a model without local tokenizer and chat template: messages as JSON, lengths estimated."""
 
     name: str
 
@@ -45,11 +45,11 @@ class ChatPrompts:
         return _clean
 
     def family(self, family: Family) -> PromptFamily:
-        """The family whose wording its prompts have; ``auto`` goes by the name."""
+        """The prompt family; ``auto`` decides by the model's name."""
         return resolve_family(family, "gemma" if "gemma" in self.name.lower() else "llama", self.name, "")
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation as the JSON that is sent."""
+        """Each conversation as JSON."""
         return [(json.dumps(messages, ensure_ascii=False), []) for messages in conversations]
 
     def length(self, prompt: Prompt) -> int:
@@ -57,15 +57,15 @@ class ChatPrompts:
         return sum(estimated_tokens(message["content"]) + _TURN for message in json.loads(prompt[0]))
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """The number of tokens that the longest label may take."""
+        """The estimated number of tokens of the longest label."""
         return max(estimated_tokens(label) + 1 for label in labels)
 
 
 @dataclass(frozen=True)
 class LangChainLLM(ChatPrompts):
-    """A LangChain chat model or LLM, which generates text and gives no likelihoods of labels.
+    """A LangChain chat model or LLM, which generates text but does not score labels.
 
-    Its own settings decide how it generates. Its window is that of its ``profile``, where it has one.
+    Generation follows the model's own settings. The window comes from its ``profile``, if it has one.
     """
 
     model: Runnable[Any, Any]
@@ -75,14 +75,14 @@ class LangChainLLM(ChatPrompts):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        """The model's own name, or that of its class."""
+        """The model's name, or its class's."""
         bound = _bound(self.model)
         names = (getattr(bound, field, None) for field in ("model_name", "model", "model_id"))
         return next((name for name in names if isinstance(name, str) and name), type(bound).__name__)
 
     @property
     def window(self) -> int | None:
-        """The most tokens of input that the model's profile states."""
+        """The maximum number of input tokens in the model's profile."""
         profile = getattr(_bound(self.model), "profile", None) or {}
         return profile.get("max_input_tokens")
 
@@ -91,16 +91,16 @@ class LangChainLLM(ChatPrompts):
         """The model itself.
 
         Raises:
-            UserError: it is no chat model.
+            UserError: it is not a chat model.
         """
         if isinstance(self.model, BaseChatModel):
             return self.model
-        raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is none.")
+        raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is not one.")
 
     def writer(self, most: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's own settings limit its answers)
         """The model itself.
 
-        An LLM receives the text of its chat template where it has one, else the turns as plain text. A transformers
+        An LLM receives the prompt in its chat template if it has one, else as plain text. A transformers
         pipeline returns the answer without the prompt, and adds no special tokens to a template's text.
         """
         pipeline = getattr(getattr(self.model, "llm", self.model), "pipeline", None)
@@ -129,7 +129,7 @@ def _rendered(tokenizer: Any, prompt: Any) -> str:
 
 
 def _plain(prompt: Any) -> str:
-    """The turns' texts, then a cue for the answer."""
+    """The turns as plain text, followed by "Answer:"."""
     return "\n\n".join([*(message["content"] for message in _messages(prompt)), "Answer:"])
 
 

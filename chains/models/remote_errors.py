@@ -1,4 +1,4 @@
-"""Errors of a server that speaks OpenAI's protocol, as sentences that name the server and the next step."""
+"""Errors of OpenAI-compatible servers, as messages that name the server and the next step."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _TOO_LONG = (
 
 
 class ServerError(UserError):
-    """The server of ``llm.base_url`` cannot be reached or does not give a usable answer."""
+    """The server of ``llm.base_url`` is unreachable or returns no usable answer."""
 
 
 class RefusedError(ServerError):
@@ -29,11 +29,11 @@ class RefusedError(ServerError):
 
 
 class RefusedTooLongError(RefusedError, TooLongError):
-    """The server refuses a prompt that is longer than its model takes."""
+    """The server rejects a prompt longer than its model's window."""
 
 
 class NoLogprobsError(RefusedError):
-    """The server refuses to give the probabilities of tokens."""
+    """The server does not support token probabilities."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Server:
     Attributes:
         url: its base URL, with ``/v1``.
         has_key: whether a key is sent to it.
-        timeout: seconds until an answer must be there.
+        timeout: maximum seconds for an answer.
     """
 
     url: str
@@ -55,7 +55,7 @@ class Server:
 
     @contextmanager
     def errors(self, path: str) -> Iterator[None]:
-        """Raise the errors of OpenAI's SDK, or of an answer that is not of the protocol, as ``ServerError``."""
+        """Turn errors of OpenAI's SDK and malformed answers into ``ServerError``."""
         import openai
 
         try:
@@ -67,8 +67,8 @@ class Server:
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             raise ServerError(
-                f"The connection to the server at {self.url} (llm.base_url) broke: {_reason(cause)}. Look at its log, "
-                "and try again."
+                f"The connection to the server at {self.url} (llm.base_url) broke: {_reason(cause)}. See its log and "
+                "try again."
             ) from error
         except UserError:
             raise
@@ -76,40 +76,40 @@ class Server:
             raise self.malformed(path, str(error)) from error
 
     def unreachable(self, error: Exception) -> ServerError:
-        """The error where no connection can be made."""
+        """The error if no connection can be made."""
         return ServerError(
             f"No server can be reached at {self.url} (llm.base_url): {_reason(error)}. Start it, or correct "
             "the address."
         )
 
     def late(self) -> ServerError:
-        """The error where there is no answer in time."""
+        """The error if there is no answer in time."""
         return ServerError(
-            f"{self} did not answer within {self.timeout:g} seconds. Look at its log; a smaller llm.concurrency sends "
+            f"{self} did not answer within {self.timeout:g} seconds. See its log; a smaller llm.concurrency sends "
             "fewer requests at once."
         )
 
     def malformed(self, path: str, answer: object) -> ServerError:
-        """The error where an answer is not of the protocol."""
+        """The error if an answer does not follow the protocol."""
         shown = answer if isinstance(answer, str) else json.dumps(answer)
         return ServerError(
-            f"{self} answered {path} with what OpenAI's protocol does not have: {shown[:200]!r}. Check the address of "
-            "the API; it usually ends in /v1."
+            f"{self} answered {path} with a response that is not in OpenAI's format: {shown[:200]!r}. Check the "
+            "address of the API; it usually ends in /v1."
         )
 
     def refused(self, response: Any, path: str) -> RefusedError:
-        """The error of an HTTP response whose status is no success."""
+        """The error of an unsuccessful HTTP response."""
         status, words = response.status_code, _words(response)
         said = f" It says: {words}" if words else ""
         if status < 500 and status not in (401, 403, 404, 408, 429) and any(one in words.lower() for one in _TOO_LONG):
             return RefusedTooLongError(
-                f"The prompt is longer than the model at {self.url} takes.{said} Set llm.window to what it takes, so "
-                "that prompts are shortened to it.",
+                f"The prompt is longer than the window of the model at {self.url}.{said} Set llm.window to it, "
+                "so that prompts are shortened.",
                 status,
             )
         kind = RefusedError
         if status in (401, 403):
-            wanted = f"wants a key: put it into the environment variable {KEY}"
+            wanted = f"needs an API key: set the environment variable {KEY}"
             message = f"{self} {f'refuses the key in {KEY}' if self.has_key else wanted}.{said}"
         elif status == 429:
             message = f"{self} is too busy.{said} Try again later, or set llm.concurrency lower."
@@ -117,14 +117,14 @@ class Server:
             message = f"{self} answered {path} with 404, not found.{said} Check llm.base_url and llm.model."
         elif 300 <= status < 400:
             where = response.headers.get("Location", "another address")
-            message = f"{self} redirects to {where}, which is not followed. If that is right, set llm.base_url to it."
+            message = f"{self} redirects to {where}; redirects are not followed. Set llm.base_url to the right address."
         elif status in (400, 422, 501) and "logprob" in words.lower():
             kind, message = (
                 NoLogprobsError,
-                f"{self} gives no probabilities of tokens.{said} Set chain.decide to generate.",
+                f"{self} does not support token probabilities.{said} Set chain.decide to generate.",
             )
         elif status >= 500:
-            message = f"{self} failed with status {status}.{said} Look at its log, and try again."
+            message = f"{self} failed with status {status}.{said} See its log and try again."
         else:
             message = f"{self} refuses the request with status {status}.{said}"
         return kind(message, status)
@@ -136,7 +136,7 @@ def _words(response: Any) -> str:
         body = response.json()
     except ValueError:
         body = response.text
-    for key in ("error", "message", "detail"):  # {"error": {"message": ...}} and the forms of other servers
+    for key in ("error", "message", "detail"):  # {"error": {"message": ...}} and the formats of other servers
         if isinstance(body, dict) and key in body:
             body = body[key]
     return " ".join((body if isinstance(body, str) else json.dumps(body)).split())[:300]

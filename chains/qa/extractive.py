@@ -41,7 +41,7 @@ def extractive_chain(
         frequencies: weighs words by the whole corpus; by default the retriever's, if it has them.
 
     Raises:
-        UserError: fewer than one passage or sentence, or the retriever is none.
+        UserError: fewer than one passage or sentence, or the retriever is not a LangChain retriever.
     """
     check_retriever(retriever)
     for count, what in ((passages, "passage"), (max_sentences, "sentence")):

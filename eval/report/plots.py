@@ -1,4 +1,4 @@
-"""The figures of results, drawn by matplotlib: PNG files, and SVG images in the report's page."""
+"""Plots of results with matplotlib: PNG files, and SVG images for the report page."""
 
 import base64
 import re
@@ -36,7 +36,7 @@ _LINES = ("-", "--", ":", "-.", "--", ":")
 _MARKERS = "os^Dv*"
 _WIDE, _SMALL = (7.0, 4.5), (2.9, 2.9)  # inches
 _COLUMNS = 4
-_SETTLED = 0.05  # below this coverage risk is mostly chance
+_MIN_COVERAGE = 0.05  # below it, risk is mostly chance
 _ORDERS = {"aurc": "surest by the verdict's support", "aurc_confidence": "surest by the answer's own confidence"}
 
 
@@ -44,8 +44,7 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
     """Draw the figures of the tasks, one file for each kind of figure and run.
 
     ``recall_at_k.png``, ``confusion_RUN.png``, ``reliability_RUN.png``, ``risk_coverage_RUN.png`` and
-    ``tsne_EMBEDDER.png``. Characters that a file name cannot have become dashes, and a second figure with the same name
-    is numbered.
+    ``tsne_EMBEDDER.png``. Characters not allowed in file names become dashes; figures with the same name are numbered.
 
     Raises:
         UserError: a file cannot be written.
@@ -74,7 +73,7 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
 
 
 def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
-    """Write ``risk_TASK.png`` for each task with verdicts on answers that can be right.
+    """Write ``risk_TASK.png`` for each task of verified answers.
 
     Raises:
         UserError: a file cannot be written.
@@ -97,7 +96,7 @@ def svg_image(one: Any, draw: Callable[["Axes", Any], None], label: str, *, smal
     Args:
         one: the figure's data.
         draw: ``draw_recall``, ``draw_reliability`` or ``draw_risk``.
-        label: the figure in words, for readers who cannot see it.
+        label: the alternative text.
         small: the size of a panel.
     """
     from matplotlib import rc_context
@@ -122,7 +121,7 @@ def draw_recall(axes: "Axes", one: RecallFigure) -> None:
         if all(point.low is not None for point in curve.points):
             low, high = [p.low or 0.0 for p in curve.points], [p.high or 0.0 for p in curve.points]
             axes.fill_between(ks, low, high, color=style["color"], alpha=0.13, linewidth=0)
-    axes.set(xlabel="k: passages looked at", ylabel="recall@k (95% intervals)")
+    axes.set(xlabel="k: number of passages", ylabel="recall@k (95% intervals)")
     axes.set_title(_literal(f"{one.data}, n = {one.n:,}"))
     lows = [point.value if point.low is None else point.low for curve in one.curves for point in curve.points]
     axes.set_ylim(min(int(min(lows) * 10) / 10, 0.9), 1.005)
@@ -147,9 +146,9 @@ def draw_reliability(axes: "Axes", one: Reliability) -> None:
 
 
 def draw_risk(axes: "Axes", one: RiskFigure) -> None:
-    """Risk by coverage, with a dashed line at the risk of all answers where the curves share it.
+    """Risk by coverage, with a dashed line at the risk of all answers if the curves share it.
 
-    The first few answers do not set the scale, since their risk is mostly chance.
+    Low coverage does not affect the scale, since risk is mostly chance there.
     """
     for place, curve in enumerate(one.curves):
         coverage, risk = [point.coverage for point in curve.points], [point.risk for point in curve.points]
@@ -158,7 +157,7 @@ def draw_risk(axes: "Axes", one: RiskFigure) -> None:
     overall = {curve.points[-1].risk for curve in one.curves}
     if len(overall) == 1:
         axes.axhline(*overall, color="grey", linestyle="--", linewidth=1)
-    settled = [p.risk for curve in one.curves for p in curve.points if p.coverage >= _SETTLED]
+    settled = [p.risk for curve in one.curves for p in curve.points if p.coverage >= _MIN_COVERAGE]
     axes.set(xlabel="coverage: share of the answers given", ylabel="risk: share of them that is wrong")
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * max(0.1, *settled)))
     task = f": {one.task}" if one.task else ""
@@ -197,7 +196,7 @@ def _label_order(label: str | None) -> tuple[int, str]:
 
 
 def _literal(text: str) -> str:
-    """A name from outside, in which matplotlib must not read dollar signs as mathematics."""
+    """The text with dollar signs escaped, which matplotlib reads as mathematics."""
     return text.replace("$", r"\$")
 
 
@@ -222,7 +221,7 @@ def _panels(
     columns: int = _COLUMNS,
 ) -> "Figure":
     """A figure with a panel of ``size`` for each of ``data``, in rows, below a common heading."""
-    from matplotlib.figure import Figure  # made without pyplot: it needs no display
+    from matplotlib.figure import Figure  # without pyplot, it needs no display
 
     columns = min(len(data), columns)
     rows = -(-len(data) // columns)

@@ -21,7 +21,7 @@ from eval.tasks.scorers import REFUSALS, Sample, Scorer
 if TYPE_CHECKING:
     from chains.config import Context
 
-CHUNK = 128  # records a call: enough for a chain to sort by length, few enough for the bar to move
+CHUNK = 128  # records per call: enough to batch by length, few enough to update the progress bar
 _SEED = 7
 _CONTEXTS = {
     "none": "no text",
@@ -109,7 +109,7 @@ class QATask(Task):
         return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, kept.left_out)
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> Mapping[str, Estimate]:
-        """Those of the scorer, and with retrieved passages the shares of ``GROUNDED``."""
+        """The scorer's metrics, and with retrieved passages the shares of ``GROUNDED``."""
         metrics = dict(super().metrics(samples, labels))
         if self.context == "retrieved":
             kinds = [(_has_read_its_own(sample), self.scorer.is_right(sample)) for sample in samples]
@@ -182,8 +182,8 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
     largest = max(map(len, groups.values()), default=0)
     if 2 * largest > len(records):
         raise UserError(
-            "qa_wrong gives each question another record's abstract, and no abstract may belong to more than half of "
-            f"the records; of {len(records)} records {largest} have the same one. Take more records."
+            "qa_wrong gives each question another record's abstract, so at most half of the records may share one; of "
+            f"{len(records)} records {largest} have the same abstract. Use more records."
         )
     line = [index for group in groups.values() for index in group]
     donors: dict[int, QARecord] = {

@@ -1,4 +1,4 @@
-"""``medground doctor``: what this machine has."""
+"""``medground doctor``: checks of the machine and the settings."""
 
 from dataclasses import asdict
 
@@ -15,9 +15,9 @@ def doctor(
     overrides: options.Overrides = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what this machine has.
+    """Check the machine and the models and folders of the settings.
 
-    Nothing is connected to and nothing changed. Exit status 1 when a check failed.
+    It uses no network and changes nothing. The exit status is 1 if a check failed.
     """
     settings = options.make_settings(config, overrides)
     from medground.doctor import examine

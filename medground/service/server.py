@@ -1,9 +1,9 @@
-"""uvicorn with limits on connections and on receiving requests, and a shutdown that answers what was sent.
+"""uvicorn with limits on connections and receiving requests, and a graceful shutdown.
 
-uvicorn is kept because it runs in this process, on a socket that is already bound, and lets requests finish. None of
-uvicorn 0.54, hypercorn 0.18 and granian 2.8 limits half-sent requests as needed: uvicorn has no timeout for them;
-hypercorn's ``read_timeout`` starts again with each byte; granian's ``header_read_timeout`` ends with the headers; none
-bounds the number of connections. ``Connection`` adds the three limits to uvicorn's h11 protocol.
+uvicorn runs in this process on an already bound socket and finishes requests on shutdown. None of uvicorn 0.54,
+hypercorn 0.18 and granian 2.8 limits half-sent requests as needed: uvicorn has no timeout for them; hypercorn's
+``read_timeout`` starts again with each byte; granian's ``header_read_timeout`` ends with the headers; none bounds the
+number of connections. ``Connection`` adds the three limits to uvicorn's h11 protocol.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 BACKLOG = 2048
-_ACCEPTED = 64  # connections that asyncio accepts before it reads any; each costs a descriptor at once
+_ACCEPTED = 64  # connections that asyncio accepts at once; each needs a file descriptor
 
 
 def make_server(app: "FastAPI", service: Service, *, quiet: float = 0.5) -> "Server":
@@ -38,7 +38,7 @@ def make_server(app: "FastAPI", service: Service, *, quiet: float = 0.5) -> "Ser
     Args:
         app: the application.
         service: its models, users and limits.
-        quiet: seconds without a request after which a server that shuts down stops listening.
+        quiet: seconds without a request after which a shutting-down server stops listening.
     """
     config = uvicorn.Config(
         app,
@@ -56,7 +56,7 @@ def make_server(app: "FastAPI", service: Service, *, quiet: float = 0.5) -> "Ser
 
 
 class State(ServerState):
-    """uvicorn's state, with the connections that wait for a request, the one that waits longest first."""
+    """uvicorn's state, with the idle connections in ``waiting``, the longest idle first."""
 
     def __init__(self, most: int, timeout: float) -> None:
         super().__init__()
@@ -65,25 +65,25 @@ class State(ServerState):
 
 
 class Connection(H11Protocol):
-    """A connection that is closed when a request takes too long to arrive, or an answer to be taken."""
+    """A connection with timeouts for receiving a request and for sending the response."""
 
     server_state: State
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.access_log = False  # ServiceMiddleware writes the log, without the query, which may hold a user's text
+        self.access_log = False  # ServiceMiddleware logs without the query string, which may contain a user's text
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request; close the connection that has waited longest where there are too many."""
+        """Wait for a request; if there are too many connections, close the longest idle one."""
         super().connection_made(transport)
-        # asyncio does so only for sockets whose protocol is named; an answer's body would wait 40 ms for an ACK.
+        # asyncio sets this only for sockets with an explicit protocol; without it a body waits 40 ms for an ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state = self.server_state
         if len(self.connections) > state.most:
             longest = next(iter(state.waiting), None)
-            if longest is None:  # all are being answered
+            if longest is None:  # none is idle
                 self._refuse(503, "The service has too many connections (serve.connections).")
                 return
             longest.drop()
@@ -91,7 +91,7 @@ class Connection(H11Protocol):
         self._receiving = self.loop.call_later(state.timeout, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timers."""
         self._received()
         self._stop_sending_timer()
         super().connection_lost(exc)
@@ -111,27 +111,27 @@ class Connection(H11Protocol):
             self.server_state.waiting.setdefault(self)
 
     def pause_writing(self) -> None:
-        """Give the client time to take what was sent."""
+        """Start the timeout for sending."""
         super().pause_writing()
         self._stop_sending_timer()
         self._sending = self.loop.call_later(self.server_state.timeout, self.drop)
 
     def resume_writing(self) -> None:
-        """Go on sending."""
+        """Stop the timeout for sending."""
         super().resume_writing()
         self._stop_sending_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a malformed request; uvicorn's answer lacks the security headers, and raises after another's start."""
+        """Reject a malformed request; uvicorn's version lacks security headers and fails if a response has begun."""
         self._refuse(400, msg)
 
     def drop(self) -> None:
-        """Close the connection at once, whatever is under way."""
+        """Close the connection immediately."""
         self.server_state.waiting.pop(self, None)
         self.transport.abort()
 
     def _should_upgrade(self) -> bool:
-        return False  # ServiceMiddleware refuses WebSockets, and other upgrades may be ignored
+        return False  # ServiceMiddleware rejects WebSockets; other upgrades may be ignored
 
     def _received(self) -> None:
         self.server_state.waiting.pop(self, None)
@@ -149,7 +149,7 @@ class Connection(H11Protocol):
         self._refuse(408, f"The request did not arrive within {seconds} seconds (serve.receive_timeout).")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer and close; close only, where an answer has begun."""
+        """Send an error, unless a response has begun, and close."""
         self._received()
         if self.cycle is not None:
             self.cycle.disconnected = True
@@ -160,14 +160,14 @@ class Connection(H11Protocol):
             start = h11.Response(
                 status_code=status, headers=[*headers, (b"connection", b"close")], reason=STATUS_PHRASES[status]
             )
-            with suppress(h11.LocalProtocolError):  # an answer to HEAD has no body
+            with suppress(h11.LocalProtocolError):  # a response to HEAD has no body
                 for event in (start, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 
 class Server(uvicorn.Server):
-    """Ends on SIGTERM with status 0, on SIGINT as Python does, in both cases after the admitted requests."""
+    """Exits after the admitted requests: on SIGTERM with status 0, on SIGINT like Python."""
 
     def __init__(self, config: uvicorn.Config, service: Service, quiet: float) -> None:
         super().__init__(config)
@@ -175,22 +175,22 @@ class Server(uvicorn.Server):
         self.server_state = State(min(service.config.connections, _descriptors() // 2), service.config.receive_timeout)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Begin to shut down."""
         if sig == signal.SIGTERM:
-            self.should_exit = True  # uvicorn would send itself the signal again in the end
+            self.should_exit = True  # uvicorn would re-raise the signal at the end
         else:
             super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then lengthen the backlog, of which asyncio accepts as much at once as it was given."""
+        """Start with a short backlog, which limits how many connections asyncio accepts at once, then lengthen it."""
         await super().startup(sockets)
         for listening in sockets or ():
             listening.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Refuse new requests with status 503, stop listening when none has come for a while, then end as uvicorn does.
+        """Reject new requests with status 503, stop listening after a while without any, then end as uvicorn does.
 
-        A socket that is closed resets the connections that it has not accepted yet.
+        Closing the socket earlier would reset connections that are not yet accepted.
         """
         self._service.close()
         loop = asyncio.get_running_loop()
@@ -204,7 +204,7 @@ class Server(uvicorn.Server):
 
 
 def _descriptors() -> int:
-    """The number of files and connections that the process may have open."""
+    """The maximum number of open files and connections of the process."""
     if sys.platform == "win32":
         return 2048
     import resource

@@ -16,18 +16,18 @@ from retrievers.config import Dtype
 if TYPE_CHECKING:
     import torch
 
-# What a batch may hold, padding included: enough to keep the multiplications large, few enough to stay in the cache.
+# Maximum tokens of a batch with padding: large enough for efficient products, small enough for the cache.
 CPU_TOKENS = 4096
 GPU_TOKENS = 131_072
-CHARACTERS_A_TOKEN = 4  # of English; a wrong guess costs time, never correctness
+CHARACTERS_A_TOKEN = 4  # in English; it affects speed only
 
 
 class SentenceEmbedder(Embeddings):
-    """Embeds with a sentence-transformers model, its own pooling, normalisation and length limit.
+    """Embeds with a sentence-transformers model, including its pooling, normalisation and length limit.
 
     Texts are embedded in order of length, in batches of about equal cost. A question is embedded under the model's
-    ``query`` prompt, a passage under its ``document``, ``passage`` or ``corpus`` prompt, where it ships such; the
-    arguments override them.
+    ``query`` prompt, a passage under its ``document``, ``passage`` or ``corpus`` prompt, if it has one; the arguments
+    override them.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SentenceEmbedder(Embeddings):
         """Load ``model`` (a hub id or a folder).
 
         Raises:
-            UserError: it is absent, gated, cannot be reached or is no embedding model.
+            UserError: it is absent, gated, unreachable or not an embedding model.
         """
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.util import get_device_name
@@ -58,9 +58,9 @@ class SentenceEmbedder(Embeddings):
         self.model.eval()
         self._weights = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        # Now: using it changes its truncation and padding.
+        # before first use, which changes its truncation and padding
         self._tokenizer = repr(self.model.tokenizer) if backend is None else backend.to_str()
-        self._modules = repr(self.model)  # before packing, which changes how vectors are computed and not what they are
+        self._modules = repr(self.model)  # before packing, which does not change the vectors
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
         self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
@@ -79,7 +79,7 @@ class SentenceEmbedder(Embeddings):
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all that determines the vectors: weights, their type, modules, tokenizer, prompts, length."""
+        """A digest of everything that determines the vectors: weights, dtype, modules, tokenizer, prompts, length."""
         parts = (
             self._weights,
             self._modules,
@@ -93,7 +93,7 @@ class SentenceEmbedder(Embeddings):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _shipped_passage_prompt(self) -> str | None:
-        # encode_document stops at its own default, an empty "document" prompt, and so misses what is called otherwise.
+        # encode_document uses its default, an empty "document" prompt, and ignores prompts with other names.
         shipped = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
         return next((prompt for prompt in shipped if prompt), None)
 
@@ -114,7 +114,7 @@ class SentenceEmbedder(Embeddings):
         return vectors.tolist()
 
     def _batches(self, texts: list[str]) -> Iterator[list[int]]:
-        """Indices of ``texts``, the longest first, in batches that cost about the same."""
+        """Indices of ``texts``, longest first, in batches of about equal cost."""
         budget = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
         limit = self.model.max_seq_length or budget
         batch: list[int] = []
@@ -130,7 +130,7 @@ class SentenceEmbedder(Embeddings):
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":
-    """The torch type for ``dtype``; ``auto`` is bfloat16 where the device is faster in it, else float32."""
+    """The torch type for ``dtype``; ``auto`` is bfloat16 if the device is faster in it, else float32."""
     import torch
 
     if dtype != "auto":

@@ -1,4 +1,4 @@
-"""How much of a passage each embedder reads, in its own tokens."""
+"""Windows of the embedders: how many tokens of a passage they read."""
 
 import hashlib
 import json
@@ -18,36 +18,35 @@ from retrievers.embedders.minilm import MiniLMEmbedder
 if TYPE_CHECKING:
     from retrievers.embedders.sentence import SentenceEmbedder
 
-SHORT = 120  # characters that every embedder reads
-LEAST = 8  # tokens of a passage that an embedder must be able to read
+SHORT = 120  # characters that fit every embedder's window
+MIN_TOKENS = 8  # of a passage that must fit beside the prompt
 
 
 def window_of(embedder: Embeddings) -> Window | None:
-    """What the embedder reads of a passage, its prompt included; None where it has no limit or does not tell.
+    """The embedder's window, prompt included; None if it has no limit or the limit is unknown.
 
     Raises:
-        UserError: its prompt leaves no room for a passage.
+        UserError: the prompt leaves no room for a passage.
     """
     window = _window(embedder)
-    if window is not None and window.limit - window.count([""])[0] < LEAST:
+    if window is not None and window.limit - window.count([""])[0] < MIN_TOKENS:
         raise UserError(
-            f"The embedder reads {window.limit} tokens of a passage, and its prompt takes all of them. "
-            "Shorten passage_prompt in its settings."
+            f"The embedder reads {window.limit} tokens, and its passage prompt fills them. Shorten passage_prompt."
         )
     return window
 
 
 def shorten(embedder: Embeddings, question: str) -> str:
-    """The question; one that the embedder cannot read whole is cut to the sentences that ask.
+    """The question, shortened to the embedder's window if it is longer.
 
-    Those are the sentences with a question mark, and without any all sentences; of them the last ones that fit.
+    The last sentences with a question mark that fit are kept; without question marks, the last sentences.
     """
     window = None if len(question) < SHORT else window_of(embedder)
     return question if window is None else cut_to_window(question, window)
 
 
 def cut_to_window(question: str, window: Window, *, only_questions: bool = False) -> str:
-    """See ``shorten``; with ``only_questions`` a text without a question mark stays as it is."""
+    """See ``shorten``; with ``only_questions`` a text without a question mark is unchanged."""
     if len(question) < SHORT or window.count([question])[0] <= window.limit:
         return question
     every = [question[start:end] for start, end in sentence_spans(question)]
@@ -68,7 +67,7 @@ def _window(embedder: Embeddings) -> Window | None:
         return embedder.window
     if isinstance(embedder, ChromaDefaultEmbedder):
         return _onnx_window(embedder)
-    if "retrievers.embedders.sentence" in sys.modules:  # not imported: then it is none of these, and torch is spared
+    if "retrievers.embedders.sentence" in sys.modules:  # otherwise it cannot be one, and torch is not imported
         from retrievers.embedders.sentence import SentenceEmbedder
 
         if isinstance(embedder, SentenceEmbedder):

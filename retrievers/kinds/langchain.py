@@ -1,4 +1,4 @@
-"""Any LangChain retriever under the contract of ours."""
+"""Adapter for any LangChain retriever."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class LangChainRetriever(Retriever):
     """A LangChain ``BaseRetriever`` of the user's, found by ``kind: package.module.Class``.
 
-    A class with ``from_documents``, as LangChain's lexical retrievers have it, is made from the corpus; any other from
-    its keyword arguments alone. The score is the number in ``metadata["score"]`` where every document has one, else
+    A class with ``from_documents``, such as LangChain's lexical retrievers, is made from the corpus; any other from its
+    keyword arguments alone. The score is the number in ``metadata["score"]`` if every document has one, else
     1 / rank. A document without an id gets a digest of its text.
     """
 
@@ -59,7 +59,7 @@ class LangChainRetriever(Retriever):
 
     @classmethod
     def identity(cls, config: RetrieverClassConfig, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``; the class's source is part of it where it can be read."""
+        """See ``Retriever``; includes the class's source if it can be read."""
         import inspect
 
         try:
@@ -73,7 +73,7 @@ class LangChainRetriever(Retriever):
 
 
 class _Nothing(BaseRetriever):
-    """Finds nothing, in a corpus that is empty."""
+    """The retriever of an empty corpus."""
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:  # noqa: ARG002
         return []

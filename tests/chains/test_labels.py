@@ -121,7 +121,7 @@ def test_a_model_without_finite_probabilities_is_refused(tmp_path) -> None:
 
 def test_a_label_of_several_words_cannot_be_read_from_text(llm: LocalLLM) -> None:
     for label in ("not entailed", "not_entailed"):
-        with pytest.raises(UserError, match=rf"'{label}' is not one plain word.*chain\.decide to score"):
+        with pytest.raises(UserError, match=rf"'{label}' is not a plain word.*chain\.decide to score"):
             Decider(llm, TEMPLATE, ("entailed", label), "generate")
     assert decide(llm, ("entailed", "not entailed"))[0].label in ("entailed", "not entailed")
 

@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     written(b, _task("qa_none"))
     refused = {
         (a,): "a has no two tasks of one kind over the same records; it has qa_gold, nli",
-        (a, b): "No task was measured in two of the runs: .*a has qa_gold, nli; .*b has qa_none.*FOLDER:TASK",
+        (a, b): "The runs have no task in common: .*a has qa_gold, nli; .*b has qa_none.*FOLDER:TASK",
         (a, a): "a is named twice",
         (a, f"{b}/../a"): "a is named twice",
         (tmp_path, a): "a is named twice",
@@ -140,7 +140,7 @@ def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 occurs twice"):
         pair(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
     ranking = written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
-    with pytest.raises(UserError, match="measure different things"):
+    with pytest.raises(UserError, match="no metric in common"):
         pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
-    with pytest.raises(UserError, match=r"verified_gold: the record 0 has no verdict\. Measure again"):
+    with pytest.raises(UserError, match=r"verified_gold: record 0 has no verdict\. Run the evaluation"):
         pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("verified_gold")))

@@ -62,7 +62,7 @@ def test_the_best_checkpoint_is_published_with_summary_and_card(method: Method, 
     assert not figures["resumed"]
     card = (finished / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: ")
-    assert f"| published checkpoint | step {figures['step']} of {figures['steps']} |" in card
+    assert f"| checkpoint | step {figures['step']} of {figures['steps']} |" in card
     assert "None" not in card
 
 

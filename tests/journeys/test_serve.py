@@ -84,7 +84,7 @@ def test_it_is_a_server_for_our_own_chains(url: str) -> None:
     answers = chain.batch([QUESTION] * 5)
     assert {answer.label for answer in answers} <= {"yes", "no", "maybe"}
     assert answers[0].output is not None
-    assert "the label was read from its text" in answers[0].notes[0]
+    assert "the label was parsed from its text" in answers[0].notes[0]
 
 
 def test_conversations_outlive_the_process(folder: Path, url: str) -> None:

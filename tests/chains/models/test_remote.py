@@ -61,9 +61,7 @@ def test_without_probabilities_the_text_is_read(stub: Stub, decide) -> None:
     answer = qa_chain(llm(stub), context="none", decide=decide).invoke("Does it?")
     assert (answer.label, answer.label_scores, answer.output) == ("no", {}, "No, it does not.")
     assert answer.notes == (
-        ("the model gave no probabilities of the labels: the label was read from its text",)
-        if decide == "score"
-        else ()
+        ("the model gives no label probabilities: the label was parsed from its text",) if decide == "score" else ()
     )
     assert ("logprobs" in stub.bodies[0]) == (decide == "score")
 
@@ -168,7 +166,7 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
     stub.models = (404, "Not Found")
     assert llm(stub, model="any").window is None
     stub.models = (401, "")
-    with pytest.raises(RefusedError, match="wants a key"):
+    with pytest.raises(RefusedError, match="needs an API key"):
         llm(stub)
     stub.models = (200, {"models": []})
     with pytest.raises(ServerError, match="answered /models with what OpenAI's protocol does not have"):

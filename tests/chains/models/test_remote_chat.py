@@ -91,7 +91,7 @@ def test_each_way_of_asking_has_the_same_errors(stub: Stub, how: str) -> None:
         return str(caught.value)
 
     stub.reply = lambda _: (401, {"error": {"message": "no entry"}})
-    wanted = "wants a key: put it into the environment variable MEDGROUND_LLM_KEY. It says: no entry"
+    wanted = "needs an API key: set the environment variable MEDGROUND_LLM_KEY. It says: no entry"
     assert wanted in error(remote_chat("stub", stub.url))
     stub.reply = slowly((200, said("yes")), 1)
     stub.asked.clear()
@@ -175,7 +175,7 @@ def test_a_wrong_path_a_broken_server_and_one_that_moved(stub: Stub) -> None:
     stub.reply = lambda _: (500, "boom")
     assert "failed with status 500. It says: boom" in failure(stub)
     stub.reply = lambda _: (307, "", {"Location": "http://203.0.113.7/v1"})
-    assert "redirects to http://203.0.113.7/v1, which is not followed" in failure(stub)
+    assert "redirects to http://203.0.113.7/v1; redirects are not followed" in failure(stub)
     assert len(stub.bodies) == 3
 
 

@@ -71,7 +71,7 @@ def test_it_answers_in_every_way_that_a_runnable_is_asked(model: Any, wanted: li
         wanted = ["yes"] * len(QUESTIONS)
     assert [answer.label for answer in answers] == wanted
     assert all(answer.passages and answer.citations and answer.output for answer in answers)
-    assert answers[0].notes == ("the model gave no probabilities of the labels: the label was read from its text",)
+    assert answers[0].notes == ("the model gives no label probabilities: the label was parsed from its text",)
     assert chain.invoke(QUESTIONS[0]) == answers[0]
     assert list(chain.stream(QUESTIONS[0])) == answers[:1]
     assert asyncio.run(chain.ainvoke(QUESTIONS[0])) == answers[0]

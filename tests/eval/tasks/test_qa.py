@@ -191,7 +191,7 @@ def test_keys_follow_prompt_and_identity() -> None:
     [
         ("qa_gold", [], "no records"),
         ("qa_gold", [*RECORDS, _record(9, None)], r"1 of 6 records have no label .*r9"),
-        ("qa_wrong", RECORDS[:1], "Take more records"),
+        ("qa_wrong", RECORDS[:1], "Use more records"),
         ("qa_retrieved_a/b", RECORDS, "file name"),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_card_has_the_runs_figures() -> None:
         "| examples cut to fit | 5 |",
         "| texts left out as too long | 6 |",
         "| dev accuracy, macro F1 | 0.500, 0.250 |",
-        "| published checkpoint | step 7 of 8 |",
+        "| checkpoint | step 7 of 8 |",
         "| trained parameters | 4,321 of 1,234,567 |",
         "| peak memory | 1.50 GiB |",
     ):
