@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found document and how well it fits; higher is better, the scale is the retriever's own."""
+    """A found document and its score; higher is better, the scale depends on the retriever."""
 
     document: Document
     score: float
@@ -29,7 +29,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Frequencies:
-    """How many of the ``documents`` of a corpus have each of some terms."""
+    """Document frequencies of terms in a corpus of ``documents`` documents."""
 
     documents: int
     containing: Mapping[str, int]
@@ -38,12 +38,12 @@ class Frequencies:
 class Retriever(BaseRetriever):
     """A LangChain retriever that can also answer many questions in one pass.
 
-    What it returns, for every kind: at most ``top_k`` documents (fewer where the corpus has fewer, or a lexical search
-    finds none that shares a word), each id once, with ``Document.id`` set and ``metadata["score"]`` a float; sorted by
-    score, ties by id. The same question gives the same result alone and in a batch, up to the rounding of its scores.
+    Every kind returns at most ``top_k`` documents (fewer if the corpus is smaller, or a lexical search finds no more
+    that share a word), each id once, with ``Document.id`` set and ``metadata["score"]`` a float, sorted by score, then
+    id. A question gives the same result alone and in a batch, up to rounding of the scores.
 
-    A kind of retriever is a subclass with ``config_class`` (its settings), ``build`` and ``_search``; with ``index``
-    where it searches something that is stored, and ``identity`` where its settings do not decide its findings alone.
+    A kind of retriever is a subclass with ``config_class`` (its settings), ``build`` and ``_search``; also ``index`` if
+    it searches stored data, and ``identity`` if its settings alone do not determine its results.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = RetrieverConfig
@@ -52,25 +52,25 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def build(cls, config: Any, context: "Context") -> Self:
-        """The retriever that ``config``, an object of ``config_class``, describes.
+        """The retriever of ``config``, an object of ``config_class``.
 
         Raises:
-            UserError: something that it needs is missing or cannot be used.
+            UserError: something it needs is missing or cannot be used.
         """
         raise NotImplementedError(f"{cls.__name__} has no build")
 
     @classmethod
     def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
-        """Bring what it searches up to date with ``context.documents``.
+        """Update the stored data to ``context.documents``.
 
         Returns:
-            How many passages or parts had to be embedded.
+            The number of passages or parts that were embedded.
         """
         return 0
 
     @classmethod
     def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
-        """What determines its findings beside question, passages and the retrievers it builds on, as plain data."""
+        """What determines its results besides question, passages and the retrievers it builds on, as plain data."""
         stated: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if stated.get("embedder") is not None:
             from retrievers.embedders import fingerprint
@@ -83,16 +83,16 @@ class Retriever(BaseRetriever):
         return ()
 
     def searched(self, question: str) -> str:
-        """The question as it is searched for: a text that is too long, cut to the sentences that ask."""
+        """The question as searched: a long text is shortened to its questions."""
         return next((cut for one in self.inner() if (cut := one.searched(question)) != question), question)
 
     def frequencies(self, terms: Collection[str]) -> Frequencies | None:
-        """Document frequencies of terms of ``corpus.words`` in the corpus; None where no index of words is searched."""
+        """Document frequencies of terms of ``corpus.words`` in the corpus; None without a lexical index."""
         return next((found for one in self.inner() if (found := one.frequencies(terms)) is not None), None)
 
     @property
     def is_online(self) -> bool:
-        """Whether it, or one that it builds on, searches elsewhere than in the corpus."""
+        """Whether it, or a retriever it builds on, searches outside the corpus."""
         return any(one.is_online for one in self.inner())
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Retriever(BaseRetriever):
         """The ``k`` best documents for each question, all questions in one pass.
 
         Raises:
-            UserError: a question is empty or no text, or ``k`` is below 1.
+            UserError: a question is empty or not text, or ``k`` is below 1.
         """
         if k < 1:
             raise UserError(f"{k} passages were asked for; ask for at least 1.")
@@ -121,10 +121,10 @@ class Retriever(BaseRetriever):
         k: int | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """``invoke`` for many questions at the cost of one search; ``k`` documents for each instead of ``top_k``.
+        """``invoke`` for many questions at the cost of one search; ``k`` overrides ``top_k``.
 
-        Callbacks and tracers are told a run for each question. Where exceptions are wanted one by one, each question
-        runs for itself, as LangChain's own ``batch`` does.
+        Callbacks and tracers see a run for each question. With ``return_exceptions``, each question runs separately, as
+        in LangChain's ``batch``.
         """
         if return_exceptions or kwargs:
             return super().batch(inputs, config, return_exceptions=return_exceptions, k=k, **kwargs)
@@ -150,7 +150,7 @@ class Retriever(BaseRetriever):
         return found
 
     def _manager(self, config: RunnableConfig) -> CallbackManager:
-        """Who is told of a question's run, as in LangChain's own ``invoke``."""
+        """The callback manager of a question's run, as in LangChain's ``invoke``."""
         return CallbackManager.configure(
             config.get("callbacks"),
             inheritable_tags=config.get("tags"),
@@ -167,7 +167,7 @@ class Retriever(BaseRetriever):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """``batch`` in a thread of its own."""
+        """``batch`` in a separate thread."""
 
         def run() -> list[list[Document]]:
             return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
@@ -202,7 +202,7 @@ class WrappingRetriever(Retriever):
 
 
 def encodable(text: str) -> str:
-    """The text with what no UTF-8 file can hold (lone surrogates, which JSON lets through) replaced."""
+    """The text with lone surrogates replaced, which JSON allows but UTF-8 does not."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A retriever whose findings are cached, so that each question is searched for once."""
+"""A retriever with cached results."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -10,17 +10,16 @@ from common.fingerprints import content_key, documents_digest
 from common.result_cache import Batches, ResultCache, recall
 from retrievers.base import Frequencies, Hit, Retriever
 
-CHUNK = 256  # questions of which the findings are entered at once
+CHUNK = 256  # questions per cache write
 
 
 class CachedRetriever(Retriever):
-    """Another retriever with a cache of what it found.
+    """Another retriever with a cache of its results.
 
-    It finds what ``retriever`` finds. Every search is made for at least ``depth`` passages, so that tasks which read
-    more or fewer of them share one.
+    Every search uses at least the depth ``depth``, so that tasks with fewer passages share its result.
 
     Attributes:
-        reused: for how many questions the cache had the findings, in all searches so far.
+        reused: number of questions answered from the cache, over all searches.
     """
 
     reused: int = 0
@@ -39,14 +38,14 @@ class CachedRetriever(Retriever):
         identity: Mapping[str, Any],
         depth: int,
     ) -> None:
-        """Search with ``retriever``, which stands over ``documents``.
+        """Search with ``retriever`` over ``documents``.
 
         Args:
-            retriever: finds what the cache lacks.
-            documents: all that it may find, with ids.
-            cache: where findings are kept.
-            identity: what determines the findings beside question and documents, as plain data.
-            depth: how many passages are searched for at least.
+            retriever: used for results that are not cached.
+            documents: all documents it can find, with ids.
+            cache: stores the results.
+            identity: what determines the results besides question and documents, as plain data.
+            depth: minimum number of passages of a search.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
@@ -79,5 +78,5 @@ class CachedRetriever(Retriever):
 
 
 def _filters(identity: Mapping[str, Any]) -> bool:
-    """Whether metadata determine the findings: where a filter is among what the retriever builds on."""
+    """Whether metadata affect the results: the retriever builds on a filter."""
     return identity.get("kind") == "filter" or any(map(_filters, identity.get("builds_on", {}).values()))

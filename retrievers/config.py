@@ -20,7 +20,7 @@ def is_class_path(name: object) -> bool:
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys refused."""
+    """Base of all sections: immutable, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +63,7 @@ class EmbedderConfig(Section):
 
 
 class EmbedderClassConfig(EmbedderConfig):
-    """An embedder of the user's: a LangChain ``Embeddings`` class and its keyword arguments."""
+    """A user-defined embedder: a LangChain ``Embeddings`` class and its keyword arguments."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -78,7 +78,10 @@ class EmbedderClassConfig(EmbedderConfig):
 
 
 class RetrieverConfig(Section):
-    """Settings of every kind of retriever. Validating a mapping with a ``kind`` gives the settings of that kind."""
+    """Settings of every kind of retriever.
+
+    Validating a mapping with ``kind`` returns the settings class of that kind.
+    """
 
     kind: str = Field(
         description=(
@@ -113,16 +116,16 @@ class WrappingConfig(RetrieverConfig):
 
 
 class RetrieverClassConfig(RetrieverConfig):
-    """A retriever of the user's: a LangChain ``BaseRetriever`` class and its keyword arguments.
+    """A user-defined retriever: a LangChain ``BaseRetriever`` class and its keyword arguments.
 
-    ``retriever`` names another retriever of the settings and ``embedder`` an embedder: the class gets the objects.
+    ``retriever`` and ``embedder`` are names in the settings; the class gets the objects.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments as the settings state them."""
+        """The keyword arguments in the settings."""
         return dict(self.model_extra or {})
 
     def builds_on(self) -> tuple[str, ...]:
@@ -133,10 +136,10 @@ class RetrieverClassConfig(RetrieverConfig):
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
-    """A chain of names that ends where it begins; None where there is none.
+    """A cycle of names; None if there is none.
 
     Args:
-        references: by name, the names that it refers to; those that are no keys refer to nothing.
+        references: the names that each name refers to; names that are not keys refer to nothing.
     """
     for name in references:
         for path in _paths(references, [name]):
@@ -166,12 +169,12 @@ class StoreConfig(Section):
 
 
 def default_embedders() -> dict[str, EmbedderConfig]:
-    """The embedders of the embedded default, by name."""
+    """The default embedders by name."""
     return {"minilm": EmbedderConfig()}
 
 
 def default_retrievers() -> dict[str, RetrieverConfig]:
-    """The retrievers of the embedded default, by name."""
+    """The default retrievers by name."""
     from retrievers.kinds.bm25 import BM25Config
     from retrievers.kinds.dense import DenseConfig
 

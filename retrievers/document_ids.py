@@ -10,7 +10,7 @@ from retrievers.base import encodable
 
 
 def with_id(document: Document) -> Document:
-    """The document with its id; without one it gets the first 16 hex digits of its text's SHA-256."""
+    """The document with an id; without one, it gets the first 16 hex digits of its text's SHA-256."""
     text = encodable(document.page_content)
     if document.id and text == document.page_content:
         return document
@@ -19,12 +19,10 @@ def with_id(document: Document) -> Document:
 
 
 def identified(documents: Iterable[Document]) -> list[Document]:
-    """The documents, each id once, as ``with_id`` gives them.
-
-    A document given twice counts once.
+    """The documents with ids (``with_id``), without duplicates.
 
     Raises:
-        UserError: two different texts have one id.
+        UserError: two different texts have the same id.
     """
     found: dict[str, Document] = {}
     for document in map(with_id, documents):
@@ -35,12 +33,12 @@ def identified(documents: Iterable[Document]) -> list[Document]:
 
 
 def finder(documents: Iterable[Document]) -> Callable[[Sequence[str]], Mapping[str, Document]]:
-    """A function from ids to those of the documents that have them.
+    """A function that returns the documents with given ids.
 
-    Documents with a method ``find`` are read when they are asked for; others are held in memory.
+    Documents with a method ``find`` are read on demand; others are held in memory.
 
     Raises:
-        UserError: two different texts have one id.
+        UserError: two different texts have the same id.
     """
     find: Callable[[Sequence[str]], Mapping[str, Document]] | None = getattr(documents, "find", None)
     if find is not None:

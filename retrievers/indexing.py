@@ -1,4 +1,4 @@
-"""Put documents into a store, so that it holds exactly them."""
+"""Indexing: makes a collection hold exactly the given documents."""
 
 import ctypes
 import hashlib
@@ -24,23 +24,23 @@ from retrievers.store import Store, other_collections, store_errors
 if TYPE_CHECKING:
     from chromadb import Collection
 
-BATCH = 128  # a kill costs at most the embedding of so many texts
-SORTED = 2048  # texts that are in memory at a time, sorted by length so that little is padded
+BATCH = 128  # texts per write; a kill loses at most one batch
+SORTED = 2048  # texts in memory at a time, sorted by length to reduce padding
 PAGE = 5000
 DIGEST = "_digest"
 JSON = "_json"
-TEXT_DIGITS = 32  # of a digest in hexadecimal; the rest is about the metadata
+TEXT_DIGITS = 32  # hex digits of the text's digest; the rest is the metadata's
 REVISION = "revision"
-COUNT = "count"  # how many documents the collection held when its revision was noted
-STATE = "state"  # another one after every change
-PRUNED = "pruned"  # the revision that nothing is older than in a collection that is not filled any more
+COUNT = "count"  # count of documents at the time of the revision
+STATE = "state"  # changes after every write
+PRUNED = "pruned"  # the revision to which a collection that is not filled any more was pruned
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """How many documents the store holds now, and what had to be done for it."""
+    """Number of stored documents and the work that was done."""
 
     total: int
     embedded: int
@@ -48,7 +48,7 @@ class IndexReport:
 
 
 class Documents(Protocol):
-    """What can be counted and gone through more than once."""
+    """Documents that can be counted and iterated repeatedly."""
 
     def __len__(self) -> int: ...
 
@@ -56,9 +56,9 @@ class Documents(Protocol):
 
 
 def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents``, and nothing of what it held before in its files.
+    """Make the store hold exactly ``documents`` and purge what was removed.
 
-    Arguments and errors are those of ``fill``, which does the first; ``retrievers.secure_delete`` does the second.
+    Arguments and errors are those of ``fill``; ``retrievers.secure_delete`` purges.
     """
     report = fill(store, documents, quiet=quiet)
     with store.errors():
@@ -67,20 +67,18 @@ def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRe
 
 
 def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents``; what was removed or replaced is in its files until a purge.
+    """Make the store hold exactly ``documents``; removed texts stay in its files until a purge.
 
-    A document whose text is stored already under its id is not embedded again; one that is changed is replaced; stored
-    ones that are not among ``documents`` are removed. Work is stored in batches: after a kill at any moment the same
-    call completes it.
+    A text already stored under its id is not embedded again; a changed one is replaced; stored documents that are not
+    among ``documents`` are removed. Work is stored in batches, so the same call continues after a kill.
 
-    The documents are gone through twice, and only some thousands are in memory at a time. Where they have an attribute
-    ``revision``, which must change whenever they do, and the store was last filled with that revision, they are not
-    looked at.
+    The documents are iterated twice, with only some thousands in memory at a time. If they have an attribute
+    ``revision``, which must change with them, and the store was last filled with that revision, they are not read.
 
     Args:
         store: the corpus's collection.
-        documents: their ids are kept; one without gets a digest of its text.
-        quiet: no progress bar.
+        documents: their ids are kept; a document without an id gets a digest of its text.
+        quiet: whether to hide the progress bar.
 
     Raises:
         UserError: two texts share an id, or the store cannot be written.
@@ -117,12 +115,12 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
 
 
 def prune(collection: "Collection", folder: Path | None, documents: Documents) -> None:
-    """Remove from a collection that nobody fills the texts that are not, or not any more, among ``documents``.
+    """Remove texts that are no longer among ``documents`` from a collection that is not filled any more.
 
     Args:
-        collection: what an embedder or retriever has left that the settings name no more.
-        folder: the store's; a purge is due there then.
-        documents: what the corpus, or its parts, are now.
+        collection: a collection of an embedder or retriever that the settings no longer name.
+        folder: the store's folder, which then needs a purge.
+        documents: the present corpus, or its parts.
     """
     known = collection.metadata or {}
     revision = getattr(documents, REVISION, None)
@@ -148,10 +146,10 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
 
 
 class ServerDocuments:
-    """The documents of a corpus as a Chroma server holds them.
+    """The documents of a corpus on a Chroma server.
 
-    Several embedders may have collections of the corpus. The largest counts: ``index`` removes from the others what the
-    corpus does not hold any more, and adds nothing to them.
+    Several embedders may have collections of the corpus. The largest is used: ``index`` removes from the others what
+    left the corpus, but adds nothing to them.
     """
 
     def __init__(self, config: StoreConfig, corpus: str) -> None:
@@ -159,10 +157,10 @@ class ServerDocuments:
         self._corpus = corpus
 
     def revision(self) -> str | None:
-        """What changes with the documents; None where there are none yet, or while they are being changed.
+        """The revision of the documents; None if there are none yet, or while they change.
 
-        It is the revision of the documents that the collection was filled with. Where its count has changed since, so
-        that it was changed by another program, it is followed by the count.
+        It is the revision with which the collection was filled, followed by the count if another program has changed
+        that.
 
         Raises:
             UserError: the server cannot be reached.
@@ -190,19 +188,19 @@ class ServerDocuments:
                     yield read_document(id, text, metadata or {})
 
     def _collection(self) -> "tuple[Collection, int] | None":
-        """The largest collection, with its count."""
+        """The largest collection and its count."""
         counted = [(one, one.count()) for one in other_collections(self._config, self._corpus, ())]
         return max(counted, key=lambda pair: (pair[1], pair[0].name), default=None)
 
 
 def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
-    """A stored document as it was before it was stored."""
+    """The document from its stored form."""
     plain = {key: value for key, value in metadata.items() if key not in (DIGEST, JSON)}
     return Document(id=id, page_content=text, metadata={**plain, **json.loads(metadata.get(JSON, "{}"))})
 
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
-    """Embed and store documents; ``stored`` are the ids of those that are there in another form."""
+    """Embed and store documents; ``stored`` are the ids that replace an earlier version."""
     ids = [str(document.id) for document in documents]
     texts = [document.page_content for document in documents]
     vectors = store.embedder.embed_documents(texts)
@@ -213,14 +211,14 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
     with store.errors():
         if stored:
             mark(store.folder)
-            store.collection.delete(ids=stored)  # an upsert alone would keep metadata that the new one lacks
+            store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new version lacks
         store.collection.upsert(ids=ids, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
 
 
 def _differing(
     lot: Sequence[Document], digests: Mapping[str, bytes], stored: Mapping[str, str]
 ) -> tuple[list[Document], list[Document]]:
-    """Those whose text is not stored, and those whose text is, with other metadata."""
+    """Documents whose text is not stored, and documents of which only the metadata differ."""
     texts: list[Document] = []
     metadata: list[Document] = []
     for document in lot:
@@ -231,7 +229,7 @@ def _differing(
 
 
 def _store_metadata(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes]) -> None:
-    """Give stored documents the metadata that they have now; their texts and vectors stay."""
+    """Replace the metadata of stored documents; texts and vectors stay."""
     by_id = {str(document.id): document for document in documents}
     with store.errors():
         for ids in _parts(by_id, BATCH):
@@ -242,13 +240,13 @@ def _store_metadata(store: Store, documents: Sequence[Document], digests: Mappin
                 now = _to_stored(by_id[id].metadata)
                 if any(now.get(key) != value for key, value in before.items()):
                     mark(store.folder)
-                # What is None Chroma takes out.
+                # Chroma deletes keys whose value is None.
                 metadatas.append({**dict.fromkeys(before), **now, DIGEST: digests[id].hex()})
             store.collection.update(ids=page["ids"], metadatas=metadatas)
 
 
 def _to_stored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as Chroma takes it: plain values and lists of texts under their own keys, the rest in one JSON text."""
+    """Metadata in Chroma's form: plain values and lists of texts under their keys, the rest as one JSON text."""
     plain: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -276,7 +274,7 @@ def _digests(documents: Iterable[Document]) -> dict[str, bytes]:
 
 
 def _each_once(documents: Iterable[Document], digests: Mapping[str, bytes]) -> Iterator[Document]:
-    """The documents whose digests are known: another process may have added some in the meantime."""
+    """The documents with known digests, without duplicates; another process may add documents meanwhile."""
     seen: set[str] = set()
     for document in map(with_id, documents):
         if document.id in digests and document.id not in seen:
@@ -291,7 +289,7 @@ def _stored_digests(store: Store, ids: list[str]) -> dict[str, str]:
 
 
 def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
-    """Remove what is stored and not wanted; all that is wanted is stored."""
+    """Remove stored documents that are not wanted; all wanted ones are stored."""
     count = store.collection.count()
     if count == len(wanted):
         return 0
@@ -309,14 +307,14 @@ def _is_filled_with(store: Store, revision: str, documents: Documents) -> bool:
     known = store.collection.metadata or {}
     if known.get(REVISION) != revision:
         return False
-    wanted = known.get(COUNT)  # stores of version 0.1.0 do not note it
+    wanted = known.get(COUNT)  # absent in stores of version 0.1.0
     return store.collection.count() == (len(documents) if wanted is None else wanted)
 
 
 def _note(store: Store, revision: str | None, *, changed: bool) -> None:
-    """Note which revision of the documents the store holds, None while it is being changed; and whether it changed.
+    """Store the revision in the collection, None while it changes, and whether it changed.
 
-    Other processes that have the collection open compare what is noted, and open it anew when it differs.
+    Other processes with the open collection compare it and reopen the collection if it differs.
     """
     known = dict(store.collection.metadata or {})
     noted = {**known, REVISION: revision or ""}
@@ -330,8 +328,8 @@ def _note(store: Store, revision: str | None, *, changed: bool) -> None:
 
 
 def _give_back_memory() -> None:
-    """Have glibc return what it keeps of freed memory: batches of ever other sizes leave it full of gaps."""
-    with suppress(OSError, AttributeError):  # other C libraries have no such function
+    """Return freed memory to the system; batches of varying sizes fragment the heap of glibc."""
+    with suppress(OSError, AttributeError):  # other C libraries do not have it
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -349,7 +347,7 @@ def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 @contextmanager
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of the documents that are stored; what it gives moves it on."""
+    """A progress bar of the stored documents."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""The kinds of retriever: from a name in the settings to its class, and from settings to retrievers that are ready."""
+"""Registry of retriever kinds: from names in the settings to classes, and from settings to retrievers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -44,18 +44,18 @@ Thing = TypeVar("Thing")
 
 @dataclass(frozen=True)
 class Context:
-    """What retrievers are made from beside their own settings.
+    """What retrievers are made from besides their settings.
 
     Attributes:
         documents: the corpus.
-        corpus: its name, part of the stored collections' names.
+        corpus: its name, part of the collections' names.
         embedders: by name, as settings or as LangChain ``Embeddings``.
-        store: where vectors and indexes are kept.
-        others: by name, the retrievers that the one to be made builds on.
+        store: settings of the store.
+        others: by name, the retrievers to build on.
         rewriter: writes other wordings of a question, for kind ``multi_query``.
         rewriter_identity: what determines those wordings, as plain data.
-        quiet: no progress bar.
-        filled: the names of the collections that were brought up to date, which ``fill`` collects.
+        quiet: whether to hide progress bars.
+        filled: the names of the collections that ``fill`` has updated.
     """
 
     documents: "Documents"
@@ -72,7 +72,7 @@ class Context:
         """The embedder of that name, loaded.
 
         Raises:
-            UserError: there is none, or it cannot be loaded.
+            UserError: it does not exist, or cannot be loaded.
         """
         from langchain_core.embeddings import Embeddings
 
@@ -87,10 +87,10 @@ class Context:
         raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")
 
     def other(self, name: str) -> "Retriever":
-        """The retriever of that name, which must be one of ours.
+        """The retriever of that name, which must be a ``Retriever``.
 
         Raises:
-            UserError: there is none, or it is of another class.
+            UserError: it does not exist, or is of another class.
         """
         from retrievers.base import Retriever
 
@@ -111,10 +111,10 @@ class Context:
     def fill(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
         """Make a collection hold exactly the documents, once for this context.
 
-        What it held before stays in its files until a purge.
+        Removed texts stay in its files until a purge.
 
         Returns:
-            How many documents had to be embedded.
+            The number of embedded documents.
         """
         from retrievers.indexing import fill
 
@@ -125,7 +125,7 @@ class Context:
         return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
     def indexed(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> "Store":
-        """The collection, brought up to date, and purged where something was removed."""
+        """The updated collection; if texts were removed, it is purged."""
         from retrievers.indexing import index
 
         into = self.opened(embedder, corpus)
@@ -134,12 +134,12 @@ class Context:
 
 
 def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
-    """The class of settings that belongs to the ``kind`` of a mapping.
+    """The settings class for the ``kind`` of a mapping.
 
-    Nothing of the user's is imported: a class of theirs checks its arguments when it is made.
+    A user's class is not imported here; it checks its arguments when it is made.
 
     Raises:
-        PydanticCustomError: there is no kind, or not such a one.
+        PydanticCustomError: the kind is missing or unknown.
     """
     kind = stated.get("kind")
     if kind is None:
@@ -154,10 +154,10 @@ def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
 
 
 def find_class(kind: str) -> "type[BaseRetriever]":
-    """The class of one of our kinds, or the user's at a path ``package.module.Class``.
+    """The class of a kind, or the user's class ``package.module.Class``.
 
     Raises:
-        UserError: there is none, it cannot be imported, or it is no LangChain ``BaseRetriever``.
+        UserError: it does not exist, cannot be imported, or is not a LangChain ``BaseRetriever``.
     """
     from langchain_core.retrievers import BaseRetriever
 
@@ -175,13 +175,13 @@ def make_retrievers(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "dict[str, Retriever]":
-    """The retrievers called ``names``, with those that they build on made first; each is made once.
+    """The retrievers ``names``; those they build on are made first, each once.
 
     The other arguments are those of ``make_retriever``.
 
     Raises:
-        UserError: as ``make_retriever``; or retrievers build on each other in a circle, or a filter looks at metadata
-            that none of the documents has.
+        UserError: as ``make_retriever``; or retrievers build on each other in a cycle, or a filter needs metadata that
+            no document has.
     """
     check_cycles(configs)
     made: dict[str, Retriever] = {}
@@ -215,21 +215,21 @@ def make_retriever(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "Retriever":
-    """The retriever that ``config`` describes, over exactly ``documents``.
+    """The retriever of ``config`` over exactly ``documents``.
 
     Args:
         config: its kind and settings.
-        documents: the corpus; the store is brought up to date with it first.
-        corpus: the corpus's name, part of the stored collection's.
-        embedders: by name, as settings or as LangChain ``Embeddings`` of the caller's.
-        store: where vectors and indexes are kept.
+        documents: the corpus; the store is updated to it first.
+        corpus: the corpus's name, part of the collection's name.
+        embedders: by name, as settings or as LangChain ``Embeddings``.
+        store: settings of the store.
         others: by name, the retrievers that this one builds on, over the same documents.
         rewriter: writes other wordings of a question, for kind ``multi_query``.
-        quiet: no progress bar.
+        quiet: whether to hide progress bars.
 
     Raises:
-        UserError: an unknown embedder or retriever, one that is none of ours to build on, a model or class that cannot
-            be loaded, a store that cannot be used, ids that clash, or ``multi_query`` without a rewriter.
+        UserError: an unknown embedder or retriever, a retriever of another class to build on, a model or class that
+            cannot be loaded, a store that cannot be used, duplicate ids, or ``multi_query`` without a rewriter.
     """
     context = Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet)
     found, config = _resolved(config)
@@ -237,16 +237,16 @@ def make_retriever(
 
 
 def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
-    """Bring what the retrievers search up to date with the documents, without loading it to be searched.
+    """Update the stored data of the retrievers to the documents, without loading it for search.
 
     Returns:
-        How many passages and parts had to be embedded.
+        The number of embedded passages and parts.
     """
     return sum(found.index(config, context) for found, config in map(_resolved, configs))
 
 
 def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context) -> dict[str, Any]:
-    """What determines a retriever's findings beside question and passages: settings, models, what it builds on."""
+    """What determines a retriever's results besides question and passages: settings, models, what it builds on."""
     found, config = _resolved(configs[name])
     identity = found.identity(config, context)
     if others := config.builds_on():
@@ -255,25 +255,25 @@ def identify(name: str, configs: Mapping[str, RetrieverConfig], context: Context
 
 
 def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> set[str]:
-    """The kinds of the named retrievers and of all that they build on."""
+    """The kinds of the named retrievers and of all they build on."""
     chosen = [configs[name] for name in names]
     return {kind for one in chosen for kind in (one.kind, *kinds_of(configs, one.builds_on()))}
 
 
 def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
-    """Refuse retrievers that build on each other in a circle.
+    """Check that retrievers do not build on each other in a cycle.
 
     Raises:
-        UserError: naming the circle.
+        UserError: there is a cycle; the message names it.
     """
     if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
         raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
 
 
 def _resolved(config: RetrieverConfig) -> "tuple[type[Retriever], RetrieverConfig]":
-    """The class that makes a retriever of these settings, and the settings as that class has them.
+    """The class for these settings, and the settings as its settings class.
 
-    A LangChain class that is none of ours is wrapped; one of ours that the user wrote has its settings checked here.
+    Other LangChain classes are wrapped; for a ``Retriever`` of the user's, the settings are validated here.
     """
     from retrievers.base import Retriever
     from retrievers.kinds.langchain import LangChainRetriever

@@ -1,10 +1,10 @@
-"""What was removed from a store leaves its files too.
+"""Secure deletion: texts removed from a store also leave its files.
 
-Chroma deletes as any program with SQLite does: the text stays in the file's free space, in its log of writes until a
-thousand more have come, and cut into trigrams in its full-text index until that merges its parts.
+Chroma deletes with SQLite, so the text stays in free pages of the file, in its log of writes until a thousand more
+writes, and as trigrams in the full-text index until segments are merged.
 
-This file is also a program of its own. SQLite's locks belong to a process, and Chroma has an SQLite of its own in this
-one: the two would not see each other's locks, and the first to close the file would drop both.
+This file also runs as a separate program. SQLite's locks belong to a process, and Chroma has its own SQLite library in
+this one: the two would not see each other's locks, and the first to close the file would drop both.
 """
 
 import os
@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 DATABASE = "chroma.sqlite3"
-MARK = "unpurged"  # in the store's folder: a kill between removal and purge is made good by the next purge
+MARK = "unpurged"  # file in the store's folder; after a kill before the purge, the next one removes the texts
 LOCK_SECONDS = 10.0
 
 # What the rows that a log entry made say already. The graph of vectors, which may lag behind, reads the vectors only.
@@ -30,23 +30,23 @@ _MERGE_INDEX = "INSERT INTO embedding_fulltext_search (embedding_fulltext_search
 
 
 def mark(folder: Path | None) -> None:
-    """Note, before something is removed, that a purge is due; a store on a server (None) is its own business."""
+    """Record, before a removal, that a purge is due; a server (None) is not purged."""
     if folder is not None:
         (folder / MARK).touch()
 
 
 def purge(folder: Path | None) -> None:
-    """Have the texts that were removed from the store gone from its database, where a purge is due.
+    """Remove deleted texts from the files of the store's database, if a purge is due.
 
-    It reads and writes the whole database once, and needs as much free space beside it.
+    It reads and writes the whole database once and needs as much free disk space.
 
     Raises:
-        sqlite3.OperationalError: the database is in use, the disk is full, or it is of another version of Chroma. The
+        sqlite3.OperationalError: the database is in use, the disk is full, or another version of Chroma wrote it. The
             purge stays due.
     """
     if folder is None or not (folder / MARK).exists():
         return
-    # The copy that SQLite makes for a while holds the texts too, so it is made in the store's own folder.
+    # SQLite's temporary copy also contains the texts, so it is made in the store's folder.
     environment = {**os.environ, "SQLITE_TMPDIR": str(folder)}
     command = [sys.executable, "-I", "-S", __file__, str(folder / DATABASE), str(LOCK_SECONDS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

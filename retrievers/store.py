@@ -1,4 +1,4 @@
-"""The vector store: Chroma, a collection for each corpus, embedder and metric."""
+"""The vector store: Chroma, with a collection for each corpus, embedder and metric."""
 
 import hashlib
 import re
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from langchain_chroma import Chroma
 
 METRIC: Literal["cosine"] = "cosine"
-# Wide enough that the graph search is exact on some thousands of texts, where users compare figures to a whole search.
+# Wide enough for an exact search over some thousands of texts, where users compare it with exhaustive search.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
-SYNC = 1000  # changes after which Chroma writes a graph to its file, which it does nowhere else; its own default
-LARGE = 5000  # vectors from which it takes noticeable time to add a thousand again
-LOCK_SECONDS = 10.0  # other processes that index hold the lock for moments
+SYNC = 1000  # changes after which Chroma writes a graph to its file; its default
+LARGE = 5000  # number of vectors above which adding a thousand again takes noticeable time
+LOCK_SECONDS = 10.0  # other indexing processes hold the lock briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
-_seen: dict[tuple[Path, str], Any] = {}  # the metadata with which a client's graph of a collection was last current
+_seen: dict[tuple[Path, str], Any] = {}  # the metadata at which a client's graph of a collection was last up to date
 _opening = threading.Lock()
 
 
 class Store:
-    """One collection, open.
+    """An open collection.
 
     Attributes:
-        collection: the collection as Chroma gives it; ``refresh`` may replace it.
-        embedder: makes the vectors, of questions too; no other has ever written here.
+        collection: Chroma's collection; ``refresh`` may replace it.
+        embedder: the embedder of the collection's vectors and of questions.
         where: folder or address, for messages.
         folder: the folder; None for a server.
     """
@@ -60,23 +60,23 @@ class Store:
         )
         known = self.collection.metadata
         if self.folder is not None and _seen.get((self.folder, self.collection.name), known) != known:
-            self._reopen()  # this process had it open, and another has changed it since
+            self._reopen()  # another process has changed it since this one opened it
         self.note_current()
 
     @property
     def vectors(self) -> "Chroma":
-        """LangChain's view of the collection."""
+        """The collection as a LangChain vector store."""
         from langchain_chroma import Chroma
 
         name = self.collection.name
         return Chroma(client=self._client, collection_name=name, embedding_function=self.embedder)
 
     def refresh(self) -> None:
-        """See what other processes have changed since the last call.
+        """Load the changes of other processes since the last call.
 
-        Chroma keeps a folder's graph of vectors in memory, where what another process adds or removes never arrives.
-        So the folder is opened anew when the state that ``indexing`` notes in the collection has changed. What this
-        process writes itself is in its memory; a server is always up to date.
+        Chroma keeps a folder's graph of vectors in memory and does not load changes of other processes. So the folder
+        is reopened if the state that ``indexing`` stores in the collection has changed. Changes by this process are in
+        memory; a server is always up to date.
         """
         if self.folder is None:
             return
@@ -87,7 +87,7 @@ class Store:
         self.note_current()
 
     def note_current(self) -> None:
-        """Note that this process's graph is that of the collection's metadata: it has just read or written both."""
+        """Record that this process's graph is up to date with the collection's metadata."""
         if self.folder is not None:
             _seen[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
@@ -97,10 +97,10 @@ class Store:
         self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
 
     def persist(self) -> None:
-        """Write a large graph of vectors to its file, with the changes since Chroma last did.
+        """Write a large graph of vectors to its file, including Chroma's last changes.
 
-        Chroma adds those again, up to ``SYNC``, at each start of a process: at 100,000 vectors that takes 1.4 s. It
-        has no call for it, so the folder is opened once with the smallest threshold.
+        At each start, Chroma adds up to ``SYNC`` unwritten changes again: at 100,000 vectors that takes 1.4 s. It has
+        no call to write them, so the folder is opened once with the smallest threshold.
         """
         if self.folder is None or self.collection.count() < LARGE:
             return
@@ -110,15 +110,15 @@ class Store:
             self.collection.count()  # reads the graph
 
     def errors(self) -> Any:
-        """A context in which what Chroma raises becomes a ``UserError`` that names the store."""
+        """A context that turns Chroma's errors into a ``UserError`` that names the store."""
         return store_errors(self.where)
 
 
 def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
-    """Open the collection of ``corpus`` under ``embedder``; a new one is made.
+    """Open or create the collection of ``corpus`` under ``embedder``.
 
-    The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, or the same
-    with another prompt or type, gets its own collection.
+    The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, prompt or dtype
+    has another collection.
 
     Raises:
         UserError: the folder or server cannot be used.
@@ -128,7 +128,7 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
 
 
 def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus`` whose names are not in ``but``: what other embedders have left there.
+    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders.
 
     Raises:
         UserError: the folder or server cannot be used.
@@ -143,12 +143,12 @@ def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> 
 
 
 def folder_of(config: StoreConfig) -> Path | None:
-    """Where the store's files are; None for a server's."""
+    """The store's folder; None for a server."""
     return Path(config.path).expanduser().resolve() if config.url is None else None
 
 
 def collection_name(corpus: str, embedder_fingerprint: str, metric: str = METRIC) -> str:
-    """A readable beginning and a digest, within Chroma's rule for names (3 to 512 of ``[a-zA-Z0-9._-]``)."""
+    """A readable prefix and a digest, within Chroma's rule for names (3 to 512 of ``[a-zA-Z0-9._-]``)."""
     readable = re.sub(r"[^a-zA-Z0-9]+", "-", corpus).strip("-")[:40] or "corpus"
     digest = hashlib.sha256(repr((corpus, embedder_fingerprint, metric)).encode("utf-8", "replace")).hexdigest()
     return f"{readable}-{metric}-{digest[:16]}"
@@ -166,22 +166,22 @@ def _client(config: StoreConfig) -> "ClientAPI":
 
 
 def _folder_client(path: Path) -> "ClientAPI":
-    """One client a folder and process, as Chroma wants it."""
+    """One client per folder and process, as Chroma requires."""
     with _opening:
         if path not in _clients:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are the user's own
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are private
             _check_writable(path / DATABASE)
             _clients[path] = _new_client(path)
         return _clients[path]
 
 
 def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
-    """A client that has read the folder after ``stale`` did."""
+    """A client that read the folder after ``stale`` did."""
     from chromadb.api.shared_system_client import SharedSystemClient
 
     with _opening:
         if _clients.get(path) in (None, stale):
-            # Chroma gives one system a folder. Threads that are searching with the old one end with it.
+            # Chroma has one system per folder. Threads that search with the old one finish with it.
             SharedSystemClient.clear_system_cache()
             for key in [key for key in _seen if key[0] == path]:
                 del _seen[key]
@@ -197,9 +197,9 @@ def _new_client(path: Path) -> "ClientAPI":
 
 
 def _check_writable(database: Path) -> None:
-    """Raise what is wrong with a database that is there; Chroma itself would wait for its lock without end.
+    """Raise the error of an existing database; Chroma itself would wait for its lock without end.
 
-    Only to be called before Chroma has opened the file: closing it again drops every lock of this process on it.
+    Call it only before Chroma opens the file: closing the file drops all locks of this process on it.
     """
     if not database.exists():
         return
@@ -224,10 +224,10 @@ def _address(url: str) -> tuple[str, int, bool]:
 
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
-    """Translate what Chroma, SQLite and the file system raise about the store at ``where``.
+    """Translate errors of Chroma, SQLite and the file system about the store at ``where``.
 
     Raises:
-        UserError: locked, read-only, damaged, of another Chroma version, unreachable, out of space.
+        UserError: locked, read-only, damaged, of another Chroma version, unreachable, or out of space.
     """
     import httpx
     from chromadb.errors import ChromaError
@@ -239,7 +239,7 @@ def store_errors(where: str) -> Iterator[None]:
     except (ChromaError, httpx.HTTPError, sqlite3.Error, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"The store {where} {_trouble(str(error), error)}") from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # Chroma's Rust core has given up; it derives from BaseException
+        if type(error).__name__ != "PanicException":  # a panic of Chroma's Rust core; it derives from BaseException
             raise
         raise UserError(f"The store {where} {_trouble('malformed', error)}") from error
 

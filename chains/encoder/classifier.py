@@ -1,7 +1,7 @@
-"""Sequence classifiers: an encoder that labels a pair of texts, for inference and for questions with their text.
+"""Sequence classifiers of text pairs, for inference and for questions with a given text.
 
-Any ``AutoModelForSequenceClassification`` serves, be it from ``medground train encoder`` or from the hub. Its window is
-the length that its tokenizer states: no more than what it was trained on, where this project trained it.
+Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub. Its window is the length
+in its tokenizer's settings; for models trained here, the training length.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ def load_classifier(
     batch_tokens: int = 4096,
     cache: ResultCache | None = None,
 ) -> "EncoderNLI":
-    """The sequence classifier ``model`` as a judge of pairs.
+    """The sequence classifier ``model`` as an NLI model.
 
     Args:
         model: a folder or a hub id.
-        dtype: of the weights; ``auto`` is bfloat16 where the device is faster in it, else float32.
+        dtype: of the weights; ``auto`` is bfloat16 if the device is faster in it, else float32.
         device: ``auto`` or a torch device such as ``cpu``.
-        batch_tokens: how many tokens, padding included, go through the model at once.
-        cache: keeps what it judges.
+        batch_tokens: maximum number of tokens in a batch, with padding.
+        cache: stores the results.
 
     Raises:
-        UserError: the model cannot be had (absent, gated, offline, broken), is no sequence classifier, or has fewer
-            than two labels; or there is no such device.
+        UserError: the model cannot be loaded (absent, gated, offline, damaged), is not a sequence classifier, or has
+            fewer than two labels; or the device does not exist.
     """
     return EncoderNLI(load_sequence_classifier(model, dtype, device, batch_tokens, cache))
 
@@ -45,7 +45,7 @@ def load_classifier(
 def classifier_chain(
     model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
 ) -> "ClassifierChain":
-    """A chain that answers a question from the text that comes with it, by a classifier of (question, text).
+    """A chain that answers a question from the text given with it, by a classifier of (question, text).
 
     The arguments are those of ``load_classifier``.
 
@@ -56,7 +56,7 @@ def classifier_chain(
 
 
 class EncoderNLI(NLIModel):
-    """See ``load_classifier``. A premise longer than the window is judged in parts of whole sentences."""
+    """An NLI model made by ``load_classifier``. Premises longer than the window are classified in parts."""
 
     def __init__(self, classifier: SequenceClassifier) -> None:
         self.labels = classifier.labels
@@ -64,11 +64,11 @@ class EncoderNLI(NLIModel):
 
     @property
     def fingerprint(self) -> str:
-        """That of the classifier, where it keeps a cache."""
+        """The classifier's fingerprint, if it has a cache."""
         return self._classifier.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """Split the premises that do not fit, classify all parts, and take the part of each pair that decides."""
+        """Split long premises, classify all parts, and take the deciding part of each pair."""
         texts = self._classifier.texts
         cleaned = [(texts.clean(premise).strip(), texts.clean(hypothesis).strip()) for premise, hypothesis in pairs]
         judged: dict[int, Judgement | UserError] = {}
@@ -105,7 +105,10 @@ class EncoderNLI(NLIModel):
 
 
 class ClassifierChain(AnswerChain):
-    """See ``classifier_chain``. Of a text longer than the window whole sentences are left out, and a note says so."""
+    """A chain made by ``classifier_chain``.
+
+    A text longer than the window loses whole sentences, and a note says so.
+    """
 
     def __init__(self, classifier: SequenceClassifier) -> None:
         if foreign := [label for label in classifier.labels if label not in LABELS]:
@@ -116,7 +119,7 @@ class ClassifierChain(AnswerChain):
         self._classifier = classifier
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Fit all texts, then classify all in batches of like length."""
+        """Fit all texts, then classify them in batches of similar length."""
         texts = self._classifier.texts
         answers: dict[int, Answer | UserError] = {}
         read: list[tuple[int, Pair, Span]] = []

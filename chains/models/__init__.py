@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def make_llm(config: LLMConfig, cache: ResultCache | None = None) -> "LLM":
-    """The model of section ``llm``: loaded here, or asked for on its server; ``cache`` keeps what it decides.
+    """The model of section ``llm``, local or on a server; ``cache`` stores its results.
 
     Raises:
-        UserError: it cannot be had, or the settings name none.
+        UserError: the model cannot be loaded or reached, or the settings have no language model.
     """
     match config.kind:
         case "huggingface":

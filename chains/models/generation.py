@@ -1,4 +1,4 @@
-"""Greedy continuation of many prompts at a time."""
+"""Greedy generation for many prompts at a time."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Decoder:
-    """Decodes generated tokens without special tokens, except those that set reasoning apart from the answer."""
+    """Decodes generated tokens without special tokens, except reasoning tags."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
@@ -31,11 +31,11 @@ class Decoder:
 
 
 def check_finite(name: str, dtype: object) -> "LogitsProcessorList":
-    """A logits processor that raises ``UserError`` where a model computes no finite logits.
+    """A logits processor that raises ``UserError`` if logits are not finite.
 
     Args:
         name: the model's name, for the message.
-        dtype: the model's number format, for the message.
+        dtype: the model's dtype, for the message.
     """
     from transformers import LogitsProcessor, LogitsProcessorList
 
@@ -58,9 +58,9 @@ def no_finite_numbers(name: str, dtype: object) -> UserError:
 
 
 def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
-    """Stop at the token ``end`` where the message that it ends contains the tokens ``lead``.
+    """Stop at the token ``end`` if the message that it ends contains the tokens ``lead``.
 
-    For templates whose turns have several messages with the same end, of which one is the answer.
+    For chat templates whose turns have several messages with the same end token, one of which is the answer.
     """
     import torch
     from transformers import StoppingCriteria
@@ -82,7 +82,7 @@ def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
 
 
 class Written(NamedTuple):
-    """A continuation without special tokens, and how many tokens were generated for it, the end token included."""
+    """A continuation without special tokens, and the number of generated tokens including the end token."""
 
     text: str
     tokens: int
@@ -98,16 +98,16 @@ def written_batches(
     share: bool = True,
     **generation: Any,
 ) -> Iterator[tuple[list[int], Sequence[Written]]]:
-    """The most probable continuation of each prompt, token by token: indices of prompts and texts, by batches.
+    """The greedy continuation of each prompt: batches of prompt indices and continuations.
 
     Args:
-        model: a causal model in evaluation mode whose generation settings name its end and padding tokens.
+        model: a causal model in evaluation mode whose generation config has its end and padding tokens.
         tokenizer: the model's tokenizer.
         prompts: the prompts' token ids.
-        max_new_tokens: the most tokens of a continuation.
-        batch_tokens: the most tokens, padding and continuation included, that go through the model at once.
-        share: False puts each prompt through the model whole, for comparison.
-        generation: further arguments of the model's ``generate``.
+        max_new_tokens: maximum number of generated tokens.
+        batch_tokens: maximum number of tokens in a batch, with padding and continuation.
+        share: False computes each prompt whole, for comparison.
+        generation: further arguments of ``generate``.
 
     Raises:
         UserError: a single prompt does not fit in memory.
@@ -123,7 +123,7 @@ def written_batches(
     pad, decoder = tokenizer.pad_token_id, Decoder(tokenizer)
     generate: Any = model.generate
 
-    @cache  # computed with the first batch, where a lack of memory is handled
+    @cache  # computed with the first batch, which handles a lack of memory
     def prefix() -> SharedPrefix:
         return SharedPrefix(model, prompts[0][:shared])
 
@@ -134,7 +134,7 @@ def written_batches(
         ids, mask = [], []
         for index in batch:
             first, rest = prompts[index][:shared], prompts[index][shared:]
-            padding = width - shared - len(rest)  # after the prefix, whose keys and values are at one place for all
+            padding = width - shared - len(rest)  # after the prefix, which has the same position in all rows
             ids.append([*first, *[pad] * padding, *rest])
             mask.append([1] * shared + [0] * padding + [1] * len(rest))
         with torch.inference_mode():
@@ -143,7 +143,7 @@ def written_batches(
                 attention_mask=torch.tensor(mask, device=model.device),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                tokenizer=tokenizer,  # reads stop texts
+                tokenizer=tokenizer,  # needed for stop texts
                 **({"past_key_values": prefix().cache(keep=True)} if shared else {}),
                 **generation,
             )
@@ -154,7 +154,7 @@ def written_batches(
 
 
 def _generated(row: Sequence[int], model: "PreTrainedModel", pad: int) -> int:
-    """The number of generated tokens in a row: up to its first end token, or without the padding after a stop text."""
+    """Number of generated tokens in a row: up to its first end token, or without the padding after a stop text."""
     ends = getattr(model.generation_config, "eos_token_id", None)
     stops = set(ends if isinstance(ends, list) else [ends])
     first = next((place for place, token in enumerate(row) if token in stops), None)

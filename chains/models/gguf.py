@@ -1,4 +1,4 @@
-"""GGUF files for transformers: converted once into a folder of safetensors, which loads faster and can be quantized."""
+"""GGUF files for transformers: converted once to a folder of safetensors, which loads faster and can be quantised."""
 
 import contextlib
 import hashlib
@@ -24,11 +24,11 @@ from common.hub import hub_errors
 MANIFEST = "medground.json"
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
-_SMALL = 10**9  # weights: up to here they are stored in float32, which holds the file's values exactly
+_SMALL = 10**9  # maximum number of weights for float32, which represents the file's values exactly
 
 
 def cache_folder() -> Path:
-    """Folder of fetched and converted models: ``MEDGROUND_CACHE``, else ``medground`` in the user's cache folder."""
+    """Folder of downloaded and converted models: ``MEDGROUND_CACHE``, else ``medground`` in the user's cache."""
     if given := os.environ.get("MEDGROUND_CACHE"):
         return Path(given).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
@@ -36,10 +36,10 @@ def cache_folder() -> Path:
 
 
 def gguf_path(config: LLMConfig) -> Path | None:
-    """The GGUF file that ``llm.model`` and ``llm.gguf_file`` name, fetched from the hub if need be; None without one.
+    """The GGUF file of ``llm.model`` and ``llm.gguf_file``, downloaded from the hub if necessary; None without one.
 
     Raises:
-        UserError: there is no such file, or the hub does not give it.
+        UserError: the file does not exist, or cannot be downloaded.
     """
     if config.gguf_file is None:
         return Path(config.model).expanduser() if config.model.lower().endswith(".gguf") else None
@@ -54,10 +54,10 @@ def gguf_path(config: LLMConfig) -> Path | None:
 
 
 def metadata(file: Path) -> dict[str, Any]:
-    """The metadata of a GGUF file by key. ``gguf.GGUFReader`` needs seconds for a large vocabulary.
+    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` would need seconds for large vocabularies.
 
     Raises:
-        UserError: the file is missing, or its header is not that of a GGUF file.
+        UserError: the file is missing, or has no GGUF header.
     """
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -75,7 +75,7 @@ def metadata(file: Path) -> dict[str, Any]:
 
 
 class _Header:
-    """Values in the order in which they lie in a GGUF file, little-endian, after the magic number."""
+    """Reader of the values of a GGUF file in order, little-endian, after the magic number."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data, self._place = data, 4
@@ -105,10 +105,10 @@ class _Header:
 
 
 def converted(file: Path) -> Path:
-    """The model folder made from a GGUF file; made on the first call, and again when the file has changed.
+    """The model folder made from a GGUF file; made on the first call, and again if the file has changed.
 
     Raises:
-        UserError: the file is missing or broken, its architecture is unknown to transformers, or the disk is full.
+        UserError: the file is missing or damaged, transformers does not support its architecture, or the disk is full.
     """
     if not file.is_file():
         raise _missing(file)
@@ -124,14 +124,14 @@ def converted(file: Path) -> Path:
 
 @contextmanager
 def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = None) -> Iterator[Path | None]:
-    """A scratch folder that becomes ``folder`` when the block ends without an error, else is removed.
+    """A scratch folder that becomes ``folder`` if the block ends without an error, else is removed.
 
-    One process at a time; None where another has finished the folder in the meantime. What an interrupted process left
-    is removed.
+    Only one process at a time; the value is None if another has made the folder in the meantime. Leftovers of an
+    interrupted process are removed.
 
     Args:
         folder: its parent is created.
-        is_whole: says whether an existing folder may stay; by default it may where it has its manifest.
+        is_whole: whether an existing folder is complete; by default, whether it has its manifest.
 
     Raises:
         UserError: the disk is full or the cache cannot be written.
@@ -154,7 +154,7 @@ def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = Non
                     folder.rename(Path(scratch) / "replaced")
                 made.rename(folder)
     except Exception as error:
-        if "No space left" in str(error) or "quota" in str(error):  # safetensors gives no errno
+        if "No space left" in str(error) or "quota" in str(error):  # safetensors sets no errno
             raise UserError(
                 f"{folder}: the disk is full. Free some space, or set MEDGROUND_CACHE to a folder on another disk."
             ) from error
@@ -166,12 +166,12 @@ def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = Non
 
 
 def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
-    """Write the model in a GGUF file into ``folder``: safetensors, tokenizer with chat template, and a manifest.
+    """Write the model of a GGUF file into ``folder``: safetensors, tokenizer with chat template, and a manifest.
 
-    The weights are stored in float32, those of models over a billion weights in bfloat16.
+    The weights are stored in float32, above a billion weights in bfloat16.
 
     Raises:
-        UserError: the file cannot be read as a language model.
+        UserError: the file is not a readable language model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -180,7 +180,7 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
 
     where, auto = str(file.parent), AutoModelForCausalLM
     try:
-        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # a bar of its own, whatever is set
+        with no_bars(), contextlib.redirect_stderr(io.StringIO()):  # it shows a progress bar regardless of settings
             architecture = AutoConfig.from_pretrained(where, gguf_file=file.name, trust_remote_code=False)
             dtype = torch.float32 if _size(file) <= _SMALL else torch.bfloat16
             model: Any = auto.from_pretrained(
@@ -206,12 +206,12 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps({**about, "dtype": str(dtype).split(".")[1]}, indent=1) + "\n")
 
 
-# What marks a model that was read from GGUF as quantized, though its weights are plain numbers.
+# It marks the model as quantized although its weights are not.
 _QUANTIZER = ["hf_quantizer", "quantization_method", "is_quantized"]
 
 
 def _size(file: Path) -> int:
-    """How many weights a GGUF file has."""
+    """The number of weights in a GGUF file."""
     from gguf import GGUFReader
 
     return sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors)

@@ -1,4 +1,4 @@
-"""Language models in GGUF files, run by llama.cpp within this process (package xllamacpp)."""
+"""Language models in GGUF files, run by llama.cpp in this process (package xllamacpp)."""
 
 import json
 import math
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 
     from chains.models.llamacpp_chat import LlamaCppChat
 
-_WINDOW = 8192  # tokens, where llm.window is null: more would reserve gigabytes for the cache of many models
-_BATCH = 512  # prompt tokens in one pass; a cancelled request ends after at most so many
-_FORCED = 1e4  # added to a token's logit, so that it is chosen; its reported probability is that without it
-_ALTERNATIVES = 32  # tokens whose probabilities are asked for in one request
-_ZERO = -1e30  # llama.cpp writes the lowest float for the logarithm of nothing
+_WINDOW = 8192  # tokens if llm.window is null; more would need gigabytes for the cache of many models
+_BATCH = 512  # prompt tokens per pass; a cancelled request ends after at most one pass
+_FORCED = 1e4  # added to a token's logit, so that it is chosen; the reported probability ignores it
+_ALTERNATIVES = 32  # token probabilities per request
+_ZERO = -1e30  # llama.cpp returns the lowest float for log(0)
 _CONTROL, _USER_DEFINED = 3, 4  # types of tokens in GGUF files
-_SOCKET_PATH = 100  # characters: the most that all systems take is 103
+_SOCKET_PATH = 100  # characters; some systems allow only 103
 
 
 def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "LlamaCppLLM":
-    """Load the GGUF file that ``config`` names; ``cache`` keeps the model's decisions.
+    """Load the GGUF file of ``config``; ``cache`` stores the model's results.
 
     Raises:
-        UserError: xllamacpp is not installed; there is no such file, it is no GGUF file, or llama.cpp cannot load it;
-            its chat template cannot be used; ``llm.window`` is above the model's own.
+        UserError: xllamacpp is not installed; the file is missing, not GGUF, or cannot be loaded by llama.cpp; its chat
+            template cannot be used; ``llm.window`` exceeds the model's window.
     """
     try:
         import xllamacpp  # noqa: F401
@@ -72,7 +72,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
 
 
 def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
-    """Check that a file holds a language model, before llama.cpp is asked, which may end the process over others.
+    """Check that a file holds a language model; llama.cpp may end the process on others.
 
     Raises:
         UserError: it holds an embedding model, or a part of a model.
@@ -85,7 +85,7 @@ def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
 
 
 def default_threads() -> int:
-    """``OMP_NUM_THREADS``, else the number of the processor's cores that this process may use."""
+    """``OMP_NUM_THREADS``, else the number of cores available to this process."""
     import psutil
 
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(given):
@@ -96,11 +96,10 @@ def default_threads() -> int:
 
 @dataclass(frozen=True)
 class LlamaCppLLM(TemplatePrompts):
-    """A model that llama.cpp runs, its prompts rendered by the file's chat template and tokenized by llama.cpp.
+    """A model run by llama.cpp, which tokenizes the prompts rendered by the file's chat template.
 
-    Requests are answered one at a time, in the order in which they come. The cache of keys and values keeps the last
-    prompt, so a prompt that begins like the one before costs its own part only. What is computed after a cached
-    beginning differs from what is computed at once by rounding.
+    Requests are answered one at a time, in order. The key-value cache keeps the last prompt, so a prompt with the same
+    beginning is only computed from the difference on. Results after a cached prefix can differ by rounding.
     """
 
     name: str
@@ -112,12 +111,12 @@ class LlamaCppLLM(TemplatePrompts):
 
     @property
     def window(self) -> int:
-        """The number of tokens that the model attends to, prompt and answer together."""
+        """Maximum number of tokens of prompt and answer together."""
         return self.engine.window
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with whatever can change an answer to one prompt: the file, the engine, and where it computes."""
+        """Identifies everything that can affect an answer: the file, the engine and the device."""
         return content_key(
             file=file_digest(self.engine.file),
             template=self.tokenizer.chat_template,
@@ -127,29 +126,29 @@ class LlamaCppLLM(TemplatePrompts):
 
     @cached_property
     def stops(self) -> tuple[str, ...]:
-        """The texts that end an answer: llama.cpp does not count the end of every template's turns as one."""
+        """The texts that end an answer; llama.cpp does not know the end of turn of every template."""
         tokenizer: Any = self.tokenizer
         turn = None if answers_in_channel(tokenizer) else end_token(tokenizer)
         return tuple(text for text in (turn, next_turn(tokenizer), *self.stop_texts) if text)
 
     @cached_property
     def visible(self) -> Callable[[str], str]:
-        """Removes control tokens from generated text, except those that set reasoning apart from the answer."""
+        """Remove control tokens from generated text, except reasoning tags."""
         hidden = [token for token in self.tokenizer.control_tokens if not is_reasoning_mark(token)]
         pattern = re.compile("|".join(map(re.escape, sorted(hidden, key=len, reverse=True))) or r"(?!)")
         return lambda text: pattern.sub("", text)
 
     def family(self, family: Family) -> PromptFamily:
-        """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
+        """The prompt family; ``auto`` is decided by architecture, name and template."""
         return resolve_family(family, self.architecture, self.name, self.tokenizer.chat_template)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """The place of each prompt with the log-likelihoods of the labels; a ``TooLongError`` where it has no room.
+        """The index of each prompt with the log-likelihoods of the labels, or a ``TooLongError`` if it does not fit.
 
-        Prompts are taken in the order of their tokens, so that neighbours share the longest beginnings.
+        Prompts are sorted by tokens, so that neighbours share the longest prefixes.
 
         Raises:
-            UserError: the model computes no finite probabilities.
+            UserError: a probability is not finite.
         """
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         tokenizer: Any = self.tokenizer
@@ -159,7 +158,7 @@ class LlamaCppLLM(TemplatePrompts):
             if (length := len(one.ids) + max(map(len, one.labels))) > self.window:
                 yield [place], [TooLongError(f"The prompt takes {length} tokens, and the window is {self.window}.")]
                 continue
-            after: dict[tuple[int, ...], dict[int, float]] = {}  # the tokens sought after each beginning of a label
+            after: dict[tuple[int, ...], dict[int, float]] = {}  # the next tokens after each label prefix
             for label in one.labels:
                 for size, token in enumerate(label):
                     after.setdefault(label[:size], {})[token] = math.nan
@@ -168,14 +167,14 @@ class LlamaCppLLM(TemplatePrompts):
             yield [place], [[sum(after[label[:i]][token] for i, token in enumerate(label)) for label in one.labels]]
 
     def _log_probabilities(self, ids: list[int], tokens: Sequence[int]) -> dict[int, float]:
-        """The natural log of each token's probability after ``ids``."""
+        """The natural logarithm of each token's probability after ``ids``."""
         found: dict[int, float] = {}
         for token in tokens:
             if token not in found:
                 found |= self.engine.likely(ids, token, _ALTERNATIVES)
-        if any(token not in found for token in tokens):  # the first bytes of a character: nothing is said of them alone
+        if any(token not in found for token in tokens):  # the first bytes of a character, which are not reported
             found |= self.engine.likely(ids, self.tokenizer.end, self.tokenizer.size)
-        if any(not isinstance(found.get(token), int | float) for token in tokens):  # JSON has null for NaN
+        if any(not isinstance(found.get(token), int | float) for token in tokens):  # NaN is null in JSON
             raise UserError(f"Model {self.name} gives no finite probabilities. Download {self.engine.file.name} again.")
         return {token: found[token] if found[token] > _ZERO else -math.inf for token in tokens}
 
@@ -192,14 +191,14 @@ class LlamaCppLLM(TemplatePrompts):
 
 
 class Engine:
-    """llama.cpp's server within this process, reached through a private socket; it greedily continues token ids.
+    """llama.cpp's server in this process, reached through a private socket; greedy continuation of token ids.
 
-    The socket lies in a folder that only this user can open, or is a port of the loopback interface where the system
-    has no such sockets, and every request carries a random key.
+    The socket is in a folder that only this user can open, or a loopback port on systems without Unix sockets. Every
+    request carries a random key.
 
     Attributes:
         file: the GGUF file.
-        window: tokens of prompt and answer together.
+        window: maximum number of tokens of prompt and answer together.
     """
 
     def __init__(self, name: str, file: Path, window: int, threads: int, gpu_layers: int | None) -> None:
@@ -215,9 +214,9 @@ class Engine:
         params.ui = params.endpoint_slots = params.warmup = False
         params.offline, params.verbosity = True, -1
         params.n_ctx, params.n_batch, params.n_parallel = window, _BATCH, 1
-        params.cache_ram_mib = 0  # no copies of earlier caches, which would take up to 8 GiB
+        params.cache_ram_mib = 0  # no copies of earlier caches, which may need 8 GiB
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.special = True  # control tokens are part of the text, which ``LlamaCppLLM.visible`` takes out
+        params.special = True  # include control tokens, which ``LlamaCppLLM.visible`` removes
         if gpu_layers is not None:
             params.n_gpu_layers, params.fit_params = gpu_layers, False
         try:
@@ -230,7 +229,7 @@ class Engine:
             ) from error
         transport = httpx.HTTPTransport(
             uds=address if local else None,
-            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes them without notice
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle ones without notice
         )
         self._client = httpx.Client(
             transport=transport,
@@ -240,13 +239,13 @@ class Engine:
         )
 
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
-        """The token ids of a text; special tokens that it spells are read as such."""
+        """The token ids of a text, including special tokens spelled in it."""
         body = {"content": text, "add_special": add_special, "parse_special": True}
         ids: list[int] = self._answer("/tokenize", body)["tokens"]
         return ids
 
     def complete(self, ids: Sequence[int], **options: Any) -> dict[str, Any]:
-        """The greedy continuation of ``ids``: llama.cpp's answer, whose ``content`` is the text.
+        """The greedy continuation of ``ids``: llama.cpp's response, with the text in ``content``.
 
         Args:
             ids: the prompt.
@@ -254,21 +253,21 @@ class Engine:
 
         Raises:
             TooLongError: the prompt is longer than the window.
-            UserError: llama.cpp answers with an error.
+            UserError: llama.cpp returns an error.
         """
         return self._answer("/completion", {"prompt": list(ids), "temperature": 0, **options})
 
     def likely(self, ids: Sequence[int], token: int, count: int) -> dict[int, float]:
         """The log-probabilities of ``token`` and of the ``count`` most probable tokens after ``ids``, by token.
 
-        Empty where the token is a part of a character, which llama.cpp does not report.
+        Empty if the token is part of a character, which llama.cpp does not report.
         """
         reply = self.complete(ids, n_predict=1, n_probs=count, logit_bias=[[token, _FORCED]])
         [found] = reply.get("completion_probabilities") or [{}]
         return {one["id"]: one["logprob"] for one in (*found.get("top_logprobs", ()), found) if "id" in one}
 
     def stream(self, ids: Sequence[int], **options: Any) -> Iterator[dict[str, Any]]:
-        """The answer of ``complete`` in pieces, the last with ``stop`` true. Closing the iterator ends the generation.
+        """The response of ``complete`` in pieces, the last with ``stop`` true. Closing the iterator stops generation.
 
         Raises:
             UserError: as ``complete``.
@@ -310,15 +309,15 @@ class Engine:
 
 
 class GGUFTokenizer:
-    """The tokenizer in a GGUF file, with what chat templates, cleaning and scoring need of transformers' class.
+    """The tokenizer of a GGUF file, with the parts of transformers' interface that this package uses.
 
-    llama.cpp tokenizes, so that texts are split as in the model's training, whatever the vocabulary's kind.
+    llama.cpp tokenizes, so that texts are split as in the model's training.
 
     Attributes:
         name_or_path: the model, for messages.
-        chat_template: the file's; empty where it has none.
-        control_tokens: the tokens that mark turns and the like.
-        all_special_tokens: these, and the model's other tokens that are spelt like them.
+        chat_template: the file's template; empty without one.
+        control_tokens: tokens such as turn markers.
+        all_special_tokens: these, and the model's other tokens that look like them.
         size: the number of tokens.
         end: the id of the end token.
     """
@@ -365,10 +364,10 @@ class GGUFTokenizer:
         return self._added
 
     def apply_chat_template(self, conversation: Any, *, chat_template: str | None = None, **kwargs: Any) -> Any:
-        """The text of one conversation, or of each of several, as ``transformers`` renders it."""
+        """The text of one or several conversations, as rendered by transformers."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        kwargs.pop("tokenize", None)  # the text is wanted, not its tokens
+        kwargs.pop("tokenize", None)  # return the text
         several = isinstance(conversation[0], list)
         rendered: Any = render_jinja_template(
             conversations=conversation if several else [conversation],

@@ -1,4 +1,4 @@
-"""Loading of causal language models: a known name, a hub id, a folder, a GGUF file or the embedded medground-tiny."""
+"""Loading of causal language models: a known name, hub id, folder, GGUF file or the embedded medground-tiny."""
 
 import json
 import math
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import PackedLlama
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
-# Tokens that model makers keep spare or name for padding; looked up in the vocabulary, in this order.
+# Spare or padding tokens of common models, tried in this order.
 _SPARE_TOKENS = (
     "<pad>",
     "[PAD]",
@@ -59,13 +59,13 @@ _SPARE_TOKENS = (
 
 
 class TemplatePrompts:
-    """Prompts of a model whose tokenizer is here: its chat template renders them, its tokenizer splits them."""
+    """Prompts of a model with a local tokenizer and chat template."""
 
     tokenizer: "PreTrainedTokenizerBase"
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
-        """The text that ends a turn, where the chat template ends it with none of the tokenizer's tokens."""
+        """The end-of-turn text of the chat template, if it is not a token of the tokenizer."""
         own = "" if end_token(self.tokenizer) else answer_end(self.tokenizer).strip()
         following = next_turn(self.tokenizer)
         return tuple(text for text in (own, following) if text and text not in self.tokenizer.get_vocab())
@@ -85,7 +85,7 @@ class TemplatePrompts:
         return len(prompt[1])
 
     def label_length(self, labels: Sequence[str]) -> int:
-        """The number of tokens that the longest label takes after a prompt."""
+        """Number of tokens of the longest label after a prompt."""
         lead = label_lead(self.tokenizer)
         return max(len(ids) for ids in encode(self.tokenizer, [lead + label for label in labels]))
 
@@ -94,9 +94,9 @@ class TemplatePrompts:
 class LocalLLM(TemplatePrompts):
     """A loaded causal model with its tokenizer.
 
-    The tokenizer has a chat template that takes a system text, a padding token, and pads on the left. Every forward
-    pass runs inside ``guard()``, which switches the right adapter on where one base serves two jobs. Decisions are
-    looked up in ``cache`` first and entered there.
+    The tokenizer has a chat template that accepts a system text, a padding token, and pads on the left. Every forward
+    pass runs inside ``guard()``, which switches the adapter if the base is shared. Results are read from and stored in
+    ``cache``.
     """
 
     name: str
@@ -108,7 +108,7 @@ class LocalLLM(TemplatePrompts):
 
     @property
     def window(self) -> int | None:
-        """The number of tokens that the model attends to, prompt and answer together; None where it is unknown."""
+        """Maximum number of tokens of prompt and answer together; None if unknown."""
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if positions:
             return int(positions)
@@ -117,10 +117,10 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with whatever can change an answer to one prompt.
+        """Identifies everything that can affect an answer besides the prompt.
 
-        That is weights, adapter, architecture, tokenizer, the texts around an answer, number format, device and
-        libraries; not the folder's name. The prompt itself has what the chat template writes.
+        That is weights, adapter, architecture, tokenizer, the texts around an answer, dtype, device and libraries; not
+        the folder's name. The chat template's effect is part of the prompt.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
@@ -136,7 +136,7 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def answer_message(self) -> tuple[list[int], int] | None:
-        """The tokens that begin and end the answer among the messages of a turn; None where it is the only one."""
+        """The tokens around the answer if the chat template has several messages per turn; else None."""
         end = end_token(self.tokenizer)
         if end is None or not answers_in_channel(self.tokenizer):
             return None
@@ -145,20 +145,20 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def packed(self) -> "PackedLlama | None":
-        """The model's weights packed for scoring labels on this CPU; None where there is no such form."""
+        """The packed weights for label scores on this CPU; None if not supported."""
         from chains.models.cpu_llama import pack_llama
 
         return pack_llama(self.model)
 
     def family(self, family: Family) -> PromptFamily:
-        """Whose wording its prompts have; ``auto`` goes by the architecture, the name and the template."""
+        """The prompt family; ``auto`` is decided by architecture, name and template."""
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Indices of prompts and the log-likelihoods of the labels, by batches of similar length.
+        """Batches of prompt indices and log-likelihoods of the labels.
 
         Raises:
-            UserError: a single prompt does not fit in memory, or the model computes no finite probabilities.
+            UserError: a single prompt does not fit in memory, or a probability is not finite.
         """
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
@@ -174,7 +174,7 @@ class LocalLLM(TemplatePrompts):
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":
-        """The model as a LangChain LLM: it continues a text as it stands and returns the continuation."""
+        """The model as a LangChain LLM, which continues a text and returns the continuation."""
         from chains.models.local_chat import LocalPipeline
 
         return LocalPipeline(local=self, model_id=self.name)
@@ -189,15 +189,14 @@ class LocalLLM(TemplatePrompts):
 
 
 def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
-    """Load a causal model, its tokenizer and its adapter as ``config`` says; ``cache`` keeps its decisions.
+    """Load the causal model, tokenizer and adapter of ``config``; ``cache`` stores the results.
 
-    Where the adapter comes with its own tokenizer and chat template, those are used. Code in a model's folder is never
-    run, and weights are read from safetensors files only.
+    The adapter's tokenizer and chat template are used if it has them. Code in a model's folder is never executed, and
+    weights are read from safetensors files only.
 
     Raises:
-        UserError: the model or adapter cannot be loaded (absent, gated, offline, broken), is no causal model, its
-            tokenizer or chat template or the adapter does not fit it, or it cannot be quantised or placed on this
-            machine as the settings ask.
+        UserError: the model or adapter cannot be loaded (absent, gated, offline, damaged), is not a causal model, does
+            not match tokenizer, chat template or adapter, or cannot be quantised or placed as the settings require.
     """
     from transformers import AutoTokenizer
 
@@ -211,7 +210,7 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=False
         )
-        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # of a processor
+        if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # multimodal
             tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
     if config.adapter is not None:
@@ -222,10 +221,10 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
 
 
 def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Prepare a tokenizer for its model, and the model's generation settings for the tokenizer.
+    """Prepare a tokenizer for its model, and the model's generation config for the tokenizer.
 
-    The tokenizer gets a padding token and a usable chat template. Generation becomes greedy, and stops at the end
-    tokens of the checkpoint, of the tokenizer and of the chat template's turns.
+    The tokenizer gets a padding token and a usable chat template. Generation becomes greedy and stops at the end tokens
+    of checkpoint, tokenizer and chat template.
 
     Raises:
         UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
@@ -244,7 +243,7 @@ def model_source(config: LLMConfig) -> str:
     """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first.
 
     Raises:
-        UserError: a model that must be fetched or converted cannot be.
+        UserError: the model cannot be downloaded or converted.
     """
     if config.model == "embedded":
         return str(EMBEDDED)
@@ -255,14 +254,14 @@ def model_source(config: LLMConfig) -> str:
 
 
 def resolve_dtype(config: LLMConfig) -> "torch.dtype":
-    """The torch dtype that weights are loaded in; see ``LLMConfig.dtype`` for what ``auto`` means."""
+    """The torch dtype of the weights; ``LLMConfig.dtype`` documents ``auto``."""
     import torch
 
     if config.dtype != "auto":
         resolved: torch.dtype = getattr(torch, config.dtype)
         return resolved
     if config.quantization == "8bit":
-        return torch.float16  # the one in which LLM.int8() computes
+        return torch.float16  # LLM.int8() computes in float16
     device_map = config.device_map
     if device_map != "cpu" and torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -287,7 +286,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
         )
     elif config.quantization == "8bit":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
-    # first: where the hub is out of reach, this one file says so
+    # first, so that an unreachable hub is reported at once
     architecture = AutoConfig.from_pretrained(source, trust_remote_code=False)
     try:
         model, report = auto.from_pretrained(
@@ -329,7 +328,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
 
 
 def _device_map(device_map: str) -> dict[str, str] | str | None:
-    """The device map for transformers: ``auto`` spreads a model over several cards, and is the CPU without a card."""
+    """transformers' device map: ``auto`` spreads a model over several GPUs, and is the CPU without a GPU."""
     import torch
 
     if device_map == "auto":
@@ -345,9 +344,9 @@ def _device_map(device_map: str) -> dict[str, str] | str | None:
 
 
 def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", rows: int) -> None:
-    """Give the tokenizer a padding token among the model's ``rows`` embeddings.
+    """Set a padding token among the model's ``rows`` embeddings.
 
-    Padding is masked, so any token would do; one that texts do not use keeps the end of a text distinct from it.
+    Padding is masked, so any token works; an unused one keeps the end of a text distinct from padding.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
         vocabulary = tokenizer.get_vocab()
@@ -358,7 +357,7 @@ def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel",
 
 
 def _make_greedy(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Replace the checkpoint's generation settings by greedy ones, with all end tokens and our padding token."""
+    """Replace the checkpoint's generation config by greedy decoding with all end tokens and the padding token."""
     from transformers import GenerationConfig
 
     given = model.generation_config.eos_token_id if model.generation_config else None

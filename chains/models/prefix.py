@@ -1,4 +1,4 @@
-"""The tokens that all prompts of a call begin with: their keys and values, computed once and attended to by all."""
+"""Shared prompt prefixes: keys and values computed once for all prompts of a call."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,22 @@ from chains.models.architectures import sliding_window, splits_texts
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ATTENDED = 8  # as many tokens that are only attended to take the memory of one that is computed
-_LEAST = 0.1  # of all tokens: where fewer are saved, reading the prefix and attending to it cost as much
+ATTENDED = 8  # tokens that are only attended to need the memory of one computed token
+_LEAST = 0.1  # minimum share of saved tokens; below it, the prefix costs as much as it saves
 
 
 def sharable(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: int) -> int:
-    """How many first tokens of the prompts are to be computed once for all: those they share, 0 where it would not pay.
+    """The number of first tokens that are computed once for all prompts; 0 if that saves no time.
 
-    At least one token of each prompt is its own, so that there is one to predict from.
+    At least one token of each prompt is not shared, since the prediction starts from it.
 
     Args:
         model: a causal model.
         prompts: token ids, at least one prompt.
-        continued: by how many tokens each is continued. Padding then lies between the prefix and a prompt's own tokens,
-            which a sliding window that reaches back to it would count.
+        continued: the number of tokens generated after each. Padding then lies between the prefix and a prompt's own
+            tokens, and a sliding window would count it.
     """
-    low, high = min(prompts), max(prompts)  # in order: what these two share, all share
+    low, high = min(prompts), max(prompts)  # sorted: the common prefix of these two is common to all
     shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     shared = min(shared, min(map(len, prompts)) - 1)
     saved = shared * (len(prompts) - 1)
@@ -39,10 +39,10 @@ def sharable(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: 
 
 
 class SharedPrefix:
-    """Keys and values of ``ids`` in all layers of ``model``, which ``architectures.splits_texts``."""
+    """Keys and values of ``ids`` in all layers of a model for which ``architectures.splits_texts`` is true."""
 
     def __init__(self, model: "PreTrainedModel", ids: Sequence[int]) -> None:
-        read = DynamicCache()  # of no configuration, so that layers with a sliding window keep all of it too
+        read = DynamicCache()  # without a configuration, so that sliding-window layers keep all of it
         model(
             input_ids=torch.tensor([list(ids)], device=model.device),
             past_key_values=read,
@@ -53,20 +53,20 @@ class SharedPrefix:
         self._layers: list[tuple[Tensor, Tensor]] = [(layer.keys, layer.values) for layer in layers]
 
     def __len__(self) -> int:
-        """In tokens."""
+        """Number of tokens."""
         return int(self._layers[0][0].shape[-2])
 
     def cache(self, *, keep: bool) -> Cache:
         """A cache that holds the prefix for a batch of any size.
 
         Args:
-            keep: hold what is computed after it as well, for what comes after that.
+            keep: whether to store later keys and values too, for continuations.
         """
         return Cache(layers=[_Layer(keys, values, keep) for keys, values in self._layers])
 
 
 class _Layer(DynamicLayer):
-    """One layer's keys and values, (rows, heads, tokens, size); those of the prefix are held once for all rows."""
+    """One layer's keys and values, (rows, heads, tokens, size); the prefix is stored once for all rows."""
 
     def __init__(self, keys: Tensor, values: Tensor, keep: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Sanitizing of untrusted text in prompts: special tokens are removed, passages are fenced as data."""
+"""Sanitizing of untrusted text in prompts: special tokens are removed and passages are fenced as data."""
 
 import re
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _CODE = 12  # hexadecimal digits
 
 
 def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
-    """The texts, each with its number, between two lines that hold a code which none of them contains.
+    """The numbered texts between two lines with a code that none of them contains.
 
-    The numbers are 1, 2 and so on unless given.
+    The numbers are 1, 2, ... unless given.
 
-    The code is a digest of the texts: a text that held its own would have to be found by trying some 10^14 texts, and
-    would be noticed here and given another. So the first line with the code is where the data begins and the second
-    where it ends, whatever the texts say. The same texts make the same fence.
+    The code is a digest of the texts. A text that contains its own code would take some 10^14 attempts to construct,
+    and gets another code. So the data begins at the first line with the code and ends at the second, whatever the texts
+    contain. Equal texts get equal fences.
     """
     salt = 0
     while any((code := content_key(salt=salt, texts=list(texts))[:_CODE]) in text for text in texts):
@@ -33,12 +33,12 @@ def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
 
 
-# Control characters other than tab and line ends, and halves of characters that no text has alone.
+# Control characters other than tab and line ends, and lone surrogates.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Cleaner:
-    """Blanks out what a text must not bring into a prompt of ``tokenizer``'s model."""
+    """Replaces special tokens of ``tokenizer`` and control characters in texts for prompts."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         special = sorted(special_tokens(tokenizer), key=lambda token: (-len(token), token))
@@ -47,7 +47,7 @@ class Cleaner:
     def __call__(self, text: str) -> str:
         """``text`` of the same length, with spaces for control characters and for the tokenizer's special tokens.
 
-        A text that spells a special token would otherwise end the user's turn and begin another.
+        Otherwise a text that spells a special token could end the user's turn and begin another.
         """
         text = _UNPRINTABLE.sub(" ", text)
         return text if self._special is None else self._special.sub(lambda token: " " * len(token[0]), text)

@@ -1,9 +1,9 @@
-"""The reasoning that a model writes before its answer, and the answer after it."""
+"""Separation of a model's reasoning from its answer."""
 
 import re
 from collections.abc import Iterable, Iterator
 
-# The words of the tags in use, alone or after a prefix: <think>, <thinking>, [THINK], <seed:think>, ◁think▷.
+# Words in the tags, alone or after a prefix: <think>, <thinking>, [THINK], <seed:think>, ◁think▷.
 _WORD = r"(?:[a-z0-9]+[:_])?(?:think(?:ing)?|thoughts?|thought_process|reason(?:ing)?|reflection|scratchpad|analysis)"
 _OPEN = re.compile(
     rf"<\|?{_WORD}\|?>|\[think\]|◁{_WORD}▷|<\|(?:begin_of|start)_{_WORD}\|>|<\|start_{_WORD}\|>"
@@ -17,21 +17,21 @@ _CLOSE = re.compile(
     r"|\n\#{1,3} *Final (?:Response|Answer) *\n|\n\s*Here(?:'s| is) my (?:response|answer)[:.]",
     re.IGNORECASE,
 )
-# What encloses an answer.
+# Tags around an answer.
 _ENCLOSING = re.compile(
     r"</?(?:answer|response|final_answer|solution)>|<\|(?:begin|end)_of_(?:solution|box|answer)\|>"
     r"|<\|(?:start|end)_response\|>|<\|(?:start|end|message|return|channel)\|>",
     re.IGNORECASE,
 )
 _CHANNELS = frozenset({"<|channel|>", "<|message|>", "<|channel>", "<channel|>"})  # tokens around a channel's name
-_PROMPT_END = 40  # characters of a prompt in which an opening tag is looked for
+_PROMPT_END = 40  # characters of a prompt's end that may contain an opening tag
 
 
 def answer_text(text: str) -> str | None:
-    """What follows the reasoning in a generated text; the text itself where it has none.
+    """The text after the reasoning; the whole text if it has no reasoning.
 
-    The answer begins after the last closing tag, whether or not the text has the opening one: a chat template may put
-    that into the prompt. None where the reasoning is not closed, as when the text is cut.
+    The answer begins after the last closing tag, even without an opening tag, which may be in the prompt. None if the
+    reasoning is not closed, as in a truncated text.
     """
     closings = list(_CLOSE.finditer(text))
     rest = text[closings[-1].end() :] if closings else text
@@ -43,14 +43,14 @@ def answer_text(text: str) -> str | None:
 
 
 def opening_of(prompt: str) -> str:
-    """The reasoning tag that a prompt ends with, open; empty where there is none."""
+    """The open reasoning tag at the end of a prompt; empty if there is none."""
     tail = prompt[-_PROMPT_END:]
     found = [opening for opening in _OPEN.finditer(tail) if not tail[opening.end() :].strip()]
     return found[-1][0].strip() if found else ""
 
 
 def closing_of_open_reasoning(prompt: str) -> str:
-    """The text that closes the reasoning which a prompt's end opens; empty where there is none."""
+    """The text that closes the reasoning opened at a prompt's end; empty if none is open."""
     opening = opening_of(prompt)
     if not opening:
         return ""
@@ -59,7 +59,7 @@ def closing_of_open_reasoning(prompt: str) -> str:
 
 
 def is_reasoning_mark(token: str) -> bool:
-    """Whether a token is a tag of reasoning, which must stay in a text to tell it from the answer."""
+    """Whether a token is a reasoning tag, which decoding must keep."""
     return bool(_OPEN.fullmatch(token) or _CLOSE.fullmatch(token) or token in _CHANNELS)
 
 
@@ -71,7 +71,7 @@ def _closing(opening: str) -> str:
 
 
 def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
-    """A stream's text without its reasoning; what may be reasoning is held back until it is closed."""
+    """A stream's text without its reasoning; possible reasoning is held back until it is closed."""
     held, answering = "", False
     for piece in pieces:
         if answering:
@@ -88,6 +88,6 @@ def answer_pieces(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _may_reason(text: str) -> bool:
-    """Whether a text begins, or may yet begin, with reasoning."""
+    """Whether a text begins, or may still begin, with reasoning."""
     start = text.lstrip()
     return not start or start[0] in "<[◁#" or start[:4].lower() == "here"[: len(start)] or bool(_OPEN.match(start))

@@ -1,4 +1,4 @@
-"""A language model on a server that speaks OpenAI's protocol: vLLM, TGI, llama.cpp, Ollama, or ``medground serve``."""
+"""Language models on OpenAI-compatible servers: vLLM, TGI, llama.cpp, Ollama or ``medground serve``."""
 
 import json
 import math
@@ -24,19 +24,19 @@ from common.result_cache import Batches, ResultCache
 if TYPE_CHECKING:
     from chains.models.remote_chat import RemoteChat
 
-_ALTERNATIVES = 20  # the most that the protocol gives for a token
-_MARKS = "▁Ġ"  # what vocabularies write for a space
+_ALTERNATIVES = 20  # maximum number in the protocol
+_MARKS = "▁Ġ"  # space markers in vocabularies
 _announced: set[str] = set()
 
 
 def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
-    """The model that ``config`` names on its server, which is asked whether it has the model.
+    """The model of ``config`` on its server, after a check that the server has it.
 
-    A server beyond this machine is named on stderr, once, before anything is sent to it.
+    A server on another machine is reported once on stderr before anything is sent to it.
 
     Raises:
-        UserError: the server cannot be reached, refuses the key, or does not serve the model; or langchain-openai is
-            not installed.
+        UserError: the server is unreachable, rejects the key or does not have the model; or langchain-openai is not
+            installed.
     """
     assert config.base_url is not None  # checked by LLMConfig
     try:
@@ -52,12 +52,11 @@ def connect(config: LLMConfig, cache: ResultCache | None = None) -> "RemoteLLM":
 
 @dataclass(frozen=True)
 class RemoteLLM(ChatPrompts):
-    """A model on a server, which puts its chat template around the turns.
+    """A model on a server, which applies its own chat template.
 
-    A label's likelihood is that of the first token that could begin it, among the 20 most probable that the server
-    gives, however it is written ("Yes", " yes"): a label that is not among them has none. Where the server gives no
-    probabilities, or none of the labels is among them, the generated text takes their place. The length of a prompt is
-    an estimate.
+    A label's likelihood is that of its possible first tokens ("Yes", " yes") among the 20 most probable tokens that the
+    server returns; a label without any has no likelihood. Without probabilities, or if they contain no label, the
+    generated text is used. Prompt lengths are estimates.
     """
 
     name: str
@@ -68,7 +67,7 @@ class RemoteLLM(ChatPrompts):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the address and the model's name: another model that is served by the same name is not noticed."""
+        """Identifies address and model name; a different model under the same name is not detected."""
         most = self.config.max_new_tokens
         return content_key(base_url=self.chat.server.url, model=self.name, most=most, medground=version("medground"))
 
@@ -77,13 +76,12 @@ class RemoteLLM(ChatPrompts):
         return self.chat.bind(max_tokens=most).with_config(max_concurrency=self.config.concurrency)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """The place of each prompt with the log-likelihoods of the labels, or with the generated text, as they come in.
+        """The index of each prompt with the log-likelihoods of the labels or the generated text, as they arrive.
 
-        A prompt that the server finds too long has the error in their place. Any other error ends the run, and no
-        further request is sent.
+        A prompt that is too long for the server gets its error instead. Any other error ends the run.
 
         Raises:
-            ServerError: the server gives no usable answer.
+            ServerError: the server returns no usable answer.
         """
         plain = self.chat.bind(max_tokens=max(self.config.max_new_tokens, self.label_length(labels)), seed=0)
         scored = plain.bind(logprobs=True, top_logprobs=_ALTERNATIVES)
@@ -101,10 +99,10 @@ class RemoteLLM(ChatPrompts):
 
 
 def label_row(logprobs: object, labels: Sequence[str]) -> list[float] | None:
-    """The labels' log-likelihoods from the ``logprobs`` of a choice; None where it has none for any of them.
+    """The labels' log-likelihoods from the ``logprobs`` of a choice; None if it contains no label.
 
-    The first token of the answer that is not white space decides. An alternative counts for a label that it begins,
-    regardless of case, if it begins no other; several of them are added up.
+    The first token of the answer that is not white space decides. An alternative counts for the label that it begins,
+    ignoring case, if it begins no other label; alternatives of a label are summed.
     """
     match logprobs:
         case {"content": [*tokens]}:
@@ -126,7 +124,7 @@ def _row(alternatives: Sequence[object], labels: Sequence[str]) -> list[float] |
                 begun = [label for label in labels if label.lower().startswith(start)]
                 exact = [label for label in begun if label.lower() == start]
                 if len(one := exact or begun) == 1 and not math.isnan(likelihood):
-                    found[one[0]].append(min(float(likelihood), 0.0))  # rounding may leave it a little above
+                    found[one[0]].append(min(float(likelihood), 0.0))  # rounding may make it slightly positive
     row = [
         math.log(sum(map(math.exp, values))) if any(map(math.exp, values)) else -math.inf for values in found.values()
     ]
@@ -138,9 +136,9 @@ def _plain(token: str) -> str:
 
 
 def _window(chat: "RemoteChat") -> int | None:
-    """The number of tokens that the model takes, where the server says it.
+    """The model's window, if the server reports it.
 
-    A server without a list of models is taken to have the model.
+    A server without a model list is assumed to have the model.
     """
     try:
         with chat.server.errors("/models"):

@@ -1,4 +1,4 @@
-"""The log-likelihood of each candidate label after each prompt, many prompts at a time."""
+"""Log-likelihoods of candidate labels after many prompts."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import KeysValues, PackedLlama
     from chains.models.prefix import SharedPrefix
 
-_TAIL = 64  # characters: more than any tokenizer looks back to split what follows
+_TAIL = 64  # characters; no tokenizer looks back further
 
 
 @dataclass(frozen=True, slots=True)
 class Scorable:
     """A prompt's token ids and, for each label, the ids that follow them.
 
-    The prompt's ids are what it has in common with prompt and label tokenised together: where a tokenizer joins the
-    prompt's last characters with the label's first, those characters belong to the label.
+    If a tokenizer merges the prompt's last characters with a label's first ones, these characters belong to the label.
     """
 
     ids: list[int]
@@ -40,7 +39,7 @@ def label_log_likelihoods(
     *,
     share: bool = True,
 ) -> list[tuple[float, ...]]:
-    """The natural log of each label's probability given its prompt, in the prompts' order.
+    """The log-likelihoods of the labels, in the prompts' order.
 
     Arguments and errors are those of ``scored_batches``.
     """
@@ -55,22 +54,21 @@ def scored_batches(
     *,
     share: bool = True,
 ) -> Iterator[tuple[list[int], Sequence[tuple[float, ...]]]]:
-    """The natural log of each label's probability given its prompt: indices of prompts and their rows, by batches.
+    """The log-likelihoods of the labels: batches of prompt indices and rows.
 
-    A label of several tokens has the sum over its tokens, so labels may share a first token or begin with one another.
-    One forward pass over the prompts suffices where every label is one token; longer labels continue from that pass's
-    key-value cache. What all prompts begin with goes through the model once, where that saves time. The figures depend
-    neither on how prompts are batched nor on what they share, save for rounding.
+    A label's log-likelihood is the sum over its tokens, so labels may share their first tokens. If every label is one
+    token, one forward pass suffices; longer labels continue from its key-value cache. A shared prefix is computed once
+    if that saves time. Batching and sharing do not change the results beyond rounding.
 
     Args:
         model: a causal model in evaluation mode.
-        prompts: as ``with_labels`` makes them.
-        batch_tokens: the most tokens, padding included, that go through the model in one pass.
-        packed: the model's packed form, which is used where every label is one token.
-        share: False puts each prompt through the model whole, for comparison.
+        prompts: from ``with_labels``.
+        batch_tokens: maximum number of tokens per pass, with padding.
+        packed: the packed model, used if every label is one token.
+        share: False computes each prompt whole, for comparison.
 
     Raises:
-        UserError: a single prompt does not fit in memory, or an adapter of learned prompts is attached.
+        UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.
     """
     from chains.models.prefix import ATTENDED, SharedPrefix, sharable
 
@@ -82,13 +80,13 @@ def scored_batches(
             "Set chain.decide to generate."
         )
     ids = [prompt.ids for prompt in prompts]
-    rest = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # of a label, after its first token
+    rest = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # tokens of a label after the first
     if not batches_together(model, max(map(len, ids)) + rest):
         batch_tokens = 1
     shared = sharable(model, ids, rest) if share else 0
     own = [Scorable(prompt.ids[shared:], prompt.labels) for prompt in prompts]
 
-    @cache  # read where the first batch is scored, so that memory that does not suffice is noticed there
+    @cache  # computed with the first batch, which handles a lack of memory
     def prefix() -> SharedPrefix | None:
         return SharedPrefix(model, ids[0][:shared]) if shared else None
 
@@ -113,7 +111,7 @@ def scored_batches(
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
-    """The token ids of rendered prompts, whose special tokens are already part of the text."""
+    """The token ids of rendered prompts, which already contain their special tokens."""
     if not texts:
         return []
     encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
@@ -128,17 +126,17 @@ def with_labels(
     labels: Sequence[str],
     lead: str,
 ) -> list[Scorable]:
-    """Each prompt with its labels' token ids, such that prompt and label are tokenised as one text.
+    """Each prompt with its labels' token ids, tokenised as one text.
 
-    Only the end of a prompt decides how a label after it is split, and a chat template gives all prompts one end. So
-    that end is tokenised once with the labels, and taken for all prompts where it agrees with the first whole one.
+    Only the end of a prompt affects how a label after it is tokenised, and a chat template gives all prompts the same
+    end. So that end is tokenised once with the labels and used for all prompts if it agrees with the first whole one.
 
     Args:
-        tokenizer: the model's own.
+        tokenizer: the model's tokenizer.
         texts: the rendered prompts.
         ids: their token ids.
         labels: the candidate labels.
-        lead: the white space between prompt and label, see ``templates.label_lead``.
+        lead: the white space between prompt and label (``templates.label_lead``).
     """
     if not texts:
         return []
@@ -156,9 +154,9 @@ def with_labels(
 
 
 def _common_end(texts: Sequence[str]) -> str:
-    """What all texts end with, at most ``_TAIL`` characters of it."""
+    """The common end of all texts, at most ``_TAIL`` characters."""
     tails = [text[-_TAIL:][::-1] for text in texts]
-    low, high = min(tails), max(tails)  # in order: what these two share, all share
+    low, high = min(tails), max(tails)  # sorted: the common part of these two is common to all
     length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return low[:length][::-1]
 
@@ -172,7 +170,7 @@ def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int
 
 
 def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
-    """Label scores of shape (prompts, labels) where every label is one token."""
+    """Label scores (prompts, labels) by the packed model, for labels of one token."""
     import torch
 
     labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
@@ -180,10 +178,10 @@ def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[Ke
 
 
 def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
-    """Label scores of shape (prompts, labels) where every label is one token.
+    """Label scores (prompts, labels) for labels of one token.
 
-    Prompts are padded on the right: a causal model never looks there, so positions are right and no mask is needed,
-    and logits are computed only where a prompt ends.
+    Prompts are padded on the right: a causal model never attends to later tokens, so no mask is needed, and logits are
+    computed only at the prompts' ends.
     """
     import torch
 
@@ -196,9 +194,9 @@ def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix:
 
 
 def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
-    """Label scores of shape (prompts, labels) where some label has several tokens.
+    """Label scores (prompts, labels) for labels of several tokens.
 
-    Prompts are padded on the left, so that all end at one place in the cache and each label continues from there.
+    Prompts are padded on the left, so that all end at the same position in the cache.
     """
     import torch
 
@@ -247,9 +245,9 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
 
 
 def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
-    """Label scores of shape (prompts, labels), where prompt and label go through the model as one text, padded right.
+    """Label scores (prompts, labels) with prompt and label as one text, padded on the right.
 
-    For models that keep no key-value cache, or one that does not serve.
+    For models without a usable key-value cache.
     """
     import torch
 
@@ -273,7 +271,7 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
 
 
 def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
-    """(prompts, tokens); what a prompt is padded with has no bearing, so it is its own last token."""
+    """(prompts, tokens), padded with the prompt's last token; padding has no effect."""
     import torch
 
     width = max(len(prompt.ids) for prompt in prompts)
@@ -284,10 +282,10 @@ def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
 
 
 def _copied(past: Any) -> Any:
-    """A cache that can be continued without changing ``past``."""
+    """A copy of a cache that can be continued without changing ``past``."""
     from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-    def replaces(layer: Any) -> bool:  # its tensors by new ones, instead of writing into them
+    def replaces(layer: Any) -> bool:  # whether it replaces its tensors instead of writing into them
         return isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
 
     if not all(replaces(layer) for layer in getattr(past, "layers", [None])):
@@ -298,5 +296,5 @@ def _copied(past: Any) -> Any:
 
 
 def _where(model: "PreTrainedModel", mask: "Tensor", positions: "Tensor") -> dict[str, Any]:
-    """The mask, and the positions where the architecture takes them (ALiBi models derive them from the mask)."""
+    """The mask, and the position ids if the architecture takes them (ALiBi models do not)."""
     return {"attention_mask": mask, "position_ids": positions} if takes_positions(model) else {"attention_mask": mask}

@@ -1,4 +1,4 @@
-"""What every question-answering chain has in common: its input, and one pass for many questions."""
+"""Base class of question-answering chains: input, batching and retrieval."""
 
 import textwrap
 from abc import ABC, abstractmethod
@@ -24,10 +24,13 @@ ChainInput = str | dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A checked input. ``context`` is the gold text where one was given, ``passage_id`` its id.
+    """A validated input.
 
-    ``config`` is LangChain's for what is run on behalf of this question: its callbacks, tags, metadata and
-    configurable values. Without one the config of the run that the caller is in applies.
+    Attributes:
+        context: the gold text, if given.
+        passage_id: the id of the gold text.
+        config: LangChain's config for this question: callbacks, tags, metadata and configurable values. None uses the
+            caller's.
     """
 
     text: str
@@ -39,19 +42,19 @@ class Question:
 class AnswerChain(Runnable[ChainInput, Answer], ABC):
     """A LangChain ``Runnable`` from a question to an ``Answer``.
 
-    The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` of which the last two are
-    optional. ``batch`` and ``abatch`` answer all questions in one pass; ``stream`` yields the one Answer. An input
-    that cannot be answered raises ``UserError``, or is returned as one where ``return_exceptions`` is set; what else
-    fails then, such as a retriever of your own, costs its own questions their answers and no others.
+    The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
+    ``batch`` and ``abatch`` answer all questions in one pass; ``stream`` yields the one Answer. An input that cannot be
+    answered raises ``UserError``, or returns it with ``return_exceptions``; then any other error, such as one of a
+    custom retriever, affects only its own question.
 
-    The config reaches the retriever question by question, in a batch as well: callbacks see the chain's and the
-    retriever's runs, and configurable fields and alternatives apply. What the model was sent and what it wrote are no
-    runs of their own; they are in the Answer.
+    The config reaches the retriever for each question, in a batch too: callbacks see the runs of chain and retriever,
+    and configurable fields and alternatives apply. Prompt and output of the model are in the Answer, not in separate
+    runs.
     """
 
     @abstractmethod
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """An Answer, or what was wrong, for each question, in order; all in one pass."""
+        """An Answer or an error for each question, in order; all in one pass."""
 
     def invoke(self, input: ChainInput, config: RunnableConfig | None = None, **kwargs: Any) -> Answer:
         """Answer one question."""
@@ -85,7 +88,7 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
         return_exceptions: bool = False,
         **kwargs: Any | None,
     ) -> list[Answer]:
-        """Answer many questions in one pass, in a thread of their own."""
+        """Answer many questions in one pass, in a separate thread."""
 
         def run() -> list[Answer]:
             return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
@@ -109,9 +112,9 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
         return [question if isinstance(question, UserError) else next(answers) for question in read]
 
     def _apart(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
-        """A pass; one that fails is halved, and so on, until each failure stands beside its own question.
+        """Answer in one pass; a pass that fails is halved, until each error belongs to one question.
 
-        A ``UserError`` that a pass raises, such as of a model that cannot be run, is every question's.
+        A ``UserError`` of a whole pass, such as an unusable model, is raised.
         """
         try:
             return self._in_one_pass(inputs, configs)
@@ -125,14 +128,14 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
 
 
 class NotedChain(AnswerChain):
-    """A chain all of whose answers carry a note besides their own."""
+    """A chain that adds a note to every answer."""
 
     def __init__(self, chain: AnswerChain, note: str) -> None:
         self._chain = chain
         self._note = note
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """As the chain answers, with the note last."""
+        """The answers of the chain, each with the note at the end."""
         return [
             answer.model_copy(update={"notes": (*answer.notes, self._note)}) if isinstance(answer, Answer) else answer
             for answer in self._chain.answer_all(questions)
@@ -143,18 +146,18 @@ AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
 
 
 class SharedChain(AnswerChain):
-    """A chain whose ``answer_all`` runs through ``share``, which batches the questions of concurrent callers."""
+    """A chain whose ``answer_all`` runs through ``share``, which batches questions of concurrent callers."""
 
     def __init__(self, chain: AnswerChain, share: Callable[[AnswerAll], AnswerAll]) -> None:
         self._answer_all = share(chain.answer_all)
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """As the chain answers."""
+        """The answers of the chain."""
         return list(self._answer_all(questions))
 
 
 def check_retriever(retriever: object) -> None:
-    """See to it that a retriever is one.
+    """Check that an object is a LangChain retriever.
 
     Raises:
         UserError: it is not.
@@ -167,15 +170,14 @@ def check_retriever(retriever: object) -> None:
 
 
 def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Question], k: int) -> list[list[Passage]]:
-    """The best ``k`` passages for each question, best first; our own retrievers search for all in one pass.
+    """The best ``k`` passages for each question, best first; our retrievers search for all questions in one pass.
 
-    Any other is asked for what it brings, of which the first ``k`` are taken. A document without text is left out, and
-    so is a passage of nothing but references or contents. A passage with the same words as a better one takes no place:
-    the better one has its name in ``also_in`` of the metadata. Where this leaves places free, twice as many passages
-    are searched, once.
+    From other retrievers, the first ``k`` results are used. Documents without text, and passages with only references
+    or a table of contents, are left out. Copies of a better passage are listed in its metadata ``also_in`` and do not
+    count. If fewer than ``k`` remain, the search is repeated once with twice as many.
 
     Raises:
-        UserError: it brings something else than documents.
+        UserError: it returns something else than documents.
     """
     if not questions:
         return []
@@ -189,12 +191,12 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
 
 
 def searched(retriever: object, question: str) -> str:
-    """The question as the retriever searches for it; see ``Retriever.searched``."""
+    """The question as the retriever searches for it (``Retriever.searched``)."""
     return retriever.searched(question) if isinstance(retriever, Retriever) else question
 
 
 def shortening(question: str, read: str) -> list[str]:
-    """A note where less of the question was read than was asked."""
+    """A note if the search used only a part of the question."""
     if read == question:
         return []
     shown = textwrap.shorten(read, SHOWN, placeholder=" ...")
@@ -202,7 +204,7 @@ def shortening(question: str, read: str) -> list[str]:
 
 
 def _readable(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages without copies, which the first of them names in ``also_in``, and without mere references."""
+    """The passages without mere references and without copies, which their first occurrence lists in ``also_in``."""
     first: dict[str, Passage] = {}
     copies: dict[str, list[str]] = {}
     for passage in passages:
@@ -239,10 +241,10 @@ def _documents(found: object) -> list[Document]:
 
 
 def as_passage(document: Document) -> Passage:
-    """A retriever's document; metadata that JSON cannot write become text.
+    """A retriever's document as a passage; metadata that are not JSON become text.
 
-    A document without an id has that of ``retrievers.document_ids.with_id``, which depends on its text alone. A score
-    that is no number stays in the metadata.
+    A document without an id gets that of ``retrievers.document_ids.with_id``, which depends on its text only. A score
+    that is not a number stays in the metadata.
     """
     rest = {key: value for key, value in document.metadata.items() if key != "id"}
     score = rest.pop("score", None)
@@ -262,7 +264,7 @@ def as_passage(document: Document) -> Passage:
 def _jsonable(value: object) -> object:
     try:
         return encodable(value) if isinstance(value, str) else to_jsonable_python(value, fallback=str)
-    except ValueError:  # bytes that are no text, or what holds itself
+    except ValueError:  # bytes that are not text, or a circular reference
         return str(value)
 
 

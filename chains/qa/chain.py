@@ -34,20 +34,20 @@ def qa_chain(
     """A chain that answers questions with yes, no or maybe.
 
     Args:
-        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. Labels of a model that is no
-            ``LabelScorer``, as LangChain's own are not, are read from its text, and a note says so.
-        retriever: any LangChain retriever; needed for ``context="retrieved"``.
+        llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. For a model that is not a
+            ``LabelScorer``, such as LangChain's, labels are parsed from its text, and a note says so.
+        retriever: any LangChain retriever; required for ``context="retrieved"``.
         context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
-        decide: ``score`` takes the most probable label after the prompt, ``generate`` reads the label from generated
-            text, which may name none.
-        passages: how many retrieved passages go into the prompt.
-        prompt_family: whose wording the prompt has; ``auto`` goes by the model.
-        system: a system text; by default the model's own setting.
-        open_questions: give questions for a fact (how many, which, when) their passages and citations without a label
-            and a text, for a chain that writes the answer; only where passages are found.
+        decide: ``score`` takes the most probable label after the prompt, ``generate`` parses the label from generated
+            text.
+        passages: number of retrieved passages in the prompt.
+        prompt_family: the wording of the prompt; ``auto`` is decided by the model.
+        system: a system message; by default the model's setting.
+        open_questions: whether questions that are not yes/no (how many, which, when) get passages and citations but no
+            label or text, for a chain that writes the answer; only with retrieved passages.
 
     Raises:
-        UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
+        UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another type.
     """
     model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide), prompt_family=(prompt_family, Family))
@@ -61,7 +61,7 @@ def qa_chain(
 
 
 class QAChain(AnswerChain):
-    """See ``qa_chain``."""
+    """A chain made by ``qa_chain``."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class QAChain(AnswerChain):
             case "gold":
                 return [_gold(question) for question in questions]
             case "retrieved":
-                assert self._retriever is not None  # qa_chain has seen to it
+                assert self._retriever is not None  # checked by qa_chain
                 return retrieve(self._retriever, questions, self._passages)
         assert_never(self._context)
 
@@ -170,7 +170,7 @@ def _gold(question: Question) -> list[Passage] | UserError:
 
 
 def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
-    """The passages cut to the first ``kept`` characters of their joined text: what the model has read."""
+    """The passages cut to the first ``kept`` characters of their joined text, which the model has read."""
     read = []
     for passage in passages:
         if kept <= 0:

@@ -1,4 +1,4 @@
-"""Answers without a language model: the evidence sentences themselves."""
+"""Extractive answers: evidence sentences, without a language model."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from common.errors import UserError
 from retrievers.base import Retriever
 from retrievers.embedders.token_limits import shorten
 
-NEAR = 0.5  # share of the best sentence's score that others need to be quoted beside it
+NEAR = 0.5  # minimum score of further quotes, relative to the best sentence's
 
 
 def extractive_chain(
@@ -25,20 +25,20 @@ def extractive_chain(
     notes: Sequence[str] = (),
     frequencies: Lookup | None = None,
 ) -> "ExtractiveChain":
-    """A chain that answers with the sentences of the retrieved passages that bear most on the question.
+    """A chain that answers with the most relevant sentences of the retrieved passages.
 
-    The Answer's text is the quotes, each cited with its score (see ``citations.cite``); its label is None. A sentence
-    whose score is less than half of the best one's is not quoted. Notes say where the evidence is weak
-    (``citations.Selection``), which part of a question that is too long for the embedder was read, and which quoted
-    documents were retracted or are under an expression of concern.
+    The Answer's text is the quotes, each cited with its score (``citations.cite``); its label is None. A sentence whose
+    score is less than half of the best one's is not quoted. Notes name weak evidence (``citations.Selection``), the
+    part of the question that was read if it is too long for the embedder, and quoted documents that were retracted or
+    have an expression of concern.
 
     Args:
         retriever: source of the passages.
-        embedder: compares question and sentences by meaning; without one, words alone decide.
-        passages: number of passages that are read.
+        embedder: compares question and sentences by meaning; without one, only by words.
+        passages: number of passages.
         max_sentences: maximum number of quotes.
         notes: added to every answer.
-        frequencies: weighs words by the whole corpus; by default the retriever's, if it has them.
+        frequencies: document frequencies to weigh words; by default the retriever's, if it has them.
 
     Raises:
         UserError: fewer than one passage or sentence, or the retriever is not a LangChain retriever.
@@ -53,7 +53,7 @@ def extractive_chain(
 
 
 class ExtractiveChain(AnswerChain):
-    """See ``extractive_chain``."""
+    """A chain made by ``extractive_chain``."""
 
     def __init__(
         self,

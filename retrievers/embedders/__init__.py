@@ -1,4 +1,4 @@
-"""Embedders: from a setting, or the user's own ``Embeddings`` object."""
+"""Embedders, from settings or the user's ``Embeddings`` object."""
 
 import hashlib
 from contextlib import suppress
@@ -21,7 +21,7 @@ PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 m
 
 @runtime_checkable
 class BatchEmbeddings(Protocol):
-    """What our own embedders offer beyond LangChain's ``Embeddings``."""
+    """What our embedders offer beyond LangChain's ``Embeddings``."""
 
     @property
     def fingerprint(self) -> str:
@@ -34,15 +34,15 @@ class BatchEmbeddings(Protocol):
 
 
 def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> Embeddings:
-    """The embedder that ``config`` names; equal settings share one object, so a model is loaded once.
+    """The embedder of ``config``; equal settings share one object, so a model is loaded once.
 
     Args:
         config: its settings.
-        store: where its vectors are kept. What ``dtype: auto`` came to there first is kept beside them: measured anew
-            on a busy machine it might be another, and everything would be embedded again.
+        store: the store of its vectors. It keeps the first choice of ``dtype: auto``: another measurement on a busy
+            machine might choose differently, and everything would be embedded again.
 
     Raises:
-        UserError: the model is absent, gated, cannot be reached, or is not what it should be.
+        UserError: the model is absent, gated, unreachable or not an embedding model.
     """
     own = isinstance(config, EmbedderClassConfig)
     if store is not None and config.dtype == "auto" and config.model != "chroma-default" and not own:
@@ -51,21 +51,21 @@ def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> E
 
 
 def _kept_dtype(store: StoreConfig) -> Dtype:
-    """What ``auto`` is in this store; chosen now, if it is not yet."""
+    """The store's choice for ``auto``, made on first use."""
     path = Path(store.path).expanduser() / DTYPE_FILE
     with suppress(OSError, UnicodeError):
         match path.read_text(encoding="utf-8").strip():
             case "float32" | "bfloat16" as known:
                 return known
     chosen = _fastest_dtype()
-    with suppress(OSError):  # where nothing can be written the next command measures again
+    with suppress(OSError):  # if it cannot be written, the next command measures again
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, f"{chosen}\n")
     return chosen
 
 
 def _fastest_dtype() -> Dtype:
-    """What ``auto`` comes to on this machine; torch is imported only where it may be bfloat16."""
+    """The choice for ``auto`` on this machine; torch is imported only if it may be bfloat16."""
     from retrievers.embedders.minilm import has_card
 
     if not has_card() and not has_bfloat16():
@@ -112,10 +112,10 @@ def _of_class(config: EmbedderClassConfig) -> Embeddings:
 
 
 def fingerprint(embedder: Embeddings) -> str:
-    """A text that differs between embedders whose vectors differ.
+    """A text that differs between embedders with different vectors.
 
-    Ours know what determines their vectors. Of another object only its vectors can tell, so two fixed texts are
-    embedded; the vectors, brought to one scale and rounded, make the digest, with the object's class.
+    Our embedders have a ``fingerprint``. For other objects, two fixed texts are embedded; the normalised, rounded
+    vectors and the object's class make the digest.
     """
     if isinstance(embedder, BatchEmbeddings):
         return embedder.fingerprint
@@ -132,7 +132,7 @@ def fingerprint(embedder: Embeddings) -> str:
 
 
 def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[float]]:
-    """A vector for each question, in one pass where the embedder can."""
+    """A vector for each question, in one pass if the embedder supports it."""
     from retrievers.embedders.token_limits import shorten
 
     questions = [shorten(embedder, question) for question in questions]

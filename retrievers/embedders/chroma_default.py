@@ -1,4 +1,4 @@
-"""Chroma's own default embedding function as a LangChain embedder."""
+"""Chroma's default embedding function as a LangChain embedder."""
 
 from langchain_core.embeddings import Embeddings
 
@@ -7,10 +7,10 @@ from retrievers.base import encodable
 
 
 class ChromaDefaultEmbedder(Embeddings):
-    """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks against its own SHA-256."""
+    """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks by SHA-256."""
 
     def __init__(self) -> None:
-        """Download the file where it is not in Chroma's cache yet.
+        """Download the file unless it is in Chroma's cache.
 
         Raises:
             UserError: the download failed.
@@ -35,7 +35,7 @@ class ChromaDefaultEmbedder(Embeddings):
         return [vector.tolist() for vector in self._function([encodable(text) for text in texts])]
 
     def embed_queries(self, texts: list[str]) -> list[list[float]]:
-        """One vector for each question; this model knows no difference between a question and a passage."""
+        """One vector for each question; this model embeds questions like passages."""
         return self.embed_documents(texts)
 
     def embed_query(self, text: str) -> list[float]:

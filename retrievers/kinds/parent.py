@@ -1,4 +1,4 @@
-"""Search in parts of documents; whole documents come back."""
+"""Parent document retrieval: searches parts of documents and returns whole documents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 SEPARATOR = "#"
-MORE = 8  # how many parts are looked at first for each document that is wanted
-TIES = 16  # further documents that are looked for, so that equal scores are told apart by the documents' ids
+MORE = 8  # parts searched first per requested document
+TIES = 16  # extra documents to fetch, so that ties are broken by id
 
 
 PartKind = Literal["sentence", "section"]
 
 
 class ParentConfig(RetrieverConfig):
-    """Search by embedding in parts of the documents. A document scores as its nearest part, and is returned whole."""
+    """Search by embedding in parts of the documents.
+
+    A document gets the score of its nearest part and is returned whole.
+    """
 
     kind: Literal["parent"] = "parent"
     parts: PartKind = Field(
@@ -39,7 +42,7 @@ class ParentConfig(RetrieverConfig):
 class ParentRetriever(Retriever):
     """Documents by their nearest part; the score is that part's cosine with the question.
 
-    (LangChain's ParentDocumentRetriever returns no scores, and as many documents as the first parts happen to have.)
+    (LangChain's ParentDocumentRetriever returns no scores, and a number of documents that depends on the parts found.)
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
@@ -51,11 +54,7 @@ class ParentRetriever(Retriever):
     def __init__(
         self, store: Store, documents: Documents, config: ParentConfig | None = None, *, quiet: bool = False
     ) -> None:
-        """Cut ``documents`` into parts and make ``store``, which is for them alone, hold exactly these.
-
-        Raises:
-            UserError: two different documents have one id, or the store cannot be written.
-        """
+        """Split ``documents`` into parts and make ``store``, which holds nothing else, hold exactly these."""
         config = config or ParentConfig()
         super().__init__(top_k=config.top_k)
         self._find = finder(documents)
@@ -96,7 +95,7 @@ class ParentRetriever(Retriever):
         return [found[place] for place in range(len(questions))]
 
     def _parents(self, parts: Sequence[Document]) -> list[Hit]:
-        """Each document once, with the score of the first of its parts, which is its best."""
+        """Each document once, with the score of its best part."""
         best: dict[str, float] = {}
         for part in parts:
             best.setdefault(str(part.id).rpartition(SEPARATOR)[0], part.metadata["score"])
@@ -105,12 +104,12 @@ class ParentRetriever(Retriever):
 
 
 def parts_name(corpus: str, kind: PartKind) -> str:
-    """What a corpus's parts are called in the store."""
+    """The name of a corpus's parts in the store."""
     return f"{corpus} {kind}"
 
 
 class Parts:
-    """The parts of documents, cut whenever they are gone through: few are in memory at a time."""
+    """The parts of documents, split on each iteration: few are in memory at a time."""
 
     def __init__(self, documents: Documents, kind: PartKind) -> None:
         self._documents = documents
@@ -126,7 +125,7 @@ class Parts:
 
 
 def cut(document: Document, kind: PartKind) -> Iterator[Document]:
-    """The parts of a document under ids of their own; one without a letter is left out where there are others."""
+    """The parts of a document with ids; parts without a letter are left out if there are others."""
     text = document.page_content
     match kind:
         case "sentence":

@@ -32,9 +32,10 @@ INSTALL = "pip install langchain-community xmltodict"
 
 
 class PubMedConfig(RetrieverConfig):
-    """Search PubMed online: every question is sent to the server at ``url``. Used only where configured.
+    """Search PubMed online: every question is sent to the server at ``url``. Off unless configured.
 
-    Without an API key (environment variable ``NCBI_API_KEY``) NCBI answers three requests a second."""
+    Without an API key (environment variable ``NCBI_API_KEY``) NCBI answers three requests a second.
+    """
 
     kind: Literal["pubmed"] = "pubmed"
     url: str = Field(
@@ -46,14 +47,14 @@ class PubMedConfig(RetrieverConfig):
 
 
 class PubMedRetriever(Retriever):
-    """LangChain's PubMed retriever under this house's contract.
+    """LangChain's PubMed retriever with ids, scores and metadata as for the other retrievers.
 
-    Articles come in PubMed's order of relevance, those without an abstract left out; the score is 1 / rank. A question
-    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's, and ``source`` and, where they are
-    known, ``title``, ``year``, ``journal`` and ``mesh`` are in the metadata.
+    Articles come in PubMed's order of relevance, without those that have no abstract; the score is 1 / rank. A question
+    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's; the metadata have ``source`` and,
+    if known, ``title``, ``year``, ``journal`` and ``mesh``.
 
-    LangChain searches and fetches; articles are read as PubMed's files are. Its own reading tears words in italics out
-    of their sentences and knows neither headings nor most years.
+    LangChain searches and downloads; the articles are parsed like PubMed files. LangChain's parser loses words in
+    italics and reads neither headings nor most years.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = PubMedConfig
@@ -64,7 +65,7 @@ class PubMedRetriever(Retriever):
         """Nothing is sent before the first search.
 
         Raises:
-            UserError: the packages that it needs are not installed.
+            UserError: the required packages are not installed.
         """
         config = config or PubMedConfig()
         super().__init__(top_k=config.top_k)
@@ -86,7 +87,7 @@ class PubMedRetriever(Retriever):
 
     def _hits(self, question: str, k: int) -> list[Hit]:
         online = _online(self._config, k)
-        with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # it prints where it has to wait
+        with _errors(self._config.url), contextlib.redirect_stdout(sys.stderr):  # it prints while it waits
             found = online.load_docs(question[: online.MAX_QUERY_LENGTH])
         articles = [one for one in found if one.page_content]
         each = {str(article.id): article for article in reversed(articles)}
@@ -119,7 +120,7 @@ def _online(config: PubMedConfig, count: int) -> "LangChainPubMed":
 
 
 def _read(answer: str) -> dict[str, Any]:
-    """The article in an answer of PubMed's: its abstract, empty where it has none, and its metadata."""
+    """The article in PubMed's response: its abstract, empty if it has none, and its metadata."""
     source = Source("the article", lambda: BytesIO(answer.encode()))
     for found in pubmed.read(source, DocumentsConfig()):
         if isinstance(found, Extract):
@@ -131,7 +132,7 @@ def _read(answer: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _errors(url: str) -> Iterator[None]:
-    """Translate what urllib and the readers raise about the server."""
+    """Translate errors of urllib and the parsers into errors that name the server."""
     try:
         yield
     except urllib.error.HTTPError as error:

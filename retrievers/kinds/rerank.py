@@ -1,4 +1,4 @@
-"""A cross-encoder's order of another retriever's first candidates."""
+"""Reranking of another retriever's first candidates by a cross-encoder."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -21,18 +21,18 @@ BATCH = 32
 
 
 class Reranker:
-    """A cross-encoder that says how well a passage answers a question.
+    """A cross-encoder that scores how well a passage answers a question.
 
-    A model of one output says it by that. Of a classifier of several labels the score is one less the probability of
-    the labels ``against``. What a pair has more tokens than the model reads is cut off at the longer text's end.
+    The score is the output of a model with one output. For a classifier with several labels it is one minus the
+    probability of the labels ``against``. Pairs longer than the model's window are truncated at the longer text's end.
     """
 
     def __init__(self, model: str, dtype: Dtype = "auto", against: Sequence[str] = ()) -> None:
         """Load ``model`` (a hub id or a folder).
 
         Raises:
-            UserError: it is absent, gated, cannot be reached or is no cross-encoder, or a classifier of several labels
-                has none of ``against``.
+            UserError: it is absent, gated, unreachable or not a cross-encoder, or has several labels but none of
+                ``against``.
         """
         from sentence_transformers import CrossEncoder
         from sentence_transformers.util import get_device_name
@@ -55,7 +55,7 @@ class Reranker:
         )
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
-        """How well the passage answers the question, for each (question, passage); shape (pairs,)."""
+        """The score of each (question, passage); shape (pairs,)."""
         import numpy as np
 
         if not pairs:
@@ -69,12 +69,12 @@ class Reranker:
 
 @cache
 def load_reranker(model: str, dtype: Dtype, against: tuple[str, ...]) -> Reranker:
-    """``Reranker``; one and the same is loaded once."""
+    """``Reranker``; each model is loaded once."""
     return Reranker(model, dtype, against)
 
 
 class RerankConfig(WrappingConfig):
-    """A cross-encoder, which reads question and passage together, sorts the candidates anew."""
+    """Reranking by a cross-encoder, which reads question and passage together."""
 
     kind: Literal["rerank"] = "rerank"
     model: str = Field(
@@ -93,7 +93,7 @@ class RerankConfig(WrappingConfig):
 
 
 class RerankRetriever(WrappingRetriever):
-    """Another retriever's first candidates in a cross-encoder's order; the score is the cross-encoder's."""
+    """Another retriever's first candidates, sorted by the cross-encoder's score."""
 
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
@@ -101,7 +101,7 @@ class RerankRetriever(WrappingRetriever):
     _candidates: int = PrivateAttr()
 
     def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
-        """Put what ``retriever`` finds in the order of ``reranker``."""
+        """Sort the results of ``retriever`` by ``reranker``."""
         super().__init__(retriever, config)
         self._reranker = reranker
         self._candidates = config.candidates
@@ -128,7 +128,7 @@ def _reranker(config: RerankConfig) -> Reranker:
 
 
 def _check_head(name: str) -> None:
-    """Refuse a bare encoder: sentence-transformers gives it a scoring layer of random weights."""
+    """Reject a bare encoder: sentence-transformers adds a scoring layer of random weights."""
     from transformers import AutoConfig
 
     with hub_errors("Cross-encoder", name):
