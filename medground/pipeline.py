@@ -32,12 +32,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TINY_NOTE = (
-    "medground-tiny answered. It is trained on the sample's artificial language only: its answers on other texts "
-    "mean nothing. Set llm.model to a real model."
+    "medground-tiny answered. It reads the sample's language, not real medicine: its answers on other texts mean "
+    "nothing. Set llm.model to a real model."
 )
 TINY_JUDGE_NOTE = (
-    "medground-tiny gave the verdicts. It is trained on the sample's artificial language only: its verdicts on other "
-    "texts mean nothing. Set nli.model or llm.model to a real model."
+    "medground-tiny gave the verdicts. It reads the sample's language, not real medicine: its verdicts on other texts "
+    "mean nothing. Set nli.model or llm.model to a real model."
 )
 QUOTE_NOTE = (
     "medground-tiny reads the sample only, so your documents are quoted. Set llm.model to a real model for answers."

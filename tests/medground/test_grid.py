@@ -244,5 +244,5 @@ def test_a_folder_without_write_permission_and_a_full_disk(
         told = command(*arguments, "--output", "out")
     assert told.status == 1
     assert "No space left on device" in told.err
-    assert "goes on from there" in told.err
+    assert "to continue" in told.err
     assert command(*arguments, "--output", "out").status == 0

@@ -169,7 +169,7 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
     with pytest.raises(RefusedError, match="needs an API key"):
         llm(stub)
     stub.models = (200, {"models": []})
-    with pytest.raises(ServerError, match="answered /models with what OpenAI's protocol does not have"):
+    with pytest.raises(ServerError, match="answered /models with a response that is not in OpenAI's format"):
         llm(stub)
 
 
@@ -182,7 +182,7 @@ def test_a_server_without_a_list_of_models_is_believed(stub: Stub) -> None:
 @pytest.mark.parametrize("decide", ["score", "generate"])
 def test_an_answer_that_is_not_of_the_protocol(stub: Stub, document: object, decide) -> None:
     stub.reply = lambda _: (200, document)
-    with pytest.raises(ServerError, match="answered /chat/completions with what OpenAI's protocol does not have"):
+    with pytest.raises(ServerError, match="answered /chat/completions with a response that is not in OpenAI's format"):
         qa_chain(llm(stub), context="none", decide=decide).invoke("Is it?")
 
 
@@ -214,14 +214,14 @@ def test_a_prompt_that_is_too_long_is_only_its_own_error(stub: Stub, tmp_path: P
     model = llm(stub, cache)
     answers = qa_chain(model, context="none").batch(["Is it?", "Is it long?", "Was it?"], return_exceptions=True)
     assert [getattr(answer, "label", None) for answer in answers] == ["yes", None, "yes"]
-    assert "The prompt is longer than the model" in str(answers[1])
+    assert "The prompt is longer than the window of the model" in str(answers[1])
     assert cache is None or len(ResultCache(cache.path)) == 2
     judged = nli_chain(model, ("yes", "no")).judge([("All slept.", "None did."), ("The long night.", "None slept.")])
     assert judged[0].label == "yes"
-    assert "The prompt is longer than the model" in str(judged[1])
+    assert "The prompt is longer than the window of the model" in str(judged[1])
     parts = " ".join(["All slept well."] * 30 + ["It was long."])
     judge = nli_chain(llm(stub, window=120), ("yes", "no"))
-    assert "The prompt is longer than the model" in str(judge.judge([(parts, "None did.")])[0])
+    assert "The prompt is longer than the window of the model" in str(judge.judge([(parts, "None did.")])[0])
     assert len(judge.judge([(parts.replace("long", "short"), "None did.")])[0].notes) == 1  # in parts
     asked = [{"question": question, "count": 2} for question in ("Is it?", "Is it long?")]
     assert LLMRewriter(model).batch(asked) == [["yes"], []]

@@ -183,7 +183,7 @@ def test_a_wrong_path_a_broken_server_and_one_that_moved(stub: Stub) -> None:
 @pytest.mark.parametrize("document", ["<html>", "", "[1,"])
 def test_what_is_no_json(stub: Stub, document: str, kind: str) -> None:
     stub.reply = lambda _: (200, document, {"Content-Type": kind})
-    assert "with what OpenAI's protocol does not have" in failure(stub, ServerError)
+    assert "with a response that is not in OpenAI's format" in failure(stub, ServerError)
 
 
 @pytest.mark.parametrize("status", [429, 503])

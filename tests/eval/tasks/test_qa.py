@@ -244,7 +244,7 @@ def test_records_that_share_an_abstract_do_not_get_it_from_each_other(sizes: tup
 
 def test_an_impossible_derangement_is_refused() -> None:
     same = QARecord(id="a", question="q", contexts=("t",), label="yes")
-    with pytest.raises(UserError, match="of 3 records 2 have the same one"):
+    with pytest.raises(UserError, match="of 3 records 2 have the same abstract"):
         wrong_contexts([same, same, _record(1, "yes")])
 
 

@@ -37,7 +37,7 @@ def test_a_card_has_the_runs_figures() -> None:
         "| peak memory | 1.50 GiB |",
     ):
         assert line in text.splitlines()
-    assert "It reads up to 96 tokens. Of longer texts the end is read" in text
+    assert "It reads up to 96 tokens. Longer texts are truncated between sentences; the end is kept" in text
 
 
 def test_a_card_of_pairs_without_a_dev_split() -> None:
