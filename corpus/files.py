@@ -17,7 +17,7 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, named, shown_name
 from corpus.documents.worker import Read, Worker
 
-EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 6  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 
 
 @dataclass
