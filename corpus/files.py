@@ -17,7 +17,7 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, named, shown_name
 from corpus.documents.worker import Read, Worker
 
-EDITION = 5  # increase it when a reader's text, or the split into passages or sentences changes
+EDITION = 6  # increase it when a reader's text, or the split into passages or sentences changes
 
 
 @dataclass
@@ -50,7 +50,13 @@ class Intake:
 
 
 def take_in(
-    paths: Sequence[Path | str], library: Path, window: Window, config: DocumentsConfig, *, quiet: bool = False
+    paths: Sequence[Path | str],
+    library: Path,
+    window: Window,
+    config: DocumentsConfig,
+    *,
+    own: Collection[Path] = (),
+    quiet: bool = False,
 ) -> Intake:
     """Update a library from files, and from folders with everything below them.
 
@@ -65,6 +71,7 @@ def take_in(
         library: the library's file.
         window: the maximum size of a passage.
         config: limits, the columns of tables, and further readers.
+        own: files and folders of the store, which are never documents.
         quiet: whether to hide the progress bar.
 
     Raises:
@@ -76,7 +83,8 @@ def take_in(
         known = opened.files()
         roots = [_absolute(path) for path in paths]
         unseen: list[str] = []
-        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, follow=config.follow_links))
+        excluded = {_absolute(path) for path in own}
+        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, excluded, config))
         found = {_place(file, library.parent) for file in files}
         known = _moved(opened, known, files, library.parent)
         for place in known.keys() - found:
@@ -210,8 +218,8 @@ def _files(
     intake: Intake,
     unseen: list[str],
     readers: Readers,
-    *,
-    follow: bool,
+    excluded: Collection[str],
+    config: DocumentsConfig,
 ) -> Iterator[Path]:
     """The files to read, each once, in the order of the paths and sorted within a folder.
 
@@ -234,7 +242,7 @@ def _files(
             if not any(_lies_below(place, [root], store) for place in known):
                 intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
             continue
-        for file in _walk(path, refuse) if is_folder else [path]:
+        for file in _walk(path, refuse, excluded) if is_folder else [path]:
             if not (archives.is_archive(file.name) or readers.can_read(file.name)):
                 if _place(file, store) in known:  # it was read with other settings; its passages are kept
                     unseen.append(_absolute(file))
@@ -246,18 +254,28 @@ def _files(
             elif not file.is_file():
                 why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
                 intake.failed.append(_problem(given if file == path else file, f"{why}. Give a file or a folder."))
-            elif is_folder and not follow and not file.resolve().is_relative_to(path.resolve()):
+            elif is_folder and not config.follow_links and not file.resolve().is_relative_to(path.resolve()):
                 intake.linked.append(file)
             elif (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
 
 
-def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
-    """The visible files, links and devices below a folder, sorted; ``refuse`` is called for inaccessible ones."""
+def _walk(
+    folder: Path, refuse: Callable[[Path | str, OSError], None], excluded: Collection[str] = ()
+) -> Iterator[Path]:
+    """The visible files, links and devices below a folder, sorted; ``refuse`` is called for inaccessible ones.
+
+    ``excluded`` are absolute paths without links.
+    """
     for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
+        absolute = Path(_absolute(place))
+
+        def shown(names: Collection[str], absolute: Path = absolute) -> list[str]:
+            return sorted(one for one in names if not one.startswith(".") and str(absolute / one) not in excluded)
+
+        below[:] = shown(below)
+        for name in shown(names):
             file = Path(place, name)
             try:
                 file.is_file()

@@ -23,6 +23,7 @@ class Chat:
         conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
         verifier: verifies an answer after its text has been sent; None if the chain verifies, or nothing does.
+        conflicts: adds conflicting evidence to a verified answer (``ConflictFinder``); None if nothing verifies.
         written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.
@@ -35,6 +36,7 @@ class Chat:
         *,
         rewriter: QuestionRewriter = by_rules,
         verifier: Callable[[Answer], Answer] | None = None,
+        conflicts: Callable[[Answer], Answer] | None = None,
         written: WrittenAnswers | None = None,
         count: Callable[[str], int],
         budget: int,
@@ -43,6 +45,7 @@ class Chat:
         self._conversations = conversations
         self._rewriter = rewriter
         self._verifier = verifier
+        self._conflicts = conflicts
         self._written = written
         self._count = count
         self._budget = budget
@@ -91,6 +94,8 @@ class Chat:
             answer = self._written.verify(answer)
         if self._verifier is not None:
             answer = self._verifier(answer)
+        if self._conflicts is not None and len(answer.passages) > 1:  # one passage has none, and needs no shared pass
+            answer = self._conflicts(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield VerdictEvent(answer=answer)
         yield DoneEvent(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))

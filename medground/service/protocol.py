@@ -18,7 +18,7 @@ MODEL = "medground"
 NEW = "new"
 _EVIDENCE = {
     *("label", "label_scores", "sentences", "removed", "citations"),
-    *("passages", "verdict", "verification", "withheld"),
+    *("passages", "verdict", "verification", "conflicts", "withheld"),
 }
 # The text added by ``footnotes``: an empty line, then lines for passages, sentences, verdict and notes.
 _FOOTNOTE = r"(?:\[\d+\] [^\n]*|(?:Sentences|Verdict|Note): [^\n]*)"
