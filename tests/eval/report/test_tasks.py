@@ -151,7 +151,7 @@ def test_samples_of_another_make_are_told(tmp_path: Path, field: str, value: obj
     path = tmp_path / "samples_qa_gold.jsonl"
     first, second = path.read_text().splitlines()
     path.write_text(json.dumps(json.loads(first) | {field: value}) + "\n" + second + "\n")
-    with pytest.raises(UserError, match=r"qa_gold: .*the sample.* medground writes"):
+    with pytest.raises(UserError, match=r"qa_gold: .*the sample.* format"):
         read_tasks([tmp_path])
 
 
