@@ -326,7 +326,8 @@ class _Server:
                         self._read(source)
                 if others:
                     self._send(_Part(request.name))
-                    why = f"{len(others)} files in it are of kinds that are not read ({listed_kinds(others)})."
+                    are = "file in it is" if len(others) == 1 else "files in it are"
+                    why = f"{len(others)} {are} of a kind that is not read ({listed_kinds(others)})."
                     self._send(_Failed(f"{request.name}: {why}"))
 
     def _sources(self, request: _Request, others: list[str]) -> Iterator[Source]:

@@ -202,7 +202,7 @@ def test_an_archive_is_read_member_by_member() -> None:
     pack(one_txt=b"One.", two_pdf=b"%PDF junk", three_png=b"x", four_txt=b"Four.", five_zip=b"PK")
     intake = take("a.zip")
     assert counted(intake) == (1, 0, 0, 0, 2)
-    assert intake.failed[1].why == "a.zip: 2 files in it are of kinds that are not read (1 .png, 1 .zip)."
+    assert intake.failed[1].why == "a.zip: 2 files in it are of a kind that is not read (1 .png, 1 .zip)."
     assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
     assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # What could not be read is told again, although the archive is not read again.
