@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 HEADER_EVERY = 12  # rows after which a long table has its header again, so that each passage shows it
+HEADER_LENGTH = 2000  # characters of a header that is repeated at the most, so that a table's text stays in proportion
 _COLUMNS = 200  # that a cell may span
 _TIMES = 4  # how many times as long as its cells a table's text may be through cells that span others
 
@@ -20,7 +21,7 @@ class Cell:
 
 
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A table's text in blocks; all but a short table's begin with the header.
+    """A table's text in blocks. Each begins with the header, unless the table is short or the header very long.
 
     A cell that covers several rows stands in each of them, a heading over several columns in each of those.
     """
@@ -32,7 +33,7 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         heads += 1
     header, body = _one_header(lines[:heads]) if heads > 1 else lines[:1], lines[heads or 1 :]
     lines = [*header, *body]
-    if len(body) <= HEADER_EVERY + HEADER_EVERY // 2:
+    if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
         yield "\n".join(lines)
         return
     for first in range(0, len(body), HEADER_EVERY):

@@ -8,7 +8,7 @@ from corpus.sentences import sentence_spans
 
 _EDGE = 3  # lines at a page's top and foot among which running heads and feet are looked for
 _KEPT = 0.2  # of a text that must be left when they are taken out; else the pages are forms that are all alike
-_BROKEN = re.compile(r"(?P<first>[^\W\d_]+)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
+_BROKEN = re.compile(r"(?<![^\W\d_])(?P<first>[^\W\d_]++)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
     r"|age|sex|risk|year|day|week|month|open|placebo|evidence|population|hospital|community|health|patient|drug|life|case"

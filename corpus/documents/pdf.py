@@ -82,11 +82,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _has_picture(page: "PageObject") -> bool:
-    resources = page.get("/Resources")
-    objects = None if resources is None else resources.get_object().get("/XObject")
-    return objects is not None and any(
-        one.get_object().get("/Subtype") in ("/Image", "/Form") for one in objects.get_object().values()
-    )
+    """Whether a page names a picture or a form among its resources; False where these are broken."""
+    try:
+        resources: Any = page["/Resources"]
+        objects = resources["/XObject"]
+        return any(one.get_object()["/Subtype"] in ("/Image", "/Form") for one in objects.values())
+    except Exception:  # pypdf gives up on what is broken in many ways
+        return False
 
 
 def _unread(pictures: Sequence[int], pages: int) -> str:

@@ -193,7 +193,9 @@ def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:
 
 
 def test_a_sentence_that_begins_within_a_line_has_no_heading() -> None:
-    text = "Calcium below 2.0 mmol/L is seen in few patients. Obesity lowers\nIonised calcium. It is rare."
+    text = (
+        "Calcium below 2.0 mmol/L is seen in few of the patients. Obesity lowers\nIonised calcium. It is rare in men."
+    )
     assert "Obesity lowers\nIonised calcium." in quotable(text)
 
 

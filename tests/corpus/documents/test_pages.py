@@ -1,5 +1,7 @@
 """corpus/documents/pages.py: running heads, words and sentences over breaks, columns."""
 
+import time
+
 import pytest
 
 from corpus.documents.pages import read_on, without_running_heads
@@ -96,3 +98,9 @@ def test_a_sentence_that_begins_within_a_pages_last_line_goes_on_whatever_follow
     assert read_on([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
     heading = "Doses of tarvinol\nAdults take 5 mg."
     assert read_on(["Pain fell in women.\nAspirin", heading])[1] == heading
+
+
+def test_a_long_run_of_letters_takes_no_time() -> None:
+    begin = time.process_time()
+    assert read_on(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
+    assert time.process_time() - begin < 2
