@@ -84,8 +84,9 @@ class PairsConfig(BaseModel):
     split_by: str | None = Field(
         default=None,
         min_length=1,
-        description="Column that divides the pairs anew, 70 % train, 10 % dev and 20 % test, with all rows of a value "
-        "in one split. For one file, or a set of which you have a part.",
+        description="Column that divides the pairs of one file, or of a set of which you have a part: by its words "
+        "train, dev (or validation) and test; where it has other values, anew into 70 % train, 10 % dev and 20 % test, "
+        "with all rows of a value in one split.",
     )
     split: PairSplit = Field(default="test", description="Pairs that are evaluated.")
     files: PairFiles = PairFiles()
