@@ -13,16 +13,18 @@ _NAMES = (
     r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|quellen?|fuentes?"
     r"|extraits?|pasajes?|文献|来源|段落|资料)"
 )
+# Runs of white space are tried from their beginning only and never given back: a text may be little else.
+_SPACE = r"(?<!\s)\s*+"
 _MARK = re.compile(
-    rf"\s*(?P<double>\[(?=\[[^\[\]]*\]\]))?{_OPENING}\s*\^?(?:{_NAMES}\s*)?:?\s*\#?"
-    rf"(?P<numbers>\d{{1,3}}(?:\s*(?:{_TO}|[,;、，&]|and|und|et|y)\s*\d{{1,3}})*)\s*{_CLOSING}(?(double)\])",
+    rf"{_SPACE}(?P<double>\[(?=\[[^\[\]]*\]\]))?{_OPENING}\s*+\^?(?:{_NAMES}\s*+)?:?\s*+\#?"
+    rf"(?P<numbers>\d{{1,3}}(?:\s*+(?:{_TO}|[,;、，&]|and|und|et|y)\s*+\d{{1,3}})*)\s*+{_CLOSING}(?(double)\])",
     re.IGNORECASE,
 )
 _PART = re.compile(rf"(\d+)(?:\s*{_TO}\s*(\d+))?")
 _HELD = re.compile(
-    rf"\s*(?:\[\[[^\[\]\n]{{0,200}}\]|{_OPENING}[^\]］】\n]{{0,200}})?\Z"
+    rf"{_SPACE}(?:\[\[[^\[\]\n]{{0,200}}\]|{_OPENING}[^\]］】\n]{{0,200}})?\Z"
 )  # the end of a stream that may become a mark
-_CUT_MARK = re.compile(rf"\s*{_OPENING}\s*\^?\d[\d\s,;–-]*\Z")  # a mark that the limit of tokens cut off
+_CUT_MARK = re.compile(rf"{_SPACE}{_OPENING}\s*+\^?\d[\d\s,;–-]*\Z")  # a mark that the limit of tokens cut off
 _INTERVAL = re.compile(r"\b(?:CIs?|CrI|IQR|KI|IC|interval|range[sd]?|Intervall)\b[\s:,=]*\Z", re.IGNORECASE)
 _AFTER_NUMBER = re.compile(r"\d\s*%?[\s:,]*\Z")
 _BACK = 40  # characters before a mark that decide whether it is an interval

@@ -17,7 +17,7 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, named, shown_name
 from corpus.documents.worker import Read, Worker
 
-EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 6  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 
 
 @dataclass
@@ -50,7 +50,13 @@ class Intake:
 
 
 def take_in(
-    paths: Sequence[Path | str], library: Path, window: Window, config: DocumentsConfig, *, quiet: bool = False
+    paths: Sequence[Path | str],
+    library: Path,
+    window: Window,
+    config: DocumentsConfig,
+    *,
+    own: Collection[Path] = (),
+    quiet: bool = False,
 ) -> Intake:
     """Bring a library up to date with files, and with folders and everything below them.
 
@@ -65,6 +71,7 @@ def take_in(
         library: the library's file.
         window: what passages must fit.
         config: limits, the columns of tables, and further readers.
+        own: files and folders of the store, which are no documents wherever the store lies.
         quiet: no progress bar.
 
     Raises:
@@ -76,7 +83,8 @@ def take_in(
         known = opened.files()
         roots = [_absolute(path) for path in paths]
         unseen: list[str] = []
-        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, follow=config.follow_links))
+        excluded = {_absolute(path) for path in own}
+        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, excluded, config))
         found = {_place(file, library.parent) for file in files}
         known = _moved(opened, known, files, library.parent)
         for place in known.keys() - found:
@@ -206,8 +214,8 @@ def _files(
     intake: Intake,
     unseen: list[str],
     readers: Readers,
-    *,
-    follow: bool,
+    excluded: Collection[str],
+    config: DocumentsConfig,
 ) -> Iterator[Path]:
     """The files to read, each once, in the order of the paths and within a folder sorted.
 
@@ -230,7 +238,7 @@ def _files(
             if not any(_lies_below(place, [root], store) for place in known):
                 intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
             continue
-        for file in _walk(path, refuse) if is_folder else [path]:
+        for file in _walk(path, refuse, excluded) if is_folder else [path]:
             if not (archives.is_archive(file.name) or readers.can_read(file.name)):
                 if _place(file, store) in known:  # read with other settings: what it brought stays
                     unseen.append(_absolute(file))
@@ -242,18 +250,28 @@ def _files(
             elif not file.is_file():
                 why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
                 intake.failed.append(_problem(given if file == path else file, f"{why}. Give a file or a folder."))
-            elif is_folder and not follow and not file.resolve().is_relative_to(path.resolve()):
+            elif is_folder and not config.follow_links and not file.resolve().is_relative_to(path.resolve()):
                 intake.linked.append(file)
             elif (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
 
 
-def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
-    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused."""
+def _walk(
+    folder: Path, refuse: Callable[[Path | str, OSError], None], excluded: Collection[str] = ()
+) -> Iterator[Path]:
+    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused.
+
+    ``excluded`` are absolute paths without links.
+    """
     for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
+        absolute = Path(_absolute(place))
+
+        def shown(names: Collection[str], absolute: Path = absolute) -> list[str]:
+            return sorted(one for one in names if not one.startswith(".") and str(absolute / one) not in excluded)
+
+        below[:] = shown(below)
+        for name in shown(names):
             file = Path(place, name)
             try:
                 file.is_file()

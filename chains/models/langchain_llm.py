@@ -1,7 +1,6 @@
 """Any LangChain chat model or LLM as a model for chains."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,16 +12,13 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.config import Family, LLMConfig
 from chains.models.base import Prompt, estimated_tokens
+from chains.models.prompt_sanitizing import Cleaner
 from chains.prompts import Messages, PromptFamily, as_dicts, resolve_family
 from common.errors import UserError
 from common.result_cache import ResultCache
 
 _TURN = 8  # tokens around a turn
-# Turns of the usual chat templates. The model's own are unknown, and a text that spells them would end its turn.
-SPECIAL = re.compile(
-    r"<\|[\w-]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]|<</?SYS>>"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
-)
+_CLEAN = Cleaner()
 
 
 def is_language_model(model: object) -> bool:
@@ -42,7 +38,7 @@ class ChatPrompts:
     @property
     def clean(self) -> Callable[[str], str]:
         """Replaces the marks of common chat templates and unprintable characters by spaces."""
-        return _clean
+        return _CLEAN
 
     def family(self, family: Family) -> PromptFamily:
         """The family whose wording its prompts have; ``auto`` goes by the name."""
@@ -131,7 +127,3 @@ def _rendered(tokenizer: Any, prompt: Any) -> str:
 def _plain(prompt: Any) -> str:
     """The turns' texts, then a cue for the answer."""
     return "\n\n".join([*(message["content"] for message in _messages(prompt)), "Answer:"])
-
-
-def _clean(text: str) -> str:
-    return SPECIAL.sub(lambda found: " " * len(found[0]), text)

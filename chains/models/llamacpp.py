@@ -22,8 +22,8 @@ from chains.models.base import Prompt, TooLongError
 from chains.models.fetch import gguf_of
 from chains.models.gguf import gguf_path, metadata
 from chains.models.known import known_model
-from chains.models.langchain_llm import SPECIAL
 from chains.models.local import TemplatePrompts
+from chains.models.prompt_sanitizing import TURN_MARK
 from chains.models.reasoning import is_reasoning_mark
 from chains.models.scoring import with_labels
 from chains.models.templates import answers_in_channel, end_token, label_lead, next_turn, prepare_template
@@ -334,7 +334,7 @@ class GGUFTokenizer:
             token: number for number, (token, kind) in enumerate(typed) if token and kind in (_CONTROL, _USER_DEFINED)
         }
         self.control_tokens = [token for token, kind in typed if token and kind == _CONTROL]
-        spelt = (token for token, kind in typed if kind == _USER_DEFINED and SPECIAL.fullmatch(token))
+        spelt = (token for token, kind in typed if kind == _USER_DEFINED and TURN_MARK.fullmatch(token))
         self.all_special_tokens = [*self.control_tokens, *spelt]
         self.special_tokens_map: dict[str, str] = {}
         keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}

@@ -33,21 +33,33 @@ def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
 
 
-# Control characters other than tab and line ends, and halves of characters that no text has alone.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Marks of turns in the usual chat templates. They may be tokens of a model whose tokenizer is elsewhere (<|im_end|>,
+# DeepSeek's <｜User｜>), or no tokens at all but text that a model was trained on ([INST]).
+_NAME = r"/?[\w\u2581:-]{1,40}"
+TURN_MARK = re.compile(
+    rf"<[|\uff5c]{_NAME}[|\uff5c]?>|<{_NAME}[|\uff5c]>|\[\|{_NAME}\|\]|<</?SYS>>|</?s>"
+    r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|end_of_utterance)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
+)
+# Control characters other than tab and line ends, halves of characters, and the tags of Unicode, which no program shows
+# and models read as letters.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\U000e0000-\U000e007f]")
 
 
 class Cleaner:
-    """Blanks out what a text must not bring into a prompt of ``tokenizer``'s model."""
+    """Replaces by spaces what a text must not bring into a prompt: turn marks, special tokens, unprintable characters.
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
-        special = sorted(special_tokens(tokenizer), key=lambda token: (-len(token), token))
-        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+    A text that spells one would otherwise end the user's turn and begin another.
+
+    Args:
+        tokenizer: the model's, whose special tokens are replaced too; None where it is elsewhere.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
+        special = special_tokens(tokenizer) if tokenizer is not None else set()
+        listed = map(re.escape, sorted(special, key=lambda token: (-len(token), token)))
+        self._marks = re.compile("|".join([*listed, TURN_MARK.pattern]))
 
     def __call__(self, text: str) -> str:
-        """``text`` of the same length, with spaces for control characters and for the tokenizer's special tokens.
-
-        A text that spells a special token would otherwise end the user's turn and begin another.
-        """
-        text = _UNPRINTABLE.sub(" ", text)
-        return text if self._special is None else self._special.sub(lambda token: " " * len(token[0]), text)
+        """``text`` of the same length, with spaces for what is replaced."""
+        return self._marks.sub(lambda mark: " " * len(mark[0]), _UNPRINTABLE.sub(" ", text))

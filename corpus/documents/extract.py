@@ -9,8 +9,9 @@ CHARACTERS = 500  # of a title, a section's name or another text among the metad
 VALUES = 300  # of a list among them
 BLOCK = "\n\n"  # stands between the blocks of a text that was put together
 
-# Control characters but for tab, line feed and form feed, halves of characters, and what no reader sees.
-_UNFIT = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff]")
+# Control characters but for tab, line feed and form feed, halves of characters, and what no reader sees, such as the
+# tags of Unicode (U+E0000 to U+E007F).
+_UNFIT = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
 
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
 

@@ -45,6 +45,7 @@ _AS_BROWSERS = {
 }
 _C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
+_VALUE = re.compile(rb"=\s*(?:\"[^\"]*\"|'[^']*')")
 _ATTRIBUTES = 5000  # of an element: what the parser takes grows with their square
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 
@@ -65,7 +66,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     raw = read_bytes(source, config)
     if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
         raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
-    if any(len(tag[0].split()) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
+    if any(_attributes(tag[0]) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
         raise DataError(source.name, f"has an element with more than {_ATTRIBUTES:,} attributes. Remove that element.")
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
@@ -86,6 +87,11 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     if found is None:
         raise DataError(source.name, "holds no text that a reader would see.")
     yield found
+
+
+def _attributes(tag: bytes) -> int:
+    """At least as many as the tag has attributes, which white space, a slash or the end of a quoted value separates."""
+    return max(len(tag.split()), len(_VALUE.sub(b" ", tag).replace(b"/", b" ").split()))
 
 
 def _decoded(raw: bytes) -> str:

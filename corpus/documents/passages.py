@@ -11,6 +11,7 @@ PASSAGE_WORDS = 200  # where no embedder says how much it reads
 # Tokenizers need some hundred times as many bytes as a text has characters, so that not all of one is counted at once.
 COUNTED = 1 << 18  # characters
 _NEAR = 100  # characters about the middle of a long sentence among which it is split
+_HEADINGS = 6  # that go with the text below them; a document of headings alone would be cut behind each of them
 TOKEN = 64  # characters that a token has at most; a text of freaks that have more is split without need
 
 
@@ -146,7 +147,7 @@ def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads
             size += tokens - added
             continue
         group, size = [(span, tokens)], tokens
-        while sized and len(sized[-1]) > 1 and heads(sized[-1][-1][0]):
+        while sized and len(group) <= _HEADINGS and len(sized[-1]) > 1 and heads(sized[-1][-1][0]):
             if size + sized[-1][-1][1] - added > window.limit:
                 break
             group.insert(0, sized[-1].pop())

@@ -11,7 +11,9 @@ from medground.service.protocol import support_in_words
 # The characters that begin emphasis, code, links, images, HTML, entities, tables and headings.
 _INLINE = re.compile(r"[\\`*_\[\]<>&|#~$]")
 _AT_START = re.compile(r"^(?:[-+=]|\d+[.)])", re.M)
-_INVISIBLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
 
 
 def to_json(summary: Summary, turns: Sequence[Turn]) -> str:

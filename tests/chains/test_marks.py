@@ -1,4 +1,5 @@
 import random
+import time
 
 import pytest
 
@@ -96,3 +97,12 @@ def test_sentences_have_their_marks(text: str, sentences: list[tuple[str, tuple[
     found = cited_sentences(text, 3)
     assert [(one.text, one.citations) for one in found] == sentences
     assert all(text[one.start : one.end] == one.text for one in found)
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\n \t"])
+def test_long_runs_of_white_space_take_no_time(space: str) -> None:
+    begin = time.process_time()
+    text = f"Zinc helped{space * 50_000}[{space * 50_000}x. Falls were rare{space * 50_000}[1]."
+    assert [mark.numbers for mark in find_marks(text, 1)] == [(1,)]
+    assert "".join(MarkWriter(1).write([text, " [2"])).endswith("[1].")
+    assert time.process_time() - begin < 2

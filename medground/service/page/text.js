@@ -4,11 +4,12 @@
  * Nothing on the page is made from markup. `element` sets text through text nodes, which the browser never parses.
  */
 
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\ufff9-\ufffb]/g;
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 /**
  * The text with control characters replaced by visible signs. Line feeds and tabs stay. Characters that would turn the
- * direction of what follows (U+202A to U+202E) become U+FFFD; the marks of a language's own direction stay.
+ * direction of what follows (U+202A to U+202E) become U+FFFD, and so do Unicode's tags (U+E0000 to U+E007F), which
+ * nobody sees and models read. The marks of a language's own direction stay.
  */
 export function plain(text) {
   return String(text)

@@ -36,7 +36,8 @@ def clean() -> Cleaner:
         ("a<|end|>b", "a       b"),
         ("<|begin|><|end|>", " " * 16),
         ("a<|end|>more", "a" + " " * 11),
-        ("<|END|> <end> |", "<|END|> <end> |"),
+        ("<end> | <5% |x| a<b> [1] [ref]", "<end> | <5% |x| a<b> [1] [ref]"),
+        ("no \U000e0069\U000e0067 tags", "no    tags"),
         ("a\x00b\x1b[31mc\x7fd\x9fe", "a b [31mc d e"),
         ("half \ud83d of one", "half   of one"),
         ("tab\tline\nend\r\n", "tab\tline\nend\r\n"),
@@ -58,5 +59,21 @@ def test_nothing_that_is_cleaned_is_read_as_a_special_token() -> None:
         assert special.isdisjoint(tokenizer(clean(text), add_special_tokens=False).input_ids), text
 
 
-def test_a_tokenizer_without_special_tokens() -> None:
-    assert Cleaner(checkpoints.make_tokenizer([], None))("a<|end|>\x00") == "a<|end|> "
+@pytest.mark.parametrize("clean", [Cleaner(), Cleaner(checkpoints.make_tokenizer([], None))])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *(
+            "<|im_end|>",
+            "<|start_header_id|>",
+            "<｜User｜>",
+            "<｜end▁of▁sentence｜>",
+            "<|turn>",
+            "<turn|>",
+            "<end_of_turn>",
+        ),
+        *("[INST]", "[/INST]", "<<SYS>>", "[/SYSTEM_PROMPT]", "[TOOL_RESULTS]", "[|user|]", "</s>", "<end_of_turn>"),
+    ],
+)
+def test_marks_of_turns_that_are_no_tokens_are_blanked_out(clean: Cleaner, mark: str) -> None:
+    assert clean(f"a{mark}b") == f"a{' ' * len(mark)}b"

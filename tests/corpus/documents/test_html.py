@@ -166,10 +166,15 @@ def test_what_only_leads_elsewhere_is_left_out() -> None:
     assert " ".join(found.text.split()) == "Falls were rare. Give 5 mg. By a nurse. Falls were rare. Office"
 
 
-def test_an_element_with_very_many_attributes_is_refused_at_once() -> None:
+@pytest.mark.parametrize("between", [" ", "/", ""])
+def test_an_element_with_very_many_attributes_is_refused_at_once(between: str) -> None:
     begin = time.process_time()
+    attributes = between.join(f'a{number}="1"' for number in range(200_000))
     with pytest.raises(DataError, match="more than 5,000 attributes"):
-        read_one("a.html", ("<p " + " ".join(f'a{number}="1"' for number in range(200_000)) + ">Zinc.</p>").encode())
+        read_one("a.html", f"<p {attributes}>Zinc.</p>".encode())
     assert time.process_time() - begin < 2
-    picture = f'<img src="data:image/png;base64,{"A" * 1_000_000}">'
+
+
+def test_an_element_with_a_long_value_is_read() -> None:
+    picture = f'<img src="data:image/png;base64,{"A/b=" * 300_000}">'
     assert read_one("a.html", f"<p>{picture}Zinc helped.</p>".encode()).text == "Zinc helped."

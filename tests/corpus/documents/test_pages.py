@@ -1,8 +1,10 @@
 """corpus/documents/pages.py: running heads, words and sentences over breaks, columns."""
 
+import time
+
 import pytest
 
-from corpus.documents.pages import in_columns, read_on, without_running_heads
+from corpus.documents.pages import read_on, without_running_heads
 
 
 def test_running_heads_and_feet_are_left_out() -> None:
@@ -62,16 +64,6 @@ def test_words_broken_at_a_lines_end(text: str, read: str) -> None:
     assert read_on([text]) == [read]
 
 
-def test_two_columns_are_read_one_after_the_other_and_tables_by_rows() -> None:
-    left = [f"the left column's line {n} goes" for n in range(5)]
-    right = [f"the right column's line {n} too" for n in range(5)]
-    lines = [[(50.0, one), (310.0, other)] for one, other in zip(left, right, strict=True)]
-    title = "A title that is as wide as both of the columns are together"
-    assert in_columns([[(50.0, title)], *lines]) == [title, *left, *right]
-    assert in_columns([[(50.0, "Drug"), (200.0, "5 mg")]] * 8) is None
-    assert in_columns(lines[:3]) is None
-
-
 def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> None:
     pages = [
         "102 Clinical Letters\nThe rash cleared in nine of the children.",
@@ -106,3 +98,9 @@ def test_a_sentence_that_begins_within_a_pages_last_line_goes_on_whatever_follow
     assert read_on([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
     heading = "Doses of tarvinol\nAdults take 5 mg."
     assert read_on(["Pain fell in women.\nAspirin", heading])[1] == heading
+
+
+def test_a_long_run_of_letters_takes_no_time() -> None:
+    begin = time.process_time()
+    assert read_on(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
+    assert time.process_time() - begin < 2

@@ -102,6 +102,15 @@ def test_a_heading_stays_with_its_text() -> None:
     assert texts(Extract("a", underlined, parts), words_window(36))[1].startswith("Dose\n----")
 
 
+def test_a_document_of_headings_alone_is_cut_where_a_passage_is_full() -> None:
+    body = Body()
+    for number in range(200):
+        body.add(f"Heading {number}", section=f"Heading {number}")
+    found = body.extract("a")
+    assert found is not None
+    assert len(texts(found, words_window(36))) < 2 * 400 / 36
+
+
 def test_a_passage_lies_on_one_page_and_tells_its_sections() -> None:
     body = Body()
     body.add("First page.", page=1, section="A")
