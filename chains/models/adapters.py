@@ -49,6 +49,11 @@ def add_adapter(
             if Path(adapter).is_dir():
                 raise UserError(f"Adapter {adapter}: the folder has no adapter_model.safetensors. Copy it there again.")
         saved = peft.load_peft_weights(adapter, device="cpu")
+    if saved and all(".lora_A." in name or (".lora_B." in name and not value.any()) for name, value in saved.items()):
+        raise UserError(
+            f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as they are before training. Some ways "
+            "of distributed training save it so; save it again with the trained weights."
+        )
     trained_on = config.base_model_name_or_path
     misfit = UserError(
         f"Adapter {adapter} does not fit the model {base}: "

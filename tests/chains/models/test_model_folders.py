@@ -159,6 +159,18 @@ def test_an_adapter_of_a_classifier(base: Path, tmp_path: Path) -> None:
     assert load(base).model.num_parameters() > 0
 
 
+def test_an_adapter_without_trained_weights(base: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(base, tmp_path / "adapter")
+    path = adapter / "adapter_model.safetensors"
+    weights = {name: value * (0 if "lora_B" in name else 1) for name, value in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+    assert "changes nothing: its lora_B weights are all 0" in refusal(base, adapter=str(adapter))
+    last = max(name for name in weights if "lora_B" in name)
+    weights[last][0, 0] = 1e-3
+    save_file(weights, path, metadata={"format": "pt"})
+    assert load(base, adapter=str(adapter)).model.num_parameters() > 0
+
+
 def test_advice_on_folders_without_a_model(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shutil.copytree(folder, tmp_path / "run/checkpoint-500")
