@@ -19,9 +19,12 @@ def read_text(path: Path) -> str:
     """The file as text: UTF-8, optionally with a byte order mark, or UTF-16 with one.
 
     Raises:
-        DataError: the file is missing, a folder, unreadable, empty, or in another encoding (with the byte's offset).
+        DataError: the file is missing, a folder, a device, unreadable, empty, or in another encoding (with the byte's
+            offset).
     """
     try:
+        if path.is_char_device():  # it may have no end
+            raise DataError(path, "this is a device; name a file.")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise DataError(path, "there is no such file. Check the path.") from None

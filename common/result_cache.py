@@ -82,7 +82,7 @@ class ResultCache:
         try:
             entry = json.loads(line)
             self._values[entry["key"]] = entry["value"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.unreadable += 1
 
     def _append(self, block: bytes) -> None:

@@ -204,7 +204,7 @@ def _earlier(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise _unwritable(path, error) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if (
         not isinstance(found, dict)

@@ -9,9 +9,17 @@ import yaml
 from common.errors import DataError
 from common.json_file import read_text, shown
 
+_KEYS = 10_000  # of a mapping at the most; one that merges others (<<) several times over may have any number
+
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses duplicate keys."""
+    """Safe loader that refuses duplicate keys and mappings of very many keys."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _KEYS:
+            problem = f"a mapping has more than {_KEYS:,} keys"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -61,7 +69,7 @@ def _parsed(text: str, *, where: Path | str) -> Any:
         raise DataError(where, f"is not YAML: character {error.character:#04x} is not allowed (line {line}).") from None
     except RecursionError:
         raise DataError(where, "is nested too deeply to be read.") from None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(where, f"is not YAML that can be read: {error}.") from None
 
 

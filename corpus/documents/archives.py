@@ -17,6 +17,7 @@ from corpus.documents.source import Source, shown_name
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TIMES = 100  # of max_bytes: what all members together may unpack to
+RATIO = 100  # of the archive's own size: the same, for an archive that unpacks to more than max_bytes
 
 
 def is_archive(name: str) -> bool:
@@ -31,14 +32,19 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
     a leading slash; of members with one name the later ones have a number in it.
 
     Raises:
-        DataError: the archive is damaged, encrypted, or unpacks to more than 100 times ``config.max_bytes``.
+        DataError: the archive is damaged or encrypted, or unpacks to more than 100 times ``config.max_bytes``, or to
+            more than ``config.max_bytes`` and 100 times its own size, as texts never do.
     """
     read = _zip if path.suffix.lower() == ".zip" else _tar
     unpacked = 0
     seen: set[str] = set()
     try:
+        most = max(config.max_bytes, RATIO * path.stat().st_size)
         for inner, size, opened in read(path, name, config.max_bytes):
             unpacked += size
+            if unpacked > most:
+                problem = f"unpacks to more than {most:,} bytes, {RATIO} times its own size or documents.max_bytes."
+                raise DataError(name, f"{problem} Unpack it if you trust it, and index what is in it.")
             if unpacked > TIMES * config.max_bytes:
                 problem = f"unpacks to more than {TIMES} times documents.max_bytes ({config.max_bytes:,} bytes)."
                 raise DataError(name, f"{problem} Unpack it and index what is in it.")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 HEADER_EVERY = 12  # rows after which a long table has its header again, so that each passage shows it
+HEADER_LENGTH = 2000  # characters of a header that is repeated at the most, so that a table's text stays in proportion
 _COLUMNS = 200  # that a cell may span
 _TIMES = 4  # how many times as long as its cells a table's text may be through cells that span others
 
@@ -19,7 +20,7 @@ class Cell:
 
 
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    """A table's text in blocks; all but a short table's begin with the header.
+    """A table's text in blocks. Each begins with the header, unless the table is short or the header very long.
 
     A cell that covers several rows stands in each of them, a heading over several columns in each of those.
     """
@@ -31,7 +32,7 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         heads += 1
     heads = heads or 1
     header, body = lines[:heads], lines[heads:]
-    if len(body) <= HEADER_EVERY + HEADER_EVERY // 2:
+    if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
         yield "\n".join(lines)
         return
     for first in range(0, len(body), HEADER_EVERY):

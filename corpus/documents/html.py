@@ -45,7 +45,7 @@ _AS_BROWSERS = {
 }
 _C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
-_VALUE = re.compile(rb"=\s*(?:\"[^\"]*\"|'[^']*')")
+_QUOTED = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # an attribute whose value is quoted
 _ATTRIBUTES = 5000  # of an element: what the parser takes grows with their square
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 
@@ -90,8 +90,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _attributes(tag: bytes) -> int:
-    """At least as many as the tag has attributes, which white space, a slash or the end of a quoted value separates."""
-    return max(len(tag.split()), len(_VALUE.sub(b" ", tag).replace(b"/", b" ").split()))
+    """About how many attributes a tag has: white space, a slash or the end of a quoted value separates them."""
+    return len(re.split(rb"[\s/]+", _QUOTED.sub(b" a ", tag)))
 
 
 def _decoded(raw: bytes) -> str:

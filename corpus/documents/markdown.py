@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Extract, Part, one_line, without_data_uris
-from corpus.documents.grid import HEADER_EVERY
+from corpus.documents.grid import HEADER_EVERY, HEADER_LENGTH
 from corpus.documents.source import Source, read_text
 
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -15,7 +15,7 @@ _FRONT = re.compile(
     r"(?P<mark>---|\+\+\+)[ \t]*\r?\n(?P<settings>(?:.*\n){1,300}?)(?:(?P=mark)|\.\.\.)[ \t]*(?:\r?\n|\Z)"
 )
 _SETTING = re.compile(r"[\w.-]+[ \t]*[:=]|\s|#|-\s|[\]}]|\Z")
-_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(?P<quote>[\"']?)(?P<title>[^\n]+?)(?P=quote)[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(r"^title[ \t]*[:=](?P<title>[^\n]*)", re.MULTILINE)
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _LINK = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
@@ -60,9 +60,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     ends = [*(start for start, _, _ in headings), len(text)]
     parts = (Part(start, end, section=name) for (start, name), end in zip(starts, ends, strict=True) if start < end)
     named = _TITLE.search(settings)
-    title = (
-        one_line(named["title"]) if named else next((name for _, tag, name in headings if tag == "h1" and name), None)
-    )
+    title = one_line(_unquoted(named["title"].strip())) if named else None
+    title = title or next((name for _, tag, name in headings if tag == "h1" and name), None)
     yield Extract(source.name, text, tuple(parts), {"title": title} if title else {})
 
 
@@ -72,6 +71,10 @@ def _front_matter(text: str) -> tuple[str, str]:
     if found is None or not all(map(_SETTING.match, found["settings"].splitlines())):
         return "", text
     return found["settings"], text[found.end() :]
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 2 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
@@ -94,7 +97,7 @@ def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
             header = []
         elif not header and "|" in below and _TABLE_RULE.match(below):
             header, rows = [line, below], -2
-        elif header and rows and rows % HEADER_EVERY == 0:
+        elif header and rows and rows % HEADER_EVERY == 0 and len(header[0]) + len(header[1]) <= HEADER_LENGTH:
             yield "\n" + "\n".join(header) + "\n"
         rows += 1
         yield line + end

@@ -124,7 +124,7 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
     labels = _labels(run, task, samples)
     try:
         estimates = task.metrics(samples, labels)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{side.name}: the samples are not as medground writes them ({error}). Measure the task again."
         ) from error
@@ -193,6 +193,6 @@ def _read_grid(folder: Path) -> _Grid:
                 grid.published.setdefault(place, {})[str(cell["metric"])] = float(cell["published"])
         grid.failures.update((str(name), str(reason)) for name, reason in written["failures"].items())
         grid.sources.extend([str(written["published"])] if grid.published else [])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(path, f"is not as medground writes it ({error}). Measure the grid again.") from None
     return grid

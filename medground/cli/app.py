@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _message(error: UserError | OSError) -> str:
+    """The error in words; it may quote a file, so control characters are escaped."""
+    from medground.cli.show import plain
+
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error)
+        return plain(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+    return plain(str(error))

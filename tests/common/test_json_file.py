@@ -44,6 +44,8 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         read_object(tmp_path / "none.json")
     with pytest.raises(DataError, match="is a folder"):
         read_object(tmp_path)
+    with pytest.raises(DataError, match="is a device"):
+        read_object(Path("/dev/zero"))
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def test_a_torn_end_is_passed_over_and_what_is_added_after_it_is_whole(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "junk", [b"\x00\xff\xfe\n", b"[1, 2]\n", b'{"key": ["a"], "value": 1}\n', b'{"key": "x"}\n', b"\n"]
+    "junk",
+    [b"\x00\xff\xfe\n", b"[1, 2]\n", b'{"key": ["a"], "value": 1}\n', b'{"key": "x"}\n', b"\n", b"[" * 100_000 + b"\n"],
 )
 def test_lines_that_are_no_entries_are_counted_and_the_rest_is_read(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "journal.jsonl"

@@ -162,7 +162,9 @@ def test_a_full_disk_leaves_the_earlier_results_whole(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"results": 3}', '{"results": {}, "earlier": []}', "\x00", '"text"'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"results": 3}', '{"results": {}, "earlier": []}', "\x00", '"text"', "[" * 100_000]
+)
 def test_a_results_file_of_someone_else_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)

@@ -92,6 +92,7 @@ def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
         {"results": {"qa_gold": 3}, "config": {}},
         {"results": {"qa_gold": {"accuracy": "high"}}, "config": {}},
         {"results": {"qa_gold": {"accuracy": float("nan")}}, "config": {}},
+        {"results": {"qa_gold": {"accuracy": 10**400}}, "config": {}},
         {"results": {}},
         {"results": {}, "config": {}, "earlier": {"qa_gold": 3}},
         {"results": {}, "config": {}, "earlier": []},

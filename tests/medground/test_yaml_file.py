@@ -26,6 +26,11 @@ BROKEN = {
     "a list as key": ("? [a]\n: b\n", "line 1"),
     "too deep": ("x: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
     "impossible date": ("llm: 2024-13-45\n", "is not YAML"),
+    "number in base 60 without end": (f"x: 1{':1' * 5_000}.5\n", "too large"),
+    "merges of merges": (
+        "m0: &m0 {x: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [{f'*m{n - 1}, ' * 9}]}}\n" for n in range(1, 12)),
+        "more than 10,000 keys",
+    ),
     "empty": ("", "is empty"),
 }
 

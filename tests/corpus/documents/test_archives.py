@@ -1,9 +1,11 @@
 """corpus/documents/archives.py: members as sources; nothing is written, and nothing outside is read."""
 
 import io
+import random
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -81,10 +83,24 @@ def test_names_that_are_no_text_are_written_out(tmp_path: Path) -> None:
 
 def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     limit = DocumentsConfig(max_bytes=100_000)
-    many = {f"{n}.txt": b" " * 200_000 for n in range(60)}
+    many = {f"{n}.txt": random.Random(n).randbytes(200_000) for n in range(60)}
     for path in (zipped(tmp_path / "x.zip", many), tarred(tmp_path / "x.tar.gz", many)):
         with pytest.raises(DataError, match=r"unpacks to more than 100 times documents\.max_bytes"):
             list(members(path, path.name, limit))
+
+
+def test_an_archive_that_unpacks_to_many_times_its_size_is_refused(tmp_path: Path) -> None:
+    limit = DocumentsConfig(max_bytes=100_000)
+    many = {f"{n}.txt": b"zinc " * 20_000 for n in range(20)}
+    overlapping = zipped(tmp_path / "y.zip", {"a.txt": many["0.txt"]})
+    with zipfile.ZipFile(overlapping, "a") as archive:
+        archive.filelist += [copy(archive.filelist[0]) for _ in range(20)]
+        archive._didModify = True
+    for path in (zipped(tmp_path / "x.zip", many), tarred(tmp_path / "x.tar.gz", many), overlapping):
+        with pytest.raises(DataError, match=r"unpacks to more than .* bytes, 100 times its own size"):
+            list(members(path, path.name, limit))
+    few = zipped(tmp_path / "z.zip", {"a.txt": many["0.txt"]})
+    assert len(list(members(few, few.name, limit))) == 1
 
 
 def test_a_damaged_or_encrypted_archive_is_told(tmp_path: Path) -> None:

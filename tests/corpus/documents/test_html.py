@@ -147,6 +147,14 @@ def test_a_long_table_has_its_header_again() -> None:
     assert [row for block in blocks for row in block.split("\n")[1:]] == [f"drug{n}\t{n} mg" for n in range(60)]
 
 
+@pytest.mark.parametrize("first", ["<th>" + "h" * 3_000, "<td colspan=200 rowspan=2>x" * 100])
+def test_a_very_long_header_is_not_repeated(first: str) -> None:
+    rows = "".join(f"<tr><td>drug{n}<td>{n} mg" for n in range(600))
+    found = read_one("a.html", f"<table><tr>{first}<th>Dose{rows}</table>").text
+    assert len(found) < 100_000
+    assert all(f"drug{n}\t{n} mg" in found for n in range(2, 600))
+
+
 def test_cells_that_claim_to_span_much_cost_little() -> None:
     cell = "<td rowspan=65000 colspan=1000>word word word"
     found = read_one("a.html", f"<table>{f'<tr>{cell * 50}' * 200}</table>").text
@@ -176,5 +184,5 @@ def test_an_element_with_very_many_attributes_is_refused_at_once(between: str) -
 
 
 def test_an_element_with_a_long_value_is_read() -> None:
-    picture = f'<img src="data:image/png;base64,{"A/b=" * 300_000}">'
+    picture = f"<img src=\"data:image/png;base64,{'A/b=' * 300_000}\" data-settings='{'[1, 2] ' * 9_000}'>"
     assert read_one("a.html", f"<p>{picture}Zinc helped.</p>".encode()).text == "Zinc helped."

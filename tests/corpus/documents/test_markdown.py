@@ -1,5 +1,7 @@
 """corpus/documents/markdown.py and text.py: the file as it is, with the headings that its parts stand under."""
 
+import time
+
 import pytest
 from document_files import MARKDOWN
 from reading import parts_of, read_one
@@ -63,8 +65,15 @@ def test_what_no_reader_of_the_page_sees_is_left_out(text: str, title: str | Non
     assert (found.metadata.get("title"), found.text) == (title, read)
 
 
+def test_white_space_in_the_title_takes_no_time() -> None:
+    begin = time.process_time()
+    assert read_one("a.md", f"---\ntitle: 'A{' ' * 100_000}B' \n---\nText.").metadata["title"] == "A B"
+    assert time.process_time() - begin < 2
+
+
 def test_a_long_table_has_its_header_again() -> None:
     rows = [f"| drug{n} | {n} mg |" for n in range(30)]
     found = read_one("a.md", "\n".join(["| Drug | Dose |", "|---|---|", *rows]))
     assert found.text.count("| Drug | Dose |\n|---|---|\n") == 3
     assert [line for line in found.text.split("\n") if line.startswith("| drug")] == rows
+    assert read_one("a.md", "\n".join([f"| {'h' * 3000} | Dose |", "|---|---|", *rows])).text.count("| Dose |") == 1

@@ -50,6 +50,18 @@ def test_a_mistake_is_one_sentence_and_status_1(medground: Callable[..., Any]) -
     assert outcome.stderr.startswith("medground: none.json: there is no such file")
 
 
+def test_a_mistake_that_quotes_a_file_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from medground.cli.app import main
+
+    (tmp_path / "mine.yaml").write_text('llm: {"\\e]0;owned\\a\\u202e": 1}')
+    with pytest.raises(SystemExit) as ended:
+        main(["retrieve", "q", "--config", str(tmp_path / "mine.yaml")])
+    assert ended.value.code == 1
+    assert "llm.\\x1b]0;owned\\x07\\u202e: there is no such setting" in capsys.readouterr().err
+
+
 def test_its_traceback_is_shown_on_demand(medground: Callable[..., Any]) -> None:
     outcome = medground("eval", "qa", "--data", "none.json", MEDGROUND_DEBUG="1")
     assert outcome.returncode == 1
