@@ -16,6 +16,10 @@ class Passage(BaseModel):
     ``metadata`` is what the retriever's document says of itself besides. A passage of the user's own documents has at
     least its ``source``, and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``,
     ``section``, ``title`` and ``year`` where they are known.
+
+    With ``chain.evidence: summaries``, ``summary`` is what the answering model read instead of ``text``, written by a
+    model, and ``relevance`` that model's score for the question, from 0 to 10. Quotes and verdicts are always of
+    ``text``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +28,13 @@ class Passage(BaseModel):
     text: str
     score: float | None = None
     metadata: dict[str, Any] = {}
+    summary: str | None = None
+    relevance: int | None = None
+
+    @property
+    def read(self) -> str:
+        """The text that the answering model reads."""
+        return self.text if self.summary is None else self.summary
 
     @property
     def origin(self) -> str:

@@ -14,7 +14,7 @@ from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
-from corpus.documents.source import check_size, named, shown_name
+from corpus.documents.source import check_size, is_hidden, named, shown_name
 from corpus.documents.worker import Read, Worker
 
 EDITION = 6  # to be raised when a format gives another text, or passages or sentences are cut otherwise
@@ -102,7 +102,10 @@ def take_in(
 def _moved(
     library: Library, known: Mapping[str, KnownFile], files: Sequence[Path], store: Path
 ) -> dict[str, KnownFile]:
-    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name."""
+    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name.
+
+    A renamed file has its new name from then on; one moved with the folders that its name begins with keeps it.
+    """
     current = dict(known)
     new = {place: file for file in files if (place := _place(file, store)) not in known}
     if not new:
@@ -119,8 +122,11 @@ def _moved(
             except DataError:
                 continue
         if old is not None and old in current:
-            library.move(old, place)
-            current[place] = current.pop(old)
+            moved = current.pop(old)
+            others = {other.name for other in current.values()}
+            name = moved.name if _absolute(file).endswith(f"/{moved.name}") else _name(file, others)
+            library.move(old, place, name)
+            current[place] = replace(moved, name=name)
     return current
 
 
@@ -146,7 +152,7 @@ class _Reader:
         self._worker = worker
         self._intake = intake
         self._withdrawn = self._long = 0
-        own = [config.readers] if config.readers else []  # absent, so that what earlier versions read stays
+        own = [one for one in (config.readers, config.encoding) if one]  # absent: what earlier versions read stays
         said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
         self._made_by = hashlib.sha256(said.encode()).hexdigest()
 
@@ -268,7 +274,7 @@ def _walk(
         absolute = Path(_absolute(place))
 
         def shown(names: Collection[str], absolute: Path = absolute) -> list[str]:
-            return sorted(one for one in names if not one.startswith(".") and str(absolute / one) not in excluded)
+            return sorted(one for one in names if not is_hidden(one) and str(absolute / one) not in excluded)
 
         below[:] = shown(below)
         for name in shown(names):

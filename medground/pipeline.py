@@ -41,6 +41,10 @@ TINY_JUDGE_NOTE = (
     "nothing. nli.model or llm.model names a real judge."
 )
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
+NO_SUMMARIES = (
+    "chain.evidence is summaries, which a language model writes, and {why}. Set llm.model to another model, or "
+    "chain.evidence to passages."
+)
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
 NO_JUDGE = (
     "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
@@ -278,6 +282,8 @@ class Pipeline:
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
         if self.quotes:
+            if config.evidence == "summaries":
+                raise UserError(NO_SUMMARIES.format(why="here passages are quoted without a language model"))
             from chains.qa.extractive import extractive_chain
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
@@ -575,6 +581,8 @@ class Pipeline:
         from chains.qa.chain import qa_chain
 
         config = self.settings.chain
+        if config.evidence == "summaries" and self._is_tiny:
+            raise UserError(NO_SUMMARIES.format(why="medground-tiny writes none"))
         return qa_chain(
             self.llm,
             retriever,
@@ -583,6 +591,7 @@ class Pipeline:
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
             open_questions=open_questions,
+            evidence=config.evidence,
         )
 
     def _check_model(self) -> None:

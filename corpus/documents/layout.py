@@ -51,14 +51,7 @@ class Stretch(NamedTuple):
         text = self.text.strip()
         if self.monospaced:
             return _MONOSPACED * self.size * len(text)
-        return self.size * sum(
-            _NARROW
-            if one in _NARROWS
-            else _WIDE
-            if one in "mwMW%@" or one > "\u2e80"
-            else _OTHER + 0.13 * one.isupper()
-            for one in text
-        )
+        return self.size * sum(map(_width, text))
 
 
 def _width(character: str) -> float:

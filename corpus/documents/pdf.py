@@ -7,6 +7,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from math import hypot
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _BOLD = re.compile(r"Bold|Black|Heavy|Demi", re.IGNORECASE)
 _MONOSPACED = re.compile(r"Courier|Mono|Consol", re.IGNORECASE)
+_NAMED = 5  # pages that a message names
 _HEAD = 1024  # bytes within which a PDF file says that it is one
 
 
@@ -60,9 +62,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
     texts: list[str] = []
+    pictures: list[int] = []  # numbers of pages without text
     for number in range(pages):
         try:
-            texts.append(_text(reader.pages[number]).translate(_LIGATURES))
+            page = reader.pages[number]
+            texts.append(_text(page).translate(_LIGATURES))
+            if not texts[-1].strip() and _has_picture(page):
+                pictures.append(number + 1)
         except Exception as error:
             raise _broken(source, error, number + 1) from None
     for number, text in enumerate(read_on(texts), start=1):
@@ -72,7 +78,26 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         raise DataError(
             source.name, "holds no text; it seems to be a scan. Have its text recognised first, with ocrmypdf for one."
         )
-    yield found
+    yield replace(found, missing=_unread(pictures, pages)) if pictures else found
+
+
+def _has_picture(page: "PageObject") -> bool:
+    """Whether a page names a picture or a form among its resources; False where these are broken."""
+    try:
+        resources: Any = page["/Resources"]
+        objects = resources["/XObject"]
+        return any(one.get_object()["/Subtype"] in ("/Image", "/Form") for one in objects.values())
+    except Exception:  # pypdf gives up on what is broken in many ways
+        return False
+
+
+def _unread(pictures: Sequence[int], pages: int) -> str:
+    """The sentence about pages that are pictures."""
+    named = ", ".join(map(str, pictures[:_NAMED])) + (", ..." if len(pictures) > _NAMED else "")
+    return (
+        f"{len(pictures)} of {pages} pages hold pictures and no text (page {named}); the others are read. If they are "
+        "scans, have their text recognised first, with ocrmypdf for one."
+    )
 
 
 def _text(page: "PageObject") -> str:

@@ -1,6 +1,7 @@
 """Files of the user's that the tests make, each as the programs that write such files make them."""
 
 import gzip
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,22 @@ def pdf_bytes(pages: Sequence[str], *, title: str | None = None) -> bytes:
         ]
         streams.append(_shown(shown))
     return _pdf(streams, title)
+
+
+def pictured_pdf(pages: Sequence[str], *, pictures: Sequence[int]) -> bytes:
+    """The pages of ``pdf_bytes``; those numbered from 0 in ``pictures`` hold a picture."""
+    from pypdf import PdfWriter
+    from pypdf.generic import DictionaryObject, NameObject, StreamObject
+
+    writer = PdfWriter(clone_from=io.BytesIO(pdf_bytes(pages)))
+    for number in pictures:
+        picture = StreamObject()
+        picture.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Image")})
+        named = DictionaryObject({NameObject("/Im1"): writer._add_object(picture)})
+        writer.pages[number]["/Resources"][NameObject("/XObject")] = named
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
 
 
 def laid_pdf(stretches: Sequence[tuple[float, float, float, str, str]], *, matrix: str = "1 0 0 1 0 0") -> bytes:
