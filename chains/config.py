@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.errors import UserError
+from common.hub import ModelSource
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
@@ -39,7 +40,7 @@ class LLMConfig(BaseModel):
             " protocol (vLLM, TGI, llama.cpp, Ollama); extractive: no model, answers are quotes."
         ),
     )
-    model: str = Field(
+    model: ModelSource = Field(
         default="embedded",
         min_length=1,
         description=(
@@ -97,7 +98,7 @@ class LLMConfig(BaseModel):
     double_quant: bool = Field(
         default=False, description="With 4bit, quantize the quantization constants too, which saves 0.4 bits a weight."
     )
-    adapter: str | None = Field(
+    adapter: ModelSource | None = Field(
         default=None, min_length=1, description="Folder or hub id of a PEFT adapter for this model."
     )
     merge_adapter: bool = Field(
@@ -162,8 +163,8 @@ class NLIConfig(BaseModel):
     kind: Literal["llm", "encoder"] = Field(
         default="llm", description="llm: the model of section llm; encoder: a sequence classifier."
     )
-    model: str | None = Field(default=None, min_length=1, description="Folder or hub id of the encoder.")
-    adapter: str | None = Field(
+    model: ModelSource | None = Field(default=None, min_length=1, description="Folder or hub id of the encoder.")
+    adapter: ModelSource | None = Field(
         default=None,
         min_length=1,
         description=(

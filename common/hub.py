@@ -2,19 +2,24 @@
 
 import errno
 import os
+import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CONNECT_SECONDS = 5.0
 NAMED = 5  # files of a folder that a message names
+ModelSource = Annotated[str, AfterValidator(lambda name: str(Path(name).expanduser()) if name[:1] == "~" else name)]
+"""A setting that names a model: a word, a hub id or a path, with ``~`` for the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained`` of a model: code beside the weights is not run, and pickles are not read."""
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -54,6 +59,38 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
             f"{without[0]!r} has none. Use the tokenizer that the model was trained with, or resize the model's "
             "embeddings and train them."
         )
+
+
+def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
+    """Check that all of a checkpoint's weights are in the model with the shapes of the architecture.
+
+    transformers drops weights that it has no place for: layers beyond those of config.json, biases and scales that the
+    architecture does not have, or the weights of a layer that has another shape. Weights of whole modules that the
+    model lacks, such as another head, are allowed.
+
+    Args:
+        name: the model, for the message.
+        model: the loaded model.
+        report: the loading information of ``from_pretrained`` (``output_loading_info``), which was called with
+            ``ignore_mismatched_sizes``.
+
+    Raises:
+        UserError: a tensor has another shape, or belongs to a layer of the model and has no place there.
+    """
+    advice = "config.json and the weights do not belong together. Copy both again from the same checkpoint."
+    for tensor, stored, expected in sorted(report["mismatched_keys"], key=str):
+        raise UserError(
+            f"Model {name}: its weights have {tensor} in the shape {tuple(stored)}, and by its config.json it is "
+            f"{tuple(expected)}: {advice}"
+        )
+    known = set(model.state_dict())
+    leaves = {path for path, module in model.named_modules() if path and not any(module.children())}
+    generic = {re.sub(r"\.\d+\.", ".N.", one) for one in known}
+    for tensor in sorted(report["unexpected_keys"]):
+        if tensor.rpartition(".")[0] in leaves or re.sub(r"\.\d+\.", ".N.", tensor) in generic:
+            raise UserError(
+                f"Model {name}: its weights have {tensor}, and by its config.json the model has none: {advice}"
+            )
 
 
 @contextmanager
@@ -198,22 +235,63 @@ def _is_offline() -> bool:
 def _folder(error: Exception, what: str, id: str) -> str | None:
     from safetensors import SafetensorError
 
+    folder = Path(id).expanduser()
     for cause in _causes(error):
         if isinstance(cause, PermissionError):
             return f"{what} {id}: {cause.filename or 'a file'} may not be read. Check the folder's permissions."
+    if pointer := _lfs_pointer(folder):
+        return f"{what} {id}: {pointer} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in the folder."
+    for cause in _causes(error):
         if isinstance(cause, SafetensorError):
             return f"{what} {id}: its weights file is broken ({_first_line(cause)}). Copy the folder again."
-    folder = Path(id).expanduser()
     if pickle := _pickle_alone(folder):
         return refused_pickle(what, id, pickle)
     if what == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return f"{what} {id}: the folder holds an adapter. Name it in llm.adapter, and its base model in llm.model."
     if isinstance(error, (OSError, ValueError, KeyError)):
-        return (
-            f"{what} {id}: the folder does not hold a model that can be loaded ({_first_line(error)}). "
+        problem = _lack(folder) or _first_line(error)
+        advice = _model_within(folder) or (
             "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
         )
+        return f"{what} {id}: the folder does not hold a model that can be loaded ({problem}). {advice}"
     return None
+
+
+def _lfs_pointer(folder: Path) -> str | None:
+    """The name of a file that a clone without Git LFS has left as a pointer."""
+    for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model"))):
+        with path.open("rb") as stream:
+            if stream.read(40).startswith(b"version https://git-lfs"):
+                return path.name
+    return None
+
+
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+def _lack(folder: Path) -> str | None:
+    """The first kind of file that a model's folder lacks; None where it has all, or is laid out in another way."""
+    if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
+        return None
+    if not (folder / "config.json").is_file():
+        return "there is no config.json"
+    if not any(folder.glob("*.safetensors")):
+        return "there are no weights, *.safetensors"
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        return "there is no tokenizer, such as tokenizer.json"
+    return None
+
+
+def _model_within(folder: Path) -> str | None:
+    """Advice where a folder is none of a model, but has one in it: checkpoints, the hub's cache or a GGUF file."""
+    if (folder / "config.json").is_file():
+        return None
+    if files := sorted(path.name for path in folder.glob("*.gguf")):
+        return f"Name its GGUF file: {folder / files[0]}"
+    below = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime) or sorted(
+        folder.glob("snapshots/*/config.json")
+    )
+    return f"Name the model's own folder, such as {below[-1].parent}" if below else None
 
 
 def refused_pickle(what: str, id: str, file: str) -> str:

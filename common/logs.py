@@ -22,3 +22,16 @@ def no_bars() -> Iterator[None]:
         yield
     finally:
         of_transformers.set_tqdm_hook(before)
+
+
+@contextmanager
+def no_loading_report() -> Iterator[None]:
+    """Hide transformers' table of weights that a checkpoint lacks or has too many of; the caller checks them."""
+    from transformers.utils import logging as of_transformers
+
+    before = of_transformers.get_verbosity()
+    of_transformers.set_verbosity_error()
+    try:
+        yield
+    finally:
+        of_transformers.set_verbosity(before)

@@ -11,6 +11,18 @@ from common.json_file import kind_of, read_text
 from corpus.csv_rows import csv_rows
 
 TABLES = (".csv", ".tsv")
+_MAGIC = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"PK\x03\x04": "an Excel workbook or a ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+}
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
 """Rows, each with its line number in the file or, where the format has no lines, its id."""
 
@@ -21,9 +33,21 @@ def file_rows(path: Path) -> Rows:
     Raises (while iterating):
         DataError: the file cannot be read, or a line of it is no row.
     """
+    if kind := _binary(path):
+        advice = "Write it as text: a table with a header (.csv, .tsv), or JSON lines (.jsonl)"
+        raise DataError(path, f"is {kind}. {advice}, such as DataFrame.to_json(orient='records', lines=True).")
     if path.suffix.lower() in TABLES:
         return table_rows(path, tabs=path.suffix.lower() == ".tsv")
     return json_lines(path)
+
+
+def _binary(path: Path) -> str | None:
+    """What a file is that holds rows in no text, by its first bytes."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
 
 
 def table_rows(path: Path, *, tabs: bool) -> Rows:
@@ -32,8 +56,12 @@ def table_rows(path: Path, *, tabs: bool) -> Rows:
 
 
 def json_lines(path: Path) -> Rows:
-    """Rows of a file with one JSON object a line; blank lines are left out."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    """Rows of a file with one JSON object a line, blank lines left out, or of one array of objects."""
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        yield from _array(path, text)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -45,3 +73,15 @@ def json_lines(path: Path) -> Rows:
         if not isinstance(row, dict):
             raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
         yield number, row
+
+
+def _array(path: Path, text: str) -> Rows:
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
+        raise DataError(path, "is no JSON array that can be read.", record=where) from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"row {number}")
+        yield f"row {number}", row

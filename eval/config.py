@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.config import Context, LLMConfig
+from common.hub import ModelSource
 
 Part = Literal["retrieval", "qa", "nli"]
 
@@ -15,7 +16,7 @@ class GridLLM(LLMConfig):
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
     )
-    nli_adapter: str | None = Field(
+    nli_adapter: ModelSource | None = Field(
         default=None,
         min_length=1,
         description="Folder or hub id of an adapter trained for inference; adds the column tuned.",

@@ -95,6 +95,20 @@ def is_finished(output: Path, recipe: Mapping[str, Any]) -> bool:
     return True
 
 
+def check_no_model(output: Path) -> None:
+    """Check that a run would not write into the folder of another model, such as its own base.
+
+    Raises:
+        UserError: ``output`` holds a model or an adapter, and nothing of a run.
+    """
+    models = [name for name in ("config.json", "adapter_config.json", "modules.json") if (output / name).is_file()]
+    if models and not (output / SUMMARY_FILE).is_file() and next(checkpoints(output), None) is None:
+        raise UserError(
+            f"{output} holds another model ({models[0]}), whose files this run would replace. Choose a new folder for "
+            "--output."
+        )
+
+
 def publish(checkpoint: Path, output: Path) -> None:
     """Put the model or adapter of a checkpoint into ``output``, without the files that only serve to resume."""
     for path in checkpoint.iterdir():

@@ -4,6 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.hub import ModelSource
+
 _EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The end is evaluated too."
 _ANSWER_PAIRS = "Also train on pairs made from the labelled training questions of section data, to verify answers."
 _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the last checkpoint is the result."
@@ -112,7 +114,7 @@ class QLoRAConfig(RunConfig):
 class EncoderConfig(RunConfig):
     """``train encoder`` trains a sequence classifier."""
 
-    model: str = Field(
+    model: ModelSource = Field(
         default="embedded",
         min_length=1,
         description="Encoder: embedded (all-MiniLM-L6-v2), a hub id or a folder. Its classification head is new.",
@@ -169,7 +171,7 @@ class EncoderConfig(RunConfig):
 class EmbedderTrainConfig(RunConfig):
     """``train embedder`` trains a sentence-transformers model to match questions with their abstracts."""
 
-    model: str = Field(
+    model: ModelSource = Field(
         default="embedded",
         min_length=1,
         description="Embedder: embedded (all-MiniLM-L6-v2), a hub id or a folder of a sentence-transformers model.",

@@ -20,6 +20,7 @@ from eval.results import check_output
 from finetune.checkpoints import (
     SUMMARY_FILE,
     Checkpoint,
+    check_no_model,
     find_resumable,
     is_finished,
     publish_best,
@@ -95,7 +96,7 @@ class Run:
         quiet: show nothing on stderr.
 
     Raises:
-        UserError: ``output`` cannot be written to.
+        UserError: ``output`` cannot be written to, or holds another model.
     """
 
     def __init__(self, output: Path, config: RunConfig, section: str, *, quiet: bool) -> None:
@@ -105,6 +106,7 @@ class Run:
         self._section = section
         self._console = Console(stderr=True, quiet=quiet or not is_main())
         check_output(output)
+        check_no_model(output)
 
     def say(self, message: str) -> None:
         """Show a message, once for all processes."""

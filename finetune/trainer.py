@@ -80,7 +80,7 @@ class BaseTrainer(Trainer):
         """Compute and log the dev figures; they are the same in all processes."""
         with self._pause():
             self.model.eval()
-            figures = [self._evaluate_model(self.model)]
+            figures = [self._figures()]
             if self.accelerator.num_processes > 1:
                 torch.distributed.broadcast_object_list(figures)
             metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures[0].items()}
@@ -88,6 +88,17 @@ class BaseTrainer(Trainer):
                 self.log(dict(metrics))
                 self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _figures(self) -> dict[str, float]:
+        try:
+            return self._evaluate_model(self.model)
+        except UserError as error:
+            if all(value.isfinite().all() for value in self.model.parameters() if value.requires_grad):
+                raise
+            raise UserError(
+                f"The training has diverged by step {self.state.global_step}: its weights are no finite numbers any "
+                "more. Choose another --output folder and a lower learning_rate."
+            ) from error
 
     @contextmanager
     def _pause(self) -> Iterator[None]:

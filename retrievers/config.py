@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
+from common.hub import ModelSource
+
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -28,7 +30,7 @@ class Section(BaseModel):
 class EmbedderConfig(Section):
     """One embedder."""
 
-    model: str = Field(
+    model: ModelSource = Field(
         default="embedded",
         min_length=1,
         description=(

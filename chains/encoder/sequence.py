@@ -12,8 +12,8 @@ from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
-from common.logs import no_bars
+from common.hub import SAFE_LOADING, check_tokenizer, check_weights, hub_errors
+from common.logs import no_bars, no_loading_report
 from common.result_cache import Batches, Recalled, ResultCache, recall
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def load_sequence_classifier(
     auto: Any = AutoModelForSequenceClassification
     no_classifier = f"Model {name} is not a sequence classifier: {{}}. Choose a model for text classification."
     place = find_device(device)
-    with hub_errors("Model", name), no_bars():
+    with hub_errors("Model", name), no_bars(), no_loading_report():
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         try:
             model, report = auto.from_pretrained(
@@ -111,6 +111,7 @@ def load_sequence_classifier(
                 config=config,
                 dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
                 **SAFE_LOADING,
             )
         except ValueError as error:
@@ -121,6 +122,12 @@ def load_sequence_classifier(
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
         raise UserError(no_classifier.format(f"its weights have no {missing[0]}"))
+    for _, stored, expected in report["mismatched_keys"]:
+        if stored[1:] == expected[1:] and expected[0] == config.num_labels:
+            problem = f"its weights have {stored[0]} outputs and its config.json {expected[0]} labels (id2label)"
+            raise UserError(f"Model {name}: {problem}. Write all labels there, in the order of the outputs.")
+    check_weights(name, model, report)
+    _check_label_order(name, config)
     labels = tuple(label_name(str(model.config.id2label[index])) for index in range(model.config.num_labels))
     if len(set(labels)) < 2 or len(set(labels)) < len(labels):
         raise UserError(no_classifier.format(f"it needs two or more different labels and has {', '.join(labels)}"))
@@ -172,5 +179,17 @@ def find_device(name: str) -> "torch.device":
 
 
 def label_name(name: str) -> str:
-    """A checkpoint's label; the three NLI labels in lower case."""
+    """A checkpoint's label without surrounding white space; the three NLI labels in lower case."""
+    name = name.strip()
     return name.lower() if name.lower() in _NLI_LABELS else name
+
+
+def _check_label_order(name: str, config: Any) -> None:
+    """Refuse a checkpoint whose two tables of labels give the same labels different numbers."""
+    numbers = {str(label): number for label, number in (config.label2id or {}).items()}
+    for number, label in config.id2label.items():
+        if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):
+            raise UserError(
+                f"Model {name}: its config.json gives {label} the number {number} in id2label and "
+                f"{numbers[str(label)]} in label2id. Correct it there by the order that the model was trained with."
+            )

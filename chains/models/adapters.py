@@ -43,12 +43,17 @@ def add_adapter(
         )
     config = read_adapter(adapter)
     with hub_errors("Adapter", adapter):
-        if (
-            model_file(adapter, "adapter_model.safetensors") is None
-            and model_file(adapter, "adapter_model.bin") is not None
-        ):
-            raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
+        if model_file(adapter, "adapter_model.safetensors") is None:
+            if model_file(adapter, "adapter_model.bin") is not None:
+                raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
+            if Path(adapter).is_dir():
+                raise UserError(f"Adapter {adapter}: the folder has no adapter_model.safetensors. Copy it there again.")
         saved = peft.load_peft_weights(adapter, device="cpu")
+    if saved and all(".lora_A." in name or (".lora_B." in name and not value.any()) for name, value in saved.items()):
+        raise UserError(
+            f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as they are before training. Some ways "
+            "of distributed training save it so; save it again with the trained weights."
+        )
     trained_on = config.base_model_name_or_path
     misfit = UserError(
         f"Adapter {adapter} does not fit the model {base}: "
@@ -85,6 +90,13 @@ def add_adapter(
         given = {name for name in saved if name in wanted or "lora_" in name}
         if given != set(wanted) or any(saved[name].shape != wanted[name].shape for name in wanted):
             raise misfit
+        parts = {name for name, _ in model.named_children()}
+        if others := sorted(name for name in saved if name not in wanted and _top(name) not in parts):
+            misfit = UserError(
+                f"Adapter {adapter} has weights that a causal language model has no place for ({others[0]}). It was "
+                "made for another task, such as classification. Choose an adapter of a causal language model."
+            )
+            raise misfit
         peft.set_peft_model_state_dict(attached, saved)
     # Missing target modules, weights of another size, or invalid settings.
     except (UserError, ValueError, RuntimeError, TypeError) as error:
@@ -106,6 +118,11 @@ def _embeddings(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | Non
         if module.removesuffix(".token_adapter") in names:
             return int(weight.shape[0])
     return None
+
+
+def _top(name: str) -> str:
+    """The part of the base model that a tensor of an adapter belongs to, such as ``model`` or ``lm_head``."""
+    return name.removeprefix("base_model.model.").partition(".")[0]
 
 
 def _trained_tokens(config: Any, rows: int) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ from chains.prompts import Messages, PromptFamily, resolve_family
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
-from common.logs import no_bars
+from common.hub import SAFE_LOADING, check_tokenizer, check_weights, hub_errors
+from common.logs import no_bars, no_loading_report
 from common.result_cache import Batches, ResultCache
 
 if TYPE_CHECKING:
@@ -288,16 +289,26 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     # first, so that an unreachable hub is reported at once
     architecture = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    try:
-        model, report = auto.from_pretrained(
-            source,
-            config=architecture,
-            dtype=dtype,
-            device_map=_device_map(config.device_map),
-            quantization_config=quantization,
-            output_loading_info=True,
-            **SAFE_LOADING,
+    _check_causal(config.model, architecture)
+    if (stored := _stored_quantization(architecture)) and config.quantization not in ("none", stored):
+        raise UserError(
+            f"Model {config.model} has quantised weights ({stored}), and llm.quantization is {config.quantization}. "
+            "Set it to none to load the weights as they are, or choose the 16-bit original."
         )
+    if (Path(source) / "adapter_config.json").is_file():
+        raise UserError(_with_adapter(config.model))
+    try:
+        with no_loading_report():
+            model, report = auto.from_pretrained(
+                source,
+                config=architecture,
+                dtype=dtype,
+                device_map=_device_map(config.device_map),
+                quantization_config=quantization,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
+                **SAFE_LOADING,
+            )
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"Model {config.model} does not fit in the card's memory in {config.dtype} with quantization "
@@ -323,8 +334,60 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
             f"Model {config.model}: its weights lack {len(missing)} tensors that the architecture needs "
             f"({missing[0]}, ...). Choose a complete causal language model."
         )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise UserError(_with_adapter(config.model))
+    if any(_lacks_quantization(module) for module in model.modules()):
+        raise UserError(
+            f"Model {config.model}: its config.json says that the weights are quantised by bitsandbytes, and they are "
+            "not. Remove quantization_config from config.json; llm.quantization quantises them here."
+        )
+    if not getattr(model, "is_quantized", False):
+        check_weights(config.model, model, report)
     loaded: PreTrainedModel = model
     return loaded
+
+
+# Configurations with a field is_decoder that their models do not read: they look back only, whatever it says.
+_ALWAYS_CAUSAL = ("gpt_neox", "gpt_neox_japanese")
+_OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|MultipleChoice|\w*Reward\w*|\w*Score)\Z")
+
+
+def _check_causal(name: str, config: Any) -> None:
+    """Refuse encoders, encoder-decoders and classifiers, some of which load as causal models and give wrong numbers."""
+    heads = [one for one in config.architectures or () if _OTHER_HEAD.search(one)]
+    if getattr(config, "is_encoder_decoder", False):
+        kind = f"an encoder-decoder ({config.model_type})"
+    elif getattr(config, "is_decoder", True) is False and config.model_type not in _ALWAYS_CAUSAL:
+        kind = f"an encoder, which reads texts in both directions ({config.model_type})"
+    elif heads:
+        kind = f"another kind of model ({heads[0]})"
+    else:
+        return
+    raise UserError(
+        f"Model {name} is not a causal language model, so it cannot write answers: it is {kind}. Choose a model whose "
+        "page says text generation. A sequence classifier judges pairs with nli.kind encoder and nli.model."
+    )
+
+
+def _stored_quantization(architecture: Any) -> str | None:
+    """How the weights of a checkpoint are quantised: 4bit or 8bit of bitsandbytes, or the name of another method."""
+    stored = getattr(architecture, "quantization_config", None)
+    given: dict[str, Any] = stored if isinstance(stored, dict) else stored.to_dict() if stored else {}
+    bits = next((bits for bits in ("4bit", "8bit") if given.get(f"load_in_{bits}")), None)
+    return bits or (str(given.get("quant_method", "unknown")) if given else None)
+
+
+def _lacks_quantization(module: Any) -> bool:
+    """Whether a layer of bitsandbytes got weights that are not quantised."""
+    kind = {"Linear4bit": "quant_state", "Linear8bitLt": "CB"}.get(type(module).__name__)
+    return kind is not None and not hasattr(module.weight, kind)
+
+
+def _with_adapter(name: str) -> str:
+    return (
+        f"Model {name} comes with an adapter (adapter_config.json). Name the adapter's folder in llm.adapter, and its "
+        "base in llm.model; a merged model belongs into a folder without adapter_config.json."
+    )
 
 
 def _device_map(device_map: str) -> dict[str, str] | str | None:

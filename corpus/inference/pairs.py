@@ -22,6 +22,11 @@ _MISSING = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # of pan
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 _SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
 _SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
+_SPLIT_NAMES: dict[str, PairSplit] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "development", "validation", "valid", "val"), "dev"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 _SHARES: dict[PairSplit, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of pairs.split_by
 
 
@@ -68,7 +73,10 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
             unlabelled += 1
             continue
         if pair.id in ids:
-            raise DataError(where, f"the id {shown(pair.id)!r} stands in the file twice.", record=record)
+            problem = (
+                f"the id {shown(pair.id)!r} stands in the file twice. Set pairs.columns.id to null to number the rows."
+            )
+            raise DataError(where, problem, record=record)
         ids.add(pair.id)
         pairs.append(pair)
     if not pairs:
@@ -155,6 +163,8 @@ def _single_file(config: PairsConfig) -> Path:
 def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
     """The rows of a split; all rows with the same value of ``column`` are in one split.
 
+    Where all values are names of splits, such as train, validation and test, these are the splits.
+
     The values are dealt out from the one with most rows to the one with fewest, ties by SHA-256, each to the split
     that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. So the division depends on the file
     alone. White space and case of the values do not count.
@@ -167,6 +177,8 @@ def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> 
             for name, setting in ((column, "pairs.split_by"), (config.columns.label, "pairs.columns.label"))
         ]
         sizes.setdefault(values[0], Counter())[values[1]] += 1
+    if named := _named_splits(sizes):
+        return ((number, row) for number, row in rows if named[_folded(str(row[column]))] == split)
     wanted = {
         name: {label: share * size for label, size in sum(sizes.values(), Counter()).items()}
         for name, share in _SHARES.items()
@@ -187,6 +199,11 @@ def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> 
         splits[value] = max(_SHARES, key=lambda name: gain(name, sizes[value]))
         dealt[splits[value]] += sizes[value]
     return ((number, row) for number, row in rows if splits[_folded(str(row[column]))] == split)
+
+
+def _named_splits(values: Iterable[str]) -> dict[str, PairSplit] | None:
+    """The split of each value; None where a value is no name of a split."""
+    return {value: _SPLIT_NAMES[value] for value in values} if set(values) <= set(_SPLIT_NAMES) else None
 
 
 def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
@@ -265,10 +282,12 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     empty cell.
     """
     value = _column(where, record, row, name)
-    if isinstance(value, bool | list | dict):
+    if isinstance(value, list | dict):
         raise DataError(where, f"must be a label, not {kind_of(value)}.", record=record, field=name)
     given = _written(value)
-    spellings = (given, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(given)) else (given,)
+    spellings: tuple[str, ...] = (given, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(given)) else (given,)
+    if given.lower() in ("true", "false"):  # JSON's spelling, and that of data frames and YAML
+        spellings = (given, given.lower(), given.capitalize(), given.upper())
     for spelling in spellings:
         if spelling in config.labels:
             return config.labels[spelling]

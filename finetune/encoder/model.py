@@ -1,19 +1,16 @@
 """The base model of an encoder run: a pretrained encoder with a new classification head."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging
 
 from chains.encoder.pair_texts import PairTexts
 from chains.encoder.sequence import SequenceClassifier, find_device, label_name, model_window, set_padding
 from common.errors import UserError
 from common.hub import SAFE_LOADING, check_tokenizer, hub_errors
-from common.logs import no_bars
+from common.logs import no_bars, no_loading_report
 from finetune.config import EncoderConfig
 from retrievers.embedders.packaged import packaged_minilm
 
@@ -36,7 +33,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     """
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     auto: Any = AutoModelForSequenceClassification
-    with hub_errors("Model", source), no_bars(), _no_loading_report():
+    with hub_errors("Model", source), no_bars(), no_loading_report():
         architecture = AutoConfig.from_pretrained(
             source,
             trust_remote_code=False,
@@ -87,17 +84,6 @@ def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
     fresh.base_model.load_state_dict(model.base_model.state_dict())
     fresh.eval()
     return fresh
-
-
-@contextmanager
-def _no_loading_report() -> Iterator[None]:
-    """Hide transformers' report of the new head and the dropped layers, which are intended."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _keep_layers(architecture: Any, config: EncoderConfig) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
-from common.hub import hub_errors
+from common.hub import ModelSource, hub_errors
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
 from retrievers.config import Dtype, RetrieverConfig, WrappingConfig
 
@@ -77,7 +77,7 @@ class RerankConfig(WrappingConfig):
     """Reranking by a cross-encoder, which reads question and passage together."""
 
     kind: Literal["rerank"] = "rerank"
-    model: str = Field(
+    model: ModelSource = Field(
         min_length=1,
         description="Cross-encoder or sequence classifier: a hub id or a folder, such as train encoder makes.",
     )

@@ -163,6 +163,14 @@ def test_too_little_memory_keeps_the_last_checkpoint(
     assert not (tmp_path / "summary.json").exists()
 
 
+def test_weights_that_are_no_numbers_any_more_are_the_learning_rates_fault(method: Method, tmp_path: Path) -> None:
+    if method.section == "train.embedder":
+        pytest.skip("its vectors are scaled to length 1")
+    with pytest.raises(UserError, match=r"diverged by step \d+: its weights are no .*lower learning_rate"):
+        method.train(tmp_path, learning_rate=1e30)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
 def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
     method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +183,15 @@ def test_an_output_that_is_a_file_is_refused_before_anything_is_read(
         monkeypatch.setattr(name, lambda *_: pytest.fail("something was read"))
     with pytest.raises(UserError, match="it is a file"):
         method.train(tmp_path / "file")
+
+
+@pytest.mark.parametrize("file", ["config.json", "adapter_config.json", "modules.json"])
+def test_the_folder_of_another_model_is_refused_and_left_as_it_is(method: Method, tmp_path: Path, file: str) -> None:
+    for name in (file, "README.md"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=rf"holds another model \({file}\), whose files this run would replace"):
+        method.train(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {file: "{}", "README.md": "{}"}
 
 
 def test_an_unknown_tracker_is_refused_before_training(method: Method, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def snli_hub(folder: Path) -> PairData:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.load_dataset", load_dataset)
+        patch.setattr("common.hub._reaches_hub", lambda: True)
         return load_pairs(PairsConfig(path="snli"), "dev")
 
 
@@ -164,7 +165,7 @@ BAD_ROWS = {
     ),
     "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is no label of pairs.labels"),
     "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is no label of pairs.labels"),
-    "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: must be a label, not true or false"),
+    "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: 'True' is no label of pairs.labels"),
     "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' stands in the file twice"),
 }
 
@@ -273,3 +274,67 @@ def test_labels_as_data_frames_write_them(tmp_path: Path, suffix: str) -> None:
     data = load_pairs(PairsConfig(path=str(path), labels=words))
     assert [pair.label for pair in data.pairs] == ["contradiction", "entailment", "neutral"]
     assert data.unlabelled == 3
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_array_of_objects(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps(free_rows(), indent=indent), encoding="utf-8")
+    data = load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+    assert [pair.label for pair in data.pairs] == [label for *_, label in PAIRS]
+    path.write_text(json.dumps([free_rows()[0], "text"]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"record row 2: must be an object, not a text"):
+        load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+    path.write_text(json.dumps(free_rows())[:-3], encoding="utf-8")
+    with pytest.raises(DataError, match=r"record line 1: is no JSON array"):
+        load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"PAR1", "Parquet"),
+        (b"PK\x03\x04", "Excel"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"\x80\x05", "pickle"),
+        (b"ARROW1", "Arrow"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path: Path, start: bytes, kind: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(start + bytes(range(256)))
+    with pytest.raises(DataError, match=rf"is (a|an|compressed).*{kind}.*to_json"):
+        load_pairs(PairsConfig(path=str(path)))
+
+
+def test_labels_that_are_true_or_false(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "verdict": number == 0} for number, row in enumerate(free_rows())]
+    for labels in ({"true": "yes", "false": "no"}, {"True": "yes", "False": "no"}, {"TRUE": "yes", "FALSE": "no"}):
+        for path in (write_jsonl(tmp_path / "pairs.jsonl", rows), write_table(tmp_path / "pairs.csv", rows)):
+            data = load_pairs(PairsConfig(path=str(path), columns=FREE, labels=labels))
+            assert [pair.label for pair in data.pairs] == ["yes", "no", "no", "no"]
+
+
+def test_a_column_that_names_the_splits(tmp_path: Path) -> None:
+    """Dev is larger than test and than train, so that a division by size would be another."""
+    names = ["Train", "validation", "validation", "test"]
+    rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, free_rows(), strict=True)]
+    config = PairsConfig(
+        path=str(write_table(tmp_path / "pairs.csv", rows)), columns=FREE, labels=WORDS, split_by="split"
+    )
+    found = {split: [pair.premise for pair in load_pairs(config, split).pairs] for split in ("train", "dev", "test")}
+    texts = [str(row["note"]).strip() for row in free_rows()]
+    assert found == {"train": texts[:1], "dev": texts[1:3], "test": texts[3:]}
+    rows[3]["split"] = "train"
+    write_table(tmp_path / "pairs.csv", rows)
+    with pytest.raises(UserError, match="there is no pair in the test split"):
+        load_pairs(config, "test")
+
+
+def test_an_id_that_stands_twice_and_what_to_do(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{**row, "key": "a"} for row in free_rows()]
+    config = PairsConfig(path=str(write_jsonl(tmp_path / "pairs.jsonl", rows)), columns=FREE, labels=WORDS)
+    twice = config.model_copy(update={"columns": FREE.model_copy(update={"id": "key"})})
+    with pytest.raises(DataError, match=r"the id 'a' stands in the file twice\. Set pairs\.columns\.id to null"):
+        load_pairs(twice)
+    assert [pair.id for pair in load_pairs(config).pairs] == ["1", "2", "3", "4"]
