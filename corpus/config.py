@@ -84,9 +84,9 @@ class PairsConfig(BaseModel):
     split_by: str | None = Field(
         default=None,
         min_length=1,
-        description="Column that divides the pairs of one file, or of a part of a public set. Rows whose value is train, "
-        "dev (or validation) or test go to that split. Other values are divided into 70 % train, 10 % dev and 20 % test; "
-        "rows with the same value stay in one split.",
+        description="Column that divides the pairs of one file, or of a part of a public set. Rows whose value is "
+        "train, dev (or validation) or test go to that split. Other values are divided into 70 % train, 10 % dev and "
+        "20 % test; rows with the same value stay in one split.",
     )
     split: PairSplit = Field(default="test", description="Pairs that are evaluated.")
     files: PairFiles = PairFiles()
