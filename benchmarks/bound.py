@@ -24,17 +24,3 @@ def encoder_operations(lengths: Sequence[int], *, width: int, feed_forward: int,
     """Of a BERT that reads texts of so many tokens each: its products, attention's among them, without padding."""
     linear = 2 * (4 * width * width + 2 * width * feed_forward)
     return float(layers * sum(length * linear + 4 * length * length * width for length in lengths))
-
-
-def label_operations(
-    lengths: Sequence[int], *, width: int, feed_forward: int, layers: int, queries: int, keys: int
-) -> float:
-    """Of a Llama that scores what comes after prompts of so many tokens each.
-
-    Only what is needed counts: a token looks at those before it alone, and the last layer is computed for the last
-    token, but for its keys and values. ``queries`` and ``keys`` are the widths of all heads' queries and keys.
-    """
-    linear = 2 * (2 * width * queries + 2 * width * keys + 3 * width * feed_forward)
-    before = sum(length * linear + 2 * length * (length + 1) * queries for length in lengths)
-    last = sum(length * 4 * width * keys for length in lengths)
-    return float((layers - 1) * before + last)

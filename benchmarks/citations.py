@@ -8,9 +8,11 @@ section of results? No abstract has its conclusion here, as everywhere with this
 withheld conclusion's words that the first quote has. Two more lines count answers by the mark of weak evidence, with
 the question's own abstract among the passages and without it.
 
-Citation Integrity (``--claims``, a folder with claims_dev.jsonl and corpus_dev.jsonl in SciFact's layout): each claim
-is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a labelled sentence? The
-file has the labelled sentence first, so the candidates are shuffled, with a fixed seed.
+Citation Integrity (``--claims``, a folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl in SciFact's
+layout): each claim is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a
+labelled sentence? The file has the labelled sentence first, so the candidates are shuffled, with a fixed seed. Then
+each claim is attributed to one of five papers, as a sentence of an answer without marks is: the cited one and the four
+nearest others by BM25, and then the five nearest others. Constants are chosen on ``--part train``.
 
 Each table compares shared words, the chain, and the chain without an embedder, without the corpus's frequencies of
 words, and without the weights for findings. ``--fit`` fits those weights (``chains/embedded/findings.json``) to
@@ -24,6 +26,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,7 @@ from chains.answer import Citation, Passage  # noqa: E402
 from chains.citations import Lookup, cite, coverage, select  # noqa: E402
 from chains.qa.base import as_passage  # noqa: E402
 from chains.qa.extractive import NEAR  # noqa: E402
+from chains.verification.sentences import source_of  # noqa: E402
 from corpus.config import DataConfig  # noqa: E402
 from corpus.load import load_records  # noqa: E402
 from corpus.records import QARecord, documents  # noqa: E402
@@ -189,31 +193,85 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
     print(f"  marked weak, the question's own abstract left out {_range(proportion(sum(weak), len(weak)))}")
 
 
-def claims(folder: Path, limit: int | None, embedder: Embeddings) -> None:
-    """Print the table of the labelled citations."""
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A claim, the document that it cites, and the numbers of this document's labelled sentences."""
 
-    def lines(name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (folder / name).read_text("utf-8").splitlines() if line.strip()]
+    claim: str
+    document: str
+    labelled: frozenset[int]
 
-    candidates = {str(one["doc_id"]): one["abstract"] for one in lines("corpus_dev.jsonl")}
-    labelled = [
-        (MARKS.sub("", one["claim"]), id, {sentence for label in labels for sentence in label["sentences"]})
-        for one in lines("claims_dev.jsonl")
+
+def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[Cited], dict[str, list[str]]]:
+    """The labelled citations of a part, and the candidate sentences of the documents that its claims cite."""
+
+    def lines(path: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+    listed = lines(folder / f"claims_{part}.jsonl")
+    cited = [
+        Cited(MARKS.sub("", one["claim"]), id, frozenset(number for label in labels for number in label["sentences"]))
+        for one in listed
         for id, labels in one["evidence"].items()
-    ][:limit]
+    ]
+    own = folder / f"corpus_{part}.jsonl"
+    corpus = lines(own if own.is_file() else folder / "corpus.jsonl")
+    named = {one.document for one in cited} | {str(id) for one in listed for id in one.get("cited_doc_ids", ())}
+    return cited[:limit], {str(one["doc_id"]): one["abstract"] for one in corpus if str(one["doc_id"]) in named}
+
+
+def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
+    """Print the table of the labelled citations."""
+    cited, candidates = read_claims(folder, part, limit)
     order = random.Random(0)
     values: dict[str, dict[str, list[float]]] = {"labelled sentence first": {}, f"among {QUOTES}": {}}
     texts_of = [Document(page_content=" ".join(texts)) for texts in candidates.values()]
     ways = choices(embedder, BM25Retriever(texts_of).frequencies)
-    for claim, id, right in labelled:
-        texts = list(enumerate(candidates[id]))
+    for one in cited:
+        texts = list(enumerate(candidates[one.document]))
         order.shuffle(texts)
-        passage = Passage(id=id, text="\n\n".join(text for _, text in texts))
+        passage = Passage(id=one.document, text="\n\n".join(text for _, text in texts))
         for name, choose in ways.items():
-            begins = [_place(one, texts) in right for one in choose(claim, [passage])]
+            begins = [_place(quote, texts) in one.labelled for quote in choose(one.claim, [passage])]
             values["labelled sentence first"].setdefault(name, []).append(any(begins[:1]))
             values[f"among {QUOTES}"].setdefault(name, []).append(any(begins[:QUOTES]))
-    table(f"Citation Integrity, {len(labelled)} claims over shuffled candidates", values)
+    table(f"Citation Integrity, {part}: {len(cited)} claims over shuffled candidates", values)
+
+
+def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
+    """Print, by cut-off, how many claims are attributed to a passage, and how many of these to the cited paper."""
+    cited, candidates = read_claims(folder, part, limit)
+    passages = {id: Passage(id=id, text="\n\n".join(texts)) for id, texts in candidates.items()}
+    retriever = BM25Retriever([Document(id=one.id, page_content=one.text) for one in passages.values()])
+    found = retriever.search([one.claim for one in cited], 400)
+    for name, by in (("cosine", embedder), ("words", None)):
+        near: list[tuple[float, bool]] = []  # with the cited paper: nearness, and whether it is this paper's
+        far: list[float] = []  # without it
+        for one, ranked in zip(cited, found, strict=True):
+            nearest: dict[int, Passage] = {}
+            for document in ranked:
+                nearest.setdefault(_paper(document.id), passages[str(document.id)])
+            nearest.pop(_paper(one.document), None)
+            others = list(nearest.values())[:PASSAGES]
+            number, nearness = source_of(one.claim, [passages[one.document], *others[: PASSAGES - 1]], by)
+            near.append((nearness, number == 1))
+            far.append(source_of(one.claim, others, by)[1])
+        print(
+            f"Attribution by {name}, {part}: {len(cited)} claims over {PASSAGES} papers, with the cited one and without"
+        )
+        for cut in (hundredths / 100 for hundredths in range(30, 95, 5)):
+            kept = [is_cited for nearness, is_cited in near if nearness >= cut]
+            if kept:
+                print(
+                    f"  {cut:.2f}  with: attributed {len(kept) / len(near):.3f}, of these rightly "
+                    f"{_range(proportion(sum(kept), len(kept)))}; without: attributed "
+                    f"{sum(nearness >= cut for nearness in far) / len(far):.3f}"
+                )
+
+
+def _paper(id: str | None) -> int:
+    """The cited paper of a document, which holds candidates for one claim: the thousands of its id."""
+    return int(id or 0) // 1000
 
 
 def _place(quote: Citation, texts: Sequence[tuple[int, str]]) -> int:
@@ -245,7 +303,10 @@ def main() -> None:
     """Print both tables, each where its data is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="PubMedQA's ori_pqal.json")
-    parser.add_argument("--claims", type=Path, help="folder with claims_dev.jsonl and corpus_dev.jsonl")
+    parser.add_argument(
+        "--claims", type=Path, help="folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl"
+    )
+    parser.add_argument("--part", choices=("train", "dev", "test"), default="dev", help="part of the claims")
     parser.add_argument("--limit", type=int, help="number of questions and of claims")
     parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
     given = parser.parse_args()
@@ -254,10 +315,11 @@ def main() -> None:
         print(f"PubMedQA skipped: --data names no file ({given.data}).")
     else:
         pubmedqa(str(given.data), given.limit, embedder, fit=given.fit)
-    if given.claims is None or not (given.claims / "claims_dev.jsonl").is_file():
-        print(f"Citation Integrity skipped: --claims names no folder with claims_dev.jsonl ({given.claims}).")
+    if given.claims is None or not (given.claims / f"claims_{given.part}.jsonl").is_file():
+        print(f"Citation Integrity skipped: --claims names no folder with claims_{given.part}.jsonl ({given.claims}).")
     else:
-        claims(given.claims, given.limit, embedder)
+        claims(given.claims, given.part, given.limit, embedder)
+        attribution(given.claims, given.part, given.limit, embedder)
 
 
 def _range(estimate: Estimate) -> str:

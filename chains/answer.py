@@ -16,6 +16,10 @@ class Passage(BaseModel):
     ``metadata`` is what the retriever's document says of itself besides. A passage of the user's own documents has at
     least its ``source``, and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``,
     ``section``, ``title`` and ``year`` where they are known.
+
+    With ``chain.evidence: summaries``, ``summary`` is what the answering model read instead of ``text``, written by a
+    model, and ``relevance`` that model's score for the question, from 0 to 10. Quotes and verdicts are always of
+    ``text``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +28,13 @@ class Passage(BaseModel):
     text: str
     score: float | None = None
     metadata: dict[str, Any] = {}
+    summary: str | None = None
+    relevance: int | None = None
+
+    @property
+    def read(self) -> str:
+        """The text that the answering model reads."""
+        return self.text if self.summary is None else self.summary
 
     @property
     def origin(self) -> str:
@@ -100,6 +111,20 @@ class Sentence(BaseModel):
     verification: Verification | None = None
 
 
+class Conflict(BaseModel):
+    """A statement of an answer that some of its passages support and others contradict.
+
+    ``supporting`` and ``contradicting`` are quotes of the passages, newest first, then by score; a quote's ``score`` is
+    the probability that it supports or contradicts the statement.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    statement: str
+    supporting: tuple[Citation, ...]
+    contradicting: tuple[Citation, ...]
+
+
 class Withheld(BaseModel):
     """An answer that was found and not given; the fields mean what they mean in ``Answer``."""
 
@@ -126,7 +151,8 @@ class Answer(BaseModel):
 
     ``sentences`` are those of a written text, or the quotes of an extractive answer; empty where the answer is a label.
     ``removed`` are the sentences that ``chain.verify: prune`` has taken out of the text; their places are those in the
-    text before.
+    text before. ``conflicts`` are the statements of a verified answer on which its passages disagree; a note describes
+    each.
 
     ``reused`` says that a cache of earlier results had all that the model would have computed for this answer.
     """
@@ -143,6 +169,7 @@ class Answer(BaseModel):
     passages: tuple[Passage, ...] = ()
     verdict: Verdict | None = None
     verification: Verification | None = None
+    conflicts: tuple[Conflict, ...] = ()
     withheld: Withheld | None = None
     prompt: str | None = None
     output: str | None = None

@@ -11,6 +11,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
 Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
+Evidence = Literal["passages", "summaries"]
 Verify = Literal["off", "report", "retry", "abstain", "prune"]
 
 
@@ -189,6 +190,13 @@ class ChainConfig(BaseModel):
         ),
     )
     passages: int = Field(default=1, ge=1, strict=True, description="Number of retrieved passages in the prompt.")
+    evidence: Evidence = Field(
+        default="passages",
+        description=(
+            "What of the retrieved passages the model reads. passages: their text; summaries: the llm first condenses "
+            "each passage to what bears on the question, and leaves out those that do not bear on it."
+        ),
+    )
     max_sentences: int = Field(
         default=3, ge=1, strict=True, description="Maximum number of sentences that an extractive answer quotes."
     )

@@ -253,6 +253,23 @@ def answer_template(system: str | None = None) -> ChatPromptTemplate:
     )
 
 
+def summary_template(system: str | None = None) -> ChatPromptTemplate:
+    """The prompt of an evidence summary, with the variables ``question`` and ``passage`` (fenced).
+
+    Args:
+        system: the user's own system text, before the rules.
+    """
+    rules = (
+        f"{DATA_RULE}\n\nSummarize what the text in the data says that bears on the question, in at most three "
+        "sentences. Keep its numbers, populations and directions of effects, and add nothing to it. Then write on a "
+        'line of its own "Relevance: " and a whole number from 0 (the text does not bear on the question) to 10 (the '
+        "text answers the question)."
+    )
+    return ChatPromptTemplate.from_messages(
+        [*_system(f"{system}\n\n{rules}" if system else rules), ("human", "Question: {question}\n\n{passage}")]
+    )
+
+
 def explain(label: str | None) -> str:
     """The request to explain the label that was decided on; empty where there is none."""
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""

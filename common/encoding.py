@@ -5,6 +5,14 @@ import codecs
 CONVERT = "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (-f names what it is in now)."
 
 
+def is_text_encoding(name: str) -> bool:
+    """Whether Python knows an encoding of texts by this name."""
+    try:
+        return isinstance("a".encode(name), bytes) and b"a".decode(name) == "a"
+    except (LookupError, UnicodeError, TypeError, ValueError):
+        return False
+
+
 def encoding_of(start: bytes) -> str:
     """The codec for a text that starts with these bytes; it removes a byte order mark."""
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"

@@ -2,8 +2,9 @@
 
 import errno
 import os
+import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+CONNECT_SECONDS = 5.0
 NAMED = 5  # files of a folder that a message names
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of ``from_pretrained`` of a model: code beside the weights is not run, and pickles are not read."""
@@ -62,7 +64,7 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
     be about ``id``, and so is a missing package. Others pass through, such as an out-of-memory ``RuntimeError``.
 
     A missing path below an existing folder is refused before the call, since the hub may have another model of that
-    name.
+    name. Where the hub cannot be reached only the cache is used, because each request would be repeated for minutes.
 
     Args:
         what: how messages name it: "Embedder", "Model", "Adapter", "Data set".
@@ -76,7 +78,8 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
     if repo_type == "model" and not _is_offline() and (mistyped := _missing_below(what, id)):
         raise UserError(mistyped)
     try:
-        yield
+        with _cache_alone() if _needs_hub(id) and not _reaches_hub() else nullcontext():
+            yield
     except UserError:
         raise
     except Exception as error:
@@ -84,6 +87,40 @@ def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "
         if message is None:
             raise
         raise UserError(message) from error
+
+
+def _needs_hub(id: str) -> bool:
+    return not (_is_offline() or _is_path(id) or Path(id).exists())
+
+
+def _reaches_hub() -> bool:
+    """Whether the hub's port can be connected to; True behind a proxy, which alone could say."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub import constants
+
+    hub = urlsplit(constants.ENDPOINT)
+    if getproxies() or not hub.hostname:
+        return True
+    try:
+        port = hub.port or (80 if hub.scheme == "http" else 443)
+        socket.create_connection((hub.hostname, port), CONNECT_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _cache_alone() -> Iterator[None]:
+    """Have huggingface_hub make no requests."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = False
 
 
 def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "dataset"]) -> str | None:
@@ -213,7 +250,7 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
             f"{what} {id} is gated: open {page} in a browser, accept its terms with your account, "
             "then log in on this machine with `hf auth login` (or set HF_TOKEN) and try again."
         )
-    if found(errors.OfflineModeIsEnabled) or constants.is_offline_mode():
+    if constants.is_offline_mode():
         return (_missing_below(what, id) if repo_type == "model" else None) or (
             f"{what} {id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set. "
             f"Unset it, or run `hf download {id}` where there is a connection and copy the cache here."
@@ -234,7 +271,8 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
         if code == 429:
             return f"{what} {id}: the hub asks for a pause (too many requests). Log in, or wait some minutes."
         return f"{what} {id}: the hub answered with an error (status {code}). Try again later; see {page}."
-    if found(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol):
+    kinds = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+    if found(errors.OfflineModeIsEnabled, *kinds):
         return (
             f"{what} {id} is not on this machine and the hub ({hub}) cannot be reached. Check the connection, "
             "or give a folder."

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from common.encoding import is_text_encoding
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
 
 Split = Literal["train", "dev", "test", "all"]
@@ -207,9 +208,21 @@ class DocumentsConfig(BaseModel):
     follow_links: bool = Field(
         default=False, strict=True, description="Read files that symbolic links in a folder point to outside of it."
     )
+    encoding: str | None = Field(
+        default=None,
+        description="Encoding of the text, Markdown, CSV and .jsonl files that are not Unicode, such as windows-1252; "
+        "null to report such files.",
+    )
     columns: DocumentColumns = DocumentColumns()
     readers: dict[Suffix, ClassPath] = Field(
         default={},
         description="Readers of your own by file name suffix, such as .rtf: my_module.RTFParser. Each is a LangChain "
         "BaseBlobParser class, made without arguments.",
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and not is_text_encoding(value):
+            raise ValueError(f"there is no encoding {value!r}; windows-1252, iso-8859-15 and mac-roman are some")
+        return value

@@ -215,6 +215,7 @@ def _parted(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int
         word = rest.split(maxsplit=1)[0] if rest.strip() else ""
         if (
             newline
+            and not text[text.rfind("\n", 0, start) + 1 : start].strip()  # it begins its line, as headings do
             and rest.endswith(_ENDS)
             and not word[:1].islower()
             and word[:1].isalpha()

@@ -15,11 +15,11 @@ from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
 from corpus.documents.extract import Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
-from corpus.documents.source import check_size, named, shown_name
+from corpus.documents.source import check_size, is_hidden, named, shown_name
 from corpus.documents.worker import Read, Worker
 
 HOLE = 100_000_000  # bytes of a hole in a sparse file at the most
-EDITION = 5  # to be raised when a format gives another text, or passages or sentences are cut otherwise
+EDITION = 6  # to be raised when a format gives another text, or passages or sentences are cut otherwise
 
 
 @dataclass
@@ -52,7 +52,13 @@ class Intake:
 
 
 def take_in(
-    paths: Sequence[Path | str], library: Path, window: Window, config: DocumentsConfig, *, quiet: bool = False
+    paths: Sequence[Path | str],
+    library: Path,
+    window: Window,
+    config: DocumentsConfig,
+    *,
+    own: Collection[Path] = (),
+    quiet: bool = False,
 ) -> Intake:
     """Bring a library up to date with files, and with folders and everything below them.
 
@@ -67,6 +73,7 @@ def take_in(
         library: the library's file.
         window: what passages must fit.
         config: limits, the columns of tables, and further readers.
+        own: files and folders of the store, which are no documents wherever the store lies.
         quiet: no progress bar.
 
     Raises:
@@ -78,7 +85,8 @@ def take_in(
         known = opened.files()
         roots = [_absolute(path) for path in paths]
         unseen: list[str] = []
-        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, follow=config.follow_links))
+        excluded = {_absolute(path) for path in own}
+        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, excluded, config))
         found = {_place(file, library.parent) for file in files}
         known = _moved(opened, known, files, library.parent)
         for place in known.keys() - found:
@@ -96,7 +104,10 @@ def take_in(
 def _moved(
     library: Library, known: Mapping[str, KnownFile], files: Sequence[Path], store: Path
 ) -> dict[str, KnownFile]:
-    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name."""
+    """What is known, by today's places: a file that is no longer where it was is known by its bytes, else its name.
+
+    A renamed file has its new name from then on; one moved with the folders that its name begins with keeps it.
+    """
     current = dict(known)
     new = {place: file for file in files if (place := _place(file, store)) not in known}
     if not new:
@@ -113,8 +124,11 @@ def _moved(
             except DataError:
                 continue
         if old is not None and old in current:
-            library.move(old, place)
-            current[place] = current.pop(old)
+            moved = current.pop(old)
+            others = {other.name for other in current.values()}
+            name = moved.name if _absolute(file).endswith(f"/{moved.name}") else _name(file, others)
+            library.move(old, place, name)
+            current[place] = replace(moved, name=name)
     return current
 
 
@@ -140,7 +154,7 @@ class _Reader:
         self._worker = worker
         self._intake = intake
         self._withdrawn = self._long = 0
-        own = [config.readers] if config.readers else []  # absent, so that what earlier versions read stays
+        own = [one for one in (config.readers, config.encoding) if one]  # absent: what earlier versions read stays
         said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
         self._made_by = hashlib.sha256(said.encode()).hexdigest()
 
@@ -208,8 +222,8 @@ def _files(
     intake: Intake,
     unseen: list[str],
     readers: Readers,
-    *,
-    follow: bool,
+    excluded: Collection[str],
+    config: DocumentsConfig,
 ) -> Iterator[Path]:
     """The files to read, each once, in the order of the paths and within a folder sorted.
 
@@ -232,7 +246,7 @@ def _files(
             if not any(_lies_below(place, [root], store) for place in known):
                 intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
             continue
-        for file in _walk(path, refuse) if is_folder else [path]:
+        for file in _walk(path, refuse, excluded) if is_folder else [path]:
             if not (archives.is_archive(file.name) or readers.can_read(file.name)):
                 if _place(file, store) in known:  # read with other settings: what it brought stays
                     unseen.append(_absolute(file))
@@ -244,18 +258,28 @@ def _files(
             elif not file.is_file():
                 why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
                 intake.failed.append(_problem(given if file == path else file, f"{why}. Give a file or a folder."))
-            elif is_folder and not follow and not file.resolve().is_relative_to(path.resolve()):
+            elif is_folder and not config.follow_links and not file.resolve().is_relative_to(path.resolve()):
                 intake.linked.append(file)
             elif (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
 
 
-def _walk(folder: Path, refuse: Callable[[Path | str, OSError], None]) -> Iterator[Path]:
-    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused."""
+def _walk(
+    folder: Path, refuse: Callable[[Path | str, OSError], None], excluded: Collection[str] = ()
+) -> Iterator[Path]:
+    """The visible files, links and devices below a folder in sorted order; what cannot be looked at is refused.
+
+    ``excluded`` are absolute paths without links.
+    """
     for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
+        absolute = Path(_absolute(place))
+
+        def shown(names: Collection[str], absolute: Path = absolute) -> list[str]:
+            return sorted(one for one in names if not is_hidden(one) and str(absolute / one) not in excluded)
+
+        below[:] = shown(below)
+        for name in shown(names):
             file = Path(place, name)
             try:
                 file.is_file()

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import regex
@@ -70,6 +70,7 @@ _BROKEN = regex.compile(rf"[-‐]{_LINE_END}")
 _HYPHEN = re.compile(rf"[{_HYPHENS}](?:{_LINE_END}(?=\d))?(?!\s)")
 _LETTERS = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # begin an identifier with a space: IL 6, CoV 2
 _CAPITAL = re.compile("[A-Z][a-z]{1,3}")  # begins one whose other half begins with a letter: Hb A1c
+_MOST_LETTERS = 5  # that either of them matches
 _NUMBER = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
 _LONGEST_IDENTIFIER = 12  # letters and digits
 _UNSPACED = (
@@ -108,16 +109,20 @@ def terms(text: str) -> list[str]:
     """
     pattern = _ASCII_RUN if text.isascii() else _RARE_RUN if _RARE.search(text) else _RUN
     pieces: list[str] = pattern.split(text)  # what stands between runs, and every other a run
-    found = list(map(_KNOWN.__getitem__, pieces[1::2]))
-    for number, known in enumerate(found):
-        if type(known) is tuple:
-            continue
+    found: list[str | tuple[str, ...]] = list(map(_KNOWN.__getitem__, pieces[1::2]))
+    others = [number for number, known in enumerate(found) if type(known) is not str]
+    for number in reversed(others):
+        known = found[number]
         place = 2 * number + 1
         if type(known) is _Doubtful:
-            found[number] = known if _is_name(pieces, place) else ()
+            found[number] = known[0] if _is_name(pieces, place) else ""
+        elif type(known) is not _Number:
+            found[number : number + 1] = known
         elif pieces[place - 1] == " " and number:
-            found[number] = (*_with_letters(pieces, place), *known)
-    return list(chain.from_iterable(found))
+            found[number : number + 1] = *_with_letters(pieces, place), *known
+        else:
+            found[number] = known[0]
+    return list(filter(None, found))  # type: ignore[arg-type]
 
 
 def stem(word: str) -> str:
@@ -138,14 +143,23 @@ class _Number(tuple[str, ...]):
     __slots__ = ()
 
 
-class _Cache(dict[str, tuple[str, ...]]):
-    """The terms of runs that were met before; emptied when it is full."""
+class _Cache(dict[str, str | tuple[str, ...]]):
+    """The terms of runs that were met before; emptied when it is full.
 
-    def __missing__(self, run: str) -> tuple[str, ...]:
+    A single term is a plain string, the empty one where a run has none: most runs are such, and strings are cheaper
+    than tuples.
+    """
+
+    def __missing__(self, run: str) -> str | tuple[str, ...]:
         if len(self) >= _CACHED:
             self.clear()
-        self[run] = found = _analysed(run)
-        return found
+        if run.isascii() and run.isalpha() and (low := run.lower()) not in _stop_words():
+            self[run] = word = stem(low)
+            return word
+        terms = _analysed(run)
+        is_plain = type(terms) is tuple and len(terms) < 2
+        self[run] = known = (terms[0] if terms else "") if is_plain else terms
+        return known
 
 
 _KNOWN = _Cache()
@@ -153,11 +167,13 @@ _KNOWN = _Cache()
 
 def _analysed(run: str) -> tuple[str, ...]:
     if not (run.isascii() and run.isalnum()):
+        if run.isascii() and run.replace(".", "").replace(",", "").isalnum():  # 0.05
+            return (stem(run.lower().replace(",", "")),)
         parts = _HYPHEN.split(run)
         return _taken_apart(run) if len(parts) == 1 else _hyphenated(parts)
     low = run.lower()
     if low not in _stop_words():
-        return _Number((stem(low),)) if _NUMBER.fullmatch(run) else (stem(low),)
+        return _Number((stem(low),)) if not run.isalpha() and _NUMBER.fullmatch(run) else (stem(low),)
     if len(low) > 1 and (not run.isupper() or low in _OPERATORS):
         return ()
     return _Doubtful((low,))
@@ -179,10 +195,11 @@ def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
 def _with_letters(pieces: Sequence[str], place: int) -> tuple[str, ...]:
     """The term of an identifier with a space whose second half stands at ``place``; none where there is no such one."""
     letters, number = pieces[place - 2], pieces[place]
-    if letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
+    if len(letters) > _MOST_LETTERS or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
         return ()
     is_identifier = _LETTERS.fullmatch(letters) or (number[0].isalpha() and _CAPITAL.fullmatch(letters))
-    return _KNOWN[letters + number] if is_identifier else ()
+    known = _KNOWN[letters + number] if is_identifier else ()
+    return (known,) if isinstance(known, str) else known
 
 
 def _taken_apart(run: str) -> tuple[str, ...]:

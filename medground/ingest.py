@@ -96,9 +96,12 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     """
     from corpus.documents.catalogue import Passages
     from corpus.files import take_in
+    from retrievers.embedders import DTYPE_FILE
+    from retrievers.lexical import FOLDER
 
     path = library_path(settings)
-    intake = take_in(paths, path, passage_window(settings), settings.documents, quiet=quiet)
+    own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
+    intake = take_in(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
     if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
         raise UserError(_nothing(settings, paths, intake))
     return Corpus(DOCUMENTS, Passages(path)), intake

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chains.nli import NLIModel
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
+    from chains.verification.conflicts import ConflictFinder
     from chains.verification.statements import Checker
     from common.result_cache import ResultCache
     from corpus.inference.pairs import NLIPair
@@ -40,6 +41,10 @@ TINY_JUDGE_NOTE = (
     "nothing. nli.model or llm.model names a real judge."
 )
 QUOTE_NOTE = "medground-tiny reads the sample only, so your documents are quoted. llm.model names a real model."
+NO_SUMMARIES = (
+    "chain.evidence is summaries, which a language model writes, and {why}. Set llm.model to another model, or "
+    "chain.evidence to passages."
+)
 UNVERIFIED_NOTE = "not verified: the answer quotes its evidence and claims nothing beyond it"
 NO_JUDGE = (
     "Statements are checked by an entailment model, and the settings name none: {why}. Set nli.kind to encoder and "
@@ -277,6 +282,8 @@ class Pipeline:
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
         if self.quotes:
+            if config.evidence == "summaries":
+                raise UserError(NO_SUMMARIES.format(why="here passages are quoted without a language model"))
             from chains.qa.extractive import extractive_chain
 
             notes = () if verify == "off" else (UNVERIFIED_NOTE,)
@@ -364,6 +371,10 @@ class Pipeline:
             from chains.chat.writer import WrittenChain
 
             chain = WrittenChain(chain, written)
+        if (finder := self._conflict_finder()) is not None:
+            from chains.verification.conflicts import ConflictChain
+
+            chain = ConflictChain(chain, finder)
         return chain if self.note is None else NotedChain(chain, self.note)
 
     def written(
@@ -413,6 +424,14 @@ class Pipeline:
 
         return settled(verifier(answer), self.settings.chain.verify)
 
+    def _conflict_finder(self) -> "ConflictFinder | None":
+        """What finds conflicting evidence for verified answers; None where answers are not verified."""
+        if self.quotes or self.settings.chain.verify == "off":
+            return None
+        from chains.verification.conflicts import ConflictFinder
+
+        return ConflictFinder(self.checker(searches=False, noted=False))
+
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
         from chains.verification.answers import more_passages
@@ -446,6 +465,7 @@ class Pipeline:
             verifier = _one(share(Verifier(self._judge).verify))
         if self._writes:
             written = self.written(share)
+        finder = self._conflict_finder()
         chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
@@ -463,6 +483,7 @@ class Pipeline:
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
+            conflicts=None if finder is None else _one(share(finder.add_conflicts)),
             written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),
@@ -560,6 +581,8 @@ class Pipeline:
         from chains.qa.chain import qa_chain
 
         config = self.settings.chain
+        if config.evidence == "summaries" and self._is_tiny:
+            raise UserError(NO_SUMMARIES.format(why="medground-tiny writes none"))
         return qa_chain(
             self.llm,
             retriever,
@@ -568,6 +591,7 @@ class Pipeline:
             passages=passages or config.passages,
             prompt_family=self.settings.prompt.family,
             open_questions=open_questions,
+            evidence=config.evidence,
         )
 
     def _check_model(self) -> None:

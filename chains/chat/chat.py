@@ -23,6 +23,7 @@ class Chat:
         conversations: where conversations are kept; None where none are.
         rewriter: makes messages self-contained.
         verifier: judges an answer after it was given; None where the chain does so itself, or nobody does.
+        conflicts: adds conflicting evidence to a judged answer (``ConflictFinder``); None where nobody judges.
         written: writes an answer in sentences; None gives the label, or what the chain wrote.
         count: counts the tokens of a text.
         budget: how many tokens of the history rewriter and writer are shown.
@@ -35,6 +36,7 @@ class Chat:
         *,
         rewriter: QuestionRewriter = by_rules,
         verifier: Callable[[Answer], Answer] | None = None,
+        conflicts: Callable[[Answer], Answer] | None = None,
         written: WrittenAnswers | None = None,
         count: Callable[[str], int],
         budget: int,
@@ -43,6 +45,7 @@ class Chat:
         self._conversations = conversations
         self._rewriter = rewriter
         self._verifier = verifier
+        self._conflicts = conflicts
         self._written = written
         self._count = count
         self._budget = budget
@@ -91,6 +94,8 @@ class Chat:
             answer = self._written.verify(answer)
         if self._verifier is not None:
             answer = self._verifier(answer)
+        if self._conflicts is not None and len(answer.passages) > 1:  # one passage has none, and needs no shared pass
+            answer = self._conflicts(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield Judged(answer=answer)
         yield Done(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))

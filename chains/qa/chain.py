@@ -8,11 +8,12 @@ from langchain_core.runnables import Runnable
 
 from chains.answer import Answer, Passage
 from chains.citations import asks_for_fact, best_of_each, cite, notices
-from chains.config import Context, Decide, Family, check_choices
+from chains.config import Context, Decide, Evidence, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
 from chains.prompts import qa_template
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
+from chains.qa.summaries import Summarizer
 from chains.qa.truncation import Asked, FittedPrompt, PromptFitter
 from common.errors import UserError
 from corpus.records import LABELS
@@ -30,6 +31,7 @@ def qa_chain(
     prompt_family: Family = "auto",
     system: str | None = None,
     open_questions: bool = False,
+    evidence: Evidence = "passages",
 ) -> "QAChain":
     """A chain that answers questions with yes, no or maybe.
 
@@ -45,19 +47,29 @@ def qa_chain(
         system: a system text; by default the model's own setting.
         open_questions: give questions for a fact (how many, which, when) their passages and citations without a label
             and a text, for a chain that writes the answer; only where passages are found.
+        evidence: whether the model reads the retrieved ``passages`` or ``summaries`` that it writes of each first (see
+            ``summaries.Summarizer``).
 
     Raises:
         UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another kind.
     """
     model = as_llm(llm)
-    check_choices(context=(context, Context), decide=(decide, Decide), prompt_family=(prompt_family, Family))
+    check_choices(
+        context=(context, Context),
+        decide=(decide, Decide),
+        prompt_family=(prompt_family, Family),
+        evidence=(evidence, Evidence),
+    )
     if context == "retrieved" and retriever is None:
         raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
     if retriever is not None:
         check_retriever(retriever)
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
-    return QAChain(model, retriever, context, decide, passages, prompt_family, system, open_questions)
+    summarizer = None
+    if evidence == "summaries" and context == "retrieved":
+        summarizer = Summarizer(model, model.config.system if system is None else system)
+    return QAChain(model, retriever, context, decide, passages, prompt_family, system, open_questions, summarizer)
 
 
 class QAChain(AnswerChain):
@@ -73,12 +85,14 @@ class QAChain(AnswerChain):
         prompt_family: Family,
         system: str | None,
         open_questions: bool,
+        summarizer: Summarizer | None,
     ) -> None:
         self._llm = llm
         self._retriever = retriever
         self._context = context
         self._passages = passages
         self._open_questions = open_questions
+        self._summarizer = summarizer
         family, system = llm.family(prompt_family), llm.config.system if system is None else system
         self._decider = Decider(llm, qa_template(family, system), LABELS, decide)
         self._fitter = PromptFitter(llm, family, system, reserve=self._decider.reserve)
@@ -124,11 +138,14 @@ class QAChain(AnswerChain):
                 return [_gold(question) for question in questions]
             case "retrieved":
                 assert self._retriever is not None  # qa_chain has seen to it
-                return retrieve(self._retriever, questions, self._passages)
+                found = retrieve(self._retriever, questions, self._passages)
+                if self._summarizer is None:
+                    return found
+                return self._summarizer.summarize([question.text for question in questions], found)
         assert_never(self._context)
 
     def _ask(self, question: Question, passages: list[Passage]) -> Asked:
-        context = self._fitter.clean(_JOIN.join(passage.text for passage in passages)) if passages else None
+        context = self._fitter.clean(_JOIN.join(passage.read for passage in passages)) if passages else None
         return Asked(self._fitter.clean(question.text).strip(), context)
 
     def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
@@ -139,7 +156,7 @@ class QAChain(AnswerChain):
             text="",
             citations=best_of_each(cite(read, passages if kept is None else _as_read(passages, kept))),
             passages=tuple(passages),
-            notes=(*notices(passages), *shortening(question, read)),
+            notes=(*_summarized(passages), *notices(passages), *shortening(question, read)),
         )
 
     def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
@@ -169,12 +186,18 @@ def _gold(question: Question) -> list[Passage] | UserError:
     return [Passage(id=question.passage_id or "context", text=question.context)]
 
 
+def _summarized(passages: Sequence[Passage]) -> list[str]:
+    count = sum(one.summary is not None for one in passages)
+    return [f"the model read {count} of {len(passages)} passages as summaries that it wrote itself"] if count else []
+
+
 def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
-    """The passages cut to the first ``kept`` characters of their joined text: what the model has read."""
+    """The passages cut to the first ``kept`` characters of what the model was given; those read as summaries whole."""
     read = []
     for passage in passages:
         if kept <= 0:
             break
-        read.append(passage if kept >= len(passage.text) else passage.model_copy(update={"text": passage.text[:kept]}))
-        kept -= len(passage.text) + len(_JOIN)
+        is_whole = passage.summary is not None or kept >= len(passage.text)
+        read.append(passage if is_whole else passage.model_copy(update={"text": passage.text[:kept]}))
+        kept -= len(passage.read) + len(_JOIN)
     return read

@@ -33,9 +33,9 @@ _POINTING = re.compile(
 )
 # The same in German, French and Spanish; "Sie" is the reader, and "gibt es" asks for what is named.
 _POINTING_ELSEWHERE = re.compile(
-    r"\b(?:er|sie|ihn|ihm|ihnen|ihre?[mnrs]?|[Dd]iese[mnrs]?|[Dd]eren|[Dd]essen"
-    r"|[Dd]a(?:von|für|gegen|mit|bei|durch|nach|ran)|elles?|ils|celui-ci|celle-ci|ceux-ci|cela|ça|ses|leurs?"
-    r"|ell[ao]s?|él|sus|[Ee]st[eao]s? (?:medicamento|enfermedad))\b"
+    r"\b(?:er|sie|ihn|ihm|ihnen|ihre?[mnrs]?|seine[mnrs]?|[Dd]iese[mnrs]?|[Dd]eren|[Dd]essen"
+    r"|[Dd]a(?:von|für|gegen|mit|bei|durch|nach|ran)|elles?|ils|celui-ci|celle-ci|ceux-ci|cela|ça|sa|ses|leurs?"
+    r"|ell[ao]s?|él|sus?|[Ee]st[eao]s? (?:medicamento|enfermedad))\b"
     r"|(?<!gibt )(?<!ist )\bes\b(?=\s+\w+\s*\?)|^¿?(?:[Cc]ómo|[Cc]uándo) se \w+\s*\?"
 )
 _PREPOSITION = r"(?:in|for|with|during|after|before|at|on|among|by|from|without|under|until|despite)"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 WINDOW = 3  # sentences of a passage that are judged together
-NEAR = 0.65  # cosine from which a sentence of a passage counts as the source of an answer's sentence
+NEAR = 0.7  # cosine from which a sentence of a passage counts as the source of an answer's sentence
 NEAR_WORDS = 0.6  # the same without an embedder: share of the words of the answer's sentence
 _LABEL = re.compile(r"(yes|no|maybe)\W*", re.IGNORECASE)
 _SOURCES = r"(?:passages?|texts?|contexts?|documents?|abstracts?|sources?|excerpts?|articles?|information)"
@@ -54,31 +54,48 @@ def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attr
         embedder: compares sentences by meaning; without one, shared words decide.
         attribute: whether a sentence without marks gets the passage as its citation that has the sentence nearest to
             it, if that is near enough. A judge does this better.
+
+    Near enough is a cosine of ``NEAR``: the lowest multiple of 0.05 at which at least 0.9 of the attributions are right
+    where the source is among five passages, and at most 0.10 (rounded) of the sentences are attributed where it is not.
+    On the 1,995 training claims of Citation Integrity (``benchmarks/citations.py --part train``), MiniLM attributes
+    0.53 of the sentences that have a source, 0.92 of these rightly, and 0.10 of those that have none. Shared words
+    meet that rule nowhere: at ``NEAR_WORDS`` they attribute 0.03, 0.86 of these rightly, and 0.005.
     """
     sentences = cited_sentences(answer.text, len(answer.passages))
     answer = answer.model_copy(update={"sentences": sentences})
     if not attribute or not answer.passages:
         return answer
-    found = [_nearest(one, answer, embedder) for one in sentences]
+    found = [_attributed(one, answer, embedder) for one in sentences]
     return answer.model_copy(update={"sentences": tuple(found)})
 
 
-def _nearest(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
-    """The sentence, attributed to the passage that has the nearest sentence."""
+def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
+    """The sentence with the passage of its source as its citation, if it has no marks and the source is near enough."""
     if sentence.citations or is_refusal(sentence.text):
         return sentence
-    statement = statement_of(sentence, answer)
+    number, nearness = source_of(statement_of(sentence, answer), answer.passages, embedder)
+    if nearness < (NEAR_WORDS if embedder is None else NEAR):
+        return sentence
+    return sentence.model_copy(update={"citations": (number,), "attributed": True})
+
+
+def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> tuple[int, float]:
+    """The number of the passage that has the sentence nearest to a statement, and that nearness; zeros without any.
+
+    Args:
+        statement: a sentence without marks.
+        passages: with the numbers 1, 2, and so on.
+        embedder: nearness is the cosine of its vectors; without one, the share of the statement's words.
+    """
     read = [
         (number, passage.text[start:end])
-        for number, passage in enumerate(answer.passages, start=1)
+        for number, passage in enumerate(passages, start=1)
         for start, end in sentence_spans(passage.text)
     ]
     texts = [text for _, text in read]
     near = similarities(embedder, statement, texts) if embedder is not None else coverage(statement, texts)
     best = max(range(len(near)), key=near.__getitem__, default=None)
-    if best is None or near[best] < (NEAR_WORDS if embedder is None else NEAR):
-        return sentence
-    return sentence.model_copy(update={"citations": (read[best][0],), "attributed": True})
+    return (0, 0.0) if best is None else (read[best][0], near[best])
 
 
 class SentenceVerifier:

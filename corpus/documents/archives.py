@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.source import Source, shown_name
+from corpus.documents.source import Source, is_hidden, shown_name
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TIMES = 100  # of max_bytes: what all members together may unpack to
@@ -48,7 +48,7 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
             if unpacked > TIMES * config.max_bytes:
                 problem = f"unpacks to more than {TIMES} times documents.max_bytes ({config.max_bytes:,} bytes)."
                 raise DataError(name, f"{problem} Unpack it and index what is in it.")
-            if not any(part.startswith((".", "__MACOSX")) for part in inner.parts):
+            if not any(map(is_hidden, inner.parts)):
                 yield Source(_apart(f"{name}/{inner}", seen), opened)
     except DataError:
         raise

@@ -135,7 +135,7 @@ class Library:
             parts: a plain file has one, an archive one for each member; read document by document.
 
         Returns:
-            The parts that could not be read.
+            The parts, and pieces of their documents, that could not be read.
 
         Raises:
             DataError: no part could be read.
@@ -151,7 +151,7 @@ class Library:
                 done = 0
                 for part, documents in parts:
                     try:
-                        self._add_part(file, name, part, documents)
+                        problems += [(part, lack) for lack in self._add_part(file, name, part, documents)]
                         done += 1
                     except DataError as error:
                         problems.append((part, error))
@@ -164,15 +164,35 @@ class Library:
             self._commit(COMMIT_SECONDS)
         return told
 
-    def move(self, old: str, new: str) -> None:
-        """Note that a file lies elsewhere now; a file noted there is forgotten."""
+    def move(self, old: str, new: str, name: str) -> None:
+        """Note that a file lies elsewhere now, and its name; a file noted there is forgotten."""
         with _errors(self._path):
             self._begin()
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
             rank = f"{new.rpartition('/')[2]}\n{new}"
+            [file, before] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
             self._database.execute("UPDATE files SET place = ?, rank = ? WHERE place = ?", (new, rank, old))
+            if name != before:
+                self._rename(file, before, name)
             self._revise()
             self._commit(COMMIT_SECONDS)
+
+    def _rename(self, file: int, before: str, name: str) -> None:
+        """Give a file's documents, whose keys and sources begin with its name, another one."""
+
+        def renamed(text: str) -> str:
+            return name + text[len(before) :] if text == before or text.startswith(f"{before}/") else text
+
+        problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
+        said = json.dumps([[renamed(part), why.replace(before, name, 1)] for part, why in problems])
+        self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, said, file))
+        rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
+        for id, key, metadata in rows:
+            known = json.loads(metadata)
+            if "source" in known:
+                known["source"] = renamed(known["source"])
+            update = "UPDATE documents SET key = ?, metadata = ? WHERE id = ?"
+            self._database.execute(update, (renamed(key), json.dumps(known), id))
 
     def remove(self, place: str) -> None:
         """Forget a file and what it brought."""
@@ -182,10 +202,12 @@ class Library:
             self._revise()
             self._commit(COMMIT_SECONDS)
 
-    def _add_part(self, file: int | None, whole: str, name: str, documents: Iterable[Entry]) -> None:
+    def _add_part(self, file: int | None, whole: str, name: str, documents: Iterable[Entry]) -> list[DataError]:
+        """Write the documents of a part; return what of them could not be read."""
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
         member = {} if name == whole else {"source": name}  # of an archive it is the member that is cited
         empty = True
+        lacks: list[DataError] = []
         with self._all_or_nothing("part"):
             for document in documents:
                 empty = False
@@ -193,6 +215,8 @@ class Library:
                     self._database.execute(insert, (file, document.key, None, "{}"))
                     continue
                 extract, passages = document
+                if extract.missing:
+                    lacks.append(DataError(name, extract.missing))
                 row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **member}))
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
@@ -201,6 +225,7 @@ class Library:
                 )
             if empty:
                 raise DataError(name, "holds nothing to read.")
+        return lacks
 
     @contextmanager
     def _all_or_nothing(self, name: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Word documents (.docx): paragraphs, tables and headings of the body, read element by element.
+"""Word documents (.docx): the body with its text boxes and notes, read element by element.
 
 python-docx is not used: its text lacks equations, symbols and inserted text, and a merged table takes it minutes.
 """
@@ -45,7 +45,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """The body's text; the cells of a table's row stand in one line, between tabs.
 
     Tracked changes count as accepted, hidden text is left out, formulas are written in one line, superscripts with ^.
-    Headers, footers, footnotes, comments and text boxes are not read.
+    Text boxes, footnotes and endnotes follow the paragraph or table that holds them or refers to them. Headers, footers
+    and comments are not read.
 
     Raises:
         DataError: it is no Word file, is broken, larger than ``config.max_bytes`` when unpacked, or without text.
@@ -79,6 +80,8 @@ class _Reader:
         self._name = name
         self._limit = config.max_bytes
         self._styles: dict[str, _Style] = {}
+        self._notes: dict[str, str] = {}
+        self._cited: list[str] = []
 
     def read(self) -> Extract | None:
         relations = self._relations("")
@@ -88,17 +91,15 @@ class _Reader:
         styles = self._relations(document).get(_STYLES)
         if styles in self._archive.namelist():
             self._styles = dict(self._read_styles(styles or ""))
+        for kind in ("footnote", "endnote"):
+            self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
         body = Body()
         section: str | None = None
         for element in self._blocks(document):
-            if _name(element) == "tbl":
-                for block in self._table(element):
-                    body.add(block, section=section)
-                continue
-            text = self._paragraph(element)
-            if self._is_heading(element):
-                section = one_line(text)
-            body.add(text, section=section)
+            if _name(element) == "p" and self._is_heading(element):
+                section = one_line(self._paragraph(element))
+            for block in self._texts(element):
+                body.add(block, section=section)
         return body.extract(self._name, title=self._title(relations))
 
     def _root(self, part: str) -> "_Element":
@@ -150,6 +151,25 @@ class _Reader:
                 while parent is not None and element.getprevious() is not None:
                     del parent[0]
 
+    def _texts(self, element: "_Element") -> Iterator[str]:
+        """A block's text, and after it the text boxes in it and the notes that it refers to."""
+        self._cited.clear()
+        yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
+        for box in element.iterdescendants("{*}txbxContent"):
+            if _is_read(box, element):
+                for block in box.iterchildren("{*}p", "{*}tbl"):
+                    yield from self._table(block) if _name(block) == "tbl" else [self._paragraph(block)]
+        yield from (self._notes.pop(note, "") for note in self._cited)
+
+    def _read_notes(self, kind: str, part: str | None) -> dict[str, str]:
+        """The footnotes or endnotes by kind and number."""
+        if part not in self._archive.namelist():
+            return {}
+        return {
+            f"{kind} {_attribute(note, 'id')}": "\n".join(map(self._paragraph, note.iterdescendants("{*}p"))).strip()
+            for note in self._root(part or "").iterfind(f"{{*}}{kind}")
+        }
+
     def _is_heading(self, paragraph: "_Element") -> bool:
         used = paragraph.find("{*}pPr/{*}pStyle")
         return used is not None and any(_HEADING.match(style.name) for style in self._chain(_value(used)))
@@ -182,6 +202,8 @@ class _Reader:
                 yield _of_font(child.text or "", None if font is None else font.get(f"{_W}ascii")), align
             elif name in _SIGNS:
                 yield _SIGNS[name], align
+            elif name in ("footnoteReference", "endnoteReference"):
+                self._cited.append(f"{name.removesuffix('Reference')} {_attribute(child, 'id')}")
             elif name == "sym":
                 yield symbol(_attribute(child, "font"), _attribute(child, "char")), align
             else:
@@ -232,7 +254,8 @@ class _Reader:
                 if merge is not None and _value(merge) != "restart" and column in above:
                     made = above[column]
                 else:
-                    text = " ".join(" ".join(map(self._paragraph, cell.iterdescendants("{*}p"))).split())
+                    paragraphs = (one for one in cell.iterdescendants("{*}p") if _is_read(one, cell))
+                    text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
                     made = Cell(text, columns if header else 1, 1, header)
                     above[column] = made
                 cells.append(made)
@@ -250,6 +273,16 @@ class _Reader:
 def _refuse_document_type(element: "_Element") -> bool:
     if element.getroottree().docinfo.internalDTD is not None:
         raise ValueError("it has a document type, as no file of Word has")
+    return True
+
+
+def _is_read(element: "_Element", within: "_Element") -> bool:
+    """Whether what lies between a block and an element in it is read; text boxes stand in it twice at times."""
+    for above in element.iterancestors():
+        if above is within:
+            return True
+        if _name(above) in _LEFT_OUT:
+            return _name(above) == "txbxContent" and _name(element) == "txbxContent" and _is_read(above, within)
     return True
 
 

@@ -35,12 +35,14 @@ class Extract:
         text: what passages are cut from and citations point into.
         parts: in order, without overlap; only white space lies outside them.
         metadata: title, year, journal, mesh and the like, as far as the format knows them.
+        missing: what of the document cannot be read, for the user, such as pages that are pictures.
     """
 
     key: str
     text: str
     parts: tuple[Part, ...]
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

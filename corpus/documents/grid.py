@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 HEADER_EVERY = 12  # rows after which a long table has its header again, so that each passage shows it
 HEADER_LENGTH = 2000  # characters of a header that is repeated at the most, so that a table's text stays in proportion
@@ -30,13 +31,23 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     heads = 0
     while heads < min(len(rows), 3) and rows[heads] and all(cell.heads or not cell.text for cell in rows[heads]):
         heads += 1
-    heads = heads or 1
-    header, body = lines[:heads], lines[heads:]
+    header, body = _one_header(lines[:heads]) if heads > 1 else lines[:1], lines[heads or 1 :]
+    lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
         yield "\n".join(lines)
         return
     for first in range(0, len(body), HEADER_EVERY):
         yield "\n".join([*header, *body[first : first + HEADER_EVERY]])
+
+
+def _one_header(lines: Sequence[str]) -> list[str]:
+    """Header rows as one, with each column's headings from the top; a row of one heading stays by itself."""
+    rows = [line.split("\t") for line in lines]
+    titles = [line for line, row in zip(lines, rows, strict=True) if sum(map(bool, row)) == 1]
+    rows = [row for row in rows if sum(map(bool, row)) > 1]
+    columns = zip_longest(*rows, fillvalue="")
+    joined = "\t".join(" ".join(dict.fromkeys(filter(None, column))) for column in columns)
+    return [*titles, joined] if rows else titles
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:

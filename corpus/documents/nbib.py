@@ -23,7 +23,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
     number = 0
     with open_limited(source, config) as stream:
-        records = Medline.parse(text_lines(source, stream, None))  # type: ignore[no-untyped-call]
+        records = Medline.parse(text_lines(source, stream, None, config))  # type: ignore[no-untyped-call]
         while True:
             try:
                 record = next(records, None)

@@ -31,8 +31,6 @@ _FOOTNOTES = 6  # lines of footnotes at a page's foot at the most
 _WORDS = 4  # of a page's last line, at the least, for it to be no heading
 _HEADING = 6  # words of a heading at the most
 _LONGEST = 2000  # characters of a sentence that are taken over from the next page
-_COLUMN = 120  # points that columns lie apart at the least
-_PROSE = 15  # characters that a line of a column has at the least; cells of tables have fewer
 
 
 def read_on(pages: Sequence[str]) -> list[str]:
@@ -81,37 +79,6 @@ def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str
     return {name for name, times in counted.items() if times >= max(least, len(edges) / 2)}
 
 
-def in_columns(lines: Sequence[Sequence[tuple[float, str]]]) -> list[str] | None:
-    """The lines of a page column by column, where it has two columns of prose; None where not.
-
-    Args:
-        lines: top to bottom, each as its stretches of text with where they begin, in points.
-    """
-    pairs = [line for line in lines if len(line) == 2 and all(len(text.strip()) >= _PROSE for _, text in line)]
-    if len(pairs) < 4:
-        return None
-    (right, times) = Counter(round(line[1][0] / 4) * 4 for line in pairs).most_common(1)[0]
-    left = min(line[0][0] for line in pairs)
-    if times < 0.7 * len(pairs) or right - left < _COLUMN:
-        return None
-    widest = max(len(line[0][1].strip()) for line in pairs)
-    found: list[str] = []
-    columns: tuple[list[str], list[str]] = ([], [])
-    for line in lines:
-        text = " ".join(text.strip() for _, text in line)
-        if len(line) == 2 and abs(line[1][0] - right) <= 8:
-            for column, (_, one) in zip(columns, line, strict=True):
-                column.append(one.strip())
-        elif len(line) == 1 and line[0][0] >= right - 8:
-            columns[1].append(text)
-        elif len(line) == 1 and len(text) <= widest and any(columns):
-            columns[0].append(text)
-        else:
-            found += [*columns[0], *columns[1], text]
-            columns = ([], [])
-    return [*found, *columns[0], *columns[1]]
-
-
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
     """The lines at a page's edges by their number: each with its place from the top or the foot."""
     filled = [at for at, line in enumerate(page) if line.strip()]
@@ -157,7 +124,8 @@ def _without_footnotes(page: str) -> tuple[str, str]:
         return page, ""
     lines = page.rstrip().split("\n")
     for at in range(len(lines) - 1, max(0, len(lines) - _FOOTNOTES - 1), -1):
-        if _FOOTNOTE.match(lines[at]) and not re.search(r"[.:;!?]\s*\Z", lines[at - 1]):
+        above = next(filter(None, reversed(lines[:at])), "")
+        if _FOOTNOTE.match(lines[at]) and not re.search(r"[.:;!?]\s*\Z", above):
             return "\n".join(lines[:at]), "\n".join(lines[at:])
     return page, ""
 

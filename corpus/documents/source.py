@@ -1,18 +1,20 @@
 """A file to read, or a member of an archive: its name, its format, and its bytes within the limits."""
 
+import codecs
 import gzip
 import lzma
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase, TextIOWrapper
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Literal, get_args
 
-from common.encoding import CONVERT, encoding_of
+from common.encoding import encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 
@@ -45,6 +47,11 @@ _SIGNATURES = (
 # What steers a terminal or the order of the characters about it.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 PIECE = 1 << 16
+_KINDS = 20  # endings that a message lists
+_SET_ENCODING = (
+    "Name its encoding, such as --set documents.encoding=windows-1252 for Windows in western Europe, or save it as "
+    "UTF-8."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,18 @@ def named(shown: str) -> str:
         return chr(0xDC00 + code) if match[1][0] == "x" and code >= 0x80 else chr(code)
 
     return re.sub(r"\\(?:\\|(x[0-9a-f]{2}|u[0-9a-f]{4}))", sign, shown)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a program or the system keeps a file or folder of this name for itself."""
+    return name.startswith((".", "~$", "__MACOSX")) or name.lower() in ("thumbs.db", "desktop.ini")
+
+
+def listed_kinds(names: Iterable[str]) -> str:
+    """The endings of files with their counts, the most frequent first, as part of a message."""
+    kinds = Counter(PurePath(name).suffix.lower() or PurePath(name).name for name in names)
+    listed = ", ".join(f"{count} {escaped(kind)}" for kind, count in kinds.most_common(_KINDS))
+    return listed + (", ..." if len(kinds) > _KINDS else "")
 
 
 def format_of(name: str) -> Format | None:
@@ -196,17 +215,19 @@ def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
 
 
 def read_text(source: Source, config: DocumentsConfig) -> str:
-    """All of it as text (UTF-8, a byte order mark allowed, or UTF-16 with one), line ends as they are.
+    """All of it as text, line ends as they are.
+
+    It is UTF-8, a byte order mark allowed, UTF-16 with one, or else in ``config.encoding``.
 
     Raises:
         DataError: as ``read_bytes``, or it is not text.
     """
     raw = read_bytes(source, config)
     try:
-        text = raw.decode(encoding_of(raw))
+        text = _decoded(raw, config)
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}."
-        raise DataError(source.name, f"{problem} {hint(raw) or CONVERT}") from None
+        problem = f"is not {config.encoding or 'UTF-8'} text: byte {raw[error.start]:#04x} at offset {error.start}."
+        raise DataError(source.name, f"{problem} {hint(raw) or _SET_ENCODING}") from None
     if not text.strip():
         raise DataError(source.name, "is empty.")
     if (nul := text.find("\0")) >= 0:
@@ -217,16 +238,41 @@ def read_text(source: Source, config: DocumentsConfig) -> str:
     return text
 
 
-def text_lines(source: Source, stream: Limited, newline: str | None) -> Iterator[str]:
+def _decoded(raw: bytes, config: DocumentsConfig) -> str:
+    try:
+        return raw.decode(encoding_of(raw))
+    except UnicodeDecodeError:
+        if config.encoding is None or hint(raw):
+            raise
+    return raw.decode(config.encoding)
+
+
+def text_lines(source: Source, stream: Limited, newline: str | None, config: DocumentsConfig) -> Iterator[str]:
     """The lines of a stream of records, decoded as ``read_text`` does; ``newline`` is as ``open`` takes it.
 
     Raises (while iterating):
         DataError: it is in another encoding.
     """
+    encoding = encoding_of(stream.peek(2))
+    if config.encoding is not None and encoding != "utf-16" and not _is_utf8(source, config):
+        encoding = config.encoding
     try:
-        yield from TextIOWrapper(stream, encoding=encoding_of(stream.peek(2)), newline=newline)  # type: ignore[type-var]
+        yield from TextIOWrapper(stream, encoding=encoding, newline=newline)  # type: ignore[type-var]
     except UnicodeDecodeError:
-        raise DataError(source.name, f"is not UTF-8 text. {CONVERT}") from None
+        raise DataError(source.name, f"is not {config.encoding or 'UTF-8'} text. {_SET_ENCODING}") from None
+
+
+def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_limited(source, config) as stream:
+        try:
+            while piece := stream.read(PIECE):
+                stream.restart()
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def hint(raw: bytes) -> str | None:

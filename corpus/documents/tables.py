@@ -28,7 +28,7 @@ def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     """
     with open_limited(source, config) as stream, _long_cells(config.max_bytes):
         tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-        lines = text_lines(source, stream, "")
+        lines = text_lines(source, stream, "", config)
         yield from _documents(source, config.columns, csv_rows(source.name, lines, tabs=tabs, done=stream.restart))
 
 
@@ -52,12 +52,13 @@ def read_jsonl(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
         DataError: a row cannot be used (with its line and field), or an id comes twice.
     """
     with open_limited(source, config) as stream:
-        yield from _documents(source, config.columns, _json_rows(source, stream))
+        yield from _documents(source, config.columns, _json_rows(source, stream, config))
 
 
 def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract]:
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
+        columns = _as_written(columns, row)
         if columns.text not in row:
             names = [shown(str(name)) for name in islice(row, SHOWN)]
             there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
@@ -81,6 +82,22 @@ def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) ->
             yield found
 
 
+def _as_written(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
+    """The columns by the row's own names, where these differ in capitals and outer spaces only."""
+    wanted = columns.model_dump()
+    if all(name is None or name in row for name in wanted.values()):
+        return columns
+    there: dict[str, list[str]] = {}
+    for name in row:
+        there.setdefault(str(name).strip().casefold(), []).append(name)
+    found = {
+        field: alike[0]
+        for field, name in wanted.items()
+        if name is not None and name not in row and len(alike := there.get(name.strip().casefold(), [])) == 1
+    }
+    return columns.model_copy(update=found)
+
+
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
     """A field as text; empty where there is no such column or nothing in it."""
     value = row.get(column) if column else None
@@ -100,8 +117,8 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     return [item for item in map(one_line, items) if item]
 
 
-def _json_rows(source: Source, stream: Limited) -> Iterator[Row]:
-    for number, line in enumerate(text_lines(source, stream, "\n"), start=1):
+def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
+    for number, line in enumerate(text_lines(source, stream, "\n", config), start=1):
         stream.restart()
         if not line.strip():
             continue

@@ -24,7 +24,7 @@ from corpus.documents import archives
 from corpus.documents.extract import Extract, Withdrawn, one_line
 from corpus.documents.passages import Cut, Window, cut
 from corpus.documents.readers import Readers
-from corpus.documents.source import Source, escaped
+from corpus.documents.source import Source, escaped, listed_kinds
 
 WATCHED_SECONDS = 0.05  # between two looks at the process
 STOPS = 3  # members of one archive that may be stopped before the rest of it is given up
@@ -319,16 +319,26 @@ class _Server:
         """Read files until there is no parent."""
         while True:
             request: _Request = self._load()
+            others: list[str] = []
             with self._reported(request.name):
-                for number, source in enumerate(self._sources(request)):
+                for number, source in enumerate(self._sources(request, others)):
                     if number >= request.skipped:
                         self._read(source)
+                if others:
+                    self._send(_Part(request.name))
+                    are = "file in it is" if len(others) == 1 else "files in it are"
+                    why = f"{len(others)} {are} of a kind that is not read ({listed_kinds(others)})."
+                    self._send(_Failed(f"{request.name}: {why}"))
 
-    def _sources(self, request: _Request) -> Iterator[Source]:
+    def _sources(self, request: _Request, others: list[str]) -> Iterator[Source]:
+        """What is read of a file; names of an archive's members of other kinds go into ``others``."""
         path = Path(request.path)
         if archives.is_archive(request.name):
-            members = archives.members(path, request.name, self._config)
-            yield from (member for member in members if self._readers.can_read(member.name))
+            for member in archives.members(path, request.name, self._config):
+                if self._readers.can_read(member.name):
+                    yield member
+                else:
+                    others.append(member.name)
         else:
             yield Source(request.name, lambda: path.open("rb"))
 

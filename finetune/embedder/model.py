@@ -39,7 +39,7 @@ def load_base(config: EmbedderTrainConfig) -> "SentenceTransformer":
     from sentence_transformers.util import get_device_name
 
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
-    with hub_errors("Embedder", config.model), no_bars():
+    with hub_errors("Embedder", source), no_bars():
         model = SentenceTransformer(
             source,
             device=get_device_name(),

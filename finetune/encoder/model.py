@@ -36,7 +36,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     """
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
     auto: Any = AutoModelForSequenceClassification
-    with hub_errors("Model", config.model), no_bars(), _no_loading_report():
+    with hub_errors("Model", source), no_bars(), _no_loading_report():
         architecture = AutoConfig.from_pretrained(
             source,
             trust_remote_code=False,

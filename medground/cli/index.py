@@ -47,6 +47,7 @@ def index(
 
 
 def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quiet: bool) -> None:
+    from corpus.files import shown_path
     from medground.ingest import add_documents, embed
 
     corpus, intake = add_documents(settings, paths, quiet=quiet)
@@ -57,6 +58,7 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
         counts = {name: getattr(intake, name) for name in ("added", "changed", "unchanged", "removed")}
         more = {
             "skipped": len(intake.skipped),
+            "skipped_files": [shown_path(path) for path in intake.skipped],
             "linked": len(intake.linked),
             "copies": len(intake.copies),
             "withdrawn": intake.withdrawn,
@@ -96,6 +98,8 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
 
 def _report(intake: "Intake") -> None:
     """Report failed, skipped, linked and duplicate files."""
+    from corpus.documents.source import listed_kinds
+    from corpus.files import shown_path
     from medground.ingest import LISTED
 
     for problem in intake.failed[:LISTED]:
@@ -103,8 +107,8 @@ def _report(intake: "Intake") -> None:
     if (more := len(intake.failed) - LISTED) > 0:
         say(f"failed: {more} more; --json lists them all")
     if intake.skipped:
-        named = ", ".join(plain(path.name) for path in intake.skipped[:5])
-        say(f"skipped {len(intake.skipped)} of other kinds ({named}{', ...' if len(intake.skipped) > 5 else ''})")
+        kinds = listed_kinds(shown_path(path) for path in intake.skipped)
+        say(f"skipped {len(intake.skipped)} of other kinds ({plain(kinds)})")
     if intake.linked:
         say(
             f"skipped {len(intake.linked)} links to files elsewhere ({plain(intake.linked[0].name)}); "

@@ -181,6 +181,7 @@ def evidence(turn: Turn, conversation: str | None, note: str | None) -> dict[str
                 "passages",
                 "verdict",
                 "verification",
+                "conflicts",
                 "withheld",
             },
         )

@@ -1,3 +1,4 @@
+import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -33,7 +34,7 @@ def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
         Passage(id="a", text="Rash followed ilvastat. Patients on ilvastat had a rash. Rash was mild."),
         Passage(id="b", text="The drug caused fever. Adults slept."),
     ]
-    question = "Which drug causes a rash?"
+    question = "Drugs that cause a rash"
     corpus = BM25Retriever(
         [Document(page_content=f"The drug number {number} causes sleep.") for number in range(40)]
         + [Document(page_content=passage.text) for passage in passages]
@@ -41,6 +42,25 @@ def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
     assert corpus.frequencies({"drug", "rash", "absent"}) == Frequencies(42, {"drug": 41, "rash": 1, "absent": 0})
     assert cite(question, passages)[0].quote == "The drug caused fever."
     assert "ash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("Which drug has tinnitus as an effect?", "drug"),
+        ("What drug causes tinnitus?", "drug"),
+        ("In which trial was tinnitus seen?", "trial"),
+        ("Which tablets prevented tinnitus?", "tablets"),
+        ("Bei welchem Mittel trat Tinnitus auf?", "Mittel"),
+    ],
+)
+def test_the_kind_of_what_is_asked_for_weighs_less(question: str, named: str) -> None:
+    passages = [
+        Passage(id="a", text="Adults on solaprine had tinnitus. Tinnitus lasted a week. Tinnitus passed."),
+        Passage(id="b", text=f"One {named} was new. Adults slept."),
+    ]
+    assert "innitus" in cite(question, passages)[0].quote
+    assert named in cite(f"{named} tinnitus", passages)[0].quote
 
 
 def test_a_corpus_without_words_changes_no_weight() -> None:

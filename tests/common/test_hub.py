@@ -1,6 +1,7 @@
 """Each way that a model can fail to load has its own sentence."""
 
 import errno
+import socket
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,12 @@ from safetensors import SafetensorError
 
 from common.errors import UserError
 from common.hub import hub_errors
+
+
+@pytest.fixture(autouse=True)
+def proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy the hub is not connected to before a call."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
 
 def answer(kind: type[errors.HfHubHTTPError], status: int) -> errors.HfHubHTTPError:
@@ -46,7 +53,7 @@ REMOTE = {
     "unreachable": (httpx.ConnectError("refused"), ["cannot be reached", constants.ENDPOINT]),
     "dropped": (httpx.RemoteProtocolError("peer closed"), ["broke during the download", "goes on where it stopped"]),
     "slow": (httpx.ReadTimeout("slow"), ["broke during the download"]),
-    "offline": (errors.OfflineModeIsEnabled("offline"), ["HF_HUB_OFFLINE is set", "hf download owner/name"]),
+    "not connected": (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
     "weights": (SafetensorError("header too large"), ["weights file is broken", "header too large"]),
     "other": (ValueError("Unrecognized model\nmore"), ["cannot be loaded: Unrecognized model"]),
 }
@@ -129,6 +136,25 @@ def test_offline_the_cache_is_asked_first(here: Path, monkeypatch: pytest.Monkey
     assert "a folder owner here, and no name in it" in sentence(errors.OfflineModeIsEnabled("offline"))
     (here / "owner").rmdir()
     assert "HF_HUB_OFFLINE is set" in sentence(errors.OfflineModeIsEnabled("offline"))
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import hf_hub_download
+
+    monkeypatch.delenv("HTTPS_PROXY")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with hub_errors("Model", "owner/name"):
+            assert not constants.is_offline_mode()
+    asked: list[object] = []
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *given: asked.append(given))
+    with pytest.raises(UserError, match="not on this machine and the hub") as raised, hub_errors("Model", "owner/name"):
+        hf_hub_download("owner/name", "config.json")
+    assert "cannot be reached" in str(raised.value)
+    assert not asked
+    assert not constants.is_offline_mode()
+    with hub_errors("Model", "./folder"):
+        assert not constants.is_offline_mode()
 
 
 def test_a_full_disk_comes_before_all_else(tmp_path: Path) -> None:

@@ -192,6 +192,13 @@ def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:
     assert quotable(wrapped)[0].startswith("The trial of calcium was run in three towns by Professor\nMarsh")
 
 
+def test_a_sentence_that_begins_within_a_line_has_no_heading() -> None:
+    text = (
+        "Calcium below 2.0 mmol/L is seen in few of the patients. Obesity lowers\nIonised calcium. It is rare in men."
+    )
+    assert "Obesity lowers\nIonised calcium." in quotable(text)
+
+
 def test_a_lone_row_is_no_header() -> None:
     assert quotable("Dose:\t300 mg") == ["Dose:\t300 mg"]
     assert quotable("Dose\t300 mg\nRoute\toral") == ["Dose\t300 mg", "Route\toral"]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pubmed_xml
+from document_files import citation, gzipped, lines_jsonl, pdf_bytes, pictured_pdf, pubmed_xml
+from pydantic import ValidationError
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import LibraryError, Passages
@@ -201,18 +202,57 @@ def test_an_archive_is_read_member_by_member() -> None:
 
     pack(one_txt=b"One.", two_pdf=b"%PDF junk", three_png=b"x", four_txt=b"Four.", five_zip=b"PK")
     intake = take("a.zip")
-    assert counted(intake) == (1, 0, 0, 0, 1)
+    assert counted(intake) == (1, 0, 0, 0, 2)
+    assert intake.failed[1].why == "a.zip: 2 files in it are of a kind that is not read (1 .png, 1 .zip)."
     assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
     assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # What could not be read is told again, although the archive is not read again.
     again = take("a.zip")
-    assert (counted(again), again.failed) == ((0, 0, 1, 0, 1), intake.failed)
+    assert (counted(again), again.failed) == ((0, 0, 1, 0, 2), intake.failed)
     pack(two_pdf=b"%PDF junk")
     assert counted(take("a.zip")) == (0, 0, 0, 0, 1)
     assert len(ids()) == 2
     pack(one_txt=b"Another one.")
     assert counted(take("a.zip")) == (0, 1, 0, 0, 0)
     assert ids() == ["a.zip/one.txt#1"]
+
+
+def test_files_that_programs_keep_for_themselves_are_no_documents() -> None:
+    for name in ("a.txt", "._a.txt", "~$a.docx", "Thumbs.db", "desktop.ini", ".git/b.txt", "__MACOSX/c.txt"):
+        put(f"docs/{name}", "Text.")
+    with zipfile.ZipFile("docs/z.zip", "w") as archive:
+        for name in ("z.txt", "~$z.docx", "sub/Thumbs.db", "__MACOSX/._z.txt"):
+            archive.writestr(name, "Zipped.")
+    intake = take("docs")
+    assert (intake.failed, intake.skipped) == ([], [])
+    assert ids() == ["docs/a.txt#1", "docs/z.zip/z.txt#1"]
+
+
+def test_a_files_encoding_may_be_set() -> None:
+    put("docs/a.txt", "Der Rückenschmerz – ein Überblick.".encode("cp1252"))
+    put("docs/b.csv", "id;text\n1;Säugling\n".encode("cp1252"))
+    put("docs/c.csv", "id;text\n1;Säugling\n".encode())
+    put("docs/d.txt", "Säugling".encode("utf-16"))
+    refused = take("docs")
+    assert counted(refused) == (2, 0, 0, 0, 2)
+    assert all("documents.encoding=windows-1252" in problem.why for problem in refused.failed)
+    assert counted(take("docs", encoding="windows-1252")) == (2, 2, 0, 0, 0)
+    texts = {passage.id: passage.page_content for passage in Passages(LIBRARY)}
+    assert texts["docs/a.txt#1"] == "Der Rückenschmerz – ein Überblick."
+    assert texts["docs/b.csv/1#1"] == texts["docs/c.csv/1#1"] == texts["docs/d.txt#1"] == "Säugling"
+    with pytest.raises(ValidationError, match="there is no encoding 'windows-1252x'"):
+        DocumentsConfig(encoding="windows-1252x")
+
+
+def test_pages_that_are_pictures_are_reported() -> None:
+    put("a.pdf", pictured_pdf(["The first page has words.", "", "So has the third."], pictures=[1]))
+    put("b.pdf", pdf_bytes(["The first page has words.", "", "The second is blank."]))
+    first, again = take("a.pdf", "b.pdf"), take("a.pdf", "b.pdf")
+    assert first.added == again.unchanged == 2
+    assert first.failed == again.failed
+    assert [problem.why.partition(";")[0] for problem in first.failed] == [
+        "a.pdf: 1 of 3 pages hold pictures and no text (page 2)"
+    ]
 
 
 def test_nothing_is_written_outside_of_the_library(tmp_path: Path) -> None:
@@ -372,6 +412,31 @@ def test_what_is_no_file_in_a_folder_is_named_and_the_rest_is_read() -> None:
     assert "no regular file" in said["pipe.txt"]
     assert "no regular file" in said["device.txt"]
     assert "does not exist" in said["gone.txt"]
+
+
+def test_a_file_that_was_renamed_has_its_new_name() -> None:
+    put("docs/a.txt", "One.")
+    put("docs/a.txt.csv", "text\nTwo.\n")
+    with zipfile.ZipFile("docs/z.zip", "w") as archive:
+        archive.writestr("in/b.txt", "Three.")
+    take("docs")
+    Path("docs/a.txt").rename("docs/A new name.txt")
+    Path("docs/z.zip").rename("docs/y.zip")
+    put("docs/sub/a.txt", "Another one.")
+    intake = take("docs")
+    assert counted(intake) == (1, 0, 3, 0, 0)
+    assert sorted(map(str, ids())) == [
+        "docs/A new name.txt#1",
+        "docs/a.txt.csv/1#1",
+        "docs/sub/a.txt#1",
+        "docs/y.zip/in/b.txt#1",
+    ]
+    sources = {passage.id: passage.metadata["source"] for passage in Passages(LIBRARY)}
+    assert sources["docs/A new name.txt#1"] == "docs/A new name.txt"
+    assert sources["docs/y.zip/in/b.txt#1"] == "docs/y.zip/in/b.txt"
+    put("docs/a.txt", "The old name again.")
+    take("docs")
+    assert "docs/a.txt#1" in ids()
 
 
 def test_a_store_that_was_moved_knows_its_files() -> None:

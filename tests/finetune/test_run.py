@@ -32,7 +32,7 @@ def method(
 
 @pytest.fixture(scope="module")
 def finished(method: Method, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return method.train(tmp_path_factory.mktemp("run") / "out", keep_checkpoints=None)
+    return method.train(tmp_path_factory.mktemp("run") / "out[nli]", keep_checkpoints=None)
 
 
 def fail_at(step: int, error: BaseException) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Files of the user's that the tests make, each as the programs that write such files make them."""
 
 import gzip
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,27 +18,68 @@ def pdf_bytes(pages: Sequence[str], *, title: str | None = None) -> bytes:
 
     What follows a tab in a line stands in a second column.
     """
+    streams = []
+    for text in pages:
+        rows = [line.split("\t") for line in text.split("\n")]
+        shown = [
+            (72 + 250 * column, 760 - 14 * place, 11, "F1", row[column])
+            for column in range(max(map(len, rows)))
+            for place, row in enumerate(rows)
+            if column < len(row) and row[column]
+        ]
+        streams.append(_shown(shown))
+    return _pdf(streams, title)
+
+
+def pictured_pdf(pages: Sequence[str], *, pictures: Sequence[int]) -> bytes:
+    """The pages of ``pdf_bytes``; those numbered from 0 in ``pictures`` hold a picture."""
+    from pypdf import PdfWriter
+    from pypdf.generic import DictionaryObject, NameObject, StreamObject
+
+    writer = PdfWriter(clone_from=io.BytesIO(pdf_bytes(pages)))
+    for number in pictures:
+        picture = StreamObject()
+        picture.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Image")})
+        named = DictionaryObject({NameObject("/Im1"): writer._add_object(picture)})
+        writer.pages[number]["/Resources"][NameObject("/XObject")] = named
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def laid_pdf(stretches: Sequence[tuple[float, float, float, str, str]], *, matrix: str = "1 0 0 1 0 0") -> bytes:
+    """A PDF file with a page of stretches of text: x, y, size, font (F1 Helvetica, F2 its bold), text."""
+    return _pdf([b"%s cm " % matrix.encode() + _shown(stretches)], None)
+
+
+def _shown(stretches: Sequence[tuple[float, float, float, str, str]]) -> bytes:
+    shown = "".join(
+        f"/{font} {size} Tf 1 0 0 1 {x} {y} Tm ({_escaped(text)}) Tj " for x, y, size, font, text in stretches
+    )
+    return f"BT {shown}ET".encode("cp1252")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+
+
+def _pdf(streams: Sequence[bytes], title: str | None) -> bytes:
+    """A PDF 1.4 file with a page for each stream of operators."""
     objects: list[bytes] = []
 
     def add(body: bytes) -> int:
         objects.append(body)
         return len(objects)
 
-    font = add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
-    tree = len(objects) + 2 * len(pages) + 1
+    fonts = [
+        add(b"<< /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>" % name)
+        for name in (b"Helvetica", b"Helvetica-Bold")
+    ]
+    tree = len(objects) + 2 * len(streams) + 1
     kids = []
-    for text in pages:
-        lines = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n")]
-        rows = [line.split("\t") for line in lines]
-        shown = "".join(
-            f"1 0 0 1 {72 + 250 * column} {760 - 14 * place} Tm ({row[column]}) Tj "
-            for column in range(max(map(len, rows)))
-            for place, row in enumerate(rows)
-            if column < len(row) and row[column]
-        )
-        stream = f"BT /F1 11 Tf {shown}ET".encode("cp1252")
+    for stream in streams:
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
-        resources = b"<< /Font << /F1 %d 0 R >> >>" % font
+        resources = b"<< /Font << /F1 %d 0 R /F2 %d 0 R >> >>" % tuple(fonts)
         box = b"/MediaBox [0 0 595 842]"
         kids.append(
             add(b"<< /Type /Page /Parent %d 0 R %s /Resources %s /Contents %d 0 R >>" % (tree, box, resources, content))

@@ -24,6 +24,7 @@ FIELDS = {"id", "question", "prompt", "output", "label_scores", "prediction", "t
 TASKS = ("qa_none", "qa_gold", "qa_retrieved_bm25", "qa_gold_newnames", "qa_gold_newphrases", "qa_wrong")
 GENERATED = "qa_gold_newphrases"  # labels read from generated text have no probabilities
 CALIBRATION = {"ece", "brier"}
+GROUNDING = {"read_right", "read_wrong", "unread_right", "unread_wrong"}
 N = 12
 
 
@@ -66,6 +67,8 @@ def test_every_metric_stands_beside_its_standard_error(written: tuple[dict[str, 
             expected = {"share_maybe", "unparsed"}
         elif task.startswith("retrieval_"):
             expected = RANKING
+        elif task.startswith("qa_retrieved_"):
+            expected = LABELLING | CALIBRATION | GROUNDING
         assert set(figures) == expected | {f"{metric}_stderr" for metric in expected}
         untold = {metric for metric, value in figures.items() if value is None}
         assert all(metric.endswith("_stderr") for metric in untold)  # of figures that the records tell nothing about

@@ -87,6 +87,23 @@ def test_where_nothing_can_be_read_the_reasons_are_told(settings: Settings) -> N
         add_documents(settings, [Path("none"), Path("docs")], quiet=True)
 
 
+@pytest.mark.parametrize("store", ["docs/store", "docs", "docs/above/store"])
+def test_files_of_a_store_within_the_folder_are_no_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("docs/above").mkdir(parents=True)
+    Path("docs/above/a.txt").write_text("Zinc shortens colds.")
+    automatic = {"embedders.minilm.dtype": "auto", "retriever": "bm25"}
+    settings = load_settings(None, {**automatic, "store.path": str(tmp_path / store)})
+    for _ in range(3):
+        corpus, intake = add_documents(settings, [Path("docs")], quiet=True)
+        embed(settings, corpus, quiet=True)
+        assert (intake.added + intake.unchanged, intake.failed) == (1, [])
+        assert ids(settings) == ["docs/above/a.txt#1"]
+    assert list((tmp_path / store).rglob("documents.jsonl"))  # which is of a kind that is read
+
+
 def test_parts_are_embedded_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from embedders import save_tiny_embedder
 

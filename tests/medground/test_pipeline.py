@@ -188,6 +188,14 @@ def test_what_takes_a_model_is_refused_where_answers_are_quotes(
             pipeline(settings(tmp_path, **stated), documents).answerer()
 
 
+def test_summaries_need_a_model_that_writes(tmp_path: Path) -> None:
+    set_to, corpus = settings(tmp_path, **{"chain.evidence": "summaries"}), sample("mg0312")
+    with pytest.raises(UserError, match=r"medground-tiny writes none\. Set llm\.model"):
+        pipeline(set_to, corpus).answerer()
+    with pytest.raises(UserError, match="passages are quoted without a language model"):
+        pipeline(set_to, Corpus("documents", corpus.passages)).answerer()
+
+
 def test_quotes_follow_the_setting_of_rewriting_too(tmp_path: Path) -> None:
     documents = Corpus("documents", sample("mg0312").passages)
     chat = pipeline(settings(tmp_path, **{"chat.rewrite": "off"}), documents).chat()

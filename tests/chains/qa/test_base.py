@@ -215,6 +215,8 @@ def test_a_passage_keeps_what_its_document_says_of_itself() -> None:
         "text": "Text.",
         "score": 0.5,
         "metadata": {"page": 3, "seen": "2024-01-02", "mesh": ["Aspirin"]},
+        "summary": None,
+        "relevance": None,
     }
 
 

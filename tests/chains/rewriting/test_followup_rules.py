@@ -53,6 +53,9 @@ _BESIDE = [
     ("¿Qué es la gota?", "¿Y en niños?"),
     ("¿Qué es la gota?", "¿Cómo se trata?"),
     ("¿Qué es la gota?", "¿Cuáles son sus síntomas?"),
+    ("¿Qué es la sepsis?", "¿Cuál es su mortalidad?"),
+    ("Qu'est-ce que la goutte ?", "Quelle est sa cause ?"),
+    ("Was ist ein Infarkt?", "Was sind seine Ursachen?"),
 ]
 
 

@@ -1,10 +1,20 @@
+import math
 from collections.abc import Sequence
 
 import pytest
 from entailing import Entailing
+from langchain_core.embeddings import Embeddings
 
 from chains.answer import Answer, Passage
-from chains.verification.sentences import SentenceVerifier, is_refusal, prune, statement_of, windows, with_sentences
+from chains.verification.sentences import (
+    SentenceVerifier,
+    is_refusal,
+    prune,
+    source_of,
+    statement_of,
+    windows,
+    with_sentences,
+)
 
 FIRST = "Mice were used. Aspirin lowered pain. Fever did not fall. Nausea was rare. It was cheap. The end came."
 SECOND = "Zinc raised growth."
@@ -53,6 +63,28 @@ def test_without_a_judge_the_nearest_sentence_attributes() -> None:
     assert (first.citations, first.attributed) == ((2,), True)
     assert (second.citations, second.attributed) == ((), False)
     assert (third.citations, third.attributed) == ((2,), False)
+
+
+class Angles(Embeddings):
+    """Texts as directions; the number that a text ends with is its angle from others in degrees."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        angles = [math.radians(float(text.rstrip(".").split()[-1])) for text in texts]
+        return [[math.cos(one), math.sin(one)] for one in angles]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+@pytest.mark.parametrize(("degrees", "citations"), [(44, (2,)), (46, ())])
+def test_a_sentence_is_attributed_from_a_cosine_of_0_7(degrees: int, citations: tuple[int, ...]) -> None:
+    passages = (Passage(id="a", text="Far is 90."), Passage(id="b", text=f"Other is 80. Near is {degrees}."))
+    answer = Answer(question=QUESTION, text="Said is 0.", passages=passages)
+    (sentence,) = with_sentences(answer, Angles(), attribute=True).sentences
+    assert (sentence.citations, sentence.attributed) == (citations, bool(citations))
+    number, nearness = source_of("Said is 0.", passages, Angles())
+    assert (number, nearness) == (2, pytest.approx(math.cos(math.radians(degrees))))
+    assert source_of("Said is 0.", ()) == (0, 0.0)
 
 
 def test_two_cited_passages_are_judged_together_where_neither_supports_alone() -> None:

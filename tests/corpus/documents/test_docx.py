@@ -74,13 +74,67 @@ def test_tracked_changes_are_accepted_and_content_controls_read() -> None:
         "<w:r><w:t>help.</w:t></w:r></w:p>",
         "<w:sdt %s><w:sdtContent><w:p><w:r><w:t>In a control.</w:t></w:r></w:p></w:sdtContent></w:sdt>",
         "<w:p %s><w:moveFrom w:id='3' w:author='A'><w:r><w:t>Moved.</w:t></w:r></w:moveFrom></w:p>",
-        "<w:p %s><w:r><w:t>Seen.</w:t><w:pict><w:txbxContent><w:p><w:r><w:t>Boxed.</w:t></w:r></w:p></w:txbxContent>"
-        "</w:pict></w:r></w:p>",
     ):
         document.element.body.insert(len(document.element.body) - 1, parse_xml(inner % nsdecls("w")))
     written = io.BytesIO()
     document.save(written)
-    assert read_one("a.docx", written.getvalue()).text == "Heparin did not help.\n\nIn a control.\n\nSeen."
+    assert read_one("a.docx", written.getvalue()).text == "Heparin did not help.\n\nIn a control."
+
+
+BOX = "<w:txbxContent><w:p><w:r><w:t>Boxed.</w:t></w:r></w:p></w:txbxContent>"
+MC = "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'"
+TWICE = (
+    f"<mc:AlternateContent {MC}><mc:Choice Requires='wps'><w:drawing>{BOX}</w:drawing></mc:Choice>"
+    f"<mc:Fallback><w:pict>{BOX}</w:pict></mc:Fallback></mc:AlternateContent>"
+)
+
+
+@pytest.mark.parametrize(
+    ("inner", "text"),
+    [
+        (f"<w:r><w:t>Seen.</w:t><w:pict>{BOX}</w:pict></w:r>", "Seen.\n\nBoxed."),
+        (f"<w:r><w:t>Seen.</w:t>{TWICE}</w:r>", "Seen.\n\nBoxed."),
+        (f"<w:r>{TWICE}</w:r>", "Boxed."),
+        (f"<w:del w:id='1' w:author='A'><w:r>{TWICE}</w:r></w:del><w:r><w:t>Seen.</w:t></w:r>", "Seen."),
+    ],
+)
+def test_text_boxes_follow_their_paragraph_once(raw: bytes, inner: str, text: str) -> None:
+    def box(part: bytes) -> bytes:
+        return re.sub(rb"<w:body>.*(?=<w:sectPr)", f"<w:body><w:p>{inner}</w:p>".encode(), part, flags=re.DOTALL)
+
+    assert read_one("a.docx", rewritten(raw, box)).text == text
+
+    def in_table(part: bytes) -> bytes:
+        table = f"<w:tbl><w:tr><w:tc><w:p>{inner}</w:p></w:tc></w:tr></w:tbl>"
+        return re.sub(rb"<w:body>.*(?=<w:sectPr)", f"<w:body>{table}".encode(), part, flags=re.DOTALL)
+
+    assert read_one("a.docx", rewritten(raw, in_table)).text == text
+
+
+def test_notes_follow_the_paragraph_that_refers_to_them(raw: bytes) -> None:
+    w = "xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(written, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "word/_rels/document.xml.rels":
+                links = "".join(
+                    f"<Relationship Id='n{one}' Type='{kind}/{one}s' Target='{one}s.xml'/>"
+                    for one in ("footnote", "endnote")
+                )
+                content = content.replace(b"</Relationships>", f"{links}</Relationships>".encode())
+            if name == "word/document.xml":
+                marks = "<w:r><w:footnoteReference w:id='2'/></w:r><w:r><w:endnoteReference w:id='2'/></w:r>"
+                content = content.replace(b"Before all.</w:t></w:r>", f"Before all.</w:t></w:r>{marks}".encode())
+            new.writestr(name, content)
+        for one in ("footnote", "endnote"):
+            notes = f"<w:{one} w:id='0' w:type='separator'><w:p><w:r><w:separator/></w:r></w:p></w:{one}>" + (
+                f"<w:{one} w:id='2'><w:p><w:r><w:t>The {one}.</w:t></w:r></w:p></w:{one}>"
+            )
+            new.writestr(f"word/{one}s.xml", f"<w:{one}s {w}>{notes}</w:{one}s>")
+    text = read_one("a.docx", written.getvalue()).text
+    assert text.startswith("Before all.\n\nThe footnote.\n\nThe endnote.\n\nMethods")
 
 
 def test_without_properties_there_is_no_title(tmp_path: Path) -> None:

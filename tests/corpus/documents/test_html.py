@@ -124,6 +124,14 @@ def test_a_very_deep_page_is_no_crash() -> None:
         ("<table><tr><td><p>A<td><ul><li>1<li>2</ul><tr><td><div>B</div><td>3</table>", "A\t1 2\nB\t3"),
         ("<table><tr><th colspan=2>Dose<th>Day<tr><td>1<td>2<td>3</table>", "Dose\tDose\tDay\n1\t2\t3"),
         ("<table><tr><td rowspan=2>A<td>1<tr><td>2</table>", "A\t1\nA\t2"),
+        (
+            "<table><tr><th rowspan=2>Grade<th colspan=2>Drug<tr><th>First<th>In allergy<tr><td>Low<td>A<td>B</table>",
+            "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",
+        ),
+        (
+            "<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>",
+            "Doses\nDrug\tDose\nA\t5 mg",
+        ),
         ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],

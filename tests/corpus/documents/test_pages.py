@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from corpus.documents.pages import in_columns, read_on, without_running_heads
+from corpus.documents.pages import read_on, without_running_heads
 
 
 def test_running_heads_and_feet_are_left_out() -> None:
@@ -62,16 +62,6 @@ def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]
 )
 def test_words_broken_at_a_lines_end(text: str, read: str) -> None:
     assert read_on([text]) == [read]
-
-
-def test_two_columns_are_read_one_after_the_other_and_tables_by_rows() -> None:
-    left = [f"the left column's line {n} goes" for n in range(5)]
-    right = [f"the right column's line {n} too" for n in range(5)]
-    lines = [[(50.0, one), (310.0, other)] for one, other in zip(left, right, strict=True)]
-    title = "A title that is as wide as both of the columns are together"
-    assert in_columns([[(50.0, title)], *lines]) == [title, *left, *right]
-    assert in_columns([[(50.0, "Drug"), (200.0, "5 mg")]] * 8) is None
-    assert in_columns(lines[:3]) is None
 
 
 def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> None:

@@ -83,7 +83,7 @@ def test_text_is_utf_8_without_a_nul() -> None:
     for codec in ("utf-8-sig", "utf-16"):
         assert read_text(source("na\u00efve\r\n".encode(codec)), SMALL) == "na\u00efve\r\n"
     for raw, told in (
-        (b"ab\xffc", r"byte 0xff at offset 2\. Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 "),
+        (b"ab\xffc", r"byte 0xff at offset 2\. Name its encoding, such as --set documents\.encoding=windows-1252"),
         (b"ab\0c", "NUL character at offset 2"),
         ("ab".encode("utf-16-le"), r"NUL character at offset 1\. If it is UTF-16: iconv -f UTF-16LE"),
         ("abc".encode("utf-16")[:-1], "is not UTF-8 text"),

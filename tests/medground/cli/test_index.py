@@ -88,7 +88,7 @@ def test_what_became_of_the_files_is_told(command: Run, tmp_path: Path) -> None:
     assert first.status == 0
     assert "files: 2 added, 0 changed, 0 unchanged, 0 removed, 1 failed" in first.out
     assert "failed: docs/bad\\x1b[31m.pdf: is not a PDF file" in first.err
-    assert "skipped 1 of other kinds (c.png)" in first.err
+    assert "skipped 1 of other kinds (1 .png)" in first.err
     (docs / "a.txt").write_text("Other.")
     (docs / "b.txt").unlink()
     (docs / "d.txt").write_text("Three. " + "word " * 400)

@@ -79,7 +79,13 @@ def test_an_error_is_only_the_questions_own() -> None:
 
 
 def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
-    chain = Scripted(seconds=0.3)
+    release = threading.Event()
+
+    def answer(question) -> Answer:
+        release.wait(60)
+        return yes(question)
+
+    chain = Scripted(answer=answer)
     asked = Batched(chain, most=1)
     ended: list[str] = []
 
@@ -93,16 +99,16 @@ def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
 
     cancels = {text: Cancel() for text in ("first", "second", "third")}
     threads = [threading.Thread(target=work, args=one) for one in cancels.items()]
-    for thread in threads:
+    for waiting, thread in enumerate(threads):
         thread.start()
-        time.sleep(0.05)
-    assert asked.passes.waiting == 2
+        until(lambda waiting=waiting: len(chain.passes) == 1 and asked.passes.waiting == waiting)
     cancels["second"]()
-    until(lambda: "second cancelled" in ended, 0.2)
+    until(lambda: "second cancelled" in ended)
     assert asked.passes.waiting == 1
+    release.set()
     for thread in threads:
         thread.join()
-    assert ended == ["second cancelled", "first answered", "third answered"]
+    assert sorted(ended) == ["first answered", "second cancelled", "third answered"]
     assert chain.passes == [["first"], ["third"]]
     late = Cancel()
     late()

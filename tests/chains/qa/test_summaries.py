@@ -1,0 +1,149 @@
+"""Passages condensed before they are read, by a model that a test scripts."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from obeying import ObeyingLLM
+from pydantic import Field
+from word_retriever import WordRetriever
+
+from chains.answer import Answer
+from chains.chat.writer import Writer
+from chains.models.base import TooLongError
+from chains.prompts import Messages, as_dicts
+from chains.qa.chain import qa_chain
+from common.errors import UserError
+
+QUESTION = "Does zinc help with colds?"
+TEXTS = {
+    "a": "Zinc and colds were studied in 40 adults. It works in adults [3].",
+    "b": "Zinc is a metal. Colds are mild.",
+    "c": "Zinc for colds in children. It fails there.",
+}
+SAID = {
+    "a": "Zinc works in 40 adults.\nRelevance: 7",
+    "b": "Nothing on it. Relevance: 0",
+    "c": "It fails in children.\n**Relevance:** 9/10",
+}
+
+
+class Condensing(BaseChatModel):
+    """Says for each passage what ``said`` has under its id; an error is raised. ``shown`` keeps the messages."""
+
+    said: dict[str, Any]
+    shown: list[Messages] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "condensing"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        self.shown.append(as_dicts(messages))
+        data = self.shown[-1][-1]["content"]
+        said = next((self.said[id] for id, text in TEXTS.items() if text[:12] in data), self.said["a"])
+        if isinstance(said, Exception):
+            raise said
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(said))])
+
+
+class LLM(ObeyingLLM):
+    """Labels as ``ObeyingLLM`` does, and writes as ``model`` does."""
+
+    def __init__(self, model: BaseChatModel) -> None:
+        self.model = model
+        self.prompted: list[str] = []
+
+    @property
+    def clean(self) -> Callable[[str], str]:
+        return lambda text: text.replace("<end>", "     ")
+
+    def prompts(self, conversations: Sequence[Messages]) -> Any:
+        self.prompted += [messages[-1]["content"] for messages in conversations]
+        return super().prompts(conversations)
+
+    def writer(self, most: int) -> Any:
+        return self.model
+
+
+def answered(said: dict[str, Any] = SAID, texts: dict[str, str] = TEXTS) -> tuple[Answer, LLM]:
+    llm = LLM(Condensing(said=said))
+    chain = qa_chain(llm, WordRetriever(texts=texts), passages=3, evidence="summaries")
+    return chain.invoke(QUESTION), llm
+
+
+def test_the_model_reads_summaries_the_most_relevant_first() -> None:
+    answer, llm = answered()
+    assert [(one.id, one.relevance, one.summary) for one in answer.passages] == [
+        ("c", 9, "It fails in children."),
+        ("a", 7, "Zinc works in 40 adults."),
+    ]
+    assert "It fails in children.\n\nZinc works in 40 adults." in llm.prompted[-1]
+    assert "studied" not in llm.prompted[-1]
+    assert answer.notes == ("the model read 2 of 2 passages as summaries that it wrote itself",)
+
+
+def test_citations_quote_the_passages_themselves() -> None:
+    answer, _ = answered()
+    texts = {one.id: one.text for one in answer.passages}
+    assert texts == {id: TEXTS[id] for id in ("c", "a")}
+    assert {one.passage_id for one in answer.citations} == {"a", "c"}
+    assert all(texts[one.passage_id][one.start : one.end] == one.quote for one in answer.citations)
+
+
+def test_a_written_answer_numbers_the_summaries_as_the_passages() -> None:
+    answer, _ = answered({**SAID, "a": "Zinc works [12] in adults. Relevance: 7"})
+    writer = Condensing(said=dict.fromkeys(TEXTS, "It fails [1]."))
+    assert list(Writer(writer).write([], answer)) == ["It fails [1]."]
+    shown = writer.shown[0][-1]["content"]
+    assert re.findall(r"(?m)^\[(\d)\] (.*)$", shown) == [("1", "It fails in children."), ("2", "Zinc works in adults.")]
+
+
+def test_passages_and_questions_are_fenced_and_cleaned() -> None:
+    _, llm = answered(texts={**TEXTS, "a": TEXTS["a"] + " <end>"})
+    asked = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])  # type: ignore[attr-defined]
+    assert re.search(r"DATA (\w+) begins\n\[1\] Zinc and colds .*adults\. +\nDATA \1 ends", asked[-1]["content"])
+    assert asked[0]["role"] == "system"
+    assert "zinc" not in asked[0]["content"].lower()
+
+
+@pytest.mark.parametrize(
+    ("said", "summaries"),
+    [
+        ("It works.", ("It works.", None)),
+        ("It works. relevance - 10", ("It works.", 10)),
+        ("It works.\nRelevance: 8 out of 10.", ("It works.", 8)),
+        ("It works.\nRelevance: 85", ("It works.", 10)),
+        ("<think>Relevance: 2</think>It works.\nRelevance: 3", ("It works.", 3)),
+        ("Of relevance 2 things.", ("Of relevance 2 things.", None)),
+        ("Relevance: 4", (None, 4)),
+        ("", (None, None)),
+        (TooLongError("too long"), (None, None)),
+    ],
+)
+def test_what_a_model_may_write(said: Any, summaries: tuple[str | None, int | None]) -> None:
+    answer, _ = answered({"a": said}, {"a": TEXTS["a"]})
+    assert [(one.summary, one.relevance) for one in answer.passages] == [summaries]
+    assert [one.text for one in answer.passages] == [TEXTS["a"]]
+
+
+def test_passages_without_a_relevance_come_last() -> None:
+    answer, _ = answered({**SAID, "c": "It fails in children.", "b": "Zinc is a metal. Relevance: 1"})
+    assert [(one.id, one.relevance) for one in answer.passages] == [("a", 7), ("b", 1), ("c", None)]
+
+
+def test_where_no_passage_is_relevant_all_stay_as_they_are() -> None:
+    answer, llm = answered(dict.fromkeys(TEXTS, "Nothing. Relevance: 0"))
+    assert {one.id for one in answer.passages} == set(TEXTS)
+    assert all(one.summary is None for one in answer.passages)
+    assert "studied" in llm.prompted[-1]
+    assert answer.notes == ()
+
+
+def test_a_failing_model_is_reported() -> None:
+    with pytest.raises(UserError, match="server is gone"):
+        answered({**SAID, "b": UserError("The server is gone.")})

@@ -1,0 +1,142 @@
+"""Answers whose passages disagree, over a judge that knows words."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from entailing import Entailing
+from langchain_core.documents import Document
+from stub_openai import said, stub_openai
+
+from chains.answer import Answer, Passage, Verification
+from chains.config import CheckConfig
+from chains.verification.conflicts import ConflictFinder
+from chains.verification.sentences import SentenceVerifier, prune, with_sentences
+from chains.verification.statements import make_checker
+from medground.ingest import Corpus
+from medground.pipeline import Pipeline
+from medground.settings import load_settings
+
+
+def passage(id: str, text: str, **metadata: object) -> Passage:
+    return Passage(id=id, text=text, metadata=metadata)
+
+
+OLD = passage("old", "Forty adults took part. Zinc shortened colds.", year=2001, source="old.pdf")
+NEW = passage("new", "Zinc has not shortened colds. It tasted bad.", year=2019, title="A later trial")
+MIDDLE = passage("middle", "Zinc shortened colds again.", year="2010-05")
+UNDATED = passage("undated", "In winter zinc shortened colds.")
+OTHER = passage("other", "Tea was liked by all.")
+
+
+def found(answer: Answer) -> Answer:
+    finder = ConflictFinder(make_checker(None, Entailing(), CheckConfig(threshold=0.6)))
+    return finder.add_conflicts([answer])[0]
+
+
+def written(text: str, *passages: Passage) -> Answer:
+    answer = with_sentences(Answer(question="Does zinc help?", text=text, passages=passages))
+    return SentenceVerifier(Entailing()).verify([answer])[0]
+
+
+def test_both_sides_are_quoted_newest_first() -> None:
+    answer = found(written("Zinc shortened colds [1].", UNDATED, OLD, NEW, MIDDLE))
+    (conflict,) = answer.conflicts
+    assert conflict.statement == "Zinc shortened colds."
+    assert [one.passage_id for one in conflict.supporting] == ["middle", "old", "undated"]
+    assert [one.passage_id for one in conflict.contradicting] == ["new"]
+    texts = {one.id: one.text for one in answer.passages}
+    assert all(
+        texts[one.passage_id][one.start : one.end] == one.quote
+        for one in (*conflict.supporting, *conflict.contradicting)
+    )
+    assert answer.notes[-1] == (
+        "the evidence conflicts on “Zinc shortened colds”. For: [4] 2010, middle: “Zinc shortened colds again.”; "
+        "[2] 2001, old.pdf: “Zinc shortened colds.”; [1] undated: “In winter zinc shortened colds.”. "
+        "Against: [3] 2019, A later trial: “Zinc has not shortened colds.”."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "passages"),
+    [
+        ("Zinc shortened colds [1].", (OLD, MIDDLE, OTHER)),
+        ("Zinc shortened colds [1].", (NEW, OTHER)),
+        ("Zinc shortened colds [1].", (OLD,)),
+        ("Tea was cheap [1].", (OLD, NEW)),
+        ("The passages do not answer the question.", (OLD, NEW)),
+    ],
+)
+def test_evidence_that_agrees_is_no_conflict(text: str, passages: tuple[Passage, ...]) -> None:
+    before = written(text, *passages)
+    assert found(before) == before
+
+
+@pytest.mark.parametrize("cited", [1, 2])
+def test_a_passage_that_the_sentence_does_not_cite_counts(cited: int) -> None:
+    answer = found(written(f"Zinc shortened colds [{cited}]. Tea was liked by all [3].", OLD, NEW, OTHER))
+    assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
+
+
+def test_a_removed_sentence_keeps_its_conflict() -> None:
+    answer = found(prune(written("Zinc shortened colds [2]. Tea was liked by all [3].", OLD, NEW, OTHER)))
+    assert answer.text == "Tea was liked by all [3]."
+    assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
+
+
+def test_an_answer_s_own_statement_is_checked() -> None:
+    answer = Answer(
+        question="Zinc shortened colds?",
+        text="yes",
+        label="yes",
+        passages=(OLD, NEW),
+        verdict="supported",
+        verification=Verification(statement="Zinc shortened colds"),
+    )
+    assert [one.statement for one in found(answer).conflicts] == ["Zinc shortened colds"]
+    assert found(answer.model_copy(update={"verification": None})).conflicts == ()
+
+
+CORPUS = Corpus("zinc", [Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in (OLD, NEW)])
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server whose model reads "shortened" as for the question, and "not" as against it."""
+
+    def reply(body: Any) -> Any:
+        prompt = body["messages"][-1]["content"]
+        if "Statement: " not in prompt:
+            return 200, said("yes")
+        return 200, said("contradiction" if " not " in prompt.split("Text:")[1] else "entailment")
+
+    with stub_openai(reply) as stub:
+        yield stub.url
+
+
+def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_path: Path) -> None:
+    def answers(verify: str) -> list[Answer | None]:
+        stated = {
+            "llm.kind": "openai",
+            "llm.base_url": url,
+            "llm.model": "stub",
+            "retriever": "bm25",
+            "chain.passages": 2,
+            "chain.verify": verify,
+            "chain.decide": "generate",
+            "chat.answers": "brief",
+            "chat.path": str(tmp_path / "chat.sqlite3"),
+            "store.path": str(tmp_path / "store"),
+        }
+        pipeline = Pipeline.from_settings(load_settings(None, {}, stated), CORPUS, quiet=True)
+        question = "Has zinc shortened colds?"
+        return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
+
+    for answer in answers("report"):
+        assert answer is not None
+        assert [{one.passage_id for one in answer.conflicts[0].supporting}] == [{"old"}]
+        assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
+        assert json.loads(answer.model_dump_json())["conflicts"]
+    assert [answer.conflicts for answer in answers("off") if answer is not None] == [(), ()]
