@@ -1,5 +1,6 @@
 """Indexing of the user's files: finds the files of a command and adds, updates and removes them in the library."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, is_hidden, named, shown_name
 from corpus.documents.worker import Read, Worker
 
+HOLE = 100_000_000  # maximum bytes of a hole in a sparse file
 EDITION = 6  # increase it when a reader's text, or the split into passages or sentences changes
 
 
@@ -297,9 +299,27 @@ def _problem(path: Path | str, why: str) -> Problem:
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
+            if _has_hole(file.fileno()):  # to read some 100 GB of nothing takes minutes
+                raise DataError(shown_path(path), f"has a hole of more than {HOLE:,} bytes, so it is no document.")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(shown_path(path), f"cannot be read ({error.strerror}).") from None
+
+
+def _has_hole(file: int) -> bool:
+    """Whether a sparse file has a hole of more than ``HOLE`` bytes, where the system can say so."""
+    size, at = os.fstat(file).st_size, 0
+    try:
+        while size - at > HOLE:
+            data = os.lseek(file, at, os.SEEK_DATA)
+            if data - at > HOLE:
+                return True
+            at = os.lseek(file, data, os.SEEK_HOLE)
+    except (OSError, AttributeError) as error:  # no data behind this place, or no such calls
+        return isinstance(error, OSError) and error.errno == errno.ENXIO
+    finally:
+        os.lseek(file, 0, os.SEEK_SET)
+    return False
 
 
 def _absolute(path: Path | str) -> str:

@@ -96,7 +96,7 @@ class Writer:
         return {
             "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
             "passages": fence(
-                [clean(without_marks(one.read)) for one in answer.passages],
+                [without_marks(clean(one.read)) for one in answer.passages],  # what is blanked out may split a mark
                 [numbers[one.id] for one in answer.passages],
             ),
             "question": clean(answer.question),

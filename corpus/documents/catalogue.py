@@ -56,15 +56,17 @@ CREATE TABLE IF NOT EXISTS passages (
     section TEXT,
     PRIMARY KEY (document, number)
 ) WITHOUT ROWID;
-CREATE VIEW IF NOT EXISTS live AS
+CREATE VIEW IF NOT EXISTS live AS {live};
+"""
+_LIVE = """
     SELECT d.id, d.key, d.text, d.metadata, f.name AS source
     FROM documents d JOIN files f ON f.id = d.file
     WHERE d.text IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM documents o JOIN files g ON g.id = o.file
         WHERE o.key = d.key AND (g.rank > f.rank OR (g.rank = f.rank AND o.id > d.id))
-    );
-"""
-
+    )"""
+# A view or trigger of a file from elsewhere may run without end, and SQLite cannot be interrupted.
+_FOREIGN = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
 
 Entry = tuple[Extract, Sequence[Passage]] | Withdrawn
 Part = tuple[str, Iterable[Entry]]  # the name of a file, or of an archive's member, and what it brings
@@ -115,7 +117,7 @@ class Library:
 
     def files(self) -> dict[str, KnownFile]:
         """What is known, by place."""
-        with _errors(self._path):
+        with _errors(self._path), _damage(self._path):
             rows = self._database.execute("SELECT place, name, digest, made_by, problems FROM files")
             return {
                 place: KnownFile(name, digest, made_by, tuple(Problem(*pair) for pair in json.loads(problems)))
@@ -363,7 +365,7 @@ def _document(
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with _errors(path), closing(_connect(path)) as database:
+    with _errors(path), closing(_connect(path)) as database, _damage(path):
         yield database
 
 
@@ -372,16 +374,30 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            tables = _TABLES.format(live=_LIVE)
+            database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             problem = "was written by another version. Move it away and index your documents again."
             raise LibraryError(f"{path} {problem}")
+        if database.execute(_FOREIGN).fetchone() is not None:
+            problem = "has views or triggers of another program. Remove the file and index your documents again."
+            raise LibraryError(f"{path} {problem}")
+        database.execute(f"CREATE TEMP VIEW live AS {_LIVE}")  # it is read instead of the file's own
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten; some builds have it off
     except BaseException:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Translate what rows raise that this program does not write."""
+    try:
+        yield
+    except (ValueError, TypeError, RecursionError) as error:
+        raise LibraryError(f"{path} {_trouble(str(error).lower())}") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -447,3 +448,17 @@ def test_a_store_that_was_moved_knows_its_files() -> None:
     moved = take("docs", library=Path("s2/library.sqlite3"))
     assert (moved.unchanged, moved.changed, moved.added) == (1, 1, 0)
     assert len(ids(Path("s2/library.sqlite3"))) == 2
+
+
+@pytest.mark.parametrize("name", ["in/a.jsonl", "in/a.xml", "in/a.zip", "in/a.tar"])
+def test_a_sparse_file_is_refused_at_once(name: str) -> None:
+    with put(name, '{"text": "Zinc helped."}\n').open("ab") as file:
+        file.truncate(50_000_000_000)
+    put("in/b.txt", "Falls were rare.")
+    begin = time.process_time()
+    intake = take("in")
+    assert time.process_time() - begin < 5
+    assert intake.added == 1
+    assert [problem.why for problem in intake.failed] == [
+        f"{name}: has a hole of more than 100,000,000 bytes, so it is no document."
+    ]

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,42 @@ def test_what_is_removed_or_replaced_is_overwritten(path: Path) -> None:
 def test_the_folder_is_its_owners_alone(path: Path) -> None:
     put(path, "a.txt", [entry("a.txt", "one")])
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+RECURSIVE = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+
+
+def changed(path: Path, script: str) -> None:
+    put(path, "a.txt", [entry("a.txt", "one two")])
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+
+
+def test_a_view_that_runs_without_end_is_not_read(path: Path) -> None:
+    changed(path, f"DROP VIEW live; CREATE VIEW live (id) AS {RECURSIVE};")
+    assert stored(path) == {"a.txt#1": "one", "a.txt#2": " two"}
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "CREATE TRIGGER t BEFORE UPDATE ON state BEGIN DELETE FROM files; END",
+            "views or triggers of another program",
+        ),
+        (f"DROP TABLE passages; CREATE VIEW passages (number) AS {RECURSIVE}", "views or triggers of another program"),
+        ("UPDATE documents SET metadata = '[1]'", "is damaged"),
+        (f"UPDATE documents SET metadata = '{'[' * 100_000}'", "is damaged"),
+        ("UPDATE passages SET start = 'x'", "is damaged"),
+    ],
+)
+def test_a_library_that_another_program_changed_is_refused(path: Path, script: str, told: str) -> None:
+    changed(path, script)
+    with pytest.raises(LibraryError, match=told):
+        stored(path)
+
+
+def test_what_is_known_of_files_may_be_damaged_too(path: Path) -> None:
+    changed(path, "UPDATE files SET problems = '[[1]]'")
+    with Library(path) as library, pytest.raises(LibraryError, match="is damaged"):
+        library.files()

@@ -1,11 +1,14 @@
 """Documents of each format, mutated: none ends the run or takes too much, and each loss is reported by name."""
 
+import io
 import random
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from known_sentences import WRITERS, as_pubmed, grouped, sentences
+from known_sentences import WRITERS, as_docx, as_pubmed, grouped, sentences
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
@@ -14,7 +17,50 @@ from corpus.files import take_in
 
 SECONDS = 20
 MEGABYTES = 500
-RECORDS = (as_pubmed,)
+
+Writer = Callable[..., tuple[str, bytes]]
+
+
+def as_nbib(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    text = "\n\n".join(f"PMID- {chance.randrange(10**8)}\nTI  - {' '.join(group)}\nAB  - Zinc." for group in groups)
+    return "a.nbib", text.encode()
+
+
+def as_docx_inside(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    """A whole archive of mutated XML; of a mutated archive little can be read."""
+    name, raw = as_docx(chance, groups)
+    return name, repacked(raw, lambda part: mutated(chance, part) if chance.random() < 0.3 else part)
+
+
+def as_zip(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number, group in enumerate(groups):
+            archive.writestr(f"{number}/a.txt", " ".join(group))
+    return "a.zip", made.getvalue()
+
+
+def as_tar(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=chance.choice(("w", "w:gz"))) as archive:  # type: ignore[call-overload]
+        for number, group in enumerate(groups):
+            member = tarfile.TarInfo(f"{number}/a.txt")
+            member.size = len(text := " ".join(group).encode())
+            archive.addfile(member, io.BytesIO(text))
+    return "a.tar", made.getvalue()
+
+
+def repacked(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, change(old.read(member)))
+    return made.getvalue()
+
+
+ALL = (*WRITERS, as_nbib, as_docx_inside, as_zip, as_tar)
+RECORDS = (as_pubmed, as_nbib)
+ARCHIVES = (as_zip, as_tar)
 PIECES = (
     b"\0",
     b"<",
@@ -55,13 +101,14 @@ def mutated(chance: random.Random, raw: bytes) -> bytes:
     return bytes(changed)
 
 
-def fuzz(writer: Callable[..., tuple[str, bytes]], count: int, folder: Path) -> None:
+def fuzz(writer: Writer, count: int, folder: Path) -> None:
     chance = random.Random(f"fuzz {writer.__name__}")
     chance.folder = folder  # type: ignore[attr-defined]
     (folder / "in").mkdir()
     for number in range(count):
         name, raw = writer(chance, grouped(chance, sentences(chance, 12)))
-        (folder / "in" / f"{number:03}{Path(name).suffix}").write_bytes(mutated(chance, raw))
+        changed = raw if writer is as_docx_inside else mutated(chance, raw)
+        (folder / "in" / f"{number:03}{Path(name).suffix}").write_bytes(changed)
     (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")
     library = folder / "store" / "library.sqlite3"
     limits = DocumentsConfig(max_seconds=SECONDS, max_memory=MEGABYTES * 1_000_000)
@@ -70,7 +117,7 @@ def fuzz(writer: Callable[..., tuple[str, bytes]], count: int, folder: Path) -> 
     lost = {problem.file for problem in intake.failed} | {copy for copy, _ in intake.copies}
     found = {passage.metadata["source"] for passage in passages}
     read = {str(file) for file in (folder / "in").iterdir()} - lost
-    if writer not in RECORDS:  # a citation may be in several files, and be read as of one
+    if writer not in (*RECORDS, *ARCHIVES):  # a citation may be in several files, and be read as of one
         assert found == read
     assert len(read) == intake.added
     assert all(problem.why.startswith(problem.file) for problem in intake.failed), intake.failed
@@ -80,12 +127,12 @@ def fuzz(writer: Callable[..., tuple[str, bytes]], count: int, folder: Path) -> 
     assert any("uric acid" in passage.page_content for passage in passages)
 
 
-@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__[3:])
-def test_a_few_mutated_files(writer: Callable[..., tuple[str, bytes]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", ALL, ids=lambda writer: writer.__name__[3:])
+def test_a_few_mutated_files(writer: Writer, tmp_path: Path) -> None:
     fuzz(writer, 20, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__[3:])
-def test_many_mutated_files(writer: Callable[..., tuple[str, bytes]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", ALL, ids=lambda writer: writer.__name__[3:])
+def test_many_mutated_files(writer: Writer, tmp_path: Path) -> None:
     fuzz(writer, 500, tmp_path)
