@@ -31,17 +31,29 @@ HTTP = httpx.Client(
 )
 
 
-class Scripted(AnswerChain):
-    """Answers yes from one passage, after ``seconds`` for a pass; keeps the passes that it was asked."""
+def _wait(seconds: float, release: threading.Event | None) -> None:
+    time.sleep(seconds)
+    if release is not None:
+        release.wait(60)
 
-    def __init__(self, seconds: float = 0.0, answer: Callable[[Question], Answer | UserError] | None = None) -> None:
+
+class Scripted(AnswerChain):
+    """Answers yes from one passage, after ``seconds`` for a pass, and once ``release`` is set; keeps its passes."""
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        answer: Callable[[Question], Answer | UserError] | None = None,
+        release: threading.Event | None = None,
+    ) -> None:
         self.seconds = seconds
+        self.release = release
         self.passes: list[list[str]] = []
         self._answer = answer or yes
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         self.passes.append([question.text for question in questions])
-        time.sleep(self.seconds)
+        _wait(self.seconds, self.release)
         return [self._answer(question) for question in questions]
 
 
@@ -58,15 +70,19 @@ def yes(question: Question) -> Answer:
 
 
 class Checks:
-    """Supports every statement from one passage, after ``seconds`` for a pass; one with "long" cannot be checked."""
+    """Supports every statement from one passage, after ``seconds`` for a pass, and once ``release`` is set.
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    A statement with "long" cannot be checked.
+    """
+
+    def __init__(self, seconds: float = 0.0, release: threading.Event | None = None) -> None:
         self.seconds = seconds
+        self.release = release
         self.passes: list[list[str]] = []
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
         self.passes.append([claim.statement for claim in claims])
-        time.sleep(self.seconds)
+        _wait(self.seconds, self.release)
         text = "Aspirin reduced stroke."
         quote = Citation(passage_id="p1", quote=text, start=0, end=len(text), score=0.9)
         return [

@@ -67,7 +67,7 @@ def test_who_stops_reading_stops_the_work() -> None:
         events = admission.open(lambda: counting(1000, 0.02, ended)).events()
         await anext(events)
         await events.aclose()
-        await asyncio.to_thread(until, lambda: bool(ended), 0.5)
+        await asyncio.to_thread(until, lambda: bool(ended))
         admission.open(lambda: counting(1))
         admission.stop()
 

@@ -206,9 +206,13 @@ def test_only_json_is_read(url: str) -> None:
 
 
 def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.25), tmp_path, batch=1, queue=2, wait_ms=0)
+    release = threading.Event()
+    service = make_service(Scripted(release=release), tmp_path, batch=1, queue=2, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(lambda n: ask(url, f"Is it {n}?"), range(8)))
+        asked = [pool.submit(ask, url, f"Is it {n}?") for n in range(8)]
+        until(lambda: sum(one.done() for one in asked) == 5)
+        release.set()
+        responses = [one.result() for one in asked]
         codes = sorted(response.status_code for response in responses)
         assert codes == [200] * 3 + [429] * 5
         refused = next(response for response in responses if response.status_code == 429)
@@ -220,7 +224,8 @@ def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path, stream: bool) -> None:
-    chain = Scripted(seconds=0.5)
+    release = threading.Event()
+    chain = Scripted(release=release)
     service = make_service(chain, tmp_path, batch=1, queue=1, wait_ms=0)
     with running(service) as (url, _):
         body = {"messages": [{"role": "user", "content": "waits"}], "stream": stream}
@@ -233,7 +238,8 @@ def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path, stream: bool) ->
         first.start()
         until(lambda: bool(chain.passes))
         leave()
-        until(lambda: service.admission.active == 1, 0.3)  # while the first is still read
+        until(lambda: service.admission.active == 1)  # while the first is still read
+        release.set()
         first.join()
         assert ask(url, "last").status_code == 200
         assert chain.passes == [["first"], ["last"]]

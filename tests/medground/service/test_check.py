@@ -1,5 +1,6 @@
 """``POST /v1/check``: a statement, or a list of them."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,9 +106,13 @@ def test_statements_of_many_clients_share_passes(tmp_path: Path) -> None:
 
 
 def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
-    service = make_service(Scripted(), tmp_path, checks=Checks(seconds=0.5), batch=1, queue=0)
+    release = threading.Event()
+    service = make_service(Scripted(), tmp_path, checks=Checks(release=release), batch=1, queue=0)
     with running(service) as (url, _), ThreadPoolExecutor(2) as pool:
-        responses = list(pool.map(lambda _: check(url), range(2)))
+        asked = [pool.submit(check, url) for _ in range(2)]
+        until(lambda: any(one.done() for one in asked))
+        release.set()
+        responses = [one.result() for one in asked]
     assert sorted(one.status_code for one in responses) == [200, 429]
 
 

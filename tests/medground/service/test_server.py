@@ -92,13 +92,15 @@ def test_many_half_sent_requests_hold_up_nobody(tmp_path: Path) -> None:
 
 
 def test_connections_that_are_being_answered_are_not_closed(tmp_path: Path) -> None:
-    service = make_service(Scripted(seconds=0.25), tmp_path, connections=4, batch=1, wait_ms=0)
+    release = threading.Event()
+    service = make_service(Scripted(release=release), tmp_path, connections=4, batch=1, wait_ms=0)
     with running(service) as (url, _), ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(ask, url, f"Is it {n}?") for n in range(4)]
         until(lambda: service.admission.active == 4)
         refused = HTTP.get(f"{url}/healthz")
         assert (refused.status_code, refused.headers["Connection"]) == (503, "close")
         assert "serve.connections" in refused.json()["error"]["message"]
+        release.set()
         assert [answer.result().status_code for answer in answers] == [200] * 4
 
 
