@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a value with a control character": (["ask", "x", "--set", "llm.model=a\x07"], "not allowed"),
     "index of nothing": (["index", "none.txt"], "no such file"),
     "index of a broken PDF file": (["index", "scan.pdf"], "not a PDF file"),
-    "index of an empty folder": (["index", "bare"], "nothing to read"),
+    "index of an empty folder": (["index", "bare"], "No readable file in bare."),
     "index of a binary file": (["index", "binary.txt"], "not UTF-8"),
     "output is a file": (["eval", "qa", "--output", "scan.pdf"], "scan.pdf"),
     "eval of quotes": (["eval", "qa", "--set", "llm.kind=extractive"], "extractive"),

@@ -165,7 +165,7 @@ def test_text_follows_a_json_schema(llm: LlamaCppLLM) -> None:
         found["parsing_error"], OutputParserException | ValidationError
     )
     assert found["raw"].text.startswith('{"sure":')
-    with pytest.raises(UserError, match="json_schema alone"):
+    with pytest.raises(UserError, match="only method='json_schema'"):
         llm.chat.with_structured_output(Reply, method="function_calling")
     with pytest.raises(UserError, match=r"cannot call tools\. Set agent\.kind to graph"):
         llm.chat.bind_tools([Reply])
