@@ -35,7 +35,7 @@ from corpus.load import load_records
 from eval.stats.estimate import proportion
 
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
-FOUR_BITS = {"llm.quantization": "4bit"}
+FOUR_BITS = {"llm.quantization": "4bit", "llm.dtype": "bfloat16"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
 ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
 QA_LABELS = ("yes", "no", "maybe")
