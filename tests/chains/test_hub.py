@@ -122,7 +122,7 @@ def test_a_dropped_connection(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow  # the client tries for half a minute before it gives up
 def test_no_hub_to_be_reached(tmp_path: Path) -> None:
     (message,) = run(tmp_path, "http://127.0.0.1:9", TINY)
-    assert message.startswith("ERROR Model someone/tiny is not on this machine and the hub")
+    assert message.startswith("ERROR Model someone/tiny: not in the local cache, and the hub")
 
 
 def test_an_offline_machine(told: Told) -> None:
