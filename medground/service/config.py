@@ -56,7 +56,7 @@ class ServeConfig(BaseModel):
     )
     timeout: float = Field(default=120, gt=0, description="Seconds until an unanswered request ends with status 504.")
     grace: float = Field(
-        default=30, ge=0, description="Seconds for admitted requests to finish after the service is told to stop."
+        default=30, ge=0, description="Seconds for admitted requests to finish after the service is asked to stop."
     )
     connections: int = Field(
         default=512,
