@@ -214,11 +214,24 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # multimodal
             tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
+    _pass_contiguous_states(model)
     if config.adapter is not None:
         tokenizer = adapter_tokenizer(config.adapter, tokenizer)
         model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
     fit_tokenizer(tokenizer, model)
     return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, cache=cache)
+
+
+def _pass_contiguous_states(model: "PreTrainedModel") -> None:
+    """Make the head of a model read contiguous hidden states.
+
+    Transformers passes the head a slice, the last position of each prompt. In bfloat16 on a processor, torch copies the
+    head's weights for each row of a batch that is not contiguous: for SmolLM2 and 64 prompts 3.5 GB and 9.4 s instead
+    of 0.03 s.
+    """
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, states: tuple(one.contiguous() for one in states))
 
 
 def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
