@@ -14,8 +14,9 @@ from corpus.sample import sample_path
 from eval.results import TaskResult
 from eval.tasks import AnswersTask, CheckTask, QATask, RetrievalTask, Subject, Task, VerificationTask, make_task
 from eval.tasks.qa import VARIANTS
+from medground.components import judging_settings
 from medground.ingest import Corpus
-from medground.pipeline import Pipeline, judging_settings
+from medground.pipeline import Pipeline
 from medground.settings import Settings
 
 if TYPE_CHECKING:
