@@ -175,3 +175,13 @@ class Answer(BaseModel):
     output: str | None = None
     notes: tuple[str, ...] = ()
     reused: bool = Field(default=False, exclude=True, repr=False)
+
+    def noted(self, *notes: str, **update: Any) -> "Answer":
+        """A copy with further notes and other changed fields."""
+        return self.model_copy(update={**update, "notes": (*self.notes, *notes)})
+
+    def withhold(self, text: str) -> "Answer":
+        """A copy that abstains with ``text``; what was answered is kept in ``withheld``."""
+        kept = Withheld(**{name: getattr(self, name) for name in Withheld.model_fields})
+        abstention = dict(Withheld(text=text))  # the text, and the defaults of all other fields
+        return self.model_copy(update={**abstention, "withheld": kept})

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from chains.nli import NLIModel
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
-    from chains.verification.conflicts import ConflictFinder
     from chains.verification.statements import Checker
     from common.result_cache import ResultCache
     from corpus.inference.pairs import NLIPair
@@ -365,18 +364,14 @@ class Pipeline:
         Raises:
             UserError: see ``chain`` and ``agent``.
         """
-        from chains.qa.base import NotedChain
+        from chains.qa.base import MappedChain, noted_chain
 
         chain = self._answering(written := self.written() if self._writes else None)
         if written is not None:
-            from chains.chat.writer import WrittenChain
-
-            chain = WrittenChain(chain, written)
-        if (finder := self._conflict_finder()) is not None:
-            from chains.verification.conflicts import ConflictChain
-
-            chain = ConflictChain(chain, finder)
-        return chain if self.note is None else NotedChain(chain, self.note)
+            chain = MappedChain(chain, written.write_all)
+        if (add_conflicts := self._conflict_finder()) is not None:
+            chain = MappedChain(chain, add_conflicts)
+        return chain if self.note is None else noted_chain(chain, self.note)
 
     def written(
         self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
@@ -425,13 +420,13 @@ class Pipeline:
 
         return settled(verifier(answer), self.settings.chain.verify)
 
-    def _conflict_finder(self) -> "ConflictFinder | None":
+    def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
         """What finds conflicting evidence for verified answers; None where answers are not verified."""
         if self.quotes or self.settings.chain.verify == "off":
             return None
-        from chains.verification.conflicts import ConflictFinder
+        from chains.verification.conflicts import add_conflicts
 
-        return ConflictFinder(self.checker(searches=False, noted=False))
+        return partial(add_conflicts, self.checker(searches=False, noted=False))
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
@@ -466,7 +461,7 @@ class Pipeline:
             verifier = _one(share(Verifier(self._judge).verify))
         if self._writes:
             written = self.written(share)
-        finder = self._conflict_finder()
+        add_conflicts = self._conflict_finder()
         chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
@@ -484,7 +479,7 @@ class Pipeline:
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            conflicts=None if finder is None else _one(share(finder.add_conflicts)),
+            conflicts=None if add_conflicts is None else _one(share(add_conflicts)),
             written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),

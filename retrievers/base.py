@@ -206,10 +206,15 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and unprintable characters."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
 def _checked(question: object) -> str:
     if not isinstance(question, str):
         raise UserError(f"A question must be text, not {type(question).__name__} ({str(question)[:60]!r}).")
-    if not any(character.isprintable() and not character.isspace() for character in question):
+    if is_blank(question):
         raise UserError("The question is empty. Write what you want to find.")
     return encodable(question)
 

@@ -136,7 +136,7 @@ def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
     passages = (*answer.passages, *more)
     numbers = passage_numbers(passages)
     text = renumbered(text, [numbers.get(passage.id, 0) for passage in found])
-    return answer.model_copy(update={"text": text, "passages": passages, "notes": (*answer.notes, *marks.notes)})
+    return answer.noted(*marks.notes, text=text, passages=passages)
 
 
 def _counted(run: Run) -> "AgentMiddleware[Any, Any]":

@@ -10,6 +10,7 @@ from chains.config import DType, LLMConfig
 from chains.encoder.pair_texts import PairTexts
 from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
+from chains.nli import NLI_LABELS
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import SAFE_LOADING, check_tokenizer, check_weights, hub_errors
@@ -19,8 +20,6 @@ from common.result_cache import Batches, Recalled, ResultCache, recall
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_NLI_LABELS = ("entailment", "neutral", "contradiction")
 
 
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -181,7 +180,7 @@ def find_device(name: str) -> "torch.device":
 def label_name(name: str) -> str:
     """A checkpoint's label without surrounding white space; the three NLI labels in lower case."""
     name = name.strip()
-    return name.lower() if name.lower() in _NLI_LABELS else name
+    return name.lower() if name.lower() in NLI_LABELS else name
 
 
 def _check_label_order(name: str, config: Any) -> None:

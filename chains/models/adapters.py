@@ -26,8 +26,8 @@ def add_adapter(
 
     Args:
         model: the loaded base model.
-        adapter: folder or hub id of the adapter.
-        merge: whether to merge the adapter into the weights.
+        adapter: folder or hub id.
+        merge: whether to merge it into the weights.
         base: the base model's hub id or folder, compared with the base named in the adapter.
         resize: whether the adapter may change the number of embeddings.
 

@@ -56,6 +56,12 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[
     return [found[index] for index in range(len(found))]
 
 
+def common_prefix(sequences: Sequence[str] | Sequence[list[int]]) -> int:
+    """The number of first elements that all sequences have in common."""
+    low, high = min(sequences), max(sequences)  # sorted: what these two have in common is common to all
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     """GPU errors have their own class; CPU and cuBLAS errors are recognised by the message."""
     import torch

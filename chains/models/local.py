@@ -47,16 +47,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 # Spare or padding tokens of common models, tried in this order.
-_SPARE_TOKENS = (
-    "<pad>",
-    "[PAD]",
-    "<|pad|>",
-    "<|padding|>",
-    "<|finetune_right_pad_id|>",
-    "<|reserved_special_token_0|>",
-    "<unused0>",
-    "<|unused0|>",
-)
+_SPARE_TOKENS = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"]
+_SPARE_TOKENS += ["<|reserved_special_token_0|>", "<unused0>", "<|unused0|>"]
 
 
 class TemplatePrompts:
@@ -230,8 +222,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
     Raises:
         UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
     """
-    attached: Any = model
-    base = attached.get_base_model() if hasattr(attached, "get_base_model") else attached
+    base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
     rows = base.get_input_embeddings().weight.shape[0]
     _set_padding(tokenizer, base, rows)
     prepare_template(tokenizer)

@@ -202,9 +202,7 @@ def prune(answer: Answer) -> Answer:
         before = one
     note = f"{len(removed)} of {len(answer.sentences)} sentences were removed: the passages do not support "
     note += "it" if len(removed) == 1 else "them"
-    return answer.model_copy(
-        update={"text": text, "sentences": tuple(placed), "removed": removed, "notes": (*answer.notes, note)}
-    )
+    return answer.noted(note, text=text, sentences=tuple(placed), removed=removed)
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
