@@ -1,6 +1,6 @@
 """A retriever with cached results."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -8,7 +8,7 @@ from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
 from common.result_cache import Batches, ResultCache, recall
-from retrievers.base import Frequencies, Hit, Retriever
+from retrievers.base import Hit, Retriever
 
 CHUNK = 256  # questions per cache write
 
@@ -55,13 +55,9 @@ class CachedRetriever(Retriever):
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
 
-    def searched(self, question: str) -> str:
-        """See ``Retriever``."""
-        return self._retriever.searched(question)
-
-    def frequencies(self, terms: Collection[str]) -> Frequencies | None:
-        """See ``Retriever``."""
-        return self._retriever.frequencies(terms)
+    def inner(self) -> Sequence[Retriever]:
+        """The other retriever."""
+        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)

@@ -136,11 +136,11 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         mark(folder)
     for part in _parts(gone, PAGE):
         collection.delete(ids=part)
-    noted = {
-        **known,
-        **({} if revision is None else {PRUNED: revision}),
-        **({STATE: secrets.token_hex(8)} if gone else {}),
-    }
+    noted = dict(known)
+    if revision is not None:
+        noted[PRUNED] = revision
+    if gone:
+        noted[STATE] = secrets.token_hex(8)
     if noted != known:
         collection.modify(metadata=noted)
 
@@ -351,13 +351,8 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("embedding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("passages"),
-        TimeRemainingColumn(),
-    )
+    count = (MofNCompleteColumn(), TextColumn("passages"), TimeRemainingColumn())
+    columns = (TextColumn("embedding"), BarColumn(), *count)
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda count: progress.advance(task, count)

@@ -124,13 +124,13 @@ class Context:
         self.filled.add(into.collection.name)
         return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
-    def indexed(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> "Store":
-        """The updated collection; if texts were removed, it is purged."""
+    def indexed(self, embedder: str) -> "Store":
+        """The updated collection of the corpus; if texts were removed, it is purged."""
         from retrievers.indexing import index
 
-        into = self.opened(embedder, corpus)
-        index(into, self.documents if documents is None else documents, quiet=self.quiet)
-        return into
+        store = self.opened(embedder)
+        index(store, self.documents, quiet=self.quiet)
+        return store
 
 
 def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
@@ -185,20 +185,14 @@ def make_retrievers(
     """
     check_cycles(configs)
     made: dict[str, Retriever] = {}
+    context = Context(documents, corpus, embedders, store, made, rewriter, quiet=quiet)
 
     def make(name: str) -> "Retriever":
         if name not in made:
             config = _named(configs, name, "retriever")
-            made[name] = make_retriever(
-                config,
-                documents,
-                corpus=corpus,
-                embedders=embedders,
-                store=store,
-                others={other: make(other) for other in config.builds_on()},
-                rewriter=rewriter,
-                quiet=quiet,
-            )
+            for other in config.builds_on():
+                make(other)
+            made[name] = _build(config, context)
         return made[name]
 
     return {name: make(name) for name in names}
@@ -231,7 +225,10 @@ def make_retriever(
         UserError: an unknown embedder or retriever, a retriever of another class to build on, a model or class that
             cannot be loaded, a store that cannot be used, duplicate ids, or ``multi_query`` without a rewriter.
     """
-    context = Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet)
+    return _build(config, Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet))
+
+
+def _build(config: RetrieverConfig, context: Context) -> "Retriever":
     found, config = _resolved(config)
     return found.build(config, context)
 
@@ -261,11 +258,7 @@ def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> se
 
 
 def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
-    """Check that retrievers do not build on each other in a cycle.
-
-    Raises:
-        UserError: there is a cycle; the message names it.
-    """
+    """Raise ``UserError`` if retrievers build on each other in a cycle."""
     if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
         raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
 

@@ -54,22 +54,18 @@ class BM25Retriever(Retriever):
 
     @classmethod
     def build(cls, config: BM25Config, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(_updated(config, context), config)
 
     @classmethod
     def index(cls, config: BM25Config, context: "Context") -> int:
-        """See ``Retriever``."""
         _updated(config, context)
         return 0
 
     @classmethod
     def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``."""
         return {**super().identity(config, context), "words": EDITION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
-        """See ``Retriever``."""
         return self._current().frequencies(terms)
 
     def searched(self, question: str) -> str:

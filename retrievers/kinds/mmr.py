@@ -52,16 +52,13 @@ class MMRRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: MMRConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(context.other(config.retriever), context.indexed(config.embedder), config)
 
     @classmethod
     def index(cls, config: MMRConfig, context: "Context") -> int:
-        """See ``Retriever``."""
         return context.fill(config.embedder)
 
     def searched(self, question: str) -> str:
-        """See ``Retriever``."""
         return shorten(self._store.embedder, super().searched(question))
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

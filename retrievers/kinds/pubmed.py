@@ -74,12 +74,10 @@ class PubMedRetriever(Retriever):
 
     @classmethod
     def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no corpus of ours)
-        """See ``Retriever``."""
         return cls(config)
 
     @property
     def is_online(self) -> bool:
-        """See ``Retriever``."""
         return True
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
