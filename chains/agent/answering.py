@@ -31,12 +31,8 @@ def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
 
     The verdict, if there is one, must be "supported", or "not enough evidence" for a "maybe", which verification never
     supports (``chains.verification.answers``). The answer's probability times the verdict's must be at least
-    ``confidence``; an unknown probability counts as 1.
-
-    Args:
-        answer: with its verdict if it was verified.
-        confidence: from 0 to 1.
-        settled: whether some evidence, used for this answer or not, settles the question; a "maybe" is then rejected.
+    ``confidence``; an unknown probability counts as 1. With ``settled``, some evidence settles the question, and a
+    "maybe" is rejected.
     """
     if answer.label is None or (answer.label == "maybe" and settled):
         return False

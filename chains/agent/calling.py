@@ -40,14 +40,8 @@ class ToolAgent(AnswerChain):
 
     Args:
         model: a chat model that supports tool calls.
-        retriever: finds the passages.
-        read: makes the answering chain over given passages.
-        grader: selects the evidence among them.
-        verify: verifies an answer; None for no verification.
-        config: the limits.
+        retriever, read, grader, verify, config, tell, passages: as of ``graph.GraphAgent``.
         checker: runs the tool ``check_statement``; None leaves that tool out.
-        tell: called with each step.
-        passages: the number of passages that ``read`` uses for one answer.
         clean: removes special tokens from texts in prompts.
         support: adds verdicts to the sentences of the model's text; None for none.
     """

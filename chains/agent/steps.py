@@ -5,7 +5,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,14 @@ class Step(BaseModel):
     detail: dict[str, Any]
 
 
-class LimitReached(Exception):  # noqa: N818  (it ends a run regularly)
+class LimitReached(Exception):  # noqa: N818  (not a failure)
     """A limit was reached; the message names it."""
 
 
 class Run:
     """The steps for one question. Threads may share a run, since tools called together run in parallel.
 
-    Args:
-        max_steps: maximum number of steps.
-        max_tokens: maximum number of prompt and generated tokens in all.
-        max_seconds: time after which no further step begins.
-        tell: called with each finished step.
-        clock: a monotonic clock in seconds.
+    ``tell`` is called with each finished step; ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -60,11 +56,7 @@ class Run:
         self._start = clock()
 
     def begin(self) -> None:
-        """Begin a step.
-
-        Raises:
-            LimitReached: the step is not allowed.
-        """
+        """Begin a step; ``LimitReached`` is raised if the step is not allowed."""
         steps, tokens, seconds = self._limits
         with self._lock:
             if self._begun >= steps:
@@ -84,7 +76,7 @@ class Run:
             self._tell(step)
 
 
-def _owners(path: str, flags: int) -> int:
+def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
@@ -98,19 +90,21 @@ def trace_to(path: Path | str) -> Callable[[Step], None]:
     """
     file = Path(path).expanduser()
 
-    def tell(step: Step) -> None:
+    def append(step: Step) -> None:
         line = json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n"
-        try:
-            with open(file, "ab", buffering=0, opener=_owners) as lines:
-                lines.write(line.encode("utf-8", "replace"))
-        except OSError as error:
-            raise unwritable(error) from error
+        with _errors(file), open(file, "ab", buffering=0, opener=_private) as lines:
+            lines.write(line.encode("utf-8", "replace"))
 
-    def unwritable(error: OSError) -> UserError:
-        return UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace to another file.")
-
-    try:
+    with _errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
+    return append
+
+
+@contextmanager
+def _errors(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise unwritable(error) from error
-    return tell
+        raise UserError(
+            f"The trace {file} cannot be written: {error.strerror}. Set agent.trace to another file."
+        ) from error

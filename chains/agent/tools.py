@@ -44,7 +44,7 @@ def make_tools(
 
     Args:
         retriever: finds the passages.
-        findings: the run's findings; the tools add to them.
+        findings: the tools add to them.
         checker: checks statements.
         passages: number of passages per search.
         clean: removes special tokens from texts in prompts.

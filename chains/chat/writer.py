@@ -109,8 +109,8 @@ class WrittenAnswers:
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
         verify: the policy. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
-            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages
-            of ``wider`` and returns the first text whose sentences are all supported, else the first text.
+            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
+            ``wider`` and returns the first text whose sentences are all supported, else the first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
