@@ -106,11 +106,7 @@ class Decider:
         return chain
 
     def decide(self, cases: Sequence[Case]) -> list[Decision | UserError]:
-        """A decision or an error for each case, in order.
-
-        Raises:
-            UserError: the model cannot be run, or a probability is not finite.
-        """
+        """A decision or an error for each case, in order."""
         cache = self._llm.cache
         keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
         recalled = recall(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
@@ -131,11 +127,7 @@ class Decider:
             yield [places[index] for index in batch], values
 
     def _written(self, cases: Sequence[Case]) -> Batches:
-        """The generated text of each case, or the error if its prompt is too long.
-
-        Raises:
-            Exception: any other error.
-        """
+        """The generated text of each case, or the error if its prompt is too long; other errors are raised."""
         chain = self.chain
         for start in range(0, len(cases), _AT_ONCE):
             some = cases[start : start + _AT_ONCE]

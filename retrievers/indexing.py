@@ -161,9 +161,6 @@ class ServerDocuments:
 
         It is the revision with which the collection was filled, followed by the count if another program has changed
         that.
-
-        Raises:
-            UserError: the server cannot be reached.
         """
         with store_errors(str(self._config.url)):
             found = self._collection()

@@ -128,11 +128,7 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
 
 
 def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders.
-
-    Raises:
-        UserError: the folder or server cannot be used.
-    """
+    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders."""
     folder = folder_of(config)
     if folder is not None and not (folder / DATABASE).exists():
         return []

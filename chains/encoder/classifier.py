@@ -1,7 +1,6 @@
 """Sequence classifiers of text pairs, for inference and for questions with a given text.
 
-Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub. Its window is the length
-in its tokenizer's settings; for models trained here, the training length.
+Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ def load_classifier(
     batch_tokens: int = 4096,
     cache: ResultCache | None = None,
 ) -> "EncoderNLI":
-    """The sequence classifier ``model`` as an NLI model.
+    """The sequence classifier ``model``, a folder or a hub id, as an NLI model.
 
     Args:
         model: a folder or a hub id.
@@ -46,8 +45,6 @@ def classifier_chain(
     model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
 ) -> "ClassifierChain":
     """A chain that answers a question from the text given with it, by a classifier of (question, text).
-
-    The arguments are those of ``load_classifier``.
 
     Raises:
         UserError: as ``load_classifier``; or a label of the model is not yes, no or maybe.
@@ -102,10 +99,7 @@ class EncoderNLI(NLIModel):
 
 
 class ClassifierChain(AnswerChain):
-    """A chain made by ``classifier_chain``.
-
-    A text longer than the window loses whole sentences, and a note says so.
-    """
+    """A chain made by ``classifier_chain``; a text longer than the window loses whole sentences, and a note says so."""
 
     def __init__(self, classifier: SequenceClassifier) -> None:
         if foreign := [label for label in classifier.labels if label not in LABELS]:

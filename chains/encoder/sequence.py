@@ -52,11 +52,7 @@ class SequenceClassifier:
     fingerprint: str = ""
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
-        """The labels' probabilities of each encoded pair; pairs of similar length share a batch.
-
-        Raises:
-            UserError: a probability is not finite, or a single pair does not fit in memory.
-        """
+        """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
         return [one.value for one in self.recalled(encoded)]
 
     def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
@@ -190,5 +186,5 @@ def _check_label_order(name: str, config: Any) -> None:
         if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):
             raise UserError(
                 f"Model {name}: its config.json gives {label} the number {number} in id2label and "
-                f"{numbers[str(label)]} in label2id. Correct it there by the order that the model was trained with."
+                f"{numbers[str(label)]} in label2id. Correct it to the order of the model's training."
             )

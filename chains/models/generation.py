@@ -103,9 +103,6 @@ def written_batches(
         batch_tokens: maximum number of tokens in a batch, with padding and continuation.
         share: False computes each prompt whole, for comparison.
         generation: further arguments of ``generate``.
-
-    Raises:
-        UserError: a single prompt does not fit in memory.
     """
     from chains.models.prefix import ATTENDED, SharedPrefix, sharable
 

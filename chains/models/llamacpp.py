@@ -146,9 +146,6 @@ class LlamaCppLLM(TemplatePrompts):
         """The index of each prompt with the log-likelihoods of the labels, or a ``TooLongError`` if it does not fit.
 
         Prompts are sorted by tokens, so that neighbours share the longest prefixes.
-
-        Raises:
-            UserError: a probability is not finite.
         """
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         tokenizer: Any = self.tokenizer
@@ -247,9 +244,7 @@ class Engine:
     def complete(self, ids: Sequence[int], **options: Any) -> dict[str, Any]:
         """The greedy continuation of ``ids``: llama.cpp's response, with the text in ``content``.
 
-        Args:
-            ids: the prompt.
-            options: fields of the request ``/completion`` of llama.cpp's server.
+        ``options`` are fields of the request ``/completion`` of llama.cpp's server.
 
         Raises:
             TooLongError: the prompt is longer than the window.
@@ -267,11 +262,7 @@ class Engine:
         return {one["id"]: one["logprob"] for one in (*found.get("top_logprobs", ()), found) if "id" in one}
 
     def stream(self, ids: Sequence[int], **options: Any) -> Iterator[dict[str, Any]]:
-        """The response of ``complete`` in pieces, the last with ``stop`` true. Closing the iterator stops generation.
-
-        Raises:
-            UserError: as ``complete``.
-        """
+        """The response of ``complete`` in pieces, the last with ``stop`` true; closing it stops generation."""
         body = {"prompt": list(ids), "temperature": 0, "stream": True, **options}
         with self._errors(), self._client.stream("POST", "/completion", json=body) as response:
             if response.status_code != 200:
@@ -314,7 +305,6 @@ class GGUFTokenizer:
     llama.cpp tokenizes, so that texts are split as in the model's training.
 
     Attributes:
-        name_or_path: the model, for messages.
         chat_template: the file's template; empty without one.
         control_tokens: tokens such as turn markers.
         all_special_tokens: these, and the model's other tokens that look like them.

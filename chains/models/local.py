@@ -148,11 +148,7 @@ class LocalLLM(TemplatePrompts):
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Batches of prompt indices and log-likelihoods of the labels.
-
-        Raises:
-            UserError: a single prompt does not fit in memory, or a probability is not finite.
-        """
+        """Batches of prompt indices and log-likelihoods of the labels."""
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
         with self.guard():
@@ -232,11 +228,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 
 
 def model_source(config: LLMConfig) -> str:
-    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first.
-
-    Raises:
-        UserError: the model cannot be downloaded or converted.
-    """
+    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first."""
     if config.model == "embedded":
         return str(EMBEDDED)
     if (known := known_model(config.model)) is not None and config.gguf_file is None:

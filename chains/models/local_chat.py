@@ -274,11 +274,7 @@ class LocalChat(ChatHuggingFace):
         return render(self.tokenizer, [as_dicts(messages)])[0]
 
     def _asked(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The prompt and the options of one answer.
-
-        Raises:
-            TooLongError: prompt and answer are longer than the model's window.
-        """
+        """The prompt and the options of one answer; ``TooLongError`` if they exceed the window."""
         prompt = self._to_chat_prompt(messages)
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
         [ids] = self.llm.encode([prompt])

@@ -80,7 +80,7 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 class _Candidate(NamedTuple):
-    """A template with preambles, and how many conversations it renders, from the simplest one on."""
+    """A template with preambles, and the number of ``_PROBES`` that it renders."""
 
     template: str
     passed: int
@@ -138,7 +138,7 @@ def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """The token that ends an answer; None where the template ends a turn with a text that is no token."""
+    """The token that ends an answer; None if the template ends a turn with a text that is not a token."""
     after = _answered(tokenizer).rpartition(_ANSWER)[2]
     if token := _first_token_in(tokenizer, after):
         return token
@@ -148,7 +148,7 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 
 
 def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What begins the user's next turn, where the template puts no end behind an answer; empty where it does.
+    """The beginning of the user's next turn, if the template puts no end after an answer; else empty.
 
     A token if there is one, else the text: models trained with such a template (GLM-4) write it after an answer.
     """
@@ -186,7 +186,7 @@ def _conversation(*texts: str, system: bool = False) -> Messages:
     return [{"role": "system", "content": _SYSTEM}, *turns] if system else turns
 
 
-# From the simplest on. A model is of use where the first renders.
+# The simplest first; a model can be used if the first one renders.
 _PROBES = (
     _conversation(),
     _conversation(system=True),
@@ -196,7 +196,7 @@ _PROBES = (
 
 
 def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) -> Messages:
-    """The conversation, or where it has turns that the template does not take in succession, with those joined."""
+    """The conversation; successive turns of one role are joined if the template does not render them."""
     if all(one["role"] != other["role"] for one, other in pairwise(conversation)):
         return conversation
     if _rendered_in_order(tokenizer, str(tokenizer.chat_template), conversation):
@@ -208,7 +208,7 @@ def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) ->
 
 
 def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
-    """How many of ``_PROBES`` a template renders, until one fails: every text once, in the order of the turns."""
+    """The number of ``_PROBES`` that a template renders before one fails; each text must appear once, in order."""
     for number, conversation in enumerate(_PROBES):
         text = _rendered_in_order(tokenizer, template, conversation)
         if any(text.count(message["content"]) != 1 for message in conversation):
@@ -217,7 +217,7 @@ def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
 
 
 def _rendered_in_order(tokenizer: "PreTrainedTokenizerBase", template: str, conversation: Messages) -> str:
-    """The rendered text, if it has every turn's text in order; else an empty one."""
+    """The rendered text if it contains every turn's text in order, else an empty text."""
     try:
         text = _render_with(tokenizer, template, conversation)
     except Exception:  # a template is a program, which may fail in any way

@@ -40,11 +40,7 @@ class BM25Retriever(Retriever):
     _index: Lexical | LexicalIndex = PrivateAttr()
 
     def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
-        """Search an index on disk, or documents, which are indexed in memory.
-
-        Raises:
-            UserError: two different documents have the same id.
-        """
+        """Search an index on disk, or documents, which are indexed in memory."""
         config = config or BM25Config()
         super().__init__(top_k=config.top_k)
         if isinstance(documents, LexicalIndex):
