@@ -24,7 +24,7 @@ class Chat:
         conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
         verifier: verifies an answer after its text has been sent; None if the chain verifies, or nothing does.
-        conflicts: adds conflicting evidence to a verified answer (``ConflictFinder``); None if nothing verifies.
+        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if nothing verifies.
         written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.

@@ -29,9 +29,9 @@ def extractive_chain(
     """A chain that answers with the most relevant sentences of the retrieved passages.
 
     The Answer's text is the quotes, each cited with its score (``citations.cite``); its label is None. A sentence whose
-    score is less than half of the best one's is not quoted. Notes name weak evidence (``citations.Selection``), the
-    part of the question that was read if it is too long for the embedder, and quoted documents that were retracted or
-    have an expression of concern.
+    score is less than half of the best one's is not quoted. Notes report weak evidence (``citations.Selection``), a
+    question that was shortened for the embedder, and quoted documents that were retracted or have an expression of
+    concern.
 
     Args:
         retriever: source of the passages.

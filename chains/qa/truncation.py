@@ -31,11 +31,7 @@ class FittedPrompt:
 class PromptFitter:
     """Renders prompts and drops sentences from the end of the context if a prompt exceeds the window.
 
-    Args:
-        llm: the model.
-        family: the wording of the prompt.
-        system: a system message for every prompt.
-        reserve: tokens of the window reserved for the answer.
+    ``reserve`` is the number of tokens of the window that are reserved for the answer.
     """
 
     def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
