@@ -52,20 +52,12 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def build(cls, config: Any, context: "Context") -> Self:
-        """The retriever of ``config``, an object of ``config_class``.
-
-        Raises:
-            UserError: something it needs is missing or cannot be used.
-        """
+        """The retriever of ``config``, an object of ``config_class``."""
         raise NotImplementedError(f"{cls.__name__} has no build")
 
     @classmethod
     def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
-        """Update the stored data to ``context.documents``.
-
-        Returns:
-            The number of passages or parts that were embedded.
-        """
+        """Update the stored data to ``context.documents``; returns the number of embedded passages or parts."""
         return 0
 
     @classmethod

@@ -16,10 +16,8 @@ CHUNK = 256  # questions per cache write
 class CachedRetriever(Retriever):
     """Another retriever with a cache of its results.
 
-    Every search uses at least the depth ``depth``, so that tasks with fewer passages share its result.
-
-    Attributes:
-        reused: number of questions answered from the cache, over all searches.
+    Every search has at least the depth ``depth``, so that tasks with fewer passages share its result. ``reused`` counts
+    the questions answered from the cache.
     """
 
     reused: int = 0
@@ -38,14 +36,9 @@ class CachedRetriever(Retriever):
         identity: Mapping[str, Any],
         depth: int,
     ) -> None:
-        """Search with ``retriever`` over ``documents``.
+        """Search with ``retriever`` over ``documents``, all documents that it can find.
 
-        Args:
-            retriever: used for results that are not cached.
-            documents: all documents it can find, with ids.
-            cache: stores the results.
-            identity: what determines the results besides question and documents, as plain data.
-            depth: minimum number of passages of a search.
+        ``identity`` is what determines the results besides question and documents, as plain data.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever

@@ -83,10 +83,7 @@ def _private(path: str, flags: int) -> int:
 def trace_to(path: Path | str) -> Callable[[Step], None]:
     """A function that appends each step as a line to a JSONL file, which only its owner can read.
 
-    Threads may share it: each line is a single write.
-
-    Raises:
-        UserError: the file cannot be written.
+    Threads may share it: each line is a single write. ``UserError`` is raised if the file cannot be written.
     """
     file = Path(path).expanduser()
 

@@ -17,9 +17,8 @@ Side = Literal[0, 1]  # which text of a pair
 class PairTexts:
     """Encodes pairs of texts and truncates them to the window.
 
-    Args:
-        tokenizer: the model's tokenizer; ``truncation_side`` is the end at which long texts are cut.
-        window: maximum number of tokens of a pair, with special tokens.
+    ``window`` is the maximum number of tokens of a pair, with special tokens; ``truncation_side`` of the tokenizer is
+    the end at which long texts are cut.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", window: int) -> None:

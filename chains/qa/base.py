@@ -25,13 +25,10 @@ ChainInput = str | dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A validated input.
+    """A validated input; ``context`` is the gold text, if given, and ``passage_id`` its id.
 
-    Attributes:
-        context: the gold text, if given.
-        passage_id: the id of the gold text.
-        config: LangChain's config for this question: callbacks, tags, metadata and configurable values. None uses the
-            caller's.
+    ``config`` is LangChain's for this question: callbacks, tags, metadata and configurable values. None uses the
+    caller's.
     """
 
     text: str

@@ -15,11 +15,7 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer]) -> list[Answer]:
     The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
     against all passages of the answer, also those that the sentence does not cite. A removed or withheld sentence is
     checked too, since one passage may contradict it and another support it. If a passage supports a statement and
-    another contradicts it, the answer gets a ``Conflict``, and a note with both sides.
-
-    Args:
-        checker: checks the statements; needs no retriever.
-        answers: with verdicts.
+    another contradicts it, the answer gets a ``Conflict``, and a note with both sides. The checker needs no retriever.
     """
     statements = [_statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
     claims = [

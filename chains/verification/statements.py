@@ -30,12 +30,10 @@ class Check(BaseModel):
     """A statement with its verdict and the evidence for and against it.
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
-    the probability that it supports or contradicts the statement. ``conflicting`` says that both have some: the verdict
-    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the quote that decided,
-    or that came nearest to a decision; they are empty where nothing was judged or the model writes its labels. ``text``
-    states the result in words.
-
-    ``reused`` says that a cache of earlier results had all judgements.
+    the probability that it supports or contradicts the statement. ``conflicting`` says that there are both: the verdict
+    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the deciding quote, or
+    by the clearest one; empty if nothing was judged or labels were parsed. ``text`` states the result in words.
+    ``reused`` says that all judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,12 +72,12 @@ class Check(BaseModel):
         return f"{self.verdict.capitalize()} by {count_passages(pro or con)}."
 
     def year(self, citation: Citation) -> int | None:
-        """The year of publication of a quote's document, where it is known."""
+        """The year of publication of a quote's document; None if unknown."""
         return next((year_of(one) for one in self.passages if one.id == citation.passage_id), None)
 
 
 def year_of(passage: Passage) -> int | None:
-    """The year of publication among a passage's metadata."""
+    """The year of publication in a passage's metadata; None if unknown."""
     given = str(passage.metadata.get("year") or "")[:4]
     return int(given) if given.isdecimal() else None
 
@@ -261,7 +259,7 @@ class _Evidence:
 
 
 def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> Iterator[_Window]:
-    """The sentences that are nearest to a query, each alone and with its neighbours; no window twice."""
+    """The sentences nearest to a query, each alone and with its neighbours, without duplicates."""
     by_id = {passage.id: passage for passage in passages}
     given: set[tuple[str, int, int]] = set()
     ranked = select(query, passages, embedder).citations
@@ -311,7 +309,7 @@ def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
 
 
 def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:
-    """The probability of the strongest evidence; of equally strong sides, that of more passages is stronger."""
+    """The probability of the strongest evidence, and the number of passages, which decides between equal sides."""
     return max((round(one.clarity, _SAME) for one in side), default=0.0), len({one.window.passage.id for one in side})
 
 

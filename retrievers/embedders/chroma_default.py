@@ -12,11 +12,7 @@ class ChromaDefaultEmbedder(BatchEmbedder):
     """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks by SHA-256."""
 
     def __init__(self) -> None:
-        """Download the file unless it is in Chroma's cache.
-
-        Raises:
-            UserError: the download failed.
-        """
+        """Download the file unless it is in Chroma's cache."""
         import httpx
         from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
 

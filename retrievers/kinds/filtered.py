@@ -106,15 +106,9 @@ def fits(document: Document, config: FilterConfig) -> bool:
 
 
 def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | None = None) -> None:
-    """Reject a filter on metadata that no document has.
+    """Raise ``UserError`` if a filter needs metadata that no document has.
 
-    Args:
-        documents: the corpus.
-        config: the conditions.
-        known: the metadata that the documents have; None reads the documents.
-
-    Raises:
-        UserError: no document has the metadata; the message names the sources that have it.
+    ``known`` is the metadata that the documents have; None reads the documents.
     """
     asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
     missing = {name for name, condition in asked.items() if condition}

@@ -41,14 +41,8 @@ def weighted_scores(
 
     ``zscore`` standardises a retriever's scores, ``minmax`` scales them to 0 to 1; equal scores all become 0. A
     candidate that a retriever has not found gets the lowest score of those it has found. If the retriever returned
-    fewer passages than requested, the candidate gets at most 0: for BM25, it shares no word with the question.
-
-    Args:
-        found: results by retriever.
-        weights: the weight of each retriever.
-        asked: the number of passages requested from each.
-        fusion: the normalisation, or ``rrf`` for ``reciprocal_ranks``.
-        k: the constant of ``rrf``.
+    fewer passages than the ``asked`` ones, the candidate gets at most 0: for BM25, it shares no word with the question.
+    ``rrf`` is ``reciprocal_ranks`` with the constant ``k``.
     """
     match fusion:
         case "rrf":

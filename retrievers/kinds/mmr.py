@@ -99,11 +99,7 @@ class MMRRetriever(WrappingRetriever):
 def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
     """Indices of the chosen documents, in order, with their scores; ties go to the first.
 
-    Args:
-        near: cosines with the question, shape (n,).
-        alike: cosines with each other, shape (n, n).
-        relevance: the setting.
-        count: maximum number.
+    ``near`` are the cosines with the question, (n,), ``alike`` the cosines with each other, (n, n).
     """
     import numpy as np
 

@@ -62,11 +62,7 @@ class PubMedRetriever(Retriever):
     _config: PubMedConfig = PrivateAttr()
 
     def __init__(self, config: PubMedConfig | None = None) -> None:
-        """Nothing is sent before the first search.
-
-        Raises:
-            UserError: the required packages are not installed.
-        """
+        """Nothing is sent before the first search."""
         config = config or PubMedConfig()
         super().__init__(top_k=config.top_k)
         self._config = config

@@ -28,12 +28,7 @@ class Reranker:
     """
 
     def __init__(self, model: str, dtype: Dtype = "auto", against: Sequence[str] = ()) -> None:
-        """Load ``model`` (a hub id or a folder).
-
-        Raises:
-            UserError: it is absent, gated, unreachable or not a cross-encoder, or has several labels but none of
-                ``against``.
-        """
+        """Load ``model`` (a hub id or a folder)."""
         from sentence_transformers import CrossEncoder
         from sentence_transformers.util import get_device_name
 
