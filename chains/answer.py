@@ -44,6 +44,10 @@ class Passage(BaseModel):
                 parts.append(value if name in ("title", "source") else f"{name} {value}")
         return ", ".join(parts)
 
+    def quote(self, start: int, end: int, score: float) -> "Citation":
+        """A quote of ``text[start:end]``."""
+        return Citation(passage_id=self.id, quote=self.text[start:end], start=start, end=end, score=score)
+
 
 class Citation(BaseModel):
     """A verbatim quote: ``passage.text[start:end] == quote`` for the passage with ``passage_id``.

@@ -66,11 +66,7 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
         **kwargs: Any | None,
     ) -> list[Output]:
         """Handle all inputs in one pass, in a separate thread."""
-
-        def run() -> list[Output]:
-            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-        return await run_in_executor(None, run)
+        return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def _apart(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
         """Handle all in one pass; a pass that fails is halved, until each error belongs to one input.

@@ -307,11 +307,11 @@ class Pipeline:
         wider = self._wider(searched, open_questions) if verify == "retry" else ()
         return verified_chain(chain, judge, verify=verify, wider=wider)
 
-    def agent(self, *, tell: "Callable[[Step], None] | None" = None) -> "AnswerChain":
+    def agent(self, *, on_step: "Callable[[Step], None] | None" = None) -> "AnswerChain":
         """The agent of section ``agent``; it verifies its answers unless ``chain.verify`` is off.
 
         Args:
-            tell: called with each step; by default steps are written to ``agent.trace``.
+            on_step: called with each step; by default steps are written to ``agent.trace``.
 
         Raises:
             UserError: ``agent.kind`` is off, the settings do not allow an agent, the trace is not writable, or the
@@ -328,15 +328,17 @@ class Pipeline:
         judge = None if self.settings.chain.verify == "off" else self._judge
         decides = by_labels(self._qa_chain(None, "gold")) if judge is None else by_judge(judge)
         verify = None if judge is None else _one(Verifier(judge).verify)
-        if tell is None:
-            tell = trace_to(config.trace) if config.trace else lambda _: None
+        if on_step is None:
+            on_step = trace_to(config.trace) if config.trace else lambda _: None
         grader, found = Grader(decides, config.relevance), self.retriever()
         read: Any = self._qa_chain
         match config.kind:
             case "graph":
                 from chains.agent.graph import GraphAgent
 
-                return GraphAgent(found, read, grader, verify, self._reword(), config, tell=tell, passages=passages)
+                return GraphAgent(
+                    found, read, grader, verify, self._reword(), config, on_step=on_step, passages=passages
+                )
             case "tools":
                 from chains.agent.calling import ToolAgent
 
@@ -349,7 +351,7 @@ class Pipeline:
                     verify,
                     config,
                     checker=None if judge is None else self.checker(noted=False),
-                    tell=tell,
+                    on_step=on_step,
                     passages=passages,
                     clean=llm.clean,
                     support=None if judge is None else partial(self._supported, self._sentence_verifier()),

@@ -160,11 +160,7 @@ class Retriever(BaseRetriever):
         **kwargs: Any,
     ) -> list[list[Document]]:
         """``batch`` in a separate thread."""
-
-        def run() -> list[list[Document]]:
-            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-        return await run_in_executor(None, run)
+        return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def _get_relevant_documents(
         self,

@@ -40,7 +40,7 @@ class ToolAgent(AnswerChain):
 
     Args:
         model: a chat model that supports tool calls.
-        retriever, read, grader, verify, config, tell, passages: as of ``graph.GraphAgent``.
+        retriever, read, grader, verify, config, on_step, passages: as of ``graph.GraphAgent``.
         checker: runs the tool ``check_statement``; None leaves that tool out.
         clean: removes special tokens from texts in prompts.
         support: adds verdicts to the sentences of the model's text; None for none.
@@ -53,7 +53,7 @@ class ToolAgent(AnswerChain):
     verify: Verify | None
     config: AgentConfig
     checker: Checker | None = None
-    tell: Callable[[Step], None] = lambda _: None
+    on_step: Callable[[Step], None] = lambda _: None
     passages: int = 1
     clean: Callable[[str], str] = str
     support: Callable[[Answer], Answer] | None = None
@@ -70,7 +70,7 @@ class ToolAgent(AnswerChain):
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer:
         limits = self.config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell)
+        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
         findings = Findings()
         said, stopped = "", None
         try:

@@ -64,7 +64,7 @@ class GraphAgent(AnswerChain):
         verify: verifies an answer; None for no verification.
         reword: rewords a question.
         config: the limits.
-        tell: called with each step.
+        on_step: called with each step.
         passages: the number of passages that ``read`` uses for one answer.
     """
 
@@ -74,7 +74,7 @@ class GraphAgent(AnswerChain):
     verify: Verify | None
     reword: Reword
     config: AgentConfig
-    tell: Callable[[Step], None] = lambda _: None
+    on_step: Callable[[Step], None] = lambda _: None
     passages: int = 1
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
@@ -83,7 +83,7 @@ class GraphAgent(AnswerChain):
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer | UserError:
         limits = self.config
-        start = _State(question, [question], Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell))
+        start = _State(question, [question], Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step))
         try:
             end = self._graph.invoke(start, {**(config or {}), "recursion_limit": 2 * limits.max_steps + 4})
         except UserError as error:

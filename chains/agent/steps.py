@@ -34,7 +34,7 @@ class LimitReached(Exception):  # noqa: N818  (not a failure)
 class Run:
     """The steps for one question. Threads may share a run, since tools called together run in parallel.
 
-    ``tell`` is called with each finished step; ``clock`` is monotonic, in seconds.
+    ``on_step`` is called with each finished step; ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Run:
         max_steps: int,
         max_tokens: int,
         max_seconds: float,
-        tell: Callable[[Step], None] = lambda _: None,
+        on_step: Callable[[Step], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -50,7 +50,7 @@ class Run:
         self.tokens = 0
         self._limits = (max_steps, max_tokens, max_seconds)
         self._begun = 0
-        self._tell = tell
+        self._on_step = on_step
         self._clock = clock
         self._lock = threading.Lock()
         self._start = clock()
@@ -73,7 +73,7 @@ class Run:
             seconds = round(self._clock() - self._start, 3)
             step = Step(run=self.id, number=len(self.steps) + 1, kind=kind, seconds=seconds, detail=detail)
             self.steps.append(step)
-            self._tell(step)
+            self._on_step(step)
 
 
 def _private(path: str, flags: int) -> int:

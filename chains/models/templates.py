@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from itertools import groupby, pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chains.models.reasoning import closing_of_open_reasoning
 from chains.prompts import Messages
@@ -65,25 +65,16 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
         return
     dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)
-    tried = [
-        _Candidate("".join(preambles) + template, _renders(tokenizer, "".join(preambles) + template))
-        for preambles in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)
-    ]
-    best = max(tried, key=lambda one: one.passed)  # of equals the first, which has the fewest preambles
-    if not best.passed:
+    candidates = ["".join(parts) + template for parts in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)]
+    passed = {candidate: _renders(tokenizer, candidate) for candidate in candidates}
+    best = max(passed, key=passed.__getitem__)  # among equals the first, which has the fewest preambles
+    if not passed[best]:
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, tried[0].template)}. "
+            f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, candidates[0])}. "
             "Correct chat_template in the model's tokenizer_config.json (or chat_template.jinja), or delete it: "
             "prompts are plain text then."
         )
-    tokenizer.chat_template = best.template
-
-
-class _Candidate(NamedTuple):
-    """A template with preambles, and the number of ``_PROBES`` that it renders."""
-
-    template: str
-    passed: int
+    tokenizer.chat_template = best
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:

@@ -148,13 +148,7 @@ class _Claim:
     def quote(self, start: int, end: int, judgement: Judgement) -> Citation:
         """A sentence of the passage; its score is the verdict's probability by that sentence alone."""
         assert self.passage is not None
-        return Citation(
-            passage_id=self.passage.id,
-            quote=self.passage.text[start:end],
-            start=start,
-            end=end,
-            score=self.scores(judgement)[self.verdict],
-        )
+        return self.passage.quote(start, end, self.scores(judgement)[self.verdict])
 
     def verified(self) -> Answer:
         """The answer with its verdict; without one if there were passages and none could be judged."""

@@ -277,9 +277,7 @@ class _Claim:
         """Take a sentence of the deciding passage as the evidence if it is the best so far."""
         assert self.deciding is not None
         if self.evidence is None or score > self.evidence.score:
-            passage, (start, end) = self.deciding.passage, span
-            quote = passage.text[start:end]
-            self.evidence = Citation(passage_id=passage.id, quote=quote, start=start, end=end, score=score)
+            self.evidence = self.deciding.passage.quote(*span, score)
 
     def judged(self) -> Sentence:
         """The sentence with its verdict; without one if no passage could be judged."""
