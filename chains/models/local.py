@@ -47,16 +47,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 # Spare or padding tokens of common models, tried in this order.
-_SPARE_TOKENS = (
-    "<pad>",
-    "[PAD]",
-    "<|pad|>",
-    "<|padding|>",
-    "<|finetune_right_pad_id|>",
-    "<|reserved_special_token_0|>",
-    "<unused0>",
-    "<|unused0|>",
-)
+_SPARE_TOKENS = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"]
+_SPARE_TOKENS += ["<|reserved_special_token_0|>", "<unused0>", "<|unused0|>"]
 
 
 class TemplatePrompts:
@@ -156,11 +148,7 @@ class LocalLLM(TemplatePrompts):
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Batches of prompt indices and log-likelihoods of the labels.
-
-        Raises:
-            UserError: a single prompt does not fit in memory, or a probability is not finite.
-        """
+        """Batches of prompt indices and log-likelihoods of the labels."""
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
         with self.guard():
@@ -243,8 +231,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
     Raises:
         UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
     """
-    attached: Any = model
-    base = attached.get_base_model() if hasattr(attached, "get_base_model") else attached
+    base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
     rows = base.get_input_embeddings().weight.shape[0]
     _set_padding(tokenizer, base, rows)
     prepare_template(tokenizer)
@@ -254,11 +241,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 
 
 def model_source(config: LLMConfig) -> str:
-    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first.
-
-    Raises:
-        UserError: the model cannot be downloaded or converted.
-    """
+    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first."""
     if config.model == "embedded":
         return str(EMBEDDED)
     if (known := known_model(config.model)) is not None and config.gguf_file is None:
