@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from chains.config import Family, LLMConfig
 from chains.models.adapters import merge_adapter, read_adapter
 from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
-from chains.prompts import PromptFamily, resolve_family
+from chains.prompts import PromptFamily
 from common.errors import UserError
 from common.fingerprints import plain
 from common.logs import no_bars
@@ -152,16 +152,20 @@ def merge(
                 "Set llm.model to its 16- or 32-bit original."
             )
         _check_space(attached, output)
-        family = _family(attached, prompt_family)
+        family = attached.family(prompt_family)
         scorer = PairScorer(attached, pairs, labels, family=family)
         before = scorer.scores(attached, "base + adapter", quiet=quiet)
-        _save_merged(attached, adapter, folder, output)
+        model = merge_adapter(attached.model, adapter)
+        with _write_errors(output), no_bars():
+            model.save_pretrained(folder)
+            attached.tokenizer.save_pretrained(folder)
+        del model
         del attached
         _free_memory()
 
         merged = load_llm(base.model_copy(update={"model": str(folder), "adapter": None}))
         after = scorer.scores(merged, "merged", quiet=quiet)
-        renamed = _family(replace(merged, name=str(output)), prompt_family) != family
+        renamed = replace(merged, name=str(output)).family(prompt_family) != family
         notes = (
             [f"Set prompt.family to {family} with this model: its name no longer shows the family."] if renamed else []
         )
@@ -205,17 +209,6 @@ def _base_of(adapter: str, llm: LLMConfig) -> str:
             f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."
         )
     return str(trained_on)
-
-
-def _family(llm: LocalLLM, family: Family) -> PromptFamily:
-    return resolve_family(family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template))
-
-
-def _save_merged(attached: LocalLLM, adapter: str, folder: Path, output: Path) -> None:
-    model = merge_adapter(attached.model, adapter)
-    with _write_errors(output), no_bars():
-        model.save_pretrained(folder)
-        attached.tokenizer.save_pretrained(folder)
 
 
 def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | UserError:

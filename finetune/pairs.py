@@ -3,7 +3,9 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from chains.prompts import answer_statement
+from chains.models.base import Prompt
+from chains.models.local import LocalLLM
+from chains.prompts import PromptFamily, answer_statement, nli_prompt
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
@@ -26,6 +28,17 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
             "divides the file."
         )
     return load_pairs(pairs, "train"), load_pairs(pairs, "dev")
+
+
+def nli_prompts(llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], family: PromptFamily) -> list[Prompt]:
+    """The prompts of the NLI chain without examples, rendered and tokenised for a model."""
+    clean, system = llm.clean, llm.config.system
+    return llm.prompts(
+        [
+            nli_prompt(family, clean(pair.premise).strip(), clean(pair.hypothesis).strip(), labels, system=system)
+            for pair in pairs
+        ]
+    )
 
 
 def check_labels(labels: Sequence[str], advice: str) -> None:
