@@ -21,7 +21,7 @@ def reports_findings(heading: str) -> bool:
 def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
     """A logistic regression with an L1 penalty (C 0.1, classes weighted evenly) over the words of single sentences.
 
-    Sentences of the conclusions and of sections with a heading of results are findings, those of all other sections are
+    Sentences of the conclusions and of sections with a heading of results are findings; those of other sections are
     not. Records without headings are left out.
 
     Returns:
