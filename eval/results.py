@@ -206,17 +206,20 @@ def _earlier(path: Path) -> dict[str, Any]:
         raise _unwritable(path, error) from error
     except (ValueError, RecursionError):
         found = None
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("results"), dict)
-        or not isinstance(found.get("earlier", {}), dict)
-        or not isinstance(found.get("identity", {}), dict)
-        or not isinstance(found.get("tasks", {}), dict)
-    ):
+    if not is_results(found):
         raise UserError(
             f"{path} is not a results file of medground. Name another --output folder, or move that file away."
         )
-    return found
+    earlier: dict[str, Any] = found
+    return earlier
+
+
+def is_results(content: Any) -> bool:
+    """Whether JSON content has the form of ``results.json``."""
+    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
+        return False
+    mappings = [content.get(name, {}) for name in ("earlier", "identity", "tasks")]
+    return all(isinstance(one, dict) for one in (*mappings, *content["results"].values()))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def render(report: Report) -> str:
         failures=report.failures.items(),
         versions=versions(report.tasks),
         terms=terms(report.tasks),
-        version=_own_version(),
+        version=version("medground"),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         data=htmlsafe_json_dumps(payload.data, separators=(",", ":")),
         style=style,
@@ -196,13 +196,6 @@ def _listed(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
 
 def _in_brackets(estimate: Estimate) -> str:
     return f" ({interval})" if (interval := between(estimate)) else ""
-
-
-def _own_version() -> str:
-    try:
-        return version("medground")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _hash(text: str) -> str:

@@ -73,20 +73,16 @@ class VerificationTask(QATask):
         """
         if (verifier is None) == (self.context == "swapped"):
             raise ValueError("a verifier belongs to the context swapped, and to no other")
-        records, answers, left_out = self.answers(chain, records, quiet=quiet)
-        verified = answers
-        if any(answer.withheld for answer in answers):
+        kept = self.answers(chain, records, quiet=quiet)
+        if any(answer.withheld for answer in kept.results):
             raise UserError(
                 f"{self.name}: the chain withheld answers, which cannot be scored. Set chain.verify to report or retry."
             )
+        answered = self.samples(kept.records, kept.results, identity)
         if verifier is not None:
-            verified = verifier.verify(_swapped(answers, records))
-        samples = [
-            {**sample, **_verdict(answer)}
-            for sample, answer in zip(self.samples(records, answers, identity), verified, strict=True)
-        ]
-        reused = sum(answer.reused for answer in verified)
-        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, left_out)
+            kept = kept._replace(results=verifier.verify(_swapped(kept.results, kept.records)))
+        samples = [{**sample, **_verdict(answer)} for sample, answer in zip(answered, kept.results, strict=True)]
+        return self.result(samples, LABELS, kept, identity)
 
 
 def _swapped(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[Answer]:
