@@ -61,7 +61,8 @@ def answer_pairs(
 
     Args:
         records: question records of the training split; those without a label are skipped.
-        labels: ``pairs.labels``, the words for entailment, neutral and contradiction; equal words may be missing.
+        labels: ``pairs.labels``, the data's words for entailment, neutral and contradiction; a word that is one of
+            these three needs no entry.
         setting: the setting that asks for these pairs, for error messages.
         others: number of pairs with another record's abstract, as a share of the records.
         seed: random seed for those.

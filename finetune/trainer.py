@@ -91,7 +91,7 @@ class BaseTrainer(Trainer):
             raise FloatingPointError("the loss is not finite")
         return loss
 
-    def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Compute and log the dev figures; they are the same in all processes."""
         with self._pause():
             self.model.eval()
@@ -101,7 +101,7 @@ class BaseTrainer(Trainer):
             figures = [self._evaluate_model(self.model)]
             if self.accelerator.num_processes > 1:
                 torch.distributed.broadcast_object_list(figures)
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures[0].items()}
+            metrics = {f"eval_{name}": value for name, value in figures[0].items()}
             if metrics:
                 self.log(dict(metrics))
                 self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -194,5 +194,5 @@ class ProgressBar(TrainerCallback):
         self._progress.update(self._task, description=", ".join(self._latest.values()) or "training")
 
     def stop(self) -> None:
-        """Leave the bar as it is; also after an error, where transformers calls no ``on_train_end``."""
+        """Stop the bar; the run calls it, since transformers calls no ``on_train_end`` after an error."""
         self._progress.stop()

@@ -33,13 +33,8 @@ def train_embedder(
 ) -> Path:
     """Fine-tune an embedder and save it in ``output``, a sentence-transformers folder, with its card (see ``Run``).
 
-    Args:
-        config: settings.
-        output: the folder; made if absent.
-        train: records whose questions and conclusions are trained on.
-        dev: records whose questions choose the checkpoint, searched in the abstracts of both; with ``config.teach_dev``
-            they are trained on too.
-        quiet: show nothing on stderr.
+    Questions and conclusions of ``train`` are trained on. The questions of ``dev``, searched in all abstracts, choose
+    the checkpoint; with ``config.teach_dev`` they are trained on too.
 
     Raises:
         UserError: the records, the model or ``output`` cannot be used, or see ``Run.train``.

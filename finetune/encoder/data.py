@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
 
 from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
@@ -85,13 +84,8 @@ def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfi
         UserError: a split is empty or missing, a record has no label, or the training split has one label only.
         DataError: a file cannot be used.
     """
-    match config.task:
-        case "nli":
-            texts = _from_pairs(pairs or PairsConfig(), data or DataConfig(), config)
-        case "qa":
-            texts = _from_records(data or DataConfig(), config)
-        case _:
-            assert_never(config.task)
+    data = data or DataConfig()
+    texts = _from_records(data, config) if config.task == "qa" else _from_pairs(pairs or PairsConfig(), data, config)
     check_labels([one.label for one in texts.train], "Check the training split and its labels.")
     return texts
 

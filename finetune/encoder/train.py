@@ -31,12 +31,8 @@ def train_encoder(
 ) -> Path:
     """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
 
-    Args:
-        config: settings.
-        output: the folder; made if absent.
-        pairs: source of the pairs of task ``nli``; the sample by default.
-        data: source of the records of task ``qa`` and of ``answer_pairs``; the sample by default.
-        quiet: show nothing on stderr.
+    ``pairs`` is the source of the pairs of task ``nli``, ``data`` that of the records of task ``qa`` and of
+    ``answer_pairs``; both are the sample by default.
 
     Raises:
         UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.

@@ -48,14 +48,8 @@ def train_qlora(
 
     With ``method: full`` the result is a model. PEFT and ``llm.adapter`` load ``output`` and each of its checkpoints.
 
-    Args:
-        llm: the base model.
-        prompt: the wording of the prompts.
-        pairs: source of the train and dev pairs; the test split is only searched for repeated premises.
-        config: settings.
-        output: the folder; made if absent.
-        answers: question records of the training split, for ``config.answer_pairs``.
-        quiet: show nothing on stderr.
+    Train and dev pairs come from ``pairs``, whose test split is only searched for repeated premises. ``answers`` are
+    question records of the training split, for ``config.answer_pairs``.
 
     Raises:
         UserError: the settings contradict each other or the data, ``output`` cannot be used, or see ``Run.train``.
