@@ -1,7 +1,7 @@
 """Data of a report's figures."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eval.report.tasks import ReportTask
@@ -9,8 +9,8 @@ from eval.stats.calibration import ReliabilityBin, reliability
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH
 from eval.stats.selective import RiskPoint, risk_points
+from eval.stats.verification import RANKED_BY, confidence, risk_curves
 from eval.stats.verification import VERDICTS as VERDICT_NAMES
-from eval.stats.verification import confidence, support
 from eval.tasks.base import VERIFICATION
 from eval.tasks.qa import VARIANTS
 from eval.tasks.scorers import LABELLING, RANKING, REFUSALS, VERDICTS, Sample, rank
@@ -130,13 +130,12 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
         if task.scorer in LABELLING and task.is_scored:
             scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
-        curves = [_risk(task.name, task, confidence) for task in group]
+        curves = [_confidence_curve(task) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
         figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
-            curves = [_risk("by the verdict's support", task, support)]
-            curves += [_risk("by the answer's own confidence", task, confidence)] if task.is_scored else []
+            curves = verified_curves(task.samples, task.estimates, "by")
             order = "Surest by verdict, or by the answer's own confidence"
             figures.append(RiskFigure(task.run, task.name, order, (len(task.samples),), curves))
     return figures
@@ -196,8 +195,17 @@ def _recalls(task: ReportTask) -> list[Estimate]:
     ]
 
 
-def _risk(name: str, task: ReportTask, score: Callable[[Sample], float]) -> RiskCurve:
-    points = risk_points([score(one) for one in task.samples], [task.scorer.is_right(one) for one in task.samples])
+def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate], by: str) -> list[RiskCurve]:
+    """The curves of verified answers; ``by`` begins their names."""
+    return [
+        RiskCurve(f"{by} {RANKED_BY[metric]}", points, estimates[metric].value)
+        for metric, points in risk_curves(samples).items()
+    ]
+
+
+def _confidence_curve(task: ReportTask) -> RiskCurve:
+    right = [task.scorer.is_right(sample) for sample in task.samples]
+    points = risk_points([confidence(sample) for sample in task.samples], right)
     before = [0.0, *(point.coverage for point in points[:-1])]
     area = sum((point.coverage - start) * point.risk for start, point in zip(before, points, strict=True))
-    return RiskCurve(name, points, area)
+    return RiskCurve(task.name, points, area)

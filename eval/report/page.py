@@ -41,15 +41,9 @@ _LEVELS = 9  # of shade in a confusion matrix
 class Report:
     """Content of the page.
 
-    Attributes:
-        tasks: at least one.
-        texts: passages by id, one mapping per task.
-        maps: t-SNE maps of questions and abstracts.
-        gaps: missing texts, one sentence each.
-        map_gap: why there is no map.
-        notes: shown at the top.
-        failures: the reason by model that could not be measured.
-        published: source of the published figures.
+    ``texts`` are the passages by id, one mapping per task; ``gaps`` and ``map_gap`` say which texts and maps are
+    missing and why; ``notes`` are shown at the top; ``failures`` are the reasons by model that could not be measured;
+    ``published`` is the source of the published figures.
     """
 
     tasks: Sequence[ReportTask]

@@ -90,12 +90,8 @@ class AnswersTask(QATask):
     ) -> TaskResult:
         """Write all answers and score them.
 
-        Args:
-            chain: writes answers with verdicts on their sentences, and withholds none.
-            judge: decides entailment for recall, precision and the reference.
-            records: with questions.
-            identity: what determines the answers besides the prompts, as plain data.
-            quiet: no progress bar on stderr.
+        The chain writes answers with verdicts on their sentences and withholds none. The judge decides entailment for
+        recall, precision and the reference. ``identity`` determines the answers besides the prompts.
 
         Raises:
             UserError: see ``QATask.evaluate``.

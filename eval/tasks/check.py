@@ -73,11 +73,8 @@ class CheckTask(Task):
     ) -> TaskResult:
         """Check every claim and score verdicts and evidence.
 
-        Args:
-            checker: searches the documents of ``data`` where the context is ``retrieved``.
-            data: claims, documents and evidence.
-            identity: what determines the results besides claims and passages, as plain data.
-            quiet: no progress bar on stderr.
+        The checker searches the documents of ``data`` if the context is ``retrieved``. ``identity`` determines the
+        results besides claims and passages; see ``TaskResult``.
 
         Raises:
             UserError: no claim has a verdict, or one cannot be checked for another reason than its length.

@@ -65,11 +65,7 @@ class NLITask(Task):
     ) -> TaskResult:
         """Classify every pair and score the labels.
 
-        Args:
-            model: called through ``batch``.
-            pairs: their labels are among the model's.
-            identity: what determines the labels besides the pair, as plain data; it enters the samples' keys.
-            quiet: no progress bar on stderr.
+        ``identity`` determines the labels besides the pair; see ``TaskResult``.
 
         Raises:
             UserError: no pairs, an unknown label, or see ``run_batches``.

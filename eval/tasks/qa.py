@@ -91,11 +91,8 @@ class QATask(Task):
     ) -> TaskResult:
         """Answer every question with a chain and score the labels.
 
-        Args:
-            chain: built for the task's context; called through ``batch``.
-            records: with labels, unless the context is wrong.
-            identity: what determines the answers besides the prompt, as plain data; it enters the samples' keys.
-            quiet: no progress bar on stderr.
+        The chain is built for the task's context. The records have labels, unless the context is wrong. ``identity``
+        determines the answers besides the prompt; see ``TaskResult``.
 
         Raises:
             UserError: no records, a missing label, too few different abstracts for a wrong context, or see

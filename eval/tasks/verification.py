@@ -60,12 +60,8 @@ class VerificationTask(QATask):
     ) -> TaskResult:
         """Answer every question and score the verdicts.
 
-        Args:
-            chain: verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify.
-            records: with labels, unless the context is wrong.
-            identity: what determines answers and verdicts besides the prompt, the NLI model included.
-            verifier: verifies the answers of ``swapped``.
-            quiet: no progress bar on stderr.
+        The chain verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify, and
+        ``verifier`` does. ``identity`` determines answers and verdicts besides the prompt, the NLI model included.
 
         Raises:
             UserError: see ``QATask.evaluate``; or the chain abstains.
