@@ -28,10 +28,10 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a benchmark; a ``UserError`` ends it with its message."""
+    """Run a benchmark; a mistake of the user or an unreadable file ends it with a message."""
     try:
         main()
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(str(error))
 
 

@@ -25,7 +25,7 @@ from xml.sax.saxutils import escape
 
 import bench
 
-A_FILE = 1000
+PER_FILE = 1000  # citations
 WORDS = 250  # of an abstract in the memory runs
 
 
@@ -34,7 +34,7 @@ def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
     folder.mkdir()
     pmids = count(1)
     for number in count(1):
-        some = list(islice(texts, A_FILE))
+        some = list(islice(texts, PER_FILE))
         if not some:
             return
         citations = "".join(

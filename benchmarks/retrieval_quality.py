@@ -292,7 +292,7 @@ def main() -> None:
     report: dict[str, Any] = {"untuned": chosen}
     print(f"fusion chosen on {len(experiment.train)} questions: {choice}; nested {chosen['nested_accuracy@1']:.3f}")
     for title, records in (
-        ("questions of choosing", experiment.train),
+        ("outside the test split", experiment.train),
         ("test", experiment.test),
         ("all", experiment.records),
     ):
