@@ -6,8 +6,8 @@ The abstracts are written in PubMed's format (.xml.gz, 1,000 citations each).
 
 - Time, in turns, for several rounds: ``medground index`` (reading, chunking, embedding and storing, into a fresh store)
   and one bare ``SentenceTransformer.encode`` of the same passages in the same data type. A ratio is one round's rate of
-  indexing over that of encoding; loading the model is not timed. ``embedding`` is the part of indexing spent in the
-  embedder; ``processor`` is processor time, which is more stable on a busy machine.
+  indexing over that of encoding; loading the model is not timed. ``processor`` is processor time, which is more stable
+  on a busy machine.
 - Memory: the peak of a process that indexes ``--documents`` abstracts, made by numbering the data's abstracts and
   cutting them to 250 words.
 """
@@ -56,7 +56,7 @@ def numbered(texts: Sequence[str], total: int) -> Iterator[str]:
 
 
 def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
-    """Run ``medground index`` in this process: seconds in all and in the embedder, and the passages."""
+    """Run ``medground index`` in this process: seconds, processor seconds, and the passages."""
     from medground.ingest import add_documents, embed, embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
@@ -65,30 +65,12 @@ def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
     embedder: Any = make_embedder(settings.embedders["minilm"])
     embedder_windows(settings)["minilm"].count(["warm up"])
     embedder.embed_documents(["warm up"])
-    inside = 0.0
-    whole = type(embedder).embed_documents
-
-    def timed(self: Any, texts: list[str]) -> list[list[float]]:
-        nonlocal inside
-        started = time.perf_counter()
-        vectors: list[list[float]] = whole(self, texts)
-        inside += time.perf_counter() - started
-        return vectors
-
-    type(embedder).embed_documents = timed
-    try:
-        started, worked = time.perf_counter(), time.process_time()
-        corpus, _ = add_documents(settings, [folder], quiet=True)
-        read = time.perf_counter() - started
-        embedded = embed(settings, corpus, quiet=True)
-        seconds, processor = time.perf_counter() - started, time.process_time() - worked
-    finally:
-        type(embedder).embed_documents = whole
+    started, worked = time.perf_counter(), time.process_time()
+    corpus, _ = add_documents(settings, [folder], quiet=True)
+    embedded = embed(settings, corpus, quiet=True)
     return {
-        "seconds": seconds,
-        "processor": processor,
-        "reading": read,
-        "embedding": inside,
+        "seconds": time.perf_counter() - started,
+        "processor": time.process_time() - worked,
         "passages": embedded,
         "texts": [passage.page_content for passage in corpus.passages] if len(corpus.passages) < 5000 else [],
     }
@@ -124,11 +106,10 @@ def measure_time(texts: Sequence[str], dtype: str, rounds: int) -> dict[str, Any
                 sides |= encode_all(passages, dtype) if side == "encode" else index_all(folder, store, dtype)
             sides.pop("texts")
             row = {**sides, "ratio": sides["encode"] / sides["seconds"]}
-            row["embedding_ratio"] = sides["encode"] / sides["embedding"]
             row["processor_ratio"] = sides["encode_processor"] / sides["processor"]
             rows.append(row)
             print(f"round {number + 1}: {json.dumps(row)}", file=sys.stderr)
-    names = ("ratio", "embedding_ratio", "processor_ratio", "seconds", "reading", "embedding", "encode")
+    names = ("ratio", "processor_ratio", "seconds", "encode")
     spread = {name: bench.spread([row[name] for row in rows]) for name in names}
     return {"dtype": dtype, "passages": len(passages), **spread, "rounds": rows}
 
@@ -168,7 +149,6 @@ def main() -> None:
         report["time"] = found = measure_time(texts[: options.limit], options.dtype, options.rounds)
         print(f"rate of indexing over bare encode's: {bench.shown(found['ratio'])}")
         print(f"by processor time {bench.shown(found['processor_ratio'])}")
-        print(f"its embedding alone {bench.shown(found['embedding_ratio'])}")
     if options.documents:
         report["memory"] = measure_memory(texts, options.documents, options.dtype)
         print(", ".join(f"{size} documents {one['peak_mb']:.0f} MB" for size, one in report["memory"].items()))

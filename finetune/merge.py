@@ -57,9 +57,8 @@ class MergeReport:
         too_long: number of pairs that do not fit the model's window and were left out.
         accuracy: of ``adapter`` (base and adapter), ``merged`` and, if it was loaded, ``nf4``.
         compared: the merged model compared with base and adapter, both in ``dtype``.
-        bound: the bound of ``compared``.
-        passed: whether ``compared`` is within the bound.
-        nf4: the merged model compared with the adapter on a base in 4 bits; None where the base cannot be loaded so.
+        passed: whether ``compared`` is within ``bound``.
+        nf4: the merged model compared with the adapter on a base in 4 bits; None if the base cannot be loaded so.
         notes: advice on using the merged model.
     """
 
@@ -123,8 +122,8 @@ def merge(
     Args:
         adapter: folder or hub id of a LoRA adapter.
         output: a folder that does not exist or is empty.
-        llm: the base and its number format. Where the model is ``embedded``, the base is the one that the adapter
-            names. ``llm.adapter`` is ignored.
+        llm: the base and its number format. If the model is ``embedded``, the base is the one that the adapter names.
+            ``llm.adapter`` is ignored.
         pairs: pairs to compare the models on.
         labels: the candidate labels, two or more.
         prompt_family: the prompts' wording.

@@ -18,11 +18,8 @@ from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
 class LabelledTexts:
     """Two texts and their label.
 
-    Attributes:
-        first, second: the texts.
-        label: the target.
-        side: the text that is truncated if both do not fit.
-        is_conclusion: whether the second text is an abstract's conclusion instead of its context.
+    ``side`` is the text that is truncated if both do not fit. If ``is_conclusion``, the second text is an abstract's
+    conclusion instead of its context.
     """
 
     first: str
@@ -73,12 +70,7 @@ class EncoderData:
 
 
 def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfig | None) -> Texts:
-    """The train and dev splits of the task.
-
-    Args:
-        config: the task, and whether the dev split is trained on.
-        pairs: source of the pairs of task ``nli``; the sample where None.
-        data: source of the records of task ``qa`` and of ``answer_pairs``; the sample where None.
+    """The train and dev splits of the task; arguments as in ``train_encoder``.
 
     Raises:
         UserError: a split is empty or missing, a record has no label, or the training split has one label only.
