@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_code
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "sentence_transformers", "peft", "bitsandbytes", "sklearn", "datasets")
@@ -153,8 +154,7 @@ main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=f
 def test_vectors_and_words_agree_after_a_kill(library: Path, moment: str, command: Callable[..., Any]) -> None:
     (library / "docs/a.txt").unlink()
     (library / "docs/c.txt").write_text("The measles vaccine was safe in children.")
-    killed = subprocess.run([sys.executable, "-c", KILLED, moment], cwd=library, env=environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_code(KILLED, moment, cwd=library) == (-signal.SIGKILL, "")
     done = command("index", "docs", STORE, EXACT, "--quiet")
     assert done.status == 0, done.err
     for retriever in ("dense", "bm25"):

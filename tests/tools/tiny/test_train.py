@@ -117,9 +117,18 @@ def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     assert summary["tokens"] > 0
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of an unbroken run."""
+    folder = tmp_path_factory.mktemp("whole")
+    train_tiny(folder, SMALL, save_every=2, quiet=True)
+    return folder
+
+
 @pytest.mark.parametrize("stop", [2, 4, 5, 7])  # steps: the second, the first of each later part, the last
-def test_a_stopped_run_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
-    train_tiny(tmp_path / "whole", SMALL, save_every=2, quiet=True)
+def test_a_stopped_run_ends_as_the_unbroken_one(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
     taken = 0
     original = torch.nn.utils.clip_grad_norm_
 
@@ -135,9 +144,9 @@ def test_a_stopped_run_ends_as_the_unbroken_one(tmp_path: Path, monkeypatch: pyt
         train_tiny(tmp_path / "broken", SMALL, save_every=2, quiet=True)
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", original)
     train_tiny(tmp_path / "broken", SMALL, save_every=2, quiet=True)
-    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole").state_dict()
+    expected = AutoModelForCausalLM.from_pretrained(whole).state_dict()
     broken = AutoModelForCausalLM.from_pretrained(tmp_path / "broken").state_dict()
-    assert all(torch.equal(value, broken[name]) for name, value in whole.items())
+    assert all(torch.equal(value, broken[name]) for name, value in expected.items())
 
 
 def test_a_part_begins_with_the_one_before_it_as_it_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
