@@ -118,6 +118,16 @@ def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model as a GGUF file."""
+    from gguf_files import write_gguf
+
+    from chains.models.local import EMBEDDED
+
+    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in MedNLI's form with two dozen training and six dev pairs."""
     from qlora_runs import write_pairs

@@ -46,6 +46,7 @@ def _exec(
     if cwd is not None:
         os.chdir(cwd)
     os.dup2(stdout.fileno(), 1)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.argv = ["-c", *arguments]
     exec(code, {"__name__": "__main__"})
 

