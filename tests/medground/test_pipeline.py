@@ -9,8 +9,9 @@ import pytest
 
 import medground
 from common.errors import UserError
+from medground.components import judging_settings
 from medground.ingest import Corpus, data_corpus
-from medground.pipeline import Pipeline, judging_settings
+from medground.pipeline import Pipeline
 from medground.service.batching import Passes
 from medground.service.run import make_service
 from medground.settings import Settings, load_settings
