@@ -426,12 +426,12 @@ class Pipeline:
         return settled(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "ConflictFinder | None":
-        """What finds conflicting evidence for verified answers; None where answers are not verified."""
-        if self.quotes or self.settings.chain.verify == "off":
+        """What finds conflicting evidence; None where ``chain.verify`` is off, or quotes have no judge."""
+        if self.settings.chain.verify == "off" or (self.quotes and self.no_judge is not None):
             return None
         from chains.verification.conflicts import ConflictFinder
 
-        return ConflictFinder(self.checker(searches=False, noted=False))
+        return ConflictFinder(self.checker(searches=False, noted=False), quotes=self.quotes)
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
@@ -467,6 +467,7 @@ class Pipeline:
         if self._writes:
             written = self.written(share)
         finder = self._conflict_finder()
+        conflicts = None if finder is None else _one(share(finder.add_conflicts))
         chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
@@ -475,6 +476,7 @@ class Pipeline:
                 chain,
                 Conversations(config.path),
                 rewriter=as_it_stands if config.rewrite == "off" else by_rules,
+                conflicts=conflicts,
                 count=estimated_tokens,
                 budget=config.history_tokens,
             )
@@ -484,7 +486,7 @@ class Pipeline:
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            conflicts=None if finder is None else _one(share(finder.add_conflicts)),
+            conflicts=conflicts,
             written=written,
             count=lambda text: llm.length(llm.prompts([[{"role": "user", "content": text}]])[0]),
             budget=config.history_tokens if llm.window is None else min(config.history_tokens, llm.window // 4),

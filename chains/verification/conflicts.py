@@ -1,6 +1,6 @@
 """Conflicting evidence: passages that support a statement of an answer beside passages that contradict it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from chains.answer import Answer, Citation, Conflict, Passage
@@ -20,14 +20,17 @@ class ConflictFinder:
 
     Args:
         checker: needs no retriever.
+        quotes: check every sentence of an answer, judged or not. Extractive answers need it: their sentences are
+            quotes, which nothing judges.
     """
 
-    def __init__(self, checker: Checker) -> None:
+    def __init__(self, checker: Checker, *, quotes: bool = False) -> None:
         self._checker = checker
+        self._quotes = quotes
 
     def add_conflicts(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with their conflicts, in order; all statements are checked in one pass through the judge."""
-        statements = [_statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
+        statements = [self._statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
         claims = [
             Claim(statement, passages=answer.passages)
             for answer, own in zip(answers, statements, strict=True)
@@ -38,6 +41,19 @@ class ConflictFinder:
             _with_conflicts(answer, [next(checked) for _ in own])
             for answer, own in zip(answers, statements, strict=True)
         ]
+
+    def _statements(self, answer: Answer) -> list[str]:
+        """The statements of an answer that are checked; none twice."""
+        if self._quotes:
+            return list(dict.fromkeys(one.text for one in answer.sentences))
+        withheld = answer.withheld.sentences if answer.withheld is not None else ()
+        judged = [
+            one.verification.statement
+            for one in (*answer.sentences, *answer.removed, *withheld)
+            if one.verification is not None and one.verdict != "not enough evidence"
+        ]
+        whole = [answer.verification.statement] if answer.verification is not None else []
+        return list(dict.fromkeys([*whole, *judged]))
 
 
 class ConflictChain(AnswerChain):
@@ -54,23 +70,11 @@ class ConflictChain(AnswerChain):
         return [next(found) if isinstance(one, Answer) else one for one in answers]
 
 
-def _statements(answer: Answer) -> list[str]:
-    """The statements of an answer that a judge has read; none twice."""
-    withheld = answer.withheld.sentences if answer.withheld is not None else ()
-    judged = [
-        one.verification.statement
-        for one in (*answer.sentences, *answer.removed, *withheld)
-        if one.verification is not None and one.verdict != "not enough evidence"
-    ]
-    whole = [answer.verification.statement] if answer.verification is not None else []
-    return list(dict.fromkeys([*whole, *judged]))
-
-
 def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Answer:
     checks = [one for one in checked if isinstance(one, Check)]
     if not checks:
         return answer
-    conflicts = tuple(
+    conflicts = _distinct(
         Conflict(statement=one.statement, supporting=one.supporting, contradicting=one.contradicting)
         for one in checks
         if one.conflicting
@@ -78,6 +82,17 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
     notes = (_note(one, answer.passages) for one in conflicts)
     reused = answer.reused and all(one.reused for one in checks)
     return answer.model_copy(update={"conflicts": conflicts, "notes": (*answer.notes, *notes), "reused": reused})
+
+
+def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """The first conflict between the same quotes; that of the opposite statement has its sides exchanged."""
+    found: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
+    for one in conflicts:
+        sides = (one.supporting, one.contradicting)
+        found.setdefault(
+            frozenset(frozenset((quote.passage_id, quote.start, quote.end) for quote in side) for side in sides), one
+        )
+    return tuple(found.values())
 
 
 def _note(conflict: Conflict, passages: Sequence[Passage]) -> str:
