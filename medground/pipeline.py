@@ -292,7 +292,7 @@ class Pipeline:
             words = next((name for name, one in self.settings.retrievers.items() if one.kind == "bm25"), None)
             return extractive_chain(
                 found,
-                embedder=self._embedder(retriever or self.settings.retriever),
+                embedder=self._quote_embedder(retriever or self.settings.retriever),
                 passages=found.top_k,
                 max_sentences=config.max_sentences,
                 notes=notes,
@@ -530,6 +530,14 @@ class Pipeline:
     @cached_property
     def _judge(self) -> "NLIModel":
         return self.judge()
+
+    def _quote_embedder(self, name: str) -> "Embeddings | None":
+        """The embedder that ranks quotes: ``chain.quote_embedder``, or that of a retriever."""
+        from retrievers.embedders import make_embedder
+
+        if (named := self.settings.chain.quote_embedder) is None:
+            return self._embedder(name)
+        return make_embedder(self.settings.embedders[named], self.settings.store)
 
     def _embedder(self, name: str) -> "Embeddings | None":
         """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""

@@ -27,25 +27,30 @@ def figures(trainer: EmbedderTrainer, data: EmbedderData, step: int) -> dict[str
 def card(summary: Mapping[str, Any]) -> str:
     """The model card."""
     recipe: Mapping[str, Any] = summary["recipe"]
+    ranks = recipe.get("task") == "evidence"
     return model_card(
         summary,
         library="sentence-transformers",
         task="sentence-similarity",
         tags=("sentence-transformers", "medground"),
-        title=f"`{base_name(recipe['model'])}` fine-tuned to find the abstract of a question",
+        title=f"`{base_name(recipe['model'])}` fine-tuned to find the "
+        f"{'evidence of a claim' if ranks else 'abstract of a question'}",
         usage=[
             "```yaml",
             "embedders:",
             "  tuned: {model: DIR}",
-            "retrievers:",
-            "  tuned: {kind: dense, embedder: tuned}",
+            *(
+                ["chain: {quote_embedder: tuned}"]
+                if ranks
+                else ["retrievers:", "  tuned: {kind: dense, embedder: tuned}"]
+            ),
             "```",
         ],
         rows={
-            "pairs": f"{summary['train_pairs']} ({', '.join(recipe['pairs'])})",
-            "abstracts of the pairs": summary["train_abstracts"],
+            "pairs": f"{summary['train_pairs']} ({'claim, evidence' if ranks else ', '.join(recipe['pairs'])})",
+            f"{'sentences' if ranks else 'abstracts'} of the pairs": summary["train_abstracts"],
             "hard negatives of a pair": summary["negatives"],
-            "dev questions, for choosing the checkpoint": summary["dev_questions"],
+            f"dev {'claims' if ranks else 'questions'}, for choosing the checkpoint": summary["dev_questions"],
             "dev accuracy@1": figure(summary["dev_accuracy@1"]),
         },
         speed=f"{summary['pairs_per_second']} pairs/s",

@@ -1,4 +1,4 @@
-"""``medground train embedder``: fine-tunes an embedder on question records."""
+"""``medground train embedder``: fine-tunes an embedder on question records, or on claims with their evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers import SentenceTransformerTrainingArguments
 
 from common.fingerprints import weights_digest
+from corpus.inference.claims import ClaimData
 from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
 from finetune.embedder import report
 from finetune.embedder.batches import Batches
-from finetune.embedder.data import EmbedderData, make_data
+from finetune.embedder.data import EmbedderData, make_data, make_evidence_data
 from finetune.embedder.model import evaluate_embedder, load_base
 from finetune.embedder.trainer import SCALE, EmbedderTrainer
 from finetune.run import Job, Run, digest
@@ -25,8 +26,9 @@ def train_embedder(
     config: EmbedderTrainConfig,
     output: Path,
     *,
-    train: Sequence[QARecord],
+    train: Sequence[QARecord] = (),
     dev: Sequence[QARecord] = (),
+    claims: ClaimData | None = None,
     quiet: bool = False,
 ) -> Path:
     """Fine-tune an embedder and leave it with its card and its figures in ``output`` (see ``Run``).
@@ -39,6 +41,7 @@ def train_embedder(
         train: records whose questions and conclusions are trained on.
         dev: records whose questions choose the checkpoint, searched in the abstracts of both; with ``config.teach_dev``
             they are trained on too.
+        claims: of task evidence, read in place of the records.
         quiet: show nothing on stderr.
 
     Returns:
@@ -51,7 +54,7 @@ def train_embedder(
     run = Run(output, config, "train.embedder", quiet=quiet)
     if config.teach_dev:
         train, dev = (*train, *dev), ()
-    data = make_data(config, train, dev)
+    data = make_data(config, train, dev) if claims is None else make_evidence_data(config, claims)
     return run.train(EmbedderJob(config, load_base(config), data))
 
 
@@ -71,7 +74,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
             "training examples": digest(
                 [data.abstracts, [(one.text, one.abstract, one.negatives) for one in data.train]]
             ),
-            "dev examples": digest([(one.text, one.abstract) for one in data.dev]),
+            "dev examples": digest([(one.text, one.abstract, *one.negatives) for one in data.dev]),
         }
 
     def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> EmbedderTrainer:
