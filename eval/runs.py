@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from common.errors import DataError, UserError
 from common.json_file import kind_of, read_text
-from eval.results import RESULTS_FILE
+from eval.results import RESULTS_FILE, is_results
 from eval.stats.metrics import labels_of
 from eval.tasks import Task, recorded_tasks
 
@@ -34,8 +34,7 @@ class Run:
     @property
     def results(self) -> Mapping[str, Mapping[str, float | None]]:
         """The metrics by task, including ``METRIC_stderr``."""
-        results: Mapping[str, Mapping[str, float | None]] = self.payload["results"]
-        return results
+        return cast("Mapping[str, Mapping[str, float | None]]", self.payload["results"])
 
     @property
     def listed(self) -> str:
@@ -48,13 +47,11 @@ class Run:
 
     def source(self, name: str) -> Mapping[str, Any]:
         """``config, versions, date, n`` of the run that measured a task."""
-        source: Mapping[str, Any] = self._earlier.get(name, self.payload)
-        return source
+        return self._earlier.get(name, self.payload)
 
     def config_of(self, name: str) -> Mapping[str, Any]:
         """The settings that a task was measured with."""
-        config: Mapping[str, Any] = self.source(name).get("config") or {}
-        return config
+        return self.source(name).get("config") or {}
 
     def samples(self, name: str) -> list[dict[str, Any]]:
         """The samples of a task; each has at least ``id, prediction, target``.
@@ -95,8 +92,7 @@ class Run:
 
     @property
     def _earlier(self) -> Mapping[str, Mapping[str, Any]]:
-        earlier: Mapping[str, Mapping[str, Any]] = self.payload.get("earlier", {})
-        return earlier
+        return cast("Mapping[str, Mapping[str, Any]]", self.payload.get("earlier", {}))
 
 
 def read_run(folder: Path) -> Run:
@@ -121,8 +117,7 @@ def read_run(folder: Path) -> Run:
         raise _foreign(path) from None
     if not _is_ours(payload):
         raise _foreign(path)
-    fields = payload.get("tasks")
-    return Run(folder, payload, recorded_tasks(list(payload["results"]), fields if isinstance(fields, dict) else {}))
+    return Run(folder, payload, recorded_tasks(list(payload["results"]), payload.get("tasks", {})))
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -165,16 +160,12 @@ def _is_text(sample: Mapping[str, Any], name: str) -> bool:
 
 
 def _is_ours(payload: Any) -> bool:
-    def numbers(figures: Any) -> bool:
-        return isinstance(figures, dict) and all(value is None or _is_number(value) for value in figures.values())
-
     return (
-        isinstance(payload, dict)
-        and isinstance(payload.get("results"), dict)
-        and all(numbers(figures) for figures in payload["results"].values())
-        and isinstance(payload.get("config"), dict)
-        and isinstance(payload.get("earlier", {}), dict)
-        and all(isinstance(source, dict) for source in payload.get("earlier", {}).values())
+        is_results(payload)
+        and all(
+            value is None or _is_number(value) for figures in payload["results"].values() for value in figures.values()
+        )
+        and all(isinstance(part, dict) for part in (payload.get("config"), *payload.get("earlier", {}).values()))
     )
 
 

@@ -16,8 +16,8 @@ from eval.report.projection import MAX_PAIRS, MIN_PAIRS, EmbeddingMap, MapPair, 
 from eval.report.tasks import ReportTask
 from eval.tasks.base import CHECKING, INFERENCE, RETRIEVAL
 from eval.tasks.qa import VARIANTS
-from medground.pipeline import TINY_NOTE
 from medground.settings import Settings, load_settings
+from medground.tiny import TINY_NOTE
 from retrievers.config import EmbedderConfig
 
 if TYPE_CHECKING:

@@ -1,73 +1,51 @@
-"""Conflicting evidence: passages that support a statement of an answer beside passages that contradict it."""
+"""Conflicting evidence: passages that support a statement of an answer and passages that contradict it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from chains.answer import Answer, Citation, Conflict, Passage
 from chains.marks import passage_numbers
-from chains.qa.base import AnswerChain, Question
 from chains.verification.statements import Check, Checker, Claim, year_of
 from common.errors import UserError
 
 
-class ConflictFinder:
-    """Adds conflicting evidence to verified answers.
+def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool = False) -> list[Answer]:
+    """The answers with their conflicting evidence, in order; all statements are checked in one pass.
 
-    The statement of the answer's verdict, and each sentence that its verifier found supported or contradicted, is
-    checked against all passages of the answer, also those that the sentence does not cite. A removed or withheld
-    sentence is checked too, since one passage may contradict it and another support it. Where a passage supports a
-    statement and another contradicts it, the answer gets a ``Conflict``, and a note with both sides.
-
-    Args:
-        checker: needs no retriever.
-        quotes: check every sentence of an answer, judged or not. Extractive answers need it: their sentences are
-            quotes, which nothing judges.
+    The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
+    against all passages of the answer, also those that the sentence does not cite. A removed or withheld sentence is
+    checked too, since one passage may contradict it and another support it. If a passage supports a statement and
+    another contradicts it, the answer gets a ``Conflict``, and a note with both sides. The checker needs no retriever.
+    With ``quotes``, every sentence is checked, judged or not: those of extractive answers are quotes without a verdict.
     """
-
-    def __init__(self, checker: Checker, *, quotes: bool = False) -> None:
-        self._checker = checker
-        self._quotes = quotes
-
-    def add_conflicts(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers with their conflicts, in order; all statements are checked in one pass through the judge."""
-        statements = [self._statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
-        claims = [
-            Claim(statement, passages=answer.passages)
-            for answer, own in zip(answers, statements, strict=True)
-            for statement in own
-        ]
-        checked = iter(self._checker.check_all(claims))
-        return [
-            _with_conflicts(answer, [next(checked) for _ in own])
-            for answer, own in zip(answers, statements, strict=True)
-        ]
-
-    def _statements(self, answer: Answer) -> list[str]:
-        """The statements of an answer that are checked; none twice."""
-        if self._quotes:
-            return list(dict.fromkeys(one.text for one in answer.sentences))
-        withheld = answer.withheld.sentences if answer.withheld is not None else ()
-        judged = [
-            one.verification.statement
-            for one in (*answer.sentences, *answer.removed, *withheld)
-            if one.verification is not None and one.verdict != "not enough evidence"
-        ]
-        whole = [answer.verification.statement] if answer.verification is not None else []
-        return list(dict.fromkeys([*whole, *judged]))
+    statements_of = _quotes if quotes else _statements
+    statements = [statements_of(answer) if len(answer.passages) > 1 else [] for answer in answers]
+    claims = [
+        Claim(statement, passages=answer.passages)
+        for answer, own in zip(answers, statements, strict=True)
+        for statement in own
+    ]
+    checked = iter(checker.check_all(claims))
+    return [
+        _with_conflicts(answer, [next(checked) for _ in own]) for answer, own in zip(answers, statements, strict=True)
+    ]
 
 
-class ConflictChain(AnswerChain):
-    """A chain whose answers say where their evidence conflicts; see ``ConflictFinder``."""
+def _quotes(answer: Answer) -> list[str]:
+    """The sentences of an extractive answer, without duplicates."""
+    return list(dict.fromkeys(one.text for one in answer.sentences))
 
-    def __init__(self, chain: AnswerChain, finder: ConflictFinder) -> None:
-        self._chain = chain
-        self._finder = finder
 
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer all, then check all."""
-        answers = self._chain.answer_all(questions)
-        found = iter(self._finder.add_conflicts([one for one in answers if isinstance(one, Answer)]))
-        return [next(found) if isinstance(one, Answer) else one for one in answers]
+def _statements(answer: Answer) -> list[str]:
+    """The judged statements of an answer, without duplicates."""
+    withheld = answer.withheld.sentences if answer.withheld is not None else ()
+    judged = [
+        one.verification.statement
+        for one in (*answer.sentences, *answer.removed, *withheld)
+        if one.verification is not None and one.verdict != "not enough evidence"
+    ]
+    whole = [answer.verification.statement] if answer.verification is not None else []
+    return list(dict.fromkeys([*whole, *judged]))
 
 
 def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Answer:
@@ -81,7 +59,7 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
     )
     notes = (_note(one, answer.passages) for one in conflicts)
     reused = answer.reused and all(one.reused for one in checks)
-    return answer.model_copy(update={"conflicts": conflicts, "notes": (*answer.notes, *notes), "reused": reused})
+    return answer.noted(*notes, conflicts=conflicts, reused=reused)
 
 
 def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:

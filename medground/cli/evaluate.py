@@ -122,7 +122,7 @@ def nli(
     """
     settings = options.make_settings(config, overrides, data=data, split=split, limit=limit, section="pairs")
     from eval.tasks import NLITask
-    from medground.pipeline import judging_settings
+    from medground.components import judging_settings
     from medground.tasks import PipelineResources
 
     pipeline = _pipeline(Run(judging_settings(settings), output, limit, as_json, quiet), searches=False)
@@ -205,7 +205,7 @@ def grid(run: Run) -> None:
     run = _limit_all(run)
     from eval.grid import GRID_FILE, grid_tables
     from medground.grid import grid_llms, measure_grid
-    from medground.pipeline import TINY_NOTE, reads_only_the_sample
+    from medground.tiny import TINY_NOTE, is_tiny
 
     measured = measure_grid(run.settings, run.output, quiet=run.quiet)
     file = run.output / GRID_FILE
@@ -216,7 +216,7 @@ def grid(run: Run) -> None:
             print_table(table)
         typer.echo(f"results: {file}")
     say(f"{measured.computed} results were computed, {measured.reused} were cached")
-    if any(reads_only_the_sample(llm.model) for llm in grid_llms(run.settings).values()):
+    if any(is_tiny(llm.model) for llm in grid_llms(run.settings).values()):
         say(TINY_NOTE)
     for line in measured.remarks:
         say(line)

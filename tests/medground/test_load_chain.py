@@ -8,7 +8,7 @@ import pytest
 import medground
 from chains.answer import Answer
 from common.errors import UserError
-from medground.pipeline import TINY_NOTE
+from medground.tiny import TINY_NOTE
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import TaskResult, write_results
-from medground.pipeline import TINY_NOTE
 from medground.report_data import ReportData, notes
+from medground.tiny import TINY_NOTE
 
 CONTEXTS = {record.id: record.context for record in runs.records(300)}
 

@@ -31,7 +31,7 @@ _BESIDE = [
     (FIRST, "And dyspnoea?", "Dyspnoea?"),
     (FIRST, "And with keramide?", "Keramide?"),
     (FIRST, "Among men with gout, is it lower after keramide?", "Among gout keramide?"),
-    (FIRST, "Does it also lower pain?", "Also pain?"),
+    (FIRST, "Does it also lower pain?", "Pain?"),
     (FIRST, "Would the drug lower fall risk?", "Fall?"),
     (FIRST, "How many took part?", ""),
     (FIRST, "Why?", ""),

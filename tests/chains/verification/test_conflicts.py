@@ -13,7 +13,7 @@ from stub_openai import said, stub_openai
 from chains.answer import Answer, Passage, Verification
 from chains.config import CheckConfig
 from chains.qa.extractive import extractive_chain
-from chains.verification.conflicts import ConflictChain, ConflictFinder
+from chains.verification.conflicts import add_conflicts
 from chains.verification.sentences import SentenceVerifier, prune, with_sentences
 from chains.verification.statements import make_checker
 from medground.ingest import Corpus
@@ -34,8 +34,7 @@ OTHER = passage("other", "Tea was liked by all.")
 
 
 def found(answer: Answer) -> Answer:
-    finder = ConflictFinder(make_checker(None, Entailing(), CheckConfig(threshold=0.6)))
-    return finder.add_conflicts([answer])[0]
+    return add_conflicts(make_checker(None, Entailing(), CheckConfig(threshold=0.6)), [answer])[0]
 
 
 def written(text: str, *passages: Passage) -> Answer:
@@ -147,8 +146,8 @@ def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_
 def quoted(question: str, *passages: Passage) -> Answer:
     """An extractive answer, with the conflicts of its quotes."""
     retriever = BM25Retriever([Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in passages])
-    finder = ConflictFinder(make_checker(None, Entailing(), CheckConfig(threshold=0.6)), quotes=True)
-    return ConflictChain(extractive_chain(retriever), finder).invoke(question)
+    checker = make_checker(None, Entailing(), CheckConfig(threshold=0.6))
+    return add_conflicts(checker, [extractive_chain(retriever).invoke(question)], quotes=True)[0]
 
 
 @pytest.mark.parametrize("question", ["Has zinc shortened colds?", "What shortened colds?", "zinc shortened colds"])

@@ -10,7 +10,8 @@ import pytest
 import medground
 from chains.nli import Judgement, NLIModel, Pair
 from common.errors import UserError
-from medground.pipeline import TINY_JUDGE_NOTE, Pipeline
+from medground.pipeline import Pipeline
+from medground.tiny import TINY_JUDGE_NOTE
 
 SETTINGS = {"data.path": "mine.json", "retriever": "bm25"}
 JUDGED = ("--data", "mine.json", "--set", "retriever=bm25", "--set", "nli.kind=encoder", "--set", "nli.model=x")
