@@ -131,7 +131,7 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
 
 
 def _new_words(topic: str, message: str) -> list[str]:
-    """The words of a message that name what the topic does not, as one question; none where they are many.
+    """The words of a message that name what the topic does not, as one question; the message where they are many.
 
     A whole question in another language has none, since only English words without a subject are known.
     """
@@ -141,7 +141,9 @@ def _new_words(topic: str, message: str) -> list[str]:
     known, subjects = set(terms(topic)), _subjects(message)
     words = [word for word in content_words(asked) if word.lower() in subjects and not _VERB.fullmatch(word)]
     new = [word for word in words if not known & set(terms(word))]
-    return [f"{_capital(' '.join(new))}?"] if 0 < len(new) <= _FRAGMENT else []
+    if len(new) > _FRAGMENT:
+        return [_capital(message)]
+    return [f"{_capital(' '.join(new))}?"] if new else []
 
 
 def _topic(question: str) -> str:

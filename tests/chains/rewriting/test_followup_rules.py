@@ -57,7 +57,7 @@ _BESIDE = [
     ("Qu'est-ce que la goutte ?", "Quelle est sa cause ?", ""),
     ("Was ist ein Infarkt?", "Was sind seine Ursachen?", ""),
     ("Does apixaban prevent stroke in atrial fibrillation?", "And warfarin?", "Warfarin?"),
-    ("Is ibuprofen safe?", "And keramide, paracetamol or aspirin plus codeine?", ""),
+    ("Is ibuprofen safe?", "And zinc, iron or aspirin plus codeine?", "And zinc, iron or aspirin plus codeine?"),
     ("Was ist Gicht?", "Und Asthma?", "Asthma?"),
 ]
 
