@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
 from common.errors import UserError
-from common.one_pass import OnePassRunnable
+from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
@@ -53,8 +53,7 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
 
     def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
         read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
-        answers = iter(self.answer_all([question for question in read if isinstance(question, Question)]))
-        return [question if isinstance(question, UserError) else next(answers) for question in read]
+        return [*over_valid(read, self.answer_all)]
 
 
 class MappedChain(AnswerChain):
@@ -71,9 +70,7 @@ class MappedChain(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Answer all, then change all answers."""
-        answers = self._chain.answer_all(questions)
-        changed = iter(self._change([answer for answer in answers if isinstance(answer, Answer)]))
-        return [next(changed) if isinstance(answer, Answer) else answer for answer in answers]
+        return over_valid(self._chain.answer_all(questions), self._change)
 
 
 def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:

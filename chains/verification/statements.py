@@ -17,7 +17,7 @@ from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
 from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
 from common.errors import UserError
-from common.one_pass import OnePassRunnable
+from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import Kind, sentences
 from retrievers.base import encodable
 
@@ -171,8 +171,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
         read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
-        checked = iter(self.check_all([claim for claim in read if isinstance(claim, Claim)]))
-        return [claim if isinstance(claim, UserError) else next(checked) for claim in read]
+        return [*over_valid(read, self.check_all)]
 
     def _join(
         self, statement: str, passages: tuple[Passage, ...], judged: Sequence[tuple["_Window", Judgement | UserError]]

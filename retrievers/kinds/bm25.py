@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from corpus.documents.passages import words_window
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, Hit, Retriever
-from retrievers.config import RetrieverConfig
+from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
@@ -26,7 +26,7 @@ class BM25Config(RetrieverConfig):
 
     kind: Literal["bm25"] = "bm25"
     k1: float = Field(default=1.5, ge=0, allow_inf_nan=False, description="Saturation of term counts.")
-    b: float = Field(default=0.75, ge=0, le=1, description="Weight of the text's length.")
+    b: Share = Field(default=0.75, description="Weight of the text's length.")
 
 
 class BM25Retriever(Retriever):

@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import ModelSource, hub_errors
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import Dtype, RetrieverConfig, WrappingConfig
+from retrievers.config import Count, Dtype, RetrieverConfig, WrappingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class RerankConfig(WrappingConfig):
             " A model of one output scores by that."
         ),
     )
-    candidates: int = Field(default=20, ge=1, strict=True, description="Minimum number of candidates.")
+    candidates: Count = Field(default=20, description="Minimum number of candidates.")
 
 
 class RerankRetriever(WrappingRetriever):
