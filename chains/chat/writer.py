@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
@@ -101,13 +102,14 @@ class Writer:
         }
 
 
+@dataclass(frozen=True)
 class WrittenAnswers:
     """Answers in sentences with citations, and the policy for unsupported sentences.
 
     Args:
         writer: writes the text.
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
-        verify: the policy. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
+        policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
             withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
             ``wider`` and returns the first text whose sentences are all supported, else the first text.
@@ -115,31 +117,22 @@ class WrittenAnswers:
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        verifier: Callable[[Answer], Answer] | None = None,
-        verify: Verify = "off",
-        *,
-        wider: Sequence[AnswerChain] = (),
-        embedder: "Embeddings | None" = None,
-    ) -> None:
-        self._writer = writer
-        self._verifier = verifier
-        self._policy = verify
-        self._wider = wider
-        self._embedder = embedder
+    writer: Writer
+    verifier: Callable[[Answer], Answer] | None = None
+    policy: Verify = "off"
+    wider: Sequence[AnswerChain] = ()
+    embedder: "Embeddings | None" = None
 
     def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces, then the answer with it.
 
         With a policy that may change the text, streaming starts after the whole text is written and verified.
         """
-        if self._policy in ("off", "report"):
+        if self.policy in ("off", "report"):
             yield from self._written(history, answer)
             return
         answer = self._judged(history, answer)
-        answer = self._again(history, answer) if self._policy == "retry" else settled(answer, self._policy)
+        answer = self._again(history, answer) if self.policy == "retry" else settled(answer, self.policy)
         yield from pieces(answer.text)
         yield answer
 
@@ -149,16 +142,16 @@ class WrittenAnswers:
 
     def verify(self, answer: Answer) -> Answer:
         """The answer with the verdicts that the policy ``report`` adds after the text."""
-        return self._verifier(answer) if self._verifier is not None and self._policy == "report" else answer
+        return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         marks, written = MarkWriter(len(answer.passages)), []
-        reused = answer.reused and self._writer.has_written(history, answer)
-        for piece in self._writer.write(history, answer, marks):
+        reused = answer.reused and self.writer.has_written(history, answer)
+        for piece in self.writer.write(history, answer, marks):
             written.append(piece)
             yield piece
         answer = answer.noted(*marks.notes, text="".join(written), reused=reused)
-        yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
+        yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write(self, answer: Answer) -> Answer | UserError:
         try:
@@ -171,13 +164,13 @@ class WrittenAnswers:
     def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
         *_, written = self._written(history, answer)
         assert isinstance(written, Answer)
-        return self._verifier(written) if self._verifier is not None else written
+        return self.verifier(written) if self.verifier is not None else written
 
     def _again(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
         most = len(first.passages)
-        for chain in self._wider:
+        for chain in self.wider:
             answer = chain.invoke(first.question)
             if len(answer.passages) <= most:
                 continue

@@ -56,6 +56,7 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
         return [*over_valid(read, self.answer_all)]
 
 
+@dataclass(eq=False)
 class MappedChain(AnswerChain):
     """A chain whose answers are changed by a function.
 
@@ -64,13 +65,12 @@ class MappedChain(AnswerChain):
         change: from answers to changed answers or errors, in order; all answers of a pass are one call.
     """
 
-    def __init__(self, chain: AnswerChain, change: Callable[[Sequence[Answer]], Sequence[Answer | UserError]]) -> None:
-        self._chain = chain
-        self._change = change
+    chain: AnswerChain
+    change: Callable[[Sequence[Answer]], Sequence[Answer | UserError]]
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Answer all, then change all answers."""
-        return over_valid(self._chain.answer_all(questions), self._change)
+        return over_valid(self.chain.answer_all(questions), self.change)
 
 
 def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:

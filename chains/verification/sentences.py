@@ -90,6 +90,7 @@ def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings
     return (0, 0.0) if best is None else (read[best][0], near[best])
 
 
+@dataclass(frozen=True, slots=True)
 class SentenceVerifier:
     """Judges each sentence of written answers against the passages that it cites.
 
@@ -102,8 +103,7 @@ class SentenceVerifier:
     citation, marked ``attributed``. A sentence that says that the passages do not answer has no verdict.
     """
 
-    def __init__(self, model: NLIModel) -> None:
-        self._model = model
+    model: NLIModel  # its labels are checked by ``Verifier``
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
@@ -133,7 +133,7 @@ class SentenceVerifier:
             for number, passage in claim.read
             for span in windows(passage.text)
         ]
-        judgements = self._model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
+        judgements = self.model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
         for (claim, number, passage, span), judgement in zip(asked, judgements, strict=True):
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
@@ -142,7 +142,7 @@ class SentenceVerifier:
 
     def _jointly(self, claims: Sequence["_Claim"]) -> None:
         premises = ["\n\n".join(window.text for window in claim.nearest_of_each) for claim in claims]
-        judged = self._model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
+        judged = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
         for claim, judgement in zip(claims, judged, strict=True):
             if isinstance(judgement, Judgement):
                 scores = verdict_scores(judgement)
@@ -151,7 +151,7 @@ class SentenceVerifier:
 
     def _by_sentence(self, claims: Sequence["_Claim"]) -> None:
         asked = [(claim, span) for claim in claims for span in claim.deciding_sentences]
-        judgements = self._model.judge(
+        judgements = self.model.judge(
             [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in asked if claim.deciding]
         )
         for (claim, span), judgement in zip(asked, judgements, strict=True):
