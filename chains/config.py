@@ -19,11 +19,7 @@ _BARE_OFF = BeforeValidator(lambda value: "off" if value is False else value)  #
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
-    """Check that each argument, a pair of value and ``Literal``, is one of the literal's values.
-
-    Raises:
-        UserError: it is not; the message names the argument and the values.
-    """
+    """Raise ``UserError`` unless each argument, a pair of value and ``Literal``, is one of the literal's values."""
     for name, (value, literal) in given.items():
         if value not in (choices := get_args(literal)):
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")

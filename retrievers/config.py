@@ -75,8 +75,7 @@ class EmbedderClassConfig(EmbedderConfig):
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments."""
-        names = self.model_fields_set & {"dtype", "query_prompt", "passage_prompt"}
-        return {**(self.model_extra or {}), **{name: getattr(self, name) for name in names}}
+        return {name: getattr(self, name) for name in self.model_fields_set - {"model"}}
 
     def __hash__(self) -> int:
         return hash(repr(self))

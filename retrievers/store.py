@@ -119,9 +119,6 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
 
     The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, prompt or dtype
     has another collection.
-
-    Raises:
-        UserError: the folder or server cannot be used.
     """
     with store_errors(config.url or config.path):
         return Store(config, corpus, embedder)
@@ -220,11 +217,7 @@ def _address(url: str) -> tuple[str, int, bool]:
 
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
-    """Translate errors of Chroma, SQLite and the file system about the store at ``where``.
-
-    Raises:
-        UserError: locked, read-only, damaged, of another Chroma version, unreachable, or out of space.
-    """
+    """Turn errors of Chroma, SQLite and the file system about the store at ``where`` into ``UserError``."""
     import httpx
     from chromadb.errors import ChromaError
 

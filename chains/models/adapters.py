@@ -130,11 +130,7 @@ def _trained_tokens(config: Any, rows: int) -> int | None:
 
 
 def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
-    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one.
-
-    Raises:
-        UserError: the adapter is absent, or its tokenizer cannot be read or has other token ids than the base's.
-    """
+    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one."""
     from transformers import AutoTokenizer
 
     read_adapter(adapter)
@@ -195,11 +191,7 @@ def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
 
 
 def read_adapter(adapter: str) -> Any:
-    """The adapter's ``peft.PeftConfig``.
-
-    Raises:
-        UserError: the adapter is absent, or its settings cannot be read.
-    """
+    """The adapter's ``peft.PeftConfig``."""
     import peft
 
     with hub_errors("Adapter", adapter):

@@ -227,9 +227,6 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 
     The tokenizer gets a padding token and a usable chat template. Generation becomes greedy and stops at the end tokens
     of checkpoint, tokenizer and chat template.
-
-    Raises:
-        UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
     """
     base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
     rows = base.get_input_embeddings().weight.shape[0]

@@ -107,9 +107,6 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
     From other retrievers, the first ``k`` results are used. Documents without text, and passages with only references
     or a table of contents, are left out. Copies of a better passage are listed in its metadata ``also_in`` and do not
     count. If fewer than ``k`` remain, our retrievers search once more for twice as many.
-
-    Raises:
-        UserError: it returns something else than documents.
     """
     found = _search(retriever, questions, k)
     if isinstance(retriever, Retriever):

@@ -55,16 +55,12 @@ def qa_chain(
         UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another type.
     """
     model = as_llm(llm)
-    check_choices(
-        context=(context, Context),
-        decide=(decide, Decide),
-        prompt_family=(prompt_family, Family),
-        evidence=(evidence, Evidence),
-    )
-    if context == "retrieved" and retriever is None:
-        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
+    check_choices(context=(context, Context), decide=(decide, Decide))
+    check_choices(prompt_family=(prompt_family, Family), evidence=(evidence, Evidence))
     if retriever is not None:
         check_retriever(retriever)
+    elif context == "retrieved":
+        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
     family, system = model.family(prompt_family), model.config.system if system is None else system

