@@ -41,7 +41,7 @@ class LLMConfig(Section):
         min_length=1,
         description=(
             "Model: embedded (medground-tiny), a name from `medground models list`, a hub id, a folder or a GGUF file. "
-            "Of a server, the name that it serves the model by."
+            "For a server, the model's name there."
         ),
     )
     gguf_file: str | None = Field(
@@ -57,8 +57,8 @@ class LLMConfig(Section):
     window: Count | None = Field(
         default=None,
         description=(
-            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; of llamacpp, that of"
-            " the model, at most 8192, for which memory is reserved."
+            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; for llamacpp, that of"
+            " the model, at most 8192, since memory is reserved for it."
         ),
     )
     concurrency: Count = Field(default=8, description="Maximum number of requests to a server at the same time.")
@@ -70,8 +70,8 @@ class LLMConfig(Section):
         ge=0,
         strict=True,
         description=(
-            "Layers of kind llamacpp on the graphics card, which takes a build of xllamacpp for it; null for as many "
-            "as fit."
+            "Layers of kind llamacpp on the graphics card, which needs a build of xllamacpp with GPU support; null for "
+            "as many as fit."
         ),
     )
     dtype: DType = Field(
@@ -136,7 +136,10 @@ class PromptConfig(Section):
 
     family: Family = Field(default="auto", description="Model family whose wording is used. auto: that of the model.")
     shots: int = Field(
-        default=0, ge=0, strict=True, description="Training pairs of each label in the prompt of an nli model."
+        default=0,
+        ge=0,
+        strict=True,
+        description="Number of training pairs of each label in the prompt for nli.",
     )
 
 
@@ -175,8 +178,8 @@ class ChainConfig(Section):
     evidence: Evidence = Field(
         default="passages",
         description=(
-            "What of the retrieved passages the model reads. passages: their text; summaries: the llm first condenses "
-            "each passage to what bears on the question, and leaves out those that do not bear on it."
+            "What the model reads of the retrieved passages. passages: their text; summaries: the llm first condenses "
+            "each passage to what bears on the question, and leaves out irrelevant ones."
         ),
     )
     max_sentences: Count = Field(default=3, description="Maximum number of sentences that an extractive answer quotes.")
@@ -248,7 +251,7 @@ class AgentConfig(Section):
         default=0.4,
         description=(
             "Share of the question's words, weighted by rarity, from which a passage counts as evidence. "
-            "A passage that decides the question counts from half of it."
+            "A passage that settles the question needs half of it."
         ),
     )
     confidence: Share = Field(

@@ -340,7 +340,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
     return loaded
 
 
-# Configurations with a field is_decoder that their models do not read: they look back only, whatever it says.
+# Architectures that ignore their setting is_decoder: their attention is always causal.
 _ALWAYS_CAUSAL = ("gpt_neox", "gpt_neox_japanese")
 _OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|MultipleChoice|\w*Reward\w*|\w*Score)\Z")
 

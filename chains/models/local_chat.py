@@ -224,7 +224,9 @@ class LocalChat(ChatHuggingFace):
             before = ""
             if piece.generation_info:  # the last one
                 usage, metadata = _metadata(piece), {"model_name": self.model_id}
-                message = AIMessageChunk("", usage_metadata=usage, response_metadata=metadata, chunk_position="last")
+                message = AIMessageChunk(
+                    content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
+                )
             chunk = ChatGenerationChunk(message=message)
             if run_manager:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)

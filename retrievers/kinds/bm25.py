@@ -65,7 +65,7 @@ class BM25Retriever(Retriever):
         return self._current().frequencies(terms)
 
     def searched(self, question: str) -> str:
-        """See ``Retriever``; of a text of many words its questions are searched for, which the others would drown."""
+        """See ``Retriever``; in a long text, other words would outweigh those of its questions."""
         return cut_to_window(question, words_window(WORDS), only_questions=True)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
