@@ -59,13 +59,13 @@ class GraphAgent(AnswerChain):
 
     Args:
         retriever: finds the passages.
-        read: makes the answering chain over given passages.
-        grader: selects the evidence among them.
+        read: makes the answering chain over given passages; one answer uses ``passages`` of them.
+        grader: selects the evidence.
         verify: verifies an answer; None for no verification.
         reword: rewords a question.
         config: the limits.
         on_step: called with each step.
-        passages: the number of passages that ``read`` uses for one answer.
+        passages: see ``read``.
     """
 
     retriever: BaseRetriever

@@ -40,10 +40,6 @@ class Writer:
         system: the user's system text.
         cache: stores the written texts.
         identity: what determines a text besides its prompt; part of the cache key.
-
-    Attributes:
-        chain: the composition ``prompt | model``. It has no parser: after closing the stream, a parser would run
-            the model to its end (langchain-core 1.7).
     """
 
     def __init__(
@@ -59,6 +55,7 @@ class Writer:
         self._template = answer_template(system)
         self._cache = cache
         self._identity = dict(identity or {})
+        # Without a parser, which would run the model to its end after the stream is closed (langchain-core 1.7).
         self.chain: Runnable[Any, Any] = self._template | model
 
     def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
