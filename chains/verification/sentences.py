@@ -155,8 +155,8 @@ class SentenceVerifier:
             [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in asked if claim.deciding]
         )
         for (claim, span), judgement in zip(asked, judgements, strict=True):
-            if isinstance(judgement, Judgement):
-                claim.offer(span, verdict_scores(judgement)[claim.verdict])
+            if isinstance(judgement, Judgement) and claim.deciding:
+                claim.quotes.append(claim.deciding.passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
 
 
 def windows(text: str, size: int = WINDOW) -> list[Span]:
@@ -224,7 +224,7 @@ class _Claim:
     statement: str
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
-    evidence: Citation | None = None
+    quotes: list[Citation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -273,12 +273,6 @@ class _Claim:
     def deciding_sentences(self) -> list[Span]:
         return sentence_spans(self.deciding.passage.text, *self.deciding.span) if self.deciding is not None else []
 
-    def offer(self, span: Span, score: float) -> None:
-        """Take a sentence of the deciding passage as the evidence if it is the best so far."""
-        assert self.deciding is not None
-        if self.evidence is None or score > self.evidence.score:
-            self.evidence = self.deciding.passage.quote(*span, score)
-
     def judged(self) -> Sentence:
         """The sentence with its verdict; without one if no passage could be judged."""
         if self.deciding is None:
@@ -287,7 +281,7 @@ class _Claim:
             statement=self.statement,
             scores=self.scores if self.deciding.judgement.label_scores else {},
             passage_id=self.deciding.passage.id,
-            sentence=self.evidence,
+            sentence=max(self.quotes, key=lambda quote: quote.score, default=None),
         )
         update: dict[str, object] = {"verdict": self.verdict, "verification": verification}
         if self.verdict == "supported" and not self.sentence.citations:

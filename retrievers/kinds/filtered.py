@@ -61,7 +61,6 @@ class FilteredRetriever(WrappingRetriever):
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
-        """Filter the results of ``retriever``."""
         super().__init__(retriever, config)
 
     @classmethod

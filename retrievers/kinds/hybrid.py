@@ -48,7 +48,6 @@ class HybridRetriever(Retriever):
     _config: HybridConfig = PrivateAttr()
 
     def __init__(self, retrievers: Mapping[str, Retriever], config: HybridConfig) -> None:
-        """Fuse the retrievers named in ``config.retrievers``."""
         super().__init__(top_k=config.top_k)
         self._retrievers = [retrievers[name] for name in config.retrievers]
         self._config = config

@@ -29,7 +29,6 @@ class LangChainRetriever(Retriever):
     _retriever: BaseRetriever = PrivateAttr()
 
     def __init__(self, retriever: BaseRetriever, top_k: int = 5) -> None:
-        """Search with ``retriever``."""
         super().__init__(top_k=top_k)
         self._retriever = retriever
 

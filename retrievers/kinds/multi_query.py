@@ -53,7 +53,6 @@ class MultiQueryRetriever(WrappingRetriever):
     _rewriter: Rewriter = PrivateAttr()
 
     def __init__(self, retriever: Retriever, rewriter: Rewriter, config: MultiQueryConfig) -> None:
-        """Search with ``retriever`` for a question and the wordings of ``rewriter``."""
         super().__init__(retriever, config)
         self._rewriter = rewriter
 

@@ -95,7 +95,6 @@ class RerankRetriever(WrappingRetriever):
     _reranker: Reranker = PrivateAttr()
 
     def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
-        """Sort the results of ``retriever`` by ``reranker``."""
         super().__init__(retriever, config)
         self._reranker = reranker
 
