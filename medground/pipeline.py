@@ -203,10 +203,10 @@ class Pipeline(Components):
 
     def _support(self) -> "Callable[[Answer], Answer]":
         """Adds verdicts to the sentences of an answer and applies ``chain.verify``."""
-        from chains.chat.writer import settled
+        from chains.chat.writer import apply_policy
 
         verifier = self._sentence_verifier()
-        return lambda answer: settled(verifier(answer), self.settings.chain.verify)
+        return lambda answer: apply_policy(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
         """Finds conflicting evidence for verified answers; None where answers are not verified."""

@@ -124,15 +124,15 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
         return Store(config, corpus, embedder)
 
 
-def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders."""
+def other_collections(config: StoreConfig, corpus: str, excluded: Container[str]) -> "list[Collection]":
+    """The store's collections of ``corpus``, except those in ``excluded``: collections of other embedders."""
     folder = folder_of(config)
     if folder is not None and not (folder / DATABASE).exists():
         return []
     with store_errors(config.url or config.path):
         found = _client(config).list_collections()
     name = encodable(corpus)
-    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in but]
+    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in excluded]
 
 
 def folder_of(config: StoreConfig) -> Path | None:

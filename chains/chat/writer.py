@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
-from chains.chat.turn import Turn, said_before
+from chains.chat.turn import Turn, earlier_turns
 from chains.config import Verify
 from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
@@ -88,12 +88,10 @@ class Writer:
     def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
         clean, numbers = self._clean, passage_numbers(answer.passages)
+        texts = [without_marks(clean(one.text_for_model)) for one in answer.passages]  # cleaning may complete a mark
         return {
-            "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
-            "passages": fence(
-                [without_marks(clean(one.read)) for one in answer.passages],  # what is blanked out may split a mark
-                [numbers[one.id] for one in answer.passages],
-            ),
+            "history": history_turns([(clean(user), clean(text)) for user, text in earlier_turns(history)]),
+            "passages": fence(texts, [numbers[one.id] for one in answer.passages]),
             "question": clean(answer.question),
             "decision": explain(answer.label),
         }
@@ -129,7 +127,7 @@ class WrittenAnswers:
             yield from self._written(history, answer)
             return
         answer = self._judged(history, answer)
-        answer = self._again(history, answer) if self.policy == "retry" else settled(answer, self.policy)
+        answer = self._again(history, answer) if self.policy == "retry" else apply_policy(answer, self.policy)
         yield from pieces(answer.text)
         yield answer
 
@@ -180,7 +178,7 @@ class WrittenAnswers:
         return first.noted(f"{tried}: not every sentence was supported")
 
 
-def settled(answer: Answer, policy: Verify) -> Answer:
+def apply_policy(answer: Answer, policy: Verify) -> Answer:
     """An answer with verdicts after the policy: pruned, withheld or unchanged."""
     if policy == "prune":
         kept = prune(answer)

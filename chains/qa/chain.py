@@ -121,7 +121,7 @@ class QAChain(AnswerChain):
         return self.summarizer.summarize([question.text for question in questions], found)
 
     def _ask(self, question: Question, passages: list[Passage]) -> QuestionInContext:
-        context = self.fitter.clean(_JOIN.join(passage.read for passage in passages)) if passages else None
+        context = self.fitter.clean(_JOIN.join(passage.text_for_model for passage in passages)) if passages else None
         return QuestionInContext(self.fitter.clean(question.text).strip(), context)
 
     def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
@@ -175,5 +175,5 @@ def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
             break
         is_whole = passage.summary is not None or kept >= len(passage.text)
         read.append(passage if is_whole else passage.model_copy(update={"text": passage.text[:kept]}))
-        kept -= len(passage.read) + len(_JOIN)
+        kept -= len(passage.text_for_model) + len(_JOIN)
     return read

@@ -130,7 +130,7 @@ class SentenceVerifier:
         asked = [
             (claim, number, passage, span)
             for claim in claims
-            for number, passage in claim.read
+            for number, passage in claim.candidates
             for span in windows(passage.text)
         ]
         judgements = self.model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
@@ -232,7 +232,7 @@ class _Claim:
         return self.answer.sentences[self.place]
 
     @property
-    def read(self) -> list[tuple[int, Passage]]:
+    def candidates(self) -> list[tuple[int, Passage]]:
         """The cited passages with their numbers; all passages where none is cited."""
         cited = () if self.sentence.attributed else self.sentence.citations
         numbered = list(enumerate(self.answer.passages, start=1))
