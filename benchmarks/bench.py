@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from medground.environment import prepare
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
-
-prepare()
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 NEAR_TIE = 1e-4  # difference of the two best log-likelihoods below which a prediction may differ

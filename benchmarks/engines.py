@@ -42,11 +42,7 @@ from typing import Any
 _folder = Path(__file__).resolve().parent
 sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
 
-from medground.environment import prepare  # noqa: E402
-
-prepare()
-
-from chains.config import LLMConfig  # noqa: E402  (telemetry is off before the libraries are imported)
+from chains.config import LLMConfig  # noqa: E402
 from chains.models.fetch import gguf_of, source_of  # noqa: E402
 from chains.models.known import known_model  # noqa: E402
 from chains.prompts import qa_prompt  # noqa: E402

@@ -37,9 +37,6 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
 
     Results are written to ``output/MODEL`` after each model, those of retrievers to ``output/retrieval``. A result
     cache in ``output`` lets an interrupted run resume. Models that cannot be loaded are skipped and reported.
-
-    Raises:
-        UserError: data, pairs or a retriever cannot be used, or a name is not valid for a folder.
     """
     work = _Work(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published

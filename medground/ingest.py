@@ -40,11 +40,7 @@ class Corpus:
 
 
 def data_corpus(settings: Settings) -> Corpus:
-    """The abstracts of all records of the data; ``data.split`` and ``data.limit`` do not apply.
-
-    Raises:
-        UserError: the data cannot be read.
-    """
+    """The abstracts of all records of the data; ``data.split`` and ``data.limit`` do not apply."""
     from corpus.load import corpus_name, load_records
     from corpus.records import documents
 
@@ -68,7 +64,7 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
         from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
-        if not len(passages):  # answers from the sample would look like answers from the documents
+        if not passages:  # answers from the sample would look like answers from the documents
             raise UserError(
                 f"The library in {settings.store.path} is empty: all its documents were removed. Add documents with "
                 "`medground index PATH`, or search the sample with --data sample."
@@ -156,17 +152,6 @@ def embedder_windows(settings: Settings) -> "dict[str, Window]":
         name: window_of(make_embedder(settings.embedders[name], settings.store)) for name in named if name is not None
     }
     return {name: window for name, window in windows.items() if window is not None}
-
-
-def document_text(settings: Settings, passage_id: str) -> str:
-    """The extracted text of a passage's document; the passage's ``start`` and ``end`` are offsets in it.
-
-    Raises:
-        UserError: there is no such passage.
-    """
-    from corpus.documents import catalogue
-
-    return catalogue.document_text(library_path(settings), passage_id)
 
 
 def library_path(settings: Settings) -> Path:

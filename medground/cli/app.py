@@ -8,7 +8,6 @@ from typing import NoReturn
 import typer
 
 from common.errors import UserError
-from medground.environment import prepare
 
 _STOPPED = 130
 _RESUMES = {  # commands that resume an interrupted run
@@ -33,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     A user error is one sentence on stderr, or with ``MEDGROUND_DEBUG=1`` a traceback.
     """
-    prepare()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -140,7 +140,7 @@ def test_other_settings_make_the_passages_anew() -> None:
     assert counted(take(".", words=3)) == (0, 2, 0, 0, 0)
     assert len(ids()) > 3
     assert counted(take(".", words=3, max_pages=7)) == (0, 0, 2, 0, 0)
-    assert counted(take(".", words=3, columns={"text": "title"})) == (0, 1, 0, 0, 1)
+    assert counted(take(".", words=3, columns={"text": "abstract"})) == (0, 1, 0, 0, 1)
 
 
 def test_a_bad_file_is_told_and_the_rest_is_read() -> None:
@@ -203,7 +203,7 @@ def test_an_archive_is_read_member_by_member() -> None:
     pack(one_txt=b"One.", two_pdf=b"%PDF junk", three_png=b"x", four_txt=b"Four.", five_zip=b"PK")
     intake = take("a.zip")
     assert counted(intake) == (1, 0, 0, 0, 2)
-    assert intake.failed[1].why == "a.zip: 2 files in it are of a kind that is not read (1 .png, 1 .zip)."
+    assert intake.failed[1].why == "a.zip: 2 files in it have an unsupported type (1 .png, 1 .zip)."
     assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
     assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # What could not be read is told again, although the archive is not read again.
@@ -251,7 +251,7 @@ def test_pages_that_are_pictures_are_reported() -> None:
     assert first.added == again.unchanged == 2
     assert first.failed == again.failed
     assert [problem.why.partition(";")[0] for problem in first.failed] == [
-        "a.pdf: 1 of 3 pages hold pictures and no text (page 2)"
+        "a.pdf: 1 of 3 pages have images and no text (page 2)"
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_reader_that_crashes_is_reported_by_the_files_name() -> None:
     Path("docs/b.act").write_text("deep")
     Path("docs/c.txt").write_text("Three.")
     crash, deep = take().failed
-    assert crash.why.startswith("docs/a.act: ends the program that reads it (status 3).")
+    assert crash.why.startswith("docs/a.act: crashes the program that reads it (status 3).")
     assert "RecursionError" in deep.why
     assert "\x1b" not in deep.why
     assert texts() == ["Three."]
