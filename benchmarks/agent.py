@@ -2,11 +2,11 @@
 
     python benchmarks/agent.py --adapter ADAPTER
 
-50 of 200 test questions of the sample lose their abstract: it is not in the corpus. The agent (``agent.kind: graph``)
-answers all 200, verifying with the adapter; the plain chain answers the other 150 from the best passage. The difference
-in accuracy, of the agent's answers among those 150 less the plain answers to all of them, has a paired bootstrap
-interval. ``agent.relevance`` and ``agent.confidence`` were chosen on the training split. ``--split newnames`` and
-``newphrases`` ask the sample's further test questions; their abstracts join the corpus.
+The abstracts of 50 of 200 test questions of the sample are left out of the corpus. The agent (``agent.kind: graph``)
+answers all 200 questions and verifies with the adapter; the plain chain answers the other 150 from the best passage.
+The difference between the accuracy of the agent's answers to those 150 and that of the plain chain has a paired
+bootstrap interval. ``agent.relevance`` and ``agent.confidence`` were chosen on the training split. ``--split newnames``
+and ``newphrases`` ask the sample's further test questions, whose abstracts are added to the corpus.
 """
 
 import random
@@ -48,50 +48,49 @@ def main() -> None:
     unseen = read_records(sample_path(options.split)) if options.split in VARIANTS else []
     asking = unseen or list(load_records(settings.data, split=options.split))
     records = random.Random(options.seed).sample(asking, options.questions)
-    absent, there = records[: options.absent], records[options.absent :]
-    gone = {record.id for record in absent}
+    absent, present = records[: options.absent], records[options.absent :]
+    absent_ids = {record.id for record in absent}
     corpus = data_corpus(settings)
     abstracts = [*corpus.passages, *documents(unseen)]
-    corpus = Corpus(f"{corpus.name}-lacking", [one for one in abstracts if one.id not in gone])
+    corpus = Corpus(f"{corpus.name}-lacking", [one for one in abstracts if one.id not in absent_ids])
     pipeline = Pipeline.from_settings(settings, corpus, quiet=True)
     agent = pipeline.agent()
     started = time.perf_counter()
     answers = agent.batch([record.question for record in records])
     seconds = time.perf_counter() - started
-    plain = pipeline.chain(verify="off").batch([one.question for one in there])
-    withheld = [answer.label is None for answer in answers[: len(absent)]]
+    plain = pipeline.chain(verify="off").batch([one.question for one in present])
+    abstained = [answer.label is None for answer in answers[: len(absent)]]
     given = answers[len(absent) :]
     answered = [answer.label is not None for answer in given]
-    right, plainly = _right(given, there), _right(plain, there)
-    _print("withheld of those without their abstract", sum(withheld), len(absent))
-    _print("answered of those with it", sum(answered), len(there))
-    _print("accuracy of those answered", sum(right), sum(answered))
-    _print("accuracy of the plain chain on all of them", sum(plainly), len(there))
-    gain = _gain(answered, right, plainly)
+    right, plain_right = _right(given, present), _right(plain, present)
+    _print("abstained, abstract not in the corpus", sum(abstained), len(absent))
+    _print("answered, abstract in the corpus", sum(answered), len(present))
+    _print("accuracy of these answers", sum(right), sum(answered))
+    _print("accuracy of the plain chain, abstract in the corpus", sum(plain_right), len(present))
+    gain = _gain(answered, right, plain_right)
     print(f"difference {with_interval(gain, signed=True)}")
     print(f"{seconds / len(records):.2f} s a question")
-    figures = {"withheld": sum(withheld), "answered": sum(answered), "right": sum(right), "plain_right": sum(plainly)}
-    bench.write_report(options.output, {**figures, "absent": len(absent), "present": len(there), "gain": gain.value})
+    figures = {"abstained": sum(abstained), "answered": sum(answered), "right": sum(right)}
+    figures |= {"plain_right": sum(plain_right), "absent": len(absent), "present": len(present)}
+    bench.write_report(options.output, {**figures, "gain": gain.value})
 
 
 def _right(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[bool]:
     return [answer.label == record.label for answer, record in zip(answers, records, strict=True)]
 
 
-def _gain(answered: Sequence[bool], right: Sequence[bool], plainly: Sequence[bool]) -> Estimate:
-    """Accuracy of the agent's answers less that of all plain answers, resampled over questions."""
+def _gain(answered: Sequence[bool], right: Sequence[bool], plain_right: Sequence[bool]) -> Estimate:
+    """Accuracy of the agent's answers minus that of all plain answers, bootstrapped over the questions."""
     cells = np.zeros((2, 2, 2), dtype=np.int64)
-    for cell in zip(answered, right, plainly, strict=True):
-        cells[tuple(map(int, cell))] += 1
+    np.add.at(cells, tuple(np.array([answered, right, plain_right], dtype=np.int64)), 1)
 
     def gains(counts: np.ndarray) -> np.ndarray:
-        drawn = counts.reshape(*counts.shape[:-1], 2, 2, 2)
-        return drawn[..., 1, 1, :].sum(-1) / drawn[..., 1, :, :].sum((-1, -2)) - drawn[..., 1].sum(
-            (-1, -2)
-        ) / drawn.sum((-1, -2, -3))
+        drawn = counts.reshape(-1, 2, 2, 2)
+        of_agent = drawn[:, 1, 1].sum(axis=1) / drawn[:, 1].sum(axis=(1, 2))
+        gain: np.ndarray = of_agent - drawn[..., 1].sum(axis=(1, 2)) / drawn.sum(axis=(1, 2, 3))
+        return gain
 
-    value = float(gains(cells.reshape(1, -1))[0])
-    return from_resamples(value, resampled(cells.reshape(-1), gains))
+    return from_resamples(float(gains(cells)[0]), resampled(cells.ravel(), gains))
 
 
 def _print(what: str, count: int, of: int) -> None:

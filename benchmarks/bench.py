@@ -10,15 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.errors import UserError
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
 CONFIGS = Path(__file__).parents[1] / "configs"
-NEAR_TIE = 1e-4  # difference of the two best log-likelihoods below which a prediction may differ
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -29,10 +25,10 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a benchmark; a ``UserError`` ends it with its message."""
+    """Run a benchmark; a mistake of the user or an unreadable file ends it with a message."""
     try:
         main()
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(str(error))
 
 
@@ -43,14 +39,9 @@ def write_report(path: Path | None, report: dict[str, Any]) -> None:
     from eval.results import versions, write_json
 
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**report, "machine": machine, "threads": threads(), "versions": versions()})
-
-
-def threads() -> int | None:
-    """The number of torch's threads, if torch is imported."""
     torch = sys.modules.get("torch")
-    return None if torch is None else torch.get_num_threads()
+    threads = torch.get_num_threads() if torch else None
+    write_json(path, {"threads": threads, **report, "machine": machine, "versions": versions()})
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -89,37 +80,3 @@ def peak_mb() -> float:
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-
-
-def save_random_model(folder: Path, config: "PretrainedConfig") -> int:
-    """Save a model of random weights with medground-tiny's tokenizer and return its number of parameters."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from chains.models.local import EMBEDDED
-
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
-    config.vocab_size = max(config.vocab_size, len(tokenizer))
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(config, name, getattr(tokenizer, name))
-    torch.manual_seed(7)
-    model: Any = AutoModelForCausalLM.from_config(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return int(model.num_parameters())
-
-
-def random_llama(*, width: int, feed_forward: int, layers: int, window: int, scale: float = 0.02) -> Any:
-    """The configuration of a Llama with heads of 64 numbers; ``scale`` is the weights' standard deviation."""
-    from transformers import LlamaConfig
-
-    return LlamaConfig(
-        vocab_size=256,  # raised to the tokenizer's
-        hidden_size=width,
-        intermediate_size=feed_forward,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 64,
-        max_position_embeddings=window,
-        initializer_range=scale,
-        tie_word_embeddings=True,
-    )

@@ -5,8 +5,8 @@
 PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
 five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
 results section? The abstracts lack their conclusions; the last row is the share of the conclusion's words in the first
-quote. Two more lines count the answers marked as weak evidence, with and without the question's own abstract among the
-passages.
+quote. Two more lines are the shares of answers marked as weak evidence, with and without the question's own abstract
+among the passages.
 
 Citation Integrity (``--claims``, a folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl in SciFact's
 layout): each claim is asked over its candidate sentences, one a paragraph. Is the first quote, or one of three, a
@@ -45,10 +45,8 @@ from corpus.sentences import sentence_spans
 from eval.stats.estimate import mean, proportion
 from eval.stats.significance import mean_difference
 from eval.tables import with_interval
-from retrievers import make_retriever
-from retrievers.config import StoreConfig
 from retrievers.embedders.minilm import MiniLMEmbedder
-from retrievers.kinds.bm25 import BM25Config, BM25Retriever
+from retrievers.kinds.bm25 import BM25Retriever
 from tools.fit_findings import fit_findings, reports_findings, save_findings
 
 QUOTES = 3
@@ -126,7 +124,7 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
         begin += len(context) + 1  # one section per line
         if citation.start < begin:
             return reports_findings(heading)
-    raise AssertionError(f"a quote beyond its abstract: {citation}")
+    raise ValueError(f"a quote beyond its abstract: {citation}")
 
 
 def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -> None:
@@ -140,9 +138,7 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
             f"fitted to {model['abstracts']} abstracts, {model['sentences']} sentences: {len(model['weights'])} words"
         )
     records = {record.id: record for record in (*train, *test)}
-    retriever = make_retriever(
-        BM25Config(), documents(list(records.values())), corpus="citations", embedders={}, store=StoreConfig()
-    )
+    retriever = BM25Retriever(documents(list(records.values())))
     asked = [record for record in test if len(record.sections) == len(record.contexts)][:limit]
     found = retriever.search([record.question for record in asked], PASSAGES + 1)
     more = [[as_passage(document) for document in passages] for passages in found]
@@ -174,16 +170,16 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
         for measure, value in measures.items()
     }
     table(f"PubMedQA, {len(asked)} questions of the official test split", values)
-    looked_up = retriever.frequencies
-    kept = [
-        not select(record.question, one, embedder, looked_up).is_weak for record, one in zip(asked, read, strict=True)
+    weak = {"evidence marked weak": read}
+    weak["marked weak, the question's own abstract left out"] = [
+        [one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)
     ]
-    others = [[one for one in ones if one.id != record.id][:PASSAGES] for record, ones in zip(asked, more, strict=True)]
-    weak = [
-        select(record.question, one, embedder, looked_up).is_weak for record, one in zip(asked, others, strict=True)
-    ]
-    print(f"  evidence not marked weak                         {with_interval(proportion(sum(kept), len(kept)))}")
-    print(f"  marked weak, the question's own abstract left out {with_interval(proportion(sum(weak), len(weak)))}")
+    for name, given in weak.items():
+        marked = [
+            select(record.question, passages, embedder, retriever.frequencies).is_weak
+            for record, passages in zip(asked, given, strict=True)
+        ]
+        print(f"  {name:50} {with_interval(proportion(sum(marked), len(marked)))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +270,7 @@ def _place(quote: Citation, texts: Sequence[tuple[int, str]]) -> int:
         begin += len(text) + 2
         if quote.start < begin:
             return number
-    raise AssertionError(f"a quote beyond its text: {quote}")
+    raise ValueError(f"a quote beyond its text: {quote}")
 
 
 def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
@@ -284,35 +280,23 @@ def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> No
         print(f"  {measure}")
         for name, hits in ways.items():
             share = proportion(int(sum(hits)), len(hits)) if set(hits) <= {0.0, 1.0} else mean(list(hits))
-            less = (
-                ""
-                if name == "the chain"
-                else f"difference to the chain: {with_interval(mean_difference(hits, ways['the chain']), signed=True)}"
-            )
-            print(f"    {name:14} {with_interval(share):24} {less}")
+            gain = with_interval(mean_difference(hits, ways["the chain"]), signed=True)
+            print(f"    {name:14} {with_interval(share):24} {f'the chain minus this: {gain}' * (name != 'the chain')}")
 
 
 def main() -> None:
-    """Print each table whose data is options."""
+    """Print the tables of the data that the options name."""
     parser = bench.parser(__doc__)
-    parser.add_argument("--data", type=Path, help="PubMedQA's ori_pqal.json")
-    parser.add_argument(
-        "--claims", type=Path, help="folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl"
-    )
+    parser.add_argument("--data", help="PubMedQA's ori_pqal.json")
+    parser.add_argument("--claims", type=Path, help="folder of Citation Integrity")
     parser.add_argument("--part", choices=("train", "dev", "test"), default="dev", help="part of the claims")
     parser.add_argument("--limit", type=int, help="number of questions and of claims")
     parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
     options = parser.parse_args()
     embedder = CachedEmbedder(MiniLMEmbedder())
-    if options.data is None or not options.data.is_file():
-        print(f"PubMedQA skipped: --data names no file ({options.data}).")
-    else:
-        pubmedqa(str(options.data), options.limit, embedder, fit=options.fit)
-    if options.claims is None or not (options.claims / f"claims_{options.part}.jsonl").is_file():
-        print(
-            f"Citation Integrity skipped: --claims names no folder with claims_{options.part}.jsonl ({options.claims})."
-        )
-    else:
+    if options.data:
+        pubmedqa(options.data, options.limit, embedder, fit=options.fit)
+    if options.claims:
         claims(options.claims, options.part, options.limit, embedder)
         attribution(options.claims, options.part, options.limit, embedder)
 

@@ -11,7 +11,6 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import bench
@@ -20,28 +19,13 @@ from chains.encoder.classifier import classifier_chain
 from common.errors import UserError
 from corpus.config import DataConfig
 from corpus.load import load_records
-from corpus.records import LABELS, QARecord
+from corpus.records import LABELS
 from eval.stats.metrics import label_metrics, majority
 from eval.tasks import QATask
-from finetune.config import EncoderConfig
 from finetune.encoder.train import train_encoder
 from medground.settings import load_settings
 
 METRICS = ("accuracy", "macro_f1", *(f"f1_{label}" for label in LABELS))
-
-
-def run(config: EncoderConfig, data: DataConfig, test: Sequence[QARecord], output: Path) -> dict[str, float]:
-    """Train with one seed and evaluate on the test records."""
-    train_encoder(config, output, data=data)
-    result = QATask(context="gold").evaluate(classifier_chain(str(output)), test, identity={"seed": config.seed})
-    return {name: result.metrics[name] for name in METRICS}
-
-
-def always(label: str, test: Sequence[QARecord]) -> dict[str, float]:
-    """The figures of answering ``label`` to everything."""
-    targets = [record.label for record in test if record.label is not None]
-    found = label_metrics(targets, [label] * len(targets), LABELS)
-    return {name: found[name].value for name in METRICS}
 
 
 def main() -> None:
@@ -57,28 +41,27 @@ def main() -> None:
         raise UserError(f"{options.config}: train.encoder.task is {config.task}; this benchmark needs qa.")
     data = DataConfig(path=options.data)
     test = load_records(data, "test")
-    labels = [record.label or "" for split in ("train", "dev") for record in load_records(data, split)]
-    baseline = always(majority(labels), test)
+    most_frequent = majority([one.label or "" for split in ("train", "dev") for one in load_records(data, split)])
+    always = label_metrics([one.label or "" for one in test], [most_frequent] * len(test), LABELS)
+    baseline = {name: always[name].value for name in METRICS}
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(1, options.seeds + 1):
             output = (options.keep or Path(folder)) / f"seed-{seed}"
-            runs.append(run(config.model_copy(update={"seed": seed}), data, test, output))
+            train_encoder(config.model_copy(update={"seed": seed}), output, data=data)
+            chain = classifier_chain(str(output))
+            metrics = QATask(context="gold").evaluate(chain, test, identity={"seed": seed}).metrics
+            runs.append({name: metrics[name] for name in METRICS})
             print(f"seed {seed}: {json.dumps(runs[-1])}", file=sys.stderr)
     print(f"{len(test)} test questions, {len(runs)} seeds; in brackets the standard deviation between seeds")
     figures = {}
     for name in METRICS:
         values = [one[name] for one in runs]
-        deviation = statistics.stdev(values) if len(values) > 1 else None
-        figures[name] = {
-            "mean": statistics.mean(values),
-            "sd": deviation,
-            "least": min(values),
-            "greatest": max(values),
-        }
+        mean, deviation = statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+        figures[name] = {"mean": mean, "sd": deviation, "least": min(values), "greatest": max(values)}
         print(
-            f"{name:>10}: {statistics.mean(values):.3f}{'' if deviation is None else f' ({deviation:.3f})'}, "
-            f"{min(values):.3f} to {max(values):.3f}; majority baseline {baseline[name]:.3f}"
+            f"{name:>10}: {mean:.3f} ({deviation:.3f}), {min(values):.3f} to {max(values):.3f}; "
+            f"majority baseline {baseline[name]:.3f}"
         )
     recipe = config.model_dump(mode="json")
     report = {"recipe": recipe, "n": len(test), "figures": figures, "majority": baseline, "runs": runs}

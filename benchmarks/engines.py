@@ -24,51 +24,43 @@ least and greatest, by wall clock and by processor time. Loading is timed apart.
 resident set; llama.cpp's includes the file, which is mapped. The file is fetched first if it is absent.
 """
 
-import argparse
-import json
 import multiprocessing
-import platform
-import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-# Python puts this file's folder first, where finetune.py would be taken for the package of its name.
-_folder = Path(__file__).resolve().parent
-sys.path[:] = [str(_folder.parent), *(place for place in sys.path if Path(place).resolve() != _folder)]
+import bench
 
-from chains.config import LLMConfig  # noqa: E402
-from chains.models.fetch import gguf_of, source_of  # noqa: E402
-from chains.models.known import known_model  # noqa: E402
-from chains.prompts import qa_prompt  # noqa: E402
-from corpus.config import DataConfig  # noqa: E402
-from corpus.load import load_records  # noqa: E402
-from corpus.records import LABELS  # noqa: E402
-from eval.results import versions  # noqa: E402
+from chains.config import LLMConfig
+from chains.models.fetch import gguf_of, source_of
+from chains.models.known import KnownModel, known_model
+from chains.prompts import qa_prompt
+from corpus.config import DataConfig
+from corpus.load import load_records
+from corpus.records import LABELS
 
 QUESTION = "Describe how a randomised trial is planned, from the question to the report. Write at length."
 ENGINES = (
     "llama.cpp",
     *(f"{name} {dtype}" for dtype in ("float32", "bfloat16") for name in ("medground", "unpacked", "loop", "lm-eval")),
 )
-JOBS = ("write", "read", "score")
-UNITS = {"write": "tokens/s", "read": "prompt tokens/s", "score": "records/s"}
-# Names of two engines and of the job in which the first is compared with the second
-RATIOS = [
-    *(("llama.cpp", f"medground {dtype}", job) for job in JOBS for dtype in ("float32", "bfloat16")),
-    *(
-        (f"medground {dtype}", f"{other} {dtype}", job)
-        for other in ("unpacked", "loop", "lm-eval")
-        for job in JOBS
-        for dtype in ("float32", "bfloat16")
-    ),
+UNITS = {"write": "tokens/s", "read": "prompt tokens/s", "score": "records/s"}  # by job
+# Each pair of engines is compared in every job that both have.
+COMPARED = [
+    (ours.format(dtype), theirs.format(dtype))
+    for ours, theirs in (
+        ("llama.cpp", "medground {}"),
+        ("medground {}", "unpacked {}"),
+        ("medground {}", "loop {}"),
+        ("medground {}", "lm-eval {}"),
+    )
+    for dtype in ("float32", "bfloat16")
 ]
-Jobs = dict[str, Callable[[], tuple[int, Any]]]  # each returns how many tokens or records, and what came out
+Jobs = dict[str, Callable[[], tuple[int, Any]]]  # each returns the number of tokens or records, and the output
+loaded: Jobs = {}  # of the engine of this process
 
 
 def medground_jobs(engine: str, threads: int, prompts_of: Sequence[Any], tokens: int) -> Jobs:
@@ -162,76 +154,65 @@ def lm_eval_jobs(engine: str, prompts_of: Sequence[Any]) -> Jobs:
     return {"read": lambda: (count, score(LABELS[:1])), "score": lambda: (len(prompts), score(LABELS))}
 
 
-def _smollm2() -> Any:
+def _smollm2() -> KnownModel:
     model = known_model("smollm2")
     assert model is not None
     return model
 
 
-def work(engine: str, pipe: Any, threads: int, tokens: int, data: str | None, limit: int) -> None:
-    """Load an engine's model, then run a job for each name that the pipe brings."""
+def load(engine: str, threads: int, tokens: int, data: str | None, limit: int) -> tuple[float, list[str]]:
+    """Load an engine's model; the seconds that it took, and the names of its jobs."""
     import torch
 
     torch.set_num_threads(threads)
-    records = load_records(
-        DataConfig(split="test", limit=limit) if data is None else DataConfig(path=data, limit=limit)
-    )
+    records = load_records(DataConfig(path=data or "sample", split="test", limit=limit))
     prompts = [qa_prompt("generic", record.question, record.context) for record in records]
     started = time.perf_counter()
     if engine.startswith("lm-eval"):
-        jobs = lm_eval_jobs(engine, prompts)
+        loaded.update(lm_eval_jobs(engine, prompts))
     elif engine.startswith("loop"):
-        jobs = loop_jobs(engine, prompts, tokens)
+        loaded.update(loop_jobs(engine, prompts, tokens))
     else:
-        jobs = medground_jobs(engine, threads, prompts, tokens)
-    pipe.send((time.perf_counter() - started, list(jobs)))
-    while (job := pipe.recv()) is not None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        done, found = jobs[job]()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        pipe.send({"wall": done / wall, "cpu": done / cpu, "done": done, "found": found, "peak_mib": memory})
+        loaded.update(medground_jobs(engine, threads, prompts, tokens))
+    return time.perf_counter() - started, list(loaded)
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {name: round(of(values), 3) for name, of in (("median", statistics.median), ("least", min), ("most", max))}
+def work(job: str) -> dict[str, Any]:
+    """Rates by wall clock and processor time, peak memory and output of a job of the loaded engine."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    done, found = loaded[job]()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall": done / wall, "cpu": done / cpu, "done": done, "found": found, "peak_mib": bench.peak_mb()}
 
 
-def measure(engines: Sequence[str], jobs: Sequence[str], rounds: int, start: Callable[..., Any]) -> dict[str, Any]:
-    """All figures, as they are written; ``start`` is ``work`` with its settings."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Any] = {}
+def measure(engines: Sequence[str], jobs: Sequence[str], rounds: int, *settings: Any) -> dict[str, Any]:
+    """All figures, as they are written; ``settings`` are those of ``load``."""
     figures: dict[str, Any] = {engine: {} for engine in engines}
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     with ExitStack() as stack:
-        for engine in engines:
-            pipes[engine], other = context.Pipe()
-            process = context.Process(target=start, args=(engine, other), daemon=True)
-            process.start()
-            stack.callback(process.join, 30)
-            stack.callback(pipes[engine].send, None)
-            seconds, known = pipes[engine].recv()
+        context = multiprocessing.get_context("spawn")
+        pools = {engine: stack.enter_context(ProcessPoolExecutor(1, context)) for engine in engines}
+        for engine, pool in pools.items():
+            seconds, known = pool.submit(load, engine, *settings).result()
             figures[engine]["load_seconds"] = round(seconds, 1)
             runs |= {(engine, job): [] for job in jobs if job in known}
         for number in range(rounds + 1):  # the first is not counted
             for engine, job in runs:
-                pipes[engine].send(job)
-                found = pipes[engine].recv()
+                found = pools[engine].submit(work, job).result()
                 if number:
                     runs[engine, job].append(found)
                 print(f"round {number}, {engine}: {found['wall']:.2f} {UNITS[job]}", file=sys.stderr)
     for (engine, job), of in runs.items():
-        figures[engine][job] = {by: spread([one[by] for one in of]) for by in ("wall", "cpu")} | {
-            "done": of[-1]["done"]
-        }
+        rates = {by: bench.spread([one[by] for one in of]) for by in ("wall", "cpu")}
+        figures[engine][job] = {**rates, "done": of[-1]["done"]}
         figures[engine]["peak_mib"] = round(of[-1]["peak_mib"])
     ratios = {
         f"{ours} over {theirs}, {job}": {
-            by: spread([a[by] / b[by] for a, b in zip(runs[ours, job], runs[theirs, job], strict=True)])
+            by: bench.ratios([one[by] for one in runs[ours, job]], [one[by] for one in runs[theirs, job]])
             for by in ("wall", "cpu")
         }
-        for ours, theirs, job in RATIOS
+        for ours, theirs in COMPARED
+        for job in UNITS
         if {(ours, job), (theirs, job)} <= set(runs)
     }
     return {"engines": figures, "ratios": ratios, "like_float32": _agreement(runs)}
@@ -249,52 +230,44 @@ def _agreement(runs: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, A
         same = sum(a.index(max(a)) == b.index(max(b)) for a, b in pairs)
         agreement[engine] = {"same_label": same, "of": len(pairs)}
         if not engine.startswith("loop"):
-            agreement[engine]["difference"] = spread([abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)])
+            agreement[engine]["difference"] = bench.spread(
+                [abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)]
+            )
     return agreement
 
 
 def table(result: dict[str, Any]) -> str:
     """The engines' medians as a Markdown table, and the ratios."""
     lines = [
-        "| engine | " + " | ".join(f"{job}, {UNITS[job]}" for job in JOBS) + " | peak memory, MiB |",
+        "| engine | " + " | ".join(f"{job}, {unit}" for job, unit in UNITS.items()) + " | peak memory, MiB |",
         "| --- " * 5 + "|",
     ]
     for engine, figures in result["engines"].items():
-        cells = [f"{figures[job]['wall']['median']:.4g}" if job in figures else "" for job in JOBS]
+        cells = [f"{figures[job]['wall']['median']:.4g}" if job in figures else "" for job in UNITS]
         lines.append(f"| {engine} | " + " | ".join(cells) + f" | {figures.get('peak_mib', '')} |")
     for name, by in result["ratios"].items():
-        wall, cpu = by["wall"], by["cpu"]
-        lines.append(
-            f"{name}: {wall['median']:.2f} ({wall['least']:.2f} to {wall['most']:.2f}); "
-            f"by processor time {cpu['median']:.2f} ({cpu['least']:.2f} to {cpu['most']:.2f})"
-        )
+        lines.append(f"{name}: {bench.shown(by['wall'])}; by processor time {bench.shown(by['cpu'])}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=list(UNITS), default=list(UNITS))
     parser.add_argument("--data", help="PubMedQA's ori_pqal.json; the sample's test questions without it")
     parser.add_argument("--limit", type=int, default=16, help="records to read and score")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     gguf_of(_smollm2())
     source_of(_smollm2())
-    start = partial(
-        work, threads=arguments.threads, tokens=arguments.tokens, data=arguments.data, limit=arguments.limit
-    )
-    result = measure(arguments.engines, arguments.jobs, arguments.rounds, start)
-    result |= {name: getattr(arguments, name) for name in ("threads", "rounds", "tokens", "limit")}
-    result |= {"machine": platform.processor() or platform.machine(), "versions": versions()}
+    settings = options.threads, options.tokens, options.data, options.limit
+    result = measure(options.engines, options.jobs, options.rounds, *settings)
     print(table(result))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    bench.write_report(options.output, {**vars(options), **result})
 
 
 if __name__ == "__main__":
-    main()
+    bench.run(main)

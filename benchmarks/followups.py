@@ -3,8 +3,8 @@
     python benchmarks/followups.py
 
 Generated conversations on the sample (``tools/sample/conversations.py``); the embedded default's dense retriever
-searches all 600 abstracts for each message, as it is written and as ``chains.rewriting.followup_rules`` completes it
-from the questions before it. A turn is right if its abstract comes first. The rules were written without the
+searches all 600 abstracts for each message, as written and as completed by ``chains.rewriting.followup_rules`` from the
+questions before it. A turn is right if its abstract comes first. The rules were written without the
 generator's wording, drugs and outcomes.
 """
 

@@ -6,10 +6,10 @@ The abstracts are written in PubMed's format (.xml.gz, 1,000 citations each).
 
 - Time, in turns, for several rounds: ``medground index`` (reading, chunking, embedding and storing, into a fresh store)
   and one bare ``SentenceTransformer.encode`` of the same passages in the same data type. A ratio is one round's rate of
-  indexing over that of encoding; loading the model is not timed. ``embedding`` is the part of indexing spent in the
-  embedder; ``processor`` is processor time, which is more stable on a busy machine.
+  indexing over that of encoding; loading the model is not timed. ``processor`` is processor time, which is more stable
+  on a busy machine.
 - Memory: the peak of a process that indexes ``--documents`` abstracts, made by numbering the data's abstracts and
-  cutting them to ``--words`` words, and of a process that builds a BM25 index in memory over them.
+  cutting them to 250 words.
 """
 
 import gzip
@@ -25,7 +25,8 @@ from xml.sax.saxutils import escape
 
 import bench
 
-A_FILE = 1000
+PER_FILE = 1000  # citations
+WORDS = 250  # of an abstract in the memory runs
 
 
 def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
@@ -33,7 +34,7 @@ def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
     folder.mkdir()
     pmids = count(1)
     for number in count(1):
-        some = list(islice(texts, A_FILE))
+        some = list(islice(texts, PER_FILE))
         if not some:
             return
         citations = "".join(
@@ -48,14 +49,14 @@ def write_pubmed(folder: Path, texts: Iterator[str]) -> None:
         (folder / f"pubmed25n{number:04}.xml.gz").write_bytes(gzip.compress(whole.encode()))
 
 
-def numbered(texts: Sequence[str], total: int, words: int) -> Iterator[str]:
-    """``total`` different texts of at most ``words`` words."""
+def numbered(texts: Sequence[str], total: int) -> Iterator[str]:
+    """``total`` different texts of about ``WORDS`` words."""
     for n in range(total):
-        yield f"Trial {n} of {total}. " + " ".join(texts[n % len(texts)].split()[:words])
+        yield f"Trial {n} of {total}. " + " ".join(texts[n % len(texts)].split()[:WORDS])
 
 
 def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
-    """Run ``medground index`` in this process: seconds in all and in the embedder, and the passages."""
+    """Run ``medground index`` in this process: seconds, processor seconds, and the passages."""
     from medground.ingest import add_documents, embed, embedder_windows
     from medground.settings import load_settings
     from retrievers.embedders import make_embedder
@@ -64,30 +65,12 @@ def index_all(folder: Path, store: Path, dtype: str) -> dict[str, Any]:
     embedder: Any = make_embedder(settings.embedders["minilm"])
     embedder_windows(settings)["minilm"].count(["warm up"])
     embedder.embed_documents(["warm up"])
-    inside = 0.0
-    whole = type(embedder).embed_documents
-
-    def timed(self: Any, texts: list[str]) -> list[list[float]]:
-        nonlocal inside
-        started = time.perf_counter()
-        vectors: list[list[float]] = whole(self, texts)
-        inside += time.perf_counter() - started
-        return vectors
-
-    type(embedder).embed_documents = timed
-    try:
-        started, worked = time.perf_counter(), time.process_time()
-        corpus, _ = add_documents(settings, [folder], quiet=True)
-        read = time.perf_counter() - started
-        embedded = embed(settings, corpus, quiet=True)
-        seconds, processor = time.perf_counter() - started, time.process_time() - worked
-    finally:
-        type(embedder).embed_documents = whole
+    started, worked = time.perf_counter(), time.process_time()
+    corpus, _ = add_documents(settings, [folder], quiet=True)
+    embedded = embed(settings, corpus, quiet=True)
     return {
-        "seconds": seconds,
-        "processor": processor,
-        "reading": read,
-        "embedding": inside,
+        "seconds": time.perf_counter() - started,
+        "processor": time.process_time() - worked,
         "passages": embedded,
         "texts": [passage.page_content for passage in corpus.passages] if len(corpus.passages) < 5000 else [],
     }
@@ -123,52 +106,32 @@ def measure_time(texts: Sequence[str], dtype: str, rounds: int) -> dict[str, Any
                 sides |= encode_all(passages, dtype) if side == "encode" else index_all(folder, store, dtype)
             sides.pop("texts")
             row = {**sides, "ratio": sides["encode"] / sides["seconds"]}
-            row["embedding_ratio"] = sides["encode"] / sides["embedding"]
             row["processor_ratio"] = sides["encode_processor"] / sides["processor"]
             rows.append(row)
             print(f"round {number + 1}: {json.dumps(row)}", file=sys.stderr)
-    names = ("ratio", "embedding_ratio", "processor_ratio", "seconds", "reading", "embedding", "encode")
+    names = ("ratio", "processor_ratio", "seconds", "encode")
     spread = {name: bench.spread([row[name] for row in rows]) for name in names}
     return {"dtype": dtype, "passages": len(passages), **spread, "rounds": rows}
 
 
-def measure_memory(texts: Sequence[str], sizes: Sequence[int], words: int, dtype: str) -> dict[str, Any]:
-    """Peak memory in MB of processes that index, or build BM25, by the number of documents."""
-    found: dict[str, Any] = {"words": words}
+def measure_memory(texts: Sequence[str], sizes: Sequence[int], dtype: str) -> dict[str, Any]:
+    """Time and peak memory in MB of processes that index, by the number of documents."""
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
         for size in sizes:
             folder, store = Path(place, f"pubmed{size}"), Path(place, f"store{size}")
-            write_pubmed(folder, numbered(texts, size, words))
-            row = {}
-            for what in ("index", "bm25"):
-                row[what] = bench.child("--child", what, str(folder), str(store), dtype)
-            found[str(size)] = row
-            print(f"{size} documents: {json.dumps(row)}", file=sys.stderr)
+            write_pubmed(folder, numbered(texts, size))
+            found[str(size)] = bench.child("--child", str(folder), str(store), dtype)
+            print(f"{size} documents: {json.dumps(found[str(size)])}", file=sys.stderr)
     return found
-
-
-def child(what: str, folder: str, store: str, dtype: str) -> None:
-    """The process whose memory is measured."""
-    if what == "index":
-        report = index_all(Path(folder), Path(store), dtype)
-        report.pop("texts")
-    else:
-        from medground.ingest import searched_corpus
-        from medground.settings import load_settings
-        from retrievers.kinds.bm25 import BM25Retriever
-
-        settings = load_settings(None, {"store.path": store})
-        started = time.perf_counter()
-        corpus = searched_corpus(settings)
-        BM25Retriever(corpus.passages).search(["Does it lower blood pressure?"], 5)
-        report = {"seconds": time.perf_counter() - started, "passages": len(corpus.passages)}
-    print(json.dumps({**report, "peak_mb": bench.peak_mb()}))
 
 
 def main() -> None:
     """Measure, print the figures and write them."""
-    if sys.argv[1:2] == ["--child"]:
-        child(*sys.argv[2:6])
+    if sys.argv[1:2] == ["--child"]:  # the process whose memory is measured
+        folder, store, dtype = sys.argv[2:5]
+        report = index_all(Path(folder), Path(store), dtype)
+        print(json.dumps({**report, "texts": [], "peak_mb": bench.peak_mb()}))
         return
     parser = bench.parser(__doc__)
     parser.add_argument("--data", type=Path, help="a PubMedQA json file; else the sample")
@@ -176,7 +139,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--documents", type=int, nargs="*", default=[2000, 20_000], help="sizes; none: no memory")
-    parser.add_argument("--words", type=int, default=250, help="words of an abstract in the memory runs")
     options = parser.parse_args()
     from corpus.pubmedqa import read_records
     from corpus.sample import sample_path
@@ -184,17 +146,12 @@ def main() -> None:
     texts = [record.context for record in read_records(options.data or sample_path("ori_pqal"))]
     report: dict[str, Any] = {}
     if options.rounds:
-        report["time"] = measure_time(texts[: options.limit], options.dtype, options.rounds)
-        ratios = [report["time"][name]["median"] for name in ("ratio", "processor_ratio", "embedding_ratio")]
-        whole, processor, embedding = ratios
-        print(f"indexing at {whole:.2f} of bare encode's rate ({processor:.2f} by processor time)")
-        print(f"its embedding alone at {embedding:.2f}")
+        report["time"] = found = measure_time(texts[: options.limit], options.dtype, options.rounds)
+        print(f"rate of indexing over bare encode's: {bench.shown(found['ratio'])}")
+        print(f"by processor time {bench.shown(found['processor_ratio'])}")
     if options.documents:
-        memory = measure_memory(texts, options.documents, options.words, options.dtype)
-        report["memory"] = memory
-        for what in ("index", "bm25"):
-            peaks = {size: memory[str(size)][what]["peak_mb"] for size in options.documents}
-            print(f"{what}: " + ", ".join(f"{size} documents {peak:.0f} MB" for size, peak in peaks.items()))
+        report["memory"] = measure_memory(texts, options.documents, options.dtype)
+        print(", ".join(f"{size} documents {one['peak_mb']:.0f} MB" for size, one in report["memory"].items()))
     bench.write_report(options.output, report)
 
 

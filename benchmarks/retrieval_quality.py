@@ -49,6 +49,7 @@ NESTED = 5
 BM25 = ((0.9, 0.4), (0.9, 0.9), (1.2, 0.75), (1.5, 0.75))  # k1 and b
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5)
 CANDIDATES = (20, 50, 100)
+FUSIONS: tuple[Fusion, ...] = ("zscore", "minmax", "rrf")
 RECIPES: dict[str, dict[str, Any]] = {
     "questions": {"pairs": ("question",)},
     "questions and conclusions, one epoch": {"epochs": 1},
@@ -111,11 +112,6 @@ class Experiment:
         return [order[place::count] for place in range(count)]
 
 
-def rank(own: str, found: Sequence[str]) -> int | None:
-    """The rank of a record's own abstract, from 1; None if it was not found."""
-    return found.index(own) + 1 if own in found else None
-
-
 def fused(choice: Choice, dense: Sequence[Document], words: Sequence[Document]) -> list[str]:
     """Ids of the fused results, best first."""
     lists = [dense[: choice.candidates], words[: choice.candidates]]
@@ -123,33 +119,36 @@ def fused(choice: Choice, dense: Sequence[Document], words: Sequence[Document]) 
     return [str(hit.document.id) for hit in sorted(hits, key=lambda hit: (-hit.score, str(hit.document.id)))]
 
 
+Ranks = Mapping[Choice, Sequence[int | None]]
+"""By fusion the rank of each question's own abstract, from 1; None if it was not found."""
+
+
 def grid() -> Iterator[Choice]:
     """All fusions that are tried."""
-    fusions: tuple[Fusion, ...] = ("zscore", "minmax", "rrf")
-    for fusion, (k1, b), candidates, bm25 in product(fusions, BM25, CANDIDATES, WEIGHTS):
+    for fusion, (k1, b), candidates, bm25 in product(FUSIONS, BM25, CANDIDATES, WEIGHTS):
         yield Choice(fusion, k1, b, bm25, candidates)
 
 
-def ranks_by_fusion(
-    dense: Found, words: Mapping[tuple[float, float], Found], ids: Sequence[str]
-) -> dict[Choice, list[int | None]]:
-    """The rank of each question's own abstract under each fusion."""
-    return {
-        choice: [rank(id, fused(choice, dense[id], words[choice.k1, choice.b][id])) for id in ids] for choice in grid()
-    }
+def ranks_by_fusion(dense: Found, words: Mapping[tuple[float, float], Found], ids: Sequence[str]) -> Ranks:
+    """The rank of each question's own abstract under each fusion; None if it was not found."""
+    ranks: dict[Choice, list[int | None]] = {}
+    for choice in grid():
+        found = [(id, fused(choice, dense[id], words[choice.k1, choice.b][id])) for id in ids]
+        ranks[choice] = [ids_of.index(id) + 1 if id in ids_of else None for id, ids_of in found]
+    return ranks
 
 
-def best(ranks: Mapping[Choice, Sequence[int | None]], places: Sequence[int]) -> Choice:
+def merit(ranks: Sequence[int | None]) -> tuple[int, float]:
+    """The number of questions whose own abstract is first, and the sum of the reciprocal ranks."""
+    return ranks.count(1), sum(1 / one for one in ranks if one)
+
+
+def best(ranks: Ranks, places: Sequence[int]) -> Choice:
     """The fusion with the most questions of ``places`` right; among equals, the one of the highest MRR."""
-
-    def merit(choice: Choice) -> tuple[int, float]:
-        taken = [ranks[choice][place] for place in places]
-        return taken.count(1), sum(1 / one for one in taken if one)
-
-    return max(ranks, key=merit)
+    return max(ranks, key=lambda choice: merit([ranks[choice][place] for place in places]))
 
 
-def nested(ranks: Mapping[Choice, Sequence[int | None]], count: int) -> float:
+def nested(ranks: Ranks, count: int) -> float:
     """Accuracy@1 of choices made on all folds but one, measured on that one."""
     order = list(range(count))
     random.Random(2).shuffle(order)
@@ -178,7 +177,12 @@ def untuned(experiment: Experiment) -> tuple[Choice, dict[str, dict[str, bool]],
     ranks = ranks_by_fusion(found["dense"], words, ids)
     choice = best(ranks, range(len(ids)))
     right = {name: {id: bool(ones) and ones[0].id == id for id, ones in by_id.items()} for name, by_id in found.items()}
-    for name, one in _reported_fusions(choice, ranks):
+    reported = {"hybrid": choice}
+    for fusion in FUSIONS:
+        if fusion != choice.fusion:  # the best of the other two kinds
+            of_kind = {one: ranks[one] for one in ranks if one.fusion == fusion}
+            reported[f"hybrid by {fusion}"] = best(of_kind, range(len(ids)))
+    for name, one in reported.items():
         right[name] = {id: fused(one, found["dense"][id], words[one.k1, one.b][id])[0] == id for id in found["dense"]}
     figures = {
         "choice": asdict(choice),
@@ -188,20 +192,12 @@ def untuned(experiment: Experiment) -> tuple[Choice, dict[str, dict[str, bool]],
     return choice, right, figures
 
 
-def _reported_fusions(choice: Choice, ranks: Mapping[Choice, Sequence[int | None]]) -> Iterator[tuple[str, Choice]]:
-    """The chosen fusion as "hybrid", and the best of the other two kinds."""
-    everywhere = range(len(next(iter(ranks.values()))))
-    yield "hybrid", choice
-    for fusion in ("zscore", "minmax", "rrf"):
-        if fusion != choice.fusion:
-            yield f"hybrid by {fusion}", best({one: ranks[one] for one in ranks if one.fusion == fusion}, everywhere)
-
-
 def tuned(experiment: Experiment) -> tuple[str, Choice, dict[str, dict[str, bool]], dict[str, Any]]:
     """The best recipe's model and fusion, whether it is right on each test record, and the figures of the selection."""
     words = experiment.bm25(experiment.records)
     ids = [record.id for record in experiment.train]
-    outcomes: dict[str, tuple[Choice, tuple[int, float], dict[str, Any]]] = {}
+    choices: dict[str, Choice] = {}
+    cross_validation: dict[str, dict[str, Any]] = {}
     for name, changes in RECIPES.items():
         found: dict[str, list[Document]] = {}
         for place, held in enumerate(experiment.folds(FOLDS)):
@@ -214,32 +210,28 @@ def tuned(experiment: Experiment) -> tuple[str, Choice, dict[str, dict[str, bool
             found |= experiment.find(dense, held)
         ranks = ranks_by_fusion(found, words, ids)
         choice = best(ranks, range(len(ids)))
-        alone = [rank(id, [str(one.id) for one in found[id]]) for id in ids]
-        merit = ranks[choice].count(1), sum(1 / one for one in ranks[choice] if one)
-        figures_of_recipe = {
-            "dense": alone.count(1) / len(ids),
-            "hybrid": merit[0] / len(ids),
-            "hybrid_mrr": merit[1] / len(ids),
+        right, reciprocal = merit(ranks[choice])
+        cross_validation[name] = {
+            "dense": sum(found[id][0].id == id for id in ids) / len(ids),
+            "hybrid": right / len(ids),
+            "hybrid_mrr": reciprocal / len(ids),
             "nested_hybrid": nested(ranks, len(ids)),
             "fusion": asdict(choice),
         }
-        outcomes[name] = choice, merit, figures_of_recipe
-        print(f"{name}: {figures_of_recipe}", file=sys.stderr)
-    name = max(outcomes, key=lambda one: outcomes[one][1])
-    choice = outcomes[name][0]
+        choices[name] = choice
+        print(f"{name}: {cross_validation[name]}", file=sys.stderr)
+    name = max(choices, key=lambda one: (cross_validation[one]["hybrid"], cross_validation[one]["hybrid_mrr"]))
+    choice = choices[name]
     model = _train(RECIPES[name], experiment.train, experiment.work / "tuned")
     dense = experiment.retrievers({"dense": DenseConfig()}, model=model)["dense"]
     test = experiment.find(dense, experiment.test)
-    right = {
+    by_words = words[choice.k1, choice.b]
+    is_right = {
         "tuned dense": {id: ones[0].id == id for id, ones in test.items()},
-        "tuned hybrid": {id: fused(choice, ones, words[choice.k1, choice.b][id])[0] == id for id, ones in test.items()},
+        "tuned hybrid": {id: fused(choice, ones, by_words[id])[0] == id for id, ones in test.items()},
     }
-    figures = {
-        "recipe": name,
-        "choice": asdict(choice),
-        "cross_validation": {one: figures_of_recipe for one, (_, _, figures_of_recipe) in outcomes.items()},
-    }
-    return model, choice, right, figures
+    figures = {"recipe": name, "choice": asdict(choice), "cross_validation": cross_validation}
+    return model, choice, is_right, figures
 
 
 def _train(changes: Mapping[str, Any], trained: Sequence[QARecord], output: Path) -> str:
@@ -300,7 +292,7 @@ def main() -> None:
     report: dict[str, Any] = {"untuned": chosen}
     print(f"fusion chosen on {len(experiment.train)} questions: {choice}; nested {chosen['nested_accuracy@1']:.3f}")
     for title, records in (
-        ("questions of choosing", experiment.train),
+        ("outside the test split", experiment.train),
         ("test", experiment.test),
         ("all", experiment.records),
     ):

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py --output startup.json
 
-Each measurement is a process of its own, ``medground ask`` or ``medground retrieve``, several times; reported are the
-medians of its processor time, wall clock time and peak memory.
+Each measurement runs ``medground ask`` or ``medground retrieve`` several times, each in a new process, and reports the
+medians of processor time, wall clock time and peak memory.
 
 - Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid.
 - Sizes: ``retrieve`` over ``--sizes`` passages of random words, with dense, bm25 and hybrid. MiniLM would take hours to

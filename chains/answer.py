@@ -1,4 +1,4 @@
-"""What a question-answering chain returns."""
+"""The result of a question-answering chain: the answer with its evidence."""
 
 from itertools import zip_longest
 from typing import Any, Literal
@@ -11,15 +11,14 @@ Verdict = Literal["supported", "contradicted", "not enough evidence"]
 
 
 class Passage(BaseModel):
-    """A retrieved text with its id and the retriever's score (higher is better; the scale is the retriever's own).
+    """A retrieved text with its id and the retriever's score (higher is better; the scale depends on the retriever).
 
-    ``metadata`` is what the retriever's document says of itself besides. A passage of the user's own documents has at
-    least its ``source``, and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``,
-    ``section``, ``title`` and ``year`` where they are known.
+    ``metadata`` is that of the retriever's document. A passage of the user's own documents has at least its ``source``,
+    and ``start`` and ``end``, which cut its ``text`` out of the stored extracted text; ``page``, ``section``, ``title``
+    and ``year`` if they are known.
 
-    With ``chain.evidence: summaries``, ``summary`` is what the answering model read instead of ``text``, written by a
-    model, and ``relevance`` that model's score for the question, from 0 to 10. Quotes and verdicts are always of
-    ``text``.
+    With ``chain.evidence: summaries``, the answering model read ``summary``, written by a model, instead of ``text``;
+    ``relevance``, from 0 to 10, is that model's score for the question. Quotes and verdicts are always of ``text``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,19 +37,22 @@ class Passage(BaseModel):
 
     @property
     def origin(self) -> str:
-        """Where the text stands, in words: title, file, page and section; empty where none is known."""
+        """Title, file, page and section of the text, on one line; empty if none is known."""
         parts = []
         for name in ("title", "source", "page", "section"):
             if value := " ".join(str(self.metadata.get(name) or "").split()):
                 parts.append(value if name in ("title", "source") else f"{name} {value}")
         return ", ".join(parts)
 
+    def quote(self, start: int, end: int, score: float) -> "Citation":
+        """A quote of ``text[start:end]``."""
+        return Citation(passage_id=self.id, quote=self.text[start:end], start=start, end=end, score=score)
+
 
 class Citation(BaseModel):
     """A verbatim quote: ``passage.text[start:end] == quote`` for the passage with ``passage_id``.
 
-    ``headings`` are the column headings of a quoted table row. ``also_in`` names other passages that have the same
-    sentence.
+    ``headings`` are the column headings of a quoted table row. ``also_in`` names other passages with the same sentence.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,7 +67,7 @@ class Citation(BaseModel):
 
     @property
     def readable(self) -> str:
-        """The quote in one line; each cell of a table row stands behind its column heading."""
+        """The quote on one line; each cell of a table row follows its column heading."""
         cells = table_cells(self.quote) if self.headings else []
         if not cells:
             return " ".join(self.quote.split())
@@ -76,11 +78,11 @@ class Citation(BaseModel):
 class Verification(BaseModel):
     """The basis of a verdict on an answer or on one of its sentences.
 
-    ``statement`` is what was judged: the question answered with yes, or the sentence without its marks. ``scores`` are
-    the probabilities of the three verdicts, which sum to 1; empty where the model wrote its judgement instead of
-    scoring labels. ``passage_id`` names the passage that decided, None where there was none to judge by. ``sentence``
-    is the sentence of that passage which has the highest probability of the verdict when it is judged alone, that
-    probability as its ``score``; None where there is not enough evidence, since no sentence decides that.
+    ``statement`` is the judged text: the question answered with yes, or the sentence without its marks. ``scores`` are
+    the probabilities of the three verdicts, which sum to 1; empty if the judgement was parsed from text. ``passage_id``
+    is the deciding passage, None if there was no passage. ``sentence`` is the sentence of that passage with the highest
+    probability of the verdict when judged alone, which is its ``score``; None for not enough evidence, which no single
+    sentence decides.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,10 +96,9 @@ class Verification(BaseModel):
 class Sentence(BaseModel):
     """A sentence of an answer: ``answer.text[start:end] == text``, marks included.
 
-    ``citations`` are numbers of passages (``chains.marks.passage_numbers``). They are those of the sentence's marks;
-    with ``attributed`` the sentence has no marks, and they name the passage that was found to support it afterwards.
-    ``verdict`` and ``verification`` are those of an entailment model on this sentence alone, None where none judged
-    it; ``verification.sentence`` quotes the evidence that decided.
+    ``citations`` are the numbers of the passages (``chains.marks.passage_numbers``) that the sentence's marks name.
+    With ``attributed``, the sentence has no marks, and they name the passage that was found to support it. ``verdict``
+    and ``verification`` are an entailment model's for this sentence alone, None if it was not judged.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -126,7 +127,7 @@ class Conflict(BaseModel):
 
 
 class Withheld(BaseModel):
-    """An answer that was found and not given; the fields mean what they mean in ``Answer``."""
+    """An answer that was not given; the fields have the same meaning as in ``Answer``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -140,21 +141,20 @@ class Withheld(BaseModel):
 class Answer(BaseModel):
     """One answer with its evidence.
 
-    ``label`` is None where the generated text names no label (unparsed); ``label_scores`` are probabilities over the
-    candidate labels that sum to 1, empty when the label was parsed from generated text. ``prompt`` is the text sent
-    to the model, ``output`` the generated text (None when the label was scored). ``notes`` tell the reader what the
-    chain had to do to answer, such as shortening the context.
+    ``label`` is None if the generated text has no label; ``label_scores`` are probabilities over the candidate labels
+    that sum to 1, empty if the label was parsed from generated text. ``prompt`` is the text sent to the model,
+    ``output`` the generated text (None if the label was scored). ``notes`` report what affected the answer, such as a
+    shortened context.
 
-    ``verdict`` is what an entailment model makes of the answer, ``verification`` how it came to that; both are None
-    where none has judged it. ``withheld`` holds an answer that was kept back for want of support: ``text`` then says
-    so, and ``verdict`` is about what was withheld.
+    ``verdict`` is an entailment model's, with its basis in ``verification``; both are None if the answer was not
+    verified. ``withheld`` holds an unsupported answer that was not given: ``text`` then says so, and ``verdict`` is
+    about ``withheld``.
 
-    ``sentences`` are those of a written text, or the quotes of an extractive answer; empty where the answer is a label.
-    ``removed`` are the sentences that ``chain.verify: prune`` has taken out of the text; their places are those in the
-    text before. ``conflicts`` are the statements of a verified answer on which its passages disagree; a note describes
-    each.
+    ``sentences`` are those of a written text, or the quotes of an extractive answer; empty for a label. ``removed`` are
+    the sentences that ``chain.verify: prune`` has removed, with their positions in the text before. ``conflicts`` are
+    the statements of a verified answer on which its passages disagree; a note describes each.
 
-    ``reused`` says that a cache of earlier results had all that the model would have computed for this answer.
+    ``reused`` says that all results of the model came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -175,3 +175,13 @@ class Answer(BaseModel):
     output: str | None = None
     notes: tuple[str, ...] = ()
     reused: bool = Field(default=False, exclude=True, repr=False)
+
+    def noted(self, *notes: str, **update: Any) -> "Answer":
+        """A copy with further notes and other changed fields."""
+        return self.model_copy(update={**update, "notes": (*self.notes, *notes)})
+
+    def withhold(self, text: str) -> "Answer":
+        """A copy that abstains with ``text``; what was answered is kept in ``withheld``."""
+        kept = Withheld(**{name: getattr(self, name) for name in Withheld.model_fields})
+        abstention = dict(Withheld(text=text))  # the text, and the defaults of all other fields
+        return self.model_copy(update={**abstention, "withheld": kept})

@@ -1,12 +1,13 @@
 """The settings sections ``llm``, ``prompt``, ``nli``, ``chain``, ``check``, ``chat`` and ``agent``."""
 
 import re
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from common.errors import UserError
 from common.hub import ModelSource
+from retrievers.config import Section
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
@@ -14,23 +15,22 @@ Context = Literal["retrieved", "gold", "none"]
 Decide = Literal["score", "generate"]
 Evidence = Literal["passages", "summaries"]
 Verify = Literal["off", "report", "retry", "abstain", "prune"]
+_BARE_OFF = BeforeValidator(lambda value: "off" if value is False else value)  # YAML reads a bare ``off`` as false
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
-    """See to it that each argument of a chain made by hand is one of its ``Literal``'s words.
+    """Check that each argument, a pair of value and ``Literal``, is one of the literal's values.
 
     Raises:
-        UserError: naming the argument, the value and the words.
+        UserError: it is not; the message names the argument and the values.
     """
-    for name, (value, kind) in given.items():
-        if value not in (words := get_args(kind)):
-            raise UserError(f"{name} must be one of {', '.join(words)}; this is {value!r}.")
+    for name, (value, literal) in given.items():
+        if value not in (choices := get_args(literal)):
+            raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
 
 
-class LLMConfig(BaseModel):
+class LLMConfig(Section):
     """The language model that answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["huggingface", "llamacpp", "openai", "extractive"] = Field(
         default="huggingface",
@@ -115,11 +115,11 @@ class LLMConfig(BaseModel):
     system: str | None = Field(default=None, description="System message before every prompt; null for none.")
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> Self:
+    def _fits_kind(self) -> Self:
         kinds = {"base_url": "openai", "window": "openai or llamacpp", "threads": "llamacpp", "gpu_layers": "llamacpp"}
-        for name, takers in kinds.items():
-            if getattr(self, name) is not None and self.kind not in takers.split(" or "):
-                raise ValueError(f"{name} is for kind {takers}, and the kind is {self.kind}; set it to null")
+        for name, of_kinds in kinds.items():
+            if getattr(self, name) is not None and self.kind not in of_kinds.split(" or "):
+                raise ValueError(f"{name} is for kind {of_kinds}, and the kind is {self.kind}; set it to null")
         if self.kind == "llamacpp":
             if self.model == "embedded":
                 raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")
@@ -140,14 +140,12 @@ class LLMConfig(BaseModel):
         if self.model == "embedded":
             raise ValueError("kind openai needs model, the name that the server serves it by")
         if self.adapter is not None:
-            raise ValueError("adapter is for kind huggingface; a server is told of its adapters when it is started")
+            raise ValueError("adapter is for kind huggingface; a server loads its adapters when it starts")
         return self
 
 
-class PromptConfig(BaseModel):
+class PromptConfig(Section):
     """The wording of prompts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: Family = Field(default="auto", description="Model family whose wording is used. auto: that of the model.")
     shots: int = Field(
@@ -155,10 +153,8 @@ class PromptConfig(BaseModel):
     )
 
 
-class NLIConfig(BaseModel):
+class NLIConfig(Section):
     """The model that judges whether a statement follows from a text. It verifies answers too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["llm", "encoder"] = Field(
         default="llm", description="llm: the model of section llm; encoder: a sequence classifier."
@@ -174,10 +170,8 @@ class NLIConfig(BaseModel):
     )
 
 
-class ChainConfig(BaseModel):
+class ChainConfig(Section):
     """How a question becomes an answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     context: Context = Field(
         default="retrieved",
@@ -201,7 +195,7 @@ class ChainConfig(BaseModel):
     max_sentences: int = Field(
         default=3, ge=1, strict=True, description="Maximum number of sentences that an extractive answer quotes."
     )
-    verify: Verify = Field(
+    verify: Annotated[Verify, _BARE_OFF] = Field(
         default="off",
         description=(
             "Verification of answers by the nli model. off: none; report: the answer and each of its sentences have "
@@ -210,16 +204,9 @@ class ChainConfig(BaseModel):
         ),
     )
 
-    @field_validator("verify", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: object) -> object:
-        return "off" if value is False else value  # YAML reads a bare ``off`` as false
 
-
-class CheckConfig(BaseModel):
+class CheckConfig(Section):
     """How a statement is checked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     passages: int = Field(default=5, ge=1, strict=True, description="Number of passages retrieved for a statement.")
     sentences: int = Field(
@@ -239,16 +226,14 @@ class CheckConfig(BaseModel):
     )
 
 
-class ChatConfig(BaseModel):
+class ChatConfig(Section):
     """Conversations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(
         default=".medground/conversations.sqlite3", min_length=1, description="SQLite file of the conversations."
     )
     user: str = Field(default="local", min_length=1, description="Owner of the conversations in the terminal.")
-    rewrite: Literal["auto", "rules", "llm", "off"] = Field(
+    rewrite: Annotated[Literal["auto", "rules", "llm", "off"], _BARE_OFF] = Field(
         default="auto",
         description=(
             "What makes a follow-up question self-contained: rules of English, the llm, or nothing (off)."
@@ -272,18 +257,11 @@ class ChatConfig(BaseModel):
         description="Tokens of the conversation in a prompt, at most a quarter of the model's window.",
     )
 
-    @field_validator("rewrite", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: object) -> object:
-        return "off" if value is False else value
 
-
-class AgentConfig(BaseModel):
+class AgentConfig(Section):
     """An agent that searches, grades the passages, and abstains without evidence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["off", "graph", "tools"] = Field(
+    kind: Annotated[Literal["off", "graph", "tools"], _BARE_OFF] = Field(
         default="off",
         description=(
             "off: the chain answers; graph: fixed steps, with any model; tools: a model that can call "
@@ -324,8 +302,3 @@ class AgentConfig(BaseModel):
         default=120, gt=0, description="Time limit in seconds. A step that has begun is finished."
     )
     trace: str | None = Field(default=None, min_length=1, description="JSONL file to which every step is appended.")
-
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: object) -> object:
-        return "off" if value is False else value

@@ -71,7 +71,6 @@ class Decider:
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
 
     Attributes:
-        chain: the composition ``template | model | parser`` that generates text.
         reserve: maximum number of tokens of an answer; for local scoring, those of the longest label.
 
     Raises:
@@ -92,25 +91,17 @@ class Decider:
                     "word in pairs.labels, or set chain.decide to score."
                 )
         longest = llm.label_length(labels)
-        self.reserve = longest if self._only_scores else max(llm.config.max_new_tokens, longest)
-
-    @property
-    def _only_scores(self) -> bool:
-        """Whether labels are only scored; a server without likelihoods generates text instead."""
-        return self._scorer is not None and self._llm.config.kind != "openai"
+        only_scores = self._scorer is not None and llm.config.kind != "openai"  # a server may generate text instead
+        self.reserve = longest if only_scores else max(llm.config.max_new_tokens, longest)
 
     @property
     def chain(self) -> Runnable[Any, Decision]:
-        """The composition that generates text."""
+        """The composition ``template | model | parser`` that generates text."""
         chain: Runnable[Any, Decision] = self._template | self._llm.writer(self.reserve) | self._parser
         return chain
 
     def decide(self, cases: Sequence[Case]) -> list[Decision | UserError]:
-        """A decision or an error for each case, in order.
-
-        Raises:
-            UserError: the model cannot be run, or a probability is not finite.
-        """
+        """A decision or an error for each case, in order."""
         cache = self._llm.cache
         keys = [self._key(case.prompt[0]) if cache is not None else "" for case in cases]
         recalled = recall(cache, keys, lambda places: self._compute([cases[place] for place in places], places))
@@ -131,11 +122,7 @@ class Decider:
             yield [places[index] for index in batch], values
 
     def _written(self, cases: Sequence[Case]) -> Batches:
-        """The generated text of each case, or the error if its prompt is too long.
-
-        Raises:
-            Exception: any other error.
-        """
+        """The generated text of each case, or the error if its prompt is too long; other errors are raised."""
         chain = self.chain
         for start in range(0, len(cases), _AT_ONCE):
             some = cases[start : start + _AT_ONCE]
@@ -178,7 +165,7 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     """The label that ``text`` decides on, or None if it decides on none or on several.
 
     Reasoning before the answer is skipped; if it is not closed, there is no answer. The rules read the first line of
-    the answer with words besides markup and lead-ins such as "Answer:":
+    the answer with words besides markup and lead-ins such as "Answer:". ``labels`` are in lower case.
 
     - the first label word decides ("Yes, but no harm was seen" is yes); labels inside longer words do not
       count ("another", "know", "yes-or-no");
@@ -187,10 +174,6 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
     - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
       found"), and not before words that leave the question open ("no doubt", "no clear answer");
     - words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
-
-    Args:
-        text: the generated text.
-        labels: the candidate labels, in lower case.
     """
     answer = answer_text(text)
     if answer is None:
@@ -207,11 +190,9 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
         decisive.append(word)
     if not decisive:
         return None
-    first = decisive[0]
-    for second in decisive[1:2]:
-        if second[0] != first[0] and _JOIN.fullmatch(line, first.end(), second.start()):
-            return None
-    return first[0]
+    first, second = decisive[0], decisive[min(1, len(decisive) - 1)]
+    joined = second[0] != first[0] and _JOIN.fullmatch(line, first.end(), second.start())
+    return None if joined else first[0]
 
 
 def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:

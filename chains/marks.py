@@ -1,4 +1,4 @@
-"""Numbers of passages, and the marks by which a text cites them, such as [1], [1, 2] and [1-3]."""
+"""Numbers of passages, and citation marks such as [1], [1, 2] and [1-3] in texts."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,19 +31,16 @@ _BACK = 40  # characters before a mark that decide whether it is an interval
 
 
 def passage_numbers(passages: Sequence[Passage]) -> dict[str, int]:
-    """The number of each passage by its id: its place among an answer's passages, from 1.
+    """The number of each passage by its id: its position among an answer's passages, from 1.
 
-    Prompts, marks, footnotes, the page and JSON number passages by this.
+    Prompts, marks, footnotes, the page and JSON use these numbers.
     """
-    numbers: dict[str, int] = {}
-    for number, passage in enumerate(passages, start=1):
-        numbers.setdefault(passage.id, number)
-    return numbers
+    return {passage.id: number for number, passage in reversed(list(enumerate(passages, start=1)))}  # the first counts
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a text that cites passages: ``text[start:end]``, with the white space before the bracket."""
+    """A citation in a text: ``text[start:end]``, with the white space before the bracket."""
 
     start: int
     end: int
@@ -53,27 +50,23 @@ class Mark:
 def find_marks(text: str, passages: int) -> list[Mark]:
     """The marks of a text in order; numbers may exceed ``passages``.
 
-    A bracket that holds an interval is none: after "CI" or "range", and after a number where the bracket names a
-    passage that does not exist, as in "median 4 [12-30]".
+    A bracket with an interval is not a mark: after "CI" or "range", and after a number if the bracket names a passage
+    that does not exist, as in "median 4 [12-30]".
     """
     return [mark for found in _MARK.finditer(text) if (mark := _mark(found, passages)) is not None]
 
 
 def without_marks(text: str, passages: int = 0) -> str:
-    """The text without its marks, for a statement, for a passage with references and for earlier turns in a prompt."""
+    """The text without its marks, for statements, passages with references, and earlier turns in a prompt."""
     for mark in reversed(find_marks(text, passages)):
         text = text[: mark.start] + text[mark.end :]
     return text
 
 
 class MarkWriter:
-    """Writes the marks of a streamed text in one form, [1][2], without the numbers of passages that do not exist.
+    """Rewrites the marks of a streamed text as [1][2] and removes the numbers of passages that do not exist.
 
-    Args:
-        passages: how many passages there are.
-
-    Attributes:
-        unknown: the numbers that were removed.
+    ``unknown`` are the removed numbers.
     """
 
     def __init__(self, passages: int) -> None:
@@ -81,7 +74,7 @@ class MarkWriter:
         self.unknown: set[int] = set()
 
     def write(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The text in pieces, without white space around it; what may become a mark is held back until it is one."""
+        """The text in pieces, stripped; an unfinished bracket is held back until it is complete."""
         raw, done = "", 0
         for piece in pieces:
             raw += piece
@@ -112,8 +105,7 @@ class MarkWriter:
                 return found[0]
             known = [number for number in mark.numbers if 1 <= number <= self._passages]
             self.unknown.update(number for number in mark.numbers if number not in known)
-            space = found[0][: len(found[0]) - len(found[0].lstrip())]
-            return space + "".join(f"[{number}]" for number in known) if known else ""
+            return _written(found, known) if known else ""
 
         return _MARK.sub(rewritten, raw).lstrip()
 
@@ -125,9 +117,9 @@ def renumbered(text: str, numbers: Sequence[int]) -> str:
         mark = _mark(found, len(numbers))
         if mark is None:
             return found[0]
-        space = found[0][: len(found[0]) - len(found[0].lstrip())]
-        new = [numbers[number - 1] if 1 <= number <= len(numbers) else number for number in mark.numbers]
-        return space + "".join(f"[{number}]" for number in new)
+        return _written(
+            found, [numbers[number - 1] if 1 <= number <= len(numbers) else number for number in mark.numbers]
+        )
 
     return _MARK.sub(rewritten, text)
 
@@ -135,7 +127,7 @@ def renumbered(text: str, numbers: Sequence[int]) -> str:
 def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     """The sentences of a text, each with the passages that its marks cite.
 
-    A mark between two sentences belongs to the first of them, unless it begins the line of the second.
+    A mark between two sentences belongs to the first, unless it begins the line of the second.
     """
     marks = find_marks(text, passages)
     blank = text
@@ -156,6 +148,12 @@ def cited_sentences(text: str, passages: int) -> tuple[Sentence, ...]:
     )
 
 
+def _written(found: re.Match[str], numbers: Sequence[int]) -> str:
+    """A mark's white space, and its numbers in the form [1][2]."""
+    space = found[0][: len(found[0]) - len(found[0].lstrip())]
+    return space + "".join(f"[{number}]" for number in numbers)
+
+
 def _mark(found: re.Match[str], passages: int) -> Mark | None:
     numbers: list[int] = []
     parts = _PART.findall(found["numbers"])
@@ -171,8 +169,8 @@ def _mark(found: re.Match[str], passages: int) -> Mark | None:
 
 
 def _bracket(text: str, mark: Mark) -> int:
-    """Where the mark's bracket opens."""
-    return mark.start + len(text[mark.start : mark.end]) - len(text[mark.start : mark.end].lstrip())
+    """The position of the mark's opening bracket."""
+    return mark.end - len(text[mark.start : mark.end].lstrip())
 
 
 def _sentence_of(mark: Mark, spans: Sequence[Span], text: str) -> int:

@@ -1,11 +1,10 @@
-"""Natural language inference with a causal model: how does a hypothesis relate to a premise?
+"""Natural language inference (NLI) with a causal model, zero-shot or with examples in the prompt.
 
-An adapter that was trained for it (``medground train qlora``) is part of the model; zero-shot and few-shot differ only
-in the examples that stand before the pair.
+An adapter trained for NLI (``medground train qlora``) is part of the model.
 """
 
 import random
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from chains.config import Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, TooLongError, as_llm
-from chains.prompts import Shot, as_dicts, nli_template, shot_turns
+from chains.models.fitting import split_to_fit
+from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
+from common.one_pass import OnePassRunnable
 from corpus.inference.pairs import NLIPair, apart_from
-from corpus.sentences import sentence_spans, word_spans
 
+NLI_LABELS = ("entailment", "neutral", "contradiction")
 Pair = tuple[str, str]
 _SHOT_SEED = 11
 
@@ -27,9 +28,9 @@ _SHOT_SEED = 11
 class Judgement(BaseModel):
     """How a hypothesis relates to a premise.
 
-    ``label`` is None where the generated text names none; ``label_scores`` are probabilities that sum to 1, empty
-    where the label was read from generated text. A premise longer than the model's window is judged in parts, and
-    this is the judgement of the part that decided. ``reused`` says that a cache of earlier results had all parts.
+    ``label`` is None if the generated text names no label; ``label_scores`` are probabilities that sum to 1, empty if
+    the label was parsed from generated text. A premise longer than the model's window is judged in parts; this is the
+    judgement of the part that is least neutral. ``reused`` says that all parts came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,10 +43,8 @@ class Judgement(BaseModel):
     reused: bool = Field(default=False, exclude=True, repr=False)
 
 
-class NLIModel(Runnable[Mapping[str, str], Judgement], ABC):
-    """A LangChain ``Runnable`` from ``{"premise": ..., "hypothesis": ...}`` to a ``Judgement``; ``batch`` is one pass.
-
-    An input without the two texts raises ``UserError``, or is returned as one where ``return_exceptions`` is set.
+class NLIModel(OnePassRunnable[Mapping[str, str], Judgement]):
+    """A LangChain ``Runnable`` from ``{"premise": ..., "hypothesis": ...}`` to a ``Judgement``.
 
     Attributes:
         labels: the candidate labels.
@@ -55,35 +54,18 @@ class NLIModel(Runnable[Mapping[str, str], Judgement], ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with whatever can change the judgement of one prompt; empty where that is not known."""
+        """Identifies everything that can change the judgement of one prompt; empty if unknown."""
         return ""
 
     @abstractmethod
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """A judgement, or what was wrong, for each (premise, hypothesis), in order; all in one pass."""
+        """A judgement or an error for each (premise, hypothesis), in order; all in one pass."""
 
-    def invoke(self, input: Mapping[str, str], config: RunnableConfig | None = None, **kwargs: Any) -> Judgement:
-        """Judge one pair."""
-        return self._call_with_config(self._one, input, config, **kwargs)
-
-    def batch(
+    def _in_one_pass(
         self,
-        inputs: list[Mapping[str, str]],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Judgement]:
-        """Judge many pairs in one pass."""
-        return self._batch_with_config(self._many, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    def _one(self, input: Mapping[str, str]) -> Judgement:
-        judgement = self._many([input])[0]
-        if isinstance(judgement, Exception):
-            raise judgement
-        return judgement
-
-    def _many(self, inputs: list[Mapping[str, str]]) -> list[Exception | Judgement]:
+        inputs: Sequence[Mapping[str, str]],
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+    ) -> list[Exception | Judgement]:
         read = [_read(input) for input in inputs]
         judged = iter(self.judge([pair for pair in read if not isinstance(pair, UserError)]))
         return [pair if isinstance(pair, UserError) else next(judged) for pair in read]
@@ -102,7 +84,7 @@ def _read(input: object) -> Pair | UserError:
 
 def nli_chain(
     llm: LLM | Runnable[Any, Any],
-    labels: Sequence[str] = ("entailment", "neutral", "contradiction"),
+    labels: Sequence[str] = NLI_LABELS,
     *,
     shots: Sequence[Shot] = (),
     decide: Decide = "score",
@@ -114,21 +96,21 @@ def nli_chain(
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``.
         labels: the candidate labels, two or more.
-        shots: examples to show before each pair, see ``draw_shots``; of those that do not fit the window the last
-            are left out, and the judgement's notes say so.
-        decide: score the labels, or let the model write and read the label out of the text.
-        prompt_family: whose wording the prompt has; ``auto`` goes by the model.
-        system: a system text; by default the model's own setting.
+        shots: examples before each pair (``draw_shots``). If they exceed the window, the last ones are left out, and
+            the judgement's notes say so.
+        decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
+        prompt_family: the wording of the prompt; ``auto`` is decided by the model.
+        system: a system message; by default the model's setting.
 
     Raises:
-        UserError: fewer than two labels, a label that must be parsed and is not a plain word, or an
-            argument of another kind.
+        UserError: fewer than two labels, a label that must be parsed and is not a plain word, or an argument of another
+            type.
     """
     model = as_llm(llm)
     check_choices(decide=(decide, Decide), prompt_family=(prompt_family, Family))
     if len(set(labels)) < 2:
         raise UserError(f"A choice needs two labels or more; there is {', '.join(labels) or 'none'}.")
-    return NLIChain(model, tuple(dict.fromkeys(labels)), tuple(shots), decide, prompt_family, system)
+    return NLIChain(model, tuple(dict.fromkeys(labels)), shots, decide, model.family(prompt_family), system)
 
 
 def draw_shots(
@@ -139,10 +121,9 @@ def draw_shots(
     asked: Sequence[NLIPair] = (),
     seed: int = _SHOT_SEED,
 ) -> list[Shot]:
-    """``k`` examples of each label, drawn with ``seed`` from the training pairs; label by label in turn.
+    """``k`` random examples of each label from the training pairs, the labels in turn.
 
-    A pair whose premise is one of ``asked``, the pairs that a model is measured on, is never drawn: it would show the
-    model the answer.
+    Pairs whose premise is among ``asked``, the test pairs, are not drawn.
 
     Raises:
         UserError: a label has fewer than ``k`` such training pairs.
@@ -163,34 +144,34 @@ def draw_shots(
 
 
 class NLIChain(NLIModel):
-    """See ``nli_chain``."""
+    """A chain made by ``nli_chain``."""
 
     def __init__(
         self,
         llm: LLM,
         labels: tuple[str, ...],
-        shots: tuple[Shot, ...],
+        shots: Sequence[Shot],
         decide: Decide,
-        prompt_family: Family,
+        family: PromptFamily,
         system: str | None,
     ) -> None:
         self.labels = labels
         self._llm = llm
-        self._clean = llm.clean
-        self._shots = [Shot(self._clean(s.premise), self._clean(s.hypothesis), s.label) for s in shots]
-        self._family = llm.family(prompt_family)
-        self._template = nli_template(self._family, labels, llm.config.system if system is None else system)
+        self._shots = [Shot(llm.clean(one.premise), llm.clean(one.hypothesis), one.label) for one in shots]
+        self._family: PromptFamily = family
+        self._template = nli_template(family, labels, llm.config.system if system is None else system)
         self._decider = Decider(llm, self._template, labels, decide)
 
     @property
     def fingerprint(self) -> str:
-        """That of the language model."""
+        """The language model's fingerprint."""
         return self._llm.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """Render all, split the premises that do not fit, and put all through the model in batches of like length."""
-        cleaned = [(self._clean(premise).strip(), self._clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        parts: list[tuple[int, Case, int]] = []  # pair, its prompt, shots in it
+        """Render all prompts, split premises that do not fit, and run the model on all in batches of similar length."""
+        clean = self._llm.clean
+        cleaned = [(clean(premise).strip(), clean(hypothesis).strip()) for premise, hypothesis in pairs]
+        parts: list[tuple[int, Case, int]] = []  # index of the pair, its prompt, number of shots
         judged: dict[int, Judgement | UserError] = {}
         prompts = self._render(cleaned, len(self._shots))
         for index, (pair, case) in enumerate(zip(cleaned, prompts, strict=True)):
@@ -232,42 +213,20 @@ class NLIChain(NLIModel):
         return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
     def _shortened(self, pair: Pair) -> list[tuple[Case, int]]:
-        """With as many shots as fit; without any in parts of whole sentences, each as long as fits.
-
-        A sentence that does not fit is split at words.
-        """
+        """The prompt with as many shots as fit, else prompts without shots for the longest parts of the premise."""
         for shots in range(len(self._shots) - 1, -1, -1):
             case = self._render([pair], shots)[0]
             if self._fits(case):
                 return [(case, shots)]
         premise, hypothesis = pair
-        parts: list[tuple[Case, int]] = []
-        start = 0
-        spans = sentence_spans(premise) or [(0, 0)]
-        in_words = False
-        while spans:
-            kept = 0
-            for _, end in spans:
-                case = self._render([(premise[start:end].strip(), hypothesis)], 0)[0]
-                if not self._fits(case):
-                    break
-                if kept:
-                    parts.pop()
-                parts.append((case, 0))
-                kept += 1
-            if not kept and not in_words and (words := word_spans(premise, *spans[0])):
-                spans, in_words = [*words, *spans[1:]], True
-                continue
-            in_words = False
-            if not kept:
-                raise TooLongError(
-                    "The pair is too long: a word of the premise and the hypothesis take "
-                    f"{self._llm.length(case.prompt)} tokens, and the model's window is {self._llm.window}. Give "
-                    "shorter texts."
-                )
-            spans = spans[kept:]
-            start = spans[0][0] if spans else len(premise)
-        return parts
+        parts = split_to_fit(premise, lambda text: self._fits(self._render([(text, hypothesis)], 0)[0]))
+        if not parts:
+            taken = self._llm.length(self._render([("", hypothesis)], 0)[0].prompt)
+            raise TooLongError(
+                f"The pair is too long: the hypothesis and the instruction take {taken} tokens, and the model's window "
+                f"is {self._llm.window}. Give shorter texts."
+            )
+        return [(case, 0) for case in self._render([(part, hypothesis) for part in parts], 0)]
 
     def _notes(self, parts: int, shots: int) -> list[str]:
         notes = [f"premise judged in {parts} parts to fit the model's window"] if parts > 1 else []
@@ -277,7 +236,7 @@ class NLIChain(NLIModel):
 
 
 def decisiveness(label: str | None, scores: Mapping[str, float]) -> float:
-    """How much a part of a premise decides: the probability that it is not neutral, else that of its label."""
+    """How clearly a part of a premise decides: 1 - P(neutral), or the highest probability without a neutral label."""
     if not scores:
         return float(label not in (None, "neutral"))
     return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

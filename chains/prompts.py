@@ -6,7 +6,7 @@ medground-tiny is trained on the generic wording and must be trained again if th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
@@ -26,63 +26,44 @@ def as_dicts(messages: Sequence[BaseMessage]) -> Messages:
     return [{"role": _ROLES.get(message.type, message.type), "content": str(message.text)} for message in messages]
 
 
-@dataclass(frozen=True, slots=True)
-class _Wording:
-    with_context: str
-    without_context: str
-
-
-_GENERIC = _Wording(
-    with_context=(
-        "Read the text and answer the question with yes, no or maybe.\n\nText:\n{context}\n\nQuestion: {question}"
+# By family: the user's turn with a text and without one.
+_QA_TURNS: dict[PromptFamily, tuple[str, str]] = {
+    "generic": (
+        "Read the text and answer the question with yes, no or maybe.\n\nText:\n{context}\n\nQuestion: {question}",
+        "Answer the question with yes, no or maybe.\n\nQuestion: {question}",
     ),
-    without_context="Answer the question with yes, no or maybe.\n\nQuestion: {question}",
-)
-_GEMMA = _Wording(
-    with_context=(
+    "gemma": (
         "Below is a text from a medical study, then a question about it. Reply with one word only, yes, no or maybe, "
-        "as the text supports it.\n\nText:\n{context}\n\nQuestion: {question}\n\nOne-word reply:"
-    ),
-    without_context=(
+        "as the text supports it.\n\nText:\n{context}\n\nQuestion: {question}\n\nOne-word reply:",
         "Reply to this medical question with one word only: yes, no or maybe.\n\n"
-        "Question: {question}\n\nOne-word reply:"
+        "Question: {question}\n\nOne-word reply:",
     ),
-)
-_LLAMA2 = _Wording(
-    with_context=(
+    "llama2": (
         "Decide the question at the end from this text alone.\n\nText:\n{context}\n\nQuestion:\n{question}\n\n"
-        "Begin your answer with yes, no or maybe.\n\nAnswer:"
+        "Begin your answer with yes, no or maybe.\n\nAnswer:",
+        "Question:\n{question}\n\nBegin your answer with yes, no or maybe.\n\nAnswer:",
     ),
-    without_context="Question:\n{question}\n\nBegin your answer with yes, no or maybe.\n\nAnswer:",
-)
+}
+# By family: the end of the instruction, and the words after the statement.
+_NLI_ENDS: dict[PromptFamily, tuple[str, str]] = {
+    "generic": ("", ""),
+    "gemma": (" Reply with that one word only.", "\n\nOne-word reply:"),
+    "llama2": (" Begin your answer with that word.", "\n\nAnswer:"),
+}
 
 
 def qa_template(family: PromptFamily, system: str | None = None) -> Runnable[dict[str, Any], Any]:
-    """The prompt of question answering, with the variables ``question`` and ``context``.
+    """The prompt of question answering, with the variables ``question`` and ``context`` (None for no text).
 
-    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt. If
-    ``context`` is None, the prompt has no text.
-
-    Args:
-        family: the wording (``resolve_family``).
-        system: a system message before the user's turn.
+    The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt.
     """
-    wording = _wording(family)
-    with_context, without = _template(wording.with_context, system), _template(wording.without_context, system)
+    with_context, without = (_template(turn, system) for turn in _QA_TURNS[family])
     return RunnableBranch((lambda asked: asked["context"] is not None, with_context), without)
 
 
 def qa_prompt(family: PromptFamily, question: str, context: str | None = None, system: str | None = None) -> Messages:
-    """The messages of ``qa_template`` for one question, as dictionaries.
-
-    Args:
-        family: the wording (``resolve_family``).
-        question: the question, already cleaned.
-        context: the text, with a blank line between passages; None for no text.
-        system: a system message before the user's turn.
-    """
-    wording = _wording(family)
-    template = _template(wording.without_context if context is None else wording.with_context, system)
+    """The messages of ``qa_template`` for one question, as dictionaries."""
+    template = _template(_QA_TURNS[family][context is None], system)
     return as_dicts(template.format_messages(question=question, context=context))
 
 
@@ -95,19 +76,13 @@ def _system(text: str | None) -> list[SystemMessage]:
     return [SystemMessage(text)] if text else []
 
 
-def _wording(family: PromptFamily) -> _Wording:
-    match family:
-        case "gemma":
-            return _GEMMA
-        case "llama2":
-            return _LLAMA2
-        case "generic":
-            return _GENERIC
-    assert_never(family)
+def _rules(rules: str, system: str | None) -> list[SystemMessage]:
+    """The system turn of rules, after the user's system text."""
+    return _system(f"{system}\n\n{rules}" if system else rules)
 
 
 def resolve_family(family: Family, model_type: str, name: str, chat_template: str) -> PromptFamily:
-    """The wording's family; ``auto`` is decided by the architecture (``config.model_type``), the name and the template.
+    """The prompt family; ``auto`` is decided by the architecture (``config.model_type``), the name and the template.
 
     Llama-2 shares its architecture with many models, so it is recognised by its name or its ``[INST]`` turns.
     """
@@ -142,53 +117,34 @@ def nli_template(family: PromptFamily, labels: Sequence[str], system: str | None
 
     The answer, one of ``labels``, is the assistant's turn and follows the chat template's generation prompt.
     """
-    asked, cue = _nli_wording(family, labels)
     shots = MessagesPlaceholder("shots", optional=True)
     template = ChatPromptTemplate.from_messages([*_system(system), shots, ("human", _NLI_TURN)])
-    return template.partial(asked=asked, cue=cue)
+    return template.partial(**_nli_wording(family, labels))
 
 
 def shot_turns(family: PromptFamily, labels: Sequence[str], shots: Sequence[Shot]) -> list[BaseMessage]:
     """Each shot as a user's turn and the assistant's answer to it."""
-    asked, cue = _nli_wording(family, labels)
-    turns: list[BaseMessage] = []
-    for shot in shots:
-        user = _NLI_TURN.format(asked=asked, premise=shot.premise, hypothesis=shot.hypothesis, cue=cue)
-        turns += [HumanMessage(user), AIMessage(shot.label)]
-    return turns
+    wording = _nli_wording(family, labels)
+    asked = [_NLI_TURN.format(**wording, premise=shot.premise, hypothesis=shot.hypothesis) for shot in shots]
+    return history_turns(list(zip(asked, (shot.label for shot in shots), strict=True)))
 
 
 def nli_prompt(
-    family: PromptFamily,
-    premise: str,
-    hypothesis: str,
-    labels: Sequence[str],
-    *,
-    shots: Sequence[Shot] = (),
-    system: str | None = None,
+    family: PromptFamily, premise: str, hypothesis: str, labels: Sequence[str], *, system: str | None = None
 ) -> Messages:
     """The messages of ``nli_template`` for one pair, as dictionaries."""
-    template = nli_template(family, labels, system)
-    turns = shot_turns(family, labels, shots)
-    return as_dicts(template.format_messages(premise=premise, hypothesis=hypothesis, shots=turns))
+    return as_dicts(nli_template(family, labels, system).format_messages(premise=premise, hypothesis=hypothesis))
 
 
 _NLI_TURN = "{asked}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
 
 
-def _nli_wording(family: PromptFamily, labels: Sequence[str]) -> tuple[str, str]:
+def _nli_wording(family: PromptFamily, labels: Sequence[str]) -> dict[str, str]:
     """The instruction, and the words after the statement."""
     named = [f"{label} ({_MEANINGS[label]})" if label in _MEANINGS else label for label in labels]
     choice = f"{', '.join(named[:-1])} or {named[-1]}"
-    asked = f"Read the text and say how the statement relates to it: {choice}."
-    match family:
-        case "gemma":
-            return f"{asked} Reply with that one word only.", "\n\nOne-word reply:"
-        case "llama2":
-            return f"{asked} Begin your answer with that word.", "\n\nAnswer:"
-        case "generic":
-            return asked, ""
-    assert_never(family)
+    end, cue = _NLI_ENDS[family]
+    return {"asked": f"Read the text and say how the statement relates to it: {choice}.{end}", "cue": cue}
 
 
 def answer_statement(question: str, answer: str) -> str:
@@ -233,41 +189,28 @@ def fenced_turns(said: Sequence[tuple[str, str]]) -> str:
 def answer_template(system: str | None = None) -> ChatPromptTemplate:
     """The prompt for an answer in a few sentences, after the turns of a conversation.
 
-    The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision`` (see
-    ``explain``). The passages are part of the user's turn; the system turn holds rules only.
-
-    Args:
-        system: the user's system text, before the rules.
+    The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision``
+    (``explain``). The passages are part of the user's turn; the system turn has rules only, after the text ``system``.
     """
     rules = (
         f"{DATA_RULE}\n\nAnswer medical questions from the passages in the data alone, in one to three sentences. Put "
         "the number of the passage that says so in brackets after each statement, like [1]. If the passages do not "
         "answer the question, say that they do not."
     )
-    return ChatPromptTemplate.from_messages(
-        [
-            *_system(f"{system}\n\n{rules}" if system else rules),
-            MessagesPlaceholder("history", optional=True),
-            ("human", "Passages:\n{passages}\n\nQuestion: {question}{decision}"),
-        ]
-    )
+    history = MessagesPlaceholder("history", optional=True)
+    turn = "Passages:\n{passages}\n\nQuestion: {question}{decision}"
+    return ChatPromptTemplate.from_messages([*_rules(rules, system), history, ("human", turn)])
 
 
 def summary_template(system: str | None = None) -> ChatPromptTemplate:
-    """The prompt of an evidence summary, with the variables ``question`` and ``passage`` (fenced).
-
-    Args:
-        system: the user's own system text, before the rules.
-    """
+    """The prompt of an evidence summary, with the variables ``question`` and ``passage`` (fenced)."""
     rules = (
         f"{DATA_RULE}\n\nSummarize what the text in the data says that bears on the question, in at most three "
         "sentences. Keep its numbers, populations and directions of effects, and add nothing to it. Then write on a "
         'line of its own "Relevance: " and a whole number from 0 (the text does not bear on the question) to 10 (the '
         "text answers the question)."
     )
-    return ChatPromptTemplate.from_messages(
-        [*_system(f"{system}\n\n{rules}" if system else rules), ("human", "Question: {question}\n\n{passage}")]
-    )
+    return ChatPromptTemplate.from_messages([*_rules(rules, system), ("human", "Question: {question}\n\n{passage}")])
 
 
 def explain(label: str | None) -> str:

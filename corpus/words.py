@@ -8,7 +8,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 import regex
@@ -286,9 +289,12 @@ def _neighbour(pieces: Sequence[str], place: int, step: int) -> str | None:
 
 @cache
 def _stop_words() -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
-
-    return frozenset(word for word in STOPWORDS_EN_PLUS if len(word) > 1 or word in "ai")
+    # The module without its package, which imports SciPy for a quarter of a second.
+    package = find_spec("bm25s")
+    assert package is not None
+    file = Path(str(package.origin)).with_name("stopwords.py")
+    words = run_path(str(file))["STOPWORDS_EN_PLUS"]
+    return frozenset(word for word in words if len(word) > 1 or word in "ai")
 
 
 @cache

@@ -10,7 +10,6 @@ from typing import Any, get_args, get_origin
 import typer
 import yaml
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from chains.models.known import KNOWN, KnownModel
@@ -86,19 +85,15 @@ def settings() -> str:
             parts.append(_table(Settings, "", [name]))
         elif field.description:
             parts.append(f"{field.description}\n")
-        for model in models:
-            inner = f"{name}.NAME" if get_origin(field.annotation) is dict else name
-            parts.extend(_section(model, inner))
+        key = f"{name}.NAME" if get_origin(field.annotation) is dict else name
+        parts += [part for model in models for part in _section(model, key)]
     return "\n".join(parts)
 
 
 def default_yaml() -> str:
     """The default settings as a commented file."""
-    lines = [YAML_HEAD]
-    for name, field in Settings.model_fields.items():
-        lines.extend(_entry(name, field, getattr(Settings(), name), _schema(Settings, name), 0))
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    sections = ["\n".join(_entry(Settings(), name, 0)) for name in Settings.model_fields]
+    return "\n\n".join([YAML_HEAD.rstrip(), *sections]) + "\n"
 
 
 def known_models() -> str:
@@ -181,9 +176,10 @@ def _section(model: type[BaseModel], key: str) -> Iterator[str]:
     if own:
         yield _table(model, key, own)
     for name, models in nested.items():
+        inner = f"{key}.{name}{'.NAME' if _is_mapping(model, name) else ''}"
         for one in models:
-            yield f"### {key}.{name}{'.NAME' if _is_mapping(model, name) else ''}\n"
-            yield from _section(one, f"{key}.{name}{'.NAME' if _is_mapping(model, name) else ''}")
+            yield f"### {inner}\n"
+            yield from _section(one, inner)
 
 
 def _table(model: type[BaseModel], key: str, names: list[str]) -> str:
@@ -197,29 +193,28 @@ def _table(model: type[BaseModel], key: str, names: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _entry(name: str, field: FieldInfo, value: Any, schema: Mapping[str, Any], indent: int) -> Iterator[str]:
+def _entry(settings: BaseModel, name: str, indent: int) -> Iterator[str]:
     """The lines of one setting, with its first sentence as a comment."""
+    value, description = getattr(settings, name), type(settings).model_fields[name].description or ""
     space = " " * indent
     if isinstance(value, BaseModel):
-        yield from _commented(f"{space}{name}:", field.description or _doc(type(value)))
-        for inner, below in type(value).model_fields.items():
-            yield from _entry(inner, below, getattr(value, inner), _schema(type(value), inner), indent + 2)
+        yield from _commented(f"{space}{name}:", description or _doc(type(value)))
+        for inner in type(value).model_fields:
+            yield from _entry(value, inner, indent + 2)
     elif isinstance(value, dict) and value:
-        yield from _commented(f"{space}{name}:", field.description or "")
-        for inner, one in value.items():
+        yield from _commented(f"{space}{name}:", description)
+        for key, one in value.items():
             if isinstance(one, BaseModel):
-                yield f"{space}  {inner}:"
-                for key, below in type(one).model_fields.items():
-                    yield from _entry(key, below, getattr(one, key), _schema(type(one), key), indent + 4)
+                yield f"{space}  {key}:"
+                for inner in type(one).model_fields:
+                    yield from _entry(one, inner, indent + 4)
             else:
-                yield f"{space}  {inner}: {_inline(one)}"
+                yield f"{space}  {key}: {_inline(one)}"
     else:
-        choices = schema.get("enum")
-        comment = _sentence(field.description or "")
+        comment = _sentence(description).removesuffix(".")
+        choices = " | ".join(map(str, _schema(type(settings), name).get("enum", ())))
         if choices:
-            comment = (
-                f"{comment.removesuffix('.')} ({' | '.join(map(str, choices))})" if comment else " | ".join(choices)
-            )
+            comment = f"{comment} ({choices})" if comment else choices
         yield from _commented(f"{space}{name}: {_inline(_plain(value))}", comment)
 
 

@@ -195,10 +195,7 @@ def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -
                 "n": len(one.pairs.samples),
                 "only_in_a": one.pairs.only_in_a,
                 "only_in_b": one.pairs.only_in_b,
-                "figures": {
-                    name: {"a": figure.a, "b": figure.b, "difference": asdict(figure.difference)}
-                    for name, figure in one.figures.items()
-                },
+                "figures": {name: asdict(figure) for name, figure in one.figures.items()},
                 "mcnemar": {**asdict(one.test), "p_holm": one.p_holm},
                 "changed": [asdict(record) for record in one.changed],
             }
@@ -290,10 +287,8 @@ def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
     for run in runs:
         for name, task in run.tasks.items():
             side = Side(run, task)
-            if name in baselines:
-                pairs.append((baselines[name], side))
-            else:
-                baselines[name] = side
+            if (first := baselines.setdefault(name, side)) is not side:
+                pairs.append((first, side))
     if not pairs:
         listed = "; ".join(f"{run.folder} has {run.listed}" for run in runs)
         raise UserError(

@@ -11,7 +11,7 @@ Part = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the fields of ``llm``, whose values it does not inherit, and two of its own."""
+    """A language model of the grid: the fields of ``llm``, with their defaults instead of its values, and two more."""
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."

@@ -21,16 +21,9 @@ GRID_FILE = "grid.json"
 class Cell:
     """One figure of a grid.
 
-    Attributes:
-        part: the section's id; each section has its own tables.
-        row: the retriever, the context, or for inference the model.
-        column: "all" for retrievers, the answering model, or for inference the number of few-shot examples.
-        metric: its name.
-        estimate: its value with standard error and 95% interval.
-        published: the published value, if any.
-        n: the number of records.
-        run: the results folder, relative to the grid's.
-        task: the task's name there.
+    ``part`` is the id of a section, which has its own tables. Rows are retrievers, contexts, or for inference models;
+    columns are models, for retrievers "all", or for inference the number of few-shot examples. ``run`` is the results
+    folder, relative to the grid's.
     """
 
     part: str

@@ -48,8 +48,6 @@ class TaskResult:
     """Metrics and samples of one task.
 
     Attributes:
-        task: the task.
-        estimates: by metric the value with standard error and 95% interval.
         samples: one per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
             key``.
         reused: how many samples were cached by an earlier run.
@@ -75,11 +73,6 @@ class TaskResult:
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
     @property
-    def stderr(self) -> dict[str, float | None]:
-        """The standard errors; None where there are too few records to estimate them."""
-        return {name: estimate.stderr for name, estimate in self.estimates.items()}
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """The candidate labels; empty if the task has no metrics by label."""
         return labels_of(self.estimates)
@@ -89,7 +82,7 @@ def check_task_name(name: str) -> None:
     """Raise ``UserError`` unless the name can be part of a file name."""
     if not _TASK_NAME.fullmatch(name):
         raise UserError(
-            f"The task name {name!r} becomes a file name, so only letters, digits and _ - + @ . can stand in it "
+            f"The task name {name!r} becomes a file name, so it may contain only letters, digits and _ - + @ . "
             "(at most 100). Rename the retriever in the settings."
         )
 
@@ -118,11 +111,8 @@ def write_results(
     ``tasks`` (the tasks' fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records of the largest task of this
     run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what determined its
     samples, such as the hash of the model's weights) and, if there are any, ``left_out`` (by task the ids of records
-    that are too long for the model). Numbers that are not finite become null.
-
-    Other tasks of the folder are kept; ``earlier`` holds the ``config, versions, date, n`` that they were measured
-    with.
-    A lock serializes processes that write to one folder.
+    that are too long for the model). Other tasks of the folder are kept, with the ``config, versions, date, n`` of
+    their run in ``earlier``. A lock serializes processes that write to one folder.
 
     Args:
         folder: created if absent.
@@ -146,29 +136,28 @@ def write_results(
 
 
 def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], date: datetime) -> Path:
-    names = [task.name for task in tasks]
     path = folder / RESULTS_FILE
-    before = _earlier(path)
-    kept = {task: figures for task, figures in before.get("results", {}).items() if task not in names}
+    before, names = _earlier(path), {task.name for task in tasks}
+
+    def kept(part: str) -> dict[str, Any]:
+        return {name: value for name, value in before.get(part, {}).items() if name not in names}
+
+    others = kept("results")
     source = {part: before.get(part) for part in ("config", "versions", "date", "n")}
     reused = sum(task.reused for task in tasks)
     payload = {
-        "results": kept | {task.name: _figures(task) for task in tasks},
-        "tasks": {name: fields for name, fields in before.get("tasks", {}).items() if name in kept}
-        | {task.name: task.task.fields() for task in tasks},
+        "results": others | {task.name: _figures(task) for task in tasks},
+        "tasks": kept("tasks") | {task.name: task.task.fields() for task in tasks},
         "config": config,
         "versions": versions(),
         "date": date.isoformat(timespec="seconds"),
         "n": max(len(task.samples) for task in tasks),
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
-        "identity": {task: before.get("identity", {}).get(task, {}) for task in kept}
-        | {task.name: task.identity for task in tasks},
-        "earlier": {task: before.get("earlier", {}).get(task, source) for task in kept},
+        "identity": {name: {} for name in others} | kept("identity") | {task.name: task.identity for task in tasks},
+        "earlier": dict.fromkeys(others, source) | kept("earlier"),
     }
-    left_out = {task: ids for task, ids in before.get("left_out", {}).items() if task in kept}
-    left_out |= {task.name: task.left_out for task in tasks if task.left_out}
-    if left_out:
+    if left_out := kept("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
         payload["left_out"] = left_out
     for task in tasks:
         lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
@@ -206,17 +195,20 @@ def _earlier(path: Path) -> dict[str, Any]:
         raise _unwritable(path, error) from error
     except (ValueError, RecursionError):
         found = None
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("results"), dict)
-        or not isinstance(found.get("earlier", {}), dict)
-        or not isinstance(found.get("identity", {}), dict)
-        or not isinstance(found.get("tasks", {}), dict)
-    ):
+    if not is_results(found):
         raise UserError(
             f"{path} is not a results file of medground. Name another --output folder, or move that file away."
         )
-    return found
+    earlier: dict[str, Any] = found
+    return earlier
+
+
+def is_results(content: Any) -> bool:
+    """Whether JSON content has the form of ``results.json``."""
+    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
+        return False
+    mappings = [content.get(name, {}) for name in ("earlier", "identity", "tasks")]
+    return all(isinstance(one, dict) for one in (*mappings, *content["results"].values()))
 
 
 @contextmanager

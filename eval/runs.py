@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import DataError, UserError
 from common.json_file import kind_of, read_text
-from eval.results import RESULTS_FILE
+from eval.results import RESULTS_FILE, is_results
 from eval.stats.metrics import labels_of
 from eval.tasks import Task, recorded_tasks
 
@@ -121,8 +121,7 @@ def read_run(folder: Path) -> Run:
         raise _foreign(path) from None
     if not _is_ours(payload):
         raise _foreign(path)
-    fields = payload.get("tasks")
-    return Run(folder, payload, recorded_tasks(list(payload["results"]), fields if isinstance(fields, dict) else {}))
+    return Run(folder, payload, recorded_tasks(list(payload["results"]), payload.get("tasks", {})))
 
 
 def find_runs(folder: Path) -> list[Run]:
@@ -165,16 +164,12 @@ def _is_text(sample: Mapping[str, Any], name: str) -> bool:
 
 
 def _is_ours(payload: Any) -> bool:
-    def numbers(figures: Any) -> bool:
-        return isinstance(figures, dict) and all(value is None or _is_number(value) for value in figures.values())
-
     return (
-        isinstance(payload, dict)
-        and isinstance(payload.get("results"), dict)
-        and all(numbers(figures) for figures in payload["results"].values())
-        and isinstance(payload.get("config"), dict)
-        and isinstance(payload.get("earlier", {}), dict)
-        and all(isinstance(source, dict) for source in payload.get("earlier", {}).values())
+        is_results(payload)
+        and all(
+            value is None or _is_number(value) for figures in payload["results"].values() for value in figures.values()
+        )
+        and all(isinstance(part, dict) for part in (payload.get("config"), *payload.get("earlier", {}).values()))
     )
 
 

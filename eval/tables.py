@@ -12,7 +12,7 @@ from eval.results import TaskResult
 from eval.stats.estimate import Estimate, clustered_stderr
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
-from eval.stats.verification import SHARES, risk_curves
+from eval.stats.verification import RANKED_BY, SHARES, risk_curves
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, SECTIONS, VERIFICATION, WRITTEN
 from eval.tasks.qa import GROUNDED
 from eval.tasks.scorers import REFUSALS, UNSUPPORTABLE
@@ -30,7 +30,6 @@ _TITLES = {
     CHECKING: "Checked claims: supported, contradicted, or not enough evidence",
 }
 _EVIDENCE = ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
-_ORDERS = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
 
 
 def result_tables(results: Sequence[TaskResult]) -> list[Table]:
@@ -144,7 +143,7 @@ def _verification(results: Sequence[TaskResult]) -> list[Table]:
         accuracy.add_row(result.name, *given, with_interval(result.estimates.get("accuracy_gain"), signed=True))
         for name, points in risk_curves(result.samples).items():
             figures = [f"{risk_at(points, coverage):.3f}" for coverage in (*COVERAGES, 1)]
-            risk.add_row(result.name, *figures, f"{result.metrics[name]:.3f}", _ORDERS[name])
+            risk.add_row(result.name, *figures, f"{result.metrics[name]:.3f}", RANKED_BY[name])
     return [verdicts, accuracy, risk]
 
 

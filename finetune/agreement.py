@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.models.local import LocalLLM
-from chains.models.prompt_sanitizing import Cleaner
-from chains.models.scoring import Scorable, encode, label_log_likelihoods, with_labels
-from chains.models.templates import label_lead, render
-from chains.prompts import PromptFamily, nli_prompt
+from chains.models.scoring import Scorable, label_log_likelihoods, with_labels
+from chains.models.templates import label_lead
+from chains.prompts import PromptFamily
 from common.errors import UserError
 from corpus.inference.pairs import NLIPair
 from eval.progress import chunks_with_progress
+from finetune.pairs import nli_prompts
 
 Scores = list[tuple[float, ...]]
 _CHUNK = 256
@@ -87,21 +87,8 @@ class PairScorer:
         return sum(label == pair.label for label, pair in zip(found, self.pairs, strict=True)) / len(self.pairs)
 
     def _scorables(self, llm: LocalLLM, pairs: Sequence[NLIPair]) -> list[Scorable]:
-        clean = Cleaner(llm.tokenizer)
-        texts = render(
-            llm.tokenizer,
-            [
-                nli_prompt(
-                    self._family,
-                    clean(pair.premise).strip(),
-                    clean(pair.hypothesis).strip(),
-                    self._labels,
-                    system=llm.config.system,
-                )
-                for pair in pairs
-            ],
-        )
-        ids = encode(llm.tokenizer, texts)
+        prompts = nli_prompts(llm, pairs, self._labels, self._family)
+        texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         return with_labels(llm.tokenizer, texts, ids, self._labels, label_lead(llm.tokenizer))
 
 

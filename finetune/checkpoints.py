@@ -71,7 +71,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def find_resumable(output: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
-    """The last complete checkpoint in ``output``, or None where there is none.
+    """The last complete checkpoint in ``output``, or None.
 
     Raises:
         UserError: ``output`` holds a run with another recipe; the message names the differences.
@@ -124,7 +124,7 @@ def publish_best(output: Path, step: int | None) -> Checkpoint | None:
     """Publish the checkpoint of ``step``, or the last one where ``step`` is None or its checkpoint is gone.
 
     Returns:
-        The published checkpoint; None where there is none, or where the disk is full.
+        The published checkpoint; None if there is none or the disk is full.
     """
     found = {one.step: one for one in checkpoints(output)}
     if not found:

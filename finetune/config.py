@@ -1,11 +1,14 @@
 """The settings section ``train``."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.hub import ModelSource
 
+Count = Annotated[int, Field(ge=1, strict=True)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+Length = Annotated[int, Field(ge=8, strict=True)]
 _EVERY = "Steps between evaluations on the dev split; each writes a checkpoint. The end is evaluated too."
 _ANSWER_PAIRS = "Also train on pairs made from the labelled training questions of section data, to verify answers."
 _TEACH_DEV = "Train on the dev split too. Nothing is evaluated then, and the last checkpoint is the result."
@@ -17,7 +20,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch_size: int = Field(default=16, ge=1, strict=True, description="Examples in a batch, on each device.")
+    batch_size: Count = Field(default=16, description="Examples in a batch, on each device.")
     learning_rate: float = Field(default=1e-4, gt=0, description=_LEARNING_RATE)
     warmup: float = Field(
         default=0.1,
@@ -26,26 +29,20 @@ class RunConfig(BaseModel):
         description="Share of the steps that warm up the learning rate. It then falls linearly to 0.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
-    every: int = Field(default=100, ge=1, strict=True, description=_EVERY)
-    patience: int | None = Field(
-        default=None,
-        ge=1,
-        strict=True,
-        description="Stop after this many evaluations without improvement; null never stops early.",
+    every: Count = Field(default=100, description=_EVERY)
+    patience: Count | None = Field(
+        default=None, description="Stop after this many evaluations without improvement; null never stops early."
     )
     keep: Literal["best", "last"] = Field(default="best", description="Which checkpoint becomes the result.")
-    keep_checkpoints: int | None = Field(
-        default=3,
-        ge=1,
-        strict=True,
-        description="Checkpoints kept on disk, including the best and the last; null keeps all.",
+    keep_checkpoints: Count | None = Field(
+        default=3, description="Checkpoints kept on disk, including the best and the last; null keeps all."
     )
     report_to: tuple[str, ...] = Field(
         default=("tensorboard",),
         description="Where training metrics are logged, such as tensorboard, wandb or mlflow; an empty list logs "
         "nowhere.",
     )
-    seed: int = Field(default=1, ge=0, strict=True, description="Seed of new weights, order and dropout.")
+    seed: Natural = Field(default=1, description="Seed of new weights, order and dropout.")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide the trained weights."""
@@ -59,10 +56,9 @@ class QLoRAConfig(RunConfig):
     """
 
     method: Literal["lora", "full"] = Field(
-        default="lora",
-        description="Train an adapter, or all weights. full needs llm.quantization none.",
+        default="lora", description="Train an adapter, or all weights. full needs llm.quantization none."
     )
-    rank: int = Field(default=16, ge=1, strict=True, description="LoRA rank r (Hu et al., 2021).")
+    rank: Count = Field(default=16, description="LoRA rank r (Hu et al., 2021).")
     alpha: float = Field(default=32, gt=0, description="LoRA alpha.")
     dropout: float = Field(default=0, ge=0, lt=1, description="LoRA dropout.")
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = Field(
@@ -73,11 +69,9 @@ class QLoRAConfig(RunConfig):
         default="answer", description="Tokens that the loss covers: the label alone, or the prompt too."
     )
     epochs: float = Field(default=3, gt=0, description="Maximum number of epochs.")
-    max_steps: int | None = Field(
-        default=None, ge=1, strict=True, description="Maximum number of steps, whatever epochs is."
-    )
-    batch_size: int = Field(default=16, ge=1, strict=True, description="Pairs in a batch, on each device.")
-    accumulation: int = Field(default=1, ge=1, strict=True, description="Batches in a step.")
+    max_steps: Count | None = Field(default=None, description="Maximum number of steps, whatever epochs is.")
+    batch_size: Count = Field(default=16, description="Pairs in a batch, on each device.")
+    accumulation: Count = Field(default=1, description="Batches in a step.")
     learning_rate: float = Field(
         default=5e-4, gt=0, description="Peak learning rate. For billions of parameters: 1e-4 to 2e-4."
     )
@@ -99,15 +93,10 @@ class QLoRAConfig(RunConfig):
         "gradient_checkpointing.",
     )
     group_by_length: bool = Field(default=True, description="Batch pairs of similar length, to pad less.")
-    max_length: int | None = Field(
-        default=None,
-        ge=8,
-        strict=True,
-        description="Leave out pairs of more tokens; null leaves out those beyond the model's window.",
+    max_length: Length | None = Field(
+        default=None, description="Leave out pairs of more tokens; null leaves out those beyond the model's window."
     )
-    dev_limit: int | None = Field(
-        default=None, ge=1, strict=True, description="Number of dev pairs to evaluate on; null for all."
-    )
+    dev_limit: Count | None = Field(default=None, description="Number of dev pairs to evaluate on; null for all.")
     answer_pairs: bool = Field(default=False, description=_ANSWER_PAIRS)
 
 
@@ -124,7 +113,7 @@ class EncoderConfig(RunConfig):
         description="What is classified. nli: the pairs of section pairs. qa: yes, no or maybe for the question and "
         "context of section data.",
     )
-    epochs: int = Field(default=3, ge=1, strict=True, description="Maximum number of epochs.")
+    epochs: Count = Field(default=3, description="Maximum number of epochs.")
     class_weight: float = Field(
         default=0,
         ge=0,
@@ -135,25 +124,18 @@ class EncoderConfig(RunConfig):
     label_smoothing: float = Field(
         default=0, ge=0, lt=1, description="Share of each target that is spread over all labels."
     )
-    max_length: int = Field(
-        default=256,
-        ge=8,
-        strict=True,
-        description="Tokens of a pair. A longer pair loses sentences of its premise or context.",
+    max_length: Length = Field(
+        default=256, description="Tokens of a pair. A longer pair loses sentences of its premise or context."
     )
     keep_text: Literal["start", "end"] = Field(
         default="start", description="Which part of a text that is too long is kept."
     )
-    layers: int | None = Field(
-        default=None, ge=1, strict=True, description="Number of encoder layers, from the first; null for all."
+    layers: Count | None = Field(default=None, description="Number of encoder layers, from the first; null for all.")
+    frozen_layers: Natural = Field(
+        default=0, description="Freeze this many layers and the embeddings; 0 trains everything."
     )
-    frozen_layers: int = Field(
-        default=0, ge=0, strict=True, description="Freeze this many layers and the embeddings; 0 trains everything."
-    )
-    conclusions: int = Field(
+    conclusions: Natural = Field(
         default=0,
-        ge=0,
-        strict=True,
         description="Of task qa: epochs on the abstracts' conclusions in place of the contexts, before the others.",
     )
     conclusion_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of those epochs.")
@@ -181,23 +163,17 @@ class EmbedderTrainConfig(RunConfig):
         min_length=1,
         description="Texts of a record that are matched with its abstract: question, conclusion.",
     )
-    negatives: int = Field(
-        default=0,
-        ge=0,
-        strict=True,
-        description="Hard negatives for each text, found by BM25, beside the other abstracts of the batch.",
+    negatives: Natural = Field(
+        default=0, description="Hard negatives for each text, found by BM25, beside the other abstracts of the batch."
     )
-    epochs: int = Field(default=2, ge=1, strict=True, description="Maximum number of epochs.")
+    epochs: Count = Field(default=2, description="Maximum number of epochs.")
     batch_size: int = Field(default=32, ge=2, strict=True, description="Pairs in a batch, on each device.")
     learning_rate: float = Field(default=5e-5, gt=0, description=_LEARNING_RATE)
-    max_length: int = Field(
-        default=128,
-        ge=8,
-        strict=True,
-        description="Tokens of a text in training. In use the model reads as many as before.",
+    max_length: Length = Field(
+        default=128, description="Tokens of a text in training. In use the model reads as many as before."
     )
     teach_dev: bool = Field(default=False, description=_TEACH_DEV)
-    every: int = Field(default=25, ge=1, strict=True, description=_EVERY)
+    every: Count = Field(default=25, description=_EVERY)
 
 
 class TrainConfig(BaseModel):

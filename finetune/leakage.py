@@ -1,4 +1,4 @@
-"""Premises of the training pairs that stand in the dev or test split too."""
+"""Premises of the training pairs that occur in the dev or test split too."""
 
 from collections.abc import Mapping, Sequence
 

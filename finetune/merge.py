@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from chains.config import Family, LLMConfig
 from chains.models.adapters import merge_adapter, read_adapter
 from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
-from chains.prompts import PromptFamily, resolve_family
+from chains.prompts import PromptFamily
 from common.errors import UserError
 from common.fingerprints import plain
 from common.logs import no_bars
@@ -57,9 +57,8 @@ class MergeReport:
         too_long: number of pairs that do not fit the model's window and were left out.
         accuracy: of ``adapter`` (base and adapter), ``merged`` and, if it was loaded, ``nf4``.
         compared: the merged model compared with base and adapter, both in ``dtype``.
-        bound: the bound of ``compared``.
-        passed: whether ``compared`` is within the bound.
-        nf4: the merged model compared with the adapter on a base in 4 bits; None where the base cannot be loaded so.
+        passed: whether ``compared`` is within ``bound``.
+        nf4: the merged model compared with the adapter on a base in 4 bits; None if the base cannot be loaded so.
         notes: advice on using the merged model.
     """
 
@@ -123,8 +122,8 @@ def merge(
     Args:
         adapter: folder or hub id of a LoRA adapter.
         output: a folder that does not exist or is empty.
-        llm: the base and its number format. Where the model is ``embedded``, the base is the one that the adapter
-            names. ``llm.adapter`` is ignored.
+        llm: the base and its number format. If the model is ``embedded``, the base is the one that the adapter names.
+            ``llm.adapter`` is ignored.
         pairs: pairs to compare the models on.
         labels: the candidate labels, two or more.
         prompt_family: the prompts' wording.
@@ -152,16 +151,20 @@ def merge(
                 "Set llm.model to its 16- or 32-bit original."
             )
         _check_space(attached, output)
-        family = _family(attached, prompt_family)
+        family = attached.family(prompt_family)
         scorer = PairScorer(attached, pairs, labels, family=family)
         before = scorer.scores(attached, "base + adapter", quiet=quiet)
-        _save_merged(attached, adapter, folder, output)
+        model = merge_adapter(attached.model, adapter)
+        with _write_errors(output), no_bars():
+            model.save_pretrained(folder)
+            attached.tokenizer.save_pretrained(folder)
+        del model
         del attached
         _free_memory()
 
         merged = load_llm(base.model_copy(update={"model": str(folder), "adapter": None}))
         after = scorer.scores(merged, "merged", quiet=quiet)
-        renamed = _family(replace(merged, name=str(output)), prompt_family) != family
+        renamed = replace(merged, name=str(output)).family(prompt_family) != family
         notes = (
             [f"Set prompt.family to {family} with this model: its name no longer shows the family."] if renamed else []
         )
@@ -205,17 +208,6 @@ def _base_of(adapter: str, llm: LLMConfig) -> str:
             f"Adapter {adapter} was trained on {trained_on}, and there is no such folder. Set llm.model to its base."
         )
     return str(trained_on)
-
-
-def _family(llm: LocalLLM, family: Family) -> PromptFamily:
-    return resolve_family(family, llm.model.config.model_type, llm.name, str(llm.tokenizer.chat_template))
-
-
-def _save_merged(attached: LocalLLM, adapter: str, folder: Path, output: Path) -> None:
-    model = merge_adapter(attached.model, adapter)
-    with _write_errors(output), no_bars():
-        model.save_pretrained(folder)
-        attached.tokenizer.save_pretrained(folder)
 
 
 def _nf4_scores(base: LLMConfig, scorer: PairScorer, quiet: bool) -> Scores | UserError:

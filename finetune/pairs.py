@@ -3,7 +3,9 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from chains.prompts import answer_statement
+from chains.models.base import Prompt
+from chains.models.local import LocalLLM
+from chains.prompts import PromptFamily, answer_statement, nli_prompt
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
@@ -28,6 +30,17 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
     return load_pairs(pairs, "train"), load_pairs(pairs, "dev")
 
 
+def nli_prompts(llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], family: PromptFamily) -> list[Prompt]:
+    """The prompts of the NLI chain without examples, rendered and tokenised for a model."""
+    clean, system = llm.clean, llm.config.system
+    return llm.prompts(
+        [
+            nli_prompt(family, clean(pair.premise).strip(), clean(pair.hypothesis).strip(), labels, system=system)
+            for pair in pairs
+        ]
+    )
+
+
 def check_labels(labels: Sequence[str], advice: str) -> None:
     """Check that the training examples have at least two labels.
 
@@ -48,7 +61,8 @@ def answer_pairs(
 
     Args:
         records: question records of the training split; those without a label are skipped.
-        labels: ``pairs.labels``, the words for entailment, neutral and contradiction; equal words may be missing.
+        labels: ``pairs.labels``, the data's words for entailment, neutral and contradiction; a word that is one of
+            these three needs no entry.
         setting: the setting that asks for these pairs, for error messages.
         others: number of pairs with another record's abstract, as a share of the records.
         seed: random seed for those.

@@ -15,12 +15,7 @@ def common_figures(
 ) -> dict[str, Any]:
     """The part of ``summary.json`` common to all training methods.
 
-    Args:
-        trainer: the trainer after training.
-        recipe: everything that determines the result.
-        result: the checkpoint that became the result.
-        resumed: the checkpoint that this process resumed from.
-        wall: seconds of this process, including loading.
+    ``resumed`` is the checkpoint that this process resumed from, ``wall`` its seconds, including loading.
     """
     state, model = trainer.state, trainer.accelerator.unwrap_model(trainer.model)
     peaks = [peak for peak in (peak_memory(), resumed and resumed.run.get("peak_memory")) if peak]
@@ -64,7 +59,7 @@ def model_card(
         tags: the hub's tags.
         title: the heading.
         usage: lines on how to use the model.
-        rows: the first rows of the table of the training.
+        rows: the first rows of the table on the training, before those that all methods have.
         speed: the row of the speed.
         about: lines after the heading.
         notes: lines after the table.

@@ -75,8 +75,9 @@ class Job(ABC, Generic[T]):
     def figures(self, trainer: T, step: int) -> dict[str, Any]:
         """The method's part of ``summary.json``; ``step`` is that of the result."""
 
+    @staticmethod
     @abstractmethod
-    def card(self, summary: Mapping[str, Any]) -> str:
+    def card(summary: Mapping[str, Any]) -> str:
         """The text of the model card."""
 
     def write_extras(self, trainer: T, output: Path) -> None:
@@ -121,8 +122,8 @@ class Run:
             The folder.
 
         Raises:
-            UserError: the folder holds a run with another recipe, the memory of the card is too small, a checkpoint
-                cannot be saved, or a tracker of ``report_to`` is not installed.
+            UserError: the folder holds a run with another recipe, the memory of the card is too small, the training
+                diverges, a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
         """
         recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))
         if is_finished(self._output, recipe):
@@ -149,6 +150,12 @@ class Run:
             trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed.folder))
         except torch.OutOfMemoryError as error:
             raise UserError(self._memory_advice()) from error
+        except FloatingPointError as error:
+            rates = [name for name in ("learning_rate", "conclusion_rate") if hasattr(self._config, name)]
+            raise UserError(
+                f"The training has diverged by step {trainer.state.global_step}: {error}. Choose another --output "
+                f"folder and lower {' or '.join(f'{self._section}.{name}' for name in rates)}."
+            ) from error
         finally:
             bar.stop()
             if is_main():
@@ -163,10 +170,8 @@ class Run:
         self, job: Job[T], trainer: T, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None
     ) -> None:
         wall = time.perf_counter() - self._started
-        summary = {
-            **job.figures(trainer, result.step),
-            **common_figures(trainer, recipe, result, resumed, wall),
-        }
+        common = common_figures(trainer, recipe, result, resumed, wall)
+        summary = {**job.figures(trainer, result.step), **common}
         job.write_extras(trainer, self._output)
         write_whole(self._output / "README.md", job.card(summary))
         write_json(self._output / SUMMARY_FILE, summary)

@@ -9,13 +9,10 @@ _BATCHES_SORTED = 32  # batches whose examples are sorted by length together; mo
 
 
 class SeededSampler(Sampler[int]):
-    """Indices in a new random order each epoch.
+    """Indices of the examples, given by their numbers of tokens, in a new random order each epoch.
 
-    Args:
-        lengths: tokens of each example.
-        batch: examples of a batch; only the last batch of an epoch may have fewer.
-        seed: seed of the order.
-        grouped: put examples of similar length into the same batch.
+    If ``grouped``, a batch has examples of similar length. Only the last batch of an epoch may be smaller than
+    ``batch``.
     """
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int, *, grouped: bool) -> None:

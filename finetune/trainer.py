@@ -69,36 +69,43 @@ class BaseTrainer(Trainer):
         return self._spent + (0 if self._started is None else time.perf_counter() - self._started)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as transformers does, with the clock running."""
+        """Train as transformers does, with the clock running.
+
+        Raises:
+            FloatingPointError: the loss, the trained weights or a step of the optimizer is not finite.
+        """
         self._started = time.perf_counter()
         try:
             return super().train(*args, **kwargs)
+        except RuntimeError as error:
+            if "without overflow" not in str(error):
+                raise
+            raise FloatingPointError("the optimizer's step is too large") from error
         finally:
             self._spent, self._started = self.seconds, None
 
-    def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute loss and gradients of a batch as transformers does, and check the loss."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not loss.isfinite():
+            raise FloatingPointError("the loss is not finite")
+        return loss
+
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Compute and log the dev figures; they are the same in all processes."""
         with self._pause():
             self.model.eval()
-            figures = [self._figures()]
+            trained = [value for value in self.model.parameters() if value.requires_grad]
+            if not torch.nn.utils.get_total_norm(trained).isfinite():
+                raise FloatingPointError("the trained weights are not finite")
+            figures = [self._evaluate_model(self.model)]
             if self.accelerator.num_processes > 1:
                 torch.distributed.broadcast_object_list(figures)
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures[0].items()}
+            metrics = {f"eval_{name}": value for name, value in figures[0].items()}
             if metrics:
                 self.log(dict(metrics))
                 self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _figures(self) -> dict[str, float]:
-        try:
-            return self._evaluate_model(self.model)
-        except UserError as error:
-            if all(value.isfinite().all() for value in self.model.parameters() if value.requires_grad):
-                raise
-            raise UserError(
-                f"The training has diverged by step {self.state.global_step}: its weights are no finite numbers any "
-                "more. Choose another --output folder and a lower learning_rate."
-            ) from error
 
     @contextmanager
     def _pause(self) -> Iterator[None]:
@@ -125,7 +132,7 @@ class BaseTrainer(Trainer):
                 shutil.rmtree(folder, ignore_errors=True)
                 kept = [one.folder.name for one in checkpoints(output)]
                 raise UserError(
-                    f"{folder} could not be saved ({_reason(error)}). "
+                    f"{folder} could not be saved ({getattr(error, 'strerror', None) or error}). "
                     + (f"The training up to {kept[-1]} is kept" if kept else "There is no earlier checkpoint")
                     + ". Free some disk space and run the same command again"
                     + (f"; it resumes from {kept[-1]}." if kept else ".")
@@ -187,11 +194,5 @@ class ProgressBar(TrainerCallback):
         self._progress.update(self._task, description=", ".join(self._latest.values()) or "training")
 
     def stop(self) -> None:
-        """Leave the bar as it is; also after an error, where transformers calls no ``on_train_end``."""
+        """Stop the bar; the run calls it, since transformers calls no ``on_train_end`` after an error."""
         self._progress.stop()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

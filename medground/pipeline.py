@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from chains.models.base import LLM
     from chains.qa.base import AnswerChain
     from chains.rewriting.followups import QuestionRewriter
-    from chains.verification.conflicts import ConflictFinder
     from retrievers.base import Retriever
 
 Item = TypeVar("Item")
@@ -112,14 +111,16 @@ class Pipeline(Components):
         judge = None if self.settings.chain.verify == "off" else self._judge
         decides = by_labels(self._qa_chain(None, "gold")) if judge is None else by_judge(judge)
         verify = None if judge is None else _one(Verifier(judge).verify)
-        tell: Callable[[Step], None] = trace_to(config.trace) if config.trace else lambda _: None
+        on_step: Callable[[Step], None] = trace_to(config.trace) if config.trace else lambda _: None
         grader, found = Grader(decides, config.relevance), self.retriever()
         read: Any = self._qa_chain
         match config.kind:
             case "graph":
                 from chains.agent.graph import GraphAgent
 
-                return GraphAgent(found, read, grader, verify, self._reword(), config, tell=tell, passages=passages)
+                return GraphAgent(
+                    found, read, grader, verify, self._reword(), config, on_step=on_step, passages=passages
+                )
             case "tools":
                 from chains.agent.calling import ToolAgent
 
@@ -132,7 +133,7 @@ class Pipeline(Components):
                     verify,
                     config,
                     checker=None if judge is None else self.checker(noted=False),
-                    tell=tell,
+                    on_step=on_step,
                     passages=passages,
                     clean=llm.clean,
                     support=None if judge is None else self._support(),
@@ -144,18 +145,14 @@ class Pipeline(Components):
 
         ``chat.answers`` sets the form of the answers.
         """
-        from chains.qa.base import NotedChain
+        from chains.qa.base import MappedChain, noted_chain
 
         chain = self._answering(written := self.written() if self._writes else None)
         if written is not None:
-            from chains.chat.writer import WrittenChain
-
-            chain = WrittenChain(chain, written)
-        if (finder := self._conflict_finder()) is not None:
-            from chains.verification.conflicts import ConflictChain
-
-            chain = ConflictChain(chain, finder)
-        return chain if self.note is None else NotedChain(chain, self.note)
+            chain = MappedChain(chain, written.write_all)
+        if (add_conflicts := self._conflict_finder()) is not None:
+            chain = MappedChain(chain, add_conflicts)
+        return chain if self.note is None else noted_chain(chain, self.note)
 
     def written(
         self, share: Share = unshared, *, retriever: str | None = None, verify: "Verify | None" = None
@@ -202,13 +199,13 @@ class Pipeline(Components):
         verifier = self._sentence_verifier()
         return lambda answer: settled(verifier(answer), self.settings.chain.verify)
 
-    def _conflict_finder(self) -> "ConflictFinder | None":
-        """The finder of conflicting evidence for verified answers; None if answers are not verified."""
+    def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
+        """Finds conflicting evidence for verified answers; None where answers are not verified."""
         if self.quotes or self.settings.chain.verify == "off":
             return None
-        from chains.verification.conflicts import ConflictFinder
+        from chains.verification.conflicts import add_conflicts
 
-        return ConflictFinder(self.checker(searches=False, noted=False))
+        return partial(add_conflicts, self.checker(searches=False, noted=False))
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
@@ -237,7 +234,7 @@ class Pipeline(Components):
         if not self.quotes and self.settings.agent.kind == "off" and self.settings.chain.verify == "report":
             verifier = _one(share(Verifier(self._judge).verify))
         written = self.written(share) if self._writes else None
-        finder = self._conflict_finder()
+        add_conflicts = self._conflict_finder()
         chain = self._answering(written, judged=verifier is None)
         if share is not unshared:
             chain = SharedChain(chain, share)
@@ -247,7 +244,7 @@ class Pipeline(Components):
             Conversations(config.path),
             rewriter=self._rewriter(share),
             verifier=verifier,
-            conflicts=None if finder is None else _one(share(finder.add_conflicts)),
+            conflicts=None if add_conflicts is None else _one(share(add_conflicts)),
             written=written,
             count=estimated_tokens if self.quotes else self._message_tokens,
             budget=config.history_tokens if window is None else min(config.history_tokens, window // 4),

@@ -161,11 +161,11 @@ class PipelineResources:
 
     def written_chain(self, context: "Context", retriever: str | None = None) -> "Subject[QAChain]":
         """The chain that writes answers in sentences, each with its verdict; it withholds none."""
-        from chains.chat.writer import WrittenChain
+        from chains.qa.base import MappedChain
 
         judge = self._pipeline.judge()  # first: it may share the base with the model that writes
         written = self._pipeline.written(retriever=retriever, verify="report")
-        chain = WrittenChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written)
+        chain = MappedChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written.write_all)
         tokens = {"tokens": self._settings.chat.max_new_tokens}
         return Subject(
             chain, {**self._model_identity(), **self._retrieval_identity(retriever), "nli": judge.fingerprint, **tokens}

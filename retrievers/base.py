@@ -52,20 +52,12 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def build(cls, config: Any, context: "Context") -> Self:
-        """The retriever of ``config``, an object of ``config_class``.
-
-        Raises:
-            UserError: something it needs is missing or cannot be used.
-        """
+        """The retriever of ``config``, an object of ``config_class``."""
         raise NotImplementedError(f"{cls.__name__} has no build")
 
     @classmethod
     def index(cls, config: Any, context: "Context") -> int:  # noqa: ARG003  (kinds that store nothing)
-        """Update the stored data to ``context.documents``.
-
-        Returns:
-            The number of passages or parts that were embedded.
-        """
+        """Update the stored data to ``context.documents``; returns the number of embedded passages or parts."""
         return 0
 
     @classmethod
@@ -168,11 +160,7 @@ class Retriever(BaseRetriever):
         **kwargs: Any,
     ) -> list[list[Document]]:
         """``batch`` in a separate thread."""
-
-        def run() -> list[list[Document]]:
-            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-        return await run_in_executor(None, run)
+        return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def _get_relevant_documents(
         self,
@@ -206,10 +194,15 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and unprintable characters."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
 def _checked(question: object) -> str:
     if not isinstance(question, str):
         raise UserError(f"A question must be text, not {type(question).__name__} ({str(question)[:60]!r}).")
-    if not any(character.isprintable() and not character.isspace() for character in question):
+    if is_blank(question):
         raise UserError("The question is empty. Write what you want to find.")
     return encodable(question)
 

@@ -1,6 +1,6 @@
 """A retriever with cached results."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -8,7 +8,7 @@ from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
 from common.result_cache import Batches, ResultCache, recall
-from retrievers.base import Frequencies, Hit, Retriever
+from retrievers.base import Hit, Retriever
 
 CHUNK = 256  # questions per cache write
 
@@ -16,10 +16,8 @@ CHUNK = 256  # questions per cache write
 class CachedRetriever(Retriever):
     """Another retriever with a cache of its results.
 
-    Every search uses at least the depth ``depth``, so that tasks with fewer passages share its result.
-
-    Attributes:
-        reused: number of questions answered from the cache, over all searches.
+    Every search has at least the depth ``depth``, so that tasks with fewer passages share its result. ``reused`` counts
+    the questions answered from the cache.
     """
 
     reused: int = 0
@@ -38,14 +36,9 @@ class CachedRetriever(Retriever):
         identity: Mapping[str, Any],
         depth: int,
     ) -> None:
-        """Search with ``retriever`` over ``documents``.
+        """Search with ``retriever`` over ``documents``, all documents that it can find.
 
-        Args:
-            retriever: used for results that are not cached.
-            documents: all documents it can find, with ids.
-            cache: stores the results.
-            identity: what determines the results besides question and documents, as plain data.
-            depth: minimum number of passages of a search.
+        ``identity`` is what determines the results besides question and documents, as plain data.
         """
         super().__init__(top_k=retriever.top_k)
         self._retriever = retriever
@@ -55,13 +48,9 @@ class CachedRetriever(Retriever):
         self._key = content_key(documents=digest, identity=identity)
         self._depth = depth
 
-    def searched(self, question: str) -> str:
-        """See ``Retriever``."""
-        return self._retriever.searched(question)
-
-    def frequencies(self, terms: Collection[str]) -> Frequencies | None:
-        """See ``Retriever``."""
-        return self._retriever.frequencies(terms)
+    def inner(self) -> Sequence[Retriever]:
+        """The other retriever."""
+        return (self._retriever,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)

@@ -4,7 +4,8 @@ Each kind of retriever has its settings in its own file, in ``retrievers.kinds``
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
@@ -138,24 +139,14 @@ class RetrieverClassConfig(RetrieverConfig):
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
-    """A cycle of names; None if there is none.
-
-    Args:
-        references: the names that each name refers to; names that are not keys refer to nothing.
-    """
-    for name in references:
-        for path in _paths(references, [name]):
-            if path[-1] == name and len(path) > 1:
-                return path
+    """A cycle of names, None if there is none, from the names that each name refers to."""
+    try:
+        TopologicalSorter(references).prepare()
+    except CycleError as error:
+        *cycle, _ = reversed(error.args[1])
+        place = cycle.index(next(name for name in references if name in cycle))
+        return [*cycle[place:], *cycle[: place + 1]]
     return None
-
-
-def _paths(references: Mapping[str, Any], path: list[str]) -> Iterator[list[str]]:
-    for name in references.get(path[-1], ()):
-        longer = [*path, name]
-        yield longer
-        if name not in path:
-            yield from _paths(references, longer)
 
 
 class StoreConfig(Section):

@@ -36,9 +36,6 @@ def finder(documents: Iterable[Document]) -> Callable[[Sequence[str]], Mapping[s
     """A function that returns the documents with given ids.
 
     Documents with a method ``find`` are read on demand; others are held in memory.
-
-    Raises:
-        UserError: two different texts have the same id.
     """
     find: Callable[[Sequence[str]], Mapping[str, Document]] | None = getattr(documents, "find", None)
     if find is not None:

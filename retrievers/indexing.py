@@ -56,10 +56,7 @@ class Documents(Protocol):
 
 
 def index(store: Store, documents: Documents, *, quiet: bool = False) -> IndexReport:
-    """Make the store hold exactly ``documents`` and purge what was removed.
-
-    Arguments and errors are those of ``fill``; ``retrievers.secure_delete`` purges.
-    """
+    """Make the store hold exactly ``documents`` (``fill``) and purge what was removed (``secure_delete``)."""
     report = fill(store, documents, quiet=quiet)
     with store.errors():
         purge(store.folder)
@@ -70,15 +67,11 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """Make the store hold exactly ``documents``; removed texts stay in its files until a purge.
 
     A text already stored under its id is not embedded again; a changed one is replaced; stored documents that are not
-    among ``documents`` are removed. Work is stored in batches, so the same call continues after a kill.
+    among ``documents`` are removed. Work is stored in batches, so the same call continues after a kill. A document
+    without an id gets a digest of its text.
 
     The documents are iterated twice, with only some thousands in memory at a time. If they have an attribute
     ``revision``, which must change with them, and the store was last filled with that revision, they are not read.
-
-    Args:
-        store: the corpus's collection.
-        documents: their ids are kept; a document without an id gets a digest of its text.
-        quiet: whether to hide the progress bar.
 
     Raises:
         UserError: two texts share an id, or the store cannot be written.
@@ -115,12 +108,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
 
 
 def prune(collection: "Collection", folder: Path | None, documents: Documents) -> None:
-    """Remove texts that are no longer among ``documents`` from a collection that is not filled any more.
+    """Remove texts that are no longer among ``documents`` from a collection that the settings no longer use.
 
-    Args:
-        collection: a collection of an embedder or retriever that the settings no longer name.
-        folder: the store's folder, which then needs a purge.
-        documents: the present corpus, or its parts.
+    ``folder`` is the store's folder, which then needs a purge.
     """
     known = collection.metadata or {}
     revision = getattr(documents, REVISION, None)
@@ -132,15 +122,12 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         page = collection.get(limit=PAGE, offset=offset, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
         gone += [id for id, metadata in rows if texts.get(id) != str((metadata or {}).get(DIGEST))[:TEXT_DIGITS]]
+    _remove(collection, folder, gone)
+    noted = dict(known)
+    if revision is not None:
+        noted[PRUNED] = revision
     if gone:
-        mark(folder)
-    for part in _parts(gone, PAGE):
-        collection.delete(ids=part)
-    noted = {
-        **known,
-        **({} if revision is None else {PRUNED: revision}),
-        **({STATE: secrets.token_hex(8)} if gone else {}),
-    }
+        noted[STATE] = secrets.token_hex(8)
     if noted != known:
         collection.modify(metadata=noted)
 
@@ -159,11 +146,7 @@ class ServerDocuments:
     def revision(self) -> str | None:
         """The revision of the documents; None if there are none yet, or while they change.
 
-        It is the revision with which the collection was filled, followed by the count if another program has changed
-        that.
-
-        Raises:
-            UserError: the server cannot be reached.
+        It is the revision with which the collection was filled, and the count if another program has changed that.
         """
         with store_errors(str(self._config.url)):
             found = self._collection()
@@ -201,9 +184,11 @@ def read_document(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
 
 def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, bytes], stored: list[str]) -> None:
     """Embed and store documents; ``stored`` are the ids that replace an earlier version."""
+    import numpy as np
+
     ids = [str(document.id) for document in documents]
     texts = [document.page_content for document in documents]
-    vectors = store.embedder.embed_documents(texts)
+    vectors = np.asarray(store.embedder.embed_documents(texts), dtype=np.float32)
     metadatas: list[Mapping[str, Any]] = [
         {**_to_stored(document.metadata), DIGEST: digests[id].hex()}
         for id, document in zip(ids, documents, strict=True)
@@ -212,7 +197,7 @@ def _store(store: Store, documents: Sequence[Document], digests: Mapping[str, by
         if stored:
             mark(store.folder)
             store.collection.delete(ids=stored)  # an upsert would keep metadata keys that the new version lacks
-        store.collection.upsert(ids=ids, embeddings=_array(vectors), documents=texts, metadatas=metadatas)
+        store.collection.upsert(ids=ids, embeddings=vectors, documents=texts, metadatas=metadatas)
 
 
 def _differing(
@@ -296,11 +281,15 @@ def _remove_others(store: Store, wanted: Mapping[str, bytes]) -> int:
     gone: list[str] = []
     for offset in range(0, count, PAGE):
         gone += [id for id in store.collection.get(limit=PAGE, offset=offset, include=[])["ids"] if id not in wanted]
-    if gone:
-        mark(store.folder)
-    for part in _parts(gone, PAGE):
-        store.collection.delete(ids=part)
+    _remove(store.collection, store.folder, gone)
     return len(gone)
+
+
+def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -> None:
+    if ids:
+        mark(folder)
+    for part in _parts(ids, PAGE):
+        collection.delete(ids=part)
 
 
 def _is_filled_with(store: Store, revision: str, documents: Documents) -> bool:
@@ -333,12 +322,6 @@ def _give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _array(vectors: list[list[float]]) -> Any:
-    import numpy as np
-
-    return np.asarray(vectors, dtype=np.float32)
-
-
 def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while part := list(islice(rest, size)):
@@ -351,13 +334,8 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("embedding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("passages"),
-        TimeRemainingColumn(),
-    )
+    count = (MofNCompleteColumn(), TextColumn("passages"), TimeRemainingColumn())
+    columns = (TextColumn("embedding"), BarColumn(), *count)
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not total) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda count: progress.advance(task, count)

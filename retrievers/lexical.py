@@ -11,12 +11,14 @@ import secrets
 import shutil
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from langchain_core.documents import Document
 
@@ -28,12 +30,18 @@ from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import identified, with_id
 from retrievers.indexing import REVISION, Documents, ServerDocuments
 
-FORMAT = 1
+if TYPE_CHECKING:
+    import bm25s
+    import numpy as np
+
+FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
 DOCUMENTS_FILE = "documents.jsonl"
 OFFSETS = "offsets.npy"
+SCORES, PLACES, BEGINS = "scores.npy", "places.npy", "begins.npy"  # see Postings
+WORDS, WORD_ENDS, COLUMNS = "words.npy", "word_ends.npy", "columns.npy"  # the sorted words, for binary search
 ABANDONED_SECONDS = 3600.0  # a version that was not completed for so long belongs to a process that was killed
 
 
@@ -47,7 +55,7 @@ class Parameters(NamedTuple):
 class Lexical(Protocol):
     """A BM25 index that is ready to be searched."""
 
-    def scores(self, words: Sequence[str]) -> Any:
+    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
         """The score of each document as an array, or None where no document has any of the words."""
         ...
 
@@ -60,6 +68,48 @@ class Lexical(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Postings:
+    """BM25 scores by word: a sparse matrix with a column for each word, as arrays in memory or memory-mapped.
+
+    Attributes:
+        scores: the scores, column after column.
+        places: the document of each score.
+        begins: where each column begins, and where the last one ends.
+        documents: the number of documents.
+        column: finds the column of a word; None for a word that no document has.
+    """
+
+    scores: "np.ndarray"
+    places: "np.ndarray"
+    begins: "np.ndarray"
+    documents: int
+    column: Callable[[str], int | None]
+
+    def total(self, words: Iterable[str]) -> "np.ndarray | None":
+        """The score of each document; None where no document has any of the words."""
+        import numpy as np
+
+        if not (known := [column for column in map(self.column, words) if column is not None]):
+            return None
+        total = np.zeros(self.documents, dtype=self.scores.dtype)
+        for column in known:
+            entries = slice(self.begins[column], self.begins[column + 1])
+            total[self.places[entries]] += self.scores[entries]  # a document is in a column once
+        return total
+
+    def frequencies(self, words: Collection[str]) -> Frequencies:
+        """How many documents have each of the words."""
+        columns = {word: self.column(word) for word in words}
+        return Frequencies(
+            self.documents,
+            {
+                word: 0 if column is None else int(self.begins[column + 1] - self.begins[column])
+                for word, column in columns.items()
+            },
+        )
+
+
 class MemoryIndex:
     """A BM25 index over documents in memory."""
 
@@ -70,15 +120,16 @@ class MemoryIndex:
             UserError: two different documents have one id.
         """
         self._documents = identified(documents)
-        self._bm25 = _build(self._documents, parameters)
+        built = _build(self._documents, parameters)
+        self._postings = _postings(*built) if built else None
 
-    def scores(self, words: Sequence[str]) -> Any:
+    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
         """See ``Lexical``."""
-        return _scores(self._bm25, words)
+        return self._postings.total(words) if self._postings else None
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
         """See ``Lexical``."""
-        return _frequencies(self._bm25, words)
+        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
@@ -86,28 +137,26 @@ class MemoryIndex:
 
 
 class Version:
-    """One version of an index on disk, memory-mapped."""
+    """One version of an index on disk. Its files are memory-mapped: a search reads only its words' parts of them."""
 
     def __init__(self, folder: Path) -> None:
         import numpy as np
 
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        self._bm25 = None
-        if self.about["words"]:
-            import bm25s
-
-            self._bm25 = bm25s.BM25.load(folder, mmap=True)
+        if self.about.get("format") != FORMAT:
+            raise ValueError("another version of medground wrote it")
+        self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
         self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
         self._file = (folder / DOCUMENTS_FILE).open("rb")
         self._reading = threading.Lock()
 
-    def scores(self, words: Sequence[str]) -> Any:
+    def scores(self, words: Sequence[str]) -> "np.ndarray | None":
         """See ``Lexical``."""
-        return _scores(self._bm25, words)
+        return self._postings.total(words) if self._postings else None
 
     def frequencies(self, words: Collection[str]) -> Frequencies:
         """See ``Lexical``."""
-        return _frequencies(self._bm25, words)
+        return self._postings.frequencies(words) if self._postings else Frequencies(0, dict.fromkeys(words, 0))
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
@@ -132,7 +181,7 @@ class LexicalIndex:
     """
 
     def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
-        digest = hashlib.sha256(repr((FORMAT, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
+        digest = hashlib.sha256(repr((1, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
         self._parameters = parameters
@@ -208,13 +257,15 @@ class LexicalIndex:
         target = self._folder / name
         target.mkdir(mode=0o700)
         try:
-            bm25 = _build(_written(documents, target), self._parameters)
-            if bm25 is not None:
-                bm25.save(target)
+            built = _build(_written(documents, target), self._parameters)
+            if built:
+                _write_postings(*built, target)
             about = {
+                "format": FORMAT,
                 "revision": revision,
                 "edition": EDITION,
-                "words": bm25 is not None,
+                "words": built is not None,
+                "documents": built[0].scores["num_docs"] if built else 0,
                 "corpus": encodable(self._corpus),
             }
             (target / ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -234,8 +285,8 @@ class LexicalIndex:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
-    """The bm25s index over documents; None where none of them has a word."""
+def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
+    """The bm25s index over documents and the columns of its words; None where no document has a word."""
     import bm25s
 
     vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
@@ -244,24 +295,45 @@ def _build(documents: Iterable[Document], parameters: Parameters) -> Any:
         return None
     bm25 = bm25s.BM25(method="lucene", k1=parameters.k1, b=parameters.b)
     bm25.index((numbers, dict(vocabulary)), show_progress=False)
-    return bm25
+    return bm25, dict(vocabulary)
 
 
-def _scores(bm25: Any, words: Sequence[str]) -> Any:
-    known = [] if bm25 is None else bm25.get_tokens_ids(words)
-    return bm25.get_scores_from_ids(known) if known else None
+def _postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int]) -> Postings:
+    scores = bm25.scores
+    return Postings(scores["data"], scores["indices"], scores["indptr"], scores["num_docs"], vocabulary.get)
 
 
-def _frequencies(bm25: Any, words: Collection[str]) -> Frequencies:
-    if bm25 is None:
-        return Frequencies(0, dict.fromkeys(words, 0))
-    begins, numbers = bm25.scores["indptr"], bm25.vocab_dict  # a column of the scores for each word
+def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: Path) -> None:
+    import numpy as np
 
-    def containing(word: str) -> int:
-        number = numbers.get(word)
-        return 0 if number is None or number + 1 >= len(begins) else int(begins[number + 1] - begins[number])
+    words = sorted((word.encode("utf-8", "surrogatepass"), column) for word, column in vocabulary.items())
+    arrays = {
+        SCORES: bm25.scores["data"],
+        PLACES: bm25.scores["indices"],
+        BEGINS: bm25.scores["indptr"],
+        WORDS: np.frombuffer(b"".join(word for word, _ in words), dtype=np.uint8),
+        WORD_ENDS: np.cumsum([len(word) for word, _ in words], dtype=np.int64),
+        COLUMNS: np.array([column for _, column in words], dtype=np.int32),
+    }
+    for name, array in arrays.items():
+        np.save(folder / name, array)
 
-    return Frequencies(int(bm25.scores["num_docs"]), {word: containing(word) for word in words})
+
+def _read_postings(folder: Path, documents: int) -> Postings:
+    import numpy as np
+
+    names = (SCORES, PLACES, BEGINS, WORDS, WORD_ENDS, COLUMNS)
+    scores, places, begins, words, ends, columns = (np.load(folder / name, mmap_mode="r") for name in names)
+
+    def word_at(rank: int) -> bytes:
+        return bytes(words[ends[rank - 1] if rank else 0 : ends[rank]])
+
+    def column(word: str) -> int | None:
+        sought = word.encode("utf-8", "surrogatepass")
+        rank = bisect_left(range(len(ends)), sought, key=word_at)
+        return int(columns[rank]) if rank < len(ends) and word_at(rank) == sought else None
+
+    return Postings(scores, places, begins, documents, column)
 
 
 def _written(documents: Iterable[Document], folder: Path) -> Iterable[Document]:

@@ -50,7 +50,6 @@ class Context:
         documents: the corpus.
         corpus: its name, part of the collections' names.
         embedders: by name, as settings or as LangChain ``Embeddings``.
-        store: settings of the store.
         others: by name, the retrievers to build on.
         rewriter: writes other wordings of a question, for kind ``multi_query``.
         rewriter_identity: what determines those wordings, as plain data.
@@ -69,11 +68,7 @@ class Context:
     filled: set[str] = field(default_factory=set)
 
     def embedder(self, name: str) -> "Embeddings":
-        """The embedder of that name, loaded.
-
-        Raises:
-            UserError: it does not exist, or cannot be loaded.
-        """
+        """The embedder of that name, loaded; ``UserError`` if it does not exist or cannot be loaded."""
         from langchain_core.embeddings import Embeddings
 
         from retrievers.embedders import make_embedder
@@ -87,11 +82,7 @@ class Context:
         raise UserError(f"Embedder {name!r} must be an EmbedderConfig or a LangChain Embeddings object; it is {given}.")
 
     def other(self, name: str) -> "Retriever":
-        """The retriever of that name, which must be a ``Retriever``.
-
-        Raises:
-            UserError: it does not exist, or is of another class.
-        """
+        """The retriever of that name, which must be a ``Retriever``; ``UserError`` if it is not."""
         from retrievers.base import Retriever
 
         other: object = _named(self.others, name, "retriever")
@@ -111,10 +102,7 @@ class Context:
     def fill(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
         """Make a collection hold exactly the documents, once for this context.
 
-        Removed texts stay in its files until a purge.
-
-        Returns:
-            The number of embedded documents.
+        Returns the number of embedded documents. Removed texts stay in its files until a purge.
         """
         from retrievers.indexing import fill
 
@@ -124,13 +112,13 @@ class Context:
         self.filled.add(into.collection.name)
         return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
-    def indexed(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> "Store":
-        """The updated collection; if texts were removed, it is purged."""
+    def indexed(self, embedder: str) -> "Store":
+        """The updated collection of the corpus; if texts were removed, it is purged."""
         from retrievers.indexing import index
 
-        into = self.opened(embedder, corpus)
-        index(into, self.documents if documents is None else documents, quiet=self.quiet)
-        return into
+        store = self.opened(embedder)
+        index(store, self.documents, quiet=self.quiet)
+        return store
 
 
 def config_class(stated: Mapping[Any, Any]) -> type[RetrieverConfig]:
@@ -177,7 +165,7 @@ def make_retrievers(
 ) -> "dict[str, Retriever]":
     """The retrievers ``names``; those they build on are made first, each once.
 
-    The other arguments are those of ``make_retriever``.
+    The arguments are those of ``Context``.
 
     Raises:
         UserError: as ``make_retriever``; or retrievers build on each other in a cycle, or a filter needs metadata that
@@ -185,20 +173,14 @@ def make_retrievers(
     """
     check_cycles(configs)
     made: dict[str, Retriever] = {}
+    context = Context(documents, corpus, embedders, store, made, rewriter, quiet=quiet)
 
     def make(name: str) -> "Retriever":
         if name not in made:
             config = _named(configs, name, "retriever")
-            made[name] = make_retriever(
-                config,
-                documents,
-                corpus=corpus,
-                embedders=embedders,
-                store=store,
-                others={other: make(other) for other in config.builds_on()},
-                rewriter=rewriter,
-                quiet=quiet,
-            )
+            for other in config.builds_on():
+                make(other)
+            made[name] = _build(config, context)
         return made[name]
 
     return {name: make(name) for name in names}
@@ -215,33 +197,24 @@ def make_retriever(
     rewriter: "Rewriter | None" = None,
     quiet: bool = False,
 ) -> "Retriever":
-    """The retriever of ``config`` over exactly ``documents``.
+    """The retriever of ``config`` over exactly ``documents``, to which the store is updated first.
 
-    Args:
-        config: its kind and settings.
-        documents: the corpus; the store is updated to it first.
-        corpus: the corpus's name, part of the collection's name.
-        embedders: by name, as settings or as LangChain ``Embeddings``.
-        store: settings of the store.
-        others: by name, the retrievers that this one builds on, over the same documents.
-        rewriter: writes other wordings of a question, for kind ``multi_query``.
-        quiet: whether to hide progress bars.
+    The arguments are those of ``Context``.
 
     Raises:
         UserError: an unknown embedder or retriever, a retriever of another class to build on, a model or class that
             cannot be loaded, a store that cannot be used, duplicate ids, or ``multi_query`` without a rewriter.
     """
-    context = Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet)
+    return _build(config, Context(documents, corpus, embedders, store, others or {}, rewriter, quiet=quiet))
+
+
+def _build(config: RetrieverConfig, context: Context) -> "Retriever":
     found, config = _resolved(config)
     return found.build(config, context)
 
 
 def update_indexes(configs: Iterable[RetrieverConfig], context: Context) -> int:
-    """Update the stored data of the retrievers to the documents, without loading it for search.
-
-    Returns:
-        The number of embedded passages and parts.
-    """
+    """Update the stored data of the retrievers to the documents; returns the number of embedded passages and parts."""
     return sum(found.index(config, context) for found, config in map(_resolved, configs))
 
 
@@ -261,11 +234,7 @@ def kinds_of(configs: Mapping[str, RetrieverConfig], names: Iterable[str]) -> se
 
 
 def check_cycles(configs: Mapping[str, RetrieverConfig]) -> None:
-    """Check that retrievers do not build on each other in a cycle.
-
-    Raises:
-        UserError: there is a cycle; the message names it.
-    """
+    """Raise ``UserError`` if retrievers build on each other in a cycle."""
     if cycle := find_cycle({name: config.builds_on() for name, config in configs.items()}):
         raise UserError(f"Retrievers build on each other in a circle: {' -> '.join(cycle)}.")
 

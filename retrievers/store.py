@@ -128,11 +128,7 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
 
 
 def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders.
-
-    Raises:
-        UserError: the folder or server cannot be used.
-    """
+    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders."""
     folder = folder_of(config)
     if folder is not None and not (folder / DATABASE).exists():
         return []
@@ -147,11 +143,11 @@ def folder_of(config: StoreConfig) -> Path | None:
     return Path(config.path).expanduser().resolve() if config.url is None else None
 
 
-def collection_name(corpus: str, embedder_fingerprint: str, metric: str = METRIC) -> str:
+def collection_name(corpus: str, embedder_fingerprint: str) -> str:
     """A readable prefix and a digest, within Chroma's rule for names (3 to 512 of ``[a-zA-Z0-9._-]``)."""
     readable = re.sub(r"[^a-zA-Z0-9]+", "-", corpus).strip("-")[:40] or "corpus"
-    digest = hashlib.sha256(repr((corpus, embedder_fingerprint, metric)).encode("utf-8", "replace")).hexdigest()
-    return f"{readable}-{metric}-{digest[:16]}"
+    digest = hashlib.sha256(repr((corpus, embedder_fingerprint, METRIC)).encode("utf-8", "replace")).hexdigest()
+    return f"{readable}-{METRIC}-{digest[:16]}"
 
 
 def _client(config: StoreConfig) -> "ClientAPI":
@@ -248,18 +244,20 @@ def _trouble(text: str, error: BaseException) -> str:
     import httpx
 
     low = text.lower()
-    if "readonly" in low or "read-only" in low or isinstance(error, PermissionError) or "permission denied" in low:
+
+    def says(*signs: str) -> bool:
+        return any(sign in low for sign in signs)
+
+    if says("readonly", "read-only", "permission denied") or isinstance(error, PermissionError):
         return "may not be written. Check the folder's permissions, or set store.path to another folder."
-    if "locked" in low:
+    if says("locked"):
         return "is in use by another process. Wait until that has finished, or set store.path to another folder."
-    if "disk is full" in low or "no space left" in low:
+    if says("disk is full", "no space left"):
         return "is on a disk that is full. Free some space and run the same command again: it goes on where it stopped."
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "is a file or lies under one. Set store.path to a folder."
-    if "could not connect" in low or isinstance(error, (httpx.TransportError, ConnectionError)):
+    if says("could not connect") or isinstance(error, (httpx.TransportError, ConnectionError)):
         return "cannot be reached. Start the server (chroma run), or remove store.url to use a folder."
-    if any(
-        sign in low for sign in ("malformed", "not a database", "migration", "no such column", "no such table", "hnsw")
-    ):
+    if says("malformed", "not a database", "migration", "no such column", "no such table", "hnsw"):
         return "is damaged or was written by another version of Chroma. Move the folder away and index again."
     return f"failed: {text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__}"

@@ -10,7 +10,7 @@ from corpus.records import QARecord
 from corpus.sentences import sentence_spans
 
 _FINDINGS = re.compile(r"RESULT|FINDING|CONCLUSION|OBSERVATION|LIMITATION")
-_SEEN = 10  # minimum number of sentences that have a word
+_MIN_SENTENCES = 10  # that contain a word
 
 
 def reports_findings(heading: str) -> bool:
@@ -21,7 +21,7 @@ def reports_findings(heading: str) -> bool:
 def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
     """A logistic regression with an L1 penalty (C 0.1, classes weighted evenly) over the words of single sentences.
 
-    Sentences of the conclusions and of sections with a heading of results are findings, those of all other sections are
+    Sentences of the conclusions and of sections with a heading of results are findings; those of other sections are
     not. Records without headings are left out.
 
     Returns:
@@ -41,11 +41,11 @@ def fit_findings(records: Sequence[QARecord]) -> dict[str, Any]:
             cut = [text[start:end] for start, end in sentence_spans(text)]
             sentences += cut
             findings += [found] * len(cut)
-    words = CountVectorizer(analyzer=finding_words, binary=True, min_df=_SEEN)
-    seen = words.fit_transform(sentences)
+    words = CountVectorizer(analyzer=finding_words, binary=True, min_df=_MIN_SENTENCES)
+    counts = words.fit_transform(sentences)
     model = LogisticRegression(
         C=0.1, l1_ratio=1, solver="liblinear", class_weight="balanced", max_iter=500, random_state=0
-    ).fit(seen, findings)
+    ).fit(counts, findings)
     weights = zip(words.get_feature_names_out(), model.coef_[0], strict=True)
     return {
         "abstracts": len(headed),

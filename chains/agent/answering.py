@@ -1,16 +1,14 @@
 """Shared by both agents: answering from the evidence, the decision to abstain, and the abstention."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.answer import Answer, Passage, Verdict, Withheld
+from chains.answer import Answer, Passage, Verdict
 from chains.qa.base import AnswerChain
 
-Read = Callable[[BaseRetriever], AnswerChain]
+Read = Callable[[Runnable[str, list[Document]]], AnswerChain]
 """Makes an answering chain over a retriever."""
 Verify = Callable[[Answer], Answer]
 """Returns the answer with its verdict."""
@@ -19,26 +17,12 @@ NO_EVIDENCE = "none of the passages found is evidence on the question"
 NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
 
 
-class FixedRetriever(BaseRetriever):
-    """Returns the same passages for any question: those already found and graded."""
-
-    passages: tuple[Passage, ...]
-
-    def _get_relevant_documents(
-        self,
-        query: str,  # noqa: ARG002
-        *,
-        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  (LangChain passes it by name)
-    ) -> list[Document]:
-        return [
-            Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score})
-            for one in self.passages
-        ]
-
-
 def answer_from(read: Read, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
     """The answer from the evidence, with its verdict if ``verify`` is set."""
-    answer = read(FixedRetriever(passages=tuple(evidence))).invoke(question)
+    documents = [
+        Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score}) for one in evidence
+    ]
+    answer = read(RunnableLambda(lambda _: documents)).invoke(question)
     return answer if verify is None else verify(answer)
 
 
@@ -47,12 +31,8 @@ def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
 
     The verdict, if there is one, must be "supported", or "not enough evidence" for a "maybe", which verification never
     supports (``chains.verification.answers``). The answer's probability times the verdict's must be at least
-    ``confidence``; an unknown probability counts as 1.
-
-    Args:
-        answer: with its verdict if it was verified.
-        confidence: from 0 to 1.
-        settled: whether some evidence, used for this answer or not, settles the question; a "maybe" is then rejected.
+    ``confidence``; an unknown probability counts as 1. With ``settled``, some evidence settles the question, and a
+    "maybe" is rejected.
     """
     if answer.label is None or (answer.label == "maybe" and settled):
         return False
@@ -72,12 +52,4 @@ def withhold(
     text = f"No answer is given: {reason}. Searched for: {wordings}. Found: {ids}."
     if answer is None:
         return Answer(question=question, text=text, passages=tuple(found))
-    kept: dict[str, Any] = {name: getattr(answer, name) for name in Withheld.model_fields}
-    update: dict[str, Any] = {
-        "text": text,
-        "label": None,
-        "label_scores": {},
-        "output": None,
-        "withheld": Withheld(**kept),
-    }
-    return answer.model_copy(update=update)
+    return answer.withhold(text)

@@ -40,14 +40,8 @@ class ToolAgent(AnswerChain):
 
     Args:
         model: a chat model that supports tool calls.
-        retriever: finds the passages.
-        read: makes the answering chain over given passages.
-        grader: selects the evidence among them.
-        verify: verifies an answer; None for no verification.
-        config: the limits.
+        retriever, read, grader, verify, config, on_step, passages: as of ``graph.GraphAgent``.
         checker: runs the tool ``check_statement``; None leaves that tool out.
-        tell: called with each step.
-        passages: the number of passages that ``read`` uses for one answer.
         clean: removes special tokens from texts in prompts.
         support: adds verdicts to the sentences of the model's text; None for none.
     """
@@ -59,7 +53,7 @@ class ToolAgent(AnswerChain):
     verify: Verify | None
     config: AgentConfig
     checker: Checker | None = None
-    tell: Callable[[Step], None] = lambda _: None
+    on_step: Callable[[Step], None] = lambda _: None
     passages: int = 1
     clean: Callable[[str], str] = str
     support: Callable[[Answer], Answer] | None = None
@@ -76,7 +70,7 @@ class ToolAgent(AnswerChain):
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer:
         limits = self.config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell)
+        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
         findings = Findings()
         said, stopped = "", None
         try:
@@ -136,7 +130,7 @@ def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
     passages = (*answer.passages, *more)
     numbers = passage_numbers(passages)
     text = renumbered(text, [numbers.get(passage.id, 0) for passage in found])
-    return answer.model_copy(update={"text": text, "passages": passages, "notes": (*answer.notes, *marks.notes)})
+    return answer.noted(*marks.notes, text=text, passages=passages)
 
 
 def _counted(run: Run) -> "AgentMiddleware[Any, Any]":

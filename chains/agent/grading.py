@@ -41,9 +41,7 @@ class Grader:
     (``citations.coverage``), or half of that and settles the question. The first rule admits inconclusive studies,
     which an NLI model cannot distinguish from studies on another subject; the second admits other wordings.
 
-    Args:
-        decides: ``by_judge(...)`` or ``by_labels(...)``.
-        relevance: from 0 to 1.
+    ``decides`` is ``by_judge(...)`` or ``by_labels(...)``.
     """
 
     def __init__(self, decides: Decides, relevance: float) -> None:

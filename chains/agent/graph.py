@@ -1,9 +1,9 @@
 """The agent of kind graph: a LangGraph graph of fixed steps, for any model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _Next = Literal["answer", "reword", "withhold", "__end__"]
 
 
-class _State(TypedDict):
+@dataclass
+class _State:
     """The state of a run.
 
     Attributes:
@@ -37,14 +38,14 @@ class _State(TypedDict):
 
     question: str
     wordings: list[str]
-    found: list[Passage]
-    graded: int
-    evidence: list[Passage]
-    settled: bool
-    answer: Answer | None
-    holds: bool
-    stop: str | None
     run: Run
+    found: list[Passage] = field(default_factory=list)
+    graded: int = 0
+    evidence: list[Passage] = field(default_factory=list)
+    settled: bool = False
+    answer: Answer | None = None
+    holds: bool = False
+    stop: str | None = None
 
 
 @dataclass(eq=False)
@@ -63,7 +64,7 @@ class GraphAgent(AnswerChain):
         verify: verifies an answer; None for no verification.
         reword: rewords a question.
         config: the limits.
-        tell: called with each step.
+        on_step: called with each step.
         passages: the number of passages that ``read`` uses for one answer.
     """
 
@@ -73,7 +74,7 @@ class GraphAgent(AnswerChain):
     verify: Verify | None
     reword: Reword
     config: AgentConfig
-    tell: Callable[[Step], None] = lambda _: None
+    on_step: Callable[[Step], None] = lambda _: None
     passages: int = 1
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
@@ -82,19 +83,7 @@ class GraphAgent(AnswerChain):
 
     def _answer(self, question: str, config: RunnableConfig | None) -> Answer | UserError:
         limits = self.config
-        run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.tell)
-        start: _State = {
-            "question": question,
-            "wordings": [question],
-            "found": [],
-            "graded": 0,
-            "evidence": [],
-            "settled": False,
-            "answer": None,
-            "holds": False,
-            "stop": None,
-            "run": run,
-        }
+        start = _State(question, [question], Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step))
         try:
             end = self._graph.invoke(start, {**(config or {}), "recursion_limit": 2 * limits.max_steps + 4})
         except UserError as error:
@@ -107,104 +96,83 @@ class GraphAgent(AnswerChain):
         from langgraph.graph import START, StateGraph
 
         graph = StateGraph(_State)
-        for name, node in (
-            ("retrieve", self._retrieve),
-            ("grade", self._grade),
-            ("answer", self._answer_from),
-            ("reword", self._reword_question),
-        ):
+        nodes = {"retrieve": self._retrieve, "grade": self._grade, "answer": self._answer_from, "reword": self._reword}
+        for name, node in nodes.items():
             limited: Any = _limited(node)
             graph.add_node(name, limited)
         graph.add_node("withhold", self._withhold)
         graph.add_edge(START, "retrieve")
-        graph.add_conditional_edges("retrieve", lambda state: "withhold" if state["stop"] else "grade")
-        graph.add_conditional_edges("grade", self._after_grading, ["answer", "reword", "withhold"])
-        graph.add_conditional_edges("answer", self._after_answering, ["answer", "reword", "withhold", "__end__"])
-        graph.add_conditional_edges("reword", lambda state: "withhold" if state["stop"] else "retrieve")
+        graph.add_conditional_edges("retrieve", lambda state: "withhold" if state.stop else "grade")
+        for name in ("grade", "answer"):
+            graph.add_conditional_edges(name, self._next, ["answer", "reword", "withhold", "__end__"])
+        graph.add_conditional_edges("reword", lambda state: "withhold" if state.stop else "retrieve")
         graph.add_edge("withhold", "__end__")
         return graph.compile(checkpointer=False)  # do not use the checkpointer of an enclosing graph
 
     def _retrieve(self, state: _State) -> dict[str, Any]:
-        wording = state["wordings"][-1]
+        wording = state.wordings[-1]
         found = retrieve(self.retriever, [Question(wording)], self.config.passages)[0]
-        known = {one.id for one in state["found"]}
+        known = {one.id for one in state.found}
         new = [one for one in found if one.id not in known]
         scores = {one.id: one.score for one in found}
-        state["run"].done("retrieve", searched=wording, found=scores, new=[one.id for one in new])
-        return {"found": [*state["found"], *new]}
+        state.run.done("retrieve", searched=wording, found=scores, new=[one.id for one in new])
+        return {"found": [*state.found, *new]}
 
     def _grade(self, state: _State) -> dict[str, Any]:
-        new = state["found"][state["graded"] :]
-        grades = self.grader.grade(state["question"], new) if new else []
+        new = state.found[state.graded :]
+        grades = self.grader.grade(state.question, new) if new else []
         evidence = sorted((one for one in grades if one.is_evidence), key=lambda one: -one.covers)
         by_id = {
             one.passage.id: {"covers": one.covers, "decides": one.decides, "evidence": one.is_evidence}
             for one in grades
         }
-        state["run"].done("grade", grades=by_id)
-        settled = state["settled"] or any(one.settles for one in evidence)
-        return {"graded": len(state["found"]), "evidence": [one.passage for one in evidence], "settled": settled}
+        state.run.done("grade", grades=by_id)
+        settled = state.settled or any(one.settles for one in evidence)
+        return {"graded": len(state.found), "evidence": [one.passage for one in evidence], "settled": settled}
 
     def _answer_from(self, state: _State) -> dict[str, Any]:
-        read, left = state["evidence"][: self.passages], state["evidence"][self.passages :]
-        answer = answer_from(self.read, state["question"], read, self.verify)
-        may_be_given = holds(answer, self.config.confidence, settled=state["settled"])
-        state["run"].done(
-            "answer",
-            read=[one.id for one in read],
-            label=answer.label,
-            label_scores=answer.label_scores,
-            verdict=answer.verdict,
-            holds=may_be_given,
-        )
-        kept = answer if may_be_given or state["answer"] is None else state["answer"]
+        read, left = state.evidence[: self.passages], state.evidence[self.passages :]
+        answer = answer_from(self.read, state.question, read, self.verify)
+        may_be_given = holds(answer, self.config.confidence, settled=state.settled)
+        result = {"label": answer.label, "label_scores": answer.label_scores, "verdict": answer.verdict}
+        state.run.done("answer", read=[one.id for one in read], **result, holds=may_be_given)
+        kept = answer if may_be_given or state.answer is None else state.answer
         return {"answer": kept, "evidence": left, "holds": may_be_given}
 
-    def _reword_question(self, state: _State) -> dict[str, Any]:
-        wording = self.reword(state["question"], state["wordings"])
-        state["run"].done("reword", wording=wording)
+    def _reword(self, state: _State) -> dict[str, Any]:
+        wording = self.reword(state.question, state.wordings)
+        state.run.done("reword", wording=wording)
         if wording is None:
             return {"stop": self._reason(state)}
-        return {"wordings": [*state["wordings"], wording]}
+        return {"wordings": [*state.wordings, wording]}
 
     def _withhold(self, state: _State) -> dict[str, Any]:
-        reason = state["stop"] or self._reason(state)
-        state["run"].done("withhold", reason=reason)
-        answer = withhold(state["question"], reason, state["found"], state["wordings"], state["answer"])
-        return {"answer": answer}
+        reason = state.stop or self._reason(state)
+        state.run.done("withhold", reason=reason)
+        return {"answer": withhold(state.question, reason, state.found, state.wordings, state.answer)}
 
-    def _after_grading(self, state: _State) -> _Next:
-        if state["stop"]:
+    def _next(self, state: _State) -> _Next:
+        """The step after grading or answering."""
+        if state.stop:
             return "withhold"
-        return "answer" if state["evidence"] else self._again(state)
-
-    def _after_answering(self, state: _State) -> _Next:
-        if state["stop"]:
-            return "withhold"
-        if state["holds"]:
+        if state.holds:
             return "__end__"
-        return "answer" if state["evidence"] else self._again(state)
-
-    def _again(self, state: _State) -> _Next:
-        return "reword" if len(state["wordings"]) <= self.config.rewrites else "withhold"
+        if state.evidence:
+            return "answer"
+        return "reword" if len(state.wordings) <= self.config.rewrites else "withhold"
 
     def _reason(self, state: _State) -> str:
-        if not state["found"]:
+        if not state.found:
             return "nothing was found"
-        if state["answer"] is None:
-            return NO_EVIDENCE
-        return NOT_SUPPORTED
+        return NO_EVIDENCE if state.answer is None else NOT_SUPPORTED
 
 
-_Node = Callable[[_State], dict[str, Any]]
-
-
-def _limited(node: _Node) -> _Node:
+def _limited(node: Callable[[_State], dict[str, Any]]) -> Callable[[_State], dict[str, Any]]:
     """The node, or if the run has reached a limit, one that sets ``stop``."""
 
     def limited(state: _State) -> dict[str, Any]:
         try:
-            state["run"].begin()
+            state.run.begin()
         except LimitReached as limit:
             return {"stop": str(limit)}
         return node(state)

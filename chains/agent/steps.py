@@ -5,7 +5,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,14 @@ class Step(BaseModel):
     detail: dict[str, Any]
 
 
-class LimitReached(Exception):  # noqa: N818  (it ends a run regularly)
+class LimitReached(Exception):  # noqa: N818  (not a failure)
     """A limit was reached; the message names it."""
 
 
 class Run:
     """The steps for one question. Threads may share a run, since tools called together run in parallel.
 
-    Args:
-        max_steps: maximum number of steps.
-        max_tokens: maximum number of prompt and generated tokens in all.
-        max_seconds: time after which no further step begins.
-        tell: called with each finished step.
-        clock: a monotonic clock in seconds.
+    ``on_step`` is called with each finished step; ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -46,7 +42,7 @@ class Run:
         max_steps: int,
         max_tokens: int,
         max_seconds: float,
-        tell: Callable[[Step], None] = lambda _: None,
+        on_step: Callable[[Step], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -54,17 +50,13 @@ class Run:
         self.tokens = 0
         self._limits = (max_steps, max_tokens, max_seconds)
         self._begun = 0
-        self._tell = tell
+        self._on_step = on_step
         self._clock = clock
         self._lock = threading.Lock()
         self._start = clock()
 
     def begin(self) -> None:
-        """Begin a step.
-
-        Raises:
-            LimitReached: the step is not allowed.
-        """
+        """Begin a step; ``LimitReached`` is raised if the step is not allowed."""
         steps, tokens, seconds = self._limits
         with self._lock:
             if self._begun >= steps:
@@ -81,36 +73,35 @@ class Run:
             seconds = round(self._clock() - self._start, 3)
             step = Step(run=self.id, number=len(self.steps) + 1, kind=kind, seconds=seconds, detail=detail)
             self.steps.append(step)
-            self._tell(step)
+            self._on_step(step)
 
 
-def _owners(path: str, flags: int) -> int:
+def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 def trace_to(path: Path | str) -> Callable[[Step], None]:
     """A function that appends each step as a line to a JSONL file, which only its owner can read.
 
-    Threads may share it: each line is a single write.
-
-    Raises:
-        UserError: the file cannot be written.
+    Threads may share it: each line is a single write. ``UserError`` is raised if the file cannot be written.
     """
     file = Path(path).expanduser()
 
-    def tell(step: Step) -> None:
+    def append(step: Step) -> None:
         line = json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n"
-        try:
-            with open(file, "ab", buffering=0, opener=_owners) as lines:
-                lines.write(line.encode("utf-8", "replace"))
-        except OSError as error:
-            raise unwritable(error) from error
+        with _errors(file), open(file, "ab", buffering=0, opener=_private) as lines:
+            lines.write(line.encode("utf-8", "replace"))
 
-    def unwritable(error: OSError) -> UserError:
-        return UserError(f"The trace {file} cannot be written: {error.strerror}. Set agent.trace to another file.")
-
-    try:
+    with _errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
+    return append
+
+
+@contextmanager
+def _errors(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise unwritable(error) from error
-    return tell
+        raise UserError(
+            f"The trace {file} cannot be written: {error.strerror}. Set agent.trace to another file."
+        ) from error

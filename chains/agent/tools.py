@@ -39,15 +39,9 @@ def make_tools(
 ) -> list[BaseTool]:
     """The tools of one run: ``search_literature``, ``read_abstract`` and, with a checker, ``check_statement``.
 
-    They are read-only and reach only retrieved passages: an abstract can be read or checked against only after a search
-    of this run has found it. Text from documents is fenced.
-
-    Args:
-        retriever: finds the passages.
-        findings: the run's findings; the tools add to them.
-        checker: checks statements.
-        passages: number of passages per search.
-        clean: removes special tokens from texts in prompts.
+    They are read-only, add to ``findings``, and reach only retrieved passages: an abstract can be read or checked
+    against only after a search of this run has found it. Text from documents is cleaned and fenced. ``passages`` is the
+    number of passages per search.
     """
 
     def search_literature(query: str) -> str:

@@ -11,6 +11,7 @@ from chains.chat.writer import WrittenAnswers, is_written, pieces
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
+from retrievers.base import is_blank
 
 MAX_CHARACTERS = 20_000  # of a message; the follow-up rules would take seconds on longer ones
 
@@ -23,7 +24,7 @@ class Chat:
         conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
         verifier: verifies an answer after its text has been sent; None if the chain verifies, or nothing does.
-        conflicts: adds conflicting evidence to a verified answer (``ConflictFinder``); None if nothing verifies.
+        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if nothing verifies.
         written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.
@@ -52,11 +53,7 @@ class Chat:
 
     @property
     def conversations(self) -> Conversations:
-        """The stored conversations.
-
-        Raises:
-            UserError: this chat stores none.
-        """
+        """The stored conversations; ``UserError`` if this chat stores none."""
         if self._conversations is None:
             raise UserError("This chat stores no conversations.")
         return self._conversations
@@ -69,7 +66,7 @@ class Chat:
         Raises:
             UserError: the message is empty or too long, or cannot be answered.
         """
-        if not any(character.isprintable() and not character.isspace() for character in message):
+        if is_blank(message):
             raise UserError("The message is empty. Write what you want to know.")
         if len(message) > MAX_CHARACTERS:
             raise UserError(
@@ -102,15 +99,12 @@ class Chat:
 
     def reply(self, history: Sequence[Turn], message: str) -> Turn:
         """The whole turn; see ``stream``."""
-        return _turn(self.stream(history, message))
+        return next(event.turn for event in self.stream(history, message) if isinstance(event, DoneEvent))
 
     def converse(self, user: str, conversation: str | None, message: str) -> Iterator[ChatEvent]:
         """``stream`` in a user's stored conversation; the turn is stored before ``DoneEvent`` is yielded.
 
-        Args:
-            user: whose conversation.
-            conversation: its id, or None for a new one, which is created together with this turn.
-            message: the user's message.
+        With ``conversation`` None, a new one is created together with this turn.
 
         Raises:
             NoConversation: the user has no conversation of this id.
@@ -128,9 +122,9 @@ class Chat:
             yield event
 
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:
-        """Turns of a history that the client sends, as pairs of role and text. Only user and assistant are read.
+        """The turns of a history that the client sends as pairs of role and text; other roles are ignored.
 
-        Its questions are made self-contained by the rules, whichever rewriter handles the newest message.
+        Rules make its questions self-contained, whichever rewriter handles the newest message.
         """
         turns: list[Turn] = []
         for role, text in messages:
@@ -150,10 +144,3 @@ class Chat:
 def brief(answer: Answer) -> str:
     """The answer's label as a sentence, or its text where it has none."""
     return f"{answer.label.capitalize()}." if answer.label is not None and answer.output is None else answer.text
-
-
-def _turn(events: Iterator[ChatEvent]) -> Turn:
-    for event in events:
-        if isinstance(event, DoneEvent):
-            return event.turn
-    raise AssertionError("a stream ends with DoneEvent")

@@ -10,7 +10,7 @@ from pathlib import Path
 from chains.chat.turn import Summary, Turn, now
 from common.errors import UserError
 
-_FIRST_WORDS = 80  # characters of a first message that become the title
+_TITLE_FROM_MESSAGE = 80  # characters of a first message that become the title
 LONGEST_TITLE = 200
 _VERSION = 1  # of the tables, in SQLite's user_version
 _TABLES = (
@@ -26,16 +26,16 @@ _SUMMARY = (
 
 
 class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
-    """The user has no conversation of that id; another user may have."""
+    """The user has no conversation of that id; another user may have one."""
 
 
 class Conversations:
     """Creates, lists, reads, extends, renames and deletes conversations.
 
-    Every call names the user and reaches this user's conversations only. Each change is one transaction: a conversation
-    is created together with its first turn, and the number of turns is counted when it is asked for. Calls may come
-    from any number of threads and processes. Deleted text is overwritten: SQLite zeroes freed space
-    (``secure_delete``), and the write-ahead log is emptied into the file.
+    Every call names the user and reaches this user's conversations only; an id of another conversation raises
+    ``NoConversation``. Each change is one transaction. Calls may come from any number of threads and processes. Deleted
+    text is overwritten: SQLite zeroes freed space (``secure_delete``), and the write-ahead log is emptied into the
+    file.
 
     A file written by medground 0.1.0, which kept turns in LangGraph's checkpoint tables, is converted on opening.
 
@@ -69,14 +69,10 @@ class Conversations:
             ) from error
 
     def create(self, user: str, turn: Turn, title: str = "") -> str:
-        """Store a new conversation with its first turn and return its id.
-
-        Raises:
-            UserError: the user has no name.
-        """
+        """Store a new conversation with its first turn and return its id."""
         if not user.strip():
             raise UserError("The user's name is empty. Set chat.user.")
-        id, title = uuid.uuid4().hex, title or _title(turn)
+        id, title = uuid.uuid4().hex, title or " ".join(turn.message.split())[:_TITLE_FROM_MESSAGE]
         with self._lock, self._connection as connection:
             connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", (id, user, title, now(), turn.time))
             connection.execute("INSERT INTO turn VALUES (?, 0, ?)", (id, turn.model_dump_json()))
@@ -85,10 +81,8 @@ class Conversations:
     def list(self, user: str, query: str = "") -> Sequence[Summary]:
         """The user's conversations, the latest first.
 
-        Args:
-            user: the user.
-            query: keep those where the title or one turn (message and answer) contains every word of the query,
-                regardless of case.
+        With a query, only those where the title or one turn (message and answer) contains every word of it, regardless
+        of case.
         """
         with self._lock:
             rows = self._connection.execute(
@@ -101,11 +95,7 @@ class Conversations:
         return [_summary(row) for row in rows]
 
     def summary(self, user: str, id: str) -> Summary:
-        """Title, times and number of turns of a conversation.
-
-        Raises:
-            NoConversation: the user has no conversation of this id.
-        """
+        """Title, times and number of turns of a conversation."""
         with self._lock:
             row = self._connection.execute(f"{_SUMMARY} WHERE user = ? AND id = ?", (user, id)).fetchone()
         if row is None:
@@ -113,63 +103,39 @@ class Conversations:
         return _summary(row)
 
     def read(self, user: str, id: str) -> Sequence[Turn]:
-        """The turns of a conversation, oldest first.
-
-        Raises:
-            NoConversation: the user has no conversation of this id.
-        """
+        """The turns of a conversation, oldest first."""
         with self._lock:
             self.summary(user, id)
             rows = self._connection.execute("SELECT turn FROM turn WHERE conversation = ? ORDER BY number", (id,))
             return [Turn.model_validate_json(turn) for (turn,) in rows]
 
     def append(self, user: str, id: str, turn: Turn) -> None:
-        """Add a turn; it is on disk when this returns.
-
-        Raises:
-            NoConversation: the user has no conversation of this id.
-        """
+        """Add a turn; it is on disk when this returns."""
         with self._lock, self._connection as connection:
-            changed = connection.execute(
-                "UPDATE conversation SET updated = ? WHERE user = ? AND id = ?", (turn.time, user, id)
-            )
-            if changed.rowcount == 0:
-                raise _no_conversation(id)
+            self._change("UPDATE conversation SET updated = ? WHERE user = ? AND id = ?", turn.time, user, id)
             connection.execute(
                 "INSERT INTO turn SELECT ?1, coalesce(max(number) + 1, 0), ?2 FROM turn WHERE conversation = ?1",
                 (id, turn.model_dump_json()),
             )
 
     def rename(self, user: str, id: str, title: str) -> None:
-        """Give a conversation another title.
-
-        Raises:
-            NoConversation: the user has no conversation of this id.
-            UserError: the title is empty or too long.
-        """
+        """Give a conversation another title; ``UserError`` if it is empty or too long."""
         title = " ".join(title.split())
         if not 0 < len(title) <= LONGEST_TITLE:
             raise UserError(f"A title has 1 to {LONGEST_TITLE} characters; this one has {len(title)}.")
-        with self._lock, self._connection as connection:
-            changed = connection.execute(
-                "UPDATE conversation SET title = ? WHERE user = ? AND id = ?", (title, user, id)
-            )
-            if changed.rowcount == 0:
-                raise _no_conversation(id)
+        with self._lock, self._connection:
+            self._change("UPDATE conversation SET title = ? WHERE user = ? AND id = ?", title, user, id)
 
     def delete(self, user: str, id: str) -> None:
         """Delete a conversation from the file.
 
         Raises:
-            NoConversation: the user has no conversation of this id.
-            UserError: the conversation is deleted, but another program that reads the file prevents the write-ahead
-                log from being emptied.
+            UserError: the conversation is deleted, but another program that reads the file prevents the write-ahead log
+                from being emptied.
         """
         with self._lock:
             with self._connection as connection:
-                deleted = connection.execute("DELETE FROM conversation WHERE user = ? AND id = ?", (user, id))
-                if deleted.rowcount == 0:
-                    raise _no_conversation(id)
+                self._change("DELETE FROM conversation WHERE user = ? AND id = ?", user, id)
                 connection.execute("DELETE FROM turn WHERE conversation = ?", (id,))
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -183,8 +149,13 @@ class Conversations:
         with self._lock:
             self._connection.close()
 
+    def _change(self, statement: str, *values: str) -> None:
+        """Change the one conversation whose id is the last value."""
+        if self._connection.execute(statement, values).rowcount == 0:
+            raise _no_conversation(values[-1])
+
     def _create_tables(self) -> None:
-        """Create the tables where there are none, with the conversations of a file of 0.1.0; all in one transaction."""
+        """Create missing tables and convert the conversations of a file of 0.1.0, all in one transaction."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")  # another process may open a new file at the same time
         with connection:
@@ -208,7 +179,7 @@ class Conversations:
 
 
 def _of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, str, str, str, str], list[Turn]]]:
-    """The conversations of a file of 0.1.0; those without turns, which a kill could leave there, are left out."""
+    """The conversations of a file of 0.1.0 that have turns; a kill could leave some without."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
     read = JsonPlusSerializer().loads_typed
@@ -225,17 +196,13 @@ def _of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, str, 
             yield (id, user, title, created, updated), [Turn.model_validate(turn) for turn in turns]
 
 
-def _title(turn: Turn) -> str:
-    return " ".join(turn.message.split())[:_FIRST_WORDS]
-
-
 def _summary(row: tuple[str, str, str, str, int]) -> Summary:
     id, title, created, updated, turns = row
     return Summary(id=id, title=title, created=created, updated=updated, turns=turns)
 
 
 def _contains(text: str, query: str) -> bool:
-    """Whether the text contains every word of the query; SQLite's LIKE compares ASCII letters only without case."""
+    """Whether a text contains every word of a query; SQLite's LIKE ignores the case of ASCII letters only."""
     folded = text.casefold()
     return all(word in folded for word in query.casefold().split())
 

@@ -17,12 +17,8 @@ def now() -> str:
 class Turn(BaseModel):
     """One message and its answer.
 
-    Attributes:
-        message: the user's text.
-        question: the message made self-contained; the search uses it.
-        text: the text shown to the user.
-        answer: the answer with its evidence; None for a turn of a history that the client sent.
-        notes: changes to the message and to the history.
+    ``question`` is the message made self-contained, which the search uses; ``text`` is shown to the user; ``answer`` is
+    None for a turn of a history that the client sent; ``notes`` are changes to the message and to the history.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -13,7 +13,7 @@ from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
 from chains.prompts import answer_template, as_dicts, explain, history_turns
-from chains.qa.base import AnswerChain, Question
+from chains.qa.base import AnswerChain
 from chains.verification.answers import withhold
 from chains.verification.sentences import prune, supported, with_sentences
 from common.errors import UserError
@@ -63,10 +63,7 @@ class Writer:
     def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
         """The answer in pieces as they are generated, without reasoning; closing the iterator stops the model.
 
-        Args:
-            history: the earlier turns.
-            answer: the question, the passages and the label.
-            marks: normalises the text's citation marks and records those it removes.
+        ``marks`` normalises the text's citation marks and records those it removes.
         """
         marks = marks or MarkWriter(len(answer.passages))
         prompt = self._prompt(history, answer)
@@ -112,8 +109,8 @@ class WrittenAnswers:
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
         verify: the policy. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
-            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages
-            of ``wider`` and returns the first text whose sentences are all supported, else the first text.
+            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
+            ``wider`` and returns the first text whose sentences are all supported, else the first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
@@ -141,9 +138,14 @@ class WrittenAnswers:
         if self._policy in ("off", "report"):
             yield from self._written(history, answer)
             return
-        answer = self._decided(history, answer)
+        answer = self._judged(history, answer)
+        answer = self._again(history, answer) if self._policy == "retry" else settled(answer, self._policy)
         yield from pieces(answer.text)
         yield answer
+
+    def write_all(self, answers: Sequence[Answer]) -> list[Answer | UserError]:
+        """Each answer with its written text; withheld answers and those without passages are unchanged."""
+        return [self._write(answer) if is_written(answer) else answer for answer in answers]
 
     def verify(self, answer: Answer) -> Answer:
         """The answer with the verdicts that the policy ``report`` adds after the text."""
@@ -155,16 +157,16 @@ class WrittenAnswers:
         for piece in self._writer.write(history, answer, marks):
             written.append(piece)
             yield piece
-        update = {"text": "".join(written), "notes": (*answer.notes, *marks.notes), "reused": reused}
-        answer = answer.model_copy(update=update)
+        answer = answer.noted(*marks.notes, text="".join(written), reused=reused)
         yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
 
-    def _decided(self, history: Sequence[Turn], answer: Answer) -> Answer:
-        """The written answer, verified and changed by the policy."""
-        first = self._judged(history, answer)
-        if self._policy == "retry":
-            return self._again(history, first)
-        return settled(first, self._policy)
+    def _write(self, answer: Answer) -> Answer | UserError:
+        try:
+            *_, written = self.stream((), answer)
+        except UserError as error:
+            return error
+        assert isinstance(written, Answer)
+        return self.verify(written)
 
     def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
         *_, written = self._written(history, answer)
@@ -183,9 +185,9 @@ class WrittenAnswers:
             again = self._judged(history, answer)
             if again.sentences and all(map(supported, again.sentences)):
                 note = f"written again from {most} passages: not every sentence of the first text was supported"
-                return again.model_copy(update={"notes": (*again.notes, note)})
+                return again.noted(note)
         tried = f"written again from up to {most} passages" if most > len(first.passages) else "no more passages"
-        return first.model_copy(update={"notes": (*first.notes, f"{tried}: not every sentence was supported")})
+        return first.noted(f"{tried}: not every sentence was supported")
 
 
 def settled(answer: Answer, policy: Verify) -> Answer:
@@ -196,29 +198,6 @@ def settled(answer: Answer, policy: Verify) -> Answer:
     if policy == "abstain" and not all(map(supported, answer.sentences)):
         return withhold(answer)
     return answer
-
-
-class WrittenChain(AnswerChain):
-    """A chain that writes its answers from the passages; withheld answers and those without passages are unchanged."""
-
-    def __init__(self, chain: AnswerChain, written: WrittenAnswers) -> None:
-        self._chain = chain
-        self._written = written
-
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer all questions, then write the answers one by one."""
-        return [
-            self._write(answer) if isinstance(answer, Answer) and is_written(answer) else answer
-            for answer in self._chain.answer_all(questions)
-        ]
-
-    def _write(self, answer: Answer) -> Answer | UserError:
-        try:
-            *_, written = self._written.stream((), answer)
-        except UserError as error:
-            return error
-        assert isinstance(written, Answer)
-        return self._written.verify(written)
 
 
 def pieces(text: str) -> list[str]:

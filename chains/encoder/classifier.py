@@ -1,7 +1,6 @@
 """Sequence classifiers of text pairs, for inference and for questions with a given text.
 
-Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub. Its window is the length
-in its tokenizer's settings; for models trained here, the training length.
+Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ def load_classifier(
     batch_tokens: int = 4096,
     cache: ResultCache | None = None,
 ) -> "EncoderNLI":
-    """The sequence classifier ``model`` as an NLI model.
+    """The sequence classifier ``model``, a folder or a hub id, as an NLI model.
 
     Args:
         model: a folder or a hub id.
@@ -46,8 +45,6 @@ def classifier_chain(
     model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
 ) -> "ClassifierChain":
     """A chain that answers a question from the text given with it, by a classifier of (question, text).
-
-    The arguments are those of ``load_classifier``.
 
     Raises:
         UserError: as ``load_classifier``; or a label of the model is not yes, no or maybe.
@@ -72,43 +69,37 @@ class EncoderNLI(NLIModel):
         texts = self._classifier.texts
         cleaned = [(texts.clean(premise).strip(), texts.clean(hypothesis).strip()) for premise, hypothesis in pairs]
         judged: dict[int, Judgement | UserError] = {}
-        parts: list[tuple[int, Pair]] = []
-        encoded: list[dict[str, list[int]]] = []
+        parts: list[tuple[int, Pair, dict[str, list[int]]]] = []  # index, text and encoding
         for index, (pair, whole) in enumerate(zip(cleaned, texts.encode(cleaned), strict=True)):
             if texts.fits(whole):
-                parts.append((index, pair))
-                encoded.append(whole)
+                parts.append((index, pair, whole))
                 continue
             try:
                 split = texts.parts(pair)
             except UserError as error:
                 judged[index] = error
-                continue
-            parts.extend((index, part) for part in split)
-            encoded.extend(texts.encode(split))
+            else:
+                parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
         found: dict[int, list[tuple[Recalled, Pair]]] = {}
-        for (index, part), recalled in zip(parts, self._classifier.recalled(encoded), strict=True):
+        recalls = self._classifier.recalled([encoded for _, _, encoded in parts])
+        for (index, part, _), recalled in zip(parts, recalls, strict=True):
             found.setdefault(index, []).append((recalled, part))
         for index, of_pair in found.items():
             recalled, part = max(of_pair, key=lambda one: decisiveness(None, one[0].value))
             scores = recalled.value
+            split_note = f"premise judged in {len(of_pair)} parts to fit the model's window"
             judged[index] = Judgement(
                 label=max(scores, key=scores.__getitem__),
                 label_scores=scores,
                 prompt="\n\n".join(part),
-                notes=(f"premise judged in {len(of_pair)} parts to fit the model's window",)
-                if len(of_pair) > 1
-                else (),
+                notes=(split_note,) if len(of_pair) > 1 else (),
                 reused=all(one.reused for one, _ in of_pair),
             )
         return [judged[index] for index in range(len(pairs))]
 
 
 class ClassifierChain(AnswerChain):
-    """A chain made by ``classifier_chain``.
-
-    A text longer than the window loses whole sentences, and a note says so.
-    """
+    """A chain made by ``classifier_chain``; a text longer than the window loses whole sentences, and a note says so."""
 
     def __init__(self, classifier: SequenceClassifier) -> None:
         if foreign := [label for label in classifier.labels if label not in LABELS]:
@@ -143,12 +134,11 @@ class ClassifierChain(AnswerChain):
         return [answers[index] for index in range(len(questions))]
 
     def _answer(self, question: Question, pair: Pair, span: Span, scores: dict[str, float]) -> Answer:
-        text = question.context or ""
-        start, end = span
+        text, (start, end) = question.context or "", span
         passage = Passage(id=question.passage_id or "context", text=text)
         label = max(scores, key=scores.__getitem__)
         cited = best_of_each(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
-        shortened = bool((text[:start] + text[end:]).strip())
+        shortened = f"context shortened to fit the model's window of {self._classifier.texts.window} tokens"
         return Answer(
             question=question.text,
             text=label,
@@ -159,7 +149,5 @@ class ClassifierChain(AnswerChain):
             ),
             passages=(passage,),
             prompt="\n\n".join(pair),
-            notes=(f"context shortened to fit the model's window of {self._classifier.texts.window} tokens",)
-            if shortened
-            else (),
+            notes=(shortened,) if (text[:start] + text[end:]).strip() else (),
         )

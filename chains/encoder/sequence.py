@@ -10,6 +10,7 @@ from chains.config import DType, LLMConfig
 from chains.encoder.pair_texts import PairTexts
 from chains.models.batching import in_batches
 from chains.models.local import resolve_dtype
+from chains.nli import NLI_LABELS
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import SAFE_LOADING, check_tokenizer, check_weights, hub_errors
@@ -19,8 +20,6 @@ from common.result_cache import Batches, Recalled, ResultCache, recall
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_NLI_LABELS = ("entailment", "neutral", "contradiction")
 
 
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -53,11 +52,7 @@ class SequenceClassifier:
     fingerprint: str = ""
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
-        """The labels' probabilities of each encoded pair; pairs of similar length share a batch.
-
-        Raises:
-            UserError: a probability is not finite, or a single pair does not fit in memory.
-        """
+        """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
         return [one.value for one in self.recalled(encoded)]
 
     def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
@@ -181,7 +176,7 @@ def find_device(name: str) -> "torch.device":
 def label_name(name: str) -> str:
     """A checkpoint's label without surrounding white space; the three NLI labels in lower case."""
     name = name.strip()
-    return name.lower() if name.lower() in _NLI_LABELS else name
+    return name.lower() if name.lower() in NLI_LABELS else name
 
 
 def _check_label_order(name: str, config: Any) -> None:
@@ -191,5 +186,5 @@ def _check_label_order(name: str, config: Any) -> None:
         if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):
             raise UserError(
                 f"Model {name}: its config.json gives {label} the number {number} in id2label and "
-                f"{numbers[str(label)]} in label2id. Correct it there by the order that the model was trained with."
+                f"{numbers[str(label)]} in label2id. Correct it to the order of the model's training."
             )

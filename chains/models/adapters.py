@@ -26,8 +26,8 @@ def add_adapter(
 
     Args:
         model: the loaded base model.
-        adapter: folder or hub id of the adapter.
-        merge: whether to merge the adapter into the weights.
+        adapter: folder or hub id.
+        merge: whether to merge it into the weights.
         base: the base model's hub id or folder, compared with the base named in the adapter.
         resize: whether the adapter may change the number of embeddings.
 
@@ -51,18 +51,16 @@ def add_adapter(
         saved = peft.load_peft_weights(adapter, device="cpu")
     if saved and all(".lora_A." in name or (".lora_B." in name and not value.any()) for name, value in saved.items()):
         raise UserError(
-            f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as they are before training. Some ways "
-            "of distributed training save it so; save it again with the trained weights."
+            f"Adapter {adapter} changes nothing: its lora_B weights are all 0, as before training. Distributed "
+            "training may save it so; save it again with the trained weights."
         )
     trained_on = config.base_model_name_or_path
+    problem = f"it was made for {trained_on or 'another model'}"
+    if trained_on == base:
+        problem = "its layers or their shapes differ from the model's, which may have been replaced since"
     misfit = UserError(
-        f"Adapter {adapter} does not fit the model {base}: "
-        + (
-            "its layers or their shapes differ from the model's, which may have been replaced since. "
-            if trained_on == base
-            else f"it was made for {trained_on or 'another model'}. "
-        )
-        + "Set llm.model to the model it was made for, or choose another adapter."
+        f"Adapter {adapter} does not fit the model {base}: {problem}. Set llm.model to the model it was made for, or "
+        "choose another adapter."
     )
     if trained_on and _is_hub_id(trained_on) and _is_hub_id(base) and trained_on.lower() != base.lower():
         raise misfit  # a folder may hold a copy of the base, but different hub ids are different models
@@ -73,13 +71,11 @@ def add_adapter(
     needed = _embeddings(model, saved) or _trained_tokens(config, rows)
     if needed not in (None, rows):
         if not resize or tokenizer_source(adapter) is None:
+            advice = "Merge the two with `medground merge` and name the result in llm.model."
+            if resize:
+                advice = "Save the tokenizer that it was trained with in the adapter's folder."
             raise UserError(
-                f"Adapter {adapter} has embeddings for {needed} tokens and the model {base} for {rows}. "
-                + (
-                    "Save the tokenizer that it was trained with in the adapter's folder."
-                    if resize
-                    else "Merge the two with `medground merge` and name the result in llm.model."
-                )
+                f"Adapter {adapter} has embeddings for {needed} tokens and the model {base} for {rows}. {advice}"
             )
         model.resize_token_embeddings(needed, mean_resizing=False)
     attached: Any = None
@@ -144,8 +140,7 @@ def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrai
     read_adapter(adapter)
     source = tokenizer_source(adapter)
     if source is None:
-        template = model_file(adapter, "chat_template.jinja")
-        if template is not None:
+        if (template := model_file(adapter, "chat_template.jinja")) is not None:
             base.chat_template = template.read_text(encoding="utf-8")
         return base
     with hub_errors("Adapter", adapter), no_bars():
@@ -193,9 +188,8 @@ def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
     configs = getattr(model, "peft_config", None)
     if not configs:
         return {}
-    scaling = {name: module.scaling for name, module in model.named_modules() if hasattr(module, "scaling")}
-    factors = {name: value for name, value in scaling.items() if isinstance(value, dict) and value}
-    if factors:
+    scaling = {name: getattr(module, "scaling", None) for name, module in model.named_modules()}
+    if factors := {name: value for name, value in scaling.items() if isinstance(value, dict) and value}:
         return {"kinds": [str(one.peft_type) for one in configs.values()], "scaling": factors}
     return {"kinds": [str(sorted(one.to_dict().items(), key=str)) for one in configs.values()]}
 

@@ -9,44 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# A test shows for these that keys and values of a prefix can be computed separately. For all other architectures, texts
-# are computed whole.
+# Architectures for which a test shows that the keys and values of a prefix can be computed separately. For all others,
+# texts are computed whole.
 _SPLITTING = frozenset(
-    {
-        "biogpt",
-        "bloom",
-        "cohere",
-        "cohere2",
-        "exaone4",
-        "falcon",
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3_text",
-        "glm4",
-        "gpt2",
-        "gpt_neox",
-        "gpt_oss",
-        "gptj",
-        "granite",
-        "llama",
-        "ministral3",
-        "mistral",
-        "mixtral",
-        "olmo",
-        "olmo2",
-        "olmo3",
-        "opt",
-        "phi",
-        "phi3",
-        "qwen2",
-        "qwen2_moe",
-        "qwen3",
-        "qwen3_moe",
-        "smollm3",
-        "stablelm",
-        "starcoder2",
-    }
+    """
+    biogpt bloom cohere cohere2 exaone4 falcon gemma gemma2 gemma3 gemma3_text glm4 gpt2 gpt_neox gpt_oss gptj
+    granite llama ministral3 mistral mixtral olmo olmo2 olmo3 opt phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe
+    smollm3 stablelm starcoder2
+    """.split()  # noqa: SIM905
 )
 
 
@@ -98,15 +68,11 @@ def _rope_switches_at(model: "PreTrainedModel") -> int | None:
     """The number of tokens beyond which the rotary angles change with the longest text; None if they never do."""
     config: Any = model.config.get_text_config()
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    for part in (
-        rope,
-        *(value for value in rope.values() if isinstance(value, dict)),
-    ):  # some per layer type
-        match part.get("rope_type"):
-            case "longrope":
-                return int(part["original_max_position_embeddings"])
-            case "dynamic":
-                return int(config.max_position_embeddings)
+    for part in (rope, *(value for value in rope.values() if isinstance(value, dict))):  # some have one per layer type
+        if part.get("rope_type") == "longrope":
+            return int(part["original_max_position_embeddings"])
+        if part.get("rope_type") == "dynamic":
+            return int(config.max_position_embeddings)
     return None
 
 

@@ -30,18 +30,11 @@ class LabelScorer(Protocol):
 
         A row can also be generated text, if the model returns no likelihoods, or a ``TooLongError`` for a prompt that
         does not fit.
-
-        Raises:
-            UserError: the model cannot be run, or a likelihood is not finite.
         """
 
 
 def check_room(prompt: int, most: int, window: int | None) -> None:
-    """Check that a prompt and an answer fit a model's window, all in tokens.
-
-    Raises:
-        TooLongError: they do not.
-    """
+    """Raise ``TooLongError`` unless a prompt and an answer fit a model's window, all in tokens."""
     if window is not None and prompt + most > window:
         raise TooLongError(
             f"The answer cannot be written: the prompt takes {prompt} tokens, the answer up to {most}, and the "
@@ -107,9 +100,9 @@ def as_llm(model: object) -> LLM:
         return model  # type: ignore[return-value]
     if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
         return local  # type: ignore[no-any-return]  # of ``LocalLLM.chat`` and ``LocalLLM.pipeline``
-    from chains.models.langchain_llm import LangChainLLM, is_language_model
+    from chains.models.langchain_llm import LangChainLLM, language_model
 
-    if is_language_model(model):
+    if language_model(model) is not None:
         return LangChainLLM(model)  # type: ignore[arg-type]
     raise UserError(
         "The llm must be a LangChain chat model or LLM, or come from chains.models.make_llm; this is "

@@ -16,7 +16,7 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "AL
 def in_batches(
     lengths: Sequence[int], batch_tokens: int, run: Callable[[list[int]], Sequence[Result]], advice: str
 ) -> Iterator[tuple[list[int], Sequence[Result]]]:
-    """Run a function over batches; yields the indices and results of each batch.
+    """Run a function over batches of items; yields the indices and results of each batch.
 
     Batches have similar lengths and the longest comes first, so a lack of memory shows at once. Each has at most
     ``batch_tokens`` tokens with padding; a longer item is a batch of its own. A batch that does not fit in memory is
@@ -26,7 +26,7 @@ def in_batches(
         lengths: of the items, in tokens.
         batch_tokens: maximum number of tokens in a batch, with padding.
         run: returns a result for each index of a batch, in order.
-        advice: a sentence for the error message if a single item does not fit.
+        advice: a sentence for the error message.
 
     Raises:
         UserError: a single item does not fit in memory.
@@ -54,6 +54,12 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[
     """The results of all batches in the order of their indices."""
     found = {index: result for batch, results in batches for index, result in zip(batch, results, strict=True)}
     return [found[index] for index in range(len(found))]
+
+
+def common_prefix(sequences: Sequence[str] | Sequence[list[int]]) -> int:
+    """The number of first elements that all sequences have in common."""
+    low, high = min(sequences), max(sequences)  # sorted: what these two have in common is common to all
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

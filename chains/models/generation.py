@@ -31,12 +31,7 @@ class Decoder:
 
 
 def check_finite(name: str, dtype: object) -> "LogitsProcessorList":
-    """A logits processor that raises ``UserError`` if logits are not finite.
-
-    Args:
-        name: the model's name, for the message.
-        dtype: the model's dtype, for the message.
-    """
+    """A logits processor that raises ``UserError`` if logits are not finite; the message has ``name`` and ``dtype``."""
     from transformers import LogitsProcessor, LogitsProcessorList
 
     class Finite(LogitsProcessor):
@@ -101,16 +96,13 @@ def written_batches(
     """The greedy continuation of each prompt: batches of prompt indices and continuations.
 
     Args:
-        model: a causal model in evaluation mode whose generation config has its end and padding tokens.
+        model: in evaluation mode; its generation config has its end and padding tokens.
         tokenizer: the model's tokenizer.
-        prompts: the prompts' token ids.
-        max_new_tokens: maximum number of generated tokens.
+        prompts: token ids.
+        max_new_tokens: of each continuation.
         batch_tokens: maximum number of tokens in a batch, with padding and continuation.
         share: False computes each prompt whole, for comparison.
         generation: further arguments of ``generate``.
-
-    Raises:
-        UserError: a single prompt does not fit in memory.
     """
     from chains.models.prefix import ATTENDED, SharedPrefix, sharable
 
@@ -157,10 +149,7 @@ def _generated(row: Sequence[int], model: "PreTrainedModel", pad: int) -> int:
     """Number of generated tokens in a row: up to its first end token, or without the padding after a stop text."""
     ends = getattr(model.generation_config, "eos_token_id", None)
     stops = set(ends if isinstance(ends, list) else [ends])
-    first = next((place for place, token in enumerate(row) if token in stops), None)
-    if first is not None:
-        return first + 1
-    count = len(row)
-    while count and row[count - 1] == pad:
-        count -= 1
-    return count
+    for count, token in enumerate(row, start=1):
+        if token in stops:
+            return count
+    return max((count for count, token in enumerate(row, start=1) if token != pad), default=0)

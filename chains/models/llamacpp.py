@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,9 +146,6 @@ class LlamaCppLLM(TemplatePrompts):
         """The index of each prompt with the log-likelihoods of the labels, or a ``TooLongError`` if it does not fit.
 
         Prompts are sorted by tokens, so that neighbours share the longest prefixes.
-
-        Raises:
-            UserError: a probability is not finite.
         """
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         tokenizer: Any = self.tokenizer
@@ -195,10 +192,6 @@ class Engine:
 
     The socket is in a folder that only this user can open, or a loopback port on systems without Unix sockets. Every
     request carries a random key.
-
-    Attributes:
-        file: the GGUF file.
-        window: maximum number of tokens of prompt and answer together.
     """
 
     def __init__(self, name: str, file: Path, window: int, threads: int, gpu_layers: int | None) -> None:
@@ -247,9 +240,7 @@ class Engine:
     def complete(self, ids: Sequence[int], **options: Any) -> dict[str, Any]:
         """The greedy continuation of ``ids``: llama.cpp's response, with the text in ``content``.
 
-        Args:
-            ids: the prompt.
-            options: fields of the request ``/completion`` of llama.cpp's server.
+        ``options`` are fields of the request ``/completion`` of llama.cpp's server.
 
         Raises:
             TooLongError: the prompt is longer than the window.
@@ -267,11 +258,7 @@ class Engine:
         return {one["id"]: one["logprob"] for one in (*found.get("top_logprobs", ()), found) if "id" in one}
 
     def stream(self, ids: Sequence[int], **options: Any) -> Iterator[dict[str, Any]]:
-        """The response of ``complete`` in pieces, the last with ``stop`` true. Closing the iterator stops generation.
-
-        Raises:
-            UserError: as ``complete``.
-        """
+        """The response of ``complete`` in pieces, the last with ``stop`` true; closing it stops generation."""
         body = {"prompt": list(ids), "temperature": 0, "stream": True, **options}
         with self._errors(), self._client.stream("POST", "/completion", json=body) as response:
             if response.status_code != 200:
@@ -314,7 +301,6 @@ class GGUFTokenizer:
     llama.cpp tokenizes, so that texts are split as in the model's training.
 
     Attributes:
-        name_or_path: the model, for messages.
         chat_template: the file's template; empty without one.
         control_tokens: tokens such as turn markers.
         all_special_tokens: these, and the model's other tokens that look like them.
@@ -351,9 +337,8 @@ class GGUFTokenizer:
         """The token ids of one text or several, as ``input_ids``."""
         from transformers import BatchEncoding
 
-        if isinstance(texts, str):
-            return BatchEncoding({"input_ids": self._tokenize(texts, add_special=add_special_tokens)})
-        return BatchEncoding({"input_ids": [self._tokenize(text, add_special=add_special_tokens) for text in texts]})
+        encode = partial(self._tokenize, add_special=add_special_tokens)
+        return BatchEncoding({"input_ids": encode(texts) if isinstance(texts, str) else list(map(encode, texts))})
 
     def get_vocab(self) -> dict[str, int]:
         """All tokens with their ids."""

@@ -27,13 +27,7 @@ class LlamaCppChat(BaseChatModel):
 
     Closing a stream stops generation. If the chat template opens the model's reasoning in the prompt, the opening tag
     is added before the generated text. Tools are not supported; ``with_structured_output`` constrains the text to a
-    JSON schema.
-
-    Attributes:
-        local: the model.
-        model_name: its name.
-        max_tokens: maximum number of generated tokens; None for ``llm.max_new_tokens``.
-        stop: texts that end generation.
+    JSON schema. ``max_tokens`` None is ``llm.max_new_tokens``.
     """
 
     local: Any
@@ -89,11 +83,7 @@ class LlamaCppChat(BaseChatModel):
             yield chunk
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:  # noqa: ARG002
-        """Tools are not supported: their format in the prompt differs between models.
-
-        Raises:
-            UserError: always.
-        """
+        """Raise ``UserError``: tools are not supported, since their format in the prompt differs between models."""
         raise UserError(
             "Models of llm.kind llamacpp cannot call tools. Set agent.kind to graph, or start llama.cpp's server "
             "(llama-server --jinja) with a model that supports tools, and set llm.kind to openai."
@@ -141,11 +131,7 @@ class LlamaCppChat(BaseChatModel):
     def _request(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, kwargs: dict[str, Any]
     ) -> tuple[str, list[int], dict[str, Any]]:
-        """The text before the answer (an opening tag or nothing), the prompt's token ids, and llama.cpp's options.
-
-        Raises:
-            TooLongError: prompt and answer are longer than the window.
-        """
+        """The text before the answer (an opening tag or nothing), the prompt's token ids, and llama.cpp's options."""
         [(prompt, ids)] = self.local.prompts([as_dicts(messages)])
         most = kwargs.get("max_tokens") or self.max_tokens or self.local.config.max_new_tokens
         check_room(len(ids), most, self.local.window)

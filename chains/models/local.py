@@ -47,16 +47,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 # Spare or padding tokens of common models, tried in this order.
-_SPARE_TOKENS = (
-    "<pad>",
-    "[PAD]",
-    "<|pad|>",
-    "<|padding|>",
-    "<|finetune_right_pad_id|>",
-    "<|reserved_special_token_0|>",
-    "<unused0>",
-    "<|unused0|>",
-)
+_SPARE_TOKENS = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"]
+_SPARE_TOKENS += ["<|reserved_special_token_0|>", "<unused0>", "<|unused0|>"]
 
 
 class TemplatePrompts:
@@ -156,11 +148,7 @@ class LocalLLM(TemplatePrompts):
         return resolve_family(family, self.model.config.model_type, self.name, str(self.tokenizer.chat_template))
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Batches of prompt indices and log-likelihoods of the labels.
-
-        Raises:
-            UserError: a single prompt does not fit in memory, or a probability is not finite.
-        """
+        """Batches of prompt indices and log-likelihoods of the labels."""
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         scorables = with_labels(self.tokenizer, texts, ids, labels, label_lead(self.tokenizer))
         with self.guard():
@@ -214,11 +202,24 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
         if tokenizer.chat_template is None and (file := model_file(source, "chat_template.json")):  # multimodal
             tokenizer.chat_template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     model.eval()
+    _pass_contiguous_states(model)
     if config.adapter is not None:
         tokenizer = adapter_tokenizer(config.adapter, tokenizer)
         model = add_adapter(model, config.adapter, merge=config.merge_adapter, base=config.model)
     fit_tokenizer(tokenizer, model)
     return LocalLLM(name=config.model, model=model, tokenizer=tokenizer, config=config, cache=cache)
+
+
+def _pass_contiguous_states(model: "PreTrainedModel") -> None:
+    """Make the head of a model read contiguous hidden states.
+
+    Transformers passes the head a slice, the last position of each prompt. In bfloat16 on a processor, torch copies the
+    head's weights for each row of a batch that is not contiguous: for SmolLM2 and 64 prompts 3.5 GB and 9.4 s instead
+    of 0.03 s.
+    """
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, states: tuple(one.contiguous() for one in states))
 
 
 def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
@@ -230,8 +231,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
     Raises:
         UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
     """
-    attached: Any = model
-    base = attached.get_base_model() if hasattr(attached, "get_base_model") else attached
+    base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
     rows = base.get_input_embeddings().weight.shape[0]
     _set_padding(tokenizer, base, rows)
     prepare_template(tokenizer)
@@ -241,11 +241,7 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 
 
 def model_source(config: LLMConfig) -> str:
-    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first.
-
-    Raises:
-        UserError: the model cannot be downloaded or converted.
-    """
+    """The folder or hub id that transformers loads for ``config.model``; a GGUF file is converted first."""
     if config.model == "embedded":
         return str(EMBEDDED)
     if (known := known_model(config.model)) is not None and config.gguf_file is None:

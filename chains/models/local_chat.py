@@ -1,10 +1,10 @@
 """LangChain LLM and chat model of a local model."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from threading import Event, Lock, Thread
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -62,15 +62,8 @@ class LocalPipeline(HuggingFacePipeline):
         local, ids = self.local, self.encode(prompts)
         stop = self._stops(stop)
         with local.guard():
-            written: list[Written] = in_order(
-                written_batches(
-                    local.model,
-                    local.tokenizer,
-                    ids,
-                    batch_tokens=local.config.batch_tokens,
-                    **self._options(stop, kwargs),
-                )
-            )
+            options = {"batch_tokens": local.config.batch_tokens, **self._options(stop, kwargs)}
+            written: list[Written] = in_order(written_batches(local.model, local.tokenizer, ids, **options))
         return LLMResult(
             generations=[
                 [Generation(text=_until(one.text, stop)[0], generation_info=_usage(len(prompt), one.tokens))]
@@ -247,38 +240,14 @@ class LocalChat(ChatHuggingFace):
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        stream: bool | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return await BaseChatModel._agenerate(self, messages, stop, run_manager, stream=stream, **kwargs)
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        *,
-        stream_usage: bool | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks = BaseChatModel._astream(self, messages, stop, run_manager, stream_usage=stream_usage, **kwargs)
-        async for chunk in chunks:
-            yield chunk
+    _agenerate = BaseChatModel._agenerate  # type: ignore[assignment]
+    _astream = BaseChatModel._astream
 
     def _to_chat_prompt(self, messages: list[BaseMessage]) -> str:
         return render(self.tokenizer, [as_dicts(messages)])[0]
 
     def _asked(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The prompt and the options of one answer.
-
-        Raises:
-            TooLongError: prompt and answer are longer than the model's window.
-        """
+        """The prompt and the options of one answer; ``TooLongError`` if they exceed the window."""
         prompt = self._to_chat_prompt(messages)
         options = {**kwargs, "max_tokens": kwargs.get("max_tokens") or self.max_tokens}
         [ids] = self.llm.encode([prompt])

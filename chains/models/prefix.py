@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 
 from chains.models.architectures import sliding_window, splits_texts
+from chains.models.batching import common_prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,17 +21,10 @@ _LEAST = 0.1  # minimum share of saved tokens; below it, the prefix costs as muc
 def sharable(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: int) -> int:
     """The number of first tokens that are computed once for all prompts; 0 if that saves no time.
 
-    At least one token of each prompt is not shared, since the prediction starts from it.
-
-    Args:
-        model: a causal model.
-        prompts: token ids, at least one prompt.
-        continued: the number of tokens generated after each. Padding then lies between the prefix and a prompt's own
-            tokens, and a sliding window would count it.
+    At least one token of each prompt is not shared, since the prediction starts from it. With ``continued`` tokens
+    generated after each prompt, padding lies between the prefix and the rest, and a sliding window would count it.
     """
-    low, high = min(prompts), max(prompts)  # sorted: the common prefix of these two is common to all
-    shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    shared = min(shared, min(map(len, prompts)) - 1)
+    shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)
     saved = shared * (len(prompts) - 1)
     if saved == 0 or saved < _LEAST * sum(map(len, prompts)) or not splits_texts(model):
         return 0
@@ -57,11 +51,7 @@ class SharedPrefix:
         return int(self._layers[0][0].shape[-2])
 
     def cache(self, *, keep: bool) -> Cache:
-        """A cache that holds the prefix for a batch of any size.
-
-        Args:
-            keep: whether to store later keys and values too, for continuations.
-        """
+        """A cache of the prefix for a batch of any size; with ``keep``, it stores later keys and values too."""
         return Cache(layers=[_Layer(keys, values, keep) for keys, values in self._layers])
 
 

@@ -19,11 +19,9 @@ _CODE = 12  # hexadecimal digits
 def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     """The numbered texts between two lines with a code that none of them contains.
 
-    The numbers are 1, 2, ... unless given.
-
-    The code is a digest of the texts. A text that contains its own code would take some 10^14 attempts to construct,
-    and gets another code. So the data begins at the first line with the code and ends at the second, whatever the texts
-    contain. Equal texts get equal fences.
+    The numbers are 1, 2, ... unless given. The code is a digest of the texts. A text that contains its own code would
+    take some 10^14 attempts to construct, and gets another code. So the data begins at the first line with the code and
+    ends at the second, whatever the texts contain. Equal texts get equal fences.
     """
     salt = 0
     while any((code := content_key(salt=salt, texts=list(texts))[:_CODE]) in text for text in texts):
@@ -47,12 +45,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\U0
 
 
 class Cleaner:
-    """Replaces by spaces what a text must not bring into a prompt: turn marks, special tokens, unprintable characters.
+    """Replaces turn marks, special tokens and unprintable characters by spaces.
 
-    A text that spells one would otherwise end the user's turn and begin another.
-
-    Args:
-        tokenizer: the model's, whose special tokens are replaced too; None where it is elsewhere.
+    A text with one of these could end the user's turn and begin another. With a tokenizer, its special tokens are
+    replaced too.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:

@@ -79,9 +79,6 @@ class RemoteLLM(ChatPrompts):
         """The index of each prompt with the log-likelihoods of the labels or the generated text, as they arrive.
 
         A prompt that is too long for the server gets its error instead. Any other error ends the run.
-
-        Raises:
-            ServerError: the server returns no usable answer.
         """
         plain = self.chat.bind(max_tokens=max(self.config.max_new_tokens, self.label_length(labels)), seed=0)
         scored = plain.bind(logprobs=True, top_logprobs=_ALTERNATIVES)
@@ -106,13 +103,10 @@ def label_row(logprobs: object, labels: Sequence[str]) -> list[float] | None:
     """
     match logprobs:
         case {"content": [*tokens]}:
-            pass
-        case _:
-            return None
-    for token in tokens:
-        match token:
-            case {"token": str(written), "top_logprobs": [_, *_] as alternatives} if _plain(written):
-                return _row(alternatives, labels)
+            for token in tokens:
+                match token:
+                    case {"token": str(written), "top_logprobs": [_, *_] as alternatives} if _plain(written):
+                        return _row(alternatives, labels)
     return None
 
 
@@ -159,9 +153,6 @@ def _window(chat: "RemoteChat") -> int | None:
         names = ", ".join(list(served)[:10]) or "none"
         raise UserError(f"{chat.server} has no model {chat.model_name!r} (llm.model); it has {names}.")
     meta = entry.get("meta")
-    stated = (
-        entry.get("max_model_len"),
-        entry.get("context_length"),
-        meta.get("n_ctx") if isinstance(meta, dict) else 0,
-    )
+    in_meta = meta.get("n_ctx") if isinstance(meta, dict) else None
+    stated = (entry.get("max_model_len"), entry.get("context_length"), in_meta)
     return next((value for value in stated if isinstance(value, int) and value > 0), None)

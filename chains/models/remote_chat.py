@@ -46,14 +46,14 @@ class RemoteChat(BaseChatOpenAI):
 
 
 def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int = RETRIES) -> RemoteChat:
-    """The chat model ``name`` of a server.
+    """The chat model ``name`` of the server at ``base_url``, which ends in ``/v1``.
 
     Only this server is contacted: redirects are not followed, and a server on this machine is not reached through a
     proxy. The API key is read from ``MEDGROUND_LLM_KEY``; OpenAI's environment variables are ignored.
 
     Args:
         name: the model's name on the server.
-        base_url: with its ``/v1``.
+        base_url: the server's address.
         timeout: maximum seconds for an answer.
         retries: how often a request is repeated if the server is busy, fails or drops the connection. An unreachable
             server and a timeout are not retried.
@@ -90,12 +90,8 @@ class _Client(httpx.Client):
         self._server = server
 
     def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
-        try:
+        with self._server.connection_errors():
             return super().send(*args, **kwargs)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._server.unreachable(error) from error
-        except httpx.TimeoutException as error:
-            raise self._server.late() from error
 
 
 class _AsyncClient(httpx.AsyncClient):
@@ -106,9 +102,5 @@ class _AsyncClient(httpx.AsyncClient):
         self._server = server
 
     async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
-        try:
+        with self._server.connection_errors():
             return await super().send(*args, **kwargs)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._server.unreachable(error) from error
-        except httpx.TimeoutException as error:
-            raise self._server.late() from error

@@ -38,13 +38,7 @@ class NoLogprobsError(RefusedError):
 
 @dataclass(frozen=True)
 class Server:
-    """A server, for error messages.
-
-    Attributes:
-        url: its base URL, with ``/v1``.
-        has_key: whether a key is sent to it.
-        timeout: maximum seconds for an answer.
-    """
+    """A server, for error messages; ``url`` ends in ``/v1``, ``timeout`` is in seconds."""
 
     url: str
     has_key: bool
@@ -75,19 +69,23 @@ class Server:
         except (openai.OpenAIError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise self.malformed(path, str(error)) from error
 
-    def unreachable(self, error: Exception) -> ServerError:
-        """The error if no connection can be made."""
-        return ServerError(
-            f"No server can be reached at {self.url} (llm.base_url): {_reason(error)}. Start it, or correct "
-            "the address."
-        )
+    @contextmanager
+    def connection_errors(self) -> Iterator[None]:
+        """Turn httpx's errors of an unreachable or late server into ``ServerError``."""
+        import httpx
 
-    def late(self) -> ServerError:
-        """The error if there is no answer in time."""
-        return ServerError(
-            f"{self} did not answer within {self.timeout:g} seconds. See its log; a smaller llm.concurrency sends "
-            "fewer requests at once."
-        )
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ServerError(
+                f"No server can be reached at {self.url} (llm.base_url): {_reason(error)}. Start it, or correct "
+                "the address."
+            ) from error
+        except httpx.TimeoutException as error:
+            raise ServerError(
+                f"{self} did not answer within {self.timeout:g} seconds. See its log; a smaller llm.concurrency sends "
+                "fewer requests at once."
+            ) from error
 
     def malformed(self, path: str, answer: object) -> ServerError:
         """The error if an answer does not follow the protocol."""
@@ -107,27 +105,24 @@ class Server:
                 "so that prompts are shortened.",
                 status,
             )
-        kind = RefusedError
+        if status in (400, 422, 501) and "logprob" in words.lower():
+            problem = f"does not support token probabilities.{said} Set chain.decide to generate."
+            return NoLogprobsError(f"{self} {problem}", status)
         if status in (401, 403):
-            wanted = f"needs an API key: set the environment variable {KEY}"
-            message = f"{self} {f'refuses the key in {KEY}' if self.has_key else wanted}.{said}"
+            needed = f"needs an API key: set the environment variable {KEY}"
+            problem = f"{f'refuses the key in {KEY}' if self.has_key else needed}.{said}"
         elif status == 429:
-            message = f"{self} is too busy.{said} Try again later, or set llm.concurrency lower."
+            problem = f"is too busy.{said} Try again later, or set llm.concurrency lower."
         elif status == 404:
-            message = f"{self} answered {path} with 404, not found.{said} Check llm.base_url and llm.model."
+            problem = f"answered {path} with 404, not found.{said} Check llm.base_url and llm.model."
         elif 300 <= status < 400:
             where = response.headers.get("Location", "another address")
-            message = f"{self} redirects to {where}; redirects are not followed. Set llm.base_url to the right address."
-        elif status in (400, 422, 501) and "logprob" in words.lower():
-            kind, message = (
-                NoLogprobsError,
-                f"{self} does not support token probabilities.{said} Set chain.decide to generate.",
-            )
+            problem = f"redirects to {where}; redirects are not followed. Set llm.base_url to the right address."
         elif status >= 500:
-            message = f"{self} failed with status {status}.{said} See its log and try again."
+            problem = f"failed with status {status}.{said} See its log and try again."
         else:
-            message = f"{self} refuses the request with status {status}.{said}"
-        return kind(message, status)
+            problem = f"refuses the request with status {status}.{said}"
+        return RefusedError(f"{self} {problem}", status)
 
 
 def _words(response: Any) -> str:

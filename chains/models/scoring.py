@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from chains.models.architectures import batches_together, is_recurrent, puts_tokens_before, takes_positions
-from chains.models.batching import MODEL_TOO_LARGE, in_batches, in_order
+from chains.models.batching import MODEL_TOO_LARGE, common_prefix, in_batches, in_order
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def label_log_likelihoods(
     *,
     share: bool = True,
 ) -> list[tuple[float, ...]]:
-    """The log-likelihoods of the labels, in the prompts' order.
-
-    Arguments and errors are those of ``scored_batches``.
-    """
+    """The log-likelihoods of ``scored_batches`` in the prompts' order."""
     return in_order(scored_batches(model, prompts, batch_tokens, packed, share=share))
 
 
@@ -126,17 +123,11 @@ def with_labels(
     labels: Sequence[str],
     lead: str,
 ) -> list[Scorable]:
-    """Each prompt with its labels' token ids, tokenised as one text.
+    """Each rendered prompt with its labels' token ids, as prompt and label are tokenised together.
 
     Only the end of a prompt affects how a label after it is tokenised, and a chat template gives all prompts the same
     end. So that end is tokenised once with the labels and used for all prompts if it agrees with the first whole one.
-
-    Args:
-        tokenizer: the model's tokenizer.
-        texts: the rendered prompts.
-        ids: their token ids.
-        labels: the candidate labels.
-        lead: the white space between prompt and label (``templates.label_lead``).
+    ``lead`` is the text between prompt and label (``templates.label_lead``).
     """
     if not texts:
         return []
@@ -156,9 +147,7 @@ def with_labels(
 def _common_end(texts: Sequence[str]) -> str:
     """The common end of all texts, at most ``_TAIL`` characters."""
     tails = [text[-_TAIL:][::-1] for text in texts]
-    low, high = min(tails), max(tails)  # sorted: the common part of these two is common to all
-    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return low[:length][::-1]
+    return tails[0][: common_prefix(tails)][::-1]
 
 
 def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], endings: Sequence[str]) -> Scorable:
@@ -220,23 +209,19 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
         return _uncached(model, prompts)
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
-    for index in range(len(prompts[0].labels)):
-        label = [prompt.labels[index] for prompt in prompts]
+    for label in zip(*(prompt.labels for prompt in prompts), strict=True):
         column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label], device=first.device))[:, 0]
         longest = max(map(len, label))
         if longest > 1:
             padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label], device=device)
             counted = torch.tensor([[i < len(tokens) for i in range(1, longest)] for tokens in label], device=device)
             step = torch.arange(longest - 1, device=device)
+            whole_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
             rest = model(
                 input_ids=padded[:, :-1],
                 past_key_values=_copied(output.past_key_values),
                 use_cache=True,
-                **_where(
-                    model,
-                    torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1),
-                    mask.sum(1, keepdim=True) + step,
-                ),
+                **_where(model, whole_mask, mask.sum(1, keepdim=True) + step),
             )
             likelihoods = rest.logits.float().log_softmax(-1).gather(2, padded[:, 1:, None].to(rest.logits.device))
             column = column + likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1)
@@ -252,8 +237,7 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
     import torch
 
     columns = []
-    for index in range(len(prompts[0].labels)):
-        label = [prompt.labels[index] for prompt in prompts]
+    for label in zip(*(prompt.labels for prompt in prompts), strict=True):
         longest = max(map(len, label))
         wholes = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label, strict=True)]
         before = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)

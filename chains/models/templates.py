@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from itertools import groupby, pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chains.models.reasoning import closing_of_open_reasoning
 from chains.prompts import Messages
@@ -65,25 +65,16 @@ def prepare_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         tokenizer.chat_template = _first_token(tokenizer) + _PLAIN
         return
     dates = (_NO_DATE, _FIXED_DATE) if "strftime_now" in template else ("",)
-    tried = [
-        _Candidate("".join(preambles) + template, _renders(tokenizer, "".join(preambles) + template))
-        for preambles in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)
-    ]
-    best = max(tried, key=lambda one: one.passed)  # of equals the first, which has the fewest preambles
-    if not best.passed:
+    candidates = ["".join(parts) + template for parts in product(("", _FOLD_SYSTEM), ("", _CONTENT_IN_PARTS), dates)]
+    passed = {candidate: _renders(tokenizer, candidate) for candidate in candidates}
+    best = max(passed, key=passed.__getitem__)  # among equals the first, which has the fewest preambles
+    if not passed[best]:
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, tried[0].template)}. "
+            f"The chat template of {tokenizer.name_or_path} cannot be used: {_problem(tokenizer, candidates[0])}. "
             "Correct chat_template in the model's tokenizer_config.json (or chat_template.jinja), or delete it: "
             "prompts are plain text then."
         )
-    tokenizer.chat_template = best.template
-
-
-class _Candidate(NamedTuple):
-    """A template with preambles, and how many conversations it renders, from the simplest one on."""
-
-    template: str
-    passed: int
+    tokenizer.chat_template = best
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages]) -> list[str]:
@@ -138,7 +129,7 @@ def answer_end(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """The token that ends an answer; None where the template ends a turn with a text that is no token."""
+    """The token that ends an answer; None if the template ends a turn with a text that is not a token."""
     after = _answered(tokenizer).rpartition(_ANSWER)[2]
     if token := _first_token_in(tokenizer, after):
         return token
@@ -148,7 +139,7 @@ def end_token(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 
 
 def next_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What begins the user's next turn, where the template puts no end behind an answer; empty where it does.
+    """The beginning of the user's next turn, if the template puts no end after an answer; else empty.
 
     A token if there is one, else the text: models trained with such a template (GLM-4) write it after an answer.
     """
@@ -186,7 +177,7 @@ def _conversation(*texts: str, system: bool = False) -> Messages:
     return [{"role": "system", "content": _SYSTEM}, *turns] if system else turns
 
 
-# From the simplest on. A model is of use where the first renders.
+# The simplest first; a model can be used if the first one renders.
 _PROBES = (
     _conversation(),
     _conversation(system=True),
@@ -196,7 +187,7 @@ _PROBES = (
 
 
 def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) -> Messages:
-    """The conversation, or where it has turns that the template does not take in succession, with those joined."""
+    """The conversation; successive turns of one role are joined if the template does not render them."""
     if all(one["role"] != other["role"] for one, other in pairwise(conversation)):
         return conversation
     if _rendered_in_order(tokenizer, str(tokenizer.chat_template), conversation):
@@ -208,7 +199,7 @@ def _renderable(tokenizer: "PreTrainedTokenizerBase", conversation: Messages) ->
 
 
 def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
-    """How many of ``_PROBES`` a template renders, until one fails: every text once, in the order of the turns."""
+    """The number of ``_PROBES`` that a template renders before one fails; each text must appear once, in order."""
     for number, conversation in enumerate(_PROBES):
         text = _rendered_in_order(tokenizer, template, conversation)
         if any(text.count(message["content"]) != 1 for message in conversation):
@@ -217,7 +208,7 @@ def _renders(tokenizer: "PreTrainedTokenizerBase", template: str) -> int:
 
 
 def _rendered_in_order(tokenizer: "PreTrainedTokenizerBase", template: str, conversation: Messages) -> str:
-    """The rendered text, if it has every turn's text in order; else an empty one."""
+    """The rendered text if it contains every turn's text in order, else an empty text."""
     try:
         text = _render_with(tokenizer, template, conversation)
     except Exception:  # a template is a program, which may fail in any way

@@ -1,36 +1,34 @@
 """Base class of question-answering chains: input, batching and retrieval."""
 
 import textwrap
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForChainRun
 from langchain_core.documents import Document
-from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
 from common.errors import UserError
+from common.one_pass import OnePassRunnable
 from corpus.evidence import is_evidence
-from retrievers.base import Retriever, encodable
+from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
 
-SHOWN = 200  # characters of a shortened question in a note
+NOTE_CHARACTERS = 200  # of a shortened question in a note
 
 ChainInput = str | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A validated input.
+    """A validated input; ``context`` is the gold text, if given, and ``passage_id`` its id.
 
-    Attributes:
-        context: the gold text, if given.
-        passage_id: the id of the gold text.
-        config: LangChain's config for this question: callbacks, tags, metadata and configurable values. None uses the
-            caller's.
+    ``config`` is LangChain's for this question: callbacks, tags, metadata and configurable values. None uses the
+    caller's.
     """
 
     text: str
@@ -39,13 +37,10 @@ class Question:
     config: RunnableConfig | None = field(default=None, compare=False, repr=False)
 
 
-class AnswerChain(Runnable[ChainInput, Answer], ABC):
-    """A LangChain ``Runnable`` from a question to an ``Answer``.
+class AnswerChain(OnePassRunnable[ChainInput, Answer]):
+    """A LangChain ``Runnable`` from a question to an ``Answer``; ``stream`` yields the one Answer.
 
     The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
-    ``batch`` and ``abatch`` answer all questions in one pass; ``stream`` yields the one Answer. An input that cannot be
-    answered raises ``UserError``, or returns it with ``return_exceptions``; then any other error, such as one of a
-    custom retriever, affects only its own question.
 
     The config reaches the retriever for each question, in a batch too: callbacks see the runs of chain and retriever,
     and configurable fields and alternatives apply. Prompt and output of the model are in the Answer, not in separate
@@ -56,90 +51,34 @@ class AnswerChain(Runnable[ChainInput, Answer], ABC):
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """An Answer or an error for each question, in order; all in one pass."""
 
-    def invoke(self, input: ChainInput, config: RunnableConfig | None = None, **kwargs: Any) -> Answer:
-        """Answer one question."""
-        return self._call_with_config(self._one, input, config, **kwargs)
-
-    def batch(
-        self,
-        inputs: list[ChainInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Answer]:
-        """Answer many questions in one pass."""
-        answers = self._apart if return_exceptions else self._in_one_pass
-
-        def many(
-            inputs: list[ChainInput],
-            run_manager: list[CallbackManagerForChainRun],  # noqa: ARG001  (LangChain passes it by name)
-            config: list[RunnableConfig],
-        ) -> list[Exception | Answer]:
-            return answers(inputs, config)
-
-        return self._batch_with_config(many, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    async def abatch(
-        self,
-        inputs: list[ChainInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Answer]:
-        """Answer many questions in one pass, in a separate thread."""
-
-        def run() -> list[Answer]:
-            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-        return await run_in_executor(None, run)
-
-    def _one(
-        self,
-        input: ChainInput,
-        run_manager: CallbackManagerForChainRun,  # noqa: ARG002  (LangChain passes it by name)
-        config: RunnableConfig,
-    ) -> Answer:
-        answer = self._in_one_pass([input], [config])[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
         read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
         answers = iter(self.answer_all([question for question in read if isinstance(question, Question)]))
         return [question if isinstance(question, UserError) else next(answers) for question in read]
 
-    def _apart(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
-        """Answer in one pass; a pass that fails is halved, until each error belongs to one question.
 
-        A ``UserError`` of a whole pass, such as an unusable model, is raised.
-        """
-        try:
-            return self._in_one_pass(inputs, configs)
-        except UserError:
-            raise
-        except Exception as error:
-            if len(inputs) == 1:
-                return [error]
-        half = len(inputs) // 2
-        return [*self._apart(inputs[:half], configs[:half]), *self._apart(inputs[half:], configs[half:])]
+class MappedChain(AnswerChain):
+    """A chain whose answers are changed by a function.
 
+    Args:
+        chain: answers the questions.
+        change: from answers to changed answers or errors, in order; all answers of a pass are one call.
+    """
 
-class NotedChain(AnswerChain):
-    """A chain that adds a note to every answer."""
-
-    def __init__(self, chain: AnswerChain, note: str) -> None:
+    def __init__(self, chain: AnswerChain, change: Callable[[Sequence[Answer]], Sequence[Answer | UserError]]) -> None:
         self._chain = chain
-        self._note = note
+        self._change = change
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """The answers of the chain, each with the note at the end."""
-        return [
-            answer.model_copy(update={"notes": (*answer.notes, self._note)}) if isinstance(answer, Answer) else answer
-            for answer in self._chain.answer_all(questions)
-        ]
+        """Answer all, then change all answers."""
+        answers = self._chain.answer_all(questions)
+        changed = iter(self._change([answer for answer in answers if isinstance(answer, Answer)]))
+        return [next(changed) if isinstance(answer, Answer) else answer for answer in answers]
+
+
+def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:
+    """A chain that adds a note to every answer of ``chain``."""
+    return MappedChain(chain, lambda answers: [answer.noted(note) for answer in answers])
 
 
 AnswerAll = Callable[[Sequence[Question]], Sequence[Answer | UserError]]
@@ -157,11 +96,7 @@ class SharedChain(AnswerChain):
 
 
 def check_retriever(retriever: object) -> None:
-    """Check that an object is a LangChain retriever.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise ``UserError`` unless an object is a LangChain retriever."""
     if not isinstance(retriever, Runnable):
         raise UserError(
             f"The retriever must be a LangChain retriever; this is {type(retriever).__name__}. Make one with "
@@ -174,13 +109,11 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
 
     From other retrievers, the first ``k`` results are used. Documents without text, and passages with only references
     or a table of contents, are left out. Copies of a better passage are listed in its metadata ``also_in`` and do not
-    count. If fewer than ``k`` remain, the search is repeated once with twice as many.
+    count. If fewer than ``k`` remain, our retrievers search once more for twice as many.
 
     Raises:
         UserError: it returns something else than documents.
     """
-    if not questions:
-        return []
     found = _search(retriever, questions, k)
     if isinstance(retriever, Retriever):
         short = [number for number, passages in enumerate(found) if len(passages) == k and len(_readable(passages)) < k]
@@ -191,7 +124,7 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
 
 
 def searched(retriever: object, question: str) -> str:
-    """The question as the retriever searches for it (``Retriever.searched``)."""
+    """The question, or the part of it for which the retriever searches (``Retriever.searched``)."""
     return retriever.searched(question) if isinstance(retriever, Retriever) else question
 
 
@@ -199,7 +132,7 @@ def shortening(question: str, read: str) -> list[str]:
     """A note if the search used only a part of the question."""
     if read == question:
         return []
-    shown = textwrap.shorten(read, SHOWN, placeholder=" ...")
+    shown = textwrap.shorten(read, NOTE_CHARACTERS, placeholder=" ...")
     return [f"the question is too long to be searched for as a whole: only this part was searched for: {shown}"]
 
 
@@ -224,10 +157,8 @@ def _search(retriever: Runnable[str, list[Document]], questions: Sequence[Questi
     if not questions:
         return []
     texts, configs = [question.text for question in questions], [question.config or {} for question in questions]
-    if isinstance(retriever, Retriever):
-        found = retriever.batch(texts, configs, k=k)
-    else:
-        found = retriever.batch(texts, configs)
+    batch: Any = partial(retriever.batch, k=k) if isinstance(retriever, Retriever) else retriever.batch
+    found: list[object] = batch(texts, configs)
     return [[as_passage(document) for document in _documents(documents)] for documents in found]
 
 
@@ -235,7 +166,7 @@ def _documents(found: object) -> list[Document]:
     wrong = [found] if not isinstance(found, list | tuple) else [one for one in found if not isinstance(one, Document)]
     if wrong:
         raise UserError(
-            f"A retriever brings a list of LangChain documents; this one brought {type(wrong[0]).__name__}."
+            f"A retriever must return a list of LangChain documents; this one returned {type(wrong[0]).__name__}."
         )
     return [document for document in found if document.page_content.strip()]  # type: ignore[attr-defined]
 
@@ -269,17 +200,16 @@ def _jsonable(value: object) -> object:
 
 
 def _read(input: object, config: RunnableConfig) -> Question | UserError:
-    fields: Mapping[object, object] = {"question": input} if isinstance(input, str) else {}
-    if isinstance(input, Mapping):
-        fields = input
+    given = {"question": input} if isinstance(input, str) else input
+    fields: Mapping[object, object] = given if isinstance(given, Mapping) else {}
     question, context, passage_id = (fields.get(name) for name in ("question", "context", "passage_id"))
     if not isinstance(question, str):
-        given = type(input).__name__ if not isinstance(input, Mapping) else f"a mapping with {_keys(input)}"
-        return UserError(f'Ask with a text or with {{"question": text}}; this is {given}.')
-    if not any(character.isprintable() and not character.isspace() for character in question):
+        found = f"a mapping with {_keys(input)}" if isinstance(input, Mapping) else type(input).__name__
+        return UserError(f'Ask with a text or with {{"question": text}}; this is {found}.')
+    if is_blank(question):
         return UserError("The question is empty. Write what you want to know.")
-    if any("\ud800" <= character <= "\udfff" for character in question):
-        return UserError("The question holds half of a character that cannot be written as text. Take it out.")
+    if encodable(question) != question:
+        return UserError("The question contains half of a character (a lone surrogate). Remove it.")
     if context is not None and not isinstance(context, str):
         return UserError(f"The context of a question must be a text; this is {type(context).__name__}.")
     return Question(question, context, None if passage_id is None else str(passage_id), config)

@@ -1,7 +1,8 @@
 """Question answering with a language model: retriever, prompt, model and label parser, with citations."""
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
@@ -66,36 +67,24 @@ def qa_chain(
         check_retriever(retriever)
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
-    summarizer = None
-    if evidence == "summaries" and context == "retrieved":
-        summarizer = Summarizer(model, model.config.system if system is None else system)
-    return QAChain(model, retriever, context, decide, passages, prompt_family, system, open_questions, summarizer)
+    family, system = model.family(prompt_family), model.config.system if system is None else system
+    decider = Decider(model, qa_template(family, system), LABELS, decide)
+    fitter = PromptFitter(model, family, system, reserve=decider.reserve)
+    summarizer = Summarizer(model, system) if evidence == "summaries" and context == "retrieved" else None
+    return QAChain(retriever, context, passages, open_questions, decider, fitter, summarizer)
 
 
+@dataclass(eq=False)
 class QAChain(AnswerChain):
     """A chain made by ``qa_chain``."""
 
-    def __init__(
-        self,
-        llm: LLM,
-        retriever: Runnable[str, list[Document]] | None,
-        context: Context,
-        decide: Decide,
-        passages: int,
-        prompt_family: Family,
-        system: str | None,
-        open_questions: bool,
-        summarizer: Summarizer | None,
-    ) -> None:
-        self._llm = llm
-        self._retriever = retriever
-        self._context = context
-        self._passages = passages
-        self._open_questions = open_questions
-        self._summarizer = summarizer
-        family, system = llm.family(prompt_family), llm.config.system if system is None else system
-        self._decider = Decider(llm, qa_template(family, system), LABELS, decide)
-        self._fitter = PromptFitter(llm, family, system, reserve=self._decider.reserve)
+    retriever: Runnable[str, list[Document]] | None
+    context: Context
+    passages: int
+    open_questions: bool
+    decider: Decider
+    fitter: PromptFitter
+    summarizer: Summarizer | None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all questions, render all prompts, and run the model on all in batches of similar length."""
@@ -104,25 +93,19 @@ class QAChain(AnswerChain):
         for index, passages in enumerate(self._find(questions)):
             if isinstance(passages, UserError):
                 answers[index] = passages
-            elif self._open_questions and passages and asks_for_fact(questions[index].text):
+            elif self.open_questions and passages and asks_for_fact(questions[index].text):
                 answers[index] = self._evidence(questions[index].text, passages)
             else:
                 read.append((index, passages))
         prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self._fitter.fit([self._ask(questions[index], passages) for index, passages in read])
+        fitted = self.fitter.fit([self._ask(questions[index], passages) for index, passages in read])
         for (index, passages), prompt in zip(read, fitted, strict=True):
             if isinstance(prompt, UserError):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        decisions = self._decider.decide(
-            [
-                Case(
-                    one.prompt, {"question": one.asked.question, "context": one.asked.context}, questions[index].config
-                )
-                for index, _, one in prompts
-            ]
-        )
+        cases = [Case(one.prompt, asdict(one.asked), questions[index].config) for index, _, one in prompts]
+        decisions = self.decider.decide(cases)
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             if isinstance(decision, UserError):
                 answers[index] = decision
@@ -131,26 +114,23 @@ class QAChain(AnswerChain):
         return [answers[index] for index in range(len(questions))]
 
     def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
-        match self._context:
-            case "none":
-                return [[] for _ in questions]
-            case "gold":
-                return [_gold(question) for question in questions]
-            case "retrieved":
-                assert self._retriever is not None  # qa_chain has seen to it
-                found = retrieve(self._retriever, questions, self._passages)
-                if self._summarizer is None:
-                    return found
-                return self._summarizer.summarize([question.text for question in questions], found)
-        assert_never(self._context)
+        if self.context == "none":
+            return [[] for _ in questions]
+        if self.context == "gold":
+            return [_gold(question) for question in questions]
+        assert self.retriever is not None  # checked by qa_chain
+        found = retrieve(self.retriever, questions, self.passages)
+        if self.summarizer is None:
+            return found
+        return self.summarizer.summarize([question.text for question in questions], found)
 
     def _ask(self, question: Question, passages: list[Passage]) -> QuestionInContext:
-        context = self._fitter.clean(_JOIN.join(passage.read for passage in passages)) if passages else None
-        return QuestionInContext(self._fitter.clean(question.text).strip(), context)
+        context = self.fitter.clean(_JOIN.join(passage.read for passage in passages)) if passages else None
+        return QuestionInContext(self.fitter.clean(question.text).strip(), context)
 
     def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
         """An answer without a text: the passages, and citations from their first ``kept`` characters."""
-        read = searched(self._retriever, question) if self._context == "retrieved" else question
+        read = searched(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
             text="",
@@ -160,8 +140,8 @@ class QAChain(AnswerChain):
         )
 
     def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
-        notes = [self._fitter.note(prompt.dropped)] if prompt.dropped else []
-        if self._context == "retrieved" and not passages:
+        notes = [self.fitter.note(prompt.dropped)] if prompt.dropped else []
+        if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
         evidence = self._evidence(question, passages, prompt.kept)
         return evidence.model_copy(
@@ -180,7 +160,7 @@ class QAChain(AnswerChain):
 def _gold(question: Question) -> list[Passage] | UserError:
     if question.context is None or not question.context.strip():
         return UserError(
-            'Gold context was chosen, but the question came without its text. Give {"question": ..., "context": ...}, '
+            'The context is gold, but the question has no text. Give {"question": ..., "context": ...}, '
             "or set chain.context to retrieved or none."
         )
     return [Passage(id=question.passage_id or "context", text=question.context)]
@@ -192,7 +172,7 @@ def _summarized(passages: Sequence[Passage]) -> list[str]:
 
 
 def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
-    """The passages cut to the first ``kept`` characters of what the model was given; those read as summaries whole."""
+    """The passages cut to the first ``kept`` characters of the prompt's context; those read as summaries are whole."""
     read = []
     for passage in passages:
         if kept <= 0:

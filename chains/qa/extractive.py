@@ -1,6 +1,7 @@
 """Extractive answers: evidence sentences, without a language model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
@@ -28,9 +29,9 @@ def extractive_chain(
     """A chain that answers with the most relevant sentences of the retrieved passages.
 
     The Answer's text is the quotes, each cited with its score (``citations.cite``); its label is None. A sentence whose
-    score is less than half of the best one's is not quoted. Notes name weak evidence (``citations.Selection``), the
-    part of the question that was read if it is too long for the embedder, and quoted documents that were retracted or
-    have an expression of concern.
+    score is less than half of the best one's is not quoted. Notes report weak evidence (``citations.Selection``), a
+    question that was shortened for the embedder, and quoted documents that were retracted or have an expression of
+    concern.
 
     Args:
         retriever: source of the passages.
@@ -52,48 +53,38 @@ def extractive_chain(
     return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies)
 
 
+@dataclass(eq=False)
 class ExtractiveChain(AnswerChain):
     """A chain made by ``extractive_chain``."""
 
-    def __init__(
-        self,
-        retriever: BaseRetriever,
-        embedder: Embeddings | None,
-        passages: int,
-        max_sentences: int,
-        notes: tuple[str, ...],
-        frequencies: Lookup | None,
-    ) -> None:
-        self._retriever = retriever
-        self._embedder = embedder
-        self._passages = passages
-        self._max_sentences = max_sentences
-        self._notes = notes
-        self._frequencies = frequencies
+    retriever: BaseRetriever
+    embedder: Embeddings | None
+    passages: int
+    max_sentences: int
+    notes: tuple[str, ...]
+    frequencies: Lookup | None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all questions in one pass, then quote."""
-        found = retrieve(self._retriever, questions, self._passages)
+        found = retrieve(self.retriever, questions, self.passages)
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        read = searched(self._retriever, question)
-        if self._embedder is not None:
-            read = shorten(self._embedder, read)
-        selection = select(read, passages, self._embedder, self._frequencies)
+        read = searched(self.retriever, question)
+        if self.embedder is not None:
+            read = shorten(self.embedder, read)
+        selection = select(read, passages, self.embedder, self.frequencies)
         ranked = selection.citations
-        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self._max_sentences]
+        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self.max_sentences]
+        found = []
         if not passages:
             found = ["no passage was found"]
         elif not citations:
             found = ["no sentence of the passages found shares a word with the question"]
         elif selection.is_weak:
-            what = (
-                "share of the question's words in one sentence" if self._embedder is None else "nearness of a passage"
-            )
-            found = [f"weak evidence: the greatest {what} is {selection.nearest:.2f} of 1"]
-        else:
-            found = []
+            by_words = self.embedder is None
+            measure = "share of the question's words in one sentence" if by_words else "nearness of a passage"
+            found = [f"weak evidence: the greatest {measure} is {selection.nearest:.2f} of 1"]
         quoted = {citation.passage_id for citation in citations}
         cited = [passage for passage in passages if passage.id in quoted]
         text, sentences = _quoted(citations, passages)
@@ -103,7 +94,7 @@ class ExtractiveChain(AnswerChain):
             sentences=sentences,
             citations=tuple(citations),
             passages=tuple(passages),
-            notes=(*found, *shortening(question, read), *notices(cited), *self._notes),
+            notes=(*found, *shortening(question, read), *notices(cited), *self.notes),
         )
 
 

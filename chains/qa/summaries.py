@@ -19,14 +19,10 @@ _RELEVANCE = re.compile(r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:\s*(?:/|of|out of)
 class Summarizer:
     """Condenses each passage to what bears on a question, with a relevance from 0 to 10.
 
-    This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are ordered by relevance,
-    equal ones as before, and those with relevance 0 are left out, unless all have it: then they stay as they are.
-    A passage keeps its text as it is, without a summary, if it does not fit in the model's window or the model writes
-    nothing; a summary without a number has no relevance and comes after those that have one.
-
-    Args:
-        llm: writes the summaries; all passages of all questions are one batch.
-        system: the user's own system text, before the rules.
+    This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are sorted by relevance.
+    Those with relevance 0 are left out; if all have it, all stay unchanged. A passage that does not fit in the model's
+    window, or for which the model writes nothing, has no summary; a summary without a number has no relevance and comes
+    last.
     """
 
     def __init__(self, llm: LLM, system: str | None = None) -> None:
@@ -34,11 +30,7 @@ class Summarizer:
         self._chain = summary_template(system) | llm.writer(TOKENS) | StrOutputParser()
 
     def summarize(self, questions: Sequence[str], found: Sequence[Sequence[Passage]]) -> list[list[Passage]]:
-        """The passages of each question with their summaries, the most relevant first.
-
-        Raises:
-            UserError: the model cannot be run.
-        """
+        """The passages of each question with their summaries, the most relevant first; all are one batch."""
         prompts = [
             {"question": self._clean(question), "passage": fence([self._clean(without_marks(one.text))])}
             for question, passages in zip(questions, found, strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.models.base import LLM, Prompt, TooLongError
+from chains.models.fitting import count_fitting
 from chains.prompts import PromptFamily, qa_prompt
 from common.errors import UserError
 from corpus.sentences import sentence_spans
@@ -30,11 +31,7 @@ class FittedPrompt:
 class PromptFitter:
     """Renders prompts and drops sentences from the end of the context if a prompt exceeds the window.
 
-    Args:
-        llm: the model.
-        family: the wording of the prompt.
-        system: a system message for every prompt.
-        reserve: tokens of the window reserved for the answer.
+    ``reserve`` is the number of tokens of the window that are reserved for the answer.
     """
 
     def __init__(self, llm: LLM, family: PromptFamily, system: str | None, *, reserve: int) -> None:
@@ -69,19 +66,18 @@ class PromptFitter:
     def _shorten(self, one: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
         room = window - self._reserve
         ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
-        best: FittedPrompt | None = None
-        low, high = 0, len(ends) - 2  # number of sentences kept; all of them do not fit
-        while low <= high:
-            keep = (low + high) // 2
-            shorter = QuestionInContext(one.question, (one.context or "")[: ends[keep]])
-            prompt = self._prompts([shorter])[0]
-            if self._llm.length(prompt) <= room:
-                best = FittedPrompt(prompt, shorter, kept=ends[keep], dropped=len(ends) - 1 - keep)
-                low = keep + 1
-            else:
-                high = keep - 1
-        if best is not None:
-            return best
+
+        def kept(sentences: int) -> FittedPrompt:
+            shorter = QuestionInContext(one.question, (one.context or "")[: ends[sentences]])
+            return FittedPrompt(self._prompts([shorter])[0], shorter, ends[sentences], len(ends) - 1 - sentences)
+
+        def fits(count: int) -> bool:  # of numbers of sentences, from 0 on
+            return self._llm.length(kept(count - 1).prompt) <= room
+
+        if count := count_fitting(len(ends) - 1, fits):  # all sentences do not fit
+            return kept(count - 1)
+        if one.context is not None:
+            prompt = kept(0).prompt
         return TooLongError(
             f"The question is too long: with its instruction it has {self._llm.length(prompt)} tokens, and {room} fit "
             f"into the model's window of {window}. Shorten it."

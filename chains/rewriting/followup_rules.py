@@ -31,7 +31,7 @@ _POINTING = re.compile(
     r"|\bthe (?:drug|treatment|medicine|medication|therapy|intervention)\b(?! (?:of|for|with)\b)",
     re.IGNORECASE,
 )
-# The same in German, French and Spanish; "Sie" is the reader, and "gibt es" asks for what is named.
+# The same in German, French and Spanish, without the formal "Sie" and "gibt es".
 _POINTING_ELSEWHERE = re.compile(
     r"\b(?:er|sie|ihn|ihm|ihnen|ihre?[mnrs]?|seine[mnrs]?|[Dd]iese[mnrs]?|[Dd]eren|[Dd]essen"
     r"|[Dd]a(?:von|für|gegen|mit|bei|durch|nach|ran)|elles?|ils|celui-ci|celle-ci|ceux-ci|cela|ça|sa|ses|leurs?"
@@ -49,7 +49,7 @@ _SITUATION = re.compile(
     r"(?=\s*\?|$)",
     re.IGNORECASE,
 )
-# What names one of several kinds: second-line, type 1, hepatitis C.
+# Names of one of several kinds: second-line, type 1, hepatitis C.
 _HYPHENED = re.compile(r"(?P<kind>\w+)-(?P<head>\w+)(?P<rest>(?: \w+)*)", re.IGNORECASE)
 _KIND = re.compile(r"\w+-(?:line|term|dose|release|acting|stage|grade|degree|generation)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?P<head>[^\W\d_]{3,}) (?P<kind>[A-Z]|\d{1,2}[a-z]?|[IVX]{1,4})")
@@ -65,7 +65,7 @@ _POPULATION = re.compile(rf"\b(?P<group>{_PEOPLE})\b(?:{_WITH}(?P<condition>[^?.
 _OTHER_PEOPLE = re.compile(
     rf"(?:(?:in|for|among|of)\s+)?(?:(?P<group>{_PEOPLE})|those|ones)(?:{_WITH}(?P<condition>[\w -]+))?", re.IGNORECASE
 )
-# What may be asked of a disease or a treatment; a question that names nothing else leaves its subject out.
+# Attributes of a disease or a treatment; a question that names nothing else lacks its subject.
 _ATTRIBUTES = frozenset(
     """
     dose doses dosage half-life mechanism symptom symptoms sign signs cause causes treatment treatments treated therapy
@@ -73,7 +73,7 @@ _ATTRIBUTES = frozenset(
     interactions definition duration side effects
     """.split()  # noqa: SIM905
 )
-# Words that say nothing of the subject: how a study was done, and how much something changes.
+# Words that do not name a subject: methods of a study, and directions of change.
 _GENERAL = frozenset(
     """
     study studies trial trials took take taken part many much long often common safe serious work works worked help
@@ -94,28 +94,23 @@ _NAMES = re.compile(
 _ITS = re.compile(r"\b(?:its|their) (?P<attribute>[\w -]+?)(?=\?|$)", re.IGNORECASE)
 _BARE = re.compile(r"(?P<start>what (?:is|are) the (?P<attribute>[\w -]+?))\??", re.IGNORECASE)
 _WORD = re.compile(r"\w[\w'’-]*")
-_LONGEST = 2000  # characters that a follow-up, or a question that it follows, may have: more is a text, not a question
-_NAMED = 3  # subjects of a follow-up that is what later ones follow
-_FRAGMENT = 3  # words that a new subject may have
-_WHOLE = 3  # words before its population that say what a question asks, as in "aspirin prevents stroke"
-BESIDE = "the follow-up could not be completed by rule: it is asked beside the question before it"
+_LONGEST = 2000  # characters of a follow-up or earlier question; a longer one is a text, not a question
+_NAMED = 3  # subject words of a question that later follow-ups refer to
+_FRAGMENT = 3  # words of a new subject
+_WHOLE = 3  # content words before the population of a question that is complete, as in "aspirin prevents stroke"
+BESIDE = "the follow-up could not be completed by rule: it is asked together with the question before it"
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A self-contained question; ``note`` says what was done, None where the message is self-contained."""
+    """A self-contained question; ``note`` says how it was completed, None if the message is self-contained."""
 
     question: str
     note: str | None = None
 
 
 def complete(earlier: Sequence[str], message: str) -> Completed:
-    """``message`` made self-contained.
-
-    Args:
-        earlier: the self-contained questions before it, oldest first.
-        message: the new message.
-    """
+    """``message`` made self-contained after the self-contained questions before it, oldest first."""
     message = " ".join(message.split())
     last = next((one for one in reversed(earlier) if len(one) <= _LONGEST), None)
     if last is None or len(message) > _LONGEST or _is_whole(message):
@@ -134,7 +129,7 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
 
 
 def _topic(question: str) -> str:
-    """Of questions that were asked beside one another the latest that names its subject, else the first."""
+    """Of several questions in one text, the last that names its subject, else the first."""
     parts = [part for part in re.split(r"(?<=\?)\s+", question.strip()) if part]
     named = [part for part in parts if len(_subjects(part)) >= _NAMED]
     return (named[-1:] or parts[:1] or [question])[0]
@@ -146,13 +141,13 @@ def content_words(text: str) -> list[str]:
 
 
 def without_population(question: str) -> str:
-    """The question up to the people whom it is about."""
+    """The question up to its population."""
     found = _POPULATION.search(question)
     return question if found is None else re.sub(r"\s+(?:in|for|among|of)\s*$", "", question[: found.start()])
 
 
 def _is_whole(message: str) -> bool:
-    """Whether a message points to nothing before it and names what it is about."""
+    """Whether a message refers to nothing before it and names its subject."""
     if _POINTING.search(message) or _POINTING_ELSEWHERE.search(message):
         return False
     if _WITHOUT_VERB.match(message) and not _VERB.search(message):
@@ -166,7 +161,7 @@ def _is_whole(message: str) -> bool:
 
 
 def _subjects(message: str) -> set[str]:
-    """The words that name what a message is about, apart from people, attributes and general words."""
+    """The words that name the subject of a message: no people, attributes or general words."""
     text = _LEAD.sub("", re.sub(rf"\b{_PEOPLE}\b", " ", message, flags=re.IGNORECASE))
     return {word.lower() for word in content_words(text)} - _ATTRIBUTES - _GENERAL
 
@@ -176,7 +171,7 @@ def _is_short(message: str) -> bool:
 
 
 def _with_other_kind(question: str, fragment: str) -> str | None:
-    """The question about another kind of what it names: second-line for first-line, hepatitis C for hepatitis B."""
+    """The question with another kind of its subject: second-line for first-line, hepatitis C for hepatitis B."""
     fragment = re.sub(rf"^{_PREPOSITION} ", "", fragment, flags=re.IGNORECASE)
     if new := _HYPHENED.fullmatch(fragment):
         old = re.search(rf"\b\w+-{new['head']}{new['rest']}\b", question, re.IGNORECASE)
@@ -193,7 +188,7 @@ def _like(old: str, new: str) -> str:
 
 
 def _with_other_people(question: str, fragment: str) -> str | None:
-    """The question about the people whom the fragment names; None where it names none, or not where they belong."""
+    """The question with the population that the fragment names; None if it names none or its place is unclear."""
     new = _OTHER_PEOPLE.fullmatch(fragment)
     if new is None or not (new["group"] or new["condition"]):
         return None
@@ -225,7 +220,7 @@ def _with_other_subject(question: str, fragment: str) -> str | None:
 
 
 def _with_its_subject(question: str, message: str) -> str | None:
-    """The message about the subject of the question, where it says "its" or asks for an attribute of nothing."""
+    """The message with the subject of the question, if it says "its" or names an attribute without a subject."""
     named = _NAMES.fullmatch(question)
     if named is None:
         return None

@@ -1,7 +1,7 @@
-"""Who makes a follow-up self-contained: rules of English, a language model, or nobody."""
+"""Rewriters that make a follow-up question self-contained: rules, a language model, or none."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable
@@ -12,35 +12,31 @@ from chains.rewriting.followup_rules import Completed, complete
 if TYPE_CHECKING:
     from chains.chat.turn import Turn
 
-_LONGEST = 400  # characters that a question of a model's may have
+_LONGEST = 400  # characters of a generated question
 
 
-class QuestionRewriter(Protocol):
-    """Makes a message self-contained."""
-
-    def __call__(self, history: "Sequence[Turn]", message: str) -> Completed:
-        """The question that ``message`` asks after the turns of ``history``, understandable without them."""
-        ...
+QuestionRewriter = Callable[["Sequence[Turn]", str], Completed]
+"""Makes a message self-contained after the turns of a history."""
 
 
 def by_rules(history: "Sequence[Turn]", message: str) -> Completed:
-    """By ``followup_rules.complete``: needs no model, and understands what its rules say."""
+    """The question completed by ``followup_rules.complete``, without a model."""
     return complete([turn.question for turn in history], message)
 
 
-def as_it_stands(history: "Sequence[Turn]", message: str) -> Completed:  # noqa: ARG001  (every rewriter is called so)
+def as_it_stands(history: "Sequence[Turn]", message: str) -> Completed:  # noqa: ARG001  (a rewriter has a history)
     """The message itself."""
     return Completed(" ".join(message.split()))
 
 
 class ByModel:
-    """A language model writes the question; where it writes none, ``by_rules`` does.
+    """Has a language model write the question; if it writes none, the rules do.
 
-    Only the first line of what it writes is taken, and it is searched for, never followed.
+    Only the first line of the generated text is used, as a search query.
 
     Args:
-        model: from chat messages to what it writes, a LangChain chat model for instance.
-        clean: blanks out what must not come into a prompt, see ``chains.models.prompt_sanitizing.Cleaner``.
+        model: from chat messages to text, such as a LangChain chat model.
+        clean: removes special tokens from texts in prompts.
     """
 
     def __init__(self, model: Runnable[Any, Any], clean: Callable[[str], str] = str) -> None:
@@ -65,8 +61,8 @@ class ByModel:
 def _first_line(written: str) -> str | None:
     for line in written.splitlines():
         text = line.strip().strip("\"'`*").strip()
-        _, label, rest = text.partition(":")
-        if label and _.lower() in ("question", "standalone question", "rewritten question"):
+        label, colon, rest = text.partition(":")
+        if colon and label.lower() in ("question", "standalone question", "rewritten question"):
             text = rest.strip()
         if any(map(str.isalnum, text)):
             return text if len(text) <= _LONGEST else None

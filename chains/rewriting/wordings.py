@@ -11,42 +11,32 @@ from chains.config import Family
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.reasoning import answer_text
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
+from common.one_pass import OnePassRunnable
 from retrievers.kinds.multi_query import Rewriting
 
-TOKENS = 48  # that a wording may take
+TOKENS = 48  # per wording
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
 
 
-class LLMRewriter(Runnable[Rewriting, list[str]]):
-    """From a question to other wordings of it, all questions of a batch in one pass; greedy, so always the same.
+class LLMRewriter(OnePassRunnable[Rewriting, list[str]]):
+    """Writes other wordings of a question, at most as many as asked for, with greedy decoding.
 
-    A line of what the model writes is a wording. A question that leaves no room in the model's window gets none.
+    Each line of the generated text is a wording. A question that leaves no room in the model's window gets none.
+
+    Args:
+        llm: a model of ``chains.models`` or of LangChain.
+        family: the wording of the prompt.
     """
 
     def __init__(self, llm: LLM | Runnable[Any, Any], family: Family = "auto") -> None:
-        """Let ``llm``, ours or LangChain's, write, asked in the wording of ``family``."""
         self._llm = as_llm(llm)
         self._template = rewriting_template(self._llm.family(family), self._llm.config.system)
 
-    def invoke(self, input: Rewriting, config: RunnableConfig | None = None, **kwargs: Any) -> list[str]:
-        """The wordings of one question."""
-        return self.batch([input], config, **kwargs)[0]
-
-    def batch(
+    def _in_one_pass(
         self,
         inputs: Sequence[Rewriting],
-        config: RunnableConfig | list[RunnableConfig] | None = None,  # noqa: ARG002
-        *,
-        return_exceptions: bool = False,  # noqa: ARG002  (nothing is raised for a single question)
-        **kwargs: Any,  # noqa: ARG002
-    ) -> list[list[str]]:
-        """The wordings of each question, at most as many as it asks for.
-
-        Raises:
-            UserError: a single prompt does not fit in memory.
-        """
-        if not inputs:
-            return []
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+    ) -> list[Exception | list[str]]:
         asked = [
             {"question": self._llm.clean(one["question"]).strip(), "ways": number_of_ways(one["count"])}
             for one in inputs
@@ -55,7 +45,7 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
         fitting = [place for place, one in enumerate(asked) if self._fits(one, reserve)]
         chain: Runnable[Any, str] = self._template | self._llm.writer(reserve) | StrOutputParser()
         written = chain.batch([asked[place] for place in fitting], return_exceptions=True)
-        found: list[list[str]] = [[] for _ in inputs]
+        found: list[Exception | list[str]] = [[] for _ in inputs]
         for place, text in zip(fitting, written, strict=True):
             if isinstance(text, Exception) and not isinstance(text, TooLongError):
                 raise text
@@ -71,7 +61,7 @@ class LLMRewriter(Runnable[Rewriting, list[str]]):
 
 
 def wordings(text: str, asked: Rewriting) -> list[str]:
-    """The lines that a model wrote, without numbers or bullets before them, each once and none the question itself."""
+    """The distinct lines of a generated text, without bullets and numbering, and without the question itself."""
     lines = (_BULLET.sub("", line).strip().strip('"') for line in text.splitlines())
-    told = dict.fromkeys(line for line in lines if any(map(str.isalnum, line)) and line != asked["question"].strip())
-    return list(told)[: asked["count"]]
+    found = dict.fromkeys(line for line in lines if any(map(str.isalnum, line)) and line != asked["question"].strip())
+    return list(found)[: asked["count"]]

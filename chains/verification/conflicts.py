@@ -1,61 +1,36 @@
-"""Conflicting evidence: passages that support a statement of an answer beside passages that contradict it."""
+"""Conflicting evidence: passages that support a statement of an answer and passages that contradict it."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from chains.answer import Answer, Citation, Conflict, Passage
 from chains.marks import passage_numbers
-from chains.qa.base import AnswerChain, Question
 from chains.verification.statements import Check, Checker, Claim, year_of
 from common.errors import UserError
 
 
-class ConflictFinder:
-    """Adds conflicting evidence to verified answers.
+def add_conflicts(checker: Checker, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers with their conflicting evidence, in order; all statements are checked in one pass.
 
-    The statement of the answer's verdict, and each sentence that its verifier found supported or contradicted, is
-    checked against all passages of the answer, also those that the sentence does not cite. A removed or withheld
-    sentence is checked too, since one passage may contradict it and another support it. Where a passage supports a
-    statement and another contradicts it, the answer gets a ``Conflict``, and a note with both sides.
-
-    Args:
-        checker: needs no retriever.
+    The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
+    against all passages of the answer, also those that the sentence does not cite. A removed or withheld sentence is
+    checked too, since one passage may contradict it and another support it. If a passage supports a statement and
+    another contradicts it, the answer gets a ``Conflict``, and a note with both sides. The checker needs no retriever.
     """
-
-    def __init__(self, checker: Checker) -> None:
-        self._checker = checker
-
-    def add_conflicts(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers with their conflicts, in order; all statements are checked in one pass through the judge."""
-        statements = [_statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
-        claims = [
-            Claim(statement, passages=answer.passages)
-            for answer, own in zip(answers, statements, strict=True)
-            for statement in own
-        ]
-        checked = iter(self._checker.check_all(claims))
-        return [
-            _with_conflicts(answer, [next(checked) for _ in own])
-            for answer, own in zip(answers, statements, strict=True)
-        ]
-
-
-class ConflictChain(AnswerChain):
-    """A chain whose answers say where their evidence conflicts; see ``ConflictFinder``."""
-
-    def __init__(self, chain: AnswerChain, finder: ConflictFinder) -> None:
-        self._chain = chain
-        self._finder = finder
-
-    def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Answer all, then check all."""
-        answers = self._chain.answer_all(questions)
-        found = iter(self._finder.add_conflicts([one for one in answers if isinstance(one, Answer)]))
-        return [next(found) if isinstance(one, Answer) else one for one in answers]
+    statements = [_statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
+    claims = [
+        Claim(statement, passages=answer.passages)
+        for answer, own in zip(answers, statements, strict=True)
+        for statement in own
+    ]
+    checked = iter(checker.check_all(claims))
+    return [
+        _with_conflicts(answer, [next(checked) for _ in own]) for answer, own in zip(answers, statements, strict=True)
+    ]
 
 
 def _statements(answer: Answer) -> list[str]:
-    """The statements of an answer that a judge has read; none twice."""
+    """The judged statements of an answer, without duplicates."""
     withheld = answer.withheld.sentences if answer.withheld is not None else ()
     judged = [
         one.verification.statement
@@ -77,7 +52,7 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
     )
     notes = (_note(one, answer.passages) for one in conflicts)
     reused = answer.reused and all(one.reused for one in checks)
-    return answer.model_copy(update={"conflicts": conflicts, "notes": (*answer.notes, *notes), "reused": reused})
+    return answer.noted(*notes, conflicts=conflicts, reused=reused)
 
 
 def _note(conflict: Conflict, passages: Sequence[Passage]) -> str:

@@ -10,7 +10,7 @@ from chains.citations import coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.verification.verdicts import most_probable, verdict_scores
+from chains.verification.verdicts import clarity, most_probable, verdict_scores
 from common.errors import UserError
 from corpus.sentences import Span, sentence_spans
 
@@ -36,12 +36,12 @@ _REFUSAL = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a sentence says, in English, that the passages do not answer; it claims nothing that could be judged."""
+    """Whether a sentence says, in English, that the passages do not answer; such a sentence is not judged."""
     return _REFUSAL.search(text) is not None
 
 
 def statement_of(sentence: Sentence, answer: Answer) -> str:
-    """What a sentence claims: its text in one line without marks; of "Yes." that the answer to the question is yes."""
+    """Its claim: the text without marks, on one line; for "Yes." that the answer to the question is yes."""
     text = " ".join(without_marks(sentence.text, len(answer.passages)).split())
     return answer_statement(answer.question, label[1].lower()) if (label := _LABEL.fullmatch(text)) else text
 
@@ -49,17 +49,11 @@ def statement_of(sentence: Sentence, answer: Answer) -> str:
 def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attribute: bool = False) -> Answer:
     """The answer with the sentences of its written text.
 
-    Args:
-        answer: its text has marks in the form that ``MarkWriter`` writes.
-        embedder: compares sentences by meaning; without one, shared words decide.
-        attribute: whether a sentence without marks gets the passage as its citation that has the sentence nearest to
-            it, if that is near enough. A judge does this better.
+    With ``attribute``, a sentence without marks cites the passage with the nearest sentence, if that is near enough: by
+    the embedder's cosine, or without one by shared words. A judge does this better.
 
-    Near enough is a cosine of ``NEAR``: the lowest multiple of 0.05 at which at least 0.9 of the attributions are right
-    where the source is among five passages, and at most 0.10 (rounded) of the sentences are attributed where it is not.
-    On the 1,995 training claims of Citation Integrity (``benchmarks/citations.py --part train``), MiniLM attributes
-    0.53 of the sentences that have a source, 0.92 of these rightly, and 0.10 of those that have none. Shared words
-    meet that rule nowhere: at ``NEAR_WORDS`` they attribute 0.03, 0.86 of these rightly, and 0.005.
+    At ``NEAR``, 0.92 of the attributions are right on the training claims of Citation Integrity;
+    ``benchmarks/citations.py --part train`` measures it, and docs/development/log.md has the figures.
     """
     sentences = cited_sentences(answer.text, len(answer.passages))
     answer = answer.model_copy(update={"sentences": sentences})
@@ -70,7 +64,7 @@ def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attr
 
 
 def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
-    """The sentence with the passage of its source as its citation, if it has no marks and the source is near enough."""
+    """The sentence with its source as its citation, if it has no marks and the source is near enough."""
     if sentence.citations or is_refusal(sentence.text):
         return sentence
     number, nearness = source_of(statement_of(sentence, answer), answer.passages, embedder)
@@ -80,12 +74,10 @@ def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None
 
 
 def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> tuple[int, float]:
-    """The number of the passage that has the sentence nearest to a statement, and that nearness; zeros without any.
+    """The number of the passage with the sentence nearest to a statement, and the nearness; zeros without passages.
 
-    Args:
-        statement: a sentence without marks.
-        passages: with the numbers 1, 2, and so on.
-        embedder: nearness is the cosine of its vectors; without one, the share of the statement's words.
+    Passages are numbered from 1. Nearness is the cosine of the embedder's vectors; without one, the share of the
+    statement's words.
     """
     read = [
         (number, passage.text[start:end])
@@ -101,16 +93,13 @@ def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings
 class SentenceVerifier:
     """Judges each sentence of written answers against the passages that it cites.
 
-    A passage is judged in windows of three sentences, the next one begun a sentence later. The window that speaks most
-    clearly for or against the sentence decides, and its most probable verdict is the sentence's; then the sentence of
-    that window with the highest probability of the verdict is its evidence. A sentence that cites several passages and
-    is supported by no window is also judged against the window of each that has most of its words, joined.
+    A passage is judged in windows of three sentences, each starting one sentence later. The window that most clearly
+    supports or contradicts the sentence decides its verdict; the evidence is the sentence of that window with the
+    highest probability of the verdict. A sentence that cites several passages and is supported by no window is also
+    judged against the joined windows that share most of its words, one of each passage.
 
-    A sentence without marks is judged against all passages; where they support it, the deciding passage becomes its
+    A sentence without marks is judged against all passages; if they support it, the deciding passage becomes its
     citation, marked ``attributed``. A sentence that says that the passages do not answer has no verdict.
-
-    Args:
-        model: with the labels entailment, neutral and contradiction; ``Verifier`` checks that.
     """
 
     def __init__(self, model: NLIModel) -> None:
@@ -171,22 +160,21 @@ class SentenceVerifier:
 
 
 def windows(text: str, size: int = WINDOW) -> list[Span]:
-    """Spans of ``size`` sentences, each begun a sentence later; one span where the text has no more."""
+    """Spans of ``size`` sentences, each starting one sentence later; a single span if the text has no more."""
     spans = sentence_spans(text)
     last = max(1, len(spans) - size + 1)
     return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence may stand where answers need support: it is supported, or it claims nothing."""
+    """Whether a sentence is supported, or claims nothing."""
     return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
 
 
 def prune(answer: Answer) -> Answer:
-    """The answer without the sentences that are not supported, which move to ``removed``; a note counts them.
+    """The answer without unsupported sentences, which move to ``removed``; a note counts them.
 
-    The places of the sentences are those in the new text, in which single spaces and the line ends of the old text
-    stand between sentences.
+    In the new text, single spaces and the line ends of the old text stand between sentences.
     """
     kept = [one for one in answer.sentences if supported(one)]
     removed = tuple(one for one in answer.sentences if not supported(one))
@@ -202,9 +190,7 @@ def prune(answer: Answer) -> Answer:
         before = one
     note = f"{len(removed)} of {len(answer.sentences)} sentences were removed: the passages do not support "
     note += "it" if len(removed) == 1 else "them"
-    return answer.model_copy(
-        update={"text": text, "sentences": tuple(placed), "removed": removed, "notes": (*answer.notes, note)}
-    )
+    return answer.noted(note, text=text, sentences=tuple(placed), removed=removed)
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
@@ -226,10 +212,6 @@ class _Window:
     @property
     def text(self) -> str:
         return self.passage.text[slice(*self.span)]
-
-    @property
-    def clarity(self) -> float:
-        return max(self.scores["supported"], self.scores["contradicted"])
 
 
 @dataclass(slots=True)
@@ -258,10 +240,10 @@ class _Claim:
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that speaks most clearly for or against the sentence, or for it where several do together."""
+        """The window that most clearly supports or contradicts the sentence; with ``joint``, that most supports it."""
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
-        return max(self.windows, key=lambda window: window.clarity, default=None)
+        return max(self.windows, key=lambda window: clarity(window.scores), default=None)
 
     @property
     def scores(self) -> dict[Verdict, float]:
@@ -275,7 +257,7 @@ class _Claim:
 
     @property
     def nearest_of_each(self) -> list[_Window]:
-        """Of each passage the window that has most of the sentence's words, in the order of the passages."""
+        """The window of each passage that shares most of the sentence's words, in the order of the passages."""
         shares = coverage(self.statement, [window.text for window in self.windows])
         best: dict[int, tuple[float, _Window]] = {}
         for window, share in zip(self.windows, shares, strict=True):
@@ -295,12 +277,10 @@ class _Claim:
         """Take a sentence of the deciding passage as the evidence if it is the best so far."""
         assert self.deciding is not None
         if self.evidence is None or score > self.evidence.score:
-            passage, (start, end) = self.deciding.passage, span
-            quote = passage.text[start:end]
-            self.evidence = Citation(passage_id=passage.id, quote=quote, start=start, end=end, score=score)
+            self.evidence = self.deciding.passage.quote(*span, score)
 
     def judged(self) -> Sentence:
-        """The sentence with its verdict; without one where no passage could be judged."""
+        """The sentence with its verdict; without one if no passage could be judged."""
         if self.deciding is None:
             return self.sentence
         verification = Verification(

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForChainRun
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from chains.answer import Citation, Passage, Verdict
@@ -16,9 +15,11 @@ from chains.config import CheckConfig
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
-from chains.verification.verdicts import check_judge, most_probable, verdict_scores
+from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
 from common.errors import UserError
+from common.one_pass import OnePassRunnable
 from corpus.evidence import Kind, sentences
+from retrievers.base import encodable
 
 CheckInput = str | Mapping[str, Any]
 QUOTES = 3  # quotes of one passage on one side
@@ -29,12 +30,10 @@ class Check(BaseModel):
     """A statement with its verdict and the evidence for and against it.
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
-    the probability that it supports or contradicts the statement. ``conflicting`` says that both have some: the verdict
-    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the quote that decided,
-    or that came nearest to a decision; they are empty where nothing was judged or the model writes its labels. ``text``
-    states the result in words.
-
-    ``reused`` says that a cache of earlier results had all judgements.
+    the probability that it supports or contradicts the statement. ``conflicting`` says that there are both: the verdict
+    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the deciding quote, or
+    by the clearest one; empty if nothing was judged or labels were parsed. ``text`` states the result in words.
+    ``reused`` says that all judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,23 +61,23 @@ class Check(BaseModel):
             }[self.verdict]
             supports, contradicts = ("s" if count == 1 else "" for count in (pro, con))
             return (
-                f"The evidence conflicts: {_passages(pro)} support{supports} the statement and {_passages(con)} "
-                f"contradict{contradicts} it. {balance}"
+                f"The evidence conflicts: {count_passages(pro)} support{supports} the statement and "
+                f"{count_passages(con)} contradict{contradicts} it. {balance}"
             )
         if self.verdict == "not enough evidence":
-            found = f"none of the {_passages(len(self.passages))} found decides the statement"
+            found = f"none of the {len(self.passages)} passages found decides the statement"
             if len(self.passages) < 2:
                 found = "the passage found does not decide the statement" if self.passages else "no passage was found"
             return f"Not enough evidence: {found}."
-        return f"{self.verdict.capitalize()} by {_passages(pro or con)}."
+        return f"{self.verdict.capitalize()} by {count_passages(pro or con)}."
 
     def year(self, citation: Citation) -> int | None:
-        """The year of publication of a quote's document, where it is known."""
+        """The year of publication of a quote's document; None if unknown."""
         return next((year_of(one) for one in self.passages if one.id == citation.passage_id), None)
 
 
 def year_of(passage: Passage) -> int | None:
-    """The year of publication among a passage's metadata."""
+    """The year of publication in a passage's metadata; None if unknown."""
     given = str(passage.metadata.get("year") or "")[:4]
     return int(given) if given.isdecimal() else None
 
@@ -88,10 +87,10 @@ class Claim:
     """A statement to check.
 
     Attributes:
-        statement: what is judged.
-        query: what is searched for; the statement if None. A sentence that refers back needs the one before it.
-        passages: what it is judged against; retrieved if None.
-        config: LangChain's, for the retriever.
+        statement: the text to judge.
+        query: the text to search for; the statement if None. A sentence that refers back needs the one before it.
+        passages: the evidence; retrieved if None.
+        config: LangChain's config for the retriever.
     """
 
     statement: str
@@ -111,14 +110,14 @@ def make_checker(
     """A ``Runnable`` that checks statements against retrieved passages.
 
     Args:
-        retriever: source of the passages; None where all statements come with a context.
+        retriever: source of the passages; None if all statements come with a context.
         judge: with the labels entailment, neutral and contradiction.
         config: numbers of passages and sentences, and the threshold.
-        embedder: finds the sentences to judge by meaning; without one, words alone decide.
+        embedder: finds the sentences to judge by meaning; without one, by words.
         notes: added to every result.
 
     Raises:
-        UserError: the judge has other labels, or the retriever is none.
+        UserError: the judge has other labels, or ``retriever`` is not a LangChain retriever.
     """
     if retriever is not None:
         check_retriever(retriever)
@@ -126,12 +125,12 @@ def make_checker(
     return Checker(retriever, judge, config or CheckConfig(), embedder, tuple(notes))
 
 
-class Checker(Runnable[CheckInput, Check]):
+@dataclass(eq=False)
+class Checker(OnePassRunnable[CheckInput, Check]):
     """A LangChain ``Runnable`` from a statement to a ``Check``; see ``make_checker``.
 
     The input is the statement, or ``{"statement": ..., "context": ...}``; a context is judged instead of retrieved
-    passages. ``batch`` and ``abatch`` check all statements in one pass through retriever and judge. An input that
-    cannot be checked raises ``UserError``, or is returned as one where ``return_exceptions`` is set.
+    passages.
 
     The sentences of the passages that are nearest to the statement (``citations.select``), at least half as near as the
     best one, are judged alone and with the sentences before and after them. A window counts as evidence if its most
@@ -139,22 +138,14 @@ class Checker(Runnable[CheckInput, Check]):
     on the side of its strongest window. A window is quoted only if no shorter one within it says the same.
     """
 
-    def __init__(
-        self,
-        retriever: BaseRetriever | None,
-        judge: NLIModel,
-        config: CheckConfig,
-        embedder: Embeddings | None,
-        notes: tuple[str, ...],
-    ) -> None:
-        self._retriever = retriever
-        self._judge = judge
-        self._config = config
-        self._embedder = embedder
-        self._notes = notes
+    retriever: BaseRetriever | None
+    judge: NLIModel
+    config: CheckConfig
+    embedder: Embeddings | None
+    notes: tuple[str, ...]
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check, or what was wrong, for each claim, in order; all in one pass.
+        """A Check or an error for each claim, in order; all in one pass.
 
         Raises:
             UserError: a claim has no passages, and there is no retriever.
@@ -162,77 +153,21 @@ class Checker(Runnable[CheckInput, Check]):
         searched = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]
-        if searched and self._retriever is None:
+        if searched and self.retriever is None:
             raise UserError('This checker has no retriever. Give {"statement": ..., "context": ...}.')
-        found = iter(retrieve(self._retriever, searched, self._config.passages) if self._retriever else ())
+        found = iter(retrieve(self.retriever, searched, self.config.passages) if self.retriever else ())
         passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
-        embedder = None if self._embedder is None else _Remembering(self._embedder)
+        embedder = None if self.embedder is None else _CachedEmbedder(self.embedder)
         windows = [
-            list(_windows(claim.query or claim.statement, own, embedder, self._config.sentences))
+            list(_windows(claim.query or claim.statement, own, embedder, self.config.sentences))
             for claim, own in zip(claims, passages, strict=True)
         ]
-        judged = iter(
-            self._judge.judge(
-                [
-                    (window.premise, claim.statement)
-                    for claim, own in zip(claims, windows, strict=True)
-                    for window in own
-                ]
-            )
-        )
+        pairs = [(one.premise, claim.statement) for claim, own in zip(claims, windows, strict=True) for one in own]
+        judged = iter(self.judge.judge(pairs))
         return [
             self._join(claim.statement, own, [(window, next(judged)) for window in some])
             for claim, own, some in zip(claims, passages, windows, strict=True)
         ]
-
-    def invoke(self, input: CheckInput, config: RunnableConfig | None = None, **kwargs: Any) -> Check:
-        """Check one statement."""
-        return self._call_with_config(self._one, input, config, **kwargs)
-
-    def batch(
-        self,
-        inputs: list[CheckInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Check]:
-        """Check many statements in one pass."""
-        return self._batch_with_config(self._many, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    async def abatch(
-        self,
-        inputs: list[CheckInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Check]:
-        """Check many statements in one pass, in a thread."""
-
-        def run() -> list[Check]:
-            return self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-        return await run_in_executor(None, run)
-
-    def _one(
-        self,
-        input: CheckInput,
-        run_manager: CallbackManagerForChainRun,  # noqa: ARG002  (LangChain passes it by name)
-        config: RunnableConfig,
-    ) -> Check:
-        checked = self._in_one_pass([input], [config])[0]
-        if isinstance(checked, Exception):
-            raise checked
-        return checked
-
-    def _many(
-        self,
-        inputs: list[CheckInput],
-        run_manager: list[CallbackManagerForChainRun],  # noqa: ARG002
-        config: list[RunnableConfig],
-    ) -> list[Exception | Check]:
-        return self._in_one_pass(inputs, config)
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
         read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
@@ -251,7 +186,7 @@ class Checker(Runnable[CheckInput, Check]):
         quoted: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
         for passage in passages:
             own = [_Evidence(window, one) for window, one in read if window.passage.id == passage.id]
-            own = [one for one in own if one.counts(self._config.threshold)]
+            own = [one for one in own if one.counts(self.config.threshold)]
             for verdict, side in _strongest(own).items():
                 sides[verdict] += side
                 quoted[verdict] += _quoted(side)
@@ -260,9 +195,8 @@ class Checker(Runnable[CheckInput, Check]):
         verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
-        deciding = max(
-            sides.get(verdict) or [_Evidence(*one) for one in read], key=lambda one: one.clarity, default=None
-        )
+        candidates = sides.get(verdict) or [_Evidence(*one) for one in read]
+        deciding = max(candidates, key=lambda one: one.clarity, default=None)
         cited = {one.window.passage.id for one in (*supporting, *contradicting)}
         unread = list(dict.fromkeys(window.passage.id for window, _ in errors))
         return Check(
@@ -276,7 +210,7 @@ class Checker(Runnable[CheckInput, Check]):
             notes=(
                 *(f"not all of passage {id} could be judged: {errors[0][1]}" for id in unread),
                 *notices([passage for passage in passages if passage.id in cited]),
-                *self._notes,
+                *self.notes,
             ),
             reused=bool(read) and all(one.reused for _, one in read),
         )
@@ -318,15 +252,14 @@ class _Evidence:
 
     @property
     def clarity(self) -> float:
-        """The probability that the window decides for the likelier side."""
-        return max(self.scores["supported"], self.scores["contradicted"])
+        return clarity(self.scores)
 
     def counts(self, threshold: float) -> bool:
         return self.verdict != "not enough evidence" and self.clarity >= threshold
 
 
 def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> Iterator[_Window]:
-    """The sentences that are nearest to a query, each alone and with its neighbours; no window twice."""
+    """The sentences nearest to a query, each alone and with its neighbours, without duplicates."""
     by_id = {passage.id: passage for passage in passages}
     given: set[tuple[str, int, int]] = set()
     ranked = select(query, passages, embedder).citations
@@ -340,7 +273,7 @@ def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | Non
 
 
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
-    """The span of a quote, and that with the statements before and after it; none if the quote says nothing itself.
+    """The span of a quote, and the span that includes the statements before and after it; none without evidence.
 
     A row of a table is judged alone.
     """
@@ -349,28 +282,24 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     read = sentences(passage.text, section, title)
     if not any(one.is_evidence for one in read if start <= one.start and one.end <= end):
         return []
-    before = next((one for one in reversed(read) if one.end <= start), None)
-    after = next((one for one in read if one.start >= end), None)
     if citation.headings:
         return [(start, end)]
-    return [
-        (start, end),
-        (
-            before.start if before is not None and before.kind is Kind.STATEMENT else start,
-            after.end if after is not None and after.kind is Kind.STATEMENT else end,
-        ),
-    ]
+    before = next((one for one in reversed(read) if one.end <= start), None)
+    after = next((one for one in read if one.start >= end), None)
+    first = before.start if before is not None and before.kind is Kind.STATEMENT else start
+    last = after.end if after is not None and after.kind is Kind.STATEMENT else end
+    return [(start, end), (first, last)]
 
 
 def _strongest(evidence: Sequence[_Evidence]) -> dict[Verdict, list[_Evidence]]:
-    """The evidence of a passage by verdict, the strongest verdict's only; both if they are equally strong."""
+    """The evidence of a passage for its strongest verdict; for both verdicts if they are equally strong."""
     most = max((round(one.clarity, _SAME) for one in evidence), default=0.0)
     verdicts = {one.verdict for one in evidence if round(one.clarity, _SAME) == most}
     return {verdict: [one for one in evidence if one.verdict == verdict] for verdict in verdicts}
 
 
 def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
-    """What is quoted of a passage's evidence for one verdict, best first: no window that contains or meets another."""
+    """The quotes of a passage for one verdict, best first, without windows that contain or overlap others."""
     short = [one for one in side if not any(one.window.contains(other.window) for other in side)]
     quoted: list[_Evidence] = []
     for one in sorted(short, key=lambda one: -one.clarity):
@@ -380,7 +309,7 @@ def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
 
 
 def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:
-    """The probability of the strongest evidence; of equally strong sides, that of more passages is stronger."""
+    """The probability of the strongest evidence, and the number of passages, which decides between equal sides."""
     return max((round(one.clarity, _SAME) for one in side), default=0.0), len({one.window.passage.id for one in side})
 
 
@@ -393,16 +322,12 @@ def _citations(side: Sequence[_Evidence]) -> tuple[Citation, ...]:
     return tuple(one.window.citation.model_copy(update={"score": one.clarity}) for one in sorted(side, key=order))
 
 
-class _Remembering(Embeddings):
-    """An embedder that embeds each text once: the passages of many statements are often the same."""
+class _CachedEmbedder(Embeddings):
+    """An embedder that embeds each text once: several statements often have the same passages."""
 
     def __init__(self, embedder: Embeddings) -> None:
         self._embedder = embedder
         self._vectors: dict[str, list[float]] = {}
-
-    def embed_query(self, text: str) -> list[float]:
-        """As the embedder does."""
-        return self._embedder.embed_query(text)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of texts, new ones in one batch."""
@@ -410,25 +335,23 @@ class _Remembering(Embeddings):
             self._vectors |= zip(new, self._embedder.embed_documents(new), strict=True)
         return [self._vectors[text] for text in texts]
 
-
-def _passages(count: int) -> str:
-    return "1 passage" if count == 1 else f"{count} passages"
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one question."""
+        return self._embedder.embed_query(text)
 
 
 def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:
-    """A checker's input, or what is wrong with it."""
-    fields: Mapping[object, object] = {"statement": input} if isinstance(input, str) else {}
-    if isinstance(input, Mapping):
-        fields = input
+    """The claim of a checker's input, or an error."""
+    given = {"statement": input} if isinstance(input, str) else input
+    fields: Mapping[object, object] = given if isinstance(given, Mapping) else {}
     statement, context = fields.get("statement"), fields.get("context")
     if not isinstance(statement, str):
         return UserError(f'Check a text or {{"statement": text}}; this is {type(input).__name__}.')
     if context is not None and not isinstance(context, str):
         return UserError(f"The context of a statement must be a text; this is {type(context).__name__}.")
-    for text in (statement, context or ""):
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            return UserError("The text holds half of a character (a lone surrogate). Remove it.")
+    if encodable(text := statement + (context or "")) != text:
+        return UserError("The text contains half of a character (a lone surrogate). Remove it.")
     if not any(map(str.isalnum, statement)):
         return UserError("The statement is empty. Write what is to be checked.")
-    given = None if context is None else (Passage(id="context", text=context),) if context.strip() else ()
-    return Claim(statement.strip(), passages=given, config=config)
+    passages = None if context is None else (Passage(id="context", text=context),) if context.strip() else ()
+    return Claim(statement.strip(), passages=passages, config=config)

@@ -22,7 +22,7 @@ from eval.stats.estimate import RESAMPLES
 from eval.tasks import NLITask, Task
 from eval.tasks.scorers import RANKING
 
-SOURCE = "medground"  # in the place of the harness's "hf", "vllm" and so on
+SOURCE = "medground"  # where the harness has "hf", "vllm" and so on
 INVALID = "[invalid]"  # what the harness's filters put for an answer that they cannot parse
 GREEDY = {"do_sample": False}  # the decoding used here
 _NAMES = {"accuracy": "acc", "share_maybe": "acc"}

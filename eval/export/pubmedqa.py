@@ -85,4 +85,4 @@ def _warning(run: Run, task: str, n: int) -> str | None:
     if not is_cut and split == "test":
         return None
     cut = f"the first {n} records of split {split}" if is_cut else f"split {split}"
-    return f"The answers are of {cut}, and PubMedQA's official script wants all ids of its ground truth and no other."
+    return f"The answers are of {cut}, and PubMedQA's official script needs all ids of its ground truth and no others."

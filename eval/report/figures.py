@@ -1,7 +1,7 @@
 """Data of a report's figures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eval.report.tasks import ReportTask
@@ -9,11 +9,11 @@ from eval.stats.calibration import ReliabilityBin, reliability
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH
 from eval.stats.selective import RiskPoint, risk_points
+from eval.stats.verification import RANKED_BY, confidence, risk_curves
 from eval.stats.verification import VERDICTS as VERDICT_NAMES
-from eval.stats.verification import confidence, support
 from eval.tasks.base import VERIFICATION
 from eval.tasks.qa import VARIANTS
-from eval.tasks.scorers import LABELLING, RANKING, REFUSALS, VERDICTS, rank
+from eval.tasks.scorers import LABELLING, RANKING, REFUSALS, VERDICTS, Sample, rank
 
 UNPARSED = "unparsed"
 
@@ -130,18 +130,14 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
         if task.scorer in LABELLING and task.is_scored:
             scored.setdefault((task.run, task.section.id), []).append(task)
     for (run, _), group in scored.items():
-        curves = [RiskCurve(task.name, *_risk(task, _confidence(task))) for task in group]
+        curves = [_confidence_curve(task) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
         figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
-            curves = [RiskCurve("by the verdict's support", *_risk(task, [support(each) for each in task.samples]))]
-            if task.is_scored:
-                curves.append(RiskCurve("by the answer's own confidence", *_risk(task, _confidence(task))))
-            n = (len(task.samples),)
-            figures.append(
-                RiskFigure(task.run, task.name, "Surest by verdict, or by the answer's own confidence", n, curves)
-            )
+            curves = verified_curves(task.samples, task.estimates, "by")
+            order = "Surest by verdict, or by the answer's own confidence"
+            figures.append(RiskFigure(task.run, task.name, order, (len(task.samples),), curves))
     return figures
 
 
@@ -162,40 +158,34 @@ def file_name(task: ReportTask) -> str:
 
 
 def _labels(task: ReportTask) -> Confusion:
-    counts = Counter((sample["target"], sample["prediction"]) for sample in task.samples)
-    columns: tuple[str | None, ...] = task.labels
-    if any(sample["prediction"] is None for sample in task.samples):
-        columns = (*task.labels, None)
     rows = ("maybe",) if task.scorer == REFUSALS else task.labels
-    return Confusion(
-        run=task.run,
-        task=task.name,
-        row_title="the right label",
-        column_title="the label given",
-        rows=rows,
-        columns=tuple(UNPARSED if column is None else column for column in columns),
-        counts=tuple(tuple(counts[row, column] for column in columns) for row in rows),
-    )
+    cells = [(sample["target"], sample["prediction"] or UNPARSED) for sample in task.samples]
+    return _confusion(task, ("the right label", "the label given"), rows, (*task.labels, UNPARSED), cells)
 
 
 def _verdicts(task: ReportTask) -> Confusion:
-    rows = ("right", "wrong") if task.scorer == VERDICTS else ("all",)
-    columns: tuple[str | None, ...] = VERDICT_NAMES
-    if any(sample["verdict"] is None for sample in task.samples):
-        columns = (*VERDICT_NAMES, None)
-    counts = Counter(
-        (rows[0] if len(rows) == 1 or task.scorer.is_right(sample) else rows[1], sample["verdict"])
-        for sample in task.samples
-    )
-    return Confusion(
-        run=task.run,
-        task=task.name,
-        row_title="answers",
-        column_title="their verdicts",
-        rows=rows,
-        columns=tuple("none" if column is None else column for column in columns),
-        counts=tuple(tuple(counts[row, column] for column in columns) for row in rows),
-    )
+    rows: tuple[str, ...] = ("all",)
+    kinds = ["all"] * len(task.samples)
+    if task.scorer == VERDICTS:
+        rows = ("right", "wrong")
+        kinds = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
+    cells = [(kind, sample["verdict"] or "none") for kind, sample in zip(kinds, task.samples, strict=True)]
+    return _confusion(task, ("answers", "their verdicts"), rows, (*VERDICT_NAMES, "none"), cells)
+
+
+def _confusion(
+    task: ReportTask,
+    titles: tuple[str, str],
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    cells: Sequence[tuple[str, str]],
+) -> Confusion:
+    """The counts of the cells (row and column of each sample); the last column only if a sample is in it."""
+    counts = Counter(cells)
+    if all(column != columns[-1] for _, column in cells):
+        columns = columns[:-1]
+    table = tuple(tuple(counts[row, column] for column in columns) for row in rows)
+    return Confusion(task.run, task.name, *titles, rows, columns, table)
 
 
 def _recalls(task: ReportTask) -> list[Estimate]:
@@ -205,12 +195,17 @@ def _recalls(task: ReportTask) -> list[Estimate]:
     ]
 
 
-def _confidence(task: ReportTask) -> list[float]:
-    return [confidence(sample) for sample in task.samples]
+def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate], by: str) -> list[RiskCurve]:
+    """The curves of verified answers; ``by`` begins their names."""
+    return [
+        RiskCurve(f"{by} {RANKED_BY[metric]}", points, estimates[metric].value)
+        for metric, points in risk_curves(samples).items()
+    ]
 
 
-def _risk(task: ReportTask, scores: Sequence[float]) -> tuple[list[RiskPoint], float]:
-    points = risk_points(scores, [task.scorer.is_right(sample) for sample in task.samples])
+def _confidence_curve(task: ReportTask) -> RiskCurve:
+    right = [task.scorer.is_right(sample) for sample in task.samples]
+    points = risk_points([confidence(sample) for sample in task.samples], right)
     before = [0.0, *(point.coverage for point in points[:-1])]
     area = sum((point.coverage - start) * point.risk for start, point in zip(before, points, strict=True))
-    return points, area
+    return RiskCurve(task.name, points, area)

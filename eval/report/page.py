@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,9 @@ _LEVELS = 9  # of shade in a confusion matrix
 class Report:
     """Content of the page.
 
-    Attributes:
-        tasks: at least one.
-        texts: passages by id, one mapping per task.
-        maps: t-SNE maps of questions and abstracts.
-        gaps: missing texts, one sentence each.
-        map_gap: why there is no map.
-        notes: shown at the top.
-        failures: the reason by model that could not be measured.
-        published: source of the published figures.
+    ``texts`` are the passages by id, one mapping per task; ``gaps`` and ``map_gap`` say which texts and maps are
+    missing and why; ``notes`` are shown at the top; ``failures`` are the reasons by model that could not be measured;
+    ``published`` is the source of the published figures.
     """
 
     tasks: Sequence[ReportTask]
@@ -91,7 +85,7 @@ def render(report: Report) -> str:
         failures=report.failures.items(),
         versions=versions(report.tasks),
         terms=terms(report.tasks),
-        version=_own_version(),
+        version=version("medground"),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         data=htmlsafe_json_dumps(payload.data, separators=(",", ":")),
         style=style,
@@ -196,13 +190,6 @@ def _listed(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
 
 def _in_brackets(estimate: Estimate) -> str:
     return f" ({interval})" if (interval := between(estimate)) else ""
-
-
-def _own_version() -> str:
-    try:
-        return version("medground")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _hash(text: str) -> str:

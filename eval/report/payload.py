@@ -45,7 +45,7 @@ class Payload:
                 "kind": task.scorer.name,
                 "section": task.section.id,
                 "labels": task.labels,
-                "columns": {name: column for name, column in columns.items() if any(map(_is_something, column))},
+                "columns": {name: column for name, column in columns.items() if any(map(_has_value, column))},
             }
         )
 
@@ -130,5 +130,5 @@ def _short(number: object) -> float | None:
     return float(f"{number:.4g}") if isinstance(number, int | float) else None
 
 
-def _is_something(value: object) -> bool:
+def _has_value(value: object) -> bool:
     return value is not None and value != []

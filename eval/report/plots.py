@@ -13,17 +13,16 @@ from eval.report.figures import (
     Confusion,
     RecallFigure,
     Reliability,
-    RiskCurve,
     RiskFigure,
     confusions,
     recall_figures,
     reliabilities,
     risk_figures,
+    verified_curves,
 )
 from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
 from eval.results import TaskResult, writes
-from eval.stats.verification import risk_curves
 from eval.tasks.scorers import VERDICTS
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ _MARKERS = "os^Dv*"
 _WIDE, _SMALL = (7.0, 4.5), (2.9, 2.9)  # inches
 _COLUMNS = 4
 _MIN_COVERAGE = 0.05  # below it, risk is mostly chance
-_ORDERS = {"aurc": "surest by the verdict's support", "aurc_confidence": "surest by the answer's own confidence"}
 
 
 def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[EmbeddingMap]) -> list[Path]:
@@ -81,10 +79,7 @@ def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
     paths = []
     for result in results:
         if result.task.scorer == VERDICTS:
-            curves = [
-                RiskCurve(_ORDERS[metric], points, result.estimates[metric].value)
-                for metric, points in risk_curves(result.samples).items()
-            ]
+            curves = verified_curves(result.samples, result.estimates, "surest by")
             one = RiskFigure(result.name, None, "", (len(result.samples),), curves)
             paths.append(_save(_panels([one], draw_risk, size=_WIDE), folder / f"risk_{result.name}.png"))
     return paths

@@ -40,13 +40,8 @@ class MapPair:
 class EmbeddingMap:
     """Positions of questions and abstracts in an embedder's space.
 
-    Attributes:
-        name: the embedder's name, with the data's if several are in the report.
-        model: the embedder's model.
-        data: where the pairs come from.
-        pairs: the pairs on the map.
-        left_out: the number of further pairs.
-        positions: shape (pairs, 4): x and y of question and abstract, from 0 to 1.
+    ``name`` is the embedder's, with the data's if several are in the report; ``left_out`` counts the pairs that are not
+    on the map; ``positions`` has the shape (pairs, 4): x and y of question and abstract, from 0 to 1.
     """
 
     name: str

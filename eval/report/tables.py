@@ -1,6 +1,7 @@
 """Tables of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from eval.report.figures import RecallFigure, Reliability, RiskFigure, data_name
 from eval.report.tasks import ReportTask
@@ -124,20 +125,6 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
     return rows
 
 
-def _retrieval(tasks: Sequence[ReportTask]) -> View:
-    rows = [
-        Row(
-            task.title,
-            task.name,
-            {name: measured(task, metric, marked=name == "accuracy@1") for name, metric in _RANKING.items()}
-            | _setting(task),
-        )
-        for task in tasks
-    ]
-    title = "Each question's own abstract among the passages found"
-    return View(title, "retriever", ("run", *_RANKING, "n", "data"), tuple(rows))
-
-
 def _labels(tasks: Sequence[ReportTask]) -> View:
     rows, notes = [], []
     for group in _same_records(tasks):
@@ -197,55 +184,50 @@ def _worth(tasks: Sequence[ReportTask]) -> View:
     return View("Accuracy", "task", ("run", "of all answers", "of the supported", "gain", "n"), tuple(rows))
 
 
-def _risk(tasks: Sequence[ReportTask]) -> View:
+def _measures(
+    title: str,
+    columns: Mapping[str, str],
+    tasks: Sequence[ReportTask],
+    *,
+    first: str = "task",
+    marked: str = "",
+    last: tuple[str, ...] = ("n", "data"),
+) -> View:
+    """The metrics of ``columns``, of the tasks that have one of them."""
     rows = [
         Row(
             task.title,
             task.name,
-            {name: measured(task, metric) for name, metric in _RISKS.items()} | _setting(task),
-        )
-        for task in tasks
-        if task.scorer == VERDICTS
-    ]
-    title = "Risk: the share of wrong answers among the best supported"
-    return View(title, "task", ("run", *_RISKS, "n"), tuple(rows))
-
-
-def _cited(tasks: Sequence[ReportTask]) -> View:
-    return _measures("Citations and support of written sentences", _CITED, tasks)
-
-
-def _texts(tasks: Sequence[ReportTask]) -> View:
-    return _measures("Length, refusals and references", _TEXTS, tasks)
-
-
-def _evidence(tasks: Sequence[ReportTask]) -> View:
-    """The evidence that was found and quoted, of tasks whose data knows it."""
-    return _measures("Evidence", _EVIDENCE, tasks)
-
-
-def _measures(title: str, columns: Mapping[str, str], tasks: Sequence[ReportTask]) -> View:
-    """The tasks that have one of the metrics."""
-    rows = [
-        Row(
-            task.title,
-            task.name,
-            {name: measured(task, metric) for name, metric in columns.items() if metric in task.estimates}
-            | _setting(task),
+            {name: measured(task, metric, marked=name == marked) for name, metric in columns.items()} | _setting(task),
         )
         for task in tasks
         if any(metric in task.estimates for metric in columns.values())
     ]
-    return View(title, "task", ("run", *columns, "n", "data"), tuple(rows))
+    return View(title, first, ("run", *columns, *last), tuple(rows))
 
 
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
-    RETRIEVAL.id: (_retrieval,),
+    RETRIEVAL.id: (
+        partial(
+            _measures,
+            "Each question's own abstract among the passages found",
+            _RANKING,
+            first="retriever",
+            marked="accuracy@1",
+        ),
+    ),
     ANSWERS.id: (_labels, _by_label),
     INFERENCE.id: (_labels, _by_label),
-    VERIFICATION.id: (_verdicts, _worth, _risk),
-    WRITTEN.id: (_cited, _texts),
-    CHECKING.id: (_labels, _by_label, _evidence),
+    VERIFICATION.id: (
+        _verdicts,
+        _worth,
+        partial(_measures, "Risk: the share of wrong answers among the best supported", _RISKS, last=("n",)),
+    ),
+    WRITTEN.id: (
+        partial(_measures, "Citations and support of written sentences", _CITED),
+        partial(_measures, "Length, refusals and references", _TEXTS),
+    ),
+    CHECKING.id: (_labels, _by_label, partial(_measures, "Evidence", _EVIDENCE)),
 }
 
 

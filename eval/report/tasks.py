@@ -25,15 +25,8 @@ _MAPPINGS = ("label_scores", "verdict_scores")
 class ReportTask:
     """One task of one run.
 
-    Attributes:
-        run: the run's name in the report.
-        folder: the run's path.
-        task: the task.
-        labels: the candidate labels; empty for rankings.
-        samples: the answers to the records, in order.
-        estimates: the metrics with intervals.
-        source: settings, versions, date and number of records of the run.
-        published: published values by metric.
+    ``run`` is its name in the report; ``labels`` are the candidate labels, empty for rankings; ``source`` holds
+    settings, versions, date and number of records of the run; ``published`` are values by metric.
     """
 
     run: str

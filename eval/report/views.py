@@ -84,7 +84,7 @@ def interval_mark(estimate: Estimate, published: float | None = None) -> Markup:
 
 
 def between(estimate: Estimate) -> str:
-    """The interval as text; empty where there is none."""
+    """The interval as text; empty if there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"

@@ -45,7 +45,7 @@ def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> lis
     sentence that is not supported are not precise.
     """
     cited = [place for place, one in enumerate(sentences) if one.passages]
-    together = entails([(_joined(sentences[place].passages), sentences[place].statement) for place in cited])
+    together = entails([("\n".join(sentences[place].passages), sentences[place].statement) for place in cited])
     supported = {place for place, holds in zip(cited, together, strict=True) if holds}
     several = [
         (place, index)
@@ -56,7 +56,7 @@ def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> lis
     alone = entails([(sentences[place].passages[index], sentences[place].statement) for place, index in several])
     weak = [one for one, holds in zip(several, alone, strict=True) if not holds]
     others = [
-        (_joined(text for other, text in enumerate(sentences[place].passages) if other != index), place)
+        ("\n".join(text for other, text in enumerate(sentences[place].passages) if other != index), place)
         for place, index in weak
     ]
     without = entails([(text, sentences[place].statement) for text, place in others])
@@ -112,7 +112,3 @@ def citation_metrics(samples: Sequence[Any]) -> dict[str, Estimate]:
         figures[name] = proportion(sum(bool(one[name]) for one in samples), len(samples))
     figures |= {name: mean([float(one[name]) for one in samples]) for name in ("words", "sentences")}
     return figures
-
-
-def _joined(texts: Any) -> str:
-    return "\n".join(texts)

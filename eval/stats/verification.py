@@ -48,6 +48,10 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
     return estimates
 
 
+RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
+"""What ranks the answers, by the metric of the area under the curve."""
+
+
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
     """The risk-coverage curves of verified answers, by the metric of the area under each."""
     right = [sample["prediction"] == sample["target"] for sample in samples]

@@ -90,12 +90,8 @@ class AnswersTask(QATask):
     ) -> TaskResult:
         """Write all answers and score them.
 
-        Args:
-            chain: writes answers with verdicts on their sentences, and withholds none.
-            judge: decides entailment for recall, precision and the reference.
-            records: with questions.
-            identity: what determines the answers besides the prompts, as plain data.
-            quiet: no progress bar on stderr.
+        The chain writes answers with verdicts on their sentences and withholds none. The judge decides entailment for
+        recall, precision and the reference. ``identity`` determines the answers besides the prompts.
 
         Raises:
             UserError: see ``QATask.evaluate``.
@@ -104,14 +100,15 @@ class AnswersTask(QATask):
         given = [settled(answer, "prune") if self.pruned else answer for answer in kept.results]
         scored = self.samples(kept.records, given, identity)
         samples = [
-            {**sample, **measures}
-            for sample, measures in zip(scored, _measures(kept.records, given, judge), strict=True)
+            {
+                **sample,
+                **measures,
+                "output": answer.text,
+                "key": content_key(answer=sample["key"], text=answer.text, pruned=self.pruned),
+            }
+            for sample, measures, answer in zip(scored, _measures(kept.records, given, judge), given, strict=True)
         ]
-        for sample, answer in zip(samples, given, strict=True):
-            sample["output"] = answer.text
-            sample["key"] = content_key(answer=sample["key"], text=answer.text, pruned=self.pruned)
-        reused = sum(answer.reused for answer in kept.results)
-        return TaskResult(self, self.metrics(samples, ()), samples, reused, identity, kept.left_out)
+        return self.result(samples, (), kept, identity)
 
 
 def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLIModel) -> list[dict[str, Any]]:

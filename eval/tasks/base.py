@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from chains.answer import Answer
 from chains.models.base import TooLongError
 from common.errors import UserError
+from eval.progress import chunks_with_progress
 from eval.results import TaskResult, check_task_name
 from eval.tasks.scorers import LABELS, Sample, Scorer
 
@@ -152,6 +153,7 @@ class Record(Protocol):
 
 
 Record_ = TypeVar("Record_", bound=Record)
+Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 
@@ -163,48 +165,53 @@ class Kept(NamedTuple, Generic[Record_, Result]):
     left_out: tuple[str, ...]
 
 
-def check_records(
-    what: str, records: Sequence[Record], results: Sequence[Result | BaseException]
-) -> list[Result | TooLongError]:
-    """The results of the first records, as ``batch`` returned them; ``what`` begins a message, as "qa_gold, record".
-
-    Raises:
-        UserError: a record cannot be judged for another reason than its length; the message names it.
-    """
-    checked: list[Result | TooLongError] = []
-    for record, result in zip(records, results, strict=False):
-        if isinstance(result, BaseException) and not isinstance(result, TooLongError):
-            if isinstance(result, UserError):
-                raise UserError(f"{what} {record.id}: {result}") from result
-            raise result  # LangChain returns every exception, Ctrl-C included
-        checked.append(result)
-    return checked
-
-
-def leave_out_too_long(
-    task: str, records: Sequence[Record_], results: Sequence[Result | TooLongError]
+def run_batches(
+    task: str,
+    what: str,
+    records: Sequence[Record_],
+    inputs: Sequence[Input],
+    call: Callable[[list[Input]], Sequence[Result | BaseException]],
+    size: int,
+    *,
+    quiet: bool,
 ) -> Kept[Record_, Result]:
-    """The records with results; a warning counts those that are too long for the model.
+    """Call a model with ``size`` inputs at a time; records that are too long for it are left out, with a warning.
+
+    Args:
+        task: the task's name.
+        what: what a record is called in messages, such as "pair".
+        records: the records.
+        inputs: the model's input for each record.
+        call: returns results and exceptions, as ``batch`` with ``return_exceptions``.
+        size: inputs per call.
+        quiet: no progress bar on stderr.
 
     Raises:
-        UserError: all records are too long.
+        UserError: a record cannot be judged for another reason than its length, or all records are too long.
     """
-    pairs = list(zip(records, results, strict=True))
-    kept = [(record, result) for record, result in pairs if not isinstance(result, TooLongError)]
-    left_out = tuple(record.id for record, result in pairs if isinstance(result, TooLongError))
-    first = next((result for result in results if isinstance(result, TooLongError)), None)
-    if first is not None and not kept:
-        raise UserError(f"{task}: all {len(records)} records are too long for the model. {first}")
-    if first is not None:
+    kept: list[tuple[Record_, Result]] = []
+    too_long: list[tuple[str, TooLongError]] = []
+    for chunk in chunks_with_progress(list(zip(records, inputs, strict=True)), size, task, quiet):
+        for (record, _), result in zip(chunk, call([one for _, one in chunk]), strict=True):
+            if isinstance(result, TooLongError):
+                too_long.append((record.id, result))
+            elif isinstance(result, UserError):
+                raise UserError(f"{task}, {what} {record.id}: {result}") from result
+            elif isinstance(result, BaseException):
+                raise result  # LangChain returns every exception, Ctrl-C included
+            else:
+                kept.append((record, result))
+    if too_long and not kept:
+        raise UserError(f"{task}: all {len(records)} records are too long for the model. {too_long[0][1]}")
+    if too_long:
         logging.getLogger(__name__).warning(
             "%s: %d of %d records are too long for the model and are left out, %s first. %s",
             task,
-            len(left_out),
+            len(too_long),
             len(records),
-            left_out[0],
-            first,
+            *too_long[0],
         )
-    return Kept([record for record, _ in kept], [result for _, result in kept], left_out)
+    return Kept([one for one, _ in kept], [one for _, one in kept], tuple(id for id, _ in too_long))
 
 
 class Task(BaseModel, ABC):
@@ -288,6 +295,17 @@ class Task(BaseModel, ABC):
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> "Mapping[str, Estimate]":
         """The metrics of the samples; ``labels`` are the candidate labels."""
         return self.scorer.metrics(samples, labels)
+
+    def result(
+        self,
+        samples: Sequence[Sample],
+        labels: Sequence[str],
+        kept: Kept[Any, Any],
+        identity: Mapping[str, Any],
+    ) -> TaskResult:
+        """The result of these samples, made from the results of ``kept``."""
+        reused = sum(one.reused for one in kept.results)
+        return TaskResult(self, self.metrics(samples, labels), samples, reused, identity, kept.left_out)
 
     @abstractmethod
     def run(self, resources: Resources) -> TaskResult:

@@ -7,16 +7,14 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from chains.answer import Citation, Passage
-from chains.models.base import TooLongError
 from chains.verification.statements import Check, Checker, Claim
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.inference.claims import ClaimData, Evidence
-from eval.progress import chunks_with_progress
 from eval.results import TaskResult
 from eval.stats.claims import correct_sentences
 from eval.stats.verification import VERDICTS
-from eval.tasks.base import CHECKING, Resources, Section, Task, check_records, leave_out_too_long
+from eval.tasks.base import CHECKING, Resources, Section, Task, run_batches
 from eval.tasks.scorers import CHECKS, Scorer
 
 CHUNK = 16
@@ -75,11 +73,8 @@ class CheckTask(Task):
     ) -> TaskResult:
         """Check every claim and score verdicts and evidence.
 
-        Args:
-            checker: searches the documents of ``data`` where the context is ``retrieved``.
-            data: claims, documents and evidence.
-            identity: what determines the results besides claims and passages, as plain data.
-            quiet: no progress bar on stderr.
+        The checker searches the documents of ``data`` if the context is ``retrieved``. ``identity`` determines the
+        results besides claims and passages; see ``TaskResult``.
 
         Raises:
             UserError: no claim has a verdict, or one cannot be checked for another reason than its length.
@@ -87,16 +82,12 @@ class CheckTask(Task):
         asked = self._asked(data)
         if not asked:
             raise UserError(f"{self.name}: there are no claims with a verdict. Name another file or a higher limit.")
-        checked: list[Check | TooLongError] = []
-        for chunk in chunks_with_progress(asked, CHUNK, self.name, quiet):
-            results = checker.check_all([Claim(one.text, passages=self._given(one, data)) for one in chunk])
-            checked += check_records(f"{self.name}, claim", asked[len(checked) :], results)
-        kept = leave_out_too_long(self.name, asked, checked)
+        claims = [Claim(one.text, passages=self._given(one, data)) for one in asked]
+        kept = run_batches(self.name, "claim", asked, claims, checker.check_all, CHUNK, quiet=quiet)
         samples = [
             self._sample(one, check, data, identity) for one, check in zip(kept.records, kept.results, strict=True)
         ]
-        reused = sum(check.reused for check in kept.results)
-        return TaskResult(self, self.metrics(samples, VERDICTS), samples, reused, identity, kept.left_out)
+        return self.result(samples, VERDICTS, kept, identity)
 
     def _asked(self, data: ClaimData) -> list[_Asked]:
         if self.context == "given":

@@ -1,18 +1,17 @@
 """Natural language inference."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from chains.models.base import TooLongError
 from chains.nli import Judgement, NLIModel
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.inference.pairs import NLIPair
-from eval.progress import chunks_with_progress
 from eval.results import TaskResult
-from eval.tasks.base import INFERENCE, Resources, Section, Task, check_records, leave_out_too_long
+from eval.tasks.base import INFERENCE, Resources, Section, Task, run_batches
 
 CHUNK = 256
 
@@ -66,15 +65,10 @@ class NLITask(Task):
     ) -> TaskResult:
         """Classify every pair and score the labels.
 
-        Args:
-            model: called through ``batch``.
-            pairs: their labels are among the model's.
-            identity: what determines the labels besides the pair, as plain data; it enters the samples' keys.
-            quiet: no progress bar on stderr.
+        ``identity`` determines the labels besides the pair; see ``TaskResult``.
 
         Raises:
-            UserError: no pairs, an unknown label, a pair that the model cannot classify, or no pair that fits the
-                model. Single pairs that are too long are left out, with a warning.
+            UserError: no pairs, an unknown label, or see ``run_batches``.
         """
         if not pairs:
             raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")
@@ -83,18 +77,13 @@ class NLITask(Task):
                 f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
                 "Map the data's labels to the model's with pairs.labels."
             )
-        judged: list[Judgement | TooLongError] = []
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
-        for chunk in chunks_with_progress(inputs, CHUNK, self.name, quiet):
-            judged += check_records(
-                f"{self.name}, pair", pairs[len(judged) :], model.batch(chunk, return_exceptions=True)
-            )
-        kept = leave_out_too_long(self.name, pairs, judged)
+        judge = partial(model.batch, return_exceptions=True)
+        kept = run_batches(self.name, "pair", pairs, inputs, judge, CHUNK, quiet=quiet)
         samples = [
             _sample(pair, judgement, identity) for pair, judgement in zip(kept.records, kept.results, strict=True)
         ]
-        reused = sum(judgement.reused for judgement in kept.results)
-        return TaskResult(self, self.metrics(samples, model.labels), samples, reused, identity, kept.left_out)
+        return self.result(samples, model.labels, kept, identity)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:

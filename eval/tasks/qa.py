@@ -2,19 +2,18 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from chains.answer import Answer
-from chains.models.base import TooLongError
 from common.errors import UserError
 from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
-from eval.progress import chunks_with_progress
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, proportion
-from eval.tasks.base import Kept, QAChain, Resources, Task, check_records, leave_out_too_long
+from eval.tasks.base import Kept, QAChain, Resources, Task, run_batches
 from eval.tasks.scorers import LABELS as LABEL_SCORER
 from eval.tasks.scorers import REFUSALS, Sample, Scorer
 
@@ -92,21 +91,15 @@ class QATask(Task):
     ) -> TaskResult:
         """Answer every question with a chain and score the labels.
 
-        Args:
-            chain: built for the task's context; called through ``batch``.
-            records: with labels, unless the context is wrong.
-            identity: what determines the answers besides the prompt, as plain data; it enters the samples' keys.
-            quiet: no progress bar on stderr.
+        The chain is built for the task's context. The records have labels, unless the context is wrong. ``identity``
+        determines the answers besides the prompt; see ``TaskResult``.
 
         Raises:
-            UserError: no records, a missing label, a record that the chain cannot answer, none that fits the model, or
-                too few different abstracts for a wrong context. Single records that are too long are left out, with a
-                warning.
+            UserError: no records, a missing label, too few different abstracts for a wrong context, or see
+                ``run_batches``.
         """
         kept = self.answers(chain, records, quiet=quiet)
-        samples = self.samples(kept.records, kept.results, identity)
-        reused = sum(answer.reused for answer in kept.results)
-        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, kept.left_out)
+        return self.result(self.samples(kept.records, kept.results, identity), LABELS, kept, identity)
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> Mapping[str, Estimate]:
         """The scorer's metrics, and with retrieved passages the shares of ``GROUNDED``."""
@@ -144,12 +137,8 @@ class QATask(Task):
             raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
         inputs = self.inputs(records)
         self.targets(records)  # fails on a record without a label before the first answer
-        answers: list[Answer | TooLongError] = []
-        for chunk in chunks_with_progress(inputs, self.chunk, self.name, quiet):
-            answers += check_records(
-                f"{self.name}, record", records[len(answers) :], chain.batch(chunk, return_exceptions=True)
-            )
-        return leave_out_too_long(self.name, records, answers)
+        answer = partial(chain.batch, return_exceptions=True)
+        return run_batches(self.name, "record", records, inputs, answer, self.chunk, quiet=quiet)
 
     def samples(
         self, records: Sequence[QARecord], answers: Sequence[Answer], identity: Mapping[str, Any]

@@ -53,13 +53,8 @@ class RetrievalTask(Task):
         """Query the retriever with all questions in one call.
 
         The retriever must search the records' abstracts under the records' ids (``corpus.records.documents``), and may
-        search others too. Of records with identical abstracts, each id counts as the record's own.
-
-        Args:
-            retriever: the retriever to measure.
-            records: queries and relevant documents.
-            depth: the number of passages to retrieve, at least 10.
-            identity: what determines the results besides question and abstracts, as plain data.
+        search others too. Of records with identical abstracts, each id counts as the record's own. ``depth`` is the
+        number of passages to retrieve; ``identity`` determines the results besides question and abstracts.
 
         Raises:
             UserError: no records.

@@ -60,12 +60,8 @@ class VerificationTask(QATask):
     ) -> TaskResult:
         """Answer every question and score the verdicts.
 
-        Args:
-            chain: verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify.
-            records: with labels, unless the context is wrong.
-            identity: what determines answers and verdicts besides the prompt, the NLI model included.
-            verifier: verifies the answers of ``swapped``.
-            quiet: no progress bar on stderr.
+        The chain verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify, and
+        ``verifier`` does. ``identity`` determines answers and verdicts besides the prompt, the NLI model included.
 
         Raises:
             UserError: see ``QATask.evaluate``; or the chain abstains.
@@ -73,20 +69,16 @@ class VerificationTask(QATask):
         """
         if (verifier is None) == (self.context == "swapped"):
             raise ValueError("a verifier belongs to the context swapped, and to no other")
-        records, answers, left_out = self.answers(chain, records, quiet=quiet)
-        verified = answers
-        if any(answer.withheld for answer in answers):
+        kept = self.answers(chain, records, quiet=quiet)
+        if any(answer.withheld for answer in kept.results):
             raise UserError(
                 f"{self.name}: the chain withheld answers, which cannot be scored. Set chain.verify to report or retry."
             )
+        answered = self.samples(kept.records, kept.results, identity)
         if verifier is not None:
-            verified = verifier.verify(_swapped(answers, records))
-        samples = [
-            {**sample, **_verdict(answer)}
-            for sample, answer in zip(self.samples(records, answers, identity), verified, strict=True)
-        ]
-        reused = sum(answer.reused for answer in verified)
-        return TaskResult(self, self.metrics(samples, LABELS), samples, reused, identity, left_out)
+            kept = kept._replace(results=verifier.verify(_swapped(kept.results, kept.records)))
+        samples = [{**sample, **_verdict(answer)} for sample, answer in zip(answered, kept.results, strict=True)]
+        return self.result(samples, LABELS, kept, identity)
 
 
 def _swapped(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[Answer]:

@@ -15,11 +15,7 @@ class Batches(Sampler[list[int]]):
     example that does not fit into a batch moves to the next. The library's ``NoDuplicatesBatchSampler`` does the same,
     but it gets its order epoch by epoch, and a run that resumes within an epoch loses it.
 
-    Args:
-        examples: the training examples.
-        size: examples of a batch; the last batches of an epoch may have fewer.
-        epochs: passes over the examples.
-        seed: seed of the order.
+    Batches have ``size`` examples; the last ones of an epoch may have fewer.
     """
 
     def __init__(self, examples: Sequence[Example], size: int, epochs: int, seed: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import logsumexp
 
 from common.errors import UserError
 from common.hub import hub_errors
@@ -78,12 +79,9 @@ def evaluate_embedder(
     scores = questions @ _encode(model, abstracts, prompts.passage).T
     right = np.array([one.abstract for one in dev])
     gold = scores[np.arange(len(dev)), right]
-    logits = scores * scale
-    highest = logits.max(axis=1)
-    total = np.log(np.exp(logits - highest[:, None]).sum(axis=1)) + highest
     return {
         "accuracy": float((scores.argmax(axis=1) == right).mean()),
-        "loss": float((total - gold * scale).mean()),
+        "loss": float((logsumexp(scores * scale, axis=1) - gold * scale).mean()),
     }
 
 

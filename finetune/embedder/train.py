@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from common.fingerprints import weights_digest
 from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
-from finetune.embedder import report
 from finetune.embedder.batches import Batches
 from finetune.embedder.data import EmbedderData, make_data
 from finetune.embedder.model import evaluate_embedder, load_base
 from finetune.embedder.trainer import SCALE, EmbedderTrainer
+from finetune.report import base_name, figure, model_card
 from finetune.run import Job, Run, digest
+from finetune.trainer import evaluations
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -29,24 +31,13 @@ def train_embedder(
     dev: Sequence[QARecord] = (),
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune an embedder and leave it with its card and its figures in ``output`` (see ``Run``).
+    """Fine-tune an embedder and save it in ``output``, a sentence-transformers folder, with its card (see ``Run``).
 
-    ``output`` becomes a sentence-transformers folder.
-
-    Args:
-        config: settings.
-        output: the folder; made if absent.
-        train: records whose questions and conclusions are trained on.
-        dev: records whose questions choose the checkpoint, searched in the abstracts of both; with ``config.teach_dev``
-            they are trained on too.
-        quiet: show nothing on stderr.
-
-    Returns:
-        ``output``.
+    Questions and conclusions of ``train`` are trained on. The questions of ``dev``, searched in all abstracts, choose
+    the checkpoint; with ``config.teach_dev`` they are trained on too.
 
     Raises:
-        UserError: the records, the model or ``output`` cannot be used, or a checkpoint cannot be saved; what was
-            trained until then stays in ``output``.
+        UserError: the records, the model or ``output`` cannot be used, or see ``Run.train``.
     """
     run = Run(output, config, "train.embedder", quiet=quiet)
     if config.teach_dev:
@@ -89,9 +80,42 @@ class EmbedderJob(Job[EmbedderTrainer]):
         )
 
     def figures(self, trainer: EmbedderTrainer, step: int) -> dict[str, Any]:
-        """See ``finetune.embedder.report``."""
-        return report.figures(trainer, self.data, step)
+        """Counts of the examples, dev accuracy and speed."""
+        data, state = self.data, trainer.state
+        seen = sum(map(len, islice(trainer.batches, state.global_step)))
+        return {
+            "train_pairs": len(data.train),
+            "train_abstracts": len({one.abstract for one in data.train}),
+            "negatives": len(data.train[0].negatives),
+            "dev_questions": len(data.dev),
+            "dev_accuracy@1": evaluations(state.log_history).get(step, {}).get("eval_accuracy"),
+            "pairs_per_second": round(seen / max(trainer.seconds, 1e-9), 2),
+        }
 
-    def card(self, summary: Mapping[str, Any]) -> str:
-        """See ``finetune.embedder.report``."""
-        return report.card(summary)
+    @staticmethod
+    def card(summary: Mapping[str, Any]) -> str:
+        """The model card."""
+        recipe: Mapping[str, Any] = summary["recipe"]
+        return model_card(
+            summary,
+            library="sentence-transformers",
+            task="sentence-similarity",
+            tags=("sentence-transformers", "medground"),
+            title=f"`{base_name(recipe['model'])}` fine-tuned to find the abstract of a question",
+            usage=[
+                "```yaml",
+                "embedders:",
+                "  tuned: {model: DIR}",
+                "retrievers:",
+                "  tuned: {kind: dense, embedder: tuned}",
+                "```",
+            ],
+            rows={
+                "pairs": f"{summary['train_pairs']} ({', '.join(recipe['pairs'])})",
+                "abstracts of the pairs": summary["train_abstracts"],
+                "hard negatives of a pair": summary["negatives"],
+                "dev questions, for choosing the checkpoint": summary["dev_questions"],
+                "dev accuracy@1": figure(summary["dev_accuracy@1"]),
+            },
+            speed=f"{summary['pairs_per_second']} pairs/s",
+        )

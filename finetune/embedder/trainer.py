@@ -23,14 +23,8 @@ SCALE = 20.0  # of cosines in the loss, the library's default
 class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
     """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of a text's own abstract among all abstracts of its batch.
-
-    Args:
-        embedder: the model.
-        data: the examples.
-        batches: their order; one epoch of the trainer.
-        max_length: tokens of a text in training.
-        others: arguments of ``BaseTrainer`` and the library's trainer.
+    The loss is the cross-entropy of a text's own abstract among all abstracts of its batch. ``batches`` are those of
+    all epochs, as one epoch of the trainer; texts are cut to ``max_length`` tokens.
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
 
 from chains.encoder.pair_texts import PairTexts, Side
 from common.errors import UserError
@@ -19,11 +18,8 @@ from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
 class LabelledTexts:
     """Two texts and their label.
 
-    Attributes:
-        first, second: the texts.
-        label: the target.
-        side: the text that is truncated if both do not fit.
-        is_conclusion: whether the second text is an abstract's conclusion instead of its context.
+    ``side`` is the text that is truncated if both do not fit. If ``is_conclusion``, the second text is an abstract's
+    conclusion instead of its context.
     """
 
     first: str
@@ -74,24 +70,14 @@ class EncoderData:
 
 
 def read_texts(config: EncoderConfig, pairs: PairsConfig | None, data: DataConfig | None) -> Texts:
-    """The train and dev splits of the task.
-
-    Args:
-        config: the task, and whether the dev split is trained on.
-        pairs: source of the pairs of task ``nli``; the sample where None.
-        data: source of the records of task ``qa`` and of ``answer_pairs``; the sample where None.
+    """The train and dev splits of the task; arguments as in ``train_encoder``.
 
     Raises:
         UserError: a split is empty or missing, a record has no label, or the training split has one label only.
         DataError: a file cannot be used.
     """
-    match config.task:
-        case "nli":
-            texts = _from_pairs(pairs or PairsConfig(), data or DataConfig(), config)
-        case "qa":
-            texts = _from_records(data or DataConfig(), config)
-        case _:
-            assert_never(config.task)
+    data = data or DataConfig()
+    texts = _from_records(data, config) if config.task == "qa" else _from_pairs(pairs or PairsConfig(), data, config)
     check_labels([one.label for one in texts.train], "Check the training split and its labels.")
     return texts
 

@@ -17,6 +17,7 @@ from retrievers.embedders.packaged import packaged_minilm
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_ENCODERS = "Set train.encoder.model to an encoder such as google/electra-base-discriminator."
 _EVALUATION_TOKENS = 4096  # tokens of a batch in evaluation
 
 
@@ -24,11 +25,11 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
     """Load the encoder in float32 with a new head for ``labels``, on this machine's accelerator where it has one.
 
     The head's weights are random with ``config.seed``, unless the checkpoint has a head for the same labels in the same
-    order. The tokenizer stores the window and the side that long texts are
-    cut on, so that texts are encoded in use as in training.
+    order. The tokenizer stores the window and the side that long texts are cut on, so that texts are encoded in use as
+    in training.
 
     Raises:
-        UserError: the model cannot be loaded, takes no classification head, or has fewer layers or positions than the
+        UserError: the model cannot be loaded, cannot classify pairs, or has fewer layers or positions than the
             settings need.
     """
     source = str(packaged_minilm()) if config.model == "embedded" else config.model
@@ -40,7 +41,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
         )
-        given = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        stored = AutoConfig.from_pretrained(source, trust_remote_code=False).id2label
         _keep_layers(architecture, config)
         torch.manual_seed(config.seed)
         try:
@@ -51,10 +52,9 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
             if "Unrecognized configuration class" not in str(error):
                 raise
             raise UserError(
-                f"Model {config.model} takes no classification head ({architecture.model_type}). Set "
-                "train.encoder.model to an encoder such as google/electra-base-discriminator."
+                f"Model {config.model} takes no classification head ({architecture.model_type}). {_ENCODERS}"
             ) from error
-        if [label_name(given.id2label[number]) for number in sorted(given.id2label)] != list(labels):
+        if [label_name(stored[number]) for number in sorted(stored)] != list(labels):
             model = _with_new_head(auto, model)
         side = "left" if config.keep_text == "end" else "right"
         tokenizer = AutoTokenizer.from_pretrained(source, truncation_side=side, trust_remote_code=False)
@@ -68,7 +68,7 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         )
     tokenizer.model_max_length = config.max_length
     _freeze(model, config)
-    return SequenceClassifier(
+    classifier = SequenceClassifier(
         name=config.model,
         model=model.to(find_device("auto")),
         tokenizer=tokenizer,
@@ -76,6 +76,11 @@ def load_base(config: EncoderConfig, labels: tuple[str, ...]) -> SequenceClassif
         texts=PairTexts(tokenizer, config.max_length),
         batch_tokens=_EVALUATION_TOKENS,
     )
+    try:  # some heads need a token that the tokenizer does not write, such as T5's an end token
+        classifier.probabilities(classifier.texts.encode([("a", "b"), ("a", "b c")]))
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise UserError(f"Model {config.model} cannot classify a pair of texts ({error}). {_ENCODERS}") from error
+    return classifier
 
 
 def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
@@ -89,14 +94,12 @@ def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
 def _keep_layers(architecture: Any, config: EncoderConfig) -> None:
     """Drop the layers after the first ``config.layers``."""
     has = int(architecture.num_hidden_layers)
-    if config.layers is not None and config.layers > has:
-        raise UserError(f"train.encoder.layers is {config.layers}, and {config.model} has {has} layers. Set it lower.")
     used = config.layers or has
-    if config.frozen_layers > used:
-        raise UserError(
-            f"train.encoder.frozen_layers is {config.frozen_layers}, and {used} layers of {config.model} are used. "
-            "Set it lower."
-        )
+    for name, value, most in (("layers", used, has), ("frozen_layers", config.frozen_layers, used)):
+        if value > most:
+            raise UserError(
+                f"train.encoder.{name} is {value}, and {config.model} has {most} layers to use. Set it lower."
+            )
     architecture.num_hidden_layers = used
 
 

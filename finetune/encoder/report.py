@@ -1,35 +1,9 @@
-"""Figures and model card of an encoder run."""
+"""Model card of an encoder run."""
 
-from collections import Counter
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
-from finetune.encoder.data import EncoderData
-from finetune.encoder.trainer import EncoderTrainer
 from finetune.report import base_name, figure, model_card
-from finetune.trainer import evaluations
-
-
-def figures(trainer: EncoderTrainer, data: EncoderData, step: int) -> dict[str, Any]:
-    """The encoder's part of ``summary.json``; ``step`` is the step of the saved model."""
-    state, seconds = trainer.state, max(trainer.seconds, 1e-9)
-    result = evaluations(state.log_history).get(step, {})
-    counts = Counter(data.labels[one.label] for one in data.train)
-    seen = list(islice(trainer.schedule, state.global_step * trainer.args.per_device_train_batch_size))
-    tokens = sum(len(data.train[index].inputs["input_ids"]) for index in seen)
-    return {
-        "labels": data.labels,
-        "train_examples": {label: counts[label] for label in data.labels},
-        "dev_examples": len(data.dev),
-        "shortened": data.shortened,
-        "left_out": data.left_out,
-        "repeated_premises": data.leakage,
-        "dev_accuracy": result.get("eval_accuracy"),
-        "dev_macro_f1": result.get("eval_macro_f1"),
-        "examples_per_second": round(len(seen) / seconds, 2),
-        "tokens_per_second": round(tokens / seconds, 1),
-    }
 
 
 def card(summary: Mapping[str, Any]) -> str:

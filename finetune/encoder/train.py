@@ -1,7 +1,8 @@
 """``medground train encoder``: fine-tunes a sequence classifier on pairs or questions."""
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from chains.encoder.sequence import SequenceClassifier
 from common.fingerprints import weights_digest
 from corpus.config import DataConfig, PairsConfig
 from finetune.config import EncoderConfig
-from finetune.encoder import report
 from finetune.encoder.data import EncoderData, Example, encode_texts, read_texts
 from finetune.encoder.model import load_base
+from finetune.encoder.report import card
 from finetune.encoder.schedule import Schedule, Stage
 from finetune.encoder.trainer import EncoderTrainer, Loss, evaluate_classifier, label_weights
 from finetune.run import Job, Run, digest
+from finetune.trainer import evaluations
 
 
 def train_encoder(
@@ -29,19 +31,11 @@ def train_encoder(
 ) -> Path:
     """Fine-tune a sequence classifier and save it in ``output`` with its model card and figures (see ``Run``).
 
-    Args:
-        config: settings.
-        output: the folder; made if absent.
-        pairs: source of the pairs of task ``nli``; the sample by default.
-        data: source of the records of task ``qa`` and of ``answer_pairs``; the sample by default.
-        quiet: show nothing on stderr.
-
-    Returns:
-        ``output``.
+    ``pairs`` is the source of the pairs of task ``nli``, ``data`` that of the records of task ``qa`` and of
+    ``answer_pairs``; both are the sample by default.
 
     Raises:
-        UserError: the data, the model or ``output`` cannot be used, or a checkpoint cannot be saved; the training state
-            before stays in ``output``.
+        UserError: the data, the model or ``output`` cannot be used, or see ``Run.train``.
     """
     run = Run(output, config, "train.encoder", quiet=quiet)
     texts = read_texts(config, pairs, data)
@@ -82,24 +76,41 @@ class EncoderJob(Job[EncoderTrainer]):
             "learning_rate": 1.0,  # the schedule sets the rates and counts the epochs
             "num_train_epochs": 1,
             "remove_unused_columns": False,
+            "average_tokens_across_devices": False,  # the loss is a mean over the examples of a device
         }
         return EncoderTrainer(
             classifier=self.classifier,
             args=TrainingArguments(**arguments),
             train=data.train,
-            loss=Loss(label_weights(data.train, len(data.labels), config.class_weight), config.label_smoothing),
             schedule=_schedule(config, data),
+            compute_loss_func=Loss(
+                label_weights(data.train, len(data.labels), config.class_weight), config.label_smoothing
+            ),
             evaluate_model=lambda _: evaluate_classifier(self.classifier, data.dev),
             **run,
         )
 
     def figures(self, trainer: EncoderTrainer, step: int) -> dict[str, Any]:
-        """See ``finetune.encoder.report``."""
-        return report.figures(trainer, self.data, step)
+        """Counts of the examples, dev figures and speed."""
+        data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
+        result = evaluations(state.log_history).get(step, {})
+        counts = Counter(data.labels[one.label] for one in data.train)
+        seen = list(islice(trainer.schedule, state.global_step * trainer.args.per_device_train_batch_size))
+        tokens = sum(len(data.train[index].inputs["input_ids"]) for index in seen)
+        return {
+            "labels": data.labels,
+            "train_examples": {label: counts[label] for label in data.labels},
+            "dev_examples": len(data.dev),
+            "shortened": data.shortened,
+            "left_out": data.left_out,
+            "repeated_premises": data.leakage,
+            "dev_accuracy": result.get("eval_accuracy"),
+            "dev_macro_f1": result.get("eval_macro_f1"),
+            "examples_per_second": round(len(seen) / seconds, 2),
+            "tokens_per_second": round(tokens / seconds, 1),
+        }
 
-    def card(self, summary: Mapping[str, Any]) -> str:
-        """See ``finetune.encoder.report``."""
-        return report.card(summary)
+    card = staticmethod(card)
 
 
 def _schedule(config: EncoderConfig, data: EncoderData) -> Schedule:

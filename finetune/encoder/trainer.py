@@ -19,15 +19,15 @@ from finetune.trainer import BaseTrainer
 
 @dataclass(frozen=True)
 class Loss:
-    """Cross-entropy with a weight for each label and label smoothing."""
+    """Cross-entropy with a weight for each label and label smoothing, a ``compute_loss_func`` of ``Trainer``."""
 
     weights: torch.Tensor
     smoothing: float
 
-    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def __call__(self, outputs: Any, labels: torch.Tensor, **_: object) -> torch.Tensor:
         """The weighted mean over a batch."""
-        weights = self.weights.to(logits.device)
-        return cross_entropy(logits.float(), labels, weight=weights, label_smoothing=self.smoothing)
+        weights = self.weights.to(labels.device)
+        return cross_entropy(outputs.logits.float(), labels, weight=weights, label_smoothing=self.smoothing)
 
 
 def label_weights(examples: Sequence[Example], labels: int, power: float) -> torch.Tensor:
@@ -41,40 +41,18 @@ def label_weights(examples: Sequence[Example], labels: int, power: float) -> tor
 
 
 class EncoderTrainer(BaseTrainer):
-    """Trains a sequence classifier on encoded examples.
-
-    Args:
-        classifier: the model with its tokenizer.
-        train: the examples.
-        loss: the loss of logits and labels.
-        schedule: order and learning rates of the examples; one epoch of the trainer.
-        others: arguments of ``BaseTrainer`` and transformers' ``Trainer``.
-    """
+    """Trains a sequence classifier on examples in the order of ``schedule``, with its learning rates."""
 
     def __init__(
-        self,
-        *,
-        classifier: SequenceClassifier,
-        train: Sequence[Example],
-        loss: Loss,
-        schedule: Schedule,
-        **others: Any,
+        self, *, classifier: SequenceClassifier, train: Sequence[Example], schedule: Schedule, **others: Any
     ) -> None:
-        self._tokenizer: Any = classifier.tokenizer
-        self._loss = loss
         self.schedule = schedule
         super().__init__(
             model=classifier.model,
-            train_dataset=[{**one.inputs, "labels": one.label} for one in train],
+            train_dataset=[{**one.inputs, "label": one.label} for one in train],
             processing_class=classifier.tokenizer,
-            data_collator=self._collate,
             **others,
         )
-
-    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        inputs = [{name: value for name, value in row.items() if name != "labels"} for row in rows]
-        padded = self._tokenizer.pad(inputs, return_tensors="pt")
-        return {**padded, "labels": torch.tensor([row["labels"] for row in rows])}
 
     def _get_train_sampler(self, *_: object) -> Schedule:
         return self.schedule
@@ -84,16 +62,6 @@ class EncoderTrainer(BaseTrainer):
         del num_training_steps
         self.lr_scheduler = LambdaLR(optimizer or cast("Optimizer", self.optimizer), self.schedule.rate)
         return self.lr_scheduler
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The loss of a batch."""
-        del num_items_in_batch  # a step has one batch
-        labels = inputs["labels"]
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        loss = self._loss(outputs.logits, labels)
-        return (loss, outputs) if return_outputs else loss
 
 
 def evaluate_classifier(classifier: SequenceClassifier, examples: Sequence[Example]) -> dict[str, float]:

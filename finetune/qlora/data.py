@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 from chains.config import Family, PromptConfig
 from chains.models.local import LocalLLM
-from chains.models.prompt_sanitizing import Cleaner
 from chains.models.scoring import encode, with_labels
-from chains.models.templates import answer_end, label_lead, render
-from chains.prompts import Messages, nli_prompt, resolve_family
+from chains.models.templates import answer_end, label_lead
 from common.errors import UserError
 from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair
 from corpus.records import QARecord
 from finetune.config import QLoRAConfig
 from finetune.leakage import Leakage, find_leakage
-from finetune.pairs import answer_pairs, check_labels, load_train_and_dev
+from finetune.pairs import answer_pairs, check_labels, load_train_and_dev, nli_prompts
 
 IGNORED = -100  # target of tokens that do not count in the loss
 
@@ -92,17 +90,9 @@ def encode_pairs(
     the label are the ids that ``chains.models.scoring`` scores.
     """
     tokenizer = llm.tokenizer
-    clean = Cleaner(tokenizer)
-    wording = resolve_family(family, llm.model.config.model_type, llm.name, str(tokenizer.chat_template))
-    conversations: list[Messages] = [
-        nli_prompt(
-            wording, clean(pair.premise).strip(), clean(pair.hypothesis).strip(), labels, system=llm.config.system
-        )
-        for pair in pairs
-    ]
-    texts = render(tokenizer, conversations)
+    prompts = nli_prompts(llm, pairs, labels, llm.family(family))
+    texts, ids_of_prompts = [text for text, _ in prompts], [ids for _, ids in prompts]
     lead, end = label_lead(tokenizer), answer_end(tokenizer)
-    ids_of_prompts = encode(tokenizer, texts)
     scored = with_labels(tokenizer, texts, ids_of_prompts, labels, lead)
     wholes = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
     room = min((limit for limit in (llm.window, max_length) if limit is not None), default=None)

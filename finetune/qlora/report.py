@@ -1,40 +1,12 @@
-"""Figures, plot and model card of a QLoRA run."""
+"""Plot and model card of a QLoRA run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.qlora.data import QLoRAData
-from finetune.qlora.device import DeviceSettings
-from finetune.qlora.trainer import PairTrainer
 from finetune.report import figure, model_card
-from finetune.trainer import evaluations
 
 PLOT_FILE = "training.png"
-
-
-def figures(trainer: PairTrainer, data: QLoRAData, settings: DeviceSettings, step: int) -> dict[str, Any]:
-    """The method's part of ``summary.json``; ``step`` is that of the result."""
-    state, seconds = trainer.state, max(trainer.seconds, 1e-9)
-    accuracies = {number: entry["eval_accuracy"] for number, entry in evaluations(state.log_history).items()}
-    return {
-        "method": settings.config.method,
-        "labels": data.labels,
-        "train_pairs": len(data.train.examples),
-        "answer_pairs": data.answer_pairs,
-        "dev_pairs": len(data.dev.examples),
-        "left_out": {"train": data.train.left_out, "dev": data.dev.left_out},
-        "repeated_premises": data.leakage,
-        "dev_accuracy": {
-            "before": accuracies.get(0),
-            "result": accuracies.get(step),
-            "last": accuracies[max(accuracies)],
-        },
-        "examples_per_second": round((state.epoch or 0) * len(data.train.examples) / seconds, 1),
-        "tokens_per_second": round(state.num_input_tokens_seen / seconds),
-        "compute": str(settings.device.dtype).removeprefix("torch."),
-        "substitutions": settings.substitutions,
-    }
 
 
 def plot(log: Sequence[Mapping[str, float]], path: Path) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,6 @@ from trl.trainer.sft_config import SFTConfig
 from chains.config import LLMConfig, PromptConfig
 from chains.models.local import LocalLLM, load_llm
 from chains.nli import nli_chain
-from chains.prompts import resolve_family
 from common.errors import UserError
 from common.fingerprints import weights_digest
 from corpus.config import PairsConfig
@@ -25,13 +24,14 @@ from corpus.records import QARecord
 from eval.tasks import NLITask
 from finetune.config import QLoRAConfig
 from finetune.distributed import processes
-from finetune.qlora import report
 from finetune.qlora.data import QLoRAData, columns, make_data
 from finetune.qlora.device import DeviceSettings, fit_to_device, keep_differentiable
 from finetune.qlora.loss import common_start
+from finetune.qlora.report import PLOT_FILE, card, plot
 from finetune.qlora.trainer import PairTrainer
 from finetune.run import Device, Job, Run, digest
 from finetune.sampler import SeededSampler
+from finetune.trainer import evaluations
 
 
 def train_qlora(
@@ -48,21 +48,11 @@ def train_qlora(
 
     With ``method: full`` the result is a model. PEFT and ``llm.adapter`` load ``output`` and each of its checkpoints.
 
-    Args:
-        llm: the base model.
-        prompt: the wording of the prompts.
-        pairs: source of the train and dev pairs; the test split is only searched for repeated premises.
-        config: settings.
-        output: the folder; made if absent.
-        answers: question records of the training split, for ``config.answer_pairs``.
-        quiet: show nothing on stderr.
-
-    Returns:
-        ``output``.
+    Train and dev pairs come from ``pairs``, whose test split is only searched for repeated premises. ``answers`` are
+    question records of the training split, for ``config.answer_pairs``.
 
     Raises:
-        UserError: the settings contradict each other or the data, ``output`` cannot be used, or a checkpoint cannot be
-            saved; what was trained until then stays in ``output``.
+        UserError: the settings contradict each other or the data, ``output`` cannot be used, or see ``Run.train``.
     """
     settings = fit_to_device(llm, config)
     if prompt.shots:
@@ -94,16 +84,14 @@ class QLoRAJob(Job[PairTrainer]):
 
     def recipe(self) -> dict[str, Any]:
         """Base weights, wording and examples."""
-        base, tokenizer = self.base, self.base.tokenizer
+        base = self.base
         return {
             "model": base.name,
             "weights": weights_digest(base.model)[:16],
             "quantization": self.settings.llm.quantization,
             "double_quant": self.settings.llm.double_quant,
             "dtype": str(self.settings.device.dtype).removeprefix("torch."),
-            "family": resolve_family(
-                self.prompt.family, base.model.config.model_type, base.name, str(tokenizer.chat_template)
-            ),
+            "family": base.family(self.prompt.family),
             "processes": processes(),
             "labels": self.data.labels,
             "training pairs": digest([one.ids for one in self.data.train.examples]),
@@ -146,16 +134,33 @@ class QLoRAJob(Job[PairTrainer]):
         )
 
     def figures(self, trainer: PairTrainer, step: int) -> dict[str, Any]:
-        """See ``finetune.qlora.report``."""
-        return report.figures(trainer, self.data, self.settings, step)
+        """Counts of the pairs, dev accuracy, speed and number format."""
+        data, state, seconds = self.data, trainer.state, max(trainer.seconds, 1e-9)
+        accuracies = {number: entry["eval_accuracy"] for number, entry in evaluations(state.log_history).items()}
+        return {
+            "method": self.settings.config.method,
+            "labels": data.labels,
+            "train_pairs": len(data.train.examples),
+            "answer_pairs": data.answer_pairs,
+            "dev_pairs": len(data.dev.examples),
+            "left_out": {"train": data.train.left_out, "dev": data.dev.left_out},
+            "repeated_premises": data.leakage,
+            "dev_accuracy": {
+                "before": accuracies.get(0),
+                "result": accuracies.get(step),
+                "last": accuracies[max(accuracies)],
+            },
+            "examples_per_second": round((state.epoch or 0) * len(data.train.examples) / seconds, 1),
+            "tokens_per_second": round(state.num_input_tokens_seen / seconds),
+            "compute": str(self.settings.device.dtype).removeprefix("torch."),
+            "substitutions": self.settings.substitutions,
+        }
 
-    def card(self, summary: Mapping[str, Any]) -> str:
-        """See ``finetune.qlora.report``."""
-        return report.card(summary)
+    card = staticmethod(card)
 
     def write_extras(self, trainer: PairTrainer, output: Path) -> None:
         """Plot the losses."""
-        report.plot(trainer.state.log_history, output / report.PLOT_FILE)
+        plot(trainer.state.log_history, output / PLOT_FILE)
 
     def _evaluate(self, model: PreTrainedModel | PeftModel) -> dict[str, float]:
         """The dev figures of ``eval nli``; every process judges all pairs, so that none waits for another."""

@@ -4,7 +4,6 @@ import hashlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from langchain_core.embeddings import Embeddings
 
@@ -14,38 +13,23 @@ from common.errors import UserError
 from common.imports import import_class
 from retrievers.base import encodable
 from retrievers.config import Dtype, EmbedderClassConfig, EmbedderConfig, StoreConfig
+from retrievers.embedders.base import BatchEmbedder
 
 DTYPE_FILE = "auto_dtype.txt"  # in the store's folder
 PROBES = ("Does aspirin lower the risk of stroke?", "Blood pressure fell by 12 mmHg in the treated group (p=0.03).")
 
 
-@runtime_checkable
-class BatchEmbeddings(Protocol):
-    """What our embedders offer beyond LangChain's ``Embeddings``."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever the vectors may change."""
-        ...
-
-    def embed_queries(self, texts: list[str]) -> list[list[float]]:
-        """One vector for each question."""
-        ...
-
-
 def make_embedder(config: EmbedderConfig, store: StoreConfig | None = None) -> Embeddings:
     """The embedder of ``config``; equal settings share one object, so a model is loaded once.
 
-    Args:
-        config: its settings.
-        store: the store of its vectors. It keeps the first choice of ``dtype: auto``: another measurement on a busy
-            machine might choose differently, and everything would be embedded again.
+    ``store`` keeps the first choice of ``dtype: auto``: another measurement on a busy machine might choose differently,
+    and everything would be embedded again.
 
     Raises:
         UserError: the model is absent, gated, unreachable or not an embedding model.
     """
-    own = isinstance(config, EmbedderClassConfig)
-    if store is not None and config.dtype == "auto" and config.model != "chroma-default" and not own:
+    chooses = config.dtype == "auto" and config.model != "chroma-default"
+    if store is not None and chooses and not isinstance(config, EmbedderClassConfig):
         config = config.model_copy(update={"dtype": _kept_dtype(store)})
     return _make(config)
 
@@ -80,7 +64,7 @@ def _fastest_dtype() -> Dtype:
 @cache
 def _make(config: EmbedderConfig) -> Embeddings:
     if isinstance(config, EmbedderClassConfig):
-        return _of_class(config)
+        return _from_class(config)
     if config.model == "chroma-default":
         from retrievers.embedders.chroma_default import ChromaDefaultEmbedder
 
@@ -102,7 +86,7 @@ def _make(config: EmbedderConfig) -> Embeddings:
     )
 
 
-def _of_class(config: EmbedderClassConfig) -> Embeddings:
+def _from_class(config: EmbedderClassConfig) -> Embeddings:
     """The user's embedder: a LangChain ``Embeddings`` class, made with its keyword arguments."""
     found = import_class(config.model, Embeddings, "embedder model")  # type: ignore[type-abstract]
     try:
@@ -114,11 +98,10 @@ def _of_class(config: EmbedderClassConfig) -> Embeddings:
 def fingerprint(embedder: Embeddings) -> str:
     """A text that differs between embedders with different vectors.
 
-    Our embedders have a ``fingerprint``. For other objects, two fixed texts are embedded; the normalised, rounded
-    vectors and the object's class make the digest.
+    For an object that is not ours, it is a digest of its class and of its normalised, rounded vectors of two texts.
     """
-    if isinstance(embedder, BatchEmbeddings):
-        return embedder.fingerprint
+    if isinstance(embedder, BatchEmbedder):
+        return str(embedder.fingerprint)
     import numpy as np
 
     kind = type(embedder)
@@ -136,6 +119,6 @@ def embed_questions(embedder: Embeddings, questions: list[str]) -> list[list[flo
     from retrievers.embedders.token_limits import shorten
 
     questions = [shorten(embedder, question) for question in questions]
-    if isinstance(embedder, BatchEmbeddings):
+    if isinstance(embedder, BatchEmbedder):
         return embedder.embed_queries(questions)
     return [embedder.embed_query(encodable(question)) for question in questions]

@@ -1,20 +1,18 @@
 """Chroma's default embedding function as a LangChain embedder."""
 
-from langchain_core.embeddings import Embeddings
+from functools import cached_property
 
 from common.errors import UserError
+from corpus.documents.passages import Window
 from retrievers.base import encodable
+from retrievers.embedders.base import BatchEmbedder, tokens_window, untruncated
 
 
-class ChromaDefaultEmbedder(Embeddings):
+class ChromaDefaultEmbedder(BatchEmbedder):
     """all-MiniLM-L6-v2 as an ONNX file that Chroma downloads once (79 MB) and checks by SHA-256."""
 
     def __init__(self) -> None:
-        """Download the file unless it is in Chroma's cache.
-
-        Raises:
-            UserError: the download failed.
-        """
+        """Download the file unless it is in Chroma's cache."""
         import httpx
         from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
 
@@ -38,6 +36,12 @@ class ChromaDefaultEmbedder(Embeddings):
         """One vector for each question; this model embeds questions like passages."""
         return self.embed_documents(texts)
 
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of one question."""
-        return self.embed_documents([text])[0]
+    @cached_property
+    def window(self) -> Window:
+        """The model's window in tokens."""
+        from tokenizers import Tokenizer
+
+        given = self._function.tokenizer
+        tokenizer = Tokenizer.from_str(given.to_str())
+        encode = untruncated(tokenizer)
+        return tokens_window(int(given.truncation["max_length"]), encode, "", tokenizer.to_str())

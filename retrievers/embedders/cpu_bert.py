@@ -20,14 +20,11 @@ GROUP_TOKENS = 512  # per attention product, so that the scores fit the L2 cache
 
 
 def pack_encoder(model: Any) -> bool:
-    """Replace the encoder of a loaded ``BertModel`` by a packed one if that is faster.
+    """Replace the encoder of a loaded ``BertModel`` by a packed one if that is faster; returns whether it was replaced.
 
     Supported are BERT encoders with exact GELU on a CPU with AVX2, in float32, or in bfloat16 with AVX512-BF16 but
-    without AMX, where torch's kernels are fast. Other models stay unchanged. The packed encoder is for inference only:
-    it has no parameters to train or save.
-
-    Returns:
-        Whether the encoder was replaced.
+    without AMX, where torch's kernels are fast. The packed encoder is for inference only: it has no parameters to train
+    or save.
     """
     if type(model) is not BertModel or model.device.type != "cpu" or not packs_linear():
         return False
@@ -51,12 +48,10 @@ class PackedEncoder(nn.Module):
         self._layers = [_Layer(layer, heads) for layer in encoder.layer]
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Output:
-        """Encode.
+        """Encode ``hidden_states`` (texts, tokens, width).
 
-        Args:
-            hidden_states: (texts, tokens, width).
-            attention_mask: (texts, 1, tokens, tokens), true for tokens that may be attended to, equal for all tokens of
-                a text; None for no padding.
+        ``attention_mask`` (texts, 1, tokens, tokens) is true for tokens that may be attended to, equal for all tokens
+        of a text; None for no padding.
         """
         texts, tokens, width = hidden_states.shape
         if attention_mask is None:

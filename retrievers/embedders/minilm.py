@@ -12,10 +12,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.embeddings import Embeddings
-
 from corpus.documents.passages import Window
 from retrievers.base import encodable
+from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by_length, tokens_window, untruncated
 from retrievers.embedders.packaged import packaged_minilm
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ _MODULES = (
 )
 
 
-class MiniLMEmbedder(Embeddings):
+class MiniLMEmbedder(BatchEmbedder):
     """Embeds with all-MiniLM-L6-v2 on the CPU.
 
     With ``bfloat16``, and on machines with a GPU, batches are embedded by sentence-transformers, which is faster there;
@@ -73,24 +72,12 @@ class MiniLMEmbedder(Embeddings):
             return self._bulk_embedder().embed_queries(texts)
         return self._embed(texts, self._query_prompt)
 
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of one question."""
-        return self.embed_queries([text])[0]
-
     @cached_property
     def fingerprint(self) -> str:
         """A digest of everything that determines the vectors, as of sentence-transformers with this dtype."""
         prompts = [("document", ""), ("query", "")]
-        parts = (
-            _WEIGHTS[self._dtype],
-            _MODULES,
-            TOKENS,
-            prompts,
-            None,
-            self._query_prompt,
-            self._passage_prompt,
-            self._tokenizer().to_str(),
-        )
+        model = (_WEIGHTS[self._dtype], _MODULES, TOKENS, prompts, None)
+        parts = (*model, self._query_prompt, self._passage_prompt, self._tokenizer().to_str())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
@@ -98,17 +85,9 @@ class MiniLMEmbedder(Embeddings):
         """The model's window in tokens."""
         import json
 
-        tokenizer = self._tokenizer()
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        prompt = self._passage_prompt or ""
-
-        def count(texts: Any) -> list[int]:
-            read = tokenizer.encode_batch([prompt + encodable(text) for text in texts])
-            return [len(one.ids) for one in read]
-
-        stated = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
-        return Window(TOKENS, count, hashlib.sha256(stated.encode()).hexdigest())
+        tokenizer, prompt = self._tokenizer(), self._passage_prompt or ""
+        identity = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
+        return tokens_window(TOKENS, untruncated(tokenizer), prompt, identity)
 
     def _is_bulk(self, texts: list[str]) -> bool:
         self._embedded += len(texts)
@@ -162,25 +141,19 @@ class MiniLMEmbedder(Embeddings):
         if not texts:
             return []
         with self._loading:
-            read, session = self._reader, self._session
+            reader, session = self._reader, self._session
         clean = [(prompt or "") + encodable(text) for text in texts]
-        lengths = [len(text) for text in clean]
-        order = sorted(range(len(clean)), key=lambda place: -lengths[place])
-        vectors = np.empty((len(clean), 0), dtype=np.float32)
-        while order:
-            size = min(TOKENS, lengths[order[0]] // 4 + 3)  # English has about four characters a token
-            batch, order = order[: max(1, BATCH_TOKENS // size)], order[max(1, BATCH_TOKENS // size) :]
-            encoded = read.encode_batch([clean[place] for place in batch])
+
+        def embed(batch: list[str]) -> "np.ndarray":
+            encoded = reader.encode_batch(batch)
             inputs = {
                 "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
                 "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
             }
-            (found,) = session.run(None, inputs)
-            if not vectors.size:
-                vectors = np.empty((len(clean), found.shape[1]), dtype=np.float32)
-            vectors[batch] = found
-        result: list[list[float]] = vectors.tolist()
-        return result
+            (vectors,) = session.run(None, inputs)
+            return np.asarray(vectors)
+
+        return embed_by_length(clean, batches_by_length(clean, TOKENS, BATCH_TOKENS), embed)
 
 
 def has_card() -> bool:

@@ -29,11 +29,7 @@ def packaged_minilm() -> Path:
 
 
 def check_weights(path: Path, expected: str = OFFICIAL_SHA256) -> None:
-    """Check the SHA-256 of a weights file.
-
-    Raises:
-        UserError: the file cannot be read, or its SHA-256 is not ``expected``.
-    """
+    """Raise ``UserError`` unless a weights file has the SHA-256 ``expected``."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,17 +1,19 @@
 """An embedder on sentence-transformers: a hub id or a folder."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from langchain_core.embeddings import Embeddings
 
 from common.cpu import bfloat16_is_faster
 from common.fingerprints import weights_digest
 from common.hub import hub_errors
 from common.logs import no_bars
+from corpus.documents.passages import Window
 from retrievers.base import encodable
 from retrievers.config import Dtype
+from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by_length, tokens_window
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +21,9 @@ if TYPE_CHECKING:
 # Maximum tokens of a batch with padding: large enough for efficient products, small enough for the cache.
 CPU_TOKENS = 4096
 GPU_TOKENS = 131_072
-CHARACTERS_A_TOKEN = 4  # in English; it affects speed only
 
 
-class SentenceEmbedder(Embeddings):
+class SentenceEmbedder(BatchEmbedder):
     """Embeds with a sentence-transformers model, including its pooling, normalisation and length limit.
 
     Texts are embedded in order of length, in batches of about equal cost. A question is embedded under the model's
@@ -73,24 +74,32 @@ class SentenceEmbedder(Embeddings):
         """One vector for each question."""
         return self._embed(texts, self.model.encode_query, self._query_prompt)
 
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of one question."""
-        return self.embed_queries([text])[0]
-
     @property
     def fingerprint(self) -> str:
         """A digest of everything that determines the vectors: weights, dtype, modules, tokenizer, prompts, length."""
-        parts = (
-            self._weights,
-            self._modules,
-            self.model.max_seq_length,
-            sorted(self.model.prompts.items()),
-            self.model.default_prompt_name,
-            self._query_prompt,
-            self._passage_prompt,
-            self._tokenizer,
-        )
+        model, prompts = self.model, sorted(self.model.prompts.items())
+        described = (self._weights, self._modules, model.max_seq_length, prompts, model.default_prompt_name)
+        parts = (*described, self._query_prompt, self._passage_prompt, self._tokenizer)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def window(self) -> Window | None:
+        """The model's window in tokens."""
+        from transformers import PreTrainedTokenizerBase
+
+        model, tokenizer = self.model, self.model.tokenizer
+        if model.max_seq_length is None or not isinstance(tokenizer, PreTrainedTokenizerBase):
+            return None
+        prompt = self._passage_prompt
+        if prompt is None:
+            prompt = model.prompts.get(model.default_prompt_name or "") or ""
+
+        def encode(texts: list[str]) -> list[list[int]]:
+            ids: list[list[int]] = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
+            return ids
+
+        identity = json.dumps([prompt, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+        return tokens_window(int(model.max_seq_length), encode, prompt, identity)
 
     def _shipped_passage_prompt(self) -> str | None:
         # encode_document uses its default, an empty "document" prompt, and ignores prompts with other names.
@@ -98,35 +107,16 @@ class SentenceEmbedder(Embeddings):
         return next((prompt for prompt in shipped if prompt), None)
 
     def _embed(self, texts: list[str], encode: Callable[..., Any], prompt: str | None) -> list[list[float]]:
-        import numpy as np
-
-        if not texts:
-            return []
         clean = [encodable(text) for text in texts]
-        vectors = np.empty((len(clean), 0), dtype=np.float32)
-        for batch in self._batches(clean):
-            found = encode(
-                [clean[i] for i in batch], prompt=prompt, batch_size=len(batch), show_progress_bar=False
-            ).astype(np.float32)
-            if not vectors.size:
-                vectors = np.empty((len(clean), found.shape[1]), dtype=np.float32)
-            vectors[batch] = found
-        return vectors.tolist()
+
+        def embed(batch: list[str]) -> Any:
+            return encode(batch, prompt=prompt, batch_size=len(batch), show_progress_bar=False)
+
+        return embed_by_length(clean, self._batches(clean), embed)
 
     def _batches(self, texts: list[str]) -> Iterator[list[int]]:
-        """Indices of ``texts``, longest first, in batches of about equal cost."""
         budget = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
-        limit = self.model.max_seq_length or budget
-        batch: list[int] = []
-        size = 0
-        for index in sorted(range(len(texts)), key=lambda i: -len(texts[i])):
-            if batch and (len(batch) + 1) * size > budget:
-                yield batch
-                batch = []
-            if not batch:
-                size = min(limit, len(texts[index]) // CHARACTERS_A_TOKEN + 3)
-            batch.append(index)
-        yield batch
+        return batches_by_length(texts, self.model.max_seq_length or budget, budget)
 
 
 def resolve_dtype(dtype: Dtype, device: str) -> "torch.dtype":

@@ -40,11 +40,7 @@ class BM25Retriever(Retriever):
     _index: Lexical | LexicalIndex = PrivateAttr()
 
     def __init__(self, documents: Sequence[Document] | LexicalIndex, config: BM25Config | None = None) -> None:
-        """Search an index on disk, or documents, which are indexed in memory.
-
-        Raises:
-            UserError: two different documents have the same id.
-        """
+        """Search an index on disk, or documents, which are indexed in memory."""
         config = config or BM25Config()
         super().__init__(top_k=config.top_k)
         if isinstance(documents, LexicalIndex):
@@ -54,22 +50,18 @@ class BM25Retriever(Retriever):
 
     @classmethod
     def build(cls, config: BM25Config, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(_updated(config, context), config)
 
     @classmethod
     def index(cls, config: BM25Config, context: "Context") -> int:
-        """See ``Retriever``."""
         _updated(config, context)
         return 0
 
     @classmethod
     def identity(cls, config: BM25Config, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``."""
         return {**super().identity(config, context), "words": EDITION}
 
     def frequencies(self, terms: Collection[str]) -> Frequencies:
-        """See ``Retriever``."""
         return self._current().frequencies(terms)
 
     def searched(self, question: str) -> str:

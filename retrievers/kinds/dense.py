@@ -42,16 +42,13 @@ class DenseRetriever(Retriever):
 
     @classmethod
     def build(cls, config: DenseConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(context.indexed(config.embedder), top_k=config.top_k)
 
     @classmethod
     def index(cls, config: DenseConfig, context: "Context") -> int:
-        """See ``Retriever``."""
         return context.fill(config.embedder)
 
     def searched(self, question: str) -> str:
-        """See ``Retriever``."""
         return shorten(self._store.embedder, question)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

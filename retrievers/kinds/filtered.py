@@ -66,16 +66,14 @@ class FilteredRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: FilterConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         retriever = context.other(config.retriever)
         if not retriever.is_online:
-            _check(config, context)
+            check_fields(context.documents, config, _fields_of_corpus(context))
         return cls(retriever, config)
 
     @classmethod
     def index(cls, config: FilterConfig, context: "Context") -> int:  # noqa: ARG003  (it depends on the corpus only)
-        """See ``Retriever``. Stores which metadata the passages have, so that ``build`` need not read them."""
-        fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
+        _fields_of_corpus(context)  # stored, so that ``build`` need not read the passages
         return 0
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
@@ -108,15 +106,9 @@ def fits(document: Document, config: FilterConfig) -> bool:
 
 
 def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | None = None) -> None:
-    """Reject a filter on metadata that no document has.
+    """Raise ``UserError`` if a filter needs metadata that no document has.
 
-    Args:
-        documents: the corpus.
-        config: the conditions.
-        known: the result of ``fields_of``; None reads the documents.
-
-    Raises:
-        UserError: no document has the metadata; the message names the sources that have it.
+    ``known`` is the metadata that the documents have; None reads the documents.
     """
     asked = {"year": (config.year_from, config.year_to) != (None, None), "mesh": config.mesh, "source": config.source}
     missing = {name for name, condition in asked.items() if condition}
@@ -127,15 +119,14 @@ def check_fields(documents: Documents, config: FilterConfig, known: Set[str] | N
         raise UserError(f"The filter needs {name}, but none of the {count} passages has it. {REMEDIES[name]}")
 
 
-def fields_of(documents: Documents, store: Path, corpus: str) -> set[str]:
-    """The metadata for filters that the documents have.
-
-    If the documents have an attribute ``revision``, the result is cached in the store's folder.
-    """
+def _fields_of_corpus(context: "Context") -> set[str]:
+    """The metadata for filters that the corpus has; cached in the store's folder by the corpus's ``revision``."""
+    documents = context.documents
     revision = getattr(documents, REVISION, None)
     if revision is None:
         return _fields(documents)
-    note = store / f"fields-{hashlib.sha256(encodable(corpus).encode()).hexdigest()[:16]}.json"
+    digest = hashlib.sha256(encodable(context.corpus).encode()).hexdigest()[:16]
+    note = Path(context.store.path).expanduser() / f"fields-{digest}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         noted = json.loads(note.read_text(encoding="utf-8"))
         if noted["revision"] == revision:
@@ -144,11 +135,6 @@ def fields_of(documents: Documents, store: Path, corpus: str) -> set[str]:
     with suppress(OSError):  # if it cannot be written, the documents are read again next time
         write_whole(note, json.dumps({"revision": revision, "fields": sorted(found)}))
     return found
-
-
-def _check(config: FilterConfig, context: "Context") -> None:
-    known = fields_of(context.documents, Path(context.store.path).expanduser(), context.corpus)
-    check_fields(context.documents, config, known)
 
 
 def _fields(documents: Documents) -> set[str]:

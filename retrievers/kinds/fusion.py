@@ -5,7 +5,7 @@ LangChain's EnsembleRetriever supports reciprocal rank fusion only, drops the sc
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Literal
 
 from langchain_core.documents import Document
 
@@ -41,30 +41,17 @@ def weighted_scores(
 
     ``zscore`` standardises a retriever's scores, ``minmax`` scales them to 0 to 1; equal scores all become 0. A
     candidate that a retriever has not found gets the lowest score of those it has found. If the retriever returned
-    fewer passages than requested, the candidate gets at most 0: for BM25, it shares no word with the question.
-
-    Args:
-        found: results by retriever.
-        weights: the weight of each retriever.
-        asked: the number of passages requested from each.
-        fusion: the normalisation, or ``rrf`` for ``reciprocal_ranks``.
-        k: the constant of ``rrf``.
+    fewer passages than the ``asked`` ones, the candidate gets at most 0: for BM25, it shares no word with the question.
+    ``rrf`` is ``reciprocal_ranks`` with the constant ``k``.
     """
-    match fusion:
-        case "rrf":
-            return reciprocal_ranks(found, weights, k)
-        case "zscore":
-            normalise = _standardised
-        case "minmax":
-            normalise = _spread
-        case _:
-            assert_never(fusion)
     import numpy as np
 
+    if fusion == "rrf":
+        return reciprocal_ranks(found, weights, k)
     documents = _by_id(found)
     totals = np.zeros(len(documents))
     for findings, weight in zip(found, weights, strict=True):
-        totals += weight * normalise(_scores(findings, list(documents), asked))
+        totals += weight * _normalised(_scores(findings, list(documents), asked), fusion)
     return [Hit(document, float(total)) for document, total in zip(documents.values(), totals, strict=True)]
 
 
@@ -77,14 +64,13 @@ def _scores(findings: Findings, ids: Sequence[str], asked: int) -> "np.ndarray":
     return np.array([scores.get(id, missing) for id in ids])
 
 
-def _standardised(scores: "np.ndarray") -> "np.ndarray":
-    deviation = scores.std() if scores.size else 0.0
-    return (scores - scores.mean()) / deviation if deviation > 0 else scores * 0.0
-
-
-def _spread(scores: "np.ndarray") -> "np.ndarray":
-    span = scores.max() - scores.min() if scores.size else 0.0
-    return (scores - scores.min()) / span if span > 0 else scores * 0.0
+def _normalised(scores: "np.ndarray", fusion: Literal["zscore", "minmax"]) -> "np.ndarray":
+    if not scores.size:
+        return scores
+    offset, scale = scores.mean(), scores.std()
+    if fusion == "minmax":
+        offset, scale = scores.min(), scores.max() - scores.min()
+    return (scores - offset) / scale if scale > 0 else scores * 0.0
 
 
 def _by_id(found: Sequence[Findings]) -> dict[str, Document]:

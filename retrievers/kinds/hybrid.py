@@ -38,7 +38,6 @@ class HybridConfig(RetrieverConfig):
     )
 
     def builds_on(self) -> tuple[str, ...]:
-        """See ``RetrieverConfig``."""
         return tuple(self.retrievers)
 
 
@@ -58,11 +57,9 @@ class HybridRetriever(Retriever):
 
     @classmethod
     def build(cls, config: HybridConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls({name: context.other(name) for name in config.retrievers}, config)
 
     def inner(self) -> Sequence[Retriever]:
-        """See ``Retriever``."""
         return self._retrievers
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

@@ -35,7 +35,6 @@ class LangChainRetriever(Retriever):
 
     @classmethod
     def build(cls, config: RetrieverClassConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         found: Any = find_class(config.kind)
         arguments = config.arguments
         if isinstance(arguments.get("retriever"), str):

@@ -52,16 +52,13 @@ class MMRRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: MMRConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(context.other(config.retriever), context.indexed(config.embedder), config)
 
     @classmethod
     def index(cls, config: MMRConfig, context: "Context") -> int:
-        """See ``Retriever``."""
         return context.fill(config.embedder)
 
     def searched(self, question: str) -> str:
-        """See ``Retriever``."""
         return shorten(self._store.embedder, super().searched(question))
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
@@ -102,11 +99,7 @@ class MMRRetriever(WrappingRetriever):
 def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: int) -> list[tuple[int, float]]:
     """Indices of the chosen documents, in order, with their scores; ties go to the first.
 
-    Args:
-        near: cosines with the question, shape (n,).
-        alike: cosines with each other, shape (n, n).
-        relevance: the setting.
-        count: maximum number.
+    ``near`` are the cosines with the question, (n,), ``alike`` the cosines with each other, (n, n).
     """
     import numpy as np
 

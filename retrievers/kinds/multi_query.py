@@ -59,7 +59,6 @@ class MultiQueryRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: MultiQueryConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         if context.rewriter is None:
             raise UserError(
                 "A retriever of kind multi_query needs a language model to rewrite questions. Set section llm."
@@ -68,7 +67,6 @@ class MultiQueryRetriever(WrappingRetriever):
 
     @classmethod
     def identity(cls, config: MultiQueryConfig, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``."""
         return {**super().identity(config, context), "llm": context.rewriter_identity}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

@@ -64,19 +64,16 @@ class ParentRetriever(Retriever):
 
     @classmethod
     def build(cls, config: ParentConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         store = context.opened(config.embedder, parts_name(context.corpus, config.parts))
         return cls(store, context.documents, config, quiet=context.quiet)
 
     @classmethod
     def index(cls, config: ParentConfig, context: "Context") -> int:
-        """See ``Retriever``."""
         parts = Parts(context.documents, config.parts)
         return context.fill(config.embedder, parts, parts_name(context.corpus, config.parts))
 
-    def searched(self, question: str) -> str:
-        """See ``Retriever``."""
-        return self._parts.searched(question)
+    def inner(self) -> Sequence[Retriever]:
+        return (self._parts,)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         wanted = k + TIES

@@ -62,11 +62,7 @@ class PubMedRetriever(Retriever):
     _config: PubMedConfig = PrivateAttr()
 
     def __init__(self, config: PubMedConfig | None = None) -> None:
-        """Nothing is sent before the first search.
-
-        Raises:
-            UserError: the required packages are not installed.
-        """
+        """Nothing is sent before the first search."""
         config = config or PubMedConfig()
         super().__init__(top_k=config.top_k)
         self._config = config
@@ -74,12 +70,10 @@ class PubMedRetriever(Retriever):
 
     @classmethod
     def build(cls, config: PubMedConfig, context: "Context") -> Self:  # noqa: ARG003  (it searches no corpus of ours)
-        """See ``Retriever``."""
         return cls(config)
 
     @property
     def is_online(self) -> bool:
-        """See ``Retriever``."""
         return True
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

@@ -28,12 +28,7 @@ class Reranker:
     """
 
     def __init__(self, model: str, dtype: Dtype = "auto", against: Sequence[str] = ()) -> None:
-        """Load ``model`` (a hub id or a folder).
-
-        Raises:
-            UserError: it is absent, gated, unreachable or not a cross-encoder, or has several labels but none of
-                ``against``.
-        """
+        """Load ``model`` (a hub id or a folder)."""
         from sentence_transformers import CrossEncoder
         from sentence_transformers.util import get_device_name
 
@@ -98,26 +93,22 @@ class RerankRetriever(WrappingRetriever):
     config_class: ClassVar[type[RetrieverConfig]] = RerankConfig
 
     _reranker: Reranker = PrivateAttr()
-    _candidates: int = PrivateAttr()
 
     def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
         """Sort the results of ``retriever`` by ``reranker``."""
         super().__init__(retriever, config)
         self._reranker = reranker
-        self._candidates = config.candidates
 
     @classmethod
     def build(cls, config: RerankConfig, context: "Context") -> Self:
-        """See ``Retriever``."""
         return cls(context.other(config.retriever), _reranker(config), config)
 
     @classmethod
     def identity(cls, config: RerankConfig, context: "Context") -> dict[str, Any]:
-        """See ``Retriever``."""
         return {**super().identity(config, context), "model": _reranker(config).fingerprint}
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        found = self._retriever.search(questions, max(k, self._candidates))
+        found = self._retriever.search(questions, max(k, self._config.candidates))
         pairs = [(question, one.page_content) for question, ones in zip(questions, found, strict=True) for one in ones]
         scores = iter(self._reranker.scores(pairs).tolist())
         return [[Hit(one, next(scores)) for one in ones] for ones in found]
@@ -128,7 +119,7 @@ def _reranker(config: RerankConfig) -> Reranker:
 
 
 def _check_head(name: str) -> None:
-    """Reject a bare encoder: sentence-transformers adds a scoring layer of random weights."""
+    """Reject a bare encoder, to which sentence-transformers would add a scoring layer of random weights."""
     from transformers import AutoConfig
 
     with hub_errors("Cross-encoder", name):

@@ -1,20 +1,17 @@
 """BM25 on disk: opened, followed, replaced whole."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from forked import run_code
 from langchain_core.documents import Document
 
 from common.errors import UserError
 from retrievers.kinds.bm25 import BM25Config, BM25Retriever
 from retrievers.lexical import CURRENT, LexicalIndex, Parameters
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def documents(count: int) -> list[Document]:
@@ -79,17 +76,35 @@ def test_one_id_for_two_texts_is_refused_and_the_version_before_stays(tmp_path: 
     assert found(tmp_path, "finding1") == ["d1"]
 
 
-@pytest.mark.parametrize("edition", [{}, {"edition": 0}])
-def test_an_index_of_another_edition_of_the_analyser_is_built_anew(tmp_path: Path, edition: dict[str, int]) -> None:
+@pytest.mark.parametrize("other", [{"edition": None}, {"edition": 0}, {"format": None}, {"format": 1}])
+def test_an_index_of_another_analyser_or_format_is_built_anew(tmp_path: Path, other: dict[str, int | None]) -> None:
     index(tmp_path).update(documents(2))
     (about,) = tmp_path.rglob("about.json")
     stated = json.loads(about.read_text())
-    about.write_text(json.dumps({name: value for name, value in stated.items() if name != "edition"} | edition))
+    about.write_text(json.dumps({name: value for name, value in (stated | other).items() if value is not None}))
     index(tmp_path).update(documents(2))
     (renewed,) = tmp_path.rglob("about.json")
     assert renewed != about
     assert json.loads(renewed.read_text()) == stated
     assert found(tmp_path, "finding1") == ["d1"]
+
+
+def test_memory_of_a_search_does_not_grow_with_the_index(tmp_path: Path) -> None:
+    peaks = []
+    for count in (10, 200, 4000):  # the first imports what searching needs
+        index(tmp_path / str(count)).update(documents(count))
+        tracemalloc.start()
+        assert found(tmp_path / str(count), "finding7") == ["d7"]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.5 * peaks[1] + 4000 * 12  # a score for each document, and a copy
+
+
+@pytest.mark.parametrize("word", ["finding0", "finding9", "finding10", "treated"])
+def test_each_word_is_found_by_binary_search(tmp_path: Path, word: str) -> None:
+    index(tmp_path).update(documents(11))
+    assert len(found(tmp_path, word)) == (9 if word == "treated" else 1)
+    assert found(tmp_path, f"{word}x a") == []
 
 
 def test_a_damaged_version_is_built_anew(tmp_path: Path) -> None:
@@ -123,8 +138,7 @@ lexical.LexicalIndex(Path(sys.argv[1]), "corpus", lexical.Parameters()).update(d
 @pytest.mark.parametrize("moment", ["before", "files", "about", "current", "removal"])
 def test_a_kill_leaves_one_version_or_the_other(tmp_path: Path, moment: str) -> None:
     index(tmp_path).update(documents(3))
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment], check=False, env=ENVIRONMENT)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_code(KILLED, str(tmp_path), moment) == (-signal.SIGKILL, "")
     if moment == "removal":
         assert found(tmp_path, "another") == ["new"]
     else:

@@ -1,11 +1,12 @@
-"""Studies, and the abstracts and questions that tell of them.
+"""Studies, and the abstracts, questions and statements written about them.
 
-A :class:`Study` is the meaning: an intervention, a population, and what was found for each outcome. Everything written
-about it (abstract, question, conclusion) is drawn from the pattern families: meaning and wording are independent.
+A :class:`Study` is the meaning: an intervention, a population, and a finding for each outcome. The texts about it are
+drawn from the pattern families, so that meaning and wording are independent.
 """
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from tools.sample.patterns import Style, patterns
 from tools.sample.variations import varied
 
 FindingKind = Literal["effect", "null", "unclear"]
-VARIED_SHARE = 0.65  # of the sentences in the style ``varied`` that no family has
+VARIED_SHARE = 0.65  # of the sentences in the style ``varied`` that are composed by ``tools.sample.variations``
 LEAD_INS = (
     "Overall, ",
     "In the adjusted model, ",
@@ -35,7 +36,7 @@ LEAD_INS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a study found for one outcome; ``direction`` is that of the change reported, hinted at or denied."""
+    """What a study found for one outcome; ``direction`` is that of the change that is reported, suspected or denied."""
 
     outcome: str
     kind: FindingKind
@@ -44,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study: who received what instead of what, and the findings in the order in which they are reported."""
+    """One study: intervention, comparator, population, and the findings in the order in which they are reported."""
 
     drug: str
     comparator: str
@@ -62,7 +63,7 @@ class Study:
         return {(self.drug, self.condition, finding.outcome) for finding in self.findings}
 
     def answer(self, outcome: str, direction: Direction) -> Label:
-        """The answer to whether the intervention moves ``outcome`` in ``direction``, from this study alone."""
+        """The study's answer to the question whether the intervention changes ``outcome`` in ``direction``."""
         for finding in self.findings:
             if finding.outcome == outcome:
                 if finding.kind == "unclear":
@@ -76,62 +77,8 @@ def opposite(direction: Direction) -> Direction:
     return "up" if direction == "down" else "down"
 
 
-def write(
-    pattern: str,
-    rng: random.Random,
-    *,
-    drug: str,
-    comparator: str,
-    group: str,
-    condition: str,
-    outcome: str,
-    direction: Direction,
-    plain: bool = False,
-) -> str:
-    """One sentence: ``pattern`` with every slot filled, its article and first letter put right.
-
-    With ``plain`` a change is said in one of two words for each form, not in all of them.
-    """
-    few = 2 if plain else None
-    words, other = CHANGE[direction], CHANGE[opposite(direction)]
-    population = f"{group} with {condition}"
-    side_effect = rng.choice(lexicon.ADVERSE)
-    text = pattern.format(
-        D=drug,
-        C=comparator,
-        Y=outcome,
-        P=population,
-        P_cap=population[0].upper() + population[1:],
-        cond=condition,
-        n=rng.randint(4, 48),
-        big=rng.randint(81, 99),
-        k=rng.choice((4, 6, 8, 12, 16, 24, 26, 36, 48, 52)),
-        N=rng.randint(24, 980),
-        age=rng.randint(19, 79),
-        few=rng.choice(("Two", "Three", "Four", "Five", "Six", "Nine")),
-        p=f"0.0{rng.randint(1, 4)}" if rng.random() < 0.5 else f"0.00{rng.randint(1, 9)}",
-        q=f"0.{rng.randint(11, 97)}",
-        E=side_effect,
-        E_cap=side_effect[0].upper() + side_effect[1:],
-        vi=rng.choice(words.intransitive[:few]),
-        vi_=rng.choice(other.intransitive[:few]),
-        vib=rng.choice(words.intransitive_base[:few]),
-        vt=rng.choice(words.transitive[:few]),
-        vtb=rng.choice(words.transitive_base[:few]),
-        noun=rng.choice(words.noun[:few]),
-        comp=rng.choice(words.comparative[:few]),
-        comp_=rng.choice(other.comparative[:few]),
-        part=rng.choice(words.participle[:few]),
-        same=rng.choice(lexicon.SAME),
-        noeff=rng.choice(lexicon.NO_EFFECT),
-        unc=rng.choice(lexicon.UNCERTAIN),
-    )
-    text = re.sub(r"\b([Aa]) (?=increase|elevation|8%|11%|18%)", r"\1n ", text)
-    return text[0].upper() + text[1:]
-
-
 def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: Style) -> str:
-    """The sentence that reports ``finding``, sometimes behind a lead-in."""
+    """The sentence that reports ``finding``, sometimes after a lead-in."""
     text = _fill(_pattern(finding.kind, rng, style), study, rng, finding.outcome, finding.direction, style)
     if rng.random() < 0.3:
         text = rng.choice(LEAD_INS) + text[0].lower() + text[1:]
@@ -141,9 +88,14 @@ def finding_sentence(study: Study, finding: Finding, rng: random.Random, style: 
 def abstract(
     study: Study, rng: random.Random, *, topic: str | None = None, style: Style = "common", asides: int | None = None
 ) -> dict[str, str]:
-    """The abstract's sections by heading: background, methods, and results with asides (1 to 3) among the findings.
+    """The abstract's sections by heading: background, methods and results.
 
-    ``topic`` is the outcome that background and methods speak of, else the first finding's; it need not be reported.
+    Args:
+        study: the study.
+        rng: the random generator.
+        topic: the outcome that background and methods mention; by default the first finding's.
+        style: the style of the sentences.
+        asides: number of sentences beside the findings; by default 1 to 3.
     """
     main = study.findings[0]
     topic = topic or main.outcome
@@ -161,12 +113,12 @@ def abstract(
 
 
 def question(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
-    """The question whether the study's intervention moves ``outcome`` in ``direction`` in its population."""
+    """The question whether the study's intervention changes ``outcome`` in ``direction`` in its population."""
     return _fill(_pattern("question", rng, style), study, rng, outcome, direction, style)
 
 
 def conclusion(study: Study, outcome: str, direction: Direction, rng: random.Random, style: Style = "common") -> str:
-    """The abstract's conclusion on the question whether ``outcome`` moved in ``direction``."""
+    """The abstract's conclusion on the question whether ``outcome`` changed in ``direction``."""
     kind = f"conclusion_{study.answer(outcome, direction)}"
     return _fill(rng.choice(patterns(kind, style)), study, rng, outcome, direction, style)
 
@@ -188,9 +140,9 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 
 
 def statement(study: Study, wanted: Label, rng: random.Random, style: Style = "common") -> str | None:
-    """A statement that the study bears out (``yes``), rules out (``no``) or leaves open (``maybe``), in lower case.
+    """A statement that the study entails (``yes``), contradicts (``no``) or leaves open (``maybe``), in lower case.
 
-    None where the drawn finding allows no such statement: an unclear finding bears out and rules out nothing.
+    None if the drawn finding allows no such statement: an unclear finding entails and contradicts nothing.
     """
     finding = rng.choice(study.findings)
     direction = finding.direction
@@ -222,9 +174,10 @@ def draw_finding(rng: random.Random, outcome: str, weights: tuple[float, float, 
     return Finding(outcome, kind, rng.choice(("down", "up")))
 
 
-def draw_setting(rng: random.Random, drug: str) -> tuple[str, str, str, str]:
-    """Intervention, comparator, group and condition of a new study."""
-    return drug, rng.choice(lexicon.COMPARATORS), rng.choice(lexicon.GROUPS), rng.choice(lexicon.CONDITIONS)
+def draw_study(rng: random.Random, drug: str, findings: Iterable[Finding]) -> Study:
+    """A study of an intervention with these findings, with a random comparator and population."""
+    comparator, group = rng.choice(lexicon.COMPARATORS), rng.choice(lexicon.GROUPS)
+    return Study(drug, comparator, group, rng.choice(lexicon.CONDITIONS), tuple(findings))
 
 
 def _pattern(kind: str, rng: random.Random, style: Style) -> str:
@@ -236,14 +189,43 @@ def _pattern(kind: str, rng: random.Random, style: Style) -> str:
 def _fill(
     pattern: str, study: Study, rng: random.Random, outcome: str, direction: Direction, style: Style = "common"
 ) -> str:
-    return write(
-        pattern,
-        rng,
-        drug=study.drug,
-        comparator=study.comparator,
-        group=study.group,
-        condition=study.condition,
-        outcome=outcome,
-        direction=direction,
-        plain=style == "plain",
+    """One sentence: ``pattern`` with every slot filled, its article and first letter corrected.
+
+    In the style ``plain`` only the first two words for each form of a change are used.
+    """
+    few = 2 if style == "plain" else None
+    words, other = CHANGE[direction], CHANGE[opposite(direction)]
+    population = study.population
+    side_effect = rng.choice(lexicon.ADVERSE)
+    text = pattern.format(
+        D=study.drug,
+        C=study.comparator,
+        Y=outcome,
+        P=population,
+        P_cap=population[0].upper() + population[1:],
+        cond=study.condition,
+        n=rng.randint(4, 48),
+        big=rng.randint(81, 99),
+        k=rng.choice((4, 6, 8, 12, 16, 24, 26, 36, 48, 52)),
+        N=rng.randint(24, 980),
+        age=rng.randint(19, 79),
+        few=rng.choice(("Two", "Three", "Four", "Five", "Six", "Nine")),
+        p=f"0.0{rng.randint(1, 4)}" if rng.random() < 0.5 else f"0.00{rng.randint(1, 9)}",
+        q=f"0.{rng.randint(11, 97)}",
+        E=side_effect,
+        E_cap=side_effect[0].upper() + side_effect[1:],
+        vi=rng.choice(words.intransitive[:few]),
+        vi_=rng.choice(other.intransitive[:few]),
+        vib=rng.choice(words.intransitive_base[:few]),
+        vt=rng.choice(words.transitive[:few]),
+        vtb=rng.choice(words.transitive_base[:few]),
+        noun=rng.choice(words.noun[:few]),
+        comp=rng.choice(words.comparative[:few]),
+        comp_=rng.choice(other.comparative[:few]),
+        part=rng.choice(words.participle[:few]),
+        same=rng.choice(lexicon.SAME),
+        noeff=rng.choice(lexicon.NO_EFFECT),
+        unc=rng.choice(lexicon.UNCERTAIN),
     )
+    text = re.sub(r"\b([Aa]) (?=increase|elevation|8%|11%|18%)", r"\1n ", text)
+    return text[0].upper() + text[1:]

@@ -1,6 +1,7 @@
 """Writes the sample's files: ``make sample``, or ``python -m tools.sample [--check]``.
 
-The files are a function of :data:`SEED` and the code alone; ``--check`` compares them byte for byte and writes nothing.
+The files depend on :data:`SEED`, the code and its YAML files alone. ``--check`` compares them byte for byte and writes
+nothing.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from tools.sample.abstracts import (
     abstract,
     conclusion,
     draw_finding,
-    draw_setting,
+    draw_study,
     opposite,
     question,
     statement,
@@ -39,7 +40,7 @@ NLI_PREMISES = {"train": 1000, "dev": 100, "test": 150}
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """A record before it is written: the study, what is asked of it, and the file's row."""
+    """A record: the study, the outcome of the question, and the row of the file."""
 
     id: str
     study: Study
@@ -50,14 +51,14 @@ class SampleRecord:
 
 @dataclass(slots=True)
 class Reserved:
-    """What no training text may hold: test triples, the new drug names, and the premises of the NLI files."""
+    """Content that is kept out of all training text: test triples, new drug names, and premises of the NLI files."""
 
     triples: set[tuple[str, str, str]] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     premises: set[str] = field(default_factory=set)
 
     def allows(self, study: Study, outcomes: Iterable[str] = ()) -> bool:
-        """Whether a training text may tell of ``study`` and ask about ``outcomes`` besides those that it reports."""
+        """Whether a training text may report ``study``, and ask about ``outcomes`` besides those of the study."""
         asked = {(study.drug, study.condition, outcome) for outcome in outcomes}
         return study.drug not in self.names and self.triples.isdisjoint(study.triples() | asked)
 
@@ -80,7 +81,7 @@ def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> Sampl
     findings = [Finding(outcome, kind, direction)] if reported else []
     if not reported or rng.random() < 0.25:
         findings.append(draw_finding(rng, other, (6, 3, 1)))
-    study = Study(*draw_setting(rng, drug), tuple(findings))
+    study = draw_study(rng, drug, findings)
     sections = abstract(study, rng, style=style)
     row: dict[str, object] = {
         "QUESTION": question(study, outcome, asked, rng, style),
@@ -92,7 +93,7 @@ def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> Sampl
         "final_decision": label,
     }
     if study.answer(outcome, asked) != label:
-        raise RuntimeError(f"record {id_} was drawn as {label} but its abstract says {study.answer(outcome, asked)}")
+        raise RuntimeError(f"record {id_} has the label {label}, and its abstract {study.answer(outcome, asked)}")
     return SampleRecord(id_, study, outcome, row, label)
 
 
@@ -120,7 +121,7 @@ class Sample:
 
 @cache
 def draw_sample() -> Sample:
-    """Draws the sample; the same one at every call."""
+    """The sample, the same at every call."""
     rng = random.Random(SEED)
     taken: set[str] = set()
     triples: set[tuple[str, str, str]] = set()
@@ -129,9 +130,9 @@ def draw_sample() -> Sample:
         drawn = []
         for number, drug in enumerate(_interventions(rng, count, taken, therapies=therapies), 1):
             record = _draw_record(rng, f"{prefix}{number:04d}", drug, style)
-            while not triples.isdisjoint(_told(record)):
+            while not triples.isdisjoint(_triples(record)):
                 record = _draw_record(rng, record.id, drug, style)
-            triples.update(_told(record))
+            triples.update(_triples(record))
             drawn.append(record)
         return tuple(drawn)
 
@@ -144,7 +145,8 @@ def draw_sample() -> Sample:
     )
 
 
-def _told(record: SampleRecord) -> set[tuple[str, str, str]]:
+def _triples(record: SampleRecord) -> set[tuple[str, str, str]]:
+    """The triples of abstract and question."""
     return record.study.triples() | {(record.study.drug, record.study.condition, record.outcome)}
 
 
@@ -164,7 +166,7 @@ class _Premise:
 
 @cache
 def draw_premises() -> dict[str, tuple[_Premise, ...]]:
-    """The NLI premises by split, all different: three in five are notes, the others the results of an abstract."""
+    """The NLI premises by split, all different: 60 % are notes, the others the results of an abstract."""
     rng = random.Random(SEED + 1)
     seen: set[str] = set()
     splits: dict[str, tuple[_Premise, ...]] = {}
@@ -179,7 +181,7 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
                 outcomes = rng.sample(lexicon.OUTCOMES, rng.randint(1, 2))
                 first = draw_finding(rng, outcomes[0], (2, 1, 0))
                 findings = (first, *(draw_finding(rng, outcome, (6, 3, 1)) for outcome in outcomes[1:]))
-                source = Study(*draw_setting(rng, lexicon.drug_name(rng)), findings)
+                source = draw_study(rng, lexicon.drug_name(rng), findings)
                 text = abstract(source, rng, asides=rng.randint(0, 1))["RESULTS"]
             if text not in seen:
                 seen.add(text)
@@ -190,11 +192,11 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
 
 @cache
 def reserved() -> Reserved:
-    """What the sample keeps out of every training text."""
+    """The content of the sample that is kept out of all training text."""
     sample = draw_sample()
     held = Reserved(names={record.study.drug for record in sample.new_names})
     for record in (*sample.test, *sample.new_names, *sample.new_phrases):
-        held.triples |= _told(record)
+        held.triples |= _triples(record)
     for premises in draw_premises().values():
         for premise in premises:
             held.premises.add(premise.text)
@@ -238,7 +240,7 @@ def files() -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the files, or with ``--check`` says which differ (exit status 1)."""
+    """Write the files, or with ``--check`` list those that differ and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the shipped files, write nothing")
     check = parser.parse_args(arguments).check

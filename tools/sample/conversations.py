@@ -1,9 +1,7 @@
-"""Conversations on the sample's abstracts: what a person asks next, in the words that people leave out.
+"""Conversations about the sample's abstracts, with follow-up questions that depend on the messages before them.
 
-A conversation moves from abstract to abstract. Each message goes with the abstract that answers it (of a drug the only
-one there is, where other people or another outcome are asked about), and most messages cannot be understood without
-those before them: pronouns stand for the treatment, the outcome or the patients, and fragments name only what is
-different now.
+Each message has the abstract that answers it. Pronouns stand for the treatment, the outcome or the patients, and
+fragments name only what changes. A drug has a single abstract, which also counts for other patients and outcomes.
 """
 
 import random
@@ -32,7 +30,7 @@ _OUTCOME = (
     "Do they also have {comp} {Y}?",
     "And what does it do to {Y}?",
 )
-_TREATMENT = (  # where condition and outcome stay
+_TREATMENT = (  # condition and outcome stay
     "What about {D}?",
     "And {D}?",
     "How about {D} instead?",
@@ -42,7 +40,7 @@ _TREATMENT = (  # where condition and outcome stay
     "And with {D}?",
     "What if they take {D} instead?",
 )
-_TREATMENT_OF_OTHERS = (  # where the outcome stays
+_TREATMENT_OF_OTHERS = (  # the outcome stays
     "And {D} in {G} with {cond}?",
     "What about {D} in {G} with {cond}?",
     "Does {D} {vtb} it in {G} with {cond}?",
@@ -50,7 +48,7 @@ _TREATMENT_OF_OTHERS = (  # where the outcome stays
     "Does {D} do so in {G} with {cond}?",
     "Among {G} with {cond}, is it {comp} after {D}?",
 )
-_TREATMENT_FOR_OTHER = (  # where the patients stay
+_TREATMENT_FOR_OTHER = (  # the patients stay
     "Does {D} {vtb} {Y} in them?",
     "What about {D} and {Y}?",
     "Can {D} {vtb} {Y} in these patients?",
@@ -79,7 +77,7 @@ _STUDY = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said, the id of the abstract that it is about, and how it depends on what was said before."""
+    """A message, the id of the abstract that answers it, and what it changes in the topic."""
 
     text: str
     abstract: str
@@ -88,7 +86,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """Which abstract is talked of, and the outcome, direction and group that were asked about last."""
+    """The current abstract, and the outcome, direction and group of the last question."""
 
     record: SampleRecord
     outcome: str
@@ -143,7 +141,7 @@ _Step = tuple[_Topic, Message]
 
 
 def _outcome(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Step | None:
-    """Another outcome: the other one that the abstract reports, or of a drug with one abstract any."""
+    """Another outcome that the abstract reports; any outcome if the drug has a single abstract."""
     others = [one.outcome for one in topic.record.study.findings if one.outcome != topic.outcome]
     if not others and topic.record.study.drug not in THERAPIES:
         others = [one for one in lexicon.OUTCOMES if one != topic.outcome]
@@ -153,7 +151,7 @@ def _outcome(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _S
 
 
 def _treatment(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _Step | None:
-    """A drug of which the only abstract is on the same condition, the same outcome, or both."""
+    """A drug whose abstract is on the same condition, the same outcome, or both."""
     study, near = topic.record.study, []
     for one in records:
         same = (one.study.condition == study.condition, topic.outcome in {each.outcome for each in one.study.findings})
@@ -173,7 +171,7 @@ def _treatment(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord
 
 
 def _group(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Step | None:
-    """Other people with the same condition; of a drug its one abstract is still meant."""
+    """Another group with the same condition; the abstract of the drug stays."""
     if topic.record.study.drug in THERAPIES:
         return None
     group = rng.choice([one for one in lexicon.GROUPS if one != topic.group])
@@ -181,7 +179,7 @@ def _group(topic: _Topic, rng: random.Random, _: Sequence[SampleRecord]) -> _Ste
 
 
 def _population(topic: _Topic, rng: random.Random, records: Sequence[SampleRecord]) -> _Step | None:
-    """Other people altogether: of a therapy there are several abstracts, and the one on these people is meant."""
+    """Another population: a therapy has several abstracts, and the question is about the one on this population."""
     drug = topic.record.study.drug
     others = [one for one in records if one.study.drug == drug and one is not topic.record]
     if not others:

@@ -1,4 +1,4 @@
-"""Readings as tensors: the stem once, every branch behind it, seen by itself and the stem alone."""
+"""Readings as tensors: the stem once, then its branches, each of which attends to the stem and to itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from transformers import PreTrainedTokenizerFast
 from tools.tiny.readings import Readings
 from tools.tiny.wording import ASSISTANT, END, Reading, branch_text
 
-PARTS = 4  # a step's readings are sorted by length and cut into about so many batches
+PARTS = 4  # approximate number of batches of a step, each with readings of similar length
 
 
 class Ease:
-    """How easy the readings are now: 1 at the start, falling to 0 over the first steps."""
+    """The current ease of the readings, from 1 down to 0; shared by trainer and stream."""
 
     def __init__(self) -> None:
         self.now = 1.0
@@ -58,7 +58,7 @@ def _row(reading: Reading, tokenizer: PreTrainedTokenizerFast) -> _Row:
 
 
 def collate(rows: list[_Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
-    """Pads ``rows`` on the right to the longest and builds the block mask."""
+    """A batch of the rows, padded on the right, with the block mask."""
     length = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id or 0)
     positions = torch.zeros((len(rows), length), dtype=torch.long)
@@ -77,7 +77,7 @@ def collate(rows: list[_Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
 
 
 def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
-    """Weights of the tokens behind each assistant mark up to the end mark; the others' are 0."""
+    """Weights of the tokens after each assistant mark up to the end mark; 0 for all others."""
     vocabulary = tokenizer.get_vocab()
     assistant, end = vocabulary[ASSISTANT], vocabulary[END]
     index = torch.arange(ids.shape[1]).expand_as(ids)
@@ -92,10 +92,9 @@ def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Ten
 def steps(
     stream: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, ease: Ease
 ) -> Iterator[list[Batch]]:
-    """An endless stream of steps, each of about ``tokens`` tokens in batches of like lengths.
+    """An endless stream of steps, each of about ``tokens`` tokens in batches of similar length.
 
-    A step's readings are drawn one after the other, so that each step has every kind of them. Readings of more than
-    ``window`` tokens are left out.
+    Readings of more than ``window`` tokens are left out.
     """
     while True:
         rows: list[_Row] = []

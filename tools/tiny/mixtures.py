@@ -1,4 +1,4 @@
-"""What is read in each stage of medground-tiny's training, and how much of it."""
+"""The mixture of readings in each stage of medground-tiny's training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,16 +25,17 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What is drawn in one stage of the training.
+    """The readings of one stage.
 
     Attributes:
-        shares: of the kinds of reading, in the order of ``KINDS``; ``early`` while readings are easy.
-        style: of the sentences that report findings and ask for them.
+        shares: weights of the kinds of reading, in the order of ``KINDS``.
+        early: the same while readings are easy.
+        style: style of findings and questions.
         counts: weights of 1, 2 and 3 findings in an abstract.
-        kinds: weights of effects, null findings and open ones.
-        same: how often the asked direction is the reported one.
-        questions: how many are asked of an abstract's findings.
-        given: the answers, one of which is drawn to ask whether it is true; without any that is not asked.
+        kinds: weights of effects, null findings and unclear ones.
+        same: share of the questions that ask about the reported direction.
+        questions: number of questions about an abstract's findings.
+        given: answers in questions whether an answer is true; empty for no such questions.
     """
 
     shares: tuple[int, ...]

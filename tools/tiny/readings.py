@@ -1,12 +1,13 @@
-"""The text that medground-tiny learns from: abstracts and notes with questions, generated without end.
+"""The training text of medground-tiny: an endless stream of generated abstracts and notes with questions.
 
-A :class:`Reading` is one text with several questions on it; each question is a branch that sees the text but not the
-other branches, so the text is computed once for all of them. Nothing that :func:`tools.sample.build.reserved` keeps
-out (test triples, new drug names, held-out patterns, NLI premises) is ever drawn, and no NLI instruction is written.
+A :class:`Reading` is one text with several questions on it. Each question is a branch that attends to the text but not
+to the other branches, so the text is computed once for all of them. Nothing that :func:`tools.sample.build.reserved`
+names (test triples, new drug names, NLI premises) and no held-out pattern is ever drawn; there are no NLI prompts.
 """
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from corpus.records import LABELS, Label
 from tools.sample import lexicon
@@ -17,7 +18,7 @@ from tools.sample.abstracts import (
     abstract,
     conclusion,
     draw_finding,
-    draw_setting,
+    draw_study,
     finding_sentence,
     opposite,
     question,
@@ -52,12 +53,12 @@ from tools.tiny.wording import (
 class Readings:
     """An endless, seeded stream of readings.
 
-    ``ease`` in the call of :meth:`draw` goes from 1 to 0 as training proceeds. At 1, texts are short and most questions
-    ask what happened, or want that said before the yes or no; at 0, most are answered with the bare word. Without the
-    start a model of this size does not learn to compare the direction asked about with the one reported.
+    ``ease`` of :meth:`draw` falls from 1 to 0 as training proceeds. At 1, texts are short, and most answers state what
+    happened, alone or before the yes or no; at 0, most are the label alone. Without this curriculum a model of this
+    size does not learn to compare the direction of the question with the reported one.
 
-    In the second and third stage findings and questions are mostly said in ways put together from parts, and abstracts
-    have more findings; the third has, besides, single findings asked about in both directions.
+    In the second and third stage most findings and questions are composed (``tools.sample.variations``), and abstracts
+    have more findings. The third stage adds single findings with questions in both directions.
     """
 
     def __init__(self, seed: int, stage: Stage = "first") -> None:
@@ -83,7 +84,7 @@ class Readings:
             count = 1 if easy else rng.choices((1, 2, 3), self._mixture.counts)[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
             findings = tuple(draw_finding(rng, outcome, self._mixture.kinds) for outcome in outcomes)
-            study = Study(*draw_setting(rng, self._drug()), findings)
+            study = draw_study(rng, self._drug(), findings)
             if self._reserved.allows(study):
                 return study
 
@@ -122,10 +123,10 @@ class Readings:
         if rng.random() < 0.3:
             other = self._near_name(study.drug)
             if other != study.drug:
-                ask(Study(other, study.comparator, study.group, study.condition, study.findings), first, "maybe")
+                ask(replace(study, drug=other), first, "maybe")
         if whole and rng.random() < 0.15:
             condition = rng.choice([name for name in lexicon.CONDITIONS if name != study.condition])
-            ask(Study(study.drug, study.comparator, study.group, condition, study.findings), first, "maybe")
+            ask(replace(study, condition=condition), first, "maybe")
         if rng.random() < 0.6:
             other_study = self._study(easy=True)
             ask(other_study, other_study.findings[0].outcome, "maybe")
@@ -143,7 +144,7 @@ class Readings:
         return Reading(self._stem(self._instruction(), text), tuple(branches))
 
     def _truth_of_answer(self, study: Study) -> Branch:
-        """Whether a given answer to a question, or a conclusion, is true: what a checker of answers is asked."""
+        """The question whether a given answer or a conclusion is true, as in the verification of answers."""
         rng = self._rng
         finding = rng.choice(study.findings)
         direction = finding.direction if rng.random() < self._mixture.same else opposite(finding.direction)
@@ -153,22 +154,21 @@ class Readings:
         if rng.random() < 0.5:
             asked = question(study, finding.outcome, direction, rng, "varied")
             return f"{asked} Is it true that the answer is {given}?", answer
-        # What would be concluded had the finding been such that ``given`` is the answer.
+        # the conclusion of a study whose answer is ``given``
         kind: FindingKind = "effect" if given == "yes" else "null"
-        supposed = (Finding(finding.outcome, kind, direction),)
-        other = Study(study.drug, study.comparator, study.group, study.condition, supposed)
+        other = replace(study, findings=(Finding(finding.outcome, kind, direction),))
         said = conclusion(other, finding.outcome, direction, rng)
         return self._truth_question(said[0].lower() + said[1:].rstrip(".")), answer
 
     def _compared(self, easy: bool) -> Reading:
-        """One sentence that reports an effect, asked about in both directions: nothing else is left to tell."""
+        """One sentence that reports an effect, with questions in both directions."""
         rng = self._rng
         outcome = rng.choice(lexicon.OUTCOMES)
         direction: lexicon.Direction = rng.choice(("down", "up"))
         style: Style = "plain" if easy or rng.random() < 0.6 else self._mixture.style
         finding = Finding(outcome, "effect", direction)
         while True:
-            study = Study(*draw_setting(rng, self._drug()), (finding,))
+            study = draw_study(rng, self._drug(), (finding,))
             if self._reserved.allows(study):
                 break
         text = finding_sentence(study, finding, rng, style)
@@ -180,7 +180,7 @@ class Readings:
         return Reading(self._stem(self._instruction(), text), tuple(branches))
 
     def _asked_direction(self, easy: bool) -> Reading:
-        """Which way a question points, without a text that answers it."""
+        """Questions whose answer is the direction that they ask about, without a text."""
         rng = self._rng
         branches = []
         for _ in range(6):
@@ -203,7 +203,7 @@ class Readings:
         return "\n".join(sections.values()) if whole else sections["RESULTS"]
 
     def _reasoned_abstract(self, easy: bool) -> Reading:
-        """Questions answered with what happened first, then the label."""
+        """Questions answered with what happened, then the label."""
         rng = self._rng
         study = self._study(easy)
         branches = []
@@ -225,7 +225,7 @@ class Readings:
                 return note
 
     def _quoted_abstract(self, easy: bool) -> Reading:
-        """Questions answered with the sentence that tells of an outcome and an intervention, if one does."""
+        """Questions answered with the sentence that reports an outcome of an intervention, if there is one."""
         rng = self._rng
         study = self._study(easy)
         text = self._text(study, easy, whole=self._whole(easy))
@@ -241,7 +241,7 @@ class Readings:
         return Reading(self._stem(FREE_INSTRUCTION, text), tuple(rng.sample(branches, min(len(branches), 3))))
 
     def _quoted_note(self, easy: bool) -> Reading:
-        """Questions answered with the sentence of the note that speaks of a thing, if any does."""
+        """Questions answered with the sentence of the note that mentions a thing, if there is one."""
         note = self._draw_note(easy)
         sentences = SENTENCE_END.split(note.text)
         branches = []
@@ -274,7 +274,7 @@ class Readings:
         return Reading(self._stem(FREE_INSTRUCTION, note.text), tuple(branches))
 
     def _statements(self, note: Note, count: int, easy: bool) -> Iterator[tuple[str, Fact, str]]:
-        """Statements on ``note``; most say that something is there, not that it is missing."""
+        """Statements on ``note``; most state that something is present, not that it is absent."""
         for _ in range(count):
             wanted = self._rng.choice(LABELS)
             said, fact = draw_statement(note, wanted, self._rng, plain=easy)
@@ -292,12 +292,12 @@ class Readings:
         whole = self._whole(easy)
         branches = []
         if whole:
-            branches = [
+            facts = [
                 ("Which treatment was studied?", study.drug),
                 (f"What was {study.drug} compared with?", study.comparator),
                 ("What condition did the participants have?", study.condition),
             ]
-            branches = rng.sample(branches, 1)
+            branches = rng.sample(facts, 1)
         outcomes: list[tuple[str, Finding | None]] = [(finding.outcome, finding) for finding in study.findings]
         for outcome, finding in [*outcomes, (self._unreported(study), None)]:
             branches.append((f"What happened to {outcome} with {study.drug}?", fate(finding)))
@@ -305,7 +305,7 @@ class Readings:
         return Reading(self._stem(FREE_INSTRUCTION, text), tuple(branches))
 
     def _conversation(self, easy: bool) -> Reading:
-        """Several questions on several texts, one after the other, as few-shot prompts have them."""
+        """Several questions on several texts in turn, as in few-shot prompts."""
         rng = self._rng
         turns = []
         for _ in range(rng.randint(2, 4)):
@@ -334,7 +334,7 @@ class Readings:
         return Reading(f"{BEGIN}{self._text(study, easy, whole=self._whole(easy))} {said}{END}")
 
     def _instruction(self) -> str | None:
-        """The wording of the prompt: None for the one that evaluation and serving use."""
+        """The instruction of the prompt; None for the prompt of evaluation and serving."""
         return None if self._rng.random() < 0.75 else self._rng.choice(OTHER_INSTRUCTIONS)
 
     def _stem(self, instruction: str | None, text: str) -> str:

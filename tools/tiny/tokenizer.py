@@ -12,7 +12,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(seed: int, vocabulary: int, readings: int, window: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of ``vocabulary`` tokens from ``readings`` readings; digits stand alone, every byte is covered."""
+    """A tokenizer of ``vocabulary`` tokens from ``readings`` readings, with single digits and every byte as tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -1,12 +1,11 @@
 """The recipe of medground-tiny: ``make tiny``, or ``python -m tools.tiny --output DIR``.
 
 A Llama of 5.3 M parameters, trained from scratch on generated readings, each seen once. The loss is half the mean over
-all tokens plus the mean over the answers' tokens. Matrices are moved by Muon (Jordan et al. 2024), which here takes a
-fraction of AdamW's steps, embeddings and norms by AdamW; a short warm-up, and a linear decay over the last steps.
+all tokens plus the mean over the answers' tokens. Muon (Jordan et al. 2024), which here needs a fraction of AdamW's
+steps, trains the matrices, and AdamW embeddings and norms. The learning rate warms up and decays linearly.
 
-There are three parts. The first teaches the language and to look things up, the second to read what is said however it
-is said, the third to compare it with what is asked. Each starts from the one before it, stored in bfloat16, with new
-optimizers.
+There are three parts: language and look-up, then varied wording, then the comparison of finding and question. Each
+starts from the result of the one before it, rounded to bfloat16, with new optimizers.
 """
 
 import copy
@@ -37,11 +36,11 @@ class Part:
     """One part of the training.
 
     Attributes:
-        stage: what is read.
-        steps: how many.
-        learning_rate: the highest.
-        decay_share: over which share of the steps, at the end, the rate falls to nothing.
-        planned: over so many steps the rate would fall to nothing, where the part ends earlier.
+        stage: the mixture of readings.
+        steps: number of steps.
+        learning_rate: peak learning rate.
+        decay_share: share of the steps, at the end, over which the rate falls to 0.
+        planned: number of steps after which the rate would be 0, if the part ends earlier.
     """
 
     stage: Stage
@@ -53,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TinyRecipe:
-    """Everything that decides the result, besides the code, the number of threads and the processor."""
+    """Everything that determines the result, except code, number of threads and processor."""
 
     parts: tuple[Part, ...] = (
         Part("first", 3000, 3e-3, 0.6),
@@ -100,7 +99,7 @@ class TinyRecipe:
         return part.learning_rate * min(warm, max(0.0, min(1.0, left)))
 
     def ease(self, step: int) -> float:
-        """How easy the readings are at ``step``: from 1 down to 0 over the easy steps."""
+        """The ease of the readings at ``step``, which falls from 1 to 0 over the easy steps."""
         return max(0.0, 1 - step / self.easy_steps)
 
 
@@ -135,9 +134,9 @@ def _attention(
     scaling: float,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention by plain products, for rows x heads x length x size.
+    """Attention by matrix products, for tensors of rows x heads x length x size.
 
-    On a CPU the fused one's backward pass takes several times as long for rows of a few hundred tokens.
+    On a CPU the backward pass of fused attention takes several times as long for rows of a few hundred tokens.
     """
     query, key = (query * scaling).to(value.dtype), key.to(value.dtype)
     with torch.autocast("cpu", enabled=False):
@@ -162,10 +161,10 @@ def loss_of(model: LlamaForCausalLM, batch: Batch, tokens: float, answers: float
 
 
 def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: int = 250, quiet: bool = False) -> Path:
-    """Trains the model and leaves it, in bfloat16, with its tokenizer and ``training.json`` in ``output``.
+    """Train the model and save it in bfloat16, with its tokenizer and ``training.json``, in ``output``.
 
-    ``output/checkpoint-N`` holds the model at step N. A run that was stopped goes on from its last saved step and ends
-    as it would have ended unbroken; the text stream is drawn again up to there, which takes about a minute.
+    ``output/checkpoint-N`` is the model at step N. An interrupted run resumes from its last saved step and ends as it
+    would have without the interruption; the text up to there is drawn again, which takes about a minute.
 
     Raises:
         UserError: ``output`` cannot be written, or holds a run of another recipe.
@@ -174,7 +173,9 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{output} cannot be made a folder ({error.strerror}); name another with --output") from error
+        raise UserError(
+            f"{output} cannot be created ({error.strerror}). Choose another folder with --output."
+        ) from error
     tokenizer = train_tokenizer(recipe.seed, recipe.vocabulary, recipe.tokenizer_readings, recipe.window)
     model = build_model(recipe, tokenizer)
     optimizers = _optimizers(model, recipe)
@@ -227,7 +228,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
 
 
 def _stream(recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, ease: Ease, step: int) -> Iterator[list[Batch]]:
-    """The steps of the part in which ``step`` lies, from ``step`` on: those before it are drawn and dropped."""
+    """The steps of the part that contains ``step``, from ``step`` on; earlier ones are drawn and dropped."""
     number, first = recipe.part(step)
     readings = Readings(recipe.seed + 1 + number, recipe.parts[number].stage)
     stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, ease)
@@ -244,7 +245,7 @@ def _store_in_bfloat16(model: LlamaForCausalLM) -> None:
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """The model in bfloat16 and its tokenizer, as any transformers loader reads them."""
+    """Save the model in bfloat16 and its tokenizer in the format of transformers."""
     with no_bars():
         copy.deepcopy(model).bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -253,7 +254,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> list[torch.optim.Optimizer]:
     if not hasattr(torch.optim, "Muon"):
         raise UserError(
-            f"training needs torch 2.9 or newer for its Muon optimiser, and this is torch {torch.__version__}"
+            f"Training needs torch 2.9 or newer for its optimizer Muon; this is torch {torch.__version__}. Upgrade it."
         )
     matrices = [value for value in model.model.layers.parameters() if value.dim() == 2]
     of_layers = {id(value) for value in matrices}
@@ -297,7 +298,9 @@ def _resume(
         return 0, 0, 0.0
     state = torch.load(path, weights_only=True)
     if state["recipe"] != asdict(recipe):
-        raise UserError(f"{path} is of a run with another recipe; remove {output} or name another folder with --output")
+        raise UserError(
+            f"{path} is of a run with another recipe. Remove {output}, or choose another folder with --output."
+        )
     model.load_state_dict(state["model"])
     for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(kept)

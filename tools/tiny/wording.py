@@ -1,4 +1,4 @@
-"""What readings are written with: the marks of the turns, instructions, and sentences that stand by themselves."""
+"""Wording of the readings: marks of the turns, instructions, and sentences without a text."""
 
 import random
 import re
@@ -28,7 +28,7 @@ SYSTEM_TEXTS = (
     "You are a helpful assistant.",
 )
 TRUTH_QUESTIONS = ("Is it true that {}?", "Is it right that {}?", "Is it correct that {}?", "Is it the case that {}?")
-# The three label words of NLI as ordinary words, so that their embeddings are trained like any other word's.
+# The label words of NLI in ordinary sentences, so that their embeddings are trained.
 ORDINARY = (
     "The wrist was held in a neutral position.",
     "The committee stayed neutral on the matter.",
@@ -68,12 +68,12 @@ def branch_text(asked: str, answer: str) -> str:
 
 
 def generic_prompt(text: str | None) -> str:
-    """The user's turn as the chains write it, up to the question."""
+    """The user's turn of the chains' prompt, up to the question."""
     return qa_prompt("generic", "", text)[0]["content"].rstrip()
 
 
 def definition(rng: random.Random) -> str:
-    """A sentence that says which way a word of change points."""
+    """A sentence that defines a word for a change as a rise or a fall."""
     direction: lexicon.Direction = rng.choice(("down", "up"))
     words = lexicon.CHANGE[direction]
     fall, fell = ("fall", "it fell") if direction == "down" else ("rise", "it rose")
@@ -91,7 +91,7 @@ def definition(rng: random.Random) -> str:
 
 
 def fate(finding: Finding | None) -> str:
-    """What happened, in four words at most; None: it is not reported."""
+    """What happened, in at most four words; None for an outcome that is not reported."""
     if finding is None:
         return "it is not reported"
     if finding.kind == "effect":

@@ -1,16 +1,11 @@
 import pytest
 from obeying import ObeyingLLM
 
-from chains.agent.answering import FixedRetriever, answer_from, holds, withhold
+from chains.agent.answering import answer_from, holds, withhold
 from chains.answer import Answer, Passage
 from chains.qa.chain import qa_chain
 
 PASSAGES = (Passage(id="a", text="Aspirin works.", score=0.5), Passage(id="b", text="Zinc fails."))
-
-
-def test_given_passages_are_found_for_any_question_in_their_order() -> None:
-    given = FixedRetriever(passages=PASSAGES)
-    assert [one.id for one in given.invoke("x")] == ["a", "b"]
 
 
 def test_where_the_evidence_stands_is_told_with_the_answer() -> None:

@@ -27,7 +27,11 @@ CLEAN = {"good": document("It was cheap."), "secret": "The ward seven list: Ann,
 
 
 def agent(
-    model: BaseChatModel, texts: dict[str, str], tell: Any = lambda _: None, judge: WordNLI | None = None, **config: Any
+    model: BaseChatModel,
+    texts: dict[str, str],
+    on_step: Any = lambda _: None,
+    judge: WordNLI | None = None,
+    **config: Any,
 ) -> ToolAgent:
     def read(retriever: Any) -> AnswerChain:
         return qa_chain(ObeyingLLM(), retriever)
@@ -41,7 +45,9 @@ def agent(
 
     retriever = WordRetriever(texts=texts)
     checker = make_checker(retriever, judge)
-    return ToolAgent(model, retriever, read, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, tell=tell)
+    return ToolAgent(
+        model, retriever, read, Grader(by_judge(judge), 0.2), verify, limits, checker=checker, on_step=on_step
+    )
 
 
 def calls(steps: list[Step]) -> list[tuple[str, Any]]:

@@ -43,7 +43,7 @@ def agent(
         verify if judged else None,
         lambda question, tried: left.pop(0) if left else None,
         AgentConfig(kind="graph", passages=config.pop("passages", 2), **config),
-        tell=steps.append if steps is not None else lambda _: None,
+        on_step=steps.append if steps is not None else lambda _: None,
     )
 
 

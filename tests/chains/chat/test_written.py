@@ -10,8 +10,9 @@ from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
 from chains.chat import Chat, Turn
-from chains.chat.writer import Writer, WrittenAnswers, WrittenChain
+from chains.chat.writer import Writer, WrittenAnswers
 from chains.config import Verify
+from chains.qa.base import MappedChain
 from chains.qa.chain import qa_chain
 from chains.verification.sentences import SentenceVerifier
 from common.errors import UserError
@@ -102,7 +103,7 @@ def test_retry_writes_again_from_more_passages() -> None:
 
 
 def test_a_chain_writes_its_answers() -> None:
-    chain = WrittenChain(read(2), written("report", "It lowered pain [1].", "It was dear. It was blue."))
+    chain = MappedChain(read(2), written("report", "It lowered pain [1].", "It was dear. It was blue.").write_all)
     first, second = chain.batch([QUESTION, QUESTION])
     assert (first.label, first.text) == ("yes", "It lowered pain [1].")
     assert [(one.verdict, one.citations, one.attributed) for one in second.sentences] == [
@@ -116,7 +117,7 @@ def test_what_cannot_be_written_is_that_question_s_error() -> None:
         def _generate(self, *_: Any, **__: Any) -> Any:
             raise UserError("too long")
 
-    chain = WrittenChain(read(), WrittenAnswers(Writer(Failing())))
+    chain = MappedChain(read(), WrittenAnswers(Writer(Failing())).write_all)
     assert [str(one) for one in chain.batch([QUESTION], return_exceptions=True)] == ["too long"]
 
 

@@ -172,3 +172,19 @@ def test_a_device_that_is_not_there(folders) -> None:
 
 def test_merging_without_an_adapter(folders) -> None:
     assert "llm.adapter" in refusal(model=str(folders["chat"]), merge_adapter=True)
+
+
+def test_the_head_reads_contiguous_states(folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_llm(LLMConfig(model=str(folders["llama2"]), dtype="bfloat16")).model
+    head = model.get_output_embeddings().weight
+    contiguous: list[bool] = []
+    linear = torch.nn.functional.linear
+
+    def recorded(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        if weight is head:
+            contiguous.append(states.is_contiguous())
+        return linear(states, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", recorded)
+    model(torch.ones(3, 5, dtype=torch.long), logits_to_keep=1)
+    assert contiguous == [True]

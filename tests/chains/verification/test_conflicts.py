@@ -12,7 +12,7 @@ from stub_openai import said, stub_openai
 
 from chains.answer import Answer, Passage, Verification
 from chains.config import CheckConfig
-from chains.verification.conflicts import ConflictFinder
+from chains.verification.conflicts import add_conflicts
 from chains.verification.sentences import SentenceVerifier, prune, with_sentences
 from chains.verification.statements import make_checker
 from medground.ingest import Corpus
@@ -32,8 +32,7 @@ OTHER = passage("other", "Tea was liked by all.")
 
 
 def found(answer: Answer) -> Answer:
-    finder = ConflictFinder(make_checker(None, Entailing(), CheckConfig(threshold=0.6)))
-    return finder.add_conflicts([answer])[0]
+    return add_conflicts(make_checker(None, Entailing(), CheckConfig(threshold=0.6)), [answer])[0]
 
 
 def written(text: str, *passages: Passage) -> Answer:

@@ -40,7 +40,7 @@ def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
     results = _exported(written(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
     gold = results["results"]["qa_gold"]
     assert gold["acc,none"] == pytest.approx(2 / 3)
-    assert gold["acc_stderr,none"] == GOLD.stderr["accuracy"]
+    assert gold["acc_stderr,none"] == GOLD.estimates["accuracy"].stderr
     assert gold["macro_f1,none"] == GOLD.metrics["macro_f1"]
     assert gold["unparsed,none"] == 0
     assert {key for key in gold if "," not in key} == {"name", "alias", "sample_len"}

@@ -3,8 +3,8 @@ from pathlib import Path
 import checkpoints
 import pytest
 import torch
-from classifiers import make_classifier, make_electra, make_encoder
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from classifiers import make_classifier, make_electra, make_encoder, make_wordpiece
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, T5Config, T5Model
 
 from common.errors import UserError
 from finetune.config import EncoderConfig
@@ -94,9 +94,9 @@ def test_the_first_layers_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"layers": 3}, r"train\.encoder\.layers is 3, and .* has 2 layers"),
-        ({"frozen_layers": 3}, r"train\.encoder\.frozen_layers is 3, and 2 layers of .* are used"),
-        ({"layers": 1, "frozen_layers": 2}, r"train\.encoder\.frozen_layers is 2, and 1 layers of .* are used"),
+        ({"layers": 3}, r"train\.encoder\.layers is 3, and .* has 2 layers to use"),
+        ({"frozen_layers": 3}, r"train\.encoder\.frozen_layers is 3, and .* has 2 layers to use"),
+        ({"layers": 1, "frozen_layers": 2}, r"train\.encoder\.frozen_layers is 2, and .* has 1 layers to use"),
         ({"max_length": 65}, r"train\.encoder\.max_length is 65, and the window of .* is 64 tokens"),
     ],
 )
@@ -112,6 +112,18 @@ def test_models_that_cannot_be_had(tmp_path: Path) -> None:
     (tmp_path / "vision/config.json").write_text('{"model_type": "clip_vision_model"}')
     with pytest.raises(UserError, match=r"takes no classification head \(clip_vision_model\)"):
         load_base(config(tmp_path / "vision"), LABELS)
+
+
+def test_a_head_that_reads_the_end_token_needs_one_in_the_texts(tmp_path: Path) -> None:
+    tokenizer = make_wordpiece()
+    sizes = {"vocab_size": len(tokenizer), "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    for end in (tokenizer.sep_token_id, len(tokenizer) - 1):
+        model = T5Model(T5Config(**sizes, decoder_start_token_id=0, eos_token_id=end))
+        model.save_pretrained(tmp_path / str(end))
+        tokenizer.save_pretrained(tmp_path / str(end))
+    assert load_base(config(tmp_path / str(tokenizer.sep_token_id)), LABELS).labels == LABELS
+    with pytest.raises(UserError, match=r"cannot classify a pair of texts \(.*<eos>.*\).*train\.encoder\.model"):
+        load_base(config(tmp_path / str(len(tokenizer) - 1)), LABELS)
 
 
 def test_a_causal_model_takes_a_head_too(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -32,12 +33,13 @@ def test_a_label_without_examples_has_no_weight() -> None:
 def test_the_loss_is_weighed_and_smoothed() -> None:
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
     nats = -logits.log_softmax(-1)
-    plain = Loss(torch.ones(2), 0.0)(logits, labels)
+    outputs = SimpleNamespace(logits=logits)
+    plain = Loss(torch.ones(2), 0.0)(outputs, labels)
     assert plain.item() == pytest.approx(nats[:, 0].mean().item())
-    smooth = Loss(torch.ones(2), 0.2)(logits, labels)
+    smooth = Loss(torch.ones(2), 0.2)(outputs, labels)
     assert smooth.item() == pytest.approx((0.8 * nats[:, 0] + 0.2 * nats.mean(1)).mean().item())
     mixed, weights = torch.tensor([0, 1]), torch.tensor([3.0, 1.0])
-    assert Loss(weights, 0.0)(logits, mixed).item() == pytest.approx((3 * nats[0, 0] + nats[1, 1]).item() / 4)
+    assert Loss(weights, 0.0)(outputs, mixed).item() == pytest.approx((3 * nats[0, 0] + nats[1, 1]).item() / 4)
 
 
 def test_the_figures_of_a_classifier(tmp_path: Path) -> None:

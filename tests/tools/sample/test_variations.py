@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tools.sample.abstracts import Finding, Study, draw_setting, finding_sentence, question
+from tools.sample.abstracts import Finding, draw_study, finding_sentence, question
 from tools.sample.lexicon import CHANGE, NO_EFFECT, SAME, UNCERTAIN
 from tools.sample.patterns import FAMILIES, HELD_OUT
 from tools.sample.variations import varied
@@ -58,7 +58,7 @@ def test_a_sentence_says_what_was_found(direction: str) -> None:
     both = ways["down"] & ways["up"]
     for _ in range(500):
         finding = Finding("grip strength", "effect", direction)
-        study = Study(*draw_setting(rng, "lorafenib"), (finding,))
+        study = draw_study(rng, "lorafenib", (finding,))
         text = finding_sentence(study, finding, rng, "varied").lower()
         mine, other = (
             (ways[way] - both for way in ("down", "up"))
@@ -90,14 +90,14 @@ def test_null_and_open_findings_are_marked(kind: str, words: tuple[str, ...]) ->
     mark = re.compile(rf"\b({'|'.join((*words, *MARKS[kind].split()))})\b")
     for _ in range(500):
         finding = Finding("grip strength", kind, "up")
-        study = Study(*draw_setting(rng, "lorafenib"), (finding,))
+        study = draw_study(rng, "lorafenib", (finding,))
         assert mark.search(finding_sentence(study, finding, rng, "varied").lower())
 
 
 def test_questions_name_what_they_ask() -> None:
     rng = random.Random(8)
     for _ in range(500):
-        study = Study(*draw_setting(rng, "lorafenib"), (Finding("grip strength", "effect", "up"),))
+        study = draw_study(rng, "lorafenib", (Finding("grip strength", "effect", "up"),))
         text = question(study, "grip strength", "up", rng, "varied")
         assert text.endswith("?")
         for part in ("grip strength", "lorafenib", study.population):

@@ -1,0 +1,84 @@
+"""Base of LangChain runnables that handle a batch in one pass."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForChainRun
+from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
+from langchain_core.runnables.utils import Input, Output
+
+from common.errors import UserError
+
+
+class OnePassRunnable(Runnable[Input, Output], ABC):
+    """A ``Runnable`` whose ``batch`` and ``abatch`` handle all inputs in one pass.
+
+    An input that cannot be handled raises ``UserError``, or returns it with ``return_exceptions``; then any other error
+    affects only its own input.
+    """
+
+    @abstractmethod
+    def _in_one_pass(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
+        """A result or an error for each input, in order."""
+
+    def invoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
+        """Handle one input."""
+
+        def one(
+            input: Input,
+            run_manager: CallbackManagerForChainRun,  # noqa: ARG001  (LangChain passes it by name)
+            config: RunnableConfig,
+        ) -> Output:
+            result = self._in_one_pass([input], [config])[0]
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        return self._call_with_config(one, input, config, **kwargs)
+
+    def batch(
+        self,
+        inputs: list[Input],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Output]:
+        """Handle all inputs in one pass."""
+        handle = self._apart if return_exceptions else self._in_one_pass
+
+        def many(
+            inputs: list[Input],
+            run_manager: list[CallbackManagerForChainRun],  # noqa: ARG001
+            config: list[RunnableConfig],
+        ) -> list[Exception | Output]:
+            return handle(inputs, config)
+
+        return self._batch_with_config(many, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[Input],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any | None,
+    ) -> list[Output]:
+        """Handle all inputs in one pass, in a separate thread."""
+        return await run_in_executor(None, self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    def _apart(self, inputs: Sequence[Input], configs: Sequence[RunnableConfig]) -> list[Exception | Output]:
+        """Handle all in one pass; a pass that fails is halved, until each error belongs to one input.
+
+        A ``UserError`` of a whole pass, such as an unusable model, is raised.
+        """
+        try:
+            return self._in_one_pass(inputs, configs)
+        except UserError:
+            raise
+        except Exception as error:
+            if len(inputs) == 1:
+                return [error]
+        half = len(inputs) // 2
+        return [*self._apart(inputs[:half], configs[:half]), *self._apart(inputs[half:], configs[half:])]
