@@ -338,7 +338,7 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
         if isinstance(status, errors.RevisionNotFoundError):
             return f"{what} {id} has no such revision on the hub. See {page} for the revisions it has."
         if isinstance(status, errors.RemoteEntryNotFoundError):
-            return f"{what} {id} is on the hub, but lacks a required file ({_first_line(error)}). See {page}."
+            return f"{what} {id} is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
         if isinstance(status, errors.RepositoryNotFoundError) or code == 404:
             return (
                 f"{what} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "

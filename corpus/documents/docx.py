@@ -169,7 +169,7 @@ class _Reader:
 
     def _is_heading(self, paragraph: "_Element") -> bool:
         used = paragraph.find("{*}pPr/{*}pStyle")
-        return used is not None and any(_HEADING.match(style.name) for style in self._chain(_value(used)))
+        return used is not None and any(_HEADING.match(style.name) for style in self._inherited_styles(_value(used)))
 
     def _paragraph(self, paragraph: "_Element") -> str:
         """A paragraph's text; adjacent superscript or subscript runs are joined."""
@@ -178,12 +178,13 @@ class _Reader:
         gathered = ""
         for piece, align in self._pieces(paragraph, None):
             if align != open_align:
-                text += _placed(text, gathered, open_align)
+                text += _aligned(text, gathered, open_align)
                 open_align, gathered = align, ""
             gathered += piece
-        return text + _placed(text, gathered, open_align)
+        return text + _aligned(text, gathered, open_align)
 
     def _pieces(self, element: "_Element", align: str | None) -> Iterator[tuple[str, str | None]]:
+        """The pieces of text below an element, each with its vertical alignment."""
         for child in element:
             name = _name(child)
             if name in _LEFT_OUT:
@@ -210,13 +211,14 @@ class _Reader:
         """Whether a run is hidden, and its vertical alignment, by its own properties or its style."""
         own = run.find("{*}rPr")
         used = None if own is None else own.find("{*}rStyle")
-        styles = self._chain(None if used is None else _value(used))
+        styles = self._inherited_styles(None if used is None else _value(used))
         hidden, align = _formatting(own)
         if hidden is None:
             hidden = any(style.hidden for style in styles)
         return hidden, align or next((style.align for style in styles if style.align), None)
 
-    def _chain(self, id: str | None) -> list[_Style]:
+    def _inherited_styles(self, id: str | None) -> list[_Style]:
+        """A style and the styles that it is based on, nearest first."""
         found: list[_Style] = []
         while id in self._styles and len(found) < 20:
             found.append(self._styles[id])
@@ -249,13 +251,13 @@ class _Reader:
                 span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
                 columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
                 if merge is not None and _value(merge) != "restart" and column in above:
-                    made = above[column]
+                    merged = above[column]
                 else:
                     paragraphs = (one for one in cell.iterdescendants("{*}p") if _is_read(one, cell))
                     text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
-                    made = Cell(text, columns if header else 1, 1, header)
-                    above[column] = made
-                cells.append(made)
+                    merged = Cell(text, columns if header else 1, 1, header)
+                    above[column] = merged
+                cells.append(merged)
                 column += columns
             rows.append(cells)
         yield from table_blocks(rows)
@@ -313,7 +315,7 @@ def _formatting(properties: "_Element | None") -> tuple[bool | None, str | None]
     return hidden, None if align is None else _value(align)
 
 
-def _placed(before: str, text: str, align: str | None) -> str:
+def _aligned(before: str, text: str, align: str | None) -> str:
     match align:
         case "superscript":
             return raised(before, text)

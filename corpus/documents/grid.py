@@ -51,6 +51,7 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    """A line for each row, with the cells that span it; ``left`` characters remain for repeated cells."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
     left = _TIMES * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
     above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and the number of its remaining rows

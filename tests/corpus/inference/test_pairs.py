@@ -158,7 +158,7 @@ BAD_ROWS = {
     "a number for a text": (GOOD | {"sentence1": 3}, "line 4, field sentence1: must be a text, not a number"),
     "null": (GOOD | {"sentence2": None}, "line 4, field sentence2: must be a text, not null"),
     "an empty text": (GOOD | {"sentence2": " "}, "line 4, field sentence2: is empty"),
-    "half a character": (GOOD | {"sentence1": "\ud83d"}, "line 4, field sentence1: holds \\ud83d"),
+    "half a character": (GOOD | {"sentence1": "\ud83d"}, "line 4, field sentence1: has the lone surrogate \\ud83d"),
     "another label": (
         GOOD | {"gold_label": "maybe"},
         "line 4, field gold_label: 'maybe' is not a label of pairs.labels (entailment, neutral, contradiction). Add it",
