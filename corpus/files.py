@@ -24,7 +24,7 @@ EDITION = 6  # increase it when a reader's text, or the split into passages or s
 
 
 @dataclass
-class Intake:
+class UpdateReport:
     """The outcome of an indexing command.
 
     Attributes:
@@ -52,7 +52,7 @@ class Intake:
     long_sentences: int = 0
 
 
-def take_in(
+def update_library(
     paths: Sequence[Path | str],
     library: Path,
     window: Window,
@@ -60,7 +60,7 @@ def take_in(
     *,
     own: Collection[Path] = (),
     quiet: bool = False,
-) -> Intake:
+) -> UpdateReport:
     """Update a library from files, and from folders with everything below them.
 
     A file with known bytes and settings is not read again, even if it or the library was moved; nor is a copy of
@@ -90,7 +90,7 @@ def take_in(
         update.remove_missing(paths, files)
         for file in _with_progress(files, quiet=quiet):
             update.take(file)
-    return update.intake
+    return update.report
 
 
 class _Update:
@@ -108,7 +108,7 @@ class _Update:
         readers: Readers,
         worker: Worker,
     ) -> None:
-        self.intake = Intake()
+        self.report = UpdateReport()
         self._library, self._config, self._readers, self._worker = library, config, readers, worker
         self._store = _absolute(store)
         self._known = library.files()
@@ -140,12 +140,12 @@ class _Update:
                         kinds = ", ".join(self._readers.suffixes)
                         self._fail(given, f"has an unsupported type. Supported are: {kinds}.")
                     else:
-                        self.intake.skipped.append(file)
+                        self.report.skipped.append(file)
                 elif not file.is_file():
                     why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
                     self._fail(given if file == path else file, f"{why}. Give a file or a folder.")
                 elif is_folder and not self._config.follow_links and not file.resolve().is_relative_to(path.resolve()):
-                    self.intake.linked.append(file)
+                    self.report.linked.append(file)
                 elif (real := file.resolve()) not in seen:
                     seen.add(real)
                     yield file
@@ -183,7 +183,7 @@ class _Update:
             if self._is_below(place, roots) and not self._is_below(place, self._unseen):
                 self._library.remove(place)
                 del self._known[place]
-                self.intake.removed += 1
+                self.report.removed += 1
 
     def take(self, path: Path) -> None:
         """Read a file, if it is new or changed, and count it."""
@@ -196,28 +196,28 @@ class _Update:
                 check_size(path, name, self._config)  # first: the digest would read all of an endless file
             digest = _digest(path)
             if known and (known.digest, known.made_by) == (digest, self._made_by):
-                self.intake.unchanged += 1
-                self.intake.failed += known.problems
+                self.report.unchanged += 1
+                self.report.failed += known.problems
                 return
             if (twin := self._twin(place, digest)) is not None:
-                self.intake.copies.append((name, twin))
+                self.report.copies.append((name, twin))
                 if known:
                     self._library.remove(place)
                 return
             problems = self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
         except DataError as error:
             kept = " Its earlier passages are kept." if known else ""
-            self.intake.failed.append(Problem(name, f"{error}{kept}"))
+            self.report.failed.append(Problem(name, f"{error}{kept}"))
             return
         self._by_digest[digest] = (place, name)
         self._names.add(name)
-        self.intake.failed += problems
-        self.intake.withdrawn += self._withdrawn
-        self.intake.long_sentences += self._long
+        self.report.failed += problems
+        self.report.withdrawn += self._withdrawn
+        self.report.long_sentences += self._long
         if known:
-            self.intake.changed += 1
+            self.report.changed += 1
         else:
-            self.intake.added += 1
+            self.report.added += 1
 
     @cached_property
     def _names(self) -> set[str]:
@@ -274,7 +274,7 @@ class _Update:
 
     def _fail(self, path: Path | str, why: str) -> None:
         name = shown_path(path)
-        self.intake.failed.append(Problem(name, f"{name}: {why}"))
+        self.report.failed.append(Problem(name, f"{name}: {why}"))
 
     def _place(self, path: Path) -> str:
         return shown_path(os.path.relpath(_absolute(path), self._store))

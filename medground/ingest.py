@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from corpus.documents.passages import Window
-    from corpus.files import Intake
+    from corpus.files import UpdateReport
     from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
@@ -77,8 +77,8 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
     return replace(corpus, note=note)
 
 
-def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, Intake]":
-    """Bring the user's documents up to date with files and folders; see ``corpus.files.take_in``.
+def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, UpdateReport]":
+    """Bring the user's documents up to date with files and folders; see ``corpus.files.update_library``.
 
     Args:
         settings: ``store.path`` is the library's folder; passages fit the embedders of all retrievers.
@@ -89,16 +89,16 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
         UserError: none of the paths could be read, or the store cannot be written.
     """
     from corpus.documents.catalogue import Passages
-    from corpus.files import take_in
+    from corpus.files import update_library
     from retrievers.embedders import DTYPE_FILE
     from retrievers.lexical import FOLDER
 
     path = library_path(settings)
     own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
-    intake = take_in(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
-    if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
-        raise UserError(_nothing(settings, paths, intake))
-    return Corpus(DOCUMENTS, Passages(path)), intake
+    report = update_library(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
+    if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
+        raise UserError(_nothing(settings, paths, report))
+    return Corpus(DOCUMENTS, Passages(path)), report
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
@@ -159,13 +159,13 @@ def library_path(settings: Settings) -> Path:
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str:
+def _nothing(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
     """The error message if nothing could be read."""
     from corpus.documents.readers import Readers
     from corpus.files import shown_path
 
-    if intake.failed:
-        return "\n".join(problem.why for problem in intake.failed[:LISTED])
-    others = f" ({len(intake.skipped)} files of other types)" if intake.skipped else ""
+    if report.failed:
+        return "\n".join(problem.why for problem in report.failed[:LISTED])
+    others = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
     kinds = ", ".join(Readers(settings.documents).suffixes)
     return f"No readable file in {', '.join(map(shown_path, paths))}{others}. Supported file types: {kinds}."

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import LibraryError, Passages
 from corpus.documents.passages import Window, words_window
-from corpus.files import Intake, take_in
+from corpus.files import UpdateReport, update_library
 
 LIBRARY = Path("store/documents.sqlite3")
 
@@ -34,11 +34,11 @@ def put(name: str, content: str | bytes) -> Path:
     return path
 
 
-def take(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **settings: Any) -> Intake:
-    return take_in(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
+def take(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **settings: Any) -> UpdateReport:
+    return update_library(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
 
 
-def counted(intake: Intake) -> tuple[int, int, int, int, int]:
+def counted(intake: UpdateReport) -> tuple[int, int, int, int, int]:
     return intake.added, intake.changed, intake.unchanged, intake.removed, len(intake.failed)
 
 
@@ -333,7 +333,7 @@ def test_the_bar_is_shown_unless_quiet(capfd: pytest.CaptureFixture[str]) -> Non
     put("a.txt", "One.")
     take("a.txt")
     assert capfd.readouterr() == ("", "")
-    take_in(["a.txt"], LIBRARY, words_window(), DocumentsConfig())
+    update_library(["a.txt"], LIBRARY, words_window(), DocumentsConfig())
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "1/1 files" in shown.err
@@ -350,7 +350,7 @@ def test_a_stop_keeps_the_files_that_are_done() -> None:
         return window.count(texts)
 
     with pytest.raises(KeyboardInterrupt):
-        take_in(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
+        update_library(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
     assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
     assert counted(take("docs")) == (2, 0, 2, 0, 0)
     with sqlite3.connect(LIBRARY) as database:

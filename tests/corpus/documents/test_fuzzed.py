@@ -13,7 +13,7 @@ from known_sentences import WRITERS, as_docx, as_pubmed, grouped, sentences
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
 from corpus.documents.passages import words_window
-from corpus.files import take_in
+from corpus.files import update_library
 
 SECONDS = 20
 MEGABYTES = 500
@@ -112,7 +112,7 @@ def fuzz(writer: Writer, count: int, folder: Path) -> None:
     (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")
     library = folder / "store" / "library.sqlite3"
     limits = DocumentsConfig(max_seconds=SECONDS, max_memory=MEGABYTES * 1_000_000)
-    intake = take_in([folder / "in"], library, words_window(), limits, quiet=True)
+    intake = update_library([folder / "in"], library, words_window(), limits, quiet=True)
     passages = list(Passages(library))
     lost = {problem.file for problem in intake.failed} | {copy for copy, _ in intake.copies}
     found = {passage.metadata["source"] for passage in passages}
