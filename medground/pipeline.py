@@ -64,9 +64,6 @@ class Pipeline(Components):
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
             open_questions: whether a writer answers questions that are not yes/no (``chains.qa.qa_chain``).
-
-        Raises:
-            UserError: a model, the data or the store cannot be used.
         """
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
@@ -147,9 +144,6 @@ class Pipeline(Components):
         """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
         ``chat.answers`` sets the form of the answers.
-
-        Raises:
-            UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import MappedChain, noted_chain
 
@@ -169,9 +163,6 @@ class Pipeline(Components):
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
             verify: what happens to unsupported sentences; by default ``chain.verify``.
-
-        Raises:
-            UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
@@ -232,10 +223,6 @@ class Pipeline(Components):
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
-
-        Raises:
-            UserError: a model, the data or the conversations' file cannot be used, or the settings require a language
-                model.
         """
         from chains.chat import Chat, Conversations
         from chains.models.base import estimated_tokens
