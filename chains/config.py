@@ -195,6 +195,14 @@ class ChainConfig(Section):
     max_sentences: int = Field(
         default=3, ge=1, strict=True, description="Maximum number of sentences that an extractive answer quotes."
     )
+    quote_embedder: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Embedder of section embedders that ranks the sentences of extractive answers; null for that of the "
+            "retriever."
+        ),
+    )
     verify: Annotated[Verify, _BARE_OFF] = Field(
         default="off",
         description=(

@@ -260,6 +260,14 @@ class Components:
             for name, retriever in made.items()
         }
 
+    def _quote_embedder(self, name: str) -> "Embeddings | None":
+        """The embedder that ranks quotes: ``chain.quote_embedder``, or that of a retriever."""
+        from retrievers.embedders import make_embedder
+
+        if (named := self.settings.chain.quote_embedder) is None:
+            return self._embedder(name)
+        return make_embedder(self.settings.embedders[named], self.settings.store)
+
     def _embedder(self, name: str) -> "Embeddings | None":
         """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""
         from retrievers.embedders import make_embedder

@@ -80,7 +80,7 @@ class Pipeline(Components):
             words = next((name for name, one in self.settings.retrievers.items() if one.kind == "bm25"), None)
             return extractive_chain(
                 found,
-                embedder=self._embedder(retriever or self.settings.retriever),
+                embedder=self._quote_embedder(retriever or self.settings.retriever),
                 passages=found.top_k,
                 max_sentences=config.max_sentences,
                 notes=notes,
@@ -209,12 +209,12 @@ class Pipeline(Components):
         return lambda answer: settled(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
-        """Finds conflicting evidence for verified answers; None where answers are not verified."""
-        if self.quotes or self.settings.chain.verify == "off":
+        """Finds conflicting evidence; None where ``chain.verify`` is off, or quotes have no judge."""
+        if self.settings.chain.verify == "off" or (self.quotes and self.no_judge is not None):
             return None
         from chains.verification.conflicts import add_conflicts
 
-        return partial(add_conflicts, self.checker(searches=False, noted=False))
+        return partial(add_conflicts, self.checker(searches=False, noted=False), quotes=self.quotes)
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""

@@ -139,6 +139,10 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
     for name in _grid_retrievers(tree):
         if name not in retrievers:
             yield f"eval.grid.retrievers: there is no retriever {name!r}; there are {_listed(retrievers)}."
+    chain = tree.get("chain")
+    quotes = chain.get("quote_embedder") if isinstance(chain, Mapping) else None
+    if isinstance(quotes, str) and isinstance(embedders, Mapping) and quotes not in embedders:
+        yield f"chain.quote_embedder: there is no embedder {quotes!r}; there are {_listed(embedders)}."
     for name, entry in retrievers.items():
         embedder = entry.get("embedder") if isinstance(entry, Mapping) else None
         if isinstance(embedder, str) and isinstance(embedders, Mapping) and embedder not in embedders:
