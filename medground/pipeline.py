@@ -64,9 +64,6 @@ class Pipeline(Components):
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
             open_questions: whether a writer answers questions that are not yes/no (``chains.qa.qa_chain``).
-
-        Raises:
-            UserError: a model, the data or the store cannot be used.
         """
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
@@ -147,9 +144,6 @@ class Pipeline(Components):
         """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
         ``chat.answers`` sets the form of the answers.
-
-        Raises:
-            UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import MappedChain, noted_chain
 
@@ -169,9 +163,6 @@ class Pipeline(Components):
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
             verify: what happens to unsupported sentences; by default ``chain.verify``.
-
-        Raises:
-            UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
@@ -203,10 +194,10 @@ class Pipeline(Components):
 
     def _support(self) -> "Callable[[Answer], Answer]":
         """Adds verdicts to the sentences of an answer and applies ``chain.verify``."""
-        from chains.chat.writer import settled
+        from chains.chat.writer import apply_policy
 
         verifier = self._sentence_verifier()
-        return lambda answer: settled(verifier(answer), self.settings.chain.verify)
+        return lambda answer: apply_policy(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
         """Finds conflicting evidence; None where ``chain.verify`` is off, or quotes have no judge."""
@@ -232,10 +223,6 @@ class Pipeline(Components):
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
-
-        Raises:
-            UserError: a model, the data or the conversations' file cannot be used, or the settings require a language
-                model.
         """
         from chains.chat import Chat, Conversations
         from chains.models.base import estimated_tokens

@@ -1,11 +1,10 @@
-"""Follow-up questions made self-contained without a model, from the questions before them.
+"""Rules that make follow-up questions self-contained, without a model.
 
-Three kinds of fragment are completed. One that names other people ("And in women?") takes the place of the earlier
-question's population, one that names another kind ("And second-line?", "And type 1?") the place of the kind, and one
-that names another subject ("What about aspirin?") the place of the subject whose attribute was asked for ("What is the
-dose of metformin?"). A question that is whole stays as it is. Everything else is asked beside the question before it:
-both are searched for together, after the words that are new in the message, and a note says so. The new words stand
-twice, since a new drug must outweigh the one of the earlier question (``benchmarks/followups.py``).
+Three kinds of fragment are completed from the earlier question: other people ("And in women?") replace its population,
+another kind ("And second-line?", "And type 1?") replaces the kind, and another subject ("What about aspirin?") replaces
+the subject of an attribute ("What is the dose of metformin?"). A self-contained question is unchanged. Anything else is
+searched for together with the question before it, after the words that are new in the message, and a note says so. The
+new words stand twice, since a new drug must outweigh the one of the earlier question (``benchmarks/followups.py``).
 """
 
 import re
