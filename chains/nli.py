@@ -15,9 +15,9 @@ from chains.config import Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.fitting import split_to_fit
+from chains.models.one_pass import OnePassRunnable, over_valid
 from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
-from common.one_pass import OnePassRunnable, over_valid
 from corpus.inference.pairs import NLIPair, apart_from
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")

@@ -12,8 +12,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
+from chains.models.one_pass import OnePassRunnable, over_valid
 from common.errors import UserError
-from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id

@@ -9,9 +9,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.config import Family
 from chains.models.base import LLM, TooLongError, as_llm
+from chains.models.one_pass import OnePassRunnable
 from chains.models.reasoning import answer_text
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
-from common.one_pass import OnePassRunnable
 from retrievers.kinds.multi_query import Rewriting
 
 TOKENS = 48  # per wording

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 from chains.answer import Citation, Passage, Verdict
 from chains.citations import notices, select
 from chains.config import CheckConfig
+from chains.models.one_pass import OnePassRunnable, over_valid
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
 from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
 from common.errors import UserError
-from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import Kind, sentences
 from retrievers.base import encodable
 

@@ -97,7 +97,7 @@ def test_gold_context(llm: LocalLLM) -> None:
     assert answer.passages[0].score is None
     assert TEXTS["a1"] in (answer.prompt or "")
     for missing in (QUESTIONS[0], {"question": QUESTIONS[0]}, {"question": QUESTIONS[0], "context": " "}):
-        with pytest.raises(UserError, match="without its text"):
+        with pytest.raises(UserError, match="question has no text"):
             chain.invoke(missing)
 
 

@@ -116,10 +116,11 @@ def fuzz(writer: Writer, count: int, folder: Path) -> None:
     passages = list(Passages(library))
     lost = {problem.file for problem in intake.failed} | {copy for copy, _ in intake.copies}
     found = {passage.metadata["source"] for passage in passages}
-    read = {str(file) for file in (folder / "in").iterdir()} - lost
+    files = {str(file) for file in (folder / "in").iterdir()}
+    assert len(files - lost) <= intake.added <= len(files)  # a file may lose some pages or records, and not the others
     if writer not in (*RECORDS, *ARCHIVES):  # a citation may be in several files, and be read as of one
-        assert found == read
-    assert len(read) == intake.added
+        assert files - lost <= found <= files
+        assert len(found) == intake.added
     assert all(problem.why.startswith(problem.file) for problem in intake.failed), intake.failed
     # A mutation of some characters needs nothing near the limits.
     stopped = ("documents.max_seconds", "documents.max_memory", "crashes the program")
