@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/medground demo
 
 test: $(READY)
-	$(TWO) $(BIN)/pytest -q -n 2 --dist loadfile
+	$(TWO) $(BIN)/pytest -q -n 2 --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/pytest -q -m "slow and not gpu and not network"

@@ -6,9 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 GUARD = Path(__file__).with_name("guard")
@@ -21,6 +19,8 @@ def test_there_are_three() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_clean(path: Path) -> None:
+    import nbformat
+
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     for cell in book.cells:
@@ -40,6 +40,9 @@ def test_every_file_it_names_is_there(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_to_the_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a guarded kernel of this Python, in an empty folder; it shows figures with intervals and a confusion table."""
+    import nbformat
+    from nbclient import NotebookClient
+
     log, work = tmp_path / "guard.log", tmp_path / "work"
     work.mkdir()
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ASK = """
-import json, sys
-{first}
-import common
-import huggingface_hub.constants as hub
-from chromadb.config import Settings
-from langsmith.utils import tracing_is_enabled
-print(json.dumps([hub.HF_HUB_DISABLE_TELEMETRY, Settings().anonymized_telemetry, tracing_is_enabled()]))
-"""
+HUB = "from huggingface_hub.constants import HF_HUB_DISABLE_TELEMETRY as value"
+CHROMA = "from chromadb.config import Settings; value = Settings().anonymized_telemetry"
+LANGSMITH = "from langsmith.utils import tracing_is_enabled; value = tracing_is_enabled()"
 VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY",
     "DISABLE_TELEMETRY",
@@ -29,43 +23,45 @@ VARIABLES = {
 }
 
 
-def asked(first: str = "", folder: Path = Path(__file__).parents[2], **environment: str) -> tuple[bool, bool, bool]:
-    """Whether the hub's telemetry is disabled, Chroma's and LangSmith's tracing enabled, in a fresh process."""
+def asked(*what: str, first: str = "", folder: Path = Path(__file__).parents[2], **environment: str) -> list[bool]:
+    """The values that the lines of ``what`` give in a fresh process that has imported ``common``."""
     clean = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    lines = [first, "import common, json", "values = []"]
+    lines += [line for one in what for line in (one, "values.append(value)")]
     found = subprocess.run(
-        [sys.executable, "-c", ASK.format(first=first)],
+        [sys.executable, "-c", "\n".join([*lines, "print(json.dumps(values))"])],
         env={**clean, **environment},
         cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    disabled, chroma, tracing = json.loads(found.stdout)
-    return disabled, chroma, tracing
+    values: list[bool] = json.loads(found.stdout)
+    return values
 
 
 def test_all_is_off() -> None:
-    assert asked() == (True, False, False)
+    assert asked(HUB, CHROMA, LANGSMITH) == [True, False, False]
 
 
 def test_all_is_off_beside_a_folder_of_the_users_that_is_called_like_a_package(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
-    assert asked(folder=tmp_path) == (True, False, False)
+    assert asked(HUB, LANGSMITH, folder=tmp_path) == [True, False]
 
 
-def test_all_is_off_where_the_hub_was_imported_first() -> None:
-    assert asked("import huggingface_hub.constants") == (True, False, False)
+def test_the_hubs_is_off_where_it_was_imported_first() -> None:
+    assert asked(HUB, first="import huggingface_hub.constants") == [True]
 
 
 def test_the_user_may_turn_all_on() -> None:
     on = {"HF_HUB_DISABLE_TELEMETRY": "0", "ANONYMIZED_TELEMETRY": "True", "LANGSMITH_TRACING": "true"}
-    assert asked(**on) == (False, True, True)
-    assert asked("import huggingface_hub.constants", **on) == (False, True, True)
+    assert asked(HUB, CHROMA, LANGSMITH, **on) == [False, True, True]
+    assert asked(HUB, first="import huggingface_hub.constants", **on) == [False]
 
 
 @pytest.mark.parametrize("name", ["LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"])
 def test_tracing_may_be_turned_on_by_its_older_names(name: str) -> None:
-    assert asked(**{name: "true"}) == (True, False, True)
+    assert asked(LANGSMITH, **{name: "true"}) == [True]
 
 
 def test_onnxruntime_collects_nothing(tmp_path: Path) -> None:

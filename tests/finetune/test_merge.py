@@ -27,8 +27,8 @@ PAIRS = [
     NLIPair(f"p{number}", premise, hypothesis, LABELS[number % 3])
     for number, (premise, hypothesis) in enumerate(
         (premise, hypothesis)
-        for premise in ("Aspirin reduced the risk of stroke.", "Bleeding did not change. Patients were old.", "No.")
-        for hypothesis in ("Aspirin works.", "Stroke was the outcome.", "Placebo reduced bleeding.")
+        for premise in ("Aspirin reduced the risk of stroke.", "Bleeding did not change. Patients were old.")
+        for hypothesis in ("Aspirin works.", "Placebo reduced bleeding.")
     )
 ]
 

@@ -4,17 +4,16 @@ from medground.environment import prepare
 
 prepare()
 
-import Bio.Medline  # noqa: E402, F401
+import bm25s  # noqa: E402, F401
 import chromadb  # noqa: E402, F401
 import docx  # noqa: E402, F401
+import embedders  # noqa: E402, F401
 import langchain_chroma  # noqa: E402, F401
 import lxml.html  # noqa: E402, F401
 import markdown_it  # noqa: E402, F401
+import onnxruntime  # noqa: E402, F401
 import pypdf  # noqa: E402, F401
-import sentence_transformers  # noqa: E402
-import sentence_transformers.sentence_transformer.modules  # noqa: E402, F401
-import torch  # noqa: E402, F401
-import transformers  # noqa: E402, F401
+import tokenizers  # noqa: E402, F401
 
-import medground.cli  # noqa: E402
-import medground.ingest  # noqa: E402, F401
+import retrievers.indexing  # noqa: E402
+import retrievers.lexical  # noqa: E402, F401

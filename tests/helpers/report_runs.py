@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ PAIR_LABELS = ("entailment", "neutral", "contradiction")
 
 def records(n: int) -> list[QARecord]:
     """The first ``n`` of the sample's test split."""
-    return load_records(DataConfig(limit=n))
+    return _sample()[:n]
+
+
+@cache
+def _sample() -> list[QARecord]:
+    return load_records(DataConfig())
 
 
 def settings(**sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,10 +132,18 @@ def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str =
 
 def full(folder: Path, **sections: Mapping[str, Any]) -> Path:
     """A folder with a run of retrievers and one of a model, eight records each, as a grid has them."""
+    rankings, tasks = _full_tasks()
+    write_results(folder / "retrieval", rankings, settings())
+    write_results(folder / "tiny", tasks, settings(**sections))
+    return folder
+
+
+@cache
+def _full_tasks() -> tuple[list[TaskResult], list[TaskResult]]:
+    """The tasks of ``full``, whose intervals are computed once."""
     given: list[str | None] = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
     support = [0.9, 0.2, 0.8, 0.1, 0.7, 0.6, 0.3, 0.4]
     verdicts = ["supported" if value > 0.5 else "contradicted" for value in support]
-    write_results(folder / "retrieval", [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], settings())
     none, gold = answers("qa_none", given), answers("qa_gold", [record.label for record in records(8)])
     judged = [PAIR_LABELS[place % 3] for place in range(8)]
     tasks = [
@@ -139,8 +153,7 @@ def full(folder: Path, **sections: Mapping[str, Any]) -> Path:
         verified("verified_gold", given, verdicts, support),
         pairs(judged, [*judged[1:], "neutral"]),
     ]
-    write_results(folder / "tiny", tasks, settings(**sections))
-    return folder
+    return [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], tasks
 
 
 def _scores(prediction: str | None, confidence: float | None, scores: Mapping[str, float]) -> dict[str, float]:

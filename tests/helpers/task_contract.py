@@ -14,35 +14,49 @@ import pytest
 from eval.runs import read_run
 from eval.tasks import SECTIONS, Task, make_task, recorded_tasks
 
-Measured = Callable[[str], dict[str, Any]]
+Measure = Callable[[Path], dict[str, Any]]
 
 
 class TaskContract:
-    """Each test runs ``medground eval tasks`` over a few records."""
+    """Tests over the results of ``medground eval tasks`` on a few records; one run of a task serves all but one."""
 
     @pytest.fixture
     def task(self, stated: dict[str, Any]) -> Task:
         return make_task(stated["kind"], {key: value for key, value in stated.items() if key != "kind"})
 
     @pytest.fixture
-    def measured(self, command: Callable[..., Any], stated: dict[str, Any]) -> Measured:
-        """``results.json`` of a run with the task, into a folder of a name."""
+    def measure(self, command: Callable[..., Any], stated: dict[str, Any]) -> Measure:
+        """Run the task into a folder; returns ``results.json``."""
 
-        def measure(output: str) -> dict[str, Any]:
-            given = (
-                "--set",
-                f"eval.tasks={json.dumps([stated])}",
-                "--set",
-                "retriever=bm25",
-                "--set",
-                "chain.verify=report",
-            )
+        def measured(output: Path) -> dict[str, Any]:
+            settings = (f"eval.tasks={json.dumps([stated])}", "retriever=bm25", "chain.verify=report")
+            given = [word for setting in settings for word in ("--set", setting)]
             done = command("eval", "tasks", *given, "--limit=6", f"--output={output}", "--quiet")
             assert done.status == 0, done.err
-            results: dict[str, Any] = json.loads(Path(output, "results.json").read_text())
-            return results
+            return results_of(output)
 
-        return measure
+        return measured
+
+    @pytest.fixture(scope="class")
+    def folders(self) -> dict[str, Path]:
+        """Results folders of the class, by their task."""
+        return {}
+
+    @pytest.fixture
+    def run(
+        self,
+        stated: dict[str, Any],
+        measure: Measure,
+        folders: dict[str, Path],
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Path:
+        """The results folder of the run that the tests of a task share; they only read it."""
+        key = json.dumps(stated)
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("run")
+            measure(folder)
+            folders[key] = folder
+        return folders[key]
 
     def test_it_has_a_name_for_files_and_a_section(self, task: Task) -> None:
         assert task.name
@@ -51,34 +65,39 @@ class TaskContract:
         assert task.title({})
         assert task == type(task).model_validate(task.model_dump())
 
-    def test_its_results_are_figures_with_samples_of_each_record(self, task: Task, measured: Measured) -> None:
-        results = measured("run")
-        figures = results["results"][task.name]
+    def test_its_results_are_figures_with_samples_of_each_record(self, task: Task, run: Path) -> None:
+        figures = results_of(run)["results"][task.name]
         assert figures
         assert all(value is None or math.isfinite(value) for value in figures.values())
         assert {name for name in task.section.metrics if name in figures}
-        lines = Path("run", f"samples_{task.name}.jsonl").read_text().splitlines()
-        samples = [json.loads(line) for line in lines]
+        samples = samples_of(run, task)
         assert samples
         assert len({(one["id"], one.get("key")) for one in samples}) == len(samples)
         assert all("target" in one for one in samples)
 
-    def test_the_same_run_gives_the_same(self, task: Task, measured: Measured) -> None:
-        first, second = measured("first"), measured("second")
-        assert first["results"] == second["results"]
-        names = [Path(run, f"samples_{task.name}.jsonl") for run in ("first", "second")]
-        assert names[0].read_text() == names[1].read_text()
+    def test_the_same_run_gives_the_same(self, task: Task, run: Path, measure: Measure, tmp_path: Path) -> None:
+        again = measure(tmp_path / "again")
+        assert again["results"] == results_of(run)["results"]
+        first, second = (folder / f"samples_{task.name}.jsonl" for folder in (run, tmp_path / "again"))
+        assert first.read_text() == second.read_text()
 
-    def test_its_figures_follow_from_its_samples(self, task: Task, measured: Measured) -> None:
-        stored = measured("run")
-        samples = [json.loads(line) for line in Path("run", f"samples_{task.name}.jsonl").read_text().splitlines()]
+    def test_its_figures_follow_from_its_samples(self, task: Task, run: Path) -> None:
+        samples = samples_of(run, task)
         labels = tuple(dict.fromkeys(one for sample in samples for one in sample.get("label_scores") or {}))
         again = task.metrics(samples, labels or ("yes", "no", "maybe"))
         for name, estimate in again.items():
-            assert stored["results"][task.name][name] == pytest.approx(estimate.value), name
+            assert results_of(run)["results"][task.name][name] == pytest.approx(estimate.value), name
 
-    def test_a_report_reads_it_from_its_fields(self, task: Task, measured: Measured) -> None:
-        fields = measured("run")["tasks"]
-        (read,) = recorded_tasks([task.name], fields).values()
+    def test_a_report_reads_it_from_its_fields(self, task: Task, run: Path) -> None:
+        (read,) = recorded_tasks([task.name], results_of(run)["tasks"]).values()
         assert (read.name, read.section, read.scorer.name) == (task.name, task.section, task.scorer.name)
-        assert task.name in read_run(Path("run")).tasks
+        assert task.name in read_run(run).tasks
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return results
+
+
+def samples_of(folder: Path, task: Task) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"samples_{task.name}.jsonl").read_text().splitlines()]

@@ -25,15 +25,15 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
     command: Command, adapter: Path, tmp_path: Path
 ) -> None:
     assert (adapter / "adapter_config.json").is_file()
-    options = ("--limit", "9", "--quiet", "--json")
+    options = ("--limit", "4", "--quiet", "--json")
     before = json.loads(command("eval", "nli", *options).out)
     after = json.loads(command("eval", "nli", *options, "--set", f"llm.adapter={adapter}").out)
-    assert before["n"] == after["n"] == 9
+    assert before["n"] == after["n"] == 4
     assert {"accuracy", "macro_f1", "unparsed", "f1_entailment", "recall_neutral"} <= set(after["results"]["nli"])
     samples = [json.loads(line) for line in (tmp_path / "results/nli/samples_nli.jsonl").read_text().splitlines()]
     assert {"premise", "hypothesis", "prompt", "label_scores", "prediction", "target", "key"} <= set(samples[0])
 
-    merged = command("merge", str(adapter), "merged", "--limit", "9", "--quiet", "--set", "llm.dtype=float32")
+    merged = command("merge", str(adapter), "merged", "--limit", "4", "--quiet", "--set", "llm.dtype=float32")
     assert merged.status == 0, merged.err
     assert "100.00% of the labels agree" in merged.out
     assert command("eval", "nli", "--set", "llm.model=merged", *options).status == 0

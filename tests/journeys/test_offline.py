@@ -47,9 +47,9 @@ def test_documents_are_indexed_found_and_quoted(command: Run, tmp_path: Path) ->
 
 def test_the_sample_is_indexed_measured_and_answered(command: Run, tmp_path: Path) -> None:
     done(command("index", "--quiet"))
-    ranked = json.loads(done(command("eval", "retrieval", "--limit", "20", "--json", "--quiet")))
+    ranked = json.loads(done(command("eval", "retrieval", "--limit", "5", "--json", "--quiet")))
     assert set(ranked["results"]) == {"retrieval_dense", "retrieval_bm25"}
-    answered = json.loads(done(command("eval", "qa", "--limit", "4", "--output", "out", "--json", "--quiet")))
+    answered = json.loads(done(command("eval", "qa", "--limit", "2", "--output", "out", "--json", "--quiet")))
     assert set(answered["results"]) == {
         "qa_none",
         "qa_retrieved_dense",
@@ -58,7 +58,7 @@ def test_the_sample_is_indexed_measured_and_answered(command: Run, tmp_path: Pat
         "qa_gold_newphrases",
         "qa_wrong",
     }
-    assert len((tmp_path / "out" / "samples_qa_gold.jsonl").read_text().splitlines()) == 4
+    assert len((tmp_path / "out" / "samples_qa_gold.jsonl").read_text().splitlines()) == 2
     shown = done(command("ask", "Should a rise in lung volume be expected with drasegamab?"))
     assert "] mg" in shown
     done(command("doctor"))

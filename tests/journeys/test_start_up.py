@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_code
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -163,8 +164,8 @@ main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=f
 def test_vectors_and_words_agree_after_a_kill(library: Path, moment: str, command: Callable[..., Any]) -> None:
     (library / "docs/a.txt").unlink()
     (library / "docs/c.txt").write_text("The measles vaccine was safe in children.")
-    killed = subprocess.run([sys.executable, "-c", KILLED, moment], cwd=library, env=environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
+    status, _ = run_code(KILLED, moment, cwd=library)
+    assert status == -signal.SIGKILL
     done = command("index", "docs", STORE, EXACT, "--quiet")
     assert done.status == 0, done.err
     for retriever in ("dense", "bm25"):

@@ -49,23 +49,39 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> StoreConfig:
     return StoreConfig(path=str(tmp_path_factory.mktemp("store")))
 
 
+@pytest.fixture(scope="module")
+def built() -> dict[tuple[str, str], Retriever]:
+    """Retrievers by their kind and corpus: no test changes one."""
+    return {}
+
+
 class TestKinds(RetrieverContract):
     @pytest.fixture(params=KINDS)
-    def make(self, request: pytest.FixtureRequest, store: StoreConfig, monkeypatch: pytest.MonkeyPatch) -> Make:
+    def make(
+        self,
+        request: pytest.FixtureRequest,
+        store: StoreConfig,
+        built: dict[tuple[str, str], Retriever],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Make:
         monkeypatch.setattr("retrievers.kinds.rerank.load_reranker", WordReranker)
 
         def build(documents: Sequence[Document]) -> Retriever:
-            made = make_retrievers(
-                KINDS,
-                [request.param],
-                documents,
-                corpus=f"of {len(documents)}, {hash(tuple(one.page_content for one in documents))}",
-                embedders={"minilm": EmbedderConfig(), "own": WordEmbedder()},
-                store=store,
-                rewriter=RunnableLambda(other_wordings),
-                quiet=True,
-            )
-            return made[request.param]
+            corpus = f"of {len(documents)}, {hash(tuple((one.id, one.page_content) for one in documents))}"
+            key = (request.param, corpus)
+            if key not in built:
+                made = make_retrievers(
+                    KINDS,
+                    [request.param],
+                    documents,
+                    corpus=corpus,
+                    embedders={"minilm": EmbedderConfig(), "own": WordEmbedder()},
+                    store=store,
+                    rewriter=RunnableLambda(other_wordings),
+                    quiet=True,
+                )
+                built[key] = made[request.param]
+            return built[key]
 
         return build
 

@@ -1,10 +1,7 @@
 """Indexing: embeds what is new, once; mirrors the documents; survives being killed."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -12,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from embedders import WordEmbedder
+from forked import run_code, start_code
 from langchain_core.documents import Document
 
 from common.errors import UserError
@@ -20,7 +18,6 @@ from retrievers.indexing import IndexReport, index, prune
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import Store, open_store
 
-HELPERS = Path(__file__).parents[1] / "helpers"
 TOTAL = 240
 
 
@@ -273,7 +270,6 @@ def test_an_embedders_own_error_is_not_blamed_on_the_store(tmp_path: Path) -> No
 
 INDEX = f"""
 import sys, time
-sys.path.insert(0, {str(HELPERS)!r})
 from embedders import WordEmbedder
 from langchain_core.documents import Document
 import retrievers.indexing as indexing
@@ -298,27 +294,24 @@ print("REPORT", indexing.index(store, documents, quiet=True).embedded, flush=Tru
 
 def test_kill_at_five_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(20)
-    command = [sys.executable, "-c", INDEX, str(tmp_path / "store")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     stored: list[int] = []
     for _ in range(5):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("STORED"):
-                stored.append(int(line.split()[1]))
-                break
-        for _ in range(rng.randrange(5, 45)):
-            process.stdout.readline()
-        time.sleep(rng.random() * 0.02)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
+        process, printed = start_code(INDEX, str(tmp_path / "store"))
+        with printed:
+            stored.append(next(int(line.split()[1]) for line in printed if line.startswith("STORED")))
+            for _ in range(rng.randrange(5, 45)):
+                printed.readline()
+            time.sleep(rng.random() * 0.02)
+            process.kill()
+            process.join()
+        assert process.exitcode == -signal.SIGKILL
     # Every run began with what the one before had stored, and none began again.
     assert stored == sorted(stored)
     assert stored[-1] > 0
 
-    last = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+    status, shown = run_code(INDEX, str(tmp_path / "store"))
+    assert status == 0
+    last = shown.splitlines()
     before = next(int(line.split()[1]) for line in last if line.startswith("STORED"))
     asked = [line for line in last if line.startswith("finding")]
     assert before < TOTAL

@@ -1,21 +1,17 @@
 """BM25 on disk: opened, followed, replaced whole."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from forked import run_code
 from langchain_core.documents import Document
 
 from common.errors import UserError
 from retrievers.kinds.bm25 import BM25Config, BM25Retriever
 from retrievers.lexical import CURRENT, LexicalIndex, Parameters
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def documents(count: int) -> list[Document]:
@@ -142,8 +138,7 @@ lexical.LexicalIndex(Path(sys.argv[1]), "corpus", lexical.Parameters()).update(d
 @pytest.mark.parametrize("moment", ["before", "files", "about", "current", "removal"])
 def test_a_kill_leaves_one_version_or_the_other(tmp_path: Path, moment: str) -> None:
     index(tmp_path).update(documents(3))
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment], check=False, env=ENVIRONMENT)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_code(KILLED, str(tmp_path), moment) == (-signal.SIGKILL, "")
     if moment == "removal":
         assert found(tmp_path, "another") == ["new"]
     else:

@@ -1,6 +1,5 @@
 """What was removed from a store is in none of its files."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from embedders import WordEmbedder
+from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.secure_delete
@@ -22,8 +22,6 @@ from retrievers.secure_delete import DATABASE, MARK, purge
 from retrievers.store import Store, open_store
 
 SECRET = "the secretariat of Wolframstrasse"  # its name stands in no other document
-HELPERS = Path(__file__).parents[1] / "helpers"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(HELPERS)])}
 
 
 def documents(count: int, **more: str) -> list[Document]:
@@ -133,8 +131,7 @@ indexing.index(store, [Document(id=f"d{i}", page_content=f"finding{i}") for i in
 def test_a_kill_after_the_removal_leaves_nothing_for_good(folder: Path) -> None:
     kept = [Document(id=f"d{i}", page_content=f"finding{i}") for i in range(3)]
     index(opened(folder), [*kept, Document(id="secret", page_content=SECRET)], quiet=True)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, env=ENVIRONMENT)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_code(KILLED, str(folder)) == (-signal.SIGKILL, "")
     assert DATABASE in traces(folder)
     assert index(opened(folder), kept, quiet=True).removed == 0
     assert traces(folder) == []
@@ -156,7 +153,7 @@ def test_another_process_finds_all_that_is_left(folder: Path) -> None:
     """It makes the graph of vectors anew from the log, which holds no texts now."""
     index(opened(folder), documents(60, secret=SECRET), quiet=True)
     index(opened(folder), documents(60), quiet=True)
-    command = [sys.executable, "-c", READ, str(folder)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT).stdout
+    status, shown = run_code(READ, str(folder))
+    assert status == 0
     assert shown.startswith("60 finding")
     assert "group3 treated about d" in shown

@@ -93,8 +93,8 @@ class TestStore(VectorStoreIntegrationTests):
     """The collection as LangChain sees it, under its embedder."""
 
     @pytest.fixture
-    def vectorstore(self, tmp_path: Path) -> Iterator[VectorStore]:  # type: ignore[override]
-        store = open_store(StoreConfig(path=str(tmp_path / "store")), "standard", self.get_embeddings())
+    def vectorstore(self, folder: Path) -> Iterator[VectorStore]:  # type: ignore[override]
+        store = open_store(StoreConfig(path=str(folder)), "standard", self.get_embeddings())
         yield store.vectors
         store.collection.delete(ids=store.collection.get(include=[])["ids"] or ["none"])
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from embedders import WordEmbedder, save_tiny_embedder
+from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.lexical
@@ -233,9 +234,7 @@ def test_words_follow_what_another_process_changes_on_the_server(
     texts = {"a": "Corvinol lowers uric acid.", "b": "Norvacine cures sepsis."}
 
     def elsewhere(**changed: str) -> None:
-        path = os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), *sys.path])
-        command = [sys.executable, "-c", ELSEWHERE, url, json.dumps(changed)]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
+        assert run_code(ELSEWHERE, url, json.dumps(changed)) == (0, "")
 
     documents = [Document(id=id, page_content=text, metadata={"year": 2020}) for id, text in texts.items()]
     made = make_retrievers(
@@ -347,8 +346,7 @@ def test_a_store_opened_again_has_what_another_process_added(tmp_path: Path, aga
     first = open_store(config, "corpus", WordEmbedder())
     index(first, before, quiet=True)
     assert DenseRetriever(first).search(["aspirin"], 1)[0][0].id == "a"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    subprocess.run([sys.executable, "-c", OTHER, config.path], check=True, env=environment)
+    assert run_code(OTHER, config.path) == (0, "")
     second = open_store(config, "corpus", WordEmbedder())
     if again:
         index(second, [before[1], Document(id="c", page_content="measles vaccine")], quiet=True)

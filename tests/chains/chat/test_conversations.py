@@ -1,13 +1,10 @@
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from forked import start_code
 
 from chains.answer import Answer, Citation, Passage
 from chains.chat.conversations import Conversations, NoConversation
@@ -229,11 +226,12 @@ while True:
     kept.append("ann", id, Turn(message="two", question="q", text="x" * 10_000))
 """
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
+        process, printed = start_code(code)
+        with printed:
+            assert printed.readline() == "ready\n"
             time.sleep(0.15)
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
+            process.join()
         kept = Conversations(path)
         listed = kept.list("ann")
         assert listed

@@ -14,13 +14,15 @@ from chains.models.prefix import sharable
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.errors import UserError
 
-WRITTEN = 6
+WRITTEN = 5
 _random = torch.Generator().manual_seed(1)
 SHARED = torch.randint(3, architectures.WORDS, (24,), generator=_random).tolist()
 PROMPTS = [
     [*SHARED, 3 + place, *torch.randint(3, architectures.WORDS, (length,), generator=_random).tolist()]
     for place, length in enumerate((0, 45, 7, 30, 2, 9))
 ]
+# Each prompt alone, all at once, and what is shared in batches of some and all at once.
+BATCHES = ((False, 1), (False, 100_000), (True, 150), (True, 100_000))
 LABELS = {"one token": ((5,), (6,), (7,)), "several": ((5, 6, 9), (5,), (6, 7))}
 # No key-value cache, or one that cannot be split: nothing is shared, and labels of several tokens are scored whole.
 WHOLE = ("mpt", "phi 3, long", "mamba", "recurrentgemma", "openai-gpt", "gemma 4", "llama 4", "lfm 2", "jamba", "rwkv")
@@ -39,12 +41,13 @@ def named(request) -> tuple[str, PreTrainedModel]:
 
 def naive_scores(model: PreTrainedModel, prompt: list[int], labels: Sequence[tuple[int, ...]]) -> list[float]:
     """Prompt and label as one text, alone, without padding, cache or mask."""
-    scores = []
-    for label in labels:
+    steps: dict[tuple[int, ...], torch.Tensor] = {}
+    for begun in {label[:-1] for label in labels}:
         with torch.no_grad():
-            steps = model(torch.tensor([[*prompt, *label]]), use_cache=False).logits[0].log_softmax(-1)
-        scores.append(sum(float(steps[len(prompt) - 1 + i, token]) for i, token in enumerate(label)))
-    return scores
+            steps[begun] = model(torch.tensor([[*prompt, *begun]]), use_cache=False).logits[0].log_softmax(-1)
+    return [
+        sum(float(steps[label[:-1]][len(prompt) - 1 + i, token]) for i, token in enumerate(label)) for label in labels
+    ]
 
 
 def naive_words(model: PreTrainedModel, prompt: list[int]) -> str:
@@ -61,26 +64,20 @@ def test_scores_are_those_of_a_prompt_alone(named, labels: str) -> None:
     _, model = named
     expected = torch.tensor([naive_scores(model, prompt, LABELS[labels]) for prompt in PROMPTS])
     asked = [Scorable(prompt, LABELS[labels]) for prompt in PROMPTS]
-    for share in (False, True):
-        for batch_tokens in (1, 150, 100_000):
-            found = torch.tensor(label_log_likelihoods(model, asked, batch_tokens, share=share))
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    for share, batch_tokens in BATCHES:
+        found = torch.tensor(label_log_likelihoods(model, asked, batch_tokens, share=share))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_texts_are_those_of_a_prompt_alone(named) -> None:
     _, model = named
     expected = [naive_words(model, prompt) for prompt in PROMPTS]
-    for share in (False, True):
-        for batch_tokens in (1, 150, 100_000):
-            texts = generate_texts(
-                model,
-                architectures.numbered_tokenizer(),
-                PROMPTS,
-                max_new_tokens=WRITTEN,
-                batch_tokens=batch_tokens,
-                share=share,
-            )
-            assert texts == expected
+    tokenizer = architectures.numbered_tokenizer()
+    for share, batch_tokens in BATCHES:
+        texts = generate_texts(
+            model, tokenizer, PROMPTS, max_new_tokens=WRITTEN, batch_tokens=batch_tokens, share=share
+        )
+        assert texts == expected
 
 
 def test_what_is_shared(named) -> None:

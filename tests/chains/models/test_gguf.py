@@ -1,10 +1,10 @@
 """chains/models/gguf.py: GGUF files read as models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from gguf_files import write_gguf
 
 from chains.config import LLMConfig
 from chains.models.gguf import converted
@@ -15,15 +15,13 @@ from finetune.merge import merge
 QUESTION = [{"role": "user", "content": "Does aspirin lower the risk? It was 12.5 % or 1,024 of 9."}]
 
 
-@pytest.fixture(scope="module")
-def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.GGUF".lower())
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MEDGROUND_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache in which a file is converted for all tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDGROUND_CACHE", str(folder))
+        yield folder
 
 
 def test_a_gguf_file_is_the_model_that_it_was_made_from(tiny_gguf: Path) -> None:
@@ -81,9 +79,10 @@ def test_a_gguf_file_is_quantized_and_merged_like_any_model(tiny_gguf: Path, tmp
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
 def test_a_broken_file_is_refused_by_name(content: bytes, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(content)
+    before = sorted(path.name for path in cache.glob("gguf/*") if path.suffix != ".lock")
     with pytest.raises(UserError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
         load_llm(LLMConfig(model=str(tmp_path / "broken.gguf")))
-    assert not [path for path in (cache / "gguf").iterdir() if not path.name.endswith(".lock")]
+    assert sorted(path.name for path in cache.glob("gguf/*") if path.suffix != ".lock") == before
 
 
 def test_a_truncated_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:

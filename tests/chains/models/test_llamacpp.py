@@ -42,8 +42,8 @@ def close(first: list[float], second: list[float]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+def file(tiny_gguf: Path) -> Path:
+    return tiny_gguf
 
 
 @pytest.fixture(scope="module")

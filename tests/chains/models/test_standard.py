@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf_files import write_gguf
 from langchain_core.language_models import BaseChatModel
 from served import Scripted, make_service, running
 
 from chains.config import LLMConfig
 from chains.models.llamacpp import LlamaCppLLM, load_llamacpp
 from chains.models.llamacpp_chat import LlamaCppChat
-from chains.models.local import EMBEDDED, LocalLLM, load_llm
+from chains.models.local import LocalLLM, load_llm
 from chains.models.local_chat import LocalChat
 
 standard = pytest.importorskip("langchain_tests.integration_tests")
@@ -52,10 +51,9 @@ class TestLocalChat(_TextOnly):
 
 
 @pytest.fixture(scope="module")
-def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> LlamaCppLLM:
+def llamacpp(tiny_gguf: Path) -> LlamaCppLLM:
     pytest.importorskip("xllamacpp")
-    file = write_gguf(EMBEDDED, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
-    return load_llamacpp(LLMConfig(kind="llamacpp", model=str(file), threads=1, max_new_tokens=12))
+    return load_llamacpp(LLMConfig(kind="llamacpp", model=str(tiny_gguf), threads=1, max_new_tokens=12))
 
 
 class TestLlamaCppChat(_TextOnly):

@@ -43,6 +43,18 @@ class Page(HTMLParser):
         return json.loads(self.within["script"][0])
 
 
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A grid's tasks."""
+    return read_tasks([runs.full(tmp_path_factory.mktemp("full"))]).tasks
+
+
+@pytest.fixture(scope="module")
+def html(tasks: Any) -> str:
+    """The page of a grid."""
+    return render(Report(tasks))
+
+
 def hostile(tmp_path: Path) -> Report:
     """A report whose texts, names and reasons all try to break out of the page."""
     task = runs.answers("qa_gold", ["yes", "no", None])
@@ -75,8 +87,8 @@ def test_what_stands_in_the_data_stays_text(tmp_path: Path) -> None:
     assert any(HOSTILE in texts for texts in page.data["records"])
 
 
-def test_the_policy_allows_the_page_s_own_script_and_style_and_nothing_else(tmp_path: Path) -> None:
-    page = Page(render(Report(read_tasks([runs.full(tmp_path)]).tasks)))
+def test_the_policy_allows_the_page_s_own_script_and_style_and_nothing_else(html: str) -> None:
+    page = Page(html)
     policy = next(attributes["content"] for tag, attributes in page.tags if tag == "meta" and "content" in attributes)
     assert policy is not None
     for text in (page.within["script"][1], page.within["style"][0]):
@@ -86,8 +98,7 @@ def test_the_policy_allows_the_page_s_own_script_and_style_and_nothing_else(tmp_
     assert "http" not in policy
 
 
-def test_nothing_outside_is_named(tmp_path: Path) -> None:
-    html = render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+def test_nothing_outside_is_named(html: str) -> None:
     found = set(re.findall(r"https?://[^\s\"'<]+", html))
     assert found == {"http://www.w3.org/2000/svg"}  # a namespace, which is never fetched
     for tag, attributes in Page(html).tags:
@@ -98,8 +109,7 @@ def test_nothing_outside_is_named(tmp_path: Path) -> None:
     assert "url(" not in html
 
 
-def test_a_report_has_the_parts_that_its_tasks_have(tmp_path: Path) -> None:
-    html = render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+def test_a_report_has_the_parts_that_its_tasks_have(html: str, tmp_path: Path) -> None:
     for part in ("retrieval", "qa", "nli", "verified", "records", "how"):
         assert f'<section id="{part}">' in html
     assert '<section id="map">' not in html
@@ -111,9 +121,8 @@ def test_a_report_has_the_parts_that_its_tasks_have(tmp_path: Path) -> None:
     assert "Confusion" not in one
 
 
-def test_cells_tell_how_many_and_which(tmp_path: Path) -> None:
-    tasks = read_tasks([runs.full(tmp_path)]).tasks
-    page = Page(render(Report(tasks)))
+def test_cells_say_how_many_and_which(tasks: Any, html: str) -> None:
+    page = Page(html)
     cells = [attributes for tag, attributes in page.tags if tag == "button" and "data-column" in attributes]
     number = next(place for place, task in enumerate(tasks) if task.name == "qa_gold")
     own = {(cell["data-row"], cell["data-column"]): cell for cell in cells if cell["data-task"] == str(number)}
@@ -123,9 +132,7 @@ def test_cells_tell_how_many_and_which(tmp_path: Path) -> None:
     assert own["yes", "no"]["class"] == "h0"
 
 
-def test_the_values_of_every_chart_are_in_a_table(tmp_path: Path) -> None:
-    tasks = read_tasks([runs.full(tmp_path)]).tasks
-    html = render(Report(tasks))
+def test_the_values_of_every_chart_are_in_a_table(tasks: Any, html: str) -> None:
     charts = re.findall(r'<img class="chart.*?</figure>', html, re.DOTALL)
     shown = [
         [re.sub(r"<[^>]+>|&[^;]+;", " ", cell).split() for cell in re.findall(r"<td.*?</td>", chart, re.DOTALL)]
@@ -146,8 +153,8 @@ def test_the_values_of_every_chart_are_in_a_table(tmp_path: Path) -> None:
     assert sorted([cell[0] for cell in values] for values in shown) == sorted(expected)
 
 
-def test_the_prompt_is_left_out(tmp_path: Path) -> None:
-    assert "which no report shows" not in render(Report(read_tasks([runs.full(tmp_path)]).tasks))
+def test_the_prompt_is_left_out(html: str) -> None:
+    assert "which no report shows" not in html
 
 
 @pytest.mark.parametrize("predictions", [["yes"], [None], [None, None]])

@@ -3,6 +3,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib.image
+import numpy as np
 import pytest
 import report_runs as runs
 from markupsafe import Markup
@@ -38,7 +39,7 @@ def test_each_kind_of_figure_is_drawn(tmp_path: Path) -> None:
     for path in paths:
         image = matplotlib.image.imread(path)
         assert min(image.shape[:2]) > 300
-        assert len({tuple(pixel) for pixel in image[::3, ::3].reshape(-1, image.shape[2]).tolist()}) > 10
+        assert len(np.unique(image[::3, ::3].reshape(-1, image.shape[2]), axis=0)) > 10
 
 
 def test_names_that_fall_together_are_numbered(tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def statuses(url: str, requests: Iterator[bytes]) -> Iterator[tuple[bytes, bytes
         yield request, received
 
 
-@pytest.mark.parametrize("number", [1500, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [500, pytest.param(30_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tokens", [False, True])
 def test_malformed_requests_do_no_harm(
     tmp_path: Path, number: int, tokens: bool, caplog: pytest.LogCaptureFixture

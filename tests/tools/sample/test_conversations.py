@@ -1,12 +1,22 @@
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from tools.sample.build import draw_sample
 from tools.sample.conversations import draw_conversations
 
-CONVERSATIONS = draw_conversations(40, 10)
+
+@pytest.fixture(scope="module")
+def conversations() -> Any:
+    return draw_conversations(40, 10)
+
+
+@pytest.fixture(scope="module")
+def records() -> dict[str, Any]:
+    sample = draw_sample()
+    return {record.id: record for record in (*sample.train, *sample.test)}
 
 
 def test_the_same_arguments_draw_the_same_conversations() -> None:
@@ -14,22 +24,22 @@ def test_the_same_arguments_draw_the_same_conversations() -> None:
     assert [len(one) for one in draw_conversations(3, 5)] == [5, 5, 5]
 
 
-def test_each_begins_with_a_whole_question_and_most_that_follows_leaves_something_out() -> None:
-    records = {record.id: record for record in (*draw_sample().train, *draw_sample().test)}
-    for conversation in CONVERSATIONS:
+def test_each_begins_with_a_whole_question_and_most_that_follows_leaves_something_out(
+    conversations: Any, records: dict[str, Any]
+) -> None:
+    for conversation in conversations:
         first = conversation[0]
         assert first.kind == "question"
         study = records[first.abstract].study
         assert study.drug.lower() in first.text.lower()
         assert study.condition in first.text
-    kinds = Counter(message.kind for conversation in CONVERSATIONS for message in conversation[1:])
+    kinds = Counter(message.kind for conversation in conversations for message in conversation[1:])
     assert kinds["question"] < 0.2 * kinds.total()
     assert set(kinds) == {"question", "outcome", "treatment", "group", "population", "study"}
 
 
-def test_a_follow_up_names_what_is_new_and_not_what_was_said() -> None:
-    records = {record.id: record for record in (*draw_sample().train, *draw_sample().test)}
-    for conversation in CONVERSATIONS:
+def test_a_follow_up_names_what_is_new_and_not_what_was_said(conversations: Any, records: dict[str, Any]) -> None:
+    for conversation in conversations:
         for before, message in itertools.pairwise(conversation):
             study = records[message.abstract].study
             if message.kind == "treatment":

@@ -11,7 +11,7 @@ from tools.tiny.mixtures import KINDS, MIXTURES
 from tools.tiny.readings import Readings
 from tools.tiny.wording import ASSISTANT, BEGIN, END, USER, Reading
 
-DRAWN = 2000
+DRAWN = 1200
 
 
 @pytest.fixture(scope="module")
