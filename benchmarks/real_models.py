@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ def _more_pairs(steps: Steps, healthver: Settings, published: Path) -> Path:
     held_out = [pair for split in ("dev", "test") for pair in parts[split]]
     seen = {questions[pair.id] for pair in held_out}
     seen |= {_folded(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
-    rows = {split: [pair.model_dump() for pair in pairs] for split, pairs in parts.items()}
+    rows = {split: [asdict(pair) for pair in pairs] for split, pairs in parts.items()}
     with published.open(encoding="utf-8", newline="") as lines:
         rows["train"] += [
             {
