@@ -361,7 +361,8 @@ def _quoted(records: Path) -> list[dict[str, Any]]:
         for name, record in others.items():
             quotes = cite(one.question, [Passage(id=record.id, text=record.context)], embedder)[:3]
             premise = " ".join(quote.quote for quote in quotes)
-            rows.append({"pairID": f"{one.id}-{name}", "sentence1": premise, "sentence2": statement})
+            if premise:
+                rows.append({"pairID": f"{one.id}-{name}", "sentence1": premise, "sentence2": statement})
     return [{**row, "gold_label": "entailment" if row["pairID"].endswith("own") else "neutral"} for row in rows]
 
 
@@ -375,12 +376,16 @@ def _all_metrics(output: Path) -> Figures:
 
 
 def _support(output: Path) -> Figures:
-    """Shares of entailment and contradiction by kind of abstract, and their paired differences."""
+    """Shares of entailment and contradiction by kind of abstract, and their paired differences.
+
+    An abstract without a quote for the question supports nothing.
+    """
     figures: Figures = {}
-    samples = sorted(_samples(output, "nli"), key=lambda one: one["id"])
+    predictions = {one["id"]: one["prediction"] for one in _samples(output, "nli")}
+    records = sorted({name.rpartition("-")[0] for name in predictions})
     for label in ("entailment", "contradiction"):
         found = {
-            kind: [float(one["prediction"] == label) for one in samples if one["id"].endswith(f"-{kind}")]
+            kind: [float(predictions.get(f"{record}-{kind}") == label) for record in records]
             for kind in ("other", "own")
         }
         for kind, values in found.items():
