@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from medground.environment import prepare
-
-prepare()
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -1,6 +1,6 @@
 """Accuracy of the extractive chain's quotes on PubMedQA and on claims with labelled evidence sentences.
 
-    python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit]
+    python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit] [--embedder DIR]
 
 PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
 five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
@@ -13,6 +13,9 @@ layout): each claim is asked over its candidate sentences, one a paragraph. Is t
 labelled sentence? The file has the labelled sentence first, so the candidates are shuffled, with a fixed seed. Then
 each claim is attributed to one of five papers, as a sentence of an answer without marks is: the cited one and the four
 nearest others by BM25, and then the five nearest others. Constants are chosen on ``--part train``.
+
+``--embedder`` names a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``. Measure it on
+claims that it was not trained on.
 
 Each table compares shared words, the chain, and the chain without an embedder, without the corpus's word frequencies,
 and without the weights for findings. ``--fit`` first fits those weights (``chains/embedded/findings.json``) to
@@ -45,7 +48,8 @@ from corpus.sentences import sentence_spans
 from eval.stats.estimate import mean, proportion
 from eval.stats.significance import mean_difference
 from eval.tables import with_interval
-from retrievers.embedders.minilm import MiniLMEmbedder
+from retrievers.config import EmbedderConfig
+from retrievers.embedders import make_embedder
 from retrievers.kinds.bm25 import BM25Retriever
 from tools.fit_findings import fit_findings, reports_findings, save_findings
 
@@ -291,9 +295,10 @@ def main() -> None:
     parser.add_argument("--claims", type=Path, help="folder of Citation Integrity")
     parser.add_argument("--part", choices=("train", "dev", "test"), default="dev", help="part of the claims")
     parser.add_argument("--limit", type=int, help="number of questions and of claims")
+    parser.add_argument("--embedder", default="embedded", help="model of the embedder, as in embedders.NAME.model")
     parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
     options = parser.parse_args()
-    embedder = CachedEmbedder(MiniLMEmbedder())
+    embedder = CachedEmbedder(make_embedder(EmbedderConfig(model=options.embedder, dtype="float32")))
     if options.data:
         pubmedqa(options.data, options.limit, embedder, fit=options.fit)
     if options.claims:

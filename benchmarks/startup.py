@@ -2,8 +2,14 @@
 
     python benchmarks/startup.py --output startup.json
 
+<<<<<<< HEAD
+Each measurement is a process of its own, ``medground ask`` or ``medground retrieve``, several times; reported are the
+medians of its processor time, wall clock time, peak memory and, on Linux, anonymous memory at the end. Peak memory also
+counts pages of files, which the system can drop at any time; anonymous memory is what the machine must have.
+=======
 Each measurement runs ``medground ask`` or ``medground retrieve`` several times, each in a new process, and reports the
 medians of processor time, wall clock time and peak memory.
+>>>>>>> main
 
 - Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid.
 - Sizes: ``retrieve`` over ``--sizes`` passages of random words, with dense, bm25 and hybrid. MiniLM would take hours to
@@ -29,6 +35,16 @@ import bench
 
 RANDOM_VECTORS = "{model: langchain_core.embeddings.DeterministicFakeEmbedding, size: 384}"
 RETRIEVERS = ("dense", "bm25", "both")
+PROGRAM = """
+import sys
+from medground.cli import main
+try:
+    main()
+finally:
+    if sys.platform == "linux":
+        lines = open("/proc/self/status").read().splitlines()
+        open("anonymous", "w").write(next(line.split()[1] for line in lines if line.startswith("RssAnon:")))
+"""
 QUESTION = "Does aspirin lower the risk of stroke in adults with atrial fibrillation?"
 SETTINGS = """
 store: {{path: store}}
@@ -45,9 +61,9 @@ TEXTS = (
 
 
 def run(folder: Path, *arguments: str) -> dict[str, float]:
-    """Run ``medground ARGUMENTS``: wall clock and processor seconds, peak memory in MB."""
+    """Run ``medground ARGUMENTS``: wall clock and processor seconds, peak and anonymous memory in MB."""
     # Not -m, which would put the current folder on the import path.
-    command = [sys.executable, "-c", "from medground.cli import main; main()", *arguments, "--config=settings.yaml"]
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--config=settings.yaml"]
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -58,11 +74,14 @@ def run(folder: Path, *arguments: str) -> dict[str, float]:
         sys.exit(f"{' '.join(arguments)} failed: {printed.decode()}")
     if "--json" in arguments and not json.loads(printed)["passages"]:
         sys.exit(f"{' '.join(arguments)} found nothing")
-    return {
+    found = {
         "seconds": time.monotonic() - began,
         "processor": usage.ru_utime + usage.ru_stime,
         "memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
     }
+    if sys.platform == "linux":
+        found["anonymous_mb"] = int((folder / "anonymous").read_text()) / 2**10
+    return found
 
 
 def make_library(folder: Path, embedder: str, texts: Iterable[str]) -> None:
@@ -131,7 +150,8 @@ def main() -> None:
 
 
 def _shown(found: dict[str, float]) -> str:
-    return f"{found['seconds']:.2f} s, {found['processor']:.2f} s of processor time, {found['memory_mb']:.0f} MB"
+    shown = f"{found['seconds']:.2f} s, {found['processor']:.2f} s of processor time, {found['memory_mb']:.0f} MB"
+    return shown + (f" ({found['anonymous_mb']:.0f} anonymous)" if "anonymous_mb" in found else "")
 
 
 if __name__ == "__main__":

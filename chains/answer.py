@@ -31,8 +31,8 @@ class Passage(BaseModel):
     relevance: int | None = None
 
     @property
-    def read(self) -> str:
-        """The text that the answering model reads."""
+    def text_for_model(self) -> str:
+        """The text that the answering model reads: the summary if there is one."""
         return self.text if self.summary is None else self.summary
 
     @property

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from common.errors import UserError
 from common.hub import ModelSource
-from retrievers.config import Section
+from retrievers.config import Count, Section, Share
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Family = Literal["auto", "gemma", "llama2", "generic"]
@@ -19,11 +19,7 @@ _BARE_OFF = BeforeValidator(lambda value: "off" if value is False else value)  #
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
-    """Check that each argument, a pair of value and ``Literal``, is one of the literal's values.
-
-    Raises:
-        UserError: it is not; the message names the argument and the values.
-    """
+    """Raise ``UserError`` unless each argument, a pair of value and ``Literal``, is one of the literal's values."""
     for name, (value, literal) in given.items():
         if value not in (choices := get_args(literal)):
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
@@ -45,7 +41,7 @@ class LLMConfig(Section):
         min_length=1,
         description=(
             "Model: embedded (medground-tiny), a name from `medground models list`, a hub id, a folder or a GGUF file. "
-            "Of a server, the name that it serves the model by."
+            "For a server, the model's name there."
         ),
     )
     gguf_file: str | None = Field(
@@ -58,31 +54,24 @@ class LLMConfig(Section):
             " key is read from the environment variable MEDGROUND_LLM_KEY."
         ),
     )
-    window: int | None = Field(
+    window: Count | None = Field(
         default=None,
-        ge=1,
-        strict=True,
         description=(
-            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; of llamacpp, that of"
-            " the model, at most 8192, for which memory is reserved."
+            "Context window in tokens, of kind openai or llamacpp. null: what the server reports; for llamacpp, that of"
+            " the model, at most 8192, since memory is reserved for it."
         ),
     )
-    concurrency: int = Field(
-        default=8, ge=1, strict=True, description="Maximum number of requests to a server at the same time."
-    )
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        strict=True,
-        description="Threads of kind llamacpp; null for one on each of the processor's cores.",
+    concurrency: Count = Field(default=8, description="Maximum number of requests to a server at the same time.")
+    threads: Count | None = Field(
+        default=None, description="Threads of kind llamacpp; null for one on each of the processor's cores."
     )
     gpu_layers: int | None = Field(
         default=None,
         ge=0,
         strict=True,
         description=(
-            "Layers of kind llamacpp on the graphics card, which takes a build of xllamacpp for it; null for as many "
-            "as fit."
+            "Layers of kind llamacpp on the graphics card, which needs a build of xllamacpp with GPU support; null for "
+            "as many as fit."
         ),
     )
     dtype: DType = Field(
@@ -106,11 +95,9 @@ class LLMConfig(Section):
         description="Merge the adapter into the weights instead of attaching it. Not with a quantized model.",
     )
     device_map: str = Field(default="auto", min_length=1, description="Device: auto, cpu, cuda:1 and the like.")
-    max_new_tokens: int = Field(
-        default=8, ge=1, strict=True, description="Maximum number of generated tokens. Scored labels need none."
-    )
-    batch_tokens: int = Field(
-        default=4096, ge=1, strict=True, description="Prompt tokens in one pass through the model, including padding."
+    max_new_tokens: Count = Field(default=8, description="Maximum number of generated tokens. Scored labels need none.")
+    batch_tokens: Count = Field(
+        default=4096, description="Prompt tokens in one pass through the model, including padding."
     )
     system: str | None = Field(default=None, description="System message before every prompt; null for none.")
 
@@ -149,7 +136,10 @@ class PromptConfig(Section):
 
     family: Family = Field(default="auto", description="Model family whose wording is used. auto: that of the model.")
     shots: int = Field(
-        default=0, ge=0, strict=True, description="Training pairs of each label in the prompt of an nli model."
+        default=0,
+        ge=0,
+        strict=True,
+        description="Number of training pairs of each label in the prompt for nli.",
     )
 
 
@@ -184,16 +174,22 @@ class ChainConfig(Section):
             "generated text names."
         ),
     )
-    passages: int = Field(default=1, ge=1, strict=True, description="Number of retrieved passages in the prompt.")
+    passages: Count = Field(default=1, description="Number of retrieved passages in the prompt.")
     evidence: Evidence = Field(
         default="passages",
         description=(
-            "What of the retrieved passages the model reads. passages: their text; summaries: the llm first condenses "
-            "each passage to what bears on the question, and leaves out those that do not bear on it."
+            "What the model reads of the retrieved passages. passages: their text; summaries: the llm first condenses "
+            "each passage to what bears on the question, and leaves out irrelevant ones."
         ),
     )
-    max_sentences: int = Field(
-        default=3, ge=1, strict=True, description="Maximum number of sentences that an extractive answer quotes."
+    max_sentences: Count = Field(default=3, description="Maximum number of sentences that an extractive answer quotes.")
+    quote_embedder: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Embedder of section embedders that ranks the sentences of extractive answers; null for that of the "
+            "retriever."
+        ),
     )
     verify: Annotated[Verify, _BARE_OFF] = Field(
         default="off",
@@ -208,21 +204,16 @@ class ChainConfig(Section):
 class CheckConfig(Section):
     """How a statement is checked."""
 
-    passages: int = Field(default=5, ge=1, strict=True, description="Number of passages retrieved for a statement.")
-    sentences: int = Field(
+    passages: Count = Field(default=5, description="Number of passages retrieved for a statement.")
+    sentences: Count = Field(
         default=12,
-        ge=1,
-        strict=True,
         description=(
             "Number of sentences of the passages that are judged: those nearest to the statement, each alone and with "
             "the sentences beside it."
         ),
     )
-    threshold: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Minimum probability with which a sentence supports or contradicts a statement.",
+    threshold: Share = Field(
+        default=0.5, description="Minimum probability with which a sentence supports or contradicts a statement."
     )
 
 
@@ -247,14 +238,9 @@ class ChatConfig(Section):
             "writes from the passages; auto: written where a model other than the embedded one is set, else brief."
         ),
     )
-    max_new_tokens: int = Field(
-        default=256, ge=1, strict=True, description="Maximum number of tokens in a written answer."
-    )
-    history_tokens: int = Field(
-        default=1024,
-        ge=1,
-        strict=True,
-        description="Tokens of the conversation in a prompt, at most a quarter of the model's window.",
+    max_new_tokens: Count = Field(default=256, description="Maximum number of tokens in a written answer.")
+    history_tokens: Count = Field(
+        default=1024, description="Tokens of the conversation in a prompt, at most a quarter of the model's window."
     )
 
 
@@ -268,20 +254,16 @@ class AgentConfig(Section):
             "tools chooses the steps."
         ),
     )
-    passages: int = Field(default=4, ge=1, strict=True, description="Passages that a search returns.")
-    relevance: float = Field(
+    passages: Count = Field(default=4, description="Passages that a search returns.")
+    relevance: Share = Field(
         default=0.4,
-        ge=0,
-        le=1,
         description=(
             "Share of the question's words, weighted by rarity, from which a passage counts as evidence. "
-            "A passage that decides the question counts from half of it."
+            "A passage that settles the question needs half of it."
         ),
     )
-    confidence: float = Field(
+    confidence: Share = Field(
         default=0.5,
-        ge=0,
-        le=1,
         description=(
             "Minimum probability of an answer: that of the label, times that of the verdict where answers are verified."
         ),
@@ -289,14 +271,11 @@ class AgentConfig(Section):
     rewrites: int = Field(
         default=2, ge=0, strict=True, description="Maximum number of rewritten queries where evidence is missing."
     )
-    max_steps: int = Field(
-        default=16, ge=1, strict=True, description="Maximum number of steps: searches, gradings, answers, tool calls."
+    max_steps: Count = Field(
+        default=16, description="Maximum number of steps: searches, gradings, answers, tool calls."
     )
-    max_tokens: int = Field(
-        default=16384,
-        ge=1,
-        strict=True,
-        description="Maximum number of tokens written by and shown to a model that calls tools.",
+    max_tokens: Count = Field(
+        default=16384, description="Maximum number of tokens written by and shown to a model that calls tools."
     )
     max_seconds: float = Field(
         default=120, gt=0, description="Time limit in seconds. A step that has begun is finished."

@@ -17,7 +17,7 @@ from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.fitting import split_to_fit
 from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
-from common.one_pass import OnePassRunnable
+from common.one_pass import OnePassRunnable, over_valid
 from corpus.inference.pairs import NLIPair, apart_from
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
@@ -66,9 +66,7 @@ class NLIModel(OnePassRunnable[Mapping[str, str], Judgement]):
         inputs: Sequence[Mapping[str, str]],
         configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
     ) -> list[Exception | Judgement]:
-        read = [_read(input) for input in inputs]
-        judged = iter(self.judge([pair for pair in read if not isinstance(pair, UserError)]))
-        return [pair if isinstance(pair, UserError) else next(judged) for pair in read]
+        return [*over_valid([_read(input) for input in inputs], self.judge)]
 
 
 def _read(input: object) -> Pair | UserError:

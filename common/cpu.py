@@ -15,7 +15,7 @@ FLAGS = _BFLOAT16 | {"sse4_2", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnn
 
 
 def cpu_flags() -> set[str] | None:
-    """The words of Linux's description of the processor, its instructions among them; None on other systems."""
+    """The words of Linux's description of the processor, including its instructions; None on other systems."""
     try:
         return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:
@@ -41,8 +41,8 @@ def computes_bfloat16() -> bool:
 def bfloat16_is_faster() -> bool:
     """Whether a matrix product in bfloat16 takes at most 75% of its time in float32; measured once.
 
-    The instructions alone do not decide: with AMX they are many times as fast as float32's, on AMD's Zen 4 about twice,
-    and on Intel's processors with AMX disabled half as fast.
+    The speed differs among processors with the instructions: compared with float32 it is several times as high with
+    AMX, twice on AMD's Zen 4, and half on Intel's processors with AMX disabled.
     """
     import torch
 
@@ -87,7 +87,7 @@ def rounded(rows: int) -> int:
 def _capabilities() -> dict[str, bool]:
     import torch
 
-    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
+    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases of torch
     return has
 
 

@@ -2,11 +2,11 @@
 
 import codecs
 
-CONVERT = "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (-f names what it is in now)."
+CONVERT = "Save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW (-f is the present encoding)."
 
 
 def is_text_encoding(name: str) -> bool:
-    """Whether Python knows an encoding of texts by this name."""
+    """Whether Python has a text encoding of this name."""
     try:
         return isinstance("a".encode(name), bytes) and b"a".decode(name) == "a"
     except (LookupError, UnicodeError, TypeError, ValueError):

@@ -39,8 +39,7 @@ def weights_digest(model: "torch.nn.Module") -> str:
     """SHA-256 in hex of a model's parameters and buffers: names, dtypes, shapes and values.
 
     It distinguishes models that share a path or hub id: another training run, revision, adapter, dtype or quantization.
-    It
-    reads about 1 GB a second.
+    It reads about 1 GB a second.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Loading of models from folders and the hub: safe arguments, and errors as sentences for the user."""
+"""Loading of models from folders and the hub: safe arguments, checks, and error messages."""
 
 import errno
 import os
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CONNECT_SECONDS = 5.0
-NAMED = 5  # files of a folder that a message names
+NAMED = 5  # maximum number of a folder's files named in a message
 ModelSource = Annotated[str, AfterValidator(lambda name: str(Path(name).expanduser()) if name[:1] == "~" else name)]
-"""A setting that names a model: a word, a hub id or a path, with ``~`` for the home folder."""
+"""A setting with the name, hub id or path of a model; ``~`` is the home folder."""
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
-"""Arguments of ``from_pretrained`` of a model: code beside the weights is not run, and pickles are not read."""
+"""Arguments of ``from_pretrained``: no code of the model is run, and no pickles are read."""
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
-    """The tokens that a tokenizer names or marks as special."""
+    """The special tokens of a tokenizer, named or added."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     return {token for token in (*tokenizer.all_special_tokens, *(str(one) for one in added if one.special)) if token}
 
@@ -64,9 +64,9 @@ def check_tokenizer(name: str, tokenizer: "PreTrainedTokenizerBase", rows: int, 
 def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]) -> None:
     """Check that all of a checkpoint's weights are in the model with the shapes of the architecture.
 
-    transformers drops weights that it has no place for: layers beyond those of config.json, biases and scales that the
-    architecture does not have, or the weights of a layer that has another shape. Weights of whole modules that the
-    model lacks, such as another head, are allowed.
+    transformers drops other weights: layers beyond those of config.json, biases and scales that the architecture does
+    not have, or weights of another shape. Weights of whole modules that the model lacks, such as another head, are
+    allowed.
 
     Args:
         name: the model, for the message.
@@ -75,7 +75,7 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
             ``ignore_mismatched_sizes``.
 
     Raises:
-        UserError: a tensor has another shape, or belongs to a layer of the model and has no place there.
+        UserError: a tensor has another shape, or belongs to a layer of the model that has no such tensor.
     """
     advice = "config.json and the weights do not belong together. Copy both again from the same checkpoint."
     for tensor, stored, expected in sorted(report["mismatched_keys"], key=str):
@@ -97,16 +97,16 @@ def check_weights(name: str, model: "PreTrainedModel", report: Mapping[str, Any]
 def hub_errors(what: str, id: str, *, repo_type: Literal["model", "dataset"] = "model") -> Iterator[None]:
     """Translate errors of loading a model or data set into ``UserError``.
 
-    Wrap only the loading call: each ``OSError``, ``ValueError``, ``KeyError``, httpx or safetensors error is taken to
-    be about ``id``, and so is a missing package. Others pass through, such as an out-of-memory ``RuntimeError``.
+    Wrap only the loading call, since each ``OSError``, ``ValueError``, ``KeyError``, ``ImportError``, httpx or
+    safetensors error is attributed to ``id``. Others pass through, such as an out-of-memory ``RuntimeError``.
 
-    A missing path below an existing folder is refused before the call, since the hub may have another model of that
-    name. Where the hub cannot be reached only the cache is used, because each request would be repeated for minutes.
+    A missing path below an existing folder is refused before the call, since the hub may have a model of that name. If
+    the hub cannot be reached, only the cache is used, because huggingface_hub repeats each request for minutes.
 
     Args:
-        what: how messages name it: "Embedder", "Model", "Adapter", "Data set".
+        what: "Embedder", "Model", "Adapter" or "Data set", for messages.
         id: the hub id or the folder.
-        repo_type: determines the page on the hub that messages name.
+        repo_type: determines the address on the hub in messages.
 
     Raises:
         UserError: gated, missing, offline, unreachable, a broken download, a refused token, missing or unreadable
@@ -131,7 +131,7 @@ def _needs_hub(id: str) -> bool:
 
 
 def _reaches_hub() -> bool:
-    """Whether the hub's port can be connected to; True behind a proxy, which alone could say."""
+    """Whether the hub accepts connections; True behind a proxy, where this is unknown."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 
@@ -150,7 +150,7 @@ def _reaches_hub() -> bool:
 
 @contextmanager
 def _cache_alone() -> Iterator[None]:
-    """Have huggingface_hub make no requests."""
+    """Prevent requests of huggingface_hub."""
     from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = True
@@ -164,8 +164,8 @@ def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "
     """The message for ``error``; None if it is not about the source."""
     if any("trust_remote_code" in str(cause) for cause in _causes(error)):
         return (
-            f"{what} {id} needs Python code of its own, and code that comes with a model is never run here. Choose a "
-            "model whose architecture is part of transformers or sentence-transformers."
+            f"{what} {id} needs its own Python code, and code that comes with a model is never run here. Choose one "
+            "whose architecture is part of transformers or sentence-transformers."
         )
     for cause in _causes(error):
         if isinstance(cause, ImportError):
@@ -177,7 +177,7 @@ def _explain(error: Exception, what: str, id: str, repo_type: Literal["model", "
 
 
 def _local(error: Exception, what: str, id: str) -> str | None:
-    """The message if ``id`` is or must be a local path, or the disk is full."""
+    """The message if ``id`` is a local path, or the disk is full."""
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"{what} {id}: the disk is full. Free some space, or set HF_HOME to a folder on another disk."
@@ -185,14 +185,14 @@ def _local(error: Exception, what: str, id: str) -> str | None:
     if path.is_dir():
         return _folder(error, what, id)
     if path.is_file():
-        return f"{what} {id} is a file. Give the folder that holds the model's config.json, or a hub id."
+        return f"{what} {id} is a file. Give the folder with the model's config.json, or a hub id."
     if _is_path(id):
         return f"{what} {id}: there is no such folder. Check the path; a hub id has the form owner/name."
     return None
 
 
 def _missing_below(what: str, id: str) -> str | None:
-    """The message if ``id`` begins with an existing folder, but the rest does not exist in it."""
+    """The message if ``id`` begins with an existing folder that lacks the rest of the path."""
     first, *rest = PurePath(id).parts or ("",)
     if not rest or PurePath(id).is_absolute() or Path(id).exists() or not Path(first).is_dir():
         return None
@@ -247,18 +247,18 @@ def _folder(error: Exception, what: str, id: str) -> str | None:
     if pickle := _pickle_alone(folder):
         return refused_pickle(what, id, pickle)
     if what == "Model" and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        return f"{what} {id}: the folder holds an adapter. Name it in llm.adapter, and its base model in llm.model."
+        return f"{what} {id}: the folder has an adapter. Name it in llm.adapter, and its base model in llm.model."
     if isinstance(error, (OSError, ValueError, KeyError)):
         problem = _lack(folder) or _first_line(error)
         advice = _model_within(folder) or (
             "It needs config.json, the weights (model.safetensors) and the tokenizer's files."
         )
-        return f"{what} {id}: the folder does not hold a model that can be loaded ({problem}). {advice}"
+        return f"{what} {id}: the folder has no model that can be loaded ({problem}). {advice}"
     return None
 
 
 def _lfs_pointer(folder: Path) -> str | None:
-    """The name of a file that a clone without Git LFS has left as a pointer."""
+    """The name of a file that is a Git LFS pointer."""
     for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.model"))):
         with path.open("rb") as stream:
             if stream.read(40).startswith(b"version https://git-lfs"):
@@ -270,7 +270,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 
 
 def _lack(folder: Path) -> str | None:
-    """The first kind of file that a model's folder lacks; None where it has all, or is laid out in another way."""
+    """The first kind of file that a model's folder lacks; None if it has all, or another layout."""
     if (folder / "adapter_config.json").is_file() or (folder / "modules.json").is_file():
         return None
     if not (folder / "config.json").is_file():
@@ -283,7 +283,7 @@ def _lack(folder: Path) -> str | None:
 
 
 def _model_within(folder: Path) -> str | None:
-    """Advice where a folder is none of a model, but has one in it: checkpoints, the hub's cache or a GGUF file."""
+    """Advice if a folder contains a model's folder or file: checkpoints, the hub's cache or a GGUF file."""
     if (folder / "config.json").is_file():
         return None
     if files := sorted(path.name for path in folder.glob("*.gguf")):
@@ -295,15 +295,15 @@ def _model_within(folder: Path) -> str | None:
 
 
 def refused_pickle(what: str, id: str, file: str) -> str:
-    """The sentence for weights that are a pickle."""
+    """The message for pickled weights."""
     return (
-        f"{what} {id} has its weights in {file} alone, a pickle. A pickle may run code when it is loaded, so it is not "
-        "read. Where you trust it, load it and save it again with save_pretrained, which writes safetensors."
+        f"{what} {id} has its weights only in {file}, a pickle. A pickle may run code when it is loaded, so it is not "
+        "read. If you trust it, load it and save it again with save_pretrained, which writes safetensors."
     )
 
 
 def _pickle_alone(folder: Path) -> str | None:
-    """The name of a folder's pickled weights, where it has no weights as safetensors."""
+    """The name of a folder's pickled weights, if it has no safetensors."""
     if any(folder.glob("*.safetensors")) or not any(folder.glob("*config.json")):
         return None
     names = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
@@ -338,7 +338,7 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
         if isinstance(status, errors.RevisionNotFoundError):
             return f"{what} {id} has no such revision on the hub. See {page} for the revisions it has."
         if isinstance(status, errors.RemoteEntryNotFoundError):
-            return f"{what} {id} is on the hub, but lacks a file that is needed ({_first_line(error)}). See {page}."
+            return f"{what} {id} is on the hub, but lacks a file that is required ({_first_line(error)}). See {page}."
         if isinstance(status, errors.RepositoryNotFoundError) or code == 404:
             return (
                 f"{what} {id}: the hub has nothing by this name ({page}) and there is no such folder here. "
@@ -359,8 +359,8 @@ def _remote(error: Exception, what: str, id: str, repo_type: Literal["model", "d
         found(OSError) and "Consistency check failed" in str(error)
     ):
         return (
-            f"{what} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again: "
-            "it goes on where it stopped."
+            f"{what} {id}: the connection to the hub ({hub}) broke during the download. Run the same command again to "
+            "resume it."
         )
     if broken := found(SafetensorError):
         return f"{what} {id}: its weights file is broken ({_first_line(broken)}). Delete it from the cache; try again."

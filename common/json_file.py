@@ -60,14 +60,14 @@ def read_object(path: Path) -> JSONObject:
     except ValueError as error:
         raise DataError(path, f"is not JSON that can be read: {error}.") from None
     if not isinstance(value, JSONObject):
-        raise DataError(path, f"must hold one JSON object from id to record, but holds {kind_of(value)}.")
+        raise DataError(path, f"must be one JSON object from id to record, not {kind_of(value)}.")
     if value.repeated:
-        raise DataError(path, "stands in the file twice; ids must be unique.", record=shown(value.repeated[0]))
+        raise DataError(path, "occurs twice; ids must be unique.", record=shown(value.repeated[0]))
     return value
 
 
 def flaw(value: Any) -> str | None:
-    """The problem of a parsed value, at any depth: a duplicate key, NaN, infinity or a lone surrogate; else None."""
+    """The problem of a parsed value at any depth: a duplicate key, NaN, infinity or a lone surrogate; else None."""
     rest = [value]
     while rest:
         part = rest.pop()
@@ -76,11 +76,11 @@ def flaw(value: Any) -> str | None:
                 part.encode("utf-8")
             except UnicodeEncodeError as error:
                 half = ord(part[error.start])
-                return f"holds \\u{half:04x} alone, half of a character that cannot be written as text."
+                return f"has the lone surrogate \\u{half:04x}, which is not a valid character."
         elif isinstance(part, float) and not math.isfinite(part):
-            return f"holds {part}, which is not a number that JSON knows."
+            return f"has {part}, which is not a number in JSON."
         elif isinstance(part, JSONObject) and part.repeated:
-            return f"names {shown(part.repeated[0])} twice."
+            return f"has {shown(part.repeated[0])} twice."
         elif isinstance(part, dict):
             rest.extend(piece for pair in part.items() for piece in pair)
         elif isinstance(part, list):

@@ -1,14 +1,25 @@
 """Base of LangChain runnables that handle a batch in one pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from langchain_core.callbacks import CallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig, run_in_executor
 from langchain_core.runnables.utils import Input, Output
 
 from common.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def over_valid(
+    items: Sequence[Item | UserError], run: Callable[[list[Item]], Sequence[Result]]
+) -> list[Result | UserError]:
+    """The results of ``run`` for the items that are not errors, in order; errors stay."""
+    results = iter(run([item for item in items if not isinstance(item, UserError)]))
+    return [item if isinstance(item, UserError) else next(results) for item in items]
 
 
 class OnePassRunnable(Runnable[Input, Output], ABC):

@@ -111,7 +111,7 @@ def recall(
 
     Args:
         cache: None computes everything.
-        keys: a value is computed once for equal keys; the others count as reused.
+        keys: a value is computed once for equal keys; repetitions count as reused.
         compute: maps indices of ``keys`` to batches of indices and values, in any order. Batches are cached at once,
             except values that are a ``UserError``.
     """

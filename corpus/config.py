@@ -1,4 +1,4 @@
-"""The settings sections ``data``, ``pairs``, ``claims`` and ``documents``: what a command reads."""
+"""The settings sections ``data``, ``pairs``, ``claims`` and ``documents``."""
 
 from typing import Annotated, Any, Literal
 

@@ -10,32 +10,28 @@ from pathlib import Path
 from common.errors import DataError
 from common.json_file import shown
 
-DELIMITERS = (",", ";", "\t")  # spreadsheets write the second where a comma is the decimal sign
+DELIMITERS = (",", ";", "\t")  # spreadsheets write semicolons in locales with a decimal comma
 _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*\Z", re.IGNORECASE)  # Excel's first line that names the delimiter
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CELL = r'(?:"(?:[^"]|"")*"|[^"\t][^\t]*|)'
-_OPEN = re.compile(rf'(?:{_CELL}\t)*"(?:[^"]|"")*')  # a line of tab-separated cells whose last is not closed
-_GOES_ON = re.compile(rf'(?:[^"]|"")*(?:"\t(?:{_CELL}\t)*"(?:[^"]|"")*)?')  # a line inside a cell that stays open
-_CLOSES = re.compile(r'(?:[^"\t]|"")*"(?:[\t\r\n]|\Z)')  # a line whose first cell ends one of the line before
+_OPEN = re.compile(rf'(?:{_CELL}\t)*"(?:[^"]|"")*')  # a line whose last quoted cell is not closed
+_GOES_ON = re.compile(rf'(?:[^"]|"")*(?:"\t(?:{_CELL}\t)*"(?:[^"]|"")*)?')  # a line that continues an open cell
+_CLOSES = re.compile(r'(?:[^"\t]|"")*"(?:[\t\r\n]|\Z)')  # a line that closes the cell of the previous line
 
 
 def csv_rows(
     where: Path | str, lines: Iterable[str], *, tabs: bool, done: Callable[[], None] = lambda: None
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows by the header's names, each with the number of its first line: a quoted cell may hold several lines.
+) -> Iterator[tuple[int, dict[str, str] | DataError]]:
+    """Rows by the header's names, each with the number of its first line; a quoted cell may span lines.
 
-    Tab-separated cells are quoted in some files, such as those of spreadsheets, and in others quotation marks are
-    text. A line with as many cells as the header is a row of its own there, see ``_tab_separated``.
+    A row with text beyond the header's cells is a ``DataError``. Empty cells there, which spreadsheets write, are
+    ignored. For quotation marks in tab-separated files see ``_tab_separated``.
 
     Args:
         where: the file, for errors.
-        lines: with their ends.
-        tabs: the cells are separated by tabs; else the header decides between comma, semicolon and tab.
+        lines: lines with their ends.
+        tabs: whether tabs separate the cells; else the header decides between comma, semicolon and tab.
         done: called after each record.
-
-    Raises (while iterating):
-        DataError: the text is not CSV, names a column twice, or has a row with words beyond the header's cells. Empty
-            cells there are ignored, as spreadsheets write them.
     """
     lines = iter(lines)
     first = _first_record(lines)
@@ -53,7 +49,7 @@ def csv_rows(
                 if repeated := next((name for name, times in Counter(filter(None, cells)).items() if times > 1), None):
                     raise DataError(where, "names a column twice.", record=f"line {begins}", field=shown(repeated))
             elif any(cell.strip() for cell in cells[len(header) :]):
-                raise DataError(where, "has more cells than the header names.", record=f"line {begins}")
+                yield begins, DataError(where, "has more cells than the header names.", record=f"line {begins}")
             elif cells:
                 yield begins, dict(zip(header, cells, strict=False))
             begins = ends + offset
@@ -75,14 +71,15 @@ def _separated(delimiter: str) -> Callable[[Iterable[str]], Iterator[tuple[int, 
 def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """The records of a tab-separated text, each with the number of lines up to its end.
 
-    A line with as many cells as the header is a record. Its cells are unquoted where they could not stand unquoted
-    (doubled marks inside), or where the header is quoted too. In any other line a quoted cell may hold tabs. A quoted
-    cell that is not closed goes on in the next lines, unless the next line is a row of its own.
+    Some programs quote cells, in other files quotation marks are text. A line with as many cells as the header is a
+    record; its cells are unquoted if they contain doubled quotation marks, or if the header is quoted too. In other
+    lines a quoted cell may contain tabs. An open quoted cell continues in the next lines, unless the next line is a
+    record.
 
     Raises (while iterating):
-        csv.Error: a quoted cell is not closed, or a line within it is a whole record by itself.
+        csv.Error: a quoted cell is not closed, or a line within it is a record.
     """
-    waiting: deque[str] = deque()  # lines that were looked at ahead
+    waiting: deque[str] = deque()  # lines read ahead
     source = iter(lines)
 
     def following() -> Iterator[str]:
@@ -93,7 +90,7 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
             yield line
 
     def ends_row(last: str) -> bool:
-        """Whether the next line that is not blank is a row by its number of cells and does not close ``last``."""
+        """Whether the next line that is not blank has the cells of a record and does not close ``last``."""
         while not waiting or not waiting[-1].strip():
             line = next(source, None)
             if line is None:
@@ -128,14 +125,14 @@ def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _unquoted(cell: str, *, always: bool) -> str:
-    """A cell without the quotation marks around it, where they are not part of the text."""
+    """A cell without surrounding quotation marks, unless they are part of the text."""
     if _QUOTED.fullmatch(cell) and (always or cell == '""' or '""' in cell[1:-1]):
         return cell[1:-1].replace('""', '"')
     return cell
 
 
 def _first_record(lines: Iterator[str]) -> list[str]:
-    """The lines up to the end of the header, empty ones before it included."""
+    """The lines up to the end of the header, including empty lines before it."""
     taken: list[str] = []
     quotes = 0
     for line in lines:
@@ -147,6 +144,6 @@ def _first_record(lines: Iterator[str]) -> list[str]:
 
 
 def _delimiter(header: str) -> str:
-    """What stands most often between the header's cells; a comma where nothing does."""
+    """The most frequent delimiter in the header; a comma if there is none."""
     bare = _QUOTED.sub("", header)
     return max(DELIMITERS, key=bare.count)

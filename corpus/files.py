@@ -4,15 +4,16 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
-from corpus.documents.catalogue import Entry, KnownFile, Library, Problem
-from corpus.documents.extract import Withdrawn, shortened
+from corpus.documents.catalogue import Entry, Library
+from corpus.documents.extract import Problem, Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
 from corpus.documents.source import check_size, is_hidden, named, shown_name
@@ -23,7 +24,7 @@ EDITION = 6  # increase it when a reader's text, or the split into passages or s
 
 
 @dataclass
-class Intake:
+class UpdateReport:
     """The outcome of an indexing command.
 
     Attributes:
@@ -31,7 +32,7 @@ class Intake:
         changed: number of files whose content or settings changed.
         unchanged: number of files that were not read again.
         removed: number of files that no longer exist in the given folders.
-        failed: files and records that could not be read, with the reason. Passages read from them before are kept.
+        failed: files, records and pages that could not be read. Passages read from them before are kept.
         skipped: files in a folder with an unsupported type.
         linked: links in a folder to files outside of it.
         copies: unread files with the same bytes as another file, and that file's name.
@@ -51,7 +52,7 @@ class Intake:
     long_sentences: int = 0
 
 
-def take_in(
+def update_library(
     paths: Sequence[Path | str],
     library: Path,
     window: Window,
@@ -59,7 +60,7 @@ def take_in(
     *,
     own: Collection[Path] = (),
     quiet: bool = False,
-) -> Intake:
+) -> UpdateReport:
     """Update a library from files, and from folders with everything below them.
 
     A file with known bytes and settings is not read again, even if it or the library was moved; nor is a copy of
@@ -80,124 +81,159 @@ def take_in(
         LibraryError: the library cannot be written.
         UserError: a reader of the settings cannot be used.
     """
-    intake, readers = Intake(), Readers(config)
-    with Library(library) as opened:
-        known = opened.files()
-        roots = [_absolute(path) for path in paths]
-        unseen: list[str] = []
+    readers = Readers(config)
+    with Library(library) as opened, Worker(window, config) as worker:
+        update = _Update(opened, library.parent, window, config, readers, worker)
         excluded = {_absolute(path) for path in own}
-        files = list(_files(paths, roots, known, library.parent, intake, unseen, readers, excluded, config))
-        found = {_place(file, library.parent) for file in files}
-        known = _moved(opened, known, files, library.parent)
-        for place in known.keys() - found:
-            if _lies_below(place, roots, library.parent) and not _lies_below(place, unseen, library.parent):
-                opened.remove(place)
-                del known[place]
-                intake.removed += 1
-        with Worker(window, config) as worker:
-            reader = _Reader(opened, library.parent, known, window, config, worker, intake)
-            for file in _with_progress(files, quiet=quiet):
-                reader.take(file)
-    return intake
+        files = list(update.find(paths, excluded))
+        update.follow_moved(files)
+        update.remove_missing(paths, files)
+        for file in _with_progress(files, quiet=quiet):
+            update.take(file)
+    return update.report
 
 
-def _moved(
-    library: Library, known: Mapping[str, KnownFile], files: Sequence[Path], store: Path
-) -> dict[str, KnownFile]:
-    """The known files by their present place; a moved file is recognised by its bytes, else by its name.
+class _Update:
+    """An update of a library.
 
-    A renamed file has its new name from then on; one moved with the folders in its name keeps its name.
+    A *place* is a file's path relative to the store's folder; it stays valid if both are moved together.
     """
-    current = dict(known)
-    new = {place: file for file in files if (place := _place(file, store)) not in known}
-    if not new:
-        return current
-    gone = {place: file for place, file in known.items() if not os.path.lexists(_path_of(place, store))}
-    linked = {os.path.realpath(_path_of(place, store)): place for place in known.keys() - gone.keys()}
-    digests = {file.digest: place for place, file in gone.items()}
-    names = {file.name: place for place, file in gone.items()}
-    for place, file in new.items():
-        old = linked.pop(os.path.realpath(file), None)
-        if old is None and gone:
-            try:
-                old = digests.get(_digest(file)) or names.get(_name(file, ()))
-            except DataError:
-                continue
-        if old is not None and old in current:
-            moved = current.pop(old)
-            others = {other.name for other in current.values()}
-            name = moved.name if _absolute(file).endswith(f"/{moved.name}") else _name(file, others)
-            library.move(old, place, name)
-            current[place] = replace(moved, name=name)
-    return current
-
-
-class _Reader:
-    """Reads one file after another into a library."""
 
     def __init__(
         self,
         library: Library,
         store: Path,
-        known: Mapping[str, KnownFile],
         window: Window,
         config: DocumentsConfig,
+        readers: Readers,
         worker: Worker,
-        intake: Intake,
     ) -> None:
-        self._library = library
-        self._store = store
-        self._known = known
-        self._names = {file.name for file in known.values()}
-        self._by_digest = {file.digest: (place, file.name) for place, file in known.items()}
-        self._config = config
-        self._worker = worker
-        self._intake = intake
-        self._withdrawn = self._long = 0
-        own = [one for one in (config.readers, config.encoding) if one]  # absent: what earlier versions read stays
-        said = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
-        self._made_by = hashlib.sha256(said.encode()).hexdigest()
+        self.report = UpdateReport()
+        self._library, self._config, self._readers, self._worker = library, config, readers, worker
+        self._store = _absolute(store)
+        self._known = library.files()
+        self._unseen: list[str] = []  # absolute paths that cannot be accessed; known files below them are kept
+        own = [one for one in (config.readers, config.encoding) if one]  # absent: files of earlier versions stay valid
+        made_by = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
+        self._made_by = hashlib.sha256(made_by.encode()).hexdigest()
+        self._withdrawn = self._long = 0  # of the current file
+
+    def find(self, paths: Sequence[Path | str], excluded: Collection[str]) -> Iterator[Path]:
+        """The files to read, each once, in the order of the paths and sorted within a folder."""
+        seen: set[Path] = set()
+        for given in map(Path, paths):
+            path = given.expanduser()
+            try:
+                is_folder, is_there = path.is_dir(), path.exists()
+            except OSError as error:
+                self._refuse(given, error)
+                continue
+            if not is_there and not any(self._is_below(place, [_absolute(given)]) for place in self._known):
+                self._fail(given, "there is no such file or folder. Check the path.")
+            if not is_there:
+                continue
+            for file in self._walk(path, excluded) if is_folder else [path]:
+                if not (archives.is_archive(file.name) or self._readers.can_read(file.name)):
+                    if self._place(file) in self._known:  # it was read with other settings; its passages are kept
+                        self._unseen.append(_absolute(file))
+                    if file == path:
+                        kinds = ", ".join(self._readers.suffixes)
+                        self._fail(given, f"has an unsupported type. Supported are: {kinds}.")
+                    else:
+                        self.report.skipped.append(file)
+                elif not file.is_file():
+                    why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
+                    self._fail(given if file == path else file, f"{why}. Give a file or a folder.")
+                elif is_folder and not self._config.follow_links and not file.resolve().is_relative_to(path.resolve()):
+                    self.report.linked.append(file)
+                elif (real := file.resolve()) not in seen:
+                    seen.add(real)
+                    yield file
+
+    def follow_moved(self, files: Sequence[Path]) -> None:
+        """Change the place of moved files, which are recognised by their bytes, else by their names.
+
+        A renamed file gets its new name; a file moved together with the folders in its name keeps its name.
+        """
+        new = {place: file for file in files if (place := self._place(file)) not in self._known}
+        if not new:
+            return
+        gone = {place: file for place, file in self._known.items() if not os.path.lexists(self._path_of(place))}
+        linked = {os.path.realpath(self._path_of(place)): place for place in self._known.keys() - gone.keys()}
+        digests = {file.digest: place for place, file in gone.items()}
+        names = {file.name: place for place, file in gone.items()}
+        for place, file in new.items():
+            old = linked.pop(os.path.realpath(file), None)
+            if old is None and gone:
+                try:
+                    old = digests.get(_digest(file)) or names.get(_name(file, ()))
+                except DataError:
+                    continue
+            if old is not None and old in self._known:
+                moved = self._known.pop(old)
+                others = {other.name for other in self._known.values()}
+                name = moved.name if _absolute(file).endswith(f"/{moved.name}") else _name(file, others)
+                self._library.move(old, place, name)
+                self._known[place] = replace(moved, name=name)
+
+    def remove_missing(self, paths: Sequence[Path | str], files: Sequence[Path]) -> None:
+        """Remove known files below the paths that no longer exist."""
+        roots, found = [_absolute(path) for path in paths], {self._place(file) for file in files}
+        for place in self._known.keys() - found:
+            if self._is_below(place, roots) and not self._is_below(place, self._unseen):
+                self._library.remove(place)
+                del self._known[place]
+                self.report.removed += 1
 
     def take(self, path: Path) -> None:
         """Read a file, if it is new or changed, and count it."""
-        place = _place(path, self._store)
+        place = self._place(path)
         known = self._known.get(place)
         name = known.name if known else _name(path, self._names)
         self._withdrawn = self._long = 0
         try:
             if known is None:
-                check_size(
-                    path, name, self._config
-                )  # first, since computing the digest would read all of an endless file
+                check_size(path, name, self._config)  # first: the digest would read all of an endless file
             digest = _digest(path)
             if known and (known.digest, known.made_by) == (digest, self._made_by):
-                self._intake.unchanged += 1
-                self._intake.failed += known.problems
+                self.report.unchanged += 1
+                self.report.failed += known.problems
                 return
             if (twin := self._twin(place, digest)) is not None:
-                self._intake.copies.append((name, twin))
+                self.report.copies.append((name, twin))
                 if known:
                     self._library.remove(place)
                 return
-            self._intake.failed += self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
-            self._by_digest[digest] = (place, name)
-            self._names.add(name)
+            problems = self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
         except DataError as error:
             kept = " Its earlier passages are kept." if known else ""
-            self._intake.failed.append(Problem(name, f"{error}{kept}"))
+            self.report.failed.append(Problem(name, f"{error}{kept}"))
             return
-        self._intake.withdrawn += self._withdrawn
-        self._intake.long_sentences += self._long
+        self._by_digest[digest] = (place, name)
+        self._names.add(name)
+        self.report.failed += problems
+        self.report.withdrawn += self._withdrawn
+        self.report.long_sentences += self._long
         if known:
-            self._intake.changed += 1
+            self.report.changed += 1
         else:
-            self._intake.added += 1
+            self.report.added += 1
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """Names of the known files and of those read since."""
+        return {file.name for file in self._known.values()}
+
+    @cached_property
+    def _by_digest(self) -> dict[str, tuple[str, str]]:
+        """Place and name by digest, of the known files and of those read since."""
+        return {file.digest: (place, file.name) for place, file in self._known.items()}
 
     def _twin(self, place: str, digest: str) -> str | None:
         """The name of another known file that still has the same bytes."""
         other, name = self._by_digest.get(digest, (place, ""))
         try:
-            return name if other != place and _digest(Path(_path_of(other, self._store))) == digest else None
+            return name if other != place and _digest(Path(self._path_of(other))) == digest else None
         except DataError:
             return None
 
@@ -207,99 +243,59 @@ class _Reader:
 
     def _entries(self, documents: Iterator[Read]) -> Iterator[Entry]:
         for document in documents:
-            if isinstance(document, Withdrawn):
-                self._withdrawn += 1
-                yield document
-            else:
+            if isinstance(document, tuple):
                 extract, made = document
                 self._long += made.long_sentences
                 yield replace(extract, metadata=shortened(extract.metadata)), made.passages
-
-
-def _files(
-    paths: Sequence[Path | str],
-    roots: Sequence[str],
-    known: Mapping[str, KnownFile],
-    store: Path,
-    intake: Intake,
-    unseen: list[str],
-    readers: Readers,
-    excluded: Collection[str],
-    config: DocumentsConfig,
-) -> Iterator[Path]:
-    """The files to read, each once, in the order of the paths and sorted within a folder.
-
-    Files and folders that cannot be accessed are added to ``unseen``.
-    """
-    seen: set[Path] = set()
-
-    def refuse(path: Path | str, error: OSError) -> None:
-        unseen.append(_absolute(path))
-        intake.failed.append(_problem(path, f"cannot be read ({error.strerror})."))
-
-    for given, root in zip(map(Path, paths), roots, strict=True):
-        path = given.expanduser()
-        try:
-            is_folder, is_there = path.is_dir(), path.exists()
-        except OSError as error:
-            refuse(given, error)
-            continue
-        if not is_there:
-            if not any(_lies_below(place, [root], store) for place in known):
-                intake.failed.append(_problem(given, "there is no such file or folder. Check the path."))
-            continue
-        for file in _walk(path, refuse, excluded) if is_folder else [path]:
-            if not (archives.is_archive(file.name) or readers.can_read(file.name)):
-                if _place(file, store) in known:  # it was read with other settings; its passages are kept
-                    unseen.append(_absolute(file))
-                if file == path:
-                    kinds = ", ".join(readers.suffixes)
-                    intake.failed.append(_problem(given, f"has an unsupported type. Supported are: {kinds}."))
-                else:
-                    intake.skipped.append(file)
-            elif not file.is_file():
-                why = "is no regular file" if file.exists() else "is a link to a file that does not exist"
-                intake.failed.append(_problem(given if file == path else file, f"{why}. Give a file or a folder."))
-            elif is_folder and not config.follow_links and not file.resolve().is_relative_to(path.resolve()):
-                intake.linked.append(file)
-            elif (real := file.resolve()) not in seen:
-                seen.add(real)
-                yield file
-
-
-def _walk(
-    folder: Path, refuse: Callable[[Path | str, OSError], None], excluded: Collection[str] = ()
-) -> Iterator[Path]:
-    """The visible files, links and devices below a folder, sorted; ``refuse`` is called for inaccessible ones.
-
-    ``excluded`` are absolute paths without links.
-    """
-    for place, below, names in os.walk(folder, onerror=lambda error: refuse(error.filename or folder, error)):
-        absolute = Path(_absolute(place))
-
-        def shown(names: Collection[str], absolute: Path = absolute) -> list[str]:
-            return sorted(one for one in names if not is_hidden(one) and str(absolute / one) not in excluded)
-
-        below[:] = shown(below)
-        for name in shown(names):
-            file = Path(place, name)
-            try:
-                file.is_file()
-            except OSError as error:
-                refuse(file, error)
             else:
-                yield file
+                self._withdrawn += isinstance(document, Withdrawn)
+                yield document
+
+    def _walk(self, folder: Path, excluded: Collection[str]) -> Iterator[Path]:
+        """The visible files, links and devices below a folder, sorted.
+
+        ``excluded`` are absolute paths without links.
+        """
+        for place, below, names in os.walk(folder, onerror=lambda error: self._refuse(error.filename or folder, error)):
+            absolute = _absolute(place)
+            below[:] = _visible(below, absolute, excluded)
+            for name in _visible(names, absolute, excluded):
+                file = Path(place, name)
+                try:
+                    file.is_file()
+                except OSError as error:
+                    self._refuse(file, error)
+                else:
+                    yield file
+
+    def _refuse(self, path: Path | str, error: OSError) -> None:
+        self._unseen.append(_absolute(path))
+        self._fail(path, f"cannot be read ({error.strerror}).")
+
+    def _fail(self, path: Path | str, why: str) -> None:
+        name = shown_path(path)
+        self.report.failed.append(Problem(name, f"{name}: {why}"))
+
+    def _place(self, path: Path) -> str:
+        return shown_path(os.path.relpath(_absolute(path), self._store))
+
+    def _path_of(self, place: str) -> str:
+        return os.path.normpath(os.path.join(self._store, named(place)))  # noqa: PTH118
+
+    def _is_below(self, place: str, roots: Sequence[str]) -> bool:
+        """Whether a place is one of these absolute paths or lies below one."""
+        path = os.path.normpath(os.path.join(shown_path(self._store), place))  # noqa: PTH118
+        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(shown_path, roots))
 
 
-def _problem(path: Path | str, why: str) -> Problem:
-    name = shown_path(path)
-    return Problem(name, f"{name}: {why}")
+def _visible(names: Collection[str], folder: str, excluded: Collection[str]) -> list[str]:
+    return sorted(one for one in names if not is_hidden(one) and os.path.join(folder, one) not in excluded)  # noqa: PTH118
 
 
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            if _has_hole(file.fileno()):  # to read some 100 GB of nothing takes minutes
+            if _has_hole(file.fileno()):  # reading 100 GB of zeros takes minutes
                 raise DataError(shown_path(path), f"has a hole of more than {HOLE:,} bytes, so it is no document.")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -307,7 +303,7 @@ def _digest(path: Path) -> str:
 
 
 def _has_hole(file: int) -> bool:
-    """Whether a sparse file has a hole of more than ``HOLE`` bytes, where the system can say so."""
+    """Whether a sparse file has a hole of more than ``HOLE`` bytes, on systems that report holes."""
     size, at = os.fstat(file).st_size, 0
     try:
         while size - at > HOLE:
@@ -315,7 +311,7 @@ def _has_hole(file: int) -> bool:
             if data - at > HOLE:
                 return True
             at = os.lseek(file, data, os.SEEK_HOLE)
-    except (OSError, AttributeError) as error:  # no data behind this place, or no such calls
+    except (OSError, AttributeError) as error:  # no more data, or no such calls
         return isinstance(error, OSError) and error.errno == errno.ENXIO
     finally:
         os.lseek(file, 0, os.SEEK_SET)
@@ -327,24 +323,8 @@ def _absolute(path: Path | str) -> str:
     return os.path.realpath(Path(path).expanduser())
 
 
-def _place(path: Path, store: Path) -> str:
-    """The file's path relative to the store; it stays valid if both are moved together."""
-    return shown_path(os.path.relpath(_absolute(path), _absolute(store)))
-
-
-def _path_of(place: str, store: Path) -> str:
-    """The absolute path of a place."""
-    return os.path.normpath(os.path.join(_absolute(store), named(place)))  # noqa: PTH118
-
-
-def _lies_below(place: str, roots: Sequence[str], store: Path) -> bool:
-    """Whether a place is one of these absolute paths or lies below one."""
-    path = os.path.normpath(os.path.join(shown_path(_absolute(store)), place))  # noqa: PTH118
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(shown_path, roots))
-
-
 def _name(path: Path, taken: Collection[str]) -> str:
-    """The path relative to the working folder if it is below it and the name is not taken, else the absolute path."""
+    """The path relative to the working folder if it is below it and not taken as a name, else the absolute path."""
     absolute = Path(_absolute(path))
     here = Path.cwd()
     name = shown_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -1,4 +1,4 @@
-"""From the settings section ``data`` to the records a command works on."""
+"""Loading of the question records of section ``data``."""
 
 import hashlib
 import random
@@ -11,18 +11,18 @@ from corpus.records import Label, QARecord
 
 SPLIT_FILE = "test_ground_truth.json"
 _DEV_SEED = 1
-_DEV_SHARE = 10  # one in so many of the records outside the test split
+_DEV_SHARE = 10  # one tenth of the records outside the test split
 
 
 def load_records(config: DataConfig, split: Split | None = None) -> list[QARecord]:
-    """The records of one split, in the data's order, cut to ``config.limit``.
+    """The records of one split, in the data's order, at most ``config.limit``.
 
     Args:
-        config: what to read.
-        split: taken instead of ``config.split`` where given.
+        config: section ``data``.
+        split: overrides ``config.split``.
 
     Raises:
-        UserError: the data names no test split but one is asked for, or the split is empty.
+        UserError: the test split is unknown, or the split is empty.
         DataError: a file cannot be used.
     """
     every = ", or take every record with --split all (data.split)" if split is None else ""
@@ -33,14 +33,14 @@ def load_records(config: DataConfig, split: Split | None = None) -> list[QARecor
         records = _in_split(records, _test_answers(config, local, records, every), split)
         if not records:
             raise UserError(
-                f"The {split} split of {config.path} holds no record. Name another split file with --split-file or "
+                f"The {split} split of {config.path} has no record. Name another split file with --split-file or "
                 f"--set data.split_file=FILE{every}."
             )
     return records[: config.limit]
 
 
 def corpus_name(config: DataConfig) -> str:
-    """A name for the whole of the data that ``config`` reads; files in different places have different names."""
+    """A name for all data that ``config`` reads; files in different places have different names."""
     match config.path:
         case "sample":
             return "sample"
@@ -65,17 +65,17 @@ def _local_path(config: DataConfig) -> Path | None:
 
 
 def _test_answers(config: DataConfig, local: Path | None, records: list[QARecord], every: str) -> dict[str, Label]:
-    """Id to answer for the test split, checked against the records; ``every`` is the advice to do without it."""
+    """The answers of the test split by id, checked against the records; ``every`` advises to do without the split."""
     if config.split_file is not None:
         path = Path(config.split_file).expanduser()
     elif local is not None and (local.parent / SPLIT_FILE).is_file():
         path = local.parent / SPLIT_FILE
     elif local is None and config.subset != "pqa_labeled":
-        return {}  # the official test records all lie in pqa_labeled
+        return {}  # all official test records are in pqa_labeled
     else:
         place = f"beside {local}" if local is not None else "on the hub"
         raise UserError(
-            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Write one, an object from test id to "
+            f"There is no {SPLIT_FILE} {place}, so the test split is unknown. Write one, a JSON object from test id to "
             f"answer, or name one with --split-file or --set data.split_file=FILE{every}."
         )
     answers = read_split(path)

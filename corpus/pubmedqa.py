@@ -17,31 +17,25 @@ _YEAR = re.compile("[0-9]{4}")
 def read_records(path: Path | str) -> list[QARecord]:
     """The records of a file in PubMedQA's format (``ori_pqal.json``), in the file's order.
 
-    Needed in every record: ``QUESTION`` (text) and ``CONTEXTS`` (texts, none empty). ``final_decision`` stands in every
-    record or in none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be absent,
-    ``YEAR`` (a number, or a text of four digits or none) and ``MESHES`` (texts) absent or null; others are not read.
-
-    Raises:
-        DataError: naming the file and, where one is at fault, the record and the field.
+    Each record has ``QUESTION`` (a text) and ``CONTEXTS`` (texts, none empty). Either all records have
+    ``final_decision``, or none (the unlabelled subset). ``LABELS`` (the sections' headings) and ``LONG_ANSWER`` may be
+    absent, ``YEAR`` (a number, or a text of four digits) and ``MESHES`` (texts) absent or null. Other fields are
+    ignored.
     """
     path = Path(path)
     found = read_object(path)
     if not found:
-        raise DataError(path, "holds no record.")
+        raise DataError(path, "has no record.")
     labelled = any(isinstance(value, dict) and "final_decision" in value for value in found.values())
     return [_record(path, key, value, labelled=labelled) for key, value in found.items()]
 
 
 def read_split(path: Path | str) -> dict[str, Label]:
-    """A split file (``test_ground_truth.json``): a JSON object from record id to answer.
-
-    Raises:
-        DataError: naming the file and the record.
-    """
+    """A split file (``test_ground_truth.json``): a JSON object from record id to answer."""
     path = Path(path)
     found = read_object(path)
     if not found:
-        raise DataError(path, "names no record.")
+        raise DataError(path, "has no record.")
     return {_checked_id(path, key): _label(path, key, value, field=None) for key, value in found.items()}
 
 
@@ -49,12 +43,12 @@ def read_hub(subset: Subset, revision: str, source: str = HUB_ID) -> list[QAReco
     """One subset of PubMedQA from the hub, through the ``datasets`` library and its cache.
 
     Args:
-        subset: the configuration's name; ``pqa_unlabeled`` has no answers, so it serves as a corpus only.
+        subset: the configuration's name; ``pqa_unlabeled`` has no answers and is only a corpus.
         revision: a commit of the data set's repository.
         source: the repository on the hub, or a local folder with the same layout.
 
     Raises:
-        DataError: a row cannot be used; the record's id and the field are named.
+        DataError: a record or field is not valid; the message names it.
         UserError: the hub cannot be reached or has no such data set or revision.
     """
     from datasets import load_dataset
@@ -86,10 +80,10 @@ def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool)
         }
         record = _record(where, str(pubid), value, labelled=labelled)
         if record.id in records:
-            raise DataError(where, "stands in the data twice; ids must be unique.", record=record.id)
+            raise DataError(where, "occurs twice; ids must be unique.", record=record.id)
         records[record.id] = record
     if not records:
-        raise DataError(where, "holds no record.")
+        raise DataError(where, "has no record.")
     return list(records.values())
 
 
@@ -98,7 +92,7 @@ def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARec
     if not isinstance(value, dict):
         raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {kind_of(value)}.", record=key)
     if isinstance(value, JSONObject) and value.repeated:
-        raise DataError(where, "stands in the record twice.", record=key, field=shown(value.repeated[0]))
+        raise DataError(where, "occurs twice in the record.", record=key, field=shown(value.repeated[0]))
     for field, part in value.items():
         if problem := flaw(field) or flaw(part):
             raise DataError(where, problem, record=key, field=shown(field))
@@ -150,13 +144,13 @@ def _year(where: Path | str, key: str, value: Any) -> int | None:
     if value in (None, ""):
         return None
     if isinstance(value, bool) or not isinstance(value, int | str) or not _YEAR.fullmatch(str(value)):
-        said = f'"{shown(str(value))}"' if isinstance(value, int | float | str) else kind_of(value)
-        raise DataError(where, f"must be a year of four digits or null, not {said}.", record=key, field="YEAR")
+        given = f'"{shown(str(value))}"' if isinstance(value, int | float | str) else kind_of(value)
+        raise DataError(where, f"must be a year of four digits or null, not {given}.", record=key, field="YEAR")
     return int(value)
 
 
 def _label(where: Path | str, key: str, value: Any, *, field: str | None) -> Label:
     if value not in LABELS:
-        said = f'"{shown(value)}"' if isinstance(value, str) else kind_of(value)
-        raise DataError(where, f"must be yes, no or maybe, not {said}.", record=key, field=field)
+        given = f'"{shown(value)}"' if isinstance(value, str) else kind_of(value)
+        raise DataError(where, f"must be yes, no or maybe, not {given}.", record=key, field=field)
     return cast(Label, value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError
-from common.json_file import kind_of, read_text
+from common.json_file import flaw, kind_of, read_text, shown
 from corpus.csv_rows import csv_rows
 
 TABLES = (".csv", ".tsv")
@@ -24,15 +24,11 @@ _MAGIC = {
     b"\x80\x05": "a pickle",
 }
 Rows = Iterator[tuple[int | str, Mapping[str, Any]]]
-"""Rows, each with its line number in the file or, where the format has no lines, its id."""
+"""Rows, each with its line number in the file or, if the format has no lines, its id."""
 
 
 def file_rows(path: Path) -> Rows:
-    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines.
-
-    Raises (while iterating):
-        DataError: the file cannot be read, or a line of it is no row.
-    """
+    """Rows with their line numbers, from 1; ``.csv`` and ``.tsv`` have a header, any other file is JSON lines."""
     if kind := _binary(path):
         advice = "Write it as text: a table with a header (.csv, .tsv), or JSON lines (.jsonl)"
         raise DataError(path, f"is {kind}. {advice}, such as DataFrame.to_json(orient='records', lines=True).")
@@ -42,7 +38,7 @@ def file_rows(path: Path) -> Rows:
 
 
 def _binary(path: Path) -> str | None:
-    """What a file is that holds rows in no text, by its first bytes."""
+    """The kind of a binary file, by its first bytes; None for others."""
     if not path.is_file():
         return None
     with path.open("rb") as stream:
@@ -52,27 +48,51 @@ def _binary(path: Path) -> str | None:
 
 def table_rows(path: Path, *, tabs: bool) -> Rows:
     """Rows of a table with a header, separated by tabs or as its header shows."""
-    yield from csv_rows(path, StringIO(read_text(path), newline=""), tabs=tabs)
+    for line, row in csv_rows(path, StringIO(read_text(path), newline=""), tabs=tabs):
+        if isinstance(row, DataError):
+            raise row
+        yield line, row
 
 
 def json_lines(path: Path) -> Rows:
-    """Rows of a file with one JSON object a line, blank lines left out, or of one array of objects."""
+    """Rows of a file with one JSON object a line, without blank lines, or of one array of objects."""
     text = read_text(path)
     if text.lstrip().startswith("["):
         yield from _array(path, text)
         return
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-            problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
-            raise DataError(path, problem, record=f"line {number}") from None
-        if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
-        yield number, row
+        if line.strip():
+            yield number, json_row(path, f"line {number}", line)
+
+
+def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
+    """The JSON object in a line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
+        problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
+        raise DataError(where, problem, record=record) from None
+    if not isinstance(row, dict):
+        raise DataError(where, f"must be an object, not {kind_of(row)}.", record=record)
+    return row
+
+
+def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str) -> str:
+    """The text in a column, without surrounding white space."""
+    value = row[column]
+    if not isinstance(value, str):
+        problem: str | None = f"must be a text, not {kind_of(value)}."
+    else:
+        problem = flaw(value) or (None if value.strip() else "is empty.")
+    if problem is not None:
+        raise DataError(where, problem, record=record, field=column)
+    return str(value).strip()
+
+
+def columns_of(row: Mapping[str, Any]) -> str:
+    """The columns of a row, for messages."""
+    return ", ".join(shown(str(name)) for name in row) or "none"
 
 
 def _array(path: Path, text: str) -> Rows:
@@ -80,7 +100,7 @@ def _array(path: Path, text: str) -> Rows:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
-        raise DataError(path, "is no JSON array that can be read.", record=where) from None
+        raise DataError(path, "is not a JSON array that can be read.", record=where) from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"row {number}")

@@ -1,7 +1,7 @@
-"""Sentence, paragraph and word boundaries in plain text, as spans into it.
+"""Sentence, paragraph and word boundaries in plain text, as spans.
 
-The rules are our own because the segmenters of the field are right less often on ``tests/corpus/data/sentences.txt``:
-they know neither lists, headings and tables nor references behind the full stop, and move offsets.
+Common sentence splitters are right less often on ``tests/corpus/data/sentences.txt``: they handle neither lists,
+headings and tables nor references after the full stop, and change offsets.
 """
 
 import re
@@ -10,14 +10,14 @@ Span = tuple[int, int]
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*|\Z")
 
-# A reference behind a stop: raised, in brackets, or a plain number.
+# A reference after a stop: superscript, in brackets, or a plain number.
 _NUMBERS = r"\d{1,3}[a-z]?(?:\s?[,–-]\s?\d{1,3}[a-z]?)*"
 _MARK = (
     rf"(?P<mark>\^{_NUMBERS}|[¹²³⁰⁴-⁹][¹²³⁰⁴-⁹⁻–,-]*|{_NUMBERS}|\s?\[{_NUMBERS}\]|\[[^\]\n]{{1,40}}\]|\({_NUMBERS}\)"
     r"|[*_†‡§¶]+)(?=\s)"
 )
 _CLOSERS = "\"'”’»›«‹“‘)\\]}」』）】〉》"
-# Stops of other scripts; no space need follow them.
+# Stops of other scripts, which need no space after them.
 _WIDE = "。！？．｡।॥؟۔։።፧။។\u037e‼⁇⁈⁉"
 _SENTENCE_END = re.compile(
     rf"(?<![.!?…‽])(?P<stop>[.!?…‽]++)(?:\s?[»›]|[{_CLOSERS}])*+(?:{_MARK})?(?=\s)\s*"
@@ -36,7 +36,7 @@ _ITEM_NUMBER = re.compile(  # "1. Measure lactate", at the beginning or within a
     r"(?:\A|:\s)(?:\d{1,2}(?:\.\d{1,2}){0,3}|[a-zA-Z]|[ivx]{2,5}|[IVX]{2,5})\.$"
 )
 
-# Words by what follows their full stop. Case counts: "Ms." is a title, "MS." a disease, "ms." a unit.
+# Abbreviations by what follows their full stop. Case matters: "Ms." is a title, "MS." a disease, "ms." a unit.
 _NEVER_ENDS = re.compile(
     r"\b(?:Drs?|PD|Profs?|Mrs?|Ms|Mx|Messrs|Rev|Hon|Capt|Sgt|Lt|Gen|St|Ste|Mt|Sra?|Srta|Dra|Dott|dott|Mme"
     r"|Mlle|Hr|Frl|Fr|[Cc]f|vs|viz|[Vv]gl|[Bb]zw|[Gg]gf|[Ii]nkl|[Ee]xkl|[Ii]ncl|[Ee]xcl|[Ee]vtl|[Ss]og|[Ii]nsb|zzgl|[Mm]ind"
@@ -57,13 +57,13 @@ _INITIAL = re.compile(r"(\S*)(?:\s|\A|(?<=[(-]))[^\W\d_a-zªº]\.$")
 _BEFORE_INITIAL = re.compile(
     r"(?:by|and|of|from|to|with|for|or|&|und|von|et|y|de|thank|der|die|.*[,;:(.]|[^\W\d_a-z].*|)\Z"
 )
-_LETTERED = re.compile(  # what a letter is the name of: "vitamin D", "Group A"
+_LETTERED = re.compile(  # words before a letter that is a name: "vitamin D", "Group A"
     r"(?:vitamins?|hepatitis|groups?|types?|arms?|class|grade|stage|panel|figure|table|appendix|factor|protein|influenza"
     r"|h(?:a?e|ä)mophili[ae]|plan|cohort|category|phase|part|step|section|score|level|strain|serotype|subtype|virus"
     r"|option|model|child-pugh|streptococcus|lead|site|ward|block|set|antigen|ig[aegm]|gruppe|typ)\Z",
     re.IGNORECASE,
 )
-_STARTER = re.compile(  # words that begin sentences and no names
+_STARTER = re.compile(  # words that begin sentences but not names
     r"(?:The|Th(?:is|ese|ose|at|ere|en|ey|eir|us|erefore)|In|Its?|If|An?|As|At|After|All|Although|Also|And|Another|Among|Any"
     r"|Are|Because|Before|Both|But|By|Can|Did|Do|Does|During|Each|Every|Few|Five|For|Four|From|Further(?:more)?|Half|He"
     r"|Hence|Here?|His|How|However|Is|Many|May|Men|Moreover|Most|My|Neither|Nevertheless|No|Nobody|None|Not|Of|On|One"
@@ -72,7 +72,7 @@ _STARTER = re.compile(  # words that begin sentences and no names
     r"|Adults|Children|Doses|Data|Der|Die|Das|Diese?|Es|Er|Sie|Wir|Ich|Eine?|Im|Am|Bei|Danach|Dann|Auch|Nach|Vor|Zu[rm]"
     r"|Nur|Alle|Beide|Sicher|Andere)\b(?!\.)"
 )
-_COUNTED = re.compile(  # what a number with a stop counts in German: "am 3. Tag"
+_COUNTED = re.compile(  # words after an ordinal number in German: "am 3. Tag"
     r"(?:Tag(?:e[sn]?)?|Wochen?|Monat(?:s|en?)?|Quartal|(?:Lebens)?[Jj]ahr(?:e[sn]?)?|Lebens(?:monat|woche)s?|Jahrhunderts?"
     r"|Schwangerschaftswochen?|SSW|Zyklus|Stunden?|Minuten?|Auflage|Grad(?:es)?|Mal|Gabe|Dosis|Kapitel"
     r"|Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
@@ -80,21 +80,21 @@ _COUNTED = re.compile(  # what a number with a stop counts in German: "am 3. Tag
 _GERMAN = re.compile(
     r"\b(?:[Ii]m|[Zz]u[mr]|[Vv]om|[Bb]eim|[Dd](?:er|ie|em|en|es|as)|[Aa]b|[Bb]is|[Jj]ede[rnsm]?)\s\d{1,2}\.$"
 )
-_SMALL_FIRST = re.compile(r"[a-z]{1,3}[A-Z]|[a-z]\d|[α-ω]-")  # words that begin sentences with a small letter: "mRNA"
+_SMALL_FIRST = re.compile(r"[a-z]{1,3}[A-Z]|[a-z]\d|[α-ω]-")  # words in lower case that begin sentences: "mRNA"
 
-_BACK = 40  # characters before a stop that decide
-_LINE = 200  # characters that a line of capitals has at most, to be taken for a heading
+_BACK = 40  # number of characters before a stop that are examined
+_LINE = 200  # maximum number of characters of a line that are examined
 _UNDERLINE = re.compile(r"\n[ \t]*(?:={2,}|-{2,})[ \t]*\Z")
 _HEADING_MARKS = re.compile(r"\A#+\s|\s#+\s*\Z|\n\s*(?:=+|-+)\s*\Z")
-_LEADER = re.compile(r"(?:(?:\.\s?){4}|…{2}|_{4})\s*\w{0,6}\s*\Z")  # dots up to a page's number
+_LEADER = re.compile(r"(?:(?:\.\s?){4}|…{2}|_{4})\s*\w{0,6}\s*\Z")  # dots before a page number
 _TABLE_RULE = re.compile(r"[\s|:+=-]*--[\s|:+=-]*\Z")
-# Scripts that write without spaces count by character; a run without any space is cut, so that every word is short.
+# In scripts without spaces each character is a word; long runs without spaces are split.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,40}}")
 
 
 def paragraph_spans(text: str) -> list[Span]:
-    """The paragraphs: runs of text between blank lines, without the white space around them."""
+    """The paragraphs, which blank lines separate, without surrounding white space."""
     spans: list[Span] = []
     begin = 0
     for match in _BLANK_LINES.finditer(text):
@@ -104,16 +104,16 @@ def paragraph_spans(text: str) -> list[Span]:
 
 
 def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """The sentences of ``text[start:end]``, without the white space around them.
+    """The sentences of ``text[start:end]``, without surrounding white space.
 
-    A full stop ends a sentence, with the quotation marks, brackets and references behind it, except
+    A full stop ends a sentence, together with closing quotation marks, brackets and references after it, except
 
-    - after an abbreviation, an initial, or the number of a list's item or a German ordinal;
-    - before a small letter, unless the sentence itself begins with one, as notes do;
+    - after an abbreviation, an initial, or the number of a list item or a German ordinal;
+    - before a lower-case letter, unless the sentence itself begins with one, as notes do;
     - in a row of dots.
 
-    The end of a line ends one only before a blank line, a list's item, a heading or a row of a table, and after a
-    heading (a line that begins with # or is underlined, or one in capitals above another kind of line) or such a row.
+    A line end ends a sentence only before a blank line, a list item, a heading or a row of a table, and after a heading
+    (a line that begins with # or is underlined, or one in capitals before another kind of line) or such a row.
     """
     end = len(text) if end is None else end
     spans: list[Span] = []
@@ -133,12 +133,12 @@ def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
 
 
 def heading_name(text: str) -> str:
-    """A heading's words in one line, without Markdown's marks."""
+    """A heading in one line, without Markdown's marks."""
     return " ".join(_HEADING_MARKS.sub("", text).split())
 
 
 def _ends_sentence(text: str, begin: int, match: re.Match[str]) -> bool:
-    """Whether a stop or a line's end, with what follows it, ends the sentence that began at ``begin``."""
+    """Whether a stop or line end ends the sentence that begins at ``begin``."""
     after = match.end()
     if (newline := text.find("\n", match.start(), after)) >= 0 and _line_ends_sentence(text, begin, newline, after):
         return True
@@ -160,7 +160,7 @@ def _ends_sentence(text: str, begin: int, match: re.Match[str]) -> bool:
 
 
 def _is_leader(text: str, start: int, stop: str, after: int) -> bool:
-    """Whether the stop is part of a row of dots, as tables of contents have."""
+    """Whether the stop is part of a row of dots, as in tables of contents."""
     return (
         stop.count(".") > 3
         or stop.count("…") > 1
@@ -169,7 +169,7 @@ def _is_leader(text: str, start: int, stop: str, after: int) -> bool:
 
 
 def _is_reference(head: str) -> bool:
-    """Whether a plain number behind the stop that ``head`` ends with is a reference's, and no decimal or "No.3"."""
+    """Whether a plain number after the stop at the end of ``head`` is a reference, not a decimal or "No.3"."""
     before = head[-2:-1]
     if before.isdigit():
         return re.search(r"\b(?:19|20)\d\d\.$", head) is not None
@@ -177,12 +177,12 @@ def _is_reference(head: str) -> bool:
 
 
 def _begins_small(text: str, at: int) -> bool:
-    """Whether a small letter stands there, of a word that begins no sentence by itself."""
+    """Whether there is a lower-case letter, not of a word that begins sentences in lower case."""
     return text[at : at + 1].islower() and not _SMALL_FIRST.match(text, at)
 
 
 def _is_abbreviated(head: str, text: str, follows: int) -> bool:
-    """Whether the full stop that ``head`` ends with ends no sentence, by what stands before it and behind."""
+    """Whether the full stop at the end of ``head`` ends no sentence, by the text before and after it."""
     if _NEVER_ENDS.search(head) or _ITEM_NUMBER.search(head):
         return True
     if head[-2:-1].isdigit():
@@ -202,7 +202,7 @@ def _is_abbreviated(head: str, text: str, follows: int) -> bool:
 
 
 def _goes_on_after_wide(text: str, match: re.Match[str]) -> bool:
-    """Whether a stop of another script ends no sentence: in a number, and in quotation marks that a verb follows."""
+    """Whether a stop of another script ends no sentence: in a number, or in a quotation before a verb."""
     start, after = match.span()
     if text[start] == "．" and text[max(0, start - 1) : start].isdigit() and text[after : after + 1].isdigit():
         return True
@@ -223,7 +223,7 @@ def _line_ends_sentence(text: str, begin: int, newline: int, after: int) -> bool
 
 
 def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
-    """Whether a list's item begins at ``after``, on a new line; a number there may also be a wrapped line's."""
+    """Whether a list item begins at ``after``, on a new line; a number may also begin a wrapped line."""
     before = text[max(begin, newline - 40) : newline].rstrip()[-1:]
     if _BULLET.match(text, after):
         return not (before.isdigit() and re.match(r"[–—-]\s\d", text[after : after + 3]))
@@ -239,20 +239,20 @@ def _is_item(text: str, begin: int, newline: int, after: int) -> bool:
 
 
 def _line(text: str, place: int) -> str:
-    """The line that ``place`` lies in, as far as it decides anything."""
+    """The line at ``place``, at most ``_LINE`` characters to each side."""
     start = text.rfind("\n", max(0, place - _LINE), place) + 1 or max(0, place - _LINE)
     end = text.find("\n", place, place + _LINE)
     return text[start : end if end >= 0 else place + _LINE]
 
 
 def _is_row(line: str) -> bool:
-    """Whether a line is a table's row: with bars, or with a tab between two cells."""
+    """Whether a line is a row of a table: with bars, or with a tab between two cells."""
     cells = line.strip()
     return cells.startswith("|") or ("\t" in cells and not _BULLET.match(cells) and not _NUMBERED.match(cells))
 
 
 def _in_capitals(text: str, place: int) -> bool:
-    """Whether the line that ``place`` lies in is of capitals, as headings in plain text are; no row of a table."""
+    """Whether the line at ``place`` is in capitals, as headings in plain text are, and not a row of a table."""
     line = _line(text, place)
     if line.rstrip().endswith((".", ",")) or "|" in line or "\t" in line:
         return False

@@ -1,7 +1,7 @@
-"""Analyser of words: the terms that search, quotation, evidence and follow-ups compare.
+"""Text analyser: the terms that search, quotation, evidence and follow-ups compare.
 
-A term is a word in Unicode's NFKC and in lower case, without accents and invisible characters, cut to its stem by
-Snowball's English stemmer. English stop words are no terms.
+A term is a word in Unicode's NFKC and in lower case, without accents and invisible characters, stemmed by Snowball's
+English stemmer. English stop words are omitted.
 """
 
 import re
@@ -20,33 +20,18 @@ if TYPE_CHECKING:
     from Stemmer import Stemmer
 
 EDITION = 2
-"""Raised whenever the same text gives other terms: an index of another edition is built anew."""
+"""Increase it when the terms of a text change; indexes of another edition are rebuilt."""
 
 _APOSTROPHES = "'’‘‛`´′ʹʻʼʽ＇ꞌ"
 _HYPHENS = r"\-‐‑‒–−"
-# Beginnings of words that are written with a hyphen behind them or without.
-_PREFIXES = (
-    "anti",
-    "co",
-    "hyper",
-    "hypo",
-    "inter",
-    "intra",
-    "micro",
-    "multi",
-    "non",
-    "peri",
-    "post",
-    "pre",
-    "sub",
-    "x",
-)
-_UNITS = "\u3371-\u33df"  # ㎎ and its like
+# Prefixes that are written with or without a hyphen.
+_PREFIXES = "anti co hyper hypo inter intra micro multi non peri post pre sub x".split()  # noqa: SIM905
+_UNITS = "\u3371-\u33df"  # unit signs such as ㎎
 _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 
 
 def _run(first: str, inside: str, letter: str, after_letter: str) -> str:
-    """The pattern of what is analysed at once: letters and digits, with what joins them within a word."""
+    """The pattern of a run: letters and digits, with the characters that join them within a word."""
     before = "|".join(rf"(?<=\b[{one[0]}{one[0].upper()}]{one[1:]})" for one in _PREFIXES)
     joints = (
         rf"{after_letter}[{_APOSTROPHES}](?={letter})",  # Crohn's
@@ -66,14 +51,14 @@ _RARE_RUN = regex.compile(
         rf"[\p{{L}}\p{{N}}{_UNITS}]", rf"[\p{{L}}\p{{N}}\p{{M}}\p{{Cf}}{_UNITS}]", r"\p{L}", r"(?<=\p{L}[\p{M}\p{Cf}]*)"
     )
 )
-# The same where a text has no such character, and where it is ASCII, in a quarter of the time and less.
+# Faster patterns for texts without such characters, and for ASCII.
 _RUN = re.compile(_run(r"[^\W_]", r"[^\W_]", r"[^\W\d_]", r"(?<=[^\W\d_])"))
 _ASCII_RUN = re.compile(_run("[A-Za-z0-9]", "[A-Za-z0-9]", "[A-Za-z]", "(?<=[A-Za-z])"), re.ASCII)
 _BROKEN = regex.compile(rf"[-‐]{_LINE_END}")
 _HYPHEN = re.compile(rf"[{_HYPHENS}](?:{_LINE_END}(?=\d))?(?!\s)")
-_LETTERS = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # begin an identifier with a space: IL 6, CoV 2
-_CAPITAL = re.compile("[A-Z][a-z]{1,3}")  # begins one whose other half begins with a letter: Hb A1c
-_MOST_LETTERS = 5  # that either of them matches
+_LETTERS = re.compile("[A-Z]{1,5}|[A-Z][a-z][A-Z]{1,3}|[a-z]{1,2}")  # first half of an identifier: IL 6, CoV 2
+_CAPITAL = re.compile("[A-Z][a-z]{1,3}")  # first half if the second begins with a letter: Hb A1c
+_MOST_LETTERS = 5  # maximum length of either
 _NUMBER = re.compile(r"[A-Za-z]?\d{1,3}(?:[A-Za-z]\d{0,2})?")
 _LONGEST_IDENTIFIER = 12  # letters and digits
 _UNSPACED = (
@@ -83,15 +68,15 @@ _UNSPACED = (
 _PIECE = regex.compile(rf"(?P<unspaced>(?:{_UNSPACED})+)|(?:(?!{_UNSPACED}).)+", regex.DOTALL)
 _CLUSTER = regex.compile(r"\X")
 _INVISIBLE = regex.compile(r"[\p{Cf}\s]")
-_RAISED = regex.compile(r"(?<=\d|\p{L}{3})[⁰¹²³⁴-⁹]+")  # a power of ten, or a reference behind a word
+_RAISED = regex.compile(r"(?<=\d|\p{L}{3})[⁰¹²³⁴-⁹]+")  # a power of ten, or a reference after a word
 _NUMBER_SIGN = regex.compile(rf"[\p{{No}}{_UNITS}--[⁰¹²³⁴-⁹₀-₉]]", regex.VERSION1)  # ½, ①, ㎎
-_GREEK = regex.compile(r"(?<![α-ω])[α-λν-ω](?![α-ω])")  # μ mostly is a unit's
+_GREEK = regex.compile(r"(?<![α-ω])[α-λν-ω](?![α-ω])")  # without μ, which is mostly part of a unit
 _APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
-_UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})  # letters that NFKD leaves whole
+_UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})  # letters that NFKD keeps
 _ENDINGS = frozenset("s t re ve ll d m".split())  # noqa: SIM905
 _ELISIONS = frozenset("l d j m n s t c qu".split())  # noqa: SIM905
 _OPERATORS = frozenset(("and", "not"))
-# What a letter is the name of: "vitamin a", "factor I".
+# Words before a letter that is a name: "vitamin a", "factor I".
 _LETTERED = frozenset(
     """
     vitamin vitamins hepatitis influenza haemophilia hemophilia type types class grade stage phase factor group category
@@ -102,16 +87,16 @@ _CACHED = 1 << 17
 
 
 def terms(text: str) -> list[str]:
-    """The terms of a text in its order, each as often as it stands there.
+    """The terms of a text in order, with repetitions.
 
-    Single letters and digits count: vitamin D, grade 3. A stop word in capitals among words in small letters is a name
-    (ALL, WHO), and "A" within a sentence is one too. An identifier of letters and digits with a hyphen or a space
-    (IL-6, Hb A1c) is a term without it (il6, hba1c), besides its parts; so is a word that is also written without its
-    hyphen (pre-eclampsia). Chinese, Japanese, Korean, Thai, Lao, Khmer and
-    Burmese text is cut into overlapping pairs of characters.
+    Single letters and digits are terms: vitamin D, grade 3. A stop word in capitals among words in lower case is a name
+    (ALL, WHO), as is "A" within a sentence. An identifier of letters and digits with a hyphen or a space (IL-6, Hb A1c)
+    gives a term without it (il6, hba1c) in addition to its parts, and so does a word with a prefix and a hyphen
+    (pre-eclampsia). Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese text is split into overlapping pairs of
+    characters.
     """
     pattern = _ASCII_RUN if text.isascii() else _RARE_RUN if _RARE.search(text) else _RUN
-    pieces: list[str] = pattern.split(text)  # what stands between runs, and every other a run
+    pieces: list[str] = pattern.split(text)  # text between runs and runs, alternating
     found: list[str | tuple[str, ...]] = list(map(_KNOWN.__getitem__, pieces[1::2]))
     others = [number for number, known in enumerate(found) if type(known) is not str]
     for number in reversed(others):
@@ -129,13 +114,13 @@ def terms(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """The stem of an English word in small letters."""
+    """The stem of an English word in lower case."""
     stemmed: str = _stemmer().stemWord(word)
     return stemmed
 
 
 class _Doubtful(tuple[str, ...]):
-    """The term of a stop word in capitals or of a letter; ``_is_name`` decides if it counts."""
+    """The term of a stop word in capitals, or of a letter; ``_is_name`` decides whether to keep it."""
 
     __slots__ = ()
 
@@ -147,10 +132,9 @@ class _Number(tuple[str, ...]):
 
 
 class _Cache(dict[str, str | tuple[str, ...]]):
-    """The terms of runs that were met before; emptied when it is full.
+    """The terms of known runs, emptied when full.
 
-    A single term is a plain string, the empty one where a run has none: most runs are such, and strings are cheaper
-    than tuples.
+    A run with at most one term, as most have, maps to a string, which is cheaper than a tuple; it may be empty.
     """
 
     def __missing__(self, run: str) -> str | tuple[str, ...]:
@@ -183,7 +167,7 @@ def _analysed(run: str) -> tuple[str, ...]:
 
 
 def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
-    """The terms of a hyphenated word or identifier as one word, and of its parts."""
+    """The terms of a hyphenated word or identifier, as one word and in parts."""
     known = [(part, _analysed(part)) for part in parts]
     found = [term for part, own in known if type(own) is not _Doubtful or part.isupper() for term in own]
     whole = "".join(parts)
@@ -196,7 +180,7 @@ def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _with_letters(pieces: Sequence[str], place: int) -> tuple[str, ...]:
-    """The term of an identifier with a space whose second half stands at ``place``; none where there is no such one."""
+    """The term of an identifier with a space whose second half is at ``place``; empty if there is none."""
     letters, number = pieces[place - 2], pieces[place]
     if len(letters) > _MOST_LETTERS or letters.lower() in _stop_words() or pieces[place + 1].startswith("%"):
         return ()
@@ -224,15 +208,15 @@ def _taken_apart(run: str) -> tuple[str, ...]:
 
 
 def _pairs(run: str) -> list[str]:
-    """Overlapping pairs of characters; a single character is a term itself."""
+    """Overlapping pairs of characters; a single character is a term."""
     clusters = [folded for match in _CLUSTER.finditer(run) if (folded := _folded(_shown(match[0])))]
     return clusters if len(clusters) == 1 else [one + other for one, other in pairwise(clusters)]
 
 
 def _spaced(run: str) -> list[str]:
-    """The folded words of a run of letters and digits, stop words among them."""
+    """The folded words of a run of letters and digits, including stop words."""
     broken = _BROKEN.split(run)
-    if len(broken) > 1:  # the hyphen may be the word's own: its parts are words beside the whole
+    if len(broken) > 1:  # the hyphen may belong to the word, so its parts are words too
         return [word for part in ("".join(broken), *broken) for word in _spaced(part)]
     run = _NUMBER_SIGN.sub(lambda sign: f" {sign[0]} ", _RAISED.sub(lambda raised: f" {raised[0]} ", _shown(run)))
     folded = _GREEK.sub(_greek_name, _folded(run)).replace("\u2044", " ").replace(",", "")
@@ -240,7 +224,7 @@ def _spaced(run: str) -> list[str]:
 
 
 def _without_ending(word: str) -> str:
-    """The word without a possessive, a contracted verb or an elided article; ``not`` of don't and its like."""
+    """The word without a possessive, contracted verb or elided article; ``not`` for contractions such as don't."""
     parts = word.split("'")
     if len(parts) > 1 and parts[-1] in _ENDINGS:
         if parts.pop() == "t":
@@ -251,20 +235,20 @@ def _without_ending(word: str) -> str:
 
 
 def _shown(run: str) -> str:
-    """The run without its invisible characters, each apostrophe in its plainest form."""
+    """The run without invisible characters, with ASCII apostrophes."""
     shown: str = _INVISIBLE.sub("", run)
     return shown.translate(_APOSTROPHE)
 
 
 def _folded(text: str) -> str:
-    """NFKC in small letters, without accents, points and the signs of short vowels; digits are ASCII's."""
+    """The text in NFKC and lower case, with ASCII digits and without accents, points and vowel signs."""
     letters = [one for one in unicodedata.normalize("NFKD", text).casefold() if not _is_accent(one)]
     plain = "".join(str(unicodedata.decimal(one, one)) for one in letters)
     return unicodedata.normalize("NFKC", plain).translate(_UNDECOMPOSED)
 
 
 def _is_accent(character: str) -> bool:
-    """Whether it is a mark of Latin, Greek, Cyrillic, Hebrew or Arabic, which readers may leave out."""
+    """Whether it is an optional mark of Latin, Greek, Cyrillic, Hebrew or Arabic."""
     place = unicodedata.combining(character)
     return 10 <= place <= 35 or 200 <= place <= 240
 
@@ -275,7 +259,7 @@ def _greek_name(letter: "regex.Match[str]") -> str:
 
 
 def _is_name(pieces: Sequence[str], place: int) -> bool:
-    """Whether a stop word, or the letters A and I, stand for a name: ALL, WHO, hepatitis A, type I."""
+    """Whether a stop word, or the letter A or I, is a name: ALL, WHO, hepatitis A, type I."""
     word = pieces[place]
     if len(word) > 1:
         near = [one for step in (-2, 2) if (one := _neighbour(pieces, place, step))]
@@ -294,7 +278,7 @@ def _is_name(pieces: Sequence[str], place: int) -> bool:
 
 
 def _neighbour(pieces: Sequence[str], place: int, step: int) -> str | None:
-    """The next run with a letter on the same line, before (-2) or behind (2)."""
+    """The nearest run with a letter on the same line, before (-2) or after (2)."""
     between, other = place + step // 2, place + step
     while 0 < other < len(pieces) and "\n" not in pieces[between]:
         if any(map(str.isalpha, pieces[other])):
@@ -317,4 +301,4 @@ def _stop_words() -> frozenset[str]:
 def _stemmer() -> "Stemmer":
     from Stemmer import Stemmer
 
-    return Stemmer("english", 0)  # no cache: its own is slow once it is full, and ours holds what it would
+    return Stemmer("english", 0)  # no cache: PyStemmer's is slow once full, and _KNOWN replaces it

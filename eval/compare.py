@@ -267,6 +267,7 @@ def _refuse_repeated(names: Sequence[str]) -> None:
 
 
 def _within(run: Run) -> list[tuple[Side, Side]]:
+    """The pairs of a run's tasks with the same scorer over the same records."""
     groups: dict[tuple[str, frozenset[tuple[str, ...]]], list[Side]] = {}
     for task in run.tasks.values():
         side = Side(run, task)
@@ -282,6 +283,7 @@ def _within(run: Run) -> list[tuple[Side, Side]]:
 
 
 def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
+    """Each task with the same task of the first run that has it."""
     baselines: dict[str, Side] = {}
     pairs = []
     for run in runs:

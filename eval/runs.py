@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from common.errors import DataError, UserError
 from common.json_file import kind_of, read_text
@@ -34,8 +34,7 @@ class Run:
     @property
     def results(self) -> Mapping[str, Mapping[str, float | None]]:
         """The metrics by task, including ``METRIC_stderr``."""
-        results: Mapping[str, Mapping[str, float | None]] = self.payload["results"]
-        return results
+        return cast("Mapping[str, Mapping[str, float | None]]", self.payload["results"])
 
     @property
     def listed(self) -> str:
@@ -48,13 +47,11 @@ class Run:
 
     def source(self, name: str) -> Mapping[str, Any]:
         """``config, versions, date, n`` of the run that measured a task."""
-        source: Mapping[str, Any] = self._earlier.get(name, self.payload)
-        return source
+        return self._earlier.get(name, self.payload)
 
     def config_of(self, name: str) -> Mapping[str, Any]:
         """The settings that a task was measured with."""
-        config: Mapping[str, Any] = self.source(name).get("config") or {}
-        return config
+        return self.source(name).get("config") or {}
 
     def samples(self, name: str) -> list[dict[str, Any]]:
         """The samples of a task; each has at least ``id, prediction, target``.
@@ -95,8 +92,7 @@ class Run:
 
     @property
     def _earlier(self) -> Mapping[str, Mapping[str, Any]]:
-        earlier: Mapping[str, Mapping[str, Any]] = self.payload.get("earlier", {})
-        return earlier
+        return cast("Mapping[str, Mapping[str, Any]]", self.payload.get("earlier", {}))
 
 
 def read_run(folder: Path) -> Run:

@@ -151,20 +151,31 @@ class EncoderConfig(RunConfig):
 
 
 class EmbedderTrainConfig(RunConfig):
-    """``train embedder`` trains a sentence-transformers model to match questions with their abstracts."""
+    """``train embedder`` trains an embedder to match questions with abstracts, or claims with evidence sentences."""
 
     model: ModelSource = Field(
         default="embedded",
         min_length=1,
         description="Embedder: embedded (all-MiniLM-L6-v2), a hub id or a folder of a sentence-transformers model.",
     )
+    task: Literal["abstracts", "evidence"] = Field(
+        default="abstracts",
+        description=(
+            "What is matched. abstracts: the questions and abstracts of section data, for retrieval. evidence: the "
+            "claims of section claims (SciFact's format) and their labelled sentences, for chain.quote_embedder."
+        ),
+    )
     pairs: tuple[Literal["question", "conclusion"], ...] = Field(
         default=("question", "conclusion"),
         min_length=1,
-        description="Texts of a record that are matched with its abstract: question, conclusion.",
+        description="Of task abstracts: texts of a record that are matched with its abstract: question, conclusion.",
     )
     negatives: Natural = Field(
-        default=0, description="Hard negatives for each text, found by BM25, beside the other abstracts of the batch."
+        default=0,
+        description=(
+            "Hard negatives for each text, beside the other texts of the batch: abstracts found by BM25, or of task "
+            "evidence other sentences of the same document."
+        ),
     )
     epochs: Count = Field(default=2, description="Maximum number of epochs.")
     batch_size: int = Field(default=32, ge=2, strict=True, description="Pairs in a batch, on each device.")

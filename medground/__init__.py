@@ -16,9 +16,6 @@ def __getattr__(name: str) -> Any:
     """Import ``Pipeline`` at first use, so that ``medground --help`` need not."""
     if name != "Pipeline":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from medground.environment import prepare
-
-    prepare()
     from medground.pipeline import Pipeline
 
     return Pipeline
@@ -71,9 +68,6 @@ def load_checker(
 def _pipeline(
     config: Path | str | Mapping[str, Any] | None, overrides: Mapping[str, Any], *, quiet: bool
 ) -> "Pipeline":
-    from medground.environment import prepare
-
-    prepare()
     from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
     from medground.settings import load_settings

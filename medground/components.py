@@ -129,11 +129,7 @@ class Components:
 
     @property
     def llm(self) -> "LLM":
-        """The answering model.
-
-        Raises:
-            UserError: the model or its adapter cannot be used.
-        """
+        """The answering model."""
         return self._shared.answering if "_shared" in vars(self) else self._loaded
 
     def judge(
@@ -148,9 +144,6 @@ class Components:
             measured: pairs under evaluation, which are never few-shot examples.
             shots: training pairs per label in the prompt; by default ``prompt.shots``.
             adapter: False disables ``nli.adapter``.
-
-        Raises:
-            UserError: the model, its adapter or the training pairs cannot be used.
         """
         settings = self.settings
         if settings.nli.kind == "encoder":
@@ -208,11 +201,7 @@ class Components:
         return self.retrievers([name])[name]
 
     def retrievers(self, names: Sequence[str] | None = None) -> "dict[str, Retriever]":
-        """Retrievers by name, by default all. Passages missing from the store are embedded first.
-
-        Raises:
-            UserError: a model or the store cannot be used.
-        """
+        """Retrievers by name, by default all. Passages missing from the store are embedded first."""
         names = list(self.settings.retrievers) if names is None else names
         if missing := [name for name in names if name not in self._retrievers]:
             self._retrievers |= self._make_retrievers(missing)
@@ -260,6 +249,14 @@ class Components:
             for name, retriever in made.items()
         }
 
+    def _quote_embedder(self, name: str) -> "Embeddings | None":
+        """The embedder that ranks quotes: ``chain.quote_embedder``, or that of a retriever."""
+        from retrievers.embedders import make_embedder
+
+        if (named := self.settings.chain.quote_embedder) is None:
+            return self._embedder(name)
+        return make_embedder(self.settings.embedders[named], self.settings.store)
+
     def _embedder(self, name: str) -> "Embeddings | None":
         """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""
         from retrievers.embedders import make_embedder
@@ -300,11 +297,7 @@ class Components:
 
 
 def judging_settings(settings: Settings) -> Settings:
-    """Settings of a pipeline that only judges: ``nli.adapter`` replaces ``llm.adapter``.
-
-    Raises:
-        UserError: the model is on a server, which loads its adapters itself.
-    """
+    """Settings of a pipeline that only judges: ``nli.adapter`` replaces ``llm.adapter``."""
     if settings.nli.kind == "encoder" or settings.nli.adapter is None:
         return settings
     if settings.llm.kind in ("openai", "llamacpp"):

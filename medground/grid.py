@@ -37,13 +37,10 @@ def measure_grid(settings: Settings, output: Path, *, quiet: bool) -> Grid:
 
     Results are written to ``output/MODEL`` after each model, those of retrievers to ``output/retrieval``. A result
     cache in ``output`` lets an interrupted run resume. Models that cannot be loaded are skipped and reported.
-
-    Raises:
-        UserError: data, pairs or a retriever cannot be used, or a name is not valid for a folder.
     """
-    work = _Work(settings, output, quiet)
+    run = _GridRun(settings, output, quiet)
     grid, published = Grid(), settings.eval.grid.published
-    for measured in work.measured():
+    for measured in run.measured():
         if measured.failure is not None:
             grid.failures[measured.name] = measured.failure
         if measured.results:
@@ -74,8 +71,8 @@ class _Measured:
     failure: str | None = None
 
 
-class _Work:
-    """Shared data and retrievers of a grid; errors in them are raised before a model is loaded."""
+class _GridRun:
+    """A run over the grid, with shared data and retrievers; their errors are raised before a model is loaded."""
 
     def __init__(self, settings: Settings, output: Path, quiet: bool) -> None:
         self._settings, self._config = settings, settings.eval.grid
@@ -99,19 +96,20 @@ class _Work:
                 self._retrievers = list(self._pipeline.retrievers(self._config.retrievers))
 
     def measured(self) -> Iterator[_Measured]:
-        """The retrievers, then one model after the other."""
+        """The results of the retrievers, then of each model."""
         if "retrieval" in self._config.parts:
-            asked = self._settings.model_copy(update={"data": self._settings.data.model_copy(update={"split": "all"})})
+            data = self._settings.data.model_copy(update={"split": "all"})
+            settings = self._settings.model_copy(update={"data": data})
             tasks = [RetrievalTask(retriever=name) for name in self._retrievers]
-            yield _Measured(RETRIEVAL, asked, list(run_tasks(tasks, self._with(asked))))
+            yield _Measured(RETRIEVAL, settings, list(run_tasks(tasks, self._resources_for(settings))))
         for name, config in self._llms.items():
             llm = LLMConfig(**config.model_dump(include=set(LLMConfig.model_fields)))
             nli = NLIConfig(adapter=config.nli_adapter)
             settings = self._settings.model_copy(update={"llm": llm, "nli": nli})
-            yield self._one(name, settings, self._tasks(settings, config.tasks))
+            yield self._measure(name, settings, self._tasks(settings, config.tasks))
         for name, model in self._config.encoders.items():
             settings = self._settings.model_copy(update={"nli": NLIConfig(kind="encoder", model=model)})
-            yield self._one(name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else [])
+            yield self._measure(name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else [])
 
     def _tasks(self, settings: Settings, parts: Sequence[Part]) -> list[Task]:
         """The tasks of a language model."""
@@ -123,18 +121,18 @@ class _Work:
             tasks += [NLITask(tuned=True)] if settings.nli.adapter is not None else []
         return tasks
 
-    def _one(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _Measured:
+    def _measure(self, name: str, settings: Settings, tasks: Sequence[Task]) -> _Measured:
         """Load and measure a model, then free its memory."""
         measured = _Measured(name, settings)
         try:
-            for result in run_tasks(tasks, self._with(settings)):
+            for result in run_tasks(tasks, self._resources_for(settings)):
                 measured.results.append(result)
         except UserError as error:
             measured.failure = str(error)
         _free_memory()
         return measured
 
-    def _with(self, settings: Settings) -> PipelineResources:
+    def _resources_for(self, settings: Settings) -> PipelineResources:
         """The grid's data and retrievers with other settings."""
         pipeline = Pipeline.from_settings(
             settings,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from corpus.documents.passages import Window
-    from corpus.files import Intake
+    from corpus.files import UpdateReport
     from retrievers.indexing import Documents
 
 DOCUMENTS = "documents"
@@ -40,11 +40,7 @@ class Corpus:
 
 
 def data_corpus(settings: Settings) -> Corpus:
-    """The abstracts of all records of the data; ``data.split`` and ``data.limit`` do not apply.
-
-    Raises:
-        UserError: the data cannot be read.
-    """
+    """The abstracts of all records of the data; ``data.split`` and ``data.limit`` do not apply."""
     from corpus.load import corpus_name, load_records
     from corpus.records import documents
 
@@ -68,7 +64,7 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
         from corpus.documents.catalogue import Passages
 
         passages = Passages(path)
-        if not len(passages):  # answers from the sample would look like answers from the documents
+        if not passages:  # answers from the sample would look like answers from the documents
             raise UserError(
                 f"The library in {settings.store.path} is empty: all its documents were removed. Add documents with "
                 "`medground index PATH`, or search the sample with --data sample."
@@ -81,8 +77,8 @@ def searched_corpus(settings: Settings, *, data_named: bool = False) -> Corpus:
     return replace(corpus, note=note)
 
 
-def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, Intake]":
-    """Bring the user's documents up to date with files and folders; see ``corpus.files.take_in``.
+def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = False) -> "tuple[Corpus, UpdateReport]":
+    """Bring the user's documents up to date with files and folders; see ``corpus.files.update_library``.
 
     Args:
         settings: ``store.path`` is the library's folder; passages fit the embedders of all retrievers.
@@ -93,16 +89,16 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
         UserError: none of the paths could be read, or the store cannot be written.
     """
     from corpus.documents.catalogue import Passages
-    from corpus.files import take_in
+    from corpus.files import update_library
     from retrievers.embedders import DTYPE_FILE
     from retrievers.lexical import FOLDER
 
     path = library_path(settings)
     own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
-    intake = take_in(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
-    if not (intake.added or intake.changed or intake.unchanged or intake.removed or intake.copies):
-        raise UserError(_nothing(settings, paths, intake))
-    return Corpus(DOCUMENTS, Passages(path)), intake
+    report = update_library(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
+    if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
+        raise UserError(_nothing(settings, paths, report))
+    return Corpus(DOCUMENTS, Passages(path)), report
 
 
 def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
@@ -158,29 +154,18 @@ def embedder_windows(settings: Settings) -> "dict[str, Window]":
     return {name: window for name, window in windows.items() if window is not None}
 
 
-def document_text(settings: Settings, passage_id: str) -> str:
-    """The extracted text of a passage's document; the passage's ``start`` and ``end`` are offsets in it.
-
-    Raises:
-        UserError: there is no such passage.
-    """
-    from corpus.documents import catalogue
-
-    return catalogue.document_text(library_path(settings), passage_id)
-
-
 def library_path(settings: Settings) -> Path:
     """The file of the user's documents, beside Chroma's files."""
     return Path(settings.store.path).expanduser() / "documents.sqlite3"
 
 
-def _nothing(settings: Settings, paths: Sequence[Path], intake: "Intake") -> str:
+def _nothing(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
     """The error message if nothing could be read."""
     from corpus.documents.readers import Readers
     from corpus.files import shown_path
 
-    if intake.failed:
-        return "\n".join(problem.why for problem in intake.failed[:LISTED])
-    others = f" ({len(intake.skipped)} files of other types)" if intake.skipped else ""
+    if report.failed:
+        return "\n".join(problem.why for problem in report.failed[:LISTED])
+    others = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
     kinds = ", ".join(Readers(settings.documents).suffixes)
     return f"No readable file in {', '.join(map(shown_path, paths))}{others}. Supported file types: {kinds}."

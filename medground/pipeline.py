@@ -64,9 +64,6 @@ class Pipeline(Components):
             retriever: the name of a retriever.
             verify: what happens to unsupported answers.
             open_questions: whether a writer answers questions that are not yes/no (``chains.qa.qa_chain``).
-
-        Raises:
-            UserError: a model, the data or the store cannot be used.
         """
         config = self.settings.chain
         context, verify = context or config.context, verify or config.verify
@@ -80,7 +77,7 @@ class Pipeline(Components):
             words = next((name for name, one in self.settings.retrievers.items() if one.kind == "bm25"), None)
             return extractive_chain(
                 found,
-                embedder=self._embedder(retriever or self.settings.retriever),
+                embedder=self._quote_embedder(retriever or self.settings.retriever),
                 passages=found.top_k,
                 max_sentences=config.max_sentences,
                 notes=notes,
@@ -147,9 +144,6 @@ class Pipeline(Components):
         """The agent if ``agent.kind`` names one, else the chain; answers include ``note``.
 
         ``chat.answers`` sets the form of the answers.
-
-        Raises:
-            UserError: see ``chain`` and ``agent``.
         """
         from chains.qa.base import MappedChain, noted_chain
 
@@ -169,9 +163,6 @@ class Pipeline(Components):
             share: applied to the judge.
             retriever: the name of the retriever of the passages; by default ``retriever``.
             verify: what happens to unsupported sentences; by default ``chain.verify``.
-
-        Raises:
-            UserError: a model cannot be used.
         """
         from chains.chat.writer import WrittenAnswers
 
@@ -203,18 +194,18 @@ class Pipeline(Components):
 
     def _support(self) -> "Callable[[Answer], Answer]":
         """Adds verdicts to the sentences of an answer and applies ``chain.verify``."""
-        from chains.chat.writer import settled
+        from chains.chat.writer import apply_policy
 
         verifier = self._sentence_verifier()
-        return lambda answer: settled(verifier(answer), self.settings.chain.verify)
+        return lambda answer: apply_policy(verifier(answer), self.settings.chain.verify)
 
     def _conflict_finder(self) -> "Callable[[Sequence[Answer]], list[Answer]] | None":
-        """Finds conflicting evidence for verified answers; None where answers are not verified."""
-        if self.quotes or self.settings.chain.verify == "off":
+        """Finds conflicting evidence; None where ``chain.verify`` is off, or quotes have no judge."""
+        if self.settings.chain.verify == "off" or (self.quotes and self.no_judge is not None):
             return None
         from chains.verification.conflicts import add_conflicts
 
-        return partial(add_conflicts, self.checker(searches=False, noted=False))
+        return partial(add_conflicts, self.checker(searches=False, noted=False), quotes=self.quotes)
 
     def _wider(self, searched: "Retriever | None", open_questions: bool) -> "list[AnswerChain]":
         """Chains that read more passages, for ``chain.verify: retry``."""
@@ -232,10 +223,6 @@ class Pipeline(Components):
 
         Args:
             share: applied to each batch function of a model: answering, judging, rewriting of follow-ups.
-
-        Raises:
-            UserError: a model, the data or the conversations' file cannot be used, or the settings require a language
-                model.
         """
         from chains.chat import Chat, Conversations
         from chains.models.base import estimated_tokens

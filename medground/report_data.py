@@ -48,11 +48,7 @@ class ReportData:
             return {}
 
     def records(self, task: ReportTask) -> Mapping[str, QARecord]:
-        """All records of the task's data by id.
-
-        Raises:
-            UserError: the data cannot be read, or has changed.
-        """
+        """All records of the task's data by id."""
         settings = _settings(task)
         variant = task.task.variant
         if variant not in VARIANTS or settings.data.path != "sample":

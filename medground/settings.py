@@ -28,8 +28,8 @@ from retrievers.config import (
 from retrievers.registry import config_class
 
 Tree = Mapping[str, Any]
-_ENTRIES = 1  # depth of named entries, whose settings depend on their kind; those of a section do not
-_WHOLE = (  # mappings with keys of the user's, which are replaced as a whole
+_ENTRIES = 1  # depth of named entries such as retrievers.dense, whose settings depend on their kind
+_WHOLE = (  # mappings with the user's keys, which are replaced as a whole
     "retrievers.*.retrievers",
     "documents.readers",
     "pairs.labels",
@@ -79,8 +79,7 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
     """Merge a YAML file, then the overrides in order, into the defaults.
 
     Mappings are merged key by key; an empty section changes nothing. A retriever whose ``kind`` changes is replaced as
-    a
-    whole, and so is a mapping with the user's keys, such as ``pairs.labels``, unless a dotted key names one of them.
+    a whole, and so is a mapping with the user's keys, such as ``pairs.labels``, unless a dotted key names one of them.
 
     Args:
         config_file: a YAML file; None for the embedded default.
@@ -96,7 +95,9 @@ def load_settings(config_file: Path | str | None = None, *overrides: Tree | None
         source = str(config_file)
     for override in overrides:
         stated = (override or {}).items()
-        for key, value in sorted(stated, key=lambda one: not one[0].endswith(".kind")):  # what it replaces comes after
+        for key, value in sorted(
+            stated, key=lambda one: not one[0].endswith(".kind")
+        ):  # kinds first: a new kind replaces the other settings
             tree = _merge(tree, _nested(key, value), led=key.count("."))
     try:
         return Settings.model_validate(tree)
@@ -139,6 +140,10 @@ def _dangling_names(tree: Tree) -> Iterator[str]:
     for name in _grid_retrievers(tree):
         if name not in retrievers:
             yield f"eval.grid.retrievers: there is no retriever {name!r}; there are {_listed(retrievers)}."
+    chain = tree.get("chain")
+    quotes = chain.get("quote_embedder") if isinstance(chain, Mapping) else None
+    if isinstance(quotes, str) and isinstance(embedders, Mapping) and quotes not in embedders:
+        yield f"chain.quote_embedder: there is no embedder {quotes!r}; there are {_listed(embedders)}."
     for name, entry in retrievers.items():
         embedder = entry.get("embedder") if isinstance(entry, Mapping) else None
         if isinstance(embedder, str) and isinstance(embedders, Mapping) and embedder not in embedders:

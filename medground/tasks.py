@@ -62,7 +62,7 @@ def qa_tasks(settings: Settings, records: int) -> list[Task]:
 
 
 def written_tasks(settings: Settings) -> list[Task]:
-    """The tasks of ``medground eval answers``: written from retrieved passages, as they are and pruned."""
+    """The tasks of ``medground eval answers``: answers written from retrieved passages, unchanged and pruned."""
     return [AnswersTask(context="retrieved", retriever=settings.retriever, pruned=pruned) for pruned in (False, True)]
 
 
@@ -72,11 +72,7 @@ def check_tasks(settings: Settings) -> list[Task]:
 
 
 def settings_tasks(settings: Settings) -> list[Task]:
-    """The tasks of the setting ``eval.tasks``.
-
-    Raises:
-        UserError: there are none, one is not valid, or two have the same name.
-    """
+    """The tasks of the setting ``eval.tasks``."""
     tasks = [make_task(one.kind, one.model_extra or {}) for one in settings.eval.tasks]
     if not tasks:
         raise UserError(
@@ -89,11 +85,7 @@ def settings_tasks(settings: Settings) -> list[Task]:
 
 
 def run_tasks(tasks: Sequence[Task], resources: "PipelineResources") -> Iterator[TaskResult]:
-    """Run the tasks, after loading what they share: the answering model, then the retrievers.
-
-    Raises:
-        UserError: data, models or retrievers of a task cannot be used.
-    """
+    """Run the tasks, after loading what they share: the answering model, then the retrievers."""
     resources.prepare(tasks)
     for task in tasks:
         yield task.run(resources)
@@ -117,11 +109,7 @@ class PipelineResources:
                 self.pair_data = data.pair_data
 
     def prepare(self, tasks: Sequence[Task]) -> None:
-        """Load what the tasks share.
-
-        Raises:
-            UserError: a task names an unknown retriever, or a model or retriever cannot be used.
-        """
+        """Load what the tasks share."""
         names = list(dict.fromkeys(task.retriever for task in tasks if task.retriever is not None))
         known = self._settings.retrievers
         if unknown := next((name for name in names if name not in known), None):
@@ -163,9 +151,6 @@ class PipelineResources:
         """The answering chain with verification.
 
         It returns every answer, also those that ``chain.verify: abstain`` rejects: risk by coverage shows that effect.
-
-        Raises:
-            UserError: ``chain.verify`` is off.
         """
         judge, verify = self._judge(), self._settings.chain.verify
         identity = {**self._model_identity(), "nli": judge.fingerprint}
@@ -187,11 +172,7 @@ class PipelineResources:
         )
 
     def verifier(self) -> Verifier:
-        """The verifier of answers.
-
-        Raises:
-            UserError: ``chain.verify`` is off.
-        """
+        """The verifier of answers."""
         return Verifier(self._judge())
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
@@ -222,7 +203,7 @@ class PipelineResources:
 
     @property
     def check_note(self) -> str | None:
-        """What a reader of checked claims must know about the judge; None if there is nothing."""
+        """A note on the judge for readers of checked claims; None for no note."""
         return self._checking.check_note
 
     @cached_property

@@ -9,7 +9,7 @@ import yaml
 from common.errors import DataError
 from common.json_file import read_text, shown
 
-_KEYS = 10_000  # of a mapping at the most; one that merges others (<<) several times over may have any number
+_KEYS = 10_000  # maximum number of keys of a mapping, which nested merges (<<) can multiply
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -34,26 +34,18 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; empty for a file of comments.
-
-    Raises:
-        DataError: the file is not text, not YAML (with line and column), or not a mapping.
-    """
+    """The mapping in a YAML file; empty for a file of comments."""
     value = _parsed(read_text(path), where=path)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise DataError(path, f"must hold settings as `section: ...`, but holds {type(value).__name__}.")
+        raise DataError(path, f"must have settings as `section: ...`, not {type(value).__name__}.")
     _check_keys(path, value)
     return value
 
 
 def read_value(text: str, where: str) -> Any:
-    """One YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text.
-
-    Raises:
-        DataError: the text is not YAML.
-    """
+    """One YAML value: ``3``, ``true``, ``null``, ``[a, b]`` or a text."""
     return _parsed(text, where=where)
 
 

@@ -1,7 +1,7 @@
 """Base class of all retrievers: questions in, scored documents out, best first."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -187,6 +187,23 @@ class WrappingRetriever(Retriever):
     def inner(self) -> Sequence[Retriever]:
         """The other retriever."""
         return (self._retriever,)
+
+
+def search_deeper(
+    retriever: Retriever,
+    questions: Sequence[str],
+    depth: int,
+    hits: Callable[[list[Document], int], list[Hit] | None],
+) -> list[list[Hit]]:
+    """Search for each question with growing depth until ``hits``, of the documents and the depth, is not None."""
+    found: dict[int, list[Hit]] = {}
+    while left := [place for place in range(len(questions)) if place not in found]:
+        searched = retriever.search([questions[place] for place in left], depth)
+        for place, documents in zip(left, searched, strict=True):
+            if (enough := hits(documents, depth)) is not None:
+                found[place] = enough
+        depth *= 4
+    return [found[place] for place in range(len(questions))]
 
 
 def encodable(text: str) -> str:

@@ -6,12 +6,14 @@ Each kind of retriever has its settings in its own file, in ``retrievers.kinds``
 import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from common.hub import ModelSource
 
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -73,8 +75,7 @@ class EmbedderClassConfig(EmbedderConfig):
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments."""
-        names = self.model_fields_set & {"dtype", "query_prompt", "passage_prompt"}
-        return {**(self.model_extra or {}), **{name: getattr(self, name) for name in names}}
+        return {name: getattr(self, name) for name in self.model_fields_set - {"model"}}
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -92,7 +93,7 @@ class RetrieverConfig(Section):
             "the entry's other keys as keyword arguments."
         )
     )
-    top_k: int = Field(default=5, ge=1, strict=True, description="Maximum number of passages.")
+    top_k: Count = Field(default=5, description="Maximum number of passages.")
 
     def builds_on(self) -> tuple[str, ...]:
         """The names of the retrievers that this one builds on."""

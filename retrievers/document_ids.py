@@ -19,11 +19,7 @@ def with_id(document: Document) -> Document:
 
 
 def identified(documents: Iterable[Document]) -> list[Document]:
-    """The documents with ids (``with_id``), without duplicates.
-
-    Raises:
-        UserError: two different texts have the same id.
-    """
+    """The documents with ids (``with_id``), without duplicates; ``UserError`` if two texts have the same id."""
     found: dict[str, Document] = {}
     for document in map(with_id, documents):
         known = found.setdefault(str(document.id), document)

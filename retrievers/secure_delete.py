@@ -18,7 +18,8 @@ DATABASE = "chroma.sqlite3"
 MARK = "unpurged"  # file in the store's folder; after a kill before the purge, the next one removes the texts
 LOCK_SECONDS = 10.0
 
-# What the rows that a log entry made say already. The graph of vectors, which may lag behind, reads the vectors only.
+# Empties the metadata of log entries that Chroma has applied to its tables. The index of vectors, which may lag behind,
+# reads only the vectors of log entries.
 _EMPTY_LOG = """
 UPDATE embeddings_queue SET metadata = '{}' WHERE metadata <> '{}' AND EXISTS (
     SELECT 1 FROM segments JOIN max_seq_id ON max_seq_id.segment_id = segments.id

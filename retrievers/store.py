@@ -119,23 +119,20 @@ def open_store(config: StoreConfig, corpus: str, embedder: Embeddings) -> Store:
 
     The collection's name ends in a digest of corpus, embedder fingerprint and metric: another embedder, prompt or dtype
     has another collection.
-
-    Raises:
-        UserError: the folder or server cannot be used.
     """
     with store_errors(config.url or config.path):
         return Store(config, corpus, embedder)
 
 
-def other_collections(config: StoreConfig, corpus: str, but: Container[str]) -> "list[Collection]":
-    """The store's collections of ``corpus``, except those in ``but``: collections of other embedders."""
+def other_collections(config: StoreConfig, corpus: str, excluded: Container[str]) -> "list[Collection]":
+    """The store's collections of ``corpus``, except those in ``excluded``: collections of other embedders."""
     folder = folder_of(config)
     if folder is not None and not (folder / DATABASE).exists():
         return []
     with store_errors(config.url or config.path):
         found = _client(config).list_collections()
     name = encodable(corpus)
-    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in but]
+    return [one for one in found if (one.metadata or {}).get("corpus") == name and one.name not in excluded]
 
 
 def folder_of(config: StoreConfig) -> Path | None:
@@ -220,11 +217,7 @@ def _address(url: str) -> tuple[str, int, bool]:
 
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
-    """Translate errors of Chroma, SQLite and the file system about the store at ``where``.
-
-    Raises:
-        UserError: locked, read-only, damaged, of another Chroma version, unreachable, or out of space.
-    """
+    """Turn errors of Chroma, SQLite and the file system about the store at ``where`` into ``UserError``."""
     import httpx
     from chromadb.errors import ChromaError
 

@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +27,17 @@ guard.install(_attempts.append)
 _guarded_connect = socket.socket.connect
 
 
-gc.disable()  # while the tests are collected, which is mostly imports
-
-
-def pytest_collection_finish() -> None:
-    """Start the garbage collector; what the imports have made is left out of its passes."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests, which is mostly imports, without garbage collection, and leave the imports out of it later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")

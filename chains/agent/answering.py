@@ -8,7 +8,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains.answer import Answer, Passage, Verdict
 from chains.qa.base import AnswerChain
 
-Read = Callable[[Runnable[str, list[Document]]], AnswerChain]
+MakeChain = Callable[[Runnable[str, list[Document]]], AnswerChain]
 """Makes an answering chain over a retriever."""
 Verify = Callable[[Answer], Answer]
 """Returns the answer with its verdict."""
@@ -17,12 +17,12 @@ NO_EVIDENCE = "none of the passages found is evidence on the question"
 NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
 
 
-def answer_from(read: Read, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
+def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
     """The answer from the evidence, with its verdict if ``verify`` is set."""
     documents = [
         Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score}) for one in evidence
     ]
-    answer = read(RunnableLambda(lambda _: documents)).invoke(question)
+    answer = make_chain(RunnableLambda(lambda _: documents)).invoke(question)
     return answer if verify is None else verify(answer)
 
 

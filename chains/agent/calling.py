@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Read, Verify, answer_from, holds, withhold
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
@@ -40,7 +40,7 @@ class ToolAgent(AnswerChain):
 
     Args:
         model: a chat model that supports tool calls.
-        retriever, read, grader, verify, config, on_step, passages: as of ``graph.GraphAgent``.
+        retriever, make_chain, grader, verify, config, on_step, passages: as of ``graph.GraphAgent``.
         checker: runs the tool ``check_statement``; None leaves that tool out.
         clean: removes special tokens from texts in prompts.
         support: adds verdicts to the sentences of the model's text; None for none.
@@ -48,7 +48,7 @@ class ToolAgent(AnswerChain):
 
     model: BaseChatModel
     retriever: BaseRetriever
-    read: Read
+    make_chain: MakeChain
     grader: Grader
     verify: Verify | None
     config: AgentConfig
@@ -109,7 +109,7 @@ class ToolAgent(AnswerChain):
         reason = stopped or (NO_SEARCH if not findings.searched else NO_EVIDENCE)
         answer = None
         if evidence and stopped is None:
-            answer = answer_from(self.read, question, evidence[: self.passages], self.verify)
+            answer = answer_from(self.make_chain, question, evidence[: self.passages], self.verify)
             given = holds(answer, self.config.confidence, settled=any(one.settles for one in best))
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=given)
             if given:

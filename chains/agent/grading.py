@@ -34,6 +34,7 @@ Decides = Callable[[str, Sequence[Passage]], list[float | None]]
 """Maps a question and passages to the probability of each passage that it settles the question."""
 
 
+@dataclass(frozen=True, slots=True)
 class Grader:
     """Grades passages by shared words and by a model's label scores; instructions in a passage have no effect.
 
@@ -44,23 +45,22 @@ class Grader:
     ``decides`` is ``by_judge(...)`` or ``by_labels(...)``.
     """
 
-    def __init__(self, decides: Decides, relevance: float) -> None:
-        self._decides = decides
-        self._relevance = relevance
+    decides: Decides
+    relevance: float
 
     def grade(self, question: str, passages: Sequence[Passage]) -> list[Grade]:
         """A grade for each passage, in order; rarity of words is measured among these passages."""
         covered = coverage(question, [passage.text for passage in passages])
-        decided = self._decides(question, passages)
+        decided = self.decides(question, passages)
         return [
             Grade(passage, covers, decides, self._is_evidence(covers, decides))
             for passage, covers, decides in zip(passages, covered, decided, strict=True)
         ]
 
     def _is_evidence(self, covers: float, decides: float | None) -> bool:
-        if covers >= self._relevance:
+        if covers >= self.relevance:
             return True
-        return decides is not None and decides > 0.5 and covers >= self._relevance / 2
+        return decides is not None and decides > 0.5 and covers >= self.relevance / 2
 
 
 def by_judge(judge: NLIModel) -> Decides:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, Read, Verify, answer_from, holds, withhold
+from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, holds, withhold
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.answer import Answer, Passage
@@ -59,17 +59,17 @@ class GraphAgent(AnswerChain):
 
     Args:
         retriever: finds the passages.
-        read: makes the answering chain over given passages.
-        grader: selects the evidence among them.
+        make_chain: makes the answering chain over given passages; one answer uses ``passages`` of them.
+        grader: selects the evidence.
         verify: verifies an answer; None for no verification.
         reword: rewords a question.
         config: the limits.
         on_step: called with each step.
-        passages: the number of passages that ``read`` uses for one answer.
+        passages: see ``make_chain``.
     """
 
     retriever: BaseRetriever
-    read: Read
+    make_chain: MakeChain
     grader: Grader
     verify: Verify | None
     reword: Reword
@@ -132,7 +132,7 @@ class GraphAgent(AnswerChain):
 
     def _answer_from(self, state: _State) -> dict[str, Any]:
         read, left = state.evidence[: self.passages], state.evidence[self.passages :]
-        answer = answer_from(self.read, state.question, read, self.verify)
+        answer = answer_from(self.make_chain, state.question, read, self.verify)
         may_be_given = holds(answer, self.config.confidence, settled=state.settled)
         result = {"label": answer.label, "label_scores": answer.label_scores, "verdict": answer.verdict}
         state.run.done("answer", read=[one.id for one in read], **result, holds=may_be_given)

@@ -61,10 +61,8 @@ class Chat:
     def stream(self, history: Sequence[Turn], message: str) -> Iterator[ChatEvent]:
         """Answer ``message`` after the turns of ``history`` and yield ``chains.chat.events``.
 
-        Closing the iterator stops generation.
-
-        Raises:
-            UserError: the message is empty or too long, or cannot be answered.
+        Closing the iterator stops generation. ``UserError`` is raised if the message is empty, too long or cannot be
+        answered.
         """
         if is_blank(message):
             raise UserError("The message is empty. Write what you want to know.")
@@ -105,10 +103,6 @@ class Chat:
         """``stream`` in a user's stored conversation; the turn is stored before ``DoneEvent`` is yielded.
 
         With ``conversation`` None, a new one is created together with this turn.
-
-        Raises:
-            NoConversation: the user has no conversation of this id.
-            UserError: see ``stream``.
         """
         store = self.conversations
         history = store.read(user, conversation) if conversation is not None else ()

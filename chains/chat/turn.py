@@ -43,6 +43,6 @@ class Summary(BaseModel):
     turns: int
 
 
-def said_before(history: Sequence[Turn]) -> list[tuple[str, str]]:
-    """Pairs of message and answer, without citation marks: those number the passages of their own turn."""
+def earlier_turns(history: Sequence[Turn]) -> list[tuple[str, str]]:
+    """Pairs of message and answer, without citation marks, which number the passages of their own turn."""
     return [(turn.message, without_marks(turn.text)) for turn in history]

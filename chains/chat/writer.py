@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
 from chains.answer import Answer
-from chains.chat.turn import Turn, said_before
+from chains.chat.turn import Turn, earlier_turns
 from chains.config import Verify
 from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
@@ -39,10 +40,6 @@ class Writer:
         system: the user's system text.
         cache: stores the written texts.
         identity: what determines a text besides its prompt; part of the cache key.
-
-    Attributes:
-        chain: the composition ``prompt | model``. It has no parser: after closing the stream, a parser would run
-            the model to its end (langchain-core 1.7).
     """
 
     def __init__(
@@ -58,6 +55,7 @@ class Writer:
         self._template = answer_template(system)
         self._cache = cache
         self._identity = dict(identity or {})
+        # Without a parser, which would run the model to its end after the stream is closed (langchain-core 1.7).
         self.chain: Runnable[Any, Any] = self._template | model
 
     def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
@@ -90,24 +88,23 @@ class Writer:
     def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
         clean, numbers = self._clean, passage_numbers(answer.passages)
+        texts = [without_marks(clean(one.text_for_model)) for one in answer.passages]  # cleaning may complete a mark
         return {
-            "history": history_turns([(clean(user), clean(text)) for user, text in said_before(history)]),
-            "passages": fence(
-                [without_marks(clean(one.read)) for one in answer.passages],  # what is blanked out may split a mark
-                [numbers[one.id] for one in answer.passages],
-            ),
+            "history": history_turns([(clean(user), clean(text)) for user, text in earlier_turns(history)]),
+            "passages": fence(texts, [numbers[one.id] for one in answer.passages]),
             "question": clean(answer.question),
             "decision": explain(answer.label),
         }
 
 
+@dataclass(frozen=True)
 class WrittenAnswers:
     """Answers in sentences with citations, and the policy for unsupported sentences.
 
     Args:
         writer: writes the text.
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
-        verify: the policy. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
+        policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
             withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
             ``wider`` and returns the first text whose sentences are all supported, else the first text.
@@ -115,31 +112,22 @@ class WrittenAnswers:
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        verifier: Callable[[Answer], Answer] | None = None,
-        verify: Verify = "off",
-        *,
-        wider: Sequence[AnswerChain] = (),
-        embedder: "Embeddings | None" = None,
-    ) -> None:
-        self._writer = writer
-        self._verifier = verifier
-        self._policy = verify
-        self._wider = wider
-        self._embedder = embedder
+    writer: Writer
+    verifier: Callable[[Answer], Answer] | None = None
+    policy: Verify = "off"
+    wider: Sequence[AnswerChain] = ()
+    embedder: "Embeddings | None" = None
 
     def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces, then the answer with it.
 
         With a policy that may change the text, streaming starts after the whole text is written and verified.
         """
-        if self._policy in ("off", "report"):
+        if self.policy in ("off", "report"):
             yield from self._written(history, answer)
             return
         answer = self._judged(history, answer)
-        answer = self._again(history, answer) if self._policy == "retry" else settled(answer, self._policy)
+        answer = self._again(history, answer) if self.policy == "retry" else apply_policy(answer, self.policy)
         yield from pieces(answer.text)
         yield answer
 
@@ -149,16 +137,16 @@ class WrittenAnswers:
 
     def verify(self, answer: Answer) -> Answer:
         """The answer with the verdicts that the policy ``report`` adds after the text."""
-        return self._verifier(answer) if self._verifier is not None and self._policy == "report" else answer
+        return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         marks, written = MarkWriter(len(answer.passages)), []
-        reused = answer.reused and self._writer.has_written(history, answer)
-        for piece in self._writer.write(history, answer, marks):
+        reused = answer.reused and self.writer.has_written(history, answer)
+        for piece in self.writer.write(history, answer, marks):
             written.append(piece)
             yield piece
         answer = answer.noted(*marks.notes, text="".join(written), reused=reused)
-        yield with_sentences(answer, self._embedder, attribute=self._verifier is None)
+        yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write(self, answer: Answer) -> Answer | UserError:
         try:
@@ -171,13 +159,13 @@ class WrittenAnswers:
     def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
         *_, written = self._written(history, answer)
         assert isinstance(written, Answer)
-        return self._verifier(written) if self._verifier is not None else written
+        return self.verifier(written) if self.verifier is not None else written
 
     def _again(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
         most = len(first.passages)
-        for chain in self._wider:
+        for chain in self.wider:
             answer = chain.invoke(first.question)
             if len(answer.passages) <= most:
                 continue
@@ -190,7 +178,7 @@ class WrittenAnswers:
         return first.noted(f"{tried}: not every sentence was supported")
 
 
-def settled(answer: Answer, policy: Verify) -> Answer:
+def apply_policy(answer: Answer, policy: Verify) -> Answer:
     """An answer with verdicts after the policy: pruned, withheld or unchanged."""
     if policy == "prune":
         kept = prune(answer)

@@ -27,12 +27,8 @@ def load_classifier(
 ) -> "EncoderNLI":
     """The sequence classifier ``model``, a folder or a hub id, as an NLI model.
 
-    Args:
-        model: a folder or a hub id.
-        dtype: of the weights; ``auto`` is bfloat16 if the device is faster in it, else float32.
-        device: ``auto`` or a torch device such as ``cpu``.
-        batch_tokens: maximum number of tokens in a batch, with padding.
-        cache: stores the results.
+    ``dtype`` auto is bfloat16 if the device is faster in it, else float32; ``device`` is auto or a torch device; a
+    batch has at most ``batch_tokens`` tokens with padding; ``cache`` stores the results.
 
     Raises:
         UserError: the model cannot be loaded (absent, gated, offline, damaged), is not a sequence classifier, or has

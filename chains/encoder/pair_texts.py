@@ -39,11 +39,7 @@ class PairTexts:
         return len(encoded["input_ids"]) <= self.window
 
     def fit(self, pair: Pair, side: Side) -> Span:
-        """The longest part of text ``side`` that fits with the other text, at the end that the tokenizer keeps.
-
-        Raises:
-            UserError: not one word fits.
-        """
+        """The longest part of text ``side`` that fits with the other text, at the end that the tokenizer keeps."""
         from_end = self._tokenizer.truncation_side == "left"
         part = longest_part(pair[side], lambda text: self._fits_with(pair, side, text), from_end=from_end)
         if part is None:
@@ -51,11 +47,7 @@ class PairTexts:
         return part
 
     def parts(self, pair: Pair) -> list[Pair]:
-        """The pair with its first text split into the longest parts that fit, of whole sentences if possible.
-
-        Raises:
-            UserError: the second text leaves no room for one word.
-        """
+        """The pair with its first text split into the longest parts that fit, of whole sentences if possible."""
         parts = split_to_fit(pair[0], lambda text: self._fits_with(pair, 0, text))
         if not parts:
             raise self._too_long(pair, 0)

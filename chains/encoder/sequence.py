@@ -156,11 +156,7 @@ def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") 
 
 
 def find_device(name: str) -> "torch.device":
-    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU.
-
-    Raises:
-        UserError: the device does not exist.
-    """
+    """The torch device; ``auto`` is this machine's accelerator if it has one, else the CPU."""
     import torch
 
     if name == "auto":

@@ -19,17 +19,11 @@ _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt",
 def add_adapter(
     model: "PreTrainedModel", adapter: str, *, merge: bool, base: str, resize: bool = True
 ) -> "PreTrainedModel":
-    """Load a PEFT adapter into a model: attached (``PeftModel``) or merged into the weights.
+    """Load a PEFT adapter, a folder or hub id, into a model: attached (``PeftModel``) or merged into the weights.
 
-    ``model`` is changed in place: it gets the adapter's layers or new weights, and the adapter's number of embeddings.
-    If the adapter is rejected, the model is unchanged.
-
-    Args:
-        model: the loaded base model.
-        adapter: folder or hub id.
-        merge: whether to merge it into the weights.
-        base: the base model's hub id or folder, compared with the base named in the adapter.
-        resize: whether the adapter may change the number of embeddings.
+    ``model`` is changed in place: it gets the adapter's layers or new weights, and with ``resize`` the adapter's number
+    of embeddings. If the adapter is rejected, the model is unchanged. ``base``, the model's hub id or folder, is
+    compared with the base named in the adapter.
 
     Raises:
         UserError: the adapter is absent or belongs to another base, or would be merged into quantised weights.
@@ -130,11 +124,7 @@ def _trained_tokens(config: Any, rows: int) -> int | None:
 
 
 def adapter_tokenizer(adapter: str, base: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
-    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one.
-
-    Raises:
-        UserError: the adapter is absent, or its tokenizer cannot be read or has other token ids than the base's.
-    """
+    """The adapter's tokenizer, or else ``base`` with the adapter's chat template if it has one."""
     from transformers import AutoTokenizer
 
     read_adapter(adapter)
@@ -195,11 +185,7 @@ def adapter_settings(model: "PreTrainedModel") -> dict[str, Any]:
 
 
 def read_adapter(adapter: str) -> Any:
-    """The adapter's ``peft.PeftConfig``.
-
-    Raises:
-        UserError: the adapter is absent, or its settings cannot be read.
-    """
+    """The adapter's ``peft.PeftConfig``."""
     import peft
 
     with hub_errors("Adapter", adapter):

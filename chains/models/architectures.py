@@ -1,6 +1,6 @@
 """Properties of causal model architectures that matter for batches of texts of different lengths.
 
-The test of this file runs every architecture named here, and others, through scoring and generation.
+``tests/chains/models/test_architectures.py`` runs every architecture named here through scoring and generation.
 """
 
 import inspect

@@ -91,11 +91,7 @@ class LLM(Protocol):
 
 
 def as_llm(model: object) -> LLM:
-    """``model`` as an ``LLM``: unchanged if it is one, else a wrapper of a LangChain chat model, LLM or binding.
-
-    Raises:
-        UserError: it is neither.
-    """
+    """``model`` as an ``LLM``: unchanged if it is one, else a wrapper of a LangChain chat model, LLM or binding."""
     if all(hasattr(type(model), name) for name in ("writer", "prompts", "length")):
         return model  # type: ignore[return-value]
     if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:

@@ -22,14 +22,8 @@ def in_batches(
     ``batch_tokens`` tokens with padding; a longer item is a batch of its own. A batch that does not fit in memory is
     halved and retried, and later batches are limited to the tokens of that half.
 
-    Args:
-        lengths: of the items, in tokens.
-        batch_tokens: maximum number of tokens in a batch, with padding.
-        run: returns a result for each index of a batch, in order.
-        advice: a sentence for the error message.
-
-    Raises:
-        UserError: a single item does not fit in memory.
+    ``lengths`` are those of the items in tokens; ``run`` returns a result for each index of a batch. If a single item
+    does not fit in memory, ``UserError`` is raised with ``advice``.
     """
     waiting = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     while waiting:

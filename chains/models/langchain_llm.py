@@ -82,11 +82,7 @@ class LangChainLLM(ChatPrompts):
 
     @property
     def chat(self) -> BaseChatModel:
-        """The model itself.
-
-        Raises:
-            UserError: it is not a chat model.
-        """
+        """The model itself; ``UserError`` if it is not a chat model."""
         if isinstance(self.model, BaseChatModel):
             return self.model
         raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is not one.")

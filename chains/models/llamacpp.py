@@ -72,11 +72,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
 
 
 def _check_kind(file: Path, architecture: str, about: dict[str, Any]) -> None:
-    """Check that a file holds a language model; llama.cpp may end the process on others.
-
-    Raises:
-        UserError: it holds an embedding model, or a part of a model.
-    """
+    """Raise ``UserError`` unless a file holds a language model; llama.cpp may end the process on others."""
     embeds = f"{architecture}.pooling_type" in about or about.get(f"{architecture}.attention.causal") is False
     kind = "embedding model" if embeds else about.get("general.type", "model")
     if kind != "model" or "tokenizer.ggml.tokens" not in about:

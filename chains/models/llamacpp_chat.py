@@ -71,12 +71,8 @@ class LlamaCppChat(BaseChatModel):
             text, before = before + self.local.visible(piece["content"]), ""
             message = AIMessageChunk(content=text)
             if piece["stop"]:
-                message = AIMessageChunk(
-                    content=text,
-                    usage_metadata=_usage(ids, piece),
-                    response_metadata=self._metadata(piece),
-                    chunk_position="last",
-                )
+                message.usage_metadata, message.response_metadata = _usage(ids, piece), self._metadata(piece)
+                message.chunk_position = "last"
             chunk = ChatGenerationChunk(message=message)
             if run_manager:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)

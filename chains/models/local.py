@@ -227,9 +227,6 @@ def fit_tokenizer(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 
     The tokenizer gets a padding token and a usable chat template. Generation becomes greedy and stops at the end tokens
     of checkpoint, tokenizer and chat template.
-
-    Raises:
-        UserError: the chat template cannot be used, or the model lacks embeddings for tokens.
     """
     base: Any = getattr(model, "get_base_model", lambda: model)()  # an attached adapter wraps the model
     rows = base.get_input_embeddings().weight.shape[0]
@@ -343,7 +340,7 @@ def _load_model(source: str, config: LLMConfig) -> "PreTrainedModel":
     return loaded
 
 
-# Configurations with a field is_decoder that their models do not read: they look back only, whatever it says.
+# Architectures that ignore their setting is_decoder: their attention is always causal.
 _ALWAYS_CAUSAL = ("gpt_neox", "gpt_neox_japanese")
 _OTHER_HEAD = re.compile(r"For(?:\w*Classification|QuestionAnswering|MaskedLM|MultipleChoice|\w*Reward\w*|\w*Score)\Z")
 

@@ -64,12 +64,11 @@ class LocalPipeline(HuggingFacePipeline):
         with local.guard():
             options = {"batch_tokens": local.config.batch_tokens, **self._options(stop, kwargs)}
             written: list[Written] = in_order(written_batches(local.model, local.tokenizer, ids, **options))
-        return LLMResult(
-            generations=[
-                [Generation(text=_until(one.text, stop)[0], generation_info=_usage(len(prompt), one.tokens))]
-                for prompt, one in zip(ids, written, strict=True)
-            ]
-        )
+        generations = [
+            [Generation(text=_until(one.text, stop)[0], generation_info=_usage(len(prompt), one.tokens))]
+            for prompt, one in zip(ids, written, strict=True)
+        ]
+        return LLMResult(generations=generations)
 
     def _stream(
         self,
@@ -185,17 +184,12 @@ class LocalChat(ChatHuggingFace):
         configs = get_config_list(config, len(inputs))
         prompts = [self._to_chat_prompt(self._convert_input(one).to_messages()) for one in inputs]
         stop = kwargs.pop("stop", None)
+        runs: dict[str, Any] = {
+            name: [one.get(name) for one in configs] for name in ("callbacks", "tags", "metadata", "run_name")
+        }
+        most = kwargs.pop("max_tokens", self.max_tokens)
         try:
-            result = self.llm.generate(
-                prompts,
-                stop=self._stops(stop),
-                callbacks=[one.get("callbacks") for one in configs],
-                tags=[one.get("tags") for one in configs],
-                metadata=[one.get("metadata") for one in configs],
-                run_name=[one.get("run_name") for one in configs],
-                max_tokens=kwargs.pop("max_tokens", self.max_tokens),
-                **kwargs,
-            )
+            result = self.llm.generate(prompts, stop=self._stops(stop), max_tokens=most, **runs, **kwargs)
         except Exception as error:
             if return_exceptions:
                 return [error for _ in inputs]  # type: ignore[misc]
@@ -229,11 +223,9 @@ class LocalChat(ChatHuggingFace):
             message = AIMessageChunk(content=before + piece.text)
             before = ""
             if piece.generation_info:  # the last one
+                usage, metadata = _metadata(piece), {"model_name": self.model_id}
                 message = AIMessageChunk(
-                    content="",
-                    usage_metadata=_metadata(piece),
-                    response_metadata={"model_name": self.model_id},
-                    chunk_position="last",
+                    content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
                 )
             chunk = ChatGenerationChunk(message=message)
             if run_manager:

@@ -31,16 +31,16 @@ def fence(texts: Sequence[str], numbers: Sequence[int] | None = None) -> str:
     return f"DATA {code} begins\n{numbered}\nDATA {code} ends"
 
 
-# Marks of turns in the usual chat templates. They may be tokens of a model whose tokenizer is elsewhere (<|im_end|>,
-# DeepSeek's <｜User｜>), or no tokens at all but text that a model was trained on ([INST]).
+# Turn marks of common chat templates: special tokens (<|im_end|>, DeepSeek's <｜User｜>), also of models on servers,
+# and texts that models were trained on ([INST]).
 _NAME = r"/?[\w\u2581:-]{1,40}"
 TURN_MARK = re.compile(
     rf"<[|\uff5c]{_NAME}[|\uff5c]?>|<{_NAME}[|\uff5c]>|\[\|{_NAME}\|\]|<</?SYS>>|</?s>"
     r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|end_of_utterance)>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
 )
-# Control characters other than tab and line ends, halves of characters, and the tags of Unicode, which no program shows
-# and models read as letters.
+# Control characters other than tab and line ends, lone surrogates, and Unicode's tag characters, which are invisible
+# but read as letters by models.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\U000e0000-\U000e007f]")
 
 

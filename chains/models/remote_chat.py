@@ -51,12 +51,8 @@ def remote_chat(name: str, base_url: str, *, timeout: float = 600, retries: int 
     Only this server is contacted: redirects are not followed, and a server on this machine is not reached through a
     proxy. The API key is read from ``MEDGROUND_LLM_KEY``; OpenAI's environment variables are ignored.
 
-    Args:
-        name: the model's name on the server.
-        base_url: the server's address.
-        timeout: maximum seconds for an answer.
-        retries: how often a request is repeated if the server is busy, fails or drops the connection. An unreachable
-            server and a timeout are not retried.
+    ``timeout`` is in seconds. A request is repeated ``retries`` times if the server is busy, fails or drops the
+    connection, but not if it is unreachable or late.
     """
     key = os.environ.get(KEY)
     server = Server(base_url.rstrip("/"), bool(key), timeout)

@@ -54,15 +54,9 @@ def scored_batches(
     """The log-likelihoods of the labels: batches of prompt indices and rows.
 
     A label's log-likelihood is the sum over its tokens, so labels may share their first tokens. If every label is one
-    token, one forward pass suffices; longer labels continue from its key-value cache. A shared prefix is computed once
-    if that saves time. Batching and sharing do not change the results beyond rounding.
-
-    Args:
-        model: a causal model in evaluation mode.
-        prompts: from ``with_labels``.
-        batch_tokens: maximum number of tokens per pass, with padding.
-        packed: the packed model, used if every label is one token.
-        share: False computes each prompt whole, for comparison.
+    token, one forward pass suffices, of ``packed`` if given; longer labels continue from its key-value cache. A shared
+    prefix is computed once if that saves time; ``share`` False computes each prompt whole, for comparison. Batching and
+    sharing do not change the results beyond rounding. A batch has at most ``batch_tokens`` tokens with padding.
 
     Raises:
         UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.

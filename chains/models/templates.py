@@ -19,7 +19,7 @@ _PLAIN = (
     "{% else %}{{ '' if loop.first else '\\n\\n' }}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAnswer:' }}{% endif %}"
 )
-# Preambles, each for one kind of template. A newline after the last tag keeps the template's first line as it was.
+# Preambles that adapt a template. Each ends in a newline, which Jinja removes, so that the template's first line stays.
 _FOLD_SYSTEM = (
     "{% if messages[0]['role'] == 'system' and messages | length > 1 %}"
     "{% set messages = [{'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']}]"

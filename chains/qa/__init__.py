@@ -1,5 +1,17 @@
 """Question answering over retrieved passages."""
 
-from chains.qa.chain import QAChain, qa_chain
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chains.qa.chain import QAChain, qa_chain
 
 __all__ = ["QAChain", "qa_chain"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the chain at first use: answers that quote need no prompts, whose import takes long."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from chains.qa import chain
+
+    return getattr(chain, name)

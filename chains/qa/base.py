@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
 from common.errors import UserError
-from common.one_pass import OnePassRunnable
+from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
@@ -53,10 +53,10 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
 
     def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
         read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
-        answers = iter(self.answer_all([question for question in read if isinstance(question, Question)]))
-        return [question if isinstance(question, UserError) else next(answers) for question in read]
+        return [*over_valid(read, self.answer_all)]
 
 
+@dataclass(eq=False)
 class MappedChain(AnswerChain):
     """A chain whose answers are changed by a function.
 
@@ -65,15 +65,12 @@ class MappedChain(AnswerChain):
         change: from answers to changed answers or errors, in order; all answers of a pass are one call.
     """
 
-    def __init__(self, chain: AnswerChain, change: Callable[[Sequence[Answer]], Sequence[Answer | UserError]]) -> None:
-        self._chain = chain
-        self._change = change
+    chain: AnswerChain
+    change: Callable[[Sequence[Answer]], Sequence[Answer | UserError]]
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Answer all, then change all answers."""
-        answers = self._chain.answer_all(questions)
-        changed = iter(self._change([answer for answer in answers if isinstance(answer, Answer)]))
-        return [next(changed) if isinstance(answer, Answer) else answer for answer in answers]
+        return over_valid(self.chain.answer_all(questions), self.change)
 
 
 def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:
@@ -110,9 +107,6 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
     From other retrievers, the first ``k`` results are used. Documents without text, and passages with only references
     or a table of contents, are left out. Copies of a better passage are listed in its metadata ``also_in`` and do not
     count. If fewer than ``k`` remain, our retrievers search once more for twice as many.
-
-    Raises:
-        UserError: it returns something else than documents.
     """
     found = _search(retriever, questions, k)
     if isinstance(retriever, Retriever):

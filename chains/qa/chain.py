@@ -55,16 +55,12 @@ def qa_chain(
         UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another type.
     """
     model = as_llm(llm)
-    check_choices(
-        context=(context, Context),
-        decide=(decide, Decide),
-        prompt_family=(prompt_family, Family),
-        evidence=(evidence, Evidence),
-    )
-    if context == "retrieved" and retriever is None:
-        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
+    check_choices(context=(context, Context), decide=(decide, Decide))
+    check_choices(prompt_family=(prompt_family, Family), evidence=(evidence, Evidence))
     if retriever is not None:
         check_retriever(retriever)
+    elif context == "retrieved":
+        raise UserError('Retrieved context needs a retriever. Give one, or set the context to "gold" or "none".')
     if passages < 1:
         raise UserError(f"An answer needs at least 1 passage; {passages} were asked for.")
     family, system = model.family(prompt_family), model.config.system if system is None else system
@@ -125,7 +121,7 @@ class QAChain(AnswerChain):
         return self.summarizer.summarize([question.text for question in questions], found)
 
     def _ask(self, question: Question, passages: list[Passage]) -> QuestionInContext:
-        context = self.fitter.clean(_JOIN.join(passage.read for passage in passages)) if passages else None
+        context = self.fitter.clean(_JOIN.join(passage.text_for_model for passage in passages)) if passages else None
         return QuestionInContext(self.fitter.clean(question.text).strip(), context)
 
     def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
@@ -179,5 +175,5 @@ def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
             break
         is_whole = passage.summary is not None or kept >= len(passage.text)
         read.append(passage if is_whole else passage.model_copy(update={"text": passage.text[:kept]}))
-        kept -= len(passage.read) + len(_JOIN)
+        kept -= len(passage.text_for_model) + len(_JOIN)
     return read

@@ -1,10 +1,10 @@
-"""Follow-up questions made self-contained without a model, from the questions before them.
+"""Rules that make follow-up questions self-contained, without a model.
 
-Three kinds of fragment are completed. One that names other people ("And in women?") takes the place of the earlier
-question's population, one that names another kind ("And second-line?", "And type 1?") the place of the kind, and one
-that names another subject ("What about aspirin?") the place of the subject whose attribute was asked for ("What is the
-dose of metformin?"). A question that is whole stays as it is. Everything else is asked beside the question before it:
-both are searched for together, and a note says so.
+Three kinds of fragment are completed from the earlier question: other people ("And in women?") replace its population,
+another kind ("And second-line?", "And type 1?") replaces the kind, and another subject ("What about aspirin?") replaces
+the subject of an attribute ("What is the dose of metformin?"). A self-contained question is unchanged. Anything else is
+searched for together with the question before it, after the words that are new in the message, and a note says so. The
+new words stand twice, since a new drug must outweigh the one of the earlier question (``benchmarks/followups.py``).
 """
 
 import re
@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chains.citations import asks_for_fact
 from corpus.words import terms
 
 _LEAD = re.compile(
@@ -78,7 +79,7 @@ _GENERAL = frozenset(
     """
     study studies trial trials took take taken part many much long often common safe serious work works worked help
     helps effect risk better worse lower higher raise reduce increase decrease change known use used needed need
-    drug drugs medicine medication intervention sample placebo
+    drug drugs medicine medication intervention sample placebo also
     randomised randomized blinded authors included followed lasted sure really more detail details
     safer safest best cheaper cheapest faster stronger preferred recommended alternative alternatives option options
     """.split()  # noqa: SIM905
@@ -96,7 +97,7 @@ _BARE = re.compile(r"(?P<start>what (?:is|are) the (?P<attribute>[\w -]+?))\??",
 _WORD = re.compile(r"\w[\w'’-]*")
 _LONGEST = 2000  # characters of a follow-up or earlier question; a longer one is a text, not a question
 _NAMED = 3  # subject words of a question that later follow-ups refer to
-_FRAGMENT = 3  # words of a new subject
+_FRAGMENT = 3  # maximum number of words of a new subject
 _WHOLE = 3  # content words before the population of a question that is complete, as in "aspirin prevents stroke"
 BESIDE = "the follow-up could not be completed by rule: it is asked together with the question before it"
 
@@ -125,14 +126,30 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
     )
     if completed is not None:
         return Completed(completed, f"read as: {completed}")
-    return Completed(f"{topic} {_capital(message)}", BESIDE)
+    return Completed(" ".join([*_new_words(topic, message), topic, _capital(message)]), BESIDE)
+
+
+def _new_words(topic: str, message: str) -> list[str]:
+    """The words of a message that name what the topic does not, as one question; the message where they are many.
+
+    A whole question in another language has none, since only English words without a subject are known.
+    """
+    asked = _LEAD.sub("", message)
+    if _POINTING_ELSEWHERE.search(asked) or (asks_for_fact(asked) and not _VERB.search(asked)):
+        return []
+    known, subjects = set(terms(topic)), _subjects(message)
+    words = [word for word in content_words(asked) if word.lower() in subjects and not _VERB.fullmatch(word)]
+    new = [word for word in words if not known & set(terms(word))]
+    if len(new) > _FRAGMENT:
+        return [_capital(message)]
+    return [f"{_capital(' '.join(new))}?"] if new else []
 
 
 def _topic(question: str) -> str:
-    """Of several questions in one text, the last that names its subject, else the first."""
+    """Of several questions in one text, the last that names its subject, else the most specific."""
     parts = [part for part in re.split(r"(?<=\?)\s+", question.strip()) if part]
     named = [part for part in parts if len(_subjects(part)) >= _NAMED]
-    return (named[-1:] or parts[:1] or [question])[0]
+    return named[-1] if named else max(parts, key=lambda part: len(_subjects(part)), default=question)
 
 
 def content_words(text: str) -> list[str]:

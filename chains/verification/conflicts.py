@@ -1,6 +1,6 @@
 """Conflicting evidence: passages that support a statement of an answer and passages that contradict it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from chains.answer import Answer, Citation, Conflict, Passage
@@ -9,15 +9,17 @@ from chains.verification.statements import Check, Checker, Claim, year_of
 from common.errors import UserError
 
 
-def add_conflicts(checker: Checker, answers: Sequence[Answer]) -> list[Answer]:
+def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool = False) -> list[Answer]:
     """The answers with their conflicting evidence, in order; all statements are checked in one pass.
 
     The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
     against all passages of the answer, also those that the sentence does not cite. A removed or withheld sentence is
     checked too, since one passage may contradict it and another support it. If a passage supports a statement and
     another contradicts it, the answer gets a ``Conflict``, and a note with both sides. The checker needs no retriever.
+    With ``quotes``, every sentence is checked, judged or not: those of extractive answers are quotes without a verdict.
     """
-    statements = [_statements(answer) if len(answer.passages) > 1 else [] for answer in answers]
+    statements_of = _quotes if quotes else _statements
+    statements = [statements_of(answer) if len(answer.passages) > 1 else [] for answer in answers]
     claims = [
         Claim(statement, passages=answer.passages)
         for answer, own in zip(answers, statements, strict=True)
@@ -27,6 +29,11 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer]) -> list[Answer]:
     return [
         _with_conflicts(answer, [next(checked) for _ in own]) for answer, own in zip(answers, statements, strict=True)
     ]
+
+
+def _quotes(answer: Answer) -> list[str]:
+    """The sentences of an extractive answer, without duplicates."""
+    return list(dict.fromkeys(one.text for one in answer.sentences))
 
 
 def _statements(answer: Answer) -> list[str]:
@@ -45,7 +52,7 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
     checks = [one for one in checked if isinstance(one, Check)]
     if not checks:
         return answer
-    conflicts = tuple(
+    conflicts = _distinct(
         Conflict(statement=one.statement, supporting=one.supporting, contradicting=one.contradicting)
         for one in checks
         if one.conflicting
@@ -53,6 +60,17 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
     notes = (_note(one, answer.passages) for one in conflicts)
     reused = answer.reused and all(one.reused for one in checks)
     return answer.noted(*notes, conflicts=conflicts, reused=reused)
+
+
+def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """The first conflict between the same quotes; that of the opposite statement has its sides exchanged."""
+    found: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
+    for one in conflicts:
+        sides = (one.supporting, one.contradicting)
+        found.setdefault(
+            frozenset(frozenset((quote.passage_id, quote.start, quote.end) for quote in side) for side in sides), one
+        )
+    return tuple(found.values())
 
 
 def _note(conflict: Conflict, passages: Sequence[Passage]) -> str:

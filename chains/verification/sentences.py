@@ -90,6 +90,7 @@ def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings
     return (0, 0.0) if best is None else (read[best][0], near[best])
 
 
+@dataclass(frozen=True, slots=True)
 class SentenceVerifier:
     """Judges each sentence of written answers against the passages that it cites.
 
@@ -102,8 +103,7 @@ class SentenceVerifier:
     citation, marked ``attributed``. A sentence that says that the passages do not answer has no verdict.
     """
 
-    def __init__(self, model: NLIModel) -> None:
-        self._model = model
+    model: NLIModel  # its labels are checked by ``Verifier``
 
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with a verdict for each sentence, in order; all in up to three passes through the model."""
@@ -130,10 +130,10 @@ class SentenceVerifier:
         asked = [
             (claim, number, passage, span)
             for claim in claims
-            for number, passage in claim.read
+            for number, passage in claim.candidates
             for span in windows(passage.text)
         ]
-        judgements = self._model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
+        judgements = self.model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
         for (claim, number, passage, span), judgement in zip(asked, judgements, strict=True):
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
@@ -142,7 +142,7 @@ class SentenceVerifier:
 
     def _jointly(self, claims: Sequence["_Claim"]) -> None:
         premises = ["\n\n".join(window.text for window in claim.nearest_of_each) for claim in claims]
-        judged = self._model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
+        judged = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
         for claim, judgement in zip(claims, judged, strict=True):
             if isinstance(judgement, Judgement):
                 scores = verdict_scores(judgement)
@@ -151,12 +151,12 @@ class SentenceVerifier:
 
     def _by_sentence(self, claims: Sequence["_Claim"]) -> None:
         asked = [(claim, span) for claim in claims for span in claim.deciding_sentences]
-        judgements = self._model.judge(
+        judgements = self.model.judge(
             [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in asked if claim.deciding]
         )
         for (claim, span), judgement in zip(asked, judgements, strict=True):
-            if isinstance(judgement, Judgement):
-                claim.offer(span, verdict_scores(judgement)[claim.verdict])
+            if isinstance(judgement, Judgement) and claim.deciding:
+                claim.quotes.append(claim.deciding.passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
 
 
 def windows(text: str, size: int = WINDOW) -> list[Span]:
@@ -224,7 +224,7 @@ class _Claim:
     statement: str
     windows: list[_Window] = field(default_factory=list)
     joint: dict[Verdict, float] | None = None
-    evidence: Citation | None = None
+    quotes: list[Citation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -232,7 +232,7 @@ class _Claim:
         return self.answer.sentences[self.place]
 
     @property
-    def read(self) -> list[tuple[int, Passage]]:
+    def candidates(self) -> list[tuple[int, Passage]]:
         """The cited passages with their numbers; all passages where none is cited."""
         cited = () if self.sentence.attributed else self.sentence.citations
         numbered = list(enumerate(self.answer.passages, start=1))
@@ -273,12 +273,6 @@ class _Claim:
     def deciding_sentences(self) -> list[Span]:
         return sentence_spans(self.deciding.passage.text, *self.deciding.span) if self.deciding is not None else []
 
-    def offer(self, span: Span, score: float) -> None:
-        """Take a sentence of the deciding passage as the evidence if it is the best so far."""
-        assert self.deciding is not None
-        if self.evidence is None or score > self.evidence.score:
-            self.evidence = self.deciding.passage.quote(*span, score)
-
     def judged(self) -> Sentence:
         """The sentence with its verdict; without one if no passage could be judged."""
         if self.deciding is None:
@@ -287,7 +281,7 @@ class _Claim:
             statement=self.statement,
             scores=self.scores if self.deciding.judgement.label_scores else {},
             passage_id=self.deciding.passage.id,
-            sentence=self.evidence,
+            sentence=max(self.quotes, key=lambda quote: quote.score, default=None),
         )
         update: dict[str, object] = {"verdict": self.verdict, "verification": verification}
         if self.verdict == "supported" and not self.sentence.citations:

@@ -1,6 +1,6 @@
 """Statements checked against retrieved passages with an entailment model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
 from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
 from common.errors import UserError
-from common.one_pass import OnePassRunnable
+from common.one_pass import OnePassRunnable, over_valid
 from corpus.evidence import Kind, sentences
 from retrievers.base import encodable
 
@@ -86,11 +86,8 @@ def year_of(passage: Passage) -> int | None:
 class Claim:
     """A statement to check.
 
-    Attributes:
-        statement: the text to judge.
-        query: the text to search for; the statement if None. A sentence that refers back needs the one before it.
-        passages: the evidence; retrieved if None.
-        config: LangChain's config for the retriever.
+    ``query`` is the text to search for, by default the statement; a sentence that refers back needs the one before it.
+    ``passages`` are the evidence, by default retrieved. ``config`` is LangChain's, for the retriever.
     """
 
     statement: str
@@ -115,9 +112,6 @@ def make_checker(
         config: numbers of passages and sentences, and the threshold.
         embedder: finds the sentences to judge by meaning; without one, by words.
         notes: added to every result.
-
-    Raises:
-        UserError: the judge has other labels, or ``retriever`` is not a LangChain retriever.
     """
     if retriever is not None:
         check_retriever(retriever)
@@ -145,11 +139,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     notes: tuple[str, ...]
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check or an error for each claim, in order; all in one pass.
-
-        Raises:
-            UserError: a claim has no passages, and there is no retriever.
-        """
+        """A Check or an error for each claim, in order; all in one pass."""
         searched = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]
@@ -159,7 +149,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self.embedder is None else _CachedEmbedder(self.embedder)
         windows = [
-            list(_windows(claim.query or claim.statement, own, embedder, self.config.sentences))
+            _windows(claim.query or claim.statement, own, embedder, self.config.sentences)
             for claim, own in zip(claims, passages, strict=True)
         ]
         pairs = [(one.premise, claim.statement) for claim, own in zip(claims, windows, strict=True) for one in own]
@@ -171,8 +161,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
         read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
-        checked = iter(self.check_all([claim for claim in read if isinstance(claim, Claim)]))
-        return [claim if isinstance(claim, UserError) else next(checked) for claim in read]
+        return [*over_valid(read, self.check_all)]
 
     def _join(
         self, statement: str, passages: tuple[Passage, ...], judged: Sequence[tuple["_Window", Judgement | UserError]]
@@ -258,18 +247,17 @@ class _Evidence:
         return self.verdict != "not enough evidence" and self.clarity >= threshold
 
 
-def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> Iterator[_Window]:
+def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> list[_Window]:
     """The sentences nearest to a query, each alone and with its neighbours, without duplicates."""
     by_id = {passage.id: passage for passage in passages}
-    given: set[tuple[str, int, int]] = set()
+    windows: dict[tuple[str, int, int], _Window] = {}
     ranked = select(query, passages, embedder).citations
     for citation in [one for one in ranked if one.score >= NEAR * ranked[0].score][:most]:
         passage = by_id[citation.passage_id]
         for start, end in _spans(passage, citation):
-            if (passage.id, start, end) not in given:
-                given.add((passage.id, start, end))
-                quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
-                yield _Window(passage, quote)
+            quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
+            windows.setdefault((passage.id, start, end), _Window(passage, quote))
+    return list(windows.values())
 
 
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:

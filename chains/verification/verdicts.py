@@ -8,10 +8,9 @@ from common.errors import UserError
 
 
 def check_judge(model: NLIModel, what: str) -> None:
-    """Check that a model's labels can become verdicts; ``what`` begins the message, as "A statement is checked".
+    """Raise ``UserError`` unless a model's labels are entailment, neutral and contradiction.
 
-    Raises:
-        UserError: the labels are not entailment, neutral and contradiction.
+    ``what`` begins the message, as "A statement is checked".
     """
     if set(model.labels) != set(NLI_LABELS):
         raise UserError(

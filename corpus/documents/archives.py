@@ -1,4 +1,4 @@
-"""Archives (.zip, .tar, .tar.gz, .tgz) of documents, read member by member; nothing of them is written to the disk."""
+"""Archives (.zip, .tar, .tar.gz, .tgz) of documents, read member by member without unpacking them to the disk."""
 
 import bz2
 import gzip
@@ -16,24 +16,24 @@ from corpus.config import DocumentsConfig
 from corpus.documents.source import Source, is_hidden, shown_name
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-TIMES = 100  # of max_bytes: what all members together may unpack to
-RATIO = 100  # of the archive's own size: the same, for an archive that unpacks to more than max_bytes
+TIMES = 100  # maximum unpacked size in multiples of max_bytes
+RATIO = 100  # maximum unpacked size in multiples of the archive's size, if it exceeds max_bytes
 
 
 def is_archive(name: str) -> bool:
-    """Whether the name is that of an archive."""
+    """Whether a file is an archive, by its name."""
     return name.lower().endswith(SUFFIXES)
 
 
 def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
-    """The plain files in an archive, each to be read before the next is asked for.
+    """The plain files in an archive; read each before the next one.
 
-    Folders, links, devices and hidden files are passed over. A member is called ``ARCHIVE/MEMBER``, without ``..`` and
-    a leading slash; of members with one name the later ones have a number in it.
+    Folders, links, devices and hidden files are skipped. A member's name is ``ARCHIVE/MEMBER``, without ``..`` and a
+    leading slash; a repeated name has a number added.
 
     Raises:
         DataError: the archive is damaged or encrypted, or unpacks to more than 100 times ``config.max_bytes``, or to
-            more than ``config.max_bytes`` and 100 times its own size, as texts never do.
+            more than ``config.max_bytes`` and 100 times its own size, which texts never do.
     """
     read = _zip if path.suffix.lower() == ".zip" else _tar
     unpacked = 0
@@ -44,25 +44,25 @@ def members(path: Path, name: str, config: DocumentsConfig) -> Iterator[Source]:
             unpacked += size
             if unpacked > most:
                 problem = f"unpacks to more than {most:,} bytes, {RATIO} times its own size or documents.max_bytes."
-                raise DataError(name, f"{problem} Unpack it if you trust it, and index what is in it.")
+                raise DataError(name, f"{problem} Unpack it if you trust it, and index its files.")
             if unpacked > TIMES * config.max_bytes:
                 problem = f"unpacks to more than {TIMES} times documents.max_bytes ({config.max_bytes:,} bytes)."
-                raise DataError(name, f"{problem} Unpack it and index what is in it.")
+                raise DataError(name, f"{problem} Unpack it and index its files.")
             if not any(map(is_hidden, inner.parts)):
-                yield Source(_apart(f"{name}/{inner}", seen), opened)
+                yield Source(_unique(f"{name}/{inner}", seen), opened)
     except DataError:
         raise
     except OSError as error:
         raise DataError(name, f"cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # zipfile and tarfile give up on what is broken in many ways
+    except Exception as error:  # zipfile and tarfile raise many types of errors on broken files
         raise DataError(name, f"is a damaged archive ({error}).") from None
 
 
 Member = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]
 
 
-def _apart(name: str, seen: set[str]) -> str:
-    """The name, with a number before its ending where it was seen before."""
+def _unique(name: str, seen: set[str]) -> str:
+    """The name, with a number before its suffix if it was seen before."""
     stem, dot, ending = name.rpartition(".")
     number, free = 1, name
     while free in seen:
@@ -78,7 +78,7 @@ def _zip(path: Path, name: str, _: int) -> Iterator[Member]:
             if member.is_dir():
                 continue
             if member.flag_bits & 1:
-                raise DataError(name, "is encrypted. Unpack it and index what is in it.")
+                raise DataError(name, "is encrypted. Unpack it and index its files.")
             yield _inside(member.filename), member.file_size, partial(_open_zipped, archive, member)
 
 
@@ -90,7 +90,7 @@ def _open_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]
 
 
 class _Headers(BufferedIOBase):
-    """An unpacked tar file; a header that is larger than any document is not read into memory."""
+    """An unpacked tar file that refuses headers larger than any document."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -119,14 +119,14 @@ def _tar(path: Path, name: str, limit: int) -> Iterator[Member]:
         raw = file if unpack is None else unpack(file)
         with tarfile.open(fileobj=_Headers(raw, name, limit), mode="r:") as archive:
             for member in archive:
-                archive.members = []  # type: ignore[attr-defined]  # it would keep each
+                archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all members
                 if member.isfile():
                     yield _inside(member.name), member.size, partial(_open_tarred, archive, member)
 
 
 def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     stream = archive.extractfile(member)
-    assert stream is not None  # it is a plain file
+    assert stream is not None  # only None for members that are not plain files
     return stream
 
 

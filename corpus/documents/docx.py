@@ -1,6 +1,6 @@
 """Word documents (.docx): the body with its text boxes and notes, read element by element.
 
-python-docx is not used: its text lacks equations, symbols and inserted text, and a merged table takes it minutes.
+python-docx is not used: its text lacks equations, symbols and insertions, and a merged table takes it minutes.
 """
 
 import re
@@ -27,9 +27,9 @@ _STRICT = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _DOCUMENT = "/officeDocument"
 _STYLES = "/styles"
 _HEADING = re.compile(r"title$|heading\b", re.IGNORECASE)
-# What stands in these is not part of the body's text, or stands there twice, for old programs too.
+# Elements whose text is not part of the body, or repeats it for old programs.
 _LEFT_OUT = {"txbxContent", "moveFrom", "del", "delText", "instrText", "Fallback", "rPr", "pPr", "sectPr", "tblPr"}
-_FREED = 100  # paragraphs at a time
+_FREED = 100  # number of paragraphs freed at a time
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -42,14 +42,11 @@ class _Style:
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The body's text; the cells of a table's row stand in one line, between tabs.
+    """The body's text; a table's row is a line with tabs between its cells.
 
-    Tracked changes count as accepted, hidden text is left out, formulas are written in one line, superscripts with ^.
-    Text boxes, footnotes and endnotes follow the paragraph or table that holds them or refers to them. Headers, footers
-    and comments are not read.
-
-    Raises:
-        DataError: it is no Word file, is broken, larger than ``config.max_bytes`` when unpacked, or without text.
+    Tracked changes are accepted, hidden text is left out, formulas are written in one line, superscripts with ^. Text
+    boxes, footnotes and endnotes follow the paragraph or table that contains or cites them. Headers, footers and
+    comments are not read.
     """
     from lxml.etree import XMLSyntaxError
 
@@ -62,13 +59,13 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
                 raise DataError(source.name, f"{problem} Raise the setting.")
             found = _Reader(archive, source.name, config).read()
     except BadZipFile:
-        told = hint(raw) if not raw.startswith(b"PK") else None
-        raise DataError(source.name, f"is not a .docx file, or a damaged one. {told or ''}".rstrip()) from None
+        advice = hint(raw) if not raw.startswith(b"PK") else None
+        raise DataError(source.name, f"is not a .docx file, or a damaged one. {advice or ''}".rstrip()) from None
     except (KeyError, XMLSyntaxError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = one_line(str(error)) or type(error).__name__
         raise DataError(source.name, f"is not a .docx file that can be read ({reason[:200]}).") from None
     if found is None:
-        raise DataError(source.name, "holds no text.")
+        raise DataError(source.name, "has no text.")
     yield found
 
 
@@ -87,7 +84,7 @@ class _Reader:
         relations = self._relations("")
         document = relations.get(_DOCUMENT)
         if document is None:
-            raise ValueError("it names no document")
+            raise ValueError("it has no document part")
         styles = self._relations(document).get(_STYLES)
         if styles in self._archive.namelist():
             self._styles = dict(self._read_styles(styles or ""))
@@ -112,7 +109,7 @@ class _Reader:
         return root
 
     def _relations(self, part: str) -> dict[str, str]:
-        """The parts that a part refers to, by the end of their kind."""
+        """The parts that a part refers to, by the last component of their type."""
         folder, _, file = part.rpartition("/")
         path = join(folder, "_rels", f"{file}.rels")
         if path not in self._archive.namelist():
@@ -126,7 +123,7 @@ class _Reader:
         return found
 
     def _blocks(self, part: str) -> Iterator["_Element"]:
-        """The body's paragraphs and tables, those in content controls too, each freed when the next is asked for."""
+        """The body's paragraphs and tables, including those in content controls; each is freed before the next."""
         from lxml import etree
 
         kinds = ("{*}p", "{*}tbl")
@@ -139,7 +136,7 @@ class _Reader:
                 checked = checked or _refuse_document_type(element)
                 if len(element):
                     if next(element.iterancestors(*kinds), None) is not None:
-                        continue  # it is read with what it lies in
+                        continue  # it is read with the table that contains it
                     if not any(_name(above) in _LEFT_OUT for above in element.iterancestors()):
                         yield element
                     element.clear()
@@ -152,7 +149,7 @@ class _Reader:
                     del parent[0]
 
     def _texts(self, element: "_Element") -> Iterator[str]:
-        """A block's text, and after it the text boxes in it and the notes that it refers to."""
+        """A block's text, then its text boxes and the notes that it cites."""
         self._cited.clear()
         yield from self._table(element) if _name(element) == "tbl" else [self._paragraph(element)]
         for box in element.iterdescendants("{*}txbxContent"):
@@ -172,21 +169,22 @@ class _Reader:
 
     def _is_heading(self, paragraph: "_Element") -> bool:
         used = paragraph.find("{*}pPr/{*}pStyle")
-        return used is not None and any(_HEADING.match(style.name) for style in self._chain(_value(used)))
+        return used is not None and any(_HEADING.match(style.name) for style in self._inherited_styles(_value(used)))
 
     def _paragraph(self, paragraph: "_Element") -> str:
-        """What it says; neighbouring runs that are raised or lowered alike are one superscript or subscript."""
+        """A paragraph's text; adjacent superscript or subscript runs are joined."""
         text = ""
         open_align: str | None = None
         gathered = ""
         for piece, align in self._pieces(paragraph, None):
             if align != open_align:
-                text += _placed(text, gathered, open_align)
+                text += _aligned(text, gathered, open_align)
                 open_align, gathered = align, ""
             gathered += piece
-        return text + _placed(text, gathered, open_align)
+        return text + _aligned(text, gathered, open_align)
 
     def _pieces(self, element: "_Element", align: str | None) -> Iterator[tuple[str, str | None]]:
+        """The pieces of text below an element, each with its vertical alignment."""
         for child in element:
             name = _name(child)
             if name in _LEFT_OUT:
@@ -210,16 +208,17 @@ class _Reader:
                 yield from self._pieces(child, align)
 
     def _format(self, run: "_Element") -> tuple[bool, str | None]:
-        """Whether a run is hidden, and whether it is raised or lowered, by itself or by its style."""
+        """Whether a run is hidden, and its vertical alignment, by its own properties or its style."""
         own = run.find("{*}rPr")
         used = None if own is None else own.find("{*}rStyle")
-        styles = self._chain(None if used is None else _value(used))
+        styles = self._inherited_styles(None if used is None else _value(used))
         hidden, align = _formatting(own)
         if hidden is None:
             hidden = any(style.hidden for style in styles)
         return hidden, align or next((style.align for style in styles if style.align), None)
 
-    def _chain(self, id: str | None) -> list[_Style]:
+    def _inherited_styles(self, id: str | None) -> list[_Style]:
+        """A style and the styles that it is based on, nearest first."""
         found: list[_Style] = []
         while id in self._styles and len(found) < 20:
             found.append(self._styles[id])
@@ -241,7 +240,7 @@ class _Reader:
             )
 
     def _table(self, table: "_Element") -> Iterator[str]:
-        """A table's text; a cell that goes over several rows stands in each."""
+        """A table's text; a cell that spans rows is repeated in each."""
         rows: list[list[Cell]] = []
         above: dict[int, Cell] = {}
         for row in _directly(table, "tr"):
@@ -252,13 +251,13 @@ class _Reader:
                 span, merge = cell.find("{*}tcPr/{*}gridSpan"), cell.find("{*}tcPr/{*}vMerge")
                 columns = int(value) if span is not None and (value := _value(span)[:6]).isdecimal() else 1
                 if merge is not None and _value(merge) != "restart" and column in above:
-                    made = above[column]
+                    merged = above[column]
                 else:
                     paragraphs = (one for one in cell.iterdescendants("{*}p") if _is_read(one, cell))
                     text = " ".join(" ".join(map(self._paragraph, paragraphs)).split())
-                    made = Cell(text, columns if header else 1, 1, header)
-                    above[column] = made
-                cells.append(made)
+                    merged = Cell(text, columns if header else 1, 1, header)
+                    above[column] = merged
+                cells.append(merged)
                 column += columns
             rows.append(cells)
         yield from table_blocks(rows)
@@ -272,12 +271,12 @@ class _Reader:
 
 def _refuse_document_type(element: "_Element") -> bool:
     if element.getroottree().docinfo.internalDTD is not None:
-        raise ValueError("it has a document type, as no file of Word has")
+        raise ValueError("it has a document type, which Word never writes")
     return True
 
 
 def _is_read(element: "_Element", within: "_Element") -> bool:
-    """Whether what lies between a block and an element in it is read; text boxes stand in it twice at times."""
+    """Whether an element in a block is read, by the elements between; text boxes may occur twice."""
     for above in element.iterancestors():
         if above is within:
             return True
@@ -291,7 +290,7 @@ def _name(element: "_Element") -> str:
 
 
 def _directly(element: "_Element", name: str) -> Iterator["_Element"]:
-    """A table's rows or a row's cells, those in content controls too."""
+    """A table's rows or a row's cells, including those in content controls."""
     for child in element:
         if _name(child) == name:
             yield child
@@ -308,7 +307,7 @@ def _value(element: "_Element") -> str:
 
 
 def _formatting(properties: "_Element | None") -> tuple[bool | None, str | None]:
-    """Whether text is hidden (None: not said), and whether it is raised or lowered."""
+    """Whether text is hidden (None if not specified), and its vertical alignment."""
     if properties is None:
         return None, None
     vanish, align = properties.find("{*}vanish"), properties.find("{*}vertAlign")
@@ -316,7 +315,7 @@ def _formatting(properties: "_Element | None") -> tuple[bool | None, str | None]
     return hidden, None if align is None else _value(align)
 
 
-def _placed(before: str, text: str, align: str | None) -> str:
+def _aligned(before: str, text: str, align: str | None) -> str:
     match align:
         case "superscript":
             return raised(before, text)
@@ -327,5 +326,5 @@ def _placed(before: str, text: str, align: str | None) -> str:
 
 
 def _of_font(text: str, font: str | None) -> str:
-    """The text with the signs of symbol fonts, which have codes of their own, as Unicode has them."""
+    """The text with the private codes of symbol fonts replaced by Unicode characters."""
     return re.sub("[\uf020-\uf0ff]", lambda sign: symbol(font or "Symbol", f"{ord(sign[0]):X}"), text)

@@ -1,16 +1,16 @@
-"""What a format gives: a document's text with its parts, or the word that a record is withdrawn."""
+"""What a reader yields: a document's text with its parts, a withdrawn record, or a problem."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Value = str | int | list[str]
-CHARACTERS = 500  # of a title, a section's name or another text among the metadata
-VALUES = 300  # of a list among them
-BLOCK = "\n\n"  # stands between the blocks of a text that was put together
+CHARACTERS = 500  # maximum length of a title, a section's name or another text in the metadata
+VALUES = 300  # maximum length of a list in the metadata
+BLOCK = "\n\n"  # separates the blocks of a ``Body``
 
-# Control characters but for tab, line feed and form feed, halves of characters, and what no reader sees, such as the
-# tags of Unicode (U+E0000 to U+E007F).
+# Control characters except tab, line feed and form feed, lone surrogates, and invisible characters such as Unicode's
+# tags (U+E0000 to U+E007F).
 _UNFIT = re.compile("[\x00-\x08\x0b\x0d-\x1f\x7f\u00ad\ud800-\udfff\ufeff\U000e0000-\U000e007f]")
 
 _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*,[^\s)\"'<>]{32,}")
@@ -18,7 +18,7 @@ _DATA_URI = re.compile(r"\bdata:[a-zA-Z]{1,30}/[\w.+-]{1,60}(?:;[\w=.+-]{1,40})*
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a text that lies on one page and in one section, where the format knows of such."""
+    """A stretch of a text on one page and in one section; None where the format has no pages or sections."""
 
     start: int
     end: int
@@ -31,29 +31,35 @@ class Extract:
     """One document.
 
     Attributes:
-        key: its id, unique in a store; a record of a file that others may revise has one that does not name the file.
-        text: what passages are cut from and citations point into.
+        key: id, unique in a library. A record that other files may revise has a key without the file's name.
+        text: passages are cut from it, and citations point into it.
         parts: in order, without overlap; only white space lies outside them.
-        metadata: title, year, journal, mesh and the like, as far as the format knows them.
-        missing: what of the document cannot be read, for the user, such as pages that are pictures.
+        metadata: title, year, journal, mesh and others, as far as the format has them.
     """
 
     key: str
     text: str
     parts: tuple[Part, ...]
     metadata: Mapping[str, Value] = field(default_factory=dict)
-    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The record ``key``, whichever file brought it, is no longer there."""
+    """The record ``key`` of this or an earlier file is withdrawn."""
 
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file, a member of an archive, or a part of it that cannot be read, with the message for the user."""
+
+    file: str
+    why: str
+
+
 class Body:
-    """A text put together block by block; neighbours on one page and in one section become one part."""
+    """A text built block by block; adjacent blocks on one page and in one section become one part."""
 
     def __init__(self) -> None:
         self._blocks: list[str] = []
@@ -61,7 +67,7 @@ class Body:
         self._size = 0
 
     def add(self, text: str, *, page: int | None = None, section: str | None = None) -> None:
-        """Append a block; one without anything but white space is passed over."""
+        """Append a block; a blank one is skipped."""
         text = clean(text).strip()
         if not text:
             return
@@ -76,7 +82,7 @@ class Body:
             self._parts.append(Part(start, self._size, page, section))
 
     def extract(self, key: str, **metadata: Value | None) -> Extract | None:
-        """The document, without metadata that is None or empty; None where there is no text."""
+        """The document, without metadata that is None or empty; None if there is no text."""
         if not self._blocks:
             return None
         known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
@@ -84,7 +90,7 @@ class Body:
 
 
 def shortened(metadata: Mapping[str, Value]) -> dict[str, Value]:
-    """Metadata with at most some hundred characters in a text and texts in a list: every passage has a copy of them."""
+    """Metadata with long texts and lists cut: every passage has a copy of them."""
     return {
         name: [_short(one) for one in value[:VALUES]]
         if isinstance(value, list)
@@ -100,15 +106,15 @@ def _short(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without characters that nothing can show."""
+    """The text without characters that cannot be displayed."""
     return _UNFIT.sub("", text).replace("\f", "\n")
 
 
 def without_data_uris(text: str) -> str:
-    """The text without pictures and the like that lie in it as ``data:image/png;base64,...``."""
+    """The text without embedded files (``data:image/png;base64,...``)."""
     return _DATA_URI.sub("", text)
 
 
 def one_line(text: str | None) -> str | None:
-    """The text with every run of white space as one space; None where nothing is left."""
+    """The text with each run of white space as one space; None if nothing is left."""
     return " ".join(clean(text or "").split()) or None

@@ -7,11 +7,11 @@ from typing import Any
 _PLAIN_RAISED = re.compile(r"(?:st|nd|rd|th|er|ère|re|e|o|os|a|TM|SM|MD)\Z")  # ordinals and marks: 4th, Plavix(TM)
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), "")
 _SPACED = set("=<>≤≥≠≈≡∼~±∓×÷·+−-→∈∝⇒⟶")
-DEPTH = 100  # of elements in a formula; below it their text is taken as it stands
+DEPTH = 100  # maximum depth of elements in a formula; deeper ones give their plain text
 
 
 def raised(before: str, text: str) -> str:
-    """A superscript behind ``before``: marked by ^ where its letters and digits would run into other ones."""
+    """A superscript after ``before``, with ^ if it would otherwise merge with letters or digits."""
     text = text.strip()
     if not any(map(str.isalnum, text)) or text[0] in "[(,;–^®" or before.endswith(("^", "^(")):
         return text
@@ -21,7 +21,7 @@ def raised(before: str, text: str) -> str:
 
 
 def lowered(before: str, text: str) -> str:
-    """A subscript behind ``before``: CO2, T4; marked by _ where a number would run into another one."""
+    """A subscript after ``before`` (CO2, T4), with _ if a number would otherwise merge with another one."""
     text = text.strip()
     return f"_{text}" if before[-1:].isdigit() and text[:1].isdigit() else text
 
@@ -34,13 +34,14 @@ def formula(element: Any, depth: int = 0) -> str:
     parts = [child for child in element if isinstance(child.tag, str)]
 
     def one(*names: str) -> str:
-        """OMML's part of one of these names, MathML's by its place."""
+        """The child with one of these names, for OMML."""
         for child in parts:
             if str(child.tag).rpartition("}")[2] in names:
                 return formula(child, depth + 1)
         return ""
 
     def nth(place: int) -> str:
+        """The child at a place, for MathML."""
         return formula(parts[place], depth + 1) if place < len(parts) else ""
 
     match name:
@@ -113,6 +114,6 @@ def _with_index(base: str, index: str) -> str:
 
 
 def _group(text: str) -> str:
-    """The text in brackets where it is of several parts."""
+    """The text, in brackets if it has several parts."""
     text = text.strip()
     return f"({text})" if re.search(r"[\s+*/=]", text) and not re.fullmatch(r"\([^()]*\)", text) else text

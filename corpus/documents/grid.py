@@ -1,18 +1,18 @@
-"""Tables as lines of text: a line a row, tabs between its cells."""
+"""Tables as text: a line for each row, with tabs between its cells."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-HEADER_EVERY = 12  # rows after which a long table has its header again, so that each passage shows it
-HEADER_LENGTH = 2000  # characters of a header that is repeated at the most, so that a table's text stays in proportion
-_COLUMNS = 200  # that a cell may span
-_TIMES = 4  # how many times as long as its cells a table's text may be through cells that span others
+HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage shows it
+HEADER_LENGTH = 2000  # maximum number of characters in a repeated header
+_COLUMNS = 200  # maximum number of columns that a cell spans
+_TIMES = 4  # maximum length of a table's text, with spanning cells repeated, in lengths of its cells
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: its text in one line, the columns and rows it covers, and whether it heads its column or row."""
+    """A cell: its text in one line, the columns and rows it spans, and whether it is a header."""
 
     text: str
     columns: int = 1
@@ -23,7 +23,7 @@ class Cell:
 def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     """A table's text in blocks. Each begins with the header, unless the table is short or the header very long.
 
-    A cell that covers several rows stands in each of them, a heading over several columns in each of those.
+    A cell that spans rows is repeated in each row, a header that spans columns in each column.
     """
     lines = [line for line in _lines(rows) if line.strip()]
     if not lines:
@@ -41,7 +41,7 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
 
 def _one_header(lines: Sequence[str]) -> list[str]:
-    """Header rows as one, with each column's headings from the top; a row of one heading stays by itself."""
+    """Header rows as one row, with each column's headings joined; a row with one heading stays separate."""
     rows = [line.split("\t") for line in lines]
     titles = [line for line, row in zip(lines, rows, strict=True) if sum(map(bool, row)) == 1]
     rows = [row for row in rows if sum(map(bool, row)) > 1]
@@ -51,14 +51,15 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    """A line for each row, with the cells that span it; ``left`` characters remain for repeated cells."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
     left = _TIMES * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
-    above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and how many rows more it covers
+    above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and the number of its remaining rows
     for row in rows:
         cells: list[str] = []
         column = 0
         waiting = list(reversed(row))
-        if left < 0:  # the spans of cells are no longer followed
+        if left < 0:  # the text is too long: spans are ignored from here
             above.clear()
         while waiting or column in above:
             if column in above:

@@ -1,7 +1,7 @@
 """HTML: the visible text, block by block, with the heading above each part.
 
-The reader is our own: inscriptis and html2text know neither hidden elements nor folded sections as parts, and write
-superscripts as digits; see docs/development/log.md.
+inscriptis and html2text are not used: they know neither hidden elements nor folded sections, and write superscripts as
+digits; see docs/development/log.md.
 """
 
 import codecs
@@ -34,10 +34,10 @@ _HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidde
 _FLOWS = re.compile(r"(?:^|;)\s*display\s*:\s*inline", re.IGNORECASE)
 _FOLDS = re.compile(r"accordion|collaps|toggle|expand", re.IGNORECASE)  # classes of buttons that fold sections
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
-_DEPTH = 50  # of tables in tables
-_LINKS = 200  # elements of a contents' entry, so that nested lists are not read again and again
+_DEPTH = 50  # maximum nesting of tables
+_LINKS = 200  # maximum number of elements in an entry of a table of contents
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I)
-# Browsers read these by wider encodings (the WHATWG's Encoding standard).
+# Browsers use wider encodings for these (WHATWG's Encoding standard).
 _AS_BROWSERS = {
     **dict.fromkeys(("ascii", "iso8859-1", "latin_1"), "cp1252"),
     **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
@@ -45,21 +45,18 @@ _AS_BROWSERS = {
 }
 _C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}  # "&#150;" is a dash
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
-_QUOTED = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # an attribute whose value is quoted
-_ATTRIBUTES = 5000  # of an element: what the parser takes grows with their square
+_QUOTED = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # an attribute with a quoted value
+_ATTRIBUTES = 5000  # maximum number of attributes; the parser's time grows with their square
 _CHARSET_WITHIN = 2048  # the standard looks at 1,024 bytes
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The page's text; its title is that of its head, else its first heading.
+    """The page's text, with the title of its head, else its first heading.
 
-    A table is one block, with a line for each row and tabs between its cells, and has its header again every few rows;
-    one that only lays the page out is read as blocks. A term stands in one line with its definition. Folded sections
-    are read; navigation, the page's footer and lists of links within the page are not. Scripts are not run, style
-    sheets are not applied and nothing is fetched.
-
-    Raises:
-        DataError: it is no text, is nested too deeply, or there is nothing to read in it.
+    A table is one block, with a line for each row, tabs between its cells, and its header repeated every few rows; a
+    table that only lays out the page is read as blocks. A term and its definition are one line. Folded sections are
+    read; navigation, the page's footer and lists of links within the page are not. Scripts are not run, style sheets
+    are not applied and nothing is fetched.
     """
     from lxml import etree, html
 
@@ -85,26 +82,26 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     title = one_line(root.findtext(".//title")) or one_line("".join(root.xpath("(//h1)[1]//text()")))
     found = body.extract(source.name, title=title)
     if found is None:
-        raise DataError(source.name, "holds no text that a reader would see.")
+        raise DataError(source.name, "has no visible text.")
     yield found
 
 
 def _attributes(tag: bytes) -> int:
-    """About how many attributes a tag has: white space, a slash or the end of a quoted value separates them."""
+    """The approximate number of a tag's attributes, separated by white space, slashes or quoted values."""
     return len(re.split(rb"[\s/]+", _QUOTED.sub(b" a ", tag)))
 
 
 def _decoded(raw: bytes) -> str:
-    """The text by its byte order mark or the encoding that it names; else as UTF-8, else as Windows-1252."""
+    """The text by its byte order mark or declared encoding; else as UTF-8, else as Windows-1252."""
     if encoding_of(raw) == "utf-16":
         return raw.decode("utf-16", "replace")
     named = _CHARSET.search(raw[:_CHARSET_WITHIN])
     if named and not raw.startswith(codecs.BOM_UTF8):
         encoding = (named[1] or named[2]).decode("ascii")
-        with suppress(LookupError, UnicodeError):  # there is no such encoding, or it is none of texts
+        with suppress(LookupError, UnicodeError):  # no such encoding, or not one of texts
             encoding = codecs.lookup(encoding).name
             encoding = _AS_BROWSERS.get(encoding, encoding)
-            if b"<p>".decode(encoding) == "<p>":  # UTF-16 has not written what names it
+            if b"<p>".decode(encoding) == "<p>":  # UTF-16 could not have written the declaration
                 return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")
@@ -120,13 +117,13 @@ class _Page:
         self._depth = depth
         self._controlled = _controlled(root) if controlled is None else controlled
         self._text = ""
-        self._pieces: list[str] = []  # behind _text, not yet joined
-        self._raised: list[int] = []  # where the text of each open <sup> or <sub> begins
+        self._pieces: list[str] = []  # after _text, not yet joined
+        self._raised: list[int] = []  # start of the text of each open <sup> or <sub>
 
     def blocks(self) -> Iterator[tuple[bool, str]]:
         """The text between the edges of block elements, and whether it is a heading.
 
-        The tree is walked without recursion, however deep it is.
+        The walk is not recursive, since the tree may be deep.
         """
         from lxml import etree
 
@@ -210,15 +207,11 @@ class _Page:
         return element.get("id") not in self._controlled
 
     def _is_data(self, table: Any) -> bool:
-        """Whether a table holds data: no table that lays out a page, which has headings, tables or one cell."""
-        if self._depth >= _DEPTH:
+        """Whether a table holds data; one that lays out a page has headings, tables or a single column."""
+        if self._depth >= _DEPTH or table.get("role") in ("presentation", "none"):
             return False
-        if table.get("role") in ("presentation", "none"):
-            return False
-        rows = _rows_of(table)
-        if max(map(len, rows), default=0) < 2:
-            return False
-        return next(table.iterdescendants("table", *_HEADINGS), None) is None
+        has_columns = max(map(len, _rows_of(table)), default=0) > 1
+        return has_columns and next(table.iterdescendants("table", *_HEADINGS), None) is None
 
     def _table(self, table: Any) -> Iterator[tuple[bool, str]]:
         for caption in table.iterfind("caption"):
@@ -252,7 +245,7 @@ def _rows_of(table: Any) -> list[list[Any]]:
 
 
 def _is_navigation(element: Any, tag: str) -> bool:
-    """Whether an element only leads elsewhere: the page's footer, or a list of links to places on the page."""
+    """Whether an element is the page's footer, navigation, or a list of links within the page."""
     if element.get("role") in ("navigation", "search", "doc-toc", "contentinfo"):
         return True
     if tag == "footer":
@@ -264,7 +257,7 @@ def _is_navigation(element: Any, tag: str) -> bool:
 
 
 def _links_within(item: Any) -> bool:
-    """Whether all text of a list's item, and of the lists in it, is links to places on the page."""
+    """Whether all text of a list item, including nested lists, is links within the page."""
     if len(list(islice(item.iter(), _LINKS))) == _LINKS:
         return False
     words = "".join("".join(item.itertext()).split())
@@ -285,13 +278,13 @@ def _is_inline(element: Any, tag: str) -> bool:
 
 
 def _kind(element: Any, tag: str) -> str:
-    """The tag, or that of a heading for what stands above a section as one does."""
+    """The tag, or that of a heading for elements that head a section."""
     heads = tag in ("summary", "button", "caption") or element.get("role") == "heading"
     return "h6" if heads and tag not in _HEADINGS else tag
 
 
 def _controlled(root: Any) -> frozenset[str]:
-    """The ids of sections that a reader can unfold."""
+    """The ids of foldable sections."""
     names = (element.get(name) for name in _CONTROLS for element in root.iterfind(f".//*[@{name}]"))
     return frozenset(id.removeprefix("#") for name in names for id in name.split())
 

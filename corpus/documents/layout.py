@@ -9,18 +9,18 @@ from statistics import median, median_low
 from typing import NamedTuple
 
 _COLUMN = 120  # minimum distance of columns in points
-_PROSE = 15  # minimum characters in a line of a column; cells of tables have fewer
+_PROSE = 15  # minimum number of characters in a line of a column; cells of tables have fewer
 _SAME_LINE = 0.3  # maximum difference in height within a line, in font sizes
 _CELL_GAP = 0.8  # minimum distance of two cells in font sizes
-_KNOWN_GAP = 0.3  # the same where another row has a cell that begins at the same place
-_SINGLE_WORDS = 3  # stretches in a line, on average, from which most stretches are single words
+_KNOWN_GAP = 0.3  # the same if a cell of another row begins at the same x
+_SINGLE_WORDS = 3  # average number of stretches in a line from which most stretches are single words
 _PARAGRAPH_GAP = 1.25  # minimum distance of two paragraphs' lines in usual distances of lines
 _NARROW, _WIDE, _OTHER, _CAPITAL, _MONOSPACED = 0.3, 0.85, 0.54, 0.13, 0.6  # usual widths in font sizes
 _NARROWS = frozenset("iljtfrI.,;:'|!()[]-/ ’·")
 _WIDES = frozenset("mwMW%@")
-_SIZES = 0.08  # difference of font sizes, as a share, from which two lines belong to different paragraphs
+_SIZES = 0.08  # minimum relative difference of the font sizes of two paragraphs
 _MARK = re.compile(r"(?:[^\w\s]{1,3}|o|\(?(?:\w{1,3}|\d+(?:\.\d+)+)[.)]|\[\d+\])\Z")  # a bullet or an item's number
-_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,2})*\Z")  # the same where only one stretch follows
+_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,2})*\Z")  # an item's number if only one stretch follows
 _GOES_ON = re.compile(
     r"(?:[,;:(–—-]|\b(?:[Tt]he|an?|of|in|on|at|to|for|with|and|or|by|from|than|as|is|are|was|were))\Z"
 )
@@ -47,7 +47,7 @@ class Stretch(NamedTuple):
 
     @property
     def width(self) -> float:
-        """Its usual width in points: the widths in files are often missing or wrong."""
+        """Width in points by typical character widths, since those in files are often missing or wrong."""
         text = self.text.strip()
         if self.monospaced:
             return _MONOSPACED * self.size * len(text)
@@ -74,8 +74,8 @@ class _Line:
 def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
     """The text of a page, with tabs between the cells of a table's row and blank lines between paragraphs.
 
-    A paragraph ends where the font's size changes, the distance of lines grows, or bold text ends or begins, unless the
-    next line begins with a small letter. The lines of two columns of prose are read one column after the other.
+    A paragraph ends where the font size changes, the line distance grows, or bold text begins or ends, unless the next
+    line begins in lower case. Two columns of prose are read one after the other.
 
     Args:
         lines: in the order of the file, each with its stretches from left to right.
@@ -104,7 +104,7 @@ def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
 
 
 def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | None:
-    """The lines of a page column by column, where it has two columns of prose; None where not."""
+    """The lines of a page with two columns of prose, column by column; None for other pages."""
     pairs = [line for line in lines if len(line) == 2 and all(len(one.text.strip()) >= _PROSE for one in line)]
     if len(pairs) < 4:
         return None
@@ -130,7 +130,7 @@ def in_columns(lines: Sequence[Sequence[Stretch]]) -> list[Sequence[Stretch]] | 
 
 
 def _scale(lines: Sequence[Sequence[Stretch]]) -> float:
-    """How wide the page's characters are by their usual widths, where words stand one by one, as in recognised text."""
+    """The width of the page's characters relative to the typical widths, if words are placed one by one, as by OCR."""
     pairs = [(one, after) for line in lines for one, after in pairwise(line) if one.width > 0]
     if not pairs or len(pairs) < _SINGLE_WORDS * len(lines):
         return 1.0
@@ -138,7 +138,7 @@ def _scale(lines: Sequence[Sequence[Stretch]]) -> float:
 
 
 def _whole_lines(lines: Sequence[Sequence[Stretch]], scale: float) -> Iterator[Sequence[Stretch]]:
-    """The lines, those joined that stand at one height side by side, as the cells of a row may be written."""
+    """The lines, joined if they are side by side at one height, as cells of a row may be."""
     open_: list[Stretch] = []
     for line in lines:
         if open_ and line:
@@ -153,10 +153,7 @@ def _whole_lines(lines: Sequence[Sequence[Stretch]], scale: float) -> Iterator[S
 
 
 def _is_apart(left: Stretch, right: Stretch, scale: float, columns: Collection[int] = ()) -> bool:
-    """Whether there is the gap between two stretches that cells of a table have.
-
-    A smaller gap is enough where a column of other rows begins.
-    """
+    """Whether the gap between two stretches is that of table cells; a smaller one is enough at a known column."""
     gap = (right.x - left.x - scale * left.width) / max(left.size, right.size)
     return gap > _CELL_GAP or (gap > _KNOWN_GAP and round(right.x) in columns)
 

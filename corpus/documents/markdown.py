@@ -1,4 +1,4 @@
-"""Markdown: the text as it is written, with the heading that each part stands under."""
+"""Markdown: the text with the heading above each part."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _LINK = re.compile(
     r" {0,3}\[[^\^\]\n][^\]\n]*\]:[ \t]*(?:<[^>\n]*>|[a-z][a-z+.-]*:\S*|[/#.]\S*|\S+\.\S+/\S*)[ \t]*(?:[\"'(].*)?\Z"
 )
 _CODE = re.compile(r"(`+)(?:[^`\n]|(?!\1)`)+?\1")
-_PLAIN = (  # what stands for inline marks
+_PLAIN = (  # patterns of inline marks and their plain text
     (
         re.compile(
             r"!?\[((?:[^\[\]\n]|\[[^\[\]\n]{0,300}\]){0,500})\]"
@@ -40,11 +40,10 @@ _TABLE_RULE = re.compile(r"[ \t]*\|?[ \t:]*-{1,}[-| \t:]*\Z")
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """The text that a reader of the page sees.
+    """The text as rendered, with the marks of headings, lists, tables and code.
 
-    Front matter, comments, data URIs, addresses of links, marks of emphasis and lists of links within the page are left
-    out; marks of headings, lists, tables and code stay. A long table has its header again every few rows. The title is
-    the front matter's, else the first heading of the first level.
+    Front matter, comments, data URIs, link targets, marks of emphasis and lists of links within the page are left out.
+    A long table repeats its header every few rows. The title is the front matter's, else the first heading of level 1.
     """
     from markdown_it import MarkdownIt
 
@@ -66,7 +65,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
 
 def _front_matter(text: str) -> tuple[str, str]:
-    """The settings between two lines of --- at the very beginning, and the text behind them."""
+    """The front matter between two lines of --- at the start of the file, and the text after it."""
     found = _FRONT.match(text)
     if found is None or not all(map(_SETTING.match, found["settings"].splitlines())):
         return "", text
@@ -78,7 +77,7 @@ def _unquoted(value: str) -> str:
 
 
 def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
-    """The lines that a reader of the page sees, each with its end; those of code are taken as they are."""
+    """The rendered lines with their ends; lines of code are unchanged."""
     fence = ""
     header: list[str] = []
     rows = 0
@@ -104,7 +103,7 @@ def _readable(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _plain(line: str) -> str:
-    """A line without marks of emphasis and with links as their texts; code stays as it is."""
+    """A line without marks of emphasis, with links replaced by their texts; code is unchanged."""
     if not any(mark in line for mark in "[*_"):
         return line
     pieces: list[str] = []
@@ -120,7 +119,7 @@ def _plain(line: str) -> str:
 
 
 def _without_comments(line: str, inside: bool) -> tuple[str, bool]:
-    """A line without its comments, and whether the last of them goes on in the next line."""
+    """A line without its comments, and whether the last one continues in the next line."""
     seen = ""
     while line:
         before, mark, after = line.partition("-->" if inside else "<!--")

@@ -13,12 +13,8 @@ from corpus.documents.source import Source, open_limited, text_lines
 _UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of an unlabelled section
 
 
-def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """Each citation with a title or an abstract; the text is both.
-
-    Raises:
-        DataError: it is not of this format, not UTF-8, or has a citation without a PMID.
-    """
+def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
+    """Each citation with a title or an abstract; the text is both. One without a PMID is a ``DataError``."""
     from Bio import Medline
 
     number = 0
@@ -35,7 +31,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
             number += 1
             pmid = one_line(record.get("PMID"))
             if pmid is None or not pmid.isdigit():
-                raise _unlike(source, number)
+                yield _unlike(source, number)
+                continue
             retracted = "RIN" in record or "RRI" in record or "Retracted Publication" in record.get("PT", [])
             notice = RETRACTED if retracted else CONCERN if "ECI" in record else None
             title = marked(english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT")), notice)

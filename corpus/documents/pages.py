@@ -1,4 +1,4 @@
-"""The running text of a paged document: no running heads, words and sentences joined over breaks."""
+"""The running text of a paged document: no running heads, and words and sentences joined across page breaks."""
 
 import re
 from collections import Counter
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from corpus.sentences import sentence_spans
 
-_EDGE = 3  # lines at a page's top and foot among which running heads and feet are looked for
-_KEPT = 0.2  # of a text that must be left when they are taken out; else the pages are forms that are all alike
+_EDGE = 3  # lines at a page's top and bottom that may be running heads or feet
+_KEPT = 0.2  # minimum share of the text without them; otherwise the pages are similar forms
 _BROKEN = re.compile(r"(?<![^\W\d_])(?P<first>[^\W\d_]++)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -15,26 +15,26 @@ _COMPOUNDS = re.compile(  # first parts that keep their hyphen
     r"|large|small|full|part|right|left|early|late|old|new|head|face|end|beta|alpha|gamma|follow|check|meta)\Z",
     re.IGNORECASE,
 )
-_SECONDS = re.compile(  # second parts that do
+_SECONDS = re.compile(  # second parts that keep their hyphen
     r"(?:induced|related|based|dependent|controlled|blind(?:ed)?|free|like|term|enhancing|lowering|reducing|sparing|resistant"
     r"|specific|associated|positive|negative|treated|adjusted|naive|matched|weighted|treatment|threatening)\Z",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_GOES_ON = re.compile(  # words that no sentence ends with
+_GOES_ON = re.compile(  # words that never end a sentence
     r"(?:[,(–]|\b(?:an?|the|of|in|on|at|to|for|with|and|or|but|that|than|by|from|as|is|are|was|were|be|not|no|which|who|if"
     r"|per|vs|der|die|das|den|dem|des|und|oder|mit|von|bei|zu|im|am|ein|eine|nicht|de|la|le|les|du|et|ou|el|los|y|o))\Z",
     re.IGNORECASE,
 )
 _FOOTNOTE = re.compile(r"\s*(?:\d{1,2}|[*†‡§¶])[.)]?\s?[A-Z(]")
-_FOOTNOTES = 6  # lines of footnotes at a page's foot at the most
-_WORDS = 4  # of a page's last line, at the least, for it to be no heading
-_HEADING = 6  # words of a heading at the most
-_LONGEST = 2000  # characters of a sentence that are taken over from the next page
+_FOOTNOTES = 6  # maximum number of lines of footnotes on a page
+_WORDS = 4  # minimum number of words in a page's last line that is no heading
+_HEADING = 6  # maximum number of words in a heading
+_LONGEST = 2000  # maximum number of characters of a sentence moved from the next page
 
 
 def read_on(pages: Sequence[str]) -> list[str]:
-    """The pages' texts; a sentence that goes on over a break stands whole on the page that it begins on."""
+    """The pages' texts; a sentence across a page break is moved to the page where it begins."""
     texts = without_running_heads(pages)
     hyphenated = {word.lower() for text in texts for word in _WORD.findall(text) if "-" in word}
     whole = {word.lower() for text in texts for word in _WORD.findall(text)}
@@ -54,10 +54,9 @@ def read_on(pages: Sequence[str]) -> list[str]:
 
 
 def without_running_heads(pages: Sequence[str]) -> list[str]:
-    """The pages without lines that recur at the same place of their edges; numbers in them may differ.
+    """The pages without lines that recur at the same place near their edges; numbers in them may differ.
 
-    Where too little is left, only the outermost lines are looked at, and the pages stay as they are if that leaves too
-    little too.
+    If too little text remains, only the outermost lines are removed; if still too little remains, none.
     """
     lines = [text.split("\n") for text in pages]
     size = sum(len(line) for page in lines for line in page)
@@ -74,13 +73,13 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
 
 
 def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str]:
-    """The lines that more than half of the pages have."""
+    """The lines that occur on at least half of the pages."""
     counted = Counter(name for names in edges for name in set().union(*names.values()))
     return {name for name, times in counted.items() if times >= max(least, len(edges) / 2)}
 
 
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
-    """The lines at a page's edges by their number: each with its place from the top or the foot."""
+    """The lines at a page's edges by their number, each with its place from the top or bottom."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
     for place in range(min(depth, len(filled))):
@@ -90,12 +89,12 @@ def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
 
 
 def _bare(line: str) -> str:
-    """A line without its spaces and its numbers, roman ones too; a page's number may stand on either side."""
+    """A line in lower case with its numbers, Arabic or Roman, as #; a page's number at either side is removed."""
     return re.sub(r"\d+|\b[ivxlc]+\b", "#", " ".join(line.split()).lower()).strip("# |–—-.")
 
 
 def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
-    """The end of the sentence that the page before breaks off in, and what follows it."""
+    """The end of the sentence that the previous page breaks off in, and the rest of the text."""
     before = before.rstrip()[-_LONGEST:]
     rest = text[:_LONGEST]
     spans = sentence_spans(f"{before}\n{rest}")
@@ -107,7 +106,7 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
         rest.lstrip()[:1].islower()
         or _GOES_ON.search(last)
         or last.endswith(("-", "‐", "\u00ad", "."))
-        or begin > len(before) - len(last)  # within a line, behind another sentence: no heading does
+        or begin > len(before) - len(last)  # after another sentence in its line, as no heading does
     )
     if not goes_on and (len(last.split()) < _WORDS or _is_heading(rest)):
         return "", text
@@ -116,9 +115,9 @@ def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
 
 
 def _without_footnotes(page: str) -> tuple[str, str]:
-    """A page's text without the footnotes that follow a line that breaks off, and the footnotes.
+    """A page's text without the footnotes below a line that breaks off, and the footnotes.
 
-    Only whole sentences are footnotes: a line that itself breaks off may begin with a number too.
+    A footnote ends a sentence, since a line of text that breaks off may also begin with a number.
     """
     if not page.rstrip().endswith((".", "!", "?", ")")):
         return page, ""
@@ -131,13 +130,13 @@ def _without_footnotes(page: str) -> tuple[str, str]:
 
 
 def _is_heading(text: str) -> bool:
-    """Whether a page begins with a line of a few words without a stop, and the next one with a capital."""
+    """Whether a page begins with a short line without a stop, and the next line does not begin in lower case."""
     first, _, after = text.lstrip().partition("\n")
     return len(first.split()) <= _HEADING and not re.search(r"[.,;:(]", first) and not after.lstrip()[:1].islower()
 
 
 def _joined(match: re.Match[str], whole: set[str], hyphenated: set[str]) -> str:
-    """A word broken at a line's end; it keeps its hyphen where the document or the language writes it with one."""
+    """A word broken at a line end; it keeps a hyphen that the document or the language requires."""
     first, second = match["first"], match["second"]
     if "\u00ad" in match[0] or f"{first}{second}".lower() in whole:
         return first + second

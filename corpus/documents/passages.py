@@ -1,4 +1,4 @@
-"""A document's text cut into passages that the embedder reads whole."""
+"""Splitting of documents into passages that fit the embedder's window."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from corpus.documents.extract import Extract, Part
 from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, word_spans
 
-PASSAGE_WORDS = 200  # where no embedder says how much it reads
-# Tokenizers need some hundred times as many bytes as a text has characters, so that not all of one is counted at once.
-COUNTED = 1 << 18  # characters
-_NEAR = 100  # characters about the middle of a long sentence among which it is split
-_HEADINGS = 6  # that go with the text below them; a document of headings alone would be cut behind each of them
-TOKEN = 64  # characters that a token has at most; a text of freaks that have more is split without need
+PASSAGE_WORDS = 200  # without an embedder
+COUNTED = 1 << 18  # characters tokenized at once: a tokenizer needs about a hundred bytes for each
+_NEAR = 100  # characters around the middle of a long sentence within which it is split
+_HEADINGS = 6  # maximum number of headings kept with the text below them
+TOKEN = 64  # assumed maximum number of characters in a token; texts with longer ones are split more often
 
 
 @dataclass(frozen=True)
 class Window:
-    """How much of a text its reader takes in.
+    """An embedder's limit on the length of a text.
 
     Attributes:
-        limit: tokens that are read at most.
-        count: the tokens of each of some texts, those that the reader adds to every text included.
-        mark: differs between windows that cut otherwise.
+        limit: maximum number of tokens.
+        count: the number of tokens in each text, including those that the tokenizer adds to every text.
+        mark: identifies windows that split alike.
     """
 
     limit: int
@@ -36,7 +35,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """``text[start:end]`` of a document, with the page it lies on and the section, or the sections ("A; B")."""
+    """``text[start:end]`` of a document, with its page and its section or sections ("A; B")."""
 
     start: int
     end: int
@@ -46,7 +45,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The passages of a document, and how many of its sentences were too long for the window and are in pieces."""
+    """The passages of a document, and the number of its sentences that were split to fit the window."""
 
     passages: tuple[Passage, ...]
     long_sentences: int
@@ -58,18 +57,18 @@ def words_window(words: int = PASSAGE_WORDS) -> Window:
 
 
 def narrowest(windows: Sequence[Window], max_tokens: int | None = None) -> Window:
-    """One window for several readers: what fits it fits each of them, and has at most ``max_tokens`` of each's tokens.
+    """The common window of several embedders: a text that fits it fits each of them.
 
     Args:
         windows: at least one.
-        max_tokens: a limit of the user's own.
+        max_tokens: the user's limit on each embedder's tokens.
     """
     limits = [min(window.limit, max_tokens or window.limit) for window in windows]
     least = min(limits)
 
     def count(texts: Sequence[str]) -> list[int]:
         counts = [window.count(texts) for window in windows]
-        # Each count on the scale of the narrowest window, rounded up: over the limit there is over the limit here.
+        # Each count on the scale of the narrowest window, rounded up, so that over one limit is over this limit.
         return [
             max(-(-tokens * least // limit) for tokens, limit in zip(row, limits, strict=True))
             for row in zip(*counts, strict=True)
@@ -81,10 +80,10 @@ def narrowest(windows: Sequence[Window], max_tokens: int | None = None) -> Windo
 
 
 def cut(document: Extract, window: Window) -> Cut:
-    """Cut a document into passages that fit the window, at ends of paragraphs, else of sentences, else of words.
+    """Split a document into passages that fit the window, at ends of paragraphs, else of sentences, else of words.
 
-    A passage lies on one page; it may reach over the end of a section. A heading stays with what follows it, where that
-    fits. A sentence of several lines, such as a table, is split at their ends. Nothing but white space is left out.
+    A passage lies on one page, and may span sections. A heading stays with the text below it if both fit. A sentence of
+    several lines, such as a table, is split at line ends. Only white space is left out.
     """
     text, starts = document.text, [part.start for part in document.parts]
     spans: list[Span] = []
@@ -107,7 +106,7 @@ def cut(document: Extract, window: Window) -> Cut:
 
 
 def _pages(parts: Sequence[Part]) -> Iterator[Span]:
-    """The stretches of text that no passage may reach over."""
+    """The text of each page."""
     start = 0
     for number, part in enumerate(parts):
         if number + 1 == len(parts) or parts[number + 1].page != part.page:
@@ -116,7 +115,7 @@ def _pages(parts: Sequence[Part]) -> Iterator[Span]:
 
 
 def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int]], int]:
-    """The largest natural pieces that fit, each with its tokens; and how many sentences did not fit as they are."""
+    """The largest natural pieces that fit, each with its tokens, and the number of sentences that did not fit."""
     paragraphs = paragraph_spans(text[page[0] : page[1]])
     whole = [(start + page[0], end + page[0]) for start, end in paragraphs]
     pieces: list[tuple[Span, int]] = []
@@ -135,10 +134,10 @@ def _pieces(text: str, page: Span, window: Window) -> tuple[list[tuple[Span, int
 
 
 def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads: Callable[[Span], bool]) -> list[Span]:
-    """Neighbouring pieces put together as long as they fit; none ends with a heading whose text would fit with it."""
+    """Adjacent pieces merged while they fit; none ends with a heading that would fit with the text below it."""
     if not pieces:
         return []
-    added = window.count([""])[0]  # what comes to every text, and so once to a passage
+    added = window.count([""])[0]  # tokens added to every text, so once to a passage
     sized: list[list[tuple[Span, int]]] = []
     size = 0
     for span, tokens in pieces:
@@ -164,7 +163,7 @@ def _packed(text: str, pieces: Sequence[tuple[Span, int]], window: Window, heads
 
 
 def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
-    """A group in two: for tokenizers that find more tokens in a text than in its pieces."""
+    """A group split in two, for tokenizers with more tokens in a text than in its pieces."""
     found: list[Span] = []
     for part in (group[: len(group) // 2], group[len(group) // 2 :]):
         ((whole, tokens),) = _counted(text, [(part[0][0], part[-1][1])], window)
@@ -173,13 +172,13 @@ def _halved(text: str, group: list[Span], window: Window) -> list[Span]:
 
 
 def _split(text: str, sentence: Span, window: Window) -> list[Span]:
-    """A sentence in pieces of whole lines, else words; a word that does not fit is cut in halves until it does."""
+    """A sentence in pieces of whole lines, else words; a word that does not fit is halved until it does."""
     start, end = sentence
     middle = (start + end) // 2
     ends = [at for at in (text.rfind("\n", start, middle), text.find("\n", middle, end)) if at >= 0]
     if ends:
         cut_at = min(ends, key=lambda at: abs(at - middle))
-    else:  # few characters about the middle decide, so that the time grows with the text
+    else:  # only words near the middle, so that the time is linear
         near = range(max(start, middle - _NEAR), min(end, middle + _NEAR))
         words = word_spans(text, near.start, near.stop)
         begins = [begin for begin, _ in words if start < begin < end and begin > near.start]
@@ -198,7 +197,7 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:
-    """Each stretch with its tokens; one that is too long by its characters counts as just over the limit."""
+    """Each span with its tokens; one with too many characters for the limit counts as just over it."""
     longest = TOKEN * window.limit
     found: list[tuple[Span, int]] = []
     for lot in _lots(spans, longest):
@@ -209,7 +208,7 @@ def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Spa
 
 
 def _lots(spans: Sequence[Span], longest: int) -> Iterator[list[Span]]:
-    """The spans in order, as many at a time as may be counted at once."""
+    """The spans in order, in batches of at most ``COUNTED`` characters."""
     lot: list[Span] = []
     size = 0
     for start, end in spans:

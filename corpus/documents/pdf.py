@@ -7,7 +7,6 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from io import BytesIO
 from math import hypot
 from typing import TYPE_CHECKING, Any
@@ -26,18 +25,19 @@ if TYPE_CHECKING:
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _BOLD = re.compile(r"Bold|Black|Heavy|Demi", re.IGNORECASE)
 _MONOSPACED = re.compile(r"Courier|Mono|Consol", re.IGNORECASE)
-_NAMED = 5  # pages that a message names
-_HEAD = 1024  # bytes within which a PDF file says that it is one
+_NAMED = 5  # maximum number of pages named in a message
+_HEAD = 1024  # number of first bytes that contain a PDF file's signature
 
 
-def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
+def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
     """The text of the pages in order; a page's number counts from 1.
 
     Running headers and footers are left out, hyphenated words are joined, a sentence that continues on the next page
-    belongs to the page where it starts, and two columns are read one after the other.
+    belongs to the page where it starts, and two columns are read one after the other. A damaged page is a
+    ``DataError``, and so are the pages without text.
 
     Raises:
-        DataError: it is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
+        DataError: the file is encrypted, broken, without text (a scan), or has more than ``config.max_pages`` pages.
     """
     from pypdf import PdfReader
     from pypdf.errors import DependencyError
@@ -61,47 +61,54 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     if pages > config.max_pages:
         problem = f"has {pages:,} pages, more than documents.max_pages ({config.max_pages:,})."
         raise DataError(source.name, f"{problem} Split it, or raise the setting.")
-    texts: list[str] = []
+    texts = [""] * pages
     pictures: list[int] = []  # numbers of pages without text
+    damaged = False
     for number in range(pages):
         try:
             page = reader.pages[number]
-            texts.append(_text(page).translate(_LIGATURES))
-            if not texts[-1].strip() and _has_picture(page):
+            texts[number] = _text(page).translate(_LIGATURES)
+            if not texts[number].strip() and _has_picture(page):
                 pictures.append(number + 1)
+        except MemoryError:  # the limit of this process: other pages would fail too
+            raise
         except Exception as error:
-            raise _broken(source, error, number + 1) from None
+            damaged = True
+            yield _broken(source, error, number + 1)
     for number, text in enumerate(read_on(texts), start=1):
         body.add(text, page=number)
     found = body.extract(source.name, title=one_line(str(title)) if title else None)
-    if found is None:
+    if found is not None:
+        yield found
+    elif not damaged:
         raise DataError(
             source.name, "contains no text; it seems to be a scan. Run OCR on it first, for example with ocrmypdf."
         )
-    yield replace(found, missing=_unread(pictures, pages)) if pictures else found
+    if pictures:
+        yield DataError(source.name, _without_text(pictures, pages))
 
 
 def _has_picture(page: "PageObject") -> bool:
-    """Whether a page names a picture or a form among its resources; False where these are broken."""
+    """Whether a page's resources have an image or a form; False if they are broken."""
     try:
         resources: Any = page["/Resources"]
         objects = resources["/XObject"]
         return any(one.get_object()["/Subtype"] in ("/Image", "/Form") for one in objects.values())
-    except Exception:  # pypdf gives up on what is broken in many ways
+    except Exception:  # pypdf raises many types of errors on broken files
         return False
 
 
-def _unread(pictures: Sequence[int], pages: int) -> str:
-    """The sentence about pages that are pictures."""
+def _without_text(pictures: Sequence[int], pages: int) -> str:
+    """The message about pages that are images."""
     named = ", ".join(map(str, pictures[:_NAMED])) + (", ..." if len(pictures) > _NAMED else "")
     return (
-        f"{len(pictures)} of {pages} pages hold pictures and no text (page {named}); the others are read. If they are "
-        "scans, have their text recognised first, with ocrmypdf for one."
+        f"{len(pictures)} of {pages} pages have images and no text (page {named}); the others are read. If they are "
+        "scans, run OCR on the file first, for example with ocrmypdf."
     )
 
 
 def _text(page: "PageObject") -> str:
-    """The page's text by its layout; as pypdf gives it where the positions are not those of the text."""
+    """The page's text by its layout; pypdf's own text if the positions do not cover it."""
     lines: list[list[Stretch]] = [[]]
     given: list[str] = []
 
@@ -125,7 +132,7 @@ def _text(page: "PageObject") -> str:
 
 
 def _part_cells(page: "PageObject") -> None:
-    """Have pypdf give what is moved to the right within a line as a stretch of its own, as at a change of fonts."""
+    """Repeat the font operator before each move to the right within a line, so that pypdf splits the text there."""
     from pypdf.generic import ContentStream, NameObject
 
     if "/Contents" not in page:
@@ -152,7 +159,7 @@ def _part_cells(page: "PageObject") -> None:
 
 
 def _moved_along(operands: Any, before: Any) -> bool:
-    """Whether Td or Tm moves to the right within a line; ``before`` is what the last Tm had."""
+    """Whether Td or Tm moves to the right within a line; ``before`` has the operands of the last Tm."""
     try:
         if len(operands) == 2:
             return bool(operands[0] > 0 and operands[1] == 0)
@@ -166,7 +173,7 @@ def _moved_along(operands: Any, before: Any) -> bool:
 
 
 def _stretch(text: str, matrix: list[float], text_matrix: list[float], font: Any, size: float) -> Stretch:
-    """A stretch with its position along and across its own direction of writing, so that a page may be rotated."""
+    """A stretch with its position along and across its direction of writing, which handles rotated pages."""
     a, b, c, d, e, f = _product(text_matrix, matrix)
     along, up = hypot(a, b) or 1.0, hypot(c, d) or 1.0
     x, y = (e * a + f * b) / along, (e * c + f * d) / up
@@ -184,5 +191,6 @@ def _product(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
 
 def _broken(source: Source, error: BaseException, page: int | None = None) -> DataError:
     reason = one_line(str(error)) or type(error).__name__
-    record = None if page is None else f"page {page}"
-    return DataError(source.name, f"is not a PDF file that can be read ({reason[:200]}).", record=record)
+    if page is None:
+        return DataError(source.name, f"is not a PDF file that can be read ({reason[:200]}).")
+    return DataError(source.name, f"is damaged and cannot be read ({reason[:200]}).", record=f"page {page}")

@@ -1,4 +1,4 @@
-"""PubMed's XML, as its baseline and update files and its own export have it, one citation at a time."""
+"""PubMed XML (baseline files, update files and exports), one citation at a time."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _ROOTS = ("PubmedArticleSet", "MedlineCitationSet")
 _RECORDS = ("PubmedArticle", "PubmedBookArticle", "MedlineCitation", "DeleteCitation", "DeleteDocument")
-NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article that has none in English
-_UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of a part that has none
+NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article without an English one
+_UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of an unlabelled section
 RETRACTED = "Retracted"
 CONCERN = "Expression of concern"
-# What PubMed says of an article by its types of publication and by the notices that refer to it.
+# Notices by publication types, and by the comments and corrections that refer to an article.
 _BY_TYPE = {"Retracted Publication": RETRACTED}
 _BY_NOTICE = {
     "RetractionIn": RETRACTED,
@@ -30,20 +30,16 @@ _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 
 
 def key_of(pmid: str) -> str:
-    """The id of a citation in a store, whichever file it comes from."""
+    """The key of a citation, which is the same in all files."""
     return f"pubmed:{pmid}"
 
 
-def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdrawn]:
-    """Each citation, book or chapter with a title or an abstract, and each that is deleted, in the file's order.
+def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdrawn | DataError]:
+    """Citations, books and chapters with a title or an abstract, and deleted citations, in the file's order.
 
-    The text is the title and the abstract's sections, each with its label before it, then abstracts of other sources
-    and languages. An article that was retracted has ``notice`` in its metadata and a title that says so.
-    Entities are not expanded, and nothing outside the file is read.
-
-    Raises:
-        DataError: it is no PubMed XML, is broken (with the line), declares entities, or has a citation that is larger
-            than ``config.max_bytes`` or without a PMID.
+    The text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. A
+    retracted article has ``notice`` in its metadata and a title that says so.
+    A citation without a PMID is a ``DataError``. Entities are not expanded, and nothing outside the file is read.
     """
     from lxml import etree
 
@@ -51,21 +47,21 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
         try:
             yield from _records(source, stream)
         except etree.XMLSyntaxError as error:
-            told = hint_of(source, config) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
-            raise DataError(source.name, f"is not XML that can be read. {told}") from None
+            advice = hint_of(source, config) or f"It breaks at line {error.lineno}: {one_line(error.msg)}."
+            raise DataError(source.name, f"is not XML that can be read. {advice}") from None
 
 
 def hint_of(source: Source, config: DocumentsConfig) -> str | None:
-    """What the file seems to be instead."""
+    """A message on the file's real format, if its first bytes show it."""
     with open_limited(source, config) as stream:
         first = stream.read(16)
     return "It is empty." if not first else hint(first)
 
 
-def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn]:
+def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 
-    # Without the events of starts a root of another kind would only be noticed at the end of a long file.
+    # Start events show an unsupported root element before the end of a long file.
     events = etree.iterparse(
         stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
@@ -77,12 +73,14 @@ def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn]:
         if event == "start" or element.getparent() is not root:
             continue
         match element.tag:
-            case "PubmedArticle":
-                yield from _citation(source, element.find("MedlineCitation"))
-            case "MedlineCitation":
-                yield from _citation(source, element)
-            case "PubmedBookArticle":
-                yield from _book(source, element.find("BookDocument"))
+            case "PubmedArticle" | "MedlineCitation" | "PubmedBookArticle":
+                try:
+                    found = _article(source, element)
+                except DataError as error:
+                    yield error
+                else:
+                    if found is not None:
+                        yield found
             case "DeleteCitation" | "DeleteDocument":
                 for pmid in element.iter("PMID"):
                     yield Withdrawn(key_of(_text(pmid) or ""))
@@ -100,33 +98,39 @@ def _check(source: Source, root: "_Element") -> None:
         raise DataError(source.name, f"is XML, but not PubMed's: it begins with <{str(root.tag)[:60]}>.")
     dtd = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):
-        raise DataError(source.name, "declares entities, which no file of PubMed does; it is not read.")
+        raise DataError(source.name, "declares entities, which PubMed's files never do; it is not read.")
 
 
 def marked(title: str | None, notice: str | None) -> str | None:
-    """The title with the notice before it, as journals print it: "RETRACTED: ..."."""
+    """The title with the notice before it, as in journals: "RETRACTED: ..."."""
     if notice is None or (title or "").upper().startswith(notice.upper()):
         return title
     return f"{notice.upper()}: {title or ''}".strip()
 
 
 def english_title(title: str | None, vernacular: str | None) -> str | None:
-    """The title, or the one in the article's own language where PubMed has no other."""
+    """The title, or the one in the article's language if PubMed has no English one."""
     return (vernacular or title) if title in (None, NOT_AVAILABLE) else title
 
 
-def _citation(source: Source, citation: Any) -> Iterator[Extract]:
+def _article(source: Source, element: Any) -> Extract | None:
+    if element.tag == "PubmedBookArticle":
+        return _book(source, element.find("BookDocument"))
+    return _citation(source, element if element.tag == "MedlineCitation" else element.find("MedlineCitation"))
+
+
+def _citation(source: Source, citation: Any) -> Extract | None:
     pmid = _pmid(source, citation)
     article = citation.find("Article")
     if article is None:
-        return
+        return None
     notice = _notice(citation, article)
     title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
     title = marked(title, notice)
     body = Body()
     body.add(title or "")
     _add_abstract(body, [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")])
-    found = body.extract(
+    return body.extract(
         key_of(pmid),
         pmid=pmid,
         title=title,
@@ -135,11 +139,9 @@ def _citation(source: Source, citation: Any) -> Iterator[Extract]:
         mesh=[name for name in map(_text, citation.iterfind("MeshHeadingList/MeshHeading/DescriptorName")) if name],
         notice=notice,
     )
-    if found is not None:
-        yield found
 
 
-def _book(source: Source, document: Any) -> Iterator[Extract]:
+def _book(source: Source, document: Any) -> Extract | None:
     """A book, or a chapter of one; its journal is the book."""
     pmid = _pmid(source, document)
     book = _text(document.find("Book/BookTitle"))
@@ -149,17 +151,15 @@ def _book(source: Source, document: Any) -> Iterator[Extract]:
     _add_abstract(body, [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")])
     dates = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
     years = (year_in(_text(document.find(path))) for path in dates)
-    found = body.extract(
+    return body.extract(
         key_of(pmid), pmid=pmid, title=title, journal=book, year=next((year for year in years if year), None)
     )
-    if found is not None:
-        yield found
 
 
 def _pmid(source: Source, record: Any) -> str:
     pmid = None if record is None else _text(record.find("PMID"))
     if pmid is None or not pmid.isdigit():
-        raise DataError(source.name, "holds a citation without a PMID.")
+        raise DataError(source.name, "has a citation without a PMID.")
     return pmid
 
 
@@ -182,7 +182,7 @@ def _notice(citation: Any, article: Any) -> str | None:
 
 
 def _year(article: Any) -> int | None:
-    """Of the journal's issue, where need be out of a text such as "2019 Nov-Dec", else of the article online."""
+    """The year of the journal's issue, also from a text such as "2019 Nov-Dec", else of the online article."""
     for path in ("Journal/JournalIssue/PubDate/Year", "Journal/JournalIssue/PubDate/MedlineDate", "ArticleDate/Year"):
         if (year := year_in(_text(article.find(path)))) is not None:
             return year
@@ -196,12 +196,12 @@ def year_in(text: str | None) -> int | None:
 
 
 def _text(element: Any) -> str | None:
-    """The text of an element and of the markup in it, in one line; None where there is none."""
+    """The text of an element with its markup, in one line; None if there is none."""
     return None if element is None else one_line(_marked_up(element))
 
 
 def _marked_up(element: Any) -> str:
-    """Superscripts and formulas are kept apart from the numbers before them."""
+    """An element's text, with superscripts and formulas separated from numbers before them."""
     from lxml import etree
 
     text = element.text or ""

@@ -1,28 +1,34 @@
 """Readers of files by suffix: the project's own formats, and the classes that ``documents.readers`` names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from common.errors import DataError, UserError
 from common.imports import import_class
 from corpus.config import DocumentsConfig
-from corpus.documents import archives, read
-from corpus.documents.extract import Body, Extract, Withdrawn, one_line
+from corpus.documents import archives
+from corpus.documents.extract import Body, Extract, Problem, Withdrawn, one_line
 from corpus.documents.source import SUFFIXES, Source, format_of, read_bytes
 
 if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseBlobParser
     from langchain_core.documents import Document
 
-_RESERVED = ("id", "source", "page", "section", "start", "end", "score")  # what passages state themselves
+_RESERVED = ("id", "source", "page", "section", "start", "end", "score")  # metadata that passages set themselves
+_PROBLEMS = 20  # maximum number of a source's problems that are reported one by one
 
 
 class Readers:
     """The readers of section ``documents``.
 
-    A reader of the user's is a LangChain ``BaseBlobParser`` class, made without arguments. Each ``Document`` that it
-    yields is one document; texts, whole numbers and lists of texts among its metadata are kept (``title``, ``year`` and
-    ``mesh`` among them), and ``page`` and ``section`` say where the text stands. It takes precedence over ours.
+    A user's reader is a LangChain ``BaseBlobParser`` class, made without arguments; it takes precedence over the
+    project's. Each ``Document`` that it yields is one document. Metadata that are texts, whole numbers or lists of
+    texts are kept (``title``, ``year``, ``mesh`` and others); ``page`` and ``section`` locate the text.
+
+    Attributes:
+        suffixes: suffixes of the supported files and archives.
 
     Raises:
         UserError: a class cannot be imported, is no ``BaseBlobParser``, or cannot be made without arguments.
@@ -32,27 +38,52 @@ class Readers:
         self._config = config
         self._parsers = {suffix.lower(): _make_parser(suffix, path) for suffix, path in config.readers.items()}
         self.suffixes = tuple(dict.fromkeys([*SUFFIXES, *self._parsers, *archives.SUFFIXES]))
-        """Suffixes of the files that are read, archives among them."""
 
     def can_read(self, name: str) -> bool:
-        """Whether a file of this name, which is no archive, is read."""
+        """Whether the type of a file that is no archive is supported, by its name."""
         return self._suffix(name) is not None or format_of(name) is not None
 
-    def read(self, source: Source) -> Iterator[Extract | Withdrawn]:
-        """The documents in a source that ``can_read`` accepts, one at a time.
+    def read(self, source: Source) -> Iterator[Extract | Withdrawn | Problem]:
+        """The documents in a source that ``can_read`` accepts, one at a time, then the problems of its other records.
 
         Raises (while iterating):
-            DataError: the source cannot be read.
+            DataError: the source cannot be read, is not of its format, or exceeds a limit of the settings.
         """
         if (suffix := self._suffix(source.name)) is not None:
             return _parsed(source, self._parsers[suffix], self._config)
+        return _with_problems(source.name, self._read(source))
+
+    def _read(self, source: Source) -> Iterable[Extract | Withdrawn | DataError]:
+        """The documents by the project's reader; records and pages that cannot be read are a ``DataError``."""
         format = format_of(source.name)
-        assert format is not None  # the caller asks can_read
-        return read(source, format, self._config)
+        module = import_module(f"corpus.documents.{'tables' if format in ('csv', 'jsonl') else format}")
+        found: Iterable[Extract | Withdrawn | DataError] = module.read(source, self._config)
+        return found
 
     def _suffix(self, name: str) -> str | None:
         low = name.lower().removesuffix(".gz")
         return next((suffix for suffix in self._parsers if low.endswith(suffix)), None)
+
+
+def _with_problems(
+    name: str, found: Iterable[Extract | Withdrawn | DataError]
+) -> Iterator[Extract | Withdrawn | Problem]:
+    """The documents, then the errors as problems; the first error is raised if there is no document."""
+    errors: list[DataError] = []
+    others, empty = 0, True
+    for one in found:
+        if not isinstance(one, DataError):
+            empty = False
+            yield one
+        elif len(errors) < _PROBLEMS:
+            errors.append(one)
+        else:
+            others += 1
+    if errors and empty:
+        raise errors[0]
+    yield from (Problem(name, str(error)) for error in errors)
+    if others:
+        yield Problem(name, f"{name}: {others:,} more records cannot be read.")
 
 
 def _make_parser(suffix: str, path: str) -> "BaseBlobParser":
@@ -68,7 +99,7 @@ def _make_parser(suffix: str, path: str) -> "BaseBlobParser":
 
 
 def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -> Iterator[Extract]:
-    """What a parser makes of a source. A single document has its name; several have their ids, or numbers, after it."""
+    """The documents of a user's parser. The key of a single one is the source's name; others add their id or number."""
     from langchain_core.documents.base import Blob
 
     blob = Blob.from_data(read_bytes(source, config), path=source.name)
@@ -80,7 +111,7 @@ def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -
         yield _extract(source.name, first)
         return
     seen: set[str] = set()
-    for number, document in enumerate(_chain(first, second, documents), start=1):
+    for number, document in enumerate(chain([first, second], documents), start=1):
         id = one_line(document.id) or str(number)
         if id in seen:
             raise DataError(source.name, f"{type(parser).__name__} gives the id {id!r} twice.")
@@ -89,7 +120,7 @@ def _parsed(source: Source, parser: "BaseBlobParser", config: DocumentsConfig) -
 
 
 def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterator["Document"]:
-    """The documents with text, and whatever the user's class raises as a ``DataError``."""
+    """The documents with text; any error of the user's class is raised as a ``DataError``."""
     from langchain_core.documents import Document
 
     try:
@@ -103,12 +134,6 @@ def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterat
     except Exception as error:
         problem = f"cannot be read by {type(parser).__name__} ({type(error).__name__}: {error})."
         raise DataError(source.name, problem) from error
-
-
-def _chain(first: "Document", second: "Document", rest: Iterator["Document"]) -> Iterator["Document"]:
-    yield first
-    yield second
-    yield from rest
 
 
 def _extract(key: str, document: "Document") -> Extract:

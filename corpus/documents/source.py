@@ -1,4 +1,4 @@
-"""A file to read, or a member of an archive: its name, its format, and its bytes within the limits."""
+"""A file to read, or a member of an archive: name, format, and bytes within the limits."""
 
 import codecs
 import gzip
@@ -36,18 +36,18 @@ SUFFIXES: dict[str, Format] = {
     ".tsv": "csv",
     ".jsonl": "jsonl",
 }
-_WHOLE: tuple[Format, ...] = ("text", "markdown", "html", "pdf", "docx")  # formats that are read at once
-# How files of other kinds begin that are given a wrong name now and then.
+_WHOLE: tuple[Format, ...] = ("text", "markdown", "html", "pdf", "docx")  # formats that are not read record by record
+# First bytes of files that often have a wrong suffix.
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", ".pdf"),
     (b"PK\x03\x04", "a zip file, as .docx files are", ".docx or .zip"),
     (b"\x1f\x8b", "compressed by gzip", ".gz"),
     (b"\xd0\xcf\x11\xe0", "an old Office file", ".docx after saving it as one"),
 )
-# What steers a terminal or the order of the characters about it.
+# Characters that control a terminal or the direction of text.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 PIECE = 1 << 16
-_KINDS = 20  # endings that a message lists
+_KINDS = 20  # maximum number of suffixes in a message
 _SET_ENCODING = (
     "Name its encoding, such as --set documents.encoding=windows-1252 for Windows in western Europe, or save it as "
     "UTF-8."
@@ -56,28 +56,28 @@ _SET_ENCODING = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read: ``name`` is for messages and ids, ``open`` gives its bytes as they are stored."""
+    """A file or member: ``name`` for messages and ids, ``open`` for its stored bytes."""
 
     name: str
     open: Callable[[], IO[bytes]]
 
 
 def shown_name(name: str) -> str:
-    """A file's name as text for messages and ids, another one for every name.
+    """A file's name as text for messages and ids, different for each name.
 
-    Bytes that are no text, control characters and those that change the direction of writing are written out.
+    Undecodable bytes, control characters and direction marks are escaped.
     """
     text = name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return escaped(text)
 
 
 def escaped(text: str) -> str:
-    """The text with what steers a terminal written out."""
+    """The text with control characters and direction marks escaped."""
     return _STEERING.sub(lambda sign: f"\\x{ord(sign[0]):02x}" if sign[0] < "\x80" else f"\\u{ord(sign[0]):04x}", text)
 
 
 def named(shown: str) -> str:
-    """The name that ``shown_name`` shows so."""
+    """The inverse of ``shown_name``."""
 
     def sign(match: re.Match[str]) -> str:
         if match[1] is None:
@@ -89,31 +89,25 @@ def named(shown: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a program or the system keeps a file or folder of this name for itself."""
+    """Whether files and folders of this name belong to a program or the system."""
     return name.startswith((".", "~$", "__MACOSX")) or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def listed_kinds(names: Iterable[str]) -> str:
-    """The endings of files with their counts, the most frequent first, as part of a message."""
+    """The suffixes of files with their counts, the most frequent first, for a message."""
     kinds = Counter(PurePath(name).suffix.lower() or PurePath(name).name for name in names)
     listed = ", ".join(f"{count} {escaped(kind)}" for kind, count in kinds.most_common(_KINDS))
     return listed + (", ..." if len(kinds) > _KINDS else "")
 
 
 def format_of(name: str) -> Format | None:
-    """The format that a file's name promises, ``.gz`` after it or not; None for a kind that is not read."""
+    """The format by a file's name, with or without ``.gz``; None for an unsupported type."""
     low = name.lower().removesuffix(".gz")
     return next((found for suffix, found in SUFFIXES.items() if low.endswith(suffix)), None)
 
 
 class Limited(BufferedIOBase):
-    """A stream that refuses to give more than ``limit`` bytes between two calls of ``restart``.
-
-    It is what holds for unpacked bytes, whatever the packed ones promise, and for one record of a stream of records.
-
-    Raises (when read):
-        DataError: the limit is passed, or the file cannot be read or unpacked.
-    """
+    """A stream limited to ``limit`` unpacked bytes between two calls of ``restart``, such as those of one record."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -127,7 +121,7 @@ class Limited(BufferedIOBase):
         return True
 
     def peek(self, size: int) -> bytes:
-        """The next ``size`` bytes, fewer where there are no more; they are still to be read."""
+        """The next ``size`` bytes, fewer at the end of the file; ``read`` returns them again."""
         ahead = b""
         while len(ahead) < size and (piece := self.read(size - len(ahead))):
             ahead += piece
@@ -135,12 +129,12 @@ class Limited(BufferedIOBase):
         return ahead
 
     def restart(self) -> None:
-        """Begin to count anew: a record is done."""
+        """Restart the count, at the end of a record."""
         self._given = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """At most ``size`` bytes; all that is left where none or a negative number is given."""
-        if size is None or size < 0:  # in pieces: to be given the limit's bytes at once they would have to be there
+        """At most ``size`` bytes; all remaining bytes for None or a negative number."""
+        if size is None or size < 0:  # in pieces, so that the limit applies before all bytes are in memory
             return b"".join(iter(lambda: self.read(PIECE), b""))
         if self._ahead:
             piece, self._ahead = self._ahead[:size], self._ahead[size:]
@@ -157,7 +151,7 @@ class Limited(BufferedIOBase):
         return piece
 
     def read1(self, size: int = -1) -> bytes:
-        """The same for who takes what is there."""
+        """``read``, for ``TextIOWrapper``."""
         return self.read(PIECE if size < 0 else size)
 
     def close(self) -> None:
@@ -167,11 +161,7 @@ class Limited(BufferedIOBase):
 
 
 def check_size(path: Path, name: str, config: DocumentsConfig) -> None:
-    """Refuse a file that is larger than ``config.max_bytes`` and of a format that is read whole.
-
-    Raises:
-        DataError: it is too large, or cannot be looked at.
-    """
+    """Check the size of a file whose format is not read record by record."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -181,17 +171,12 @@ def check_size(path: Path, name: str, config: DocumentsConfig) -> None:
 
 
 def too_large(limit: int) -> str:
-    """The sentence about a file larger than ``documents.max_bytes``."""
-    problem = f"is, or holds a record, larger than documents.max_bytes ({limit:,} bytes)."
-    return f"{problem} Split it, or raise the setting."
+    """The message about a file larger than ``documents.max_bytes``."""
+    return f"is, or holds a record, larger than documents.max_bytes ({limit:,} bytes). Split it, or raise the setting."
 
 
 def open_limited(source: Source, config: DocumentsConfig) -> Limited:
-    """The source's unpacked bytes.
-
-    Raises:
-        DataError: it cannot be opened.
-    """
+    """The source's unpacked bytes."""
     try:
         raw = source.open()
     except OSError as error:
@@ -202,11 +187,7 @@ def open_limited(source: Source, config: DocumentsConfig) -> Limited:
 
 
 def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
-    """All of it, unpacked.
-
-    Raises:
-        DataError: it cannot be read, is empty, or is larger than ``config.max_bytes``.
-    """
+    """The source's unpacked bytes as a whole."""
     with open_limited(source, config) as stream:
         raw = stream.read()
     if not raw.strip():
@@ -215,13 +196,7 @@ def read_bytes(source: Source, config: DocumentsConfig) -> bytes:
 
 
 def read_text(source: Source, config: DocumentsConfig) -> str:
-    """All of it as text, line ends as they are.
-
-    It is UTF-8, a byte order mark allowed, UTF-16 with one, or else in ``config.encoding``.
-
-    Raises:
-        DataError: as ``read_bytes``, or it is not text.
-    """
+    """The source as text, with its own line ends: UTF-8, UTF-16 with a byte order mark, or ``config.encoding``."""
     raw = read_bytes(source, config)
     try:
         text = _decoded(raw, config)
@@ -231,10 +206,10 @@ def read_text(source: Source, config: DocumentsConfig) -> str:
     if not text.strip():
         raise DataError(source.name, "is empty.")
     if (nul := text.find("\0")) >= 0:
-        problem = f"is not a text file: it holds a NUL character at offset {nul}."
+        problem = f"is not a text file: it has a NUL character at offset {nul}."
         raise DataError(source.name, f"{problem} If it is UTF-16: iconv -f UTF-16LE -t UTF-8 OLD > NEW.")
-    if told := hint(raw):
-        raise DataError(source.name, f"is not a text file. {told}")
+    if advice := hint(raw):
+        raise DataError(source.name, f"is not a text file. {advice}")
     return text
 
 
@@ -248,11 +223,7 @@ def _decoded(raw: bytes, config: DocumentsConfig) -> str:
 
 
 def text_lines(source: Source, stream: Limited, newline: str | None, config: DocumentsConfig) -> Iterator[str]:
-    """The lines of a stream of records, decoded as ``read_text`` does; ``newline`` is as ``open`` takes it.
-
-    Raises (while iterating):
-        DataError: it is in another encoding.
-    """
+    """The lines of a stream of records, decoded as by ``read_text``; ``newline`` is that of ``open``."""
     encoding = encoding_of(stream.peek(2))
     if config.encoding is not None and encoding != "utf-16" and not _is_utf8(source, config):
         encoding = config.encoding
@@ -276,7 +247,7 @@ def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
 
 
 def hint(raw: bytes) -> str | None:
-    """What a file seems to be that is not what its name says, and what to call it; None where nothing is known."""
+    """A message on a file's real format and the right suffix, by its first bytes; None for unknown ones."""
     for signature, what, suffix in _SIGNATURES:
         if raw.startswith(signature):
             return f"It seems to be {what}: name it {suffix}."

@@ -1,7 +1,7 @@
-"""Signs of Word's symbol fonts as Unicode characters."""
+"""Characters of Word's symbol fonts in Unicode."""
 
 UNKNOWN = "\ufffd"
-# Adobe's Symbol encoding, by the place of its first sign.
+# Adobe's Symbol encoding: runs of characters by the code of the first.
 _SYMBOL_RUNS = {
     0x20: " !∀#∃%&∍()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼",
     0xA0: "€ϒ′≤⁄∞ƒ♣♦♥♠↔←↑→↓°±″≥×∝∂•÷≠≡≈…⏐⎯↵ℵℑℜ℘⊗⊕∅∩∪⊃⊇⊄⊂⊆∈∉∠∇®©™∏√⋅¬∧∨⇔⇐⇑⇒⇓◊〈®©™∑",
@@ -16,7 +16,7 @@ _WINGDINGS = {
 
 
 def symbol(font: str, code: str) -> str:
-    """The sign of a hexadecimal code in a font; U+FFFD where it is not known, so that its loss is seen."""
+    """The character of a hexadecimal code in a font; U+FFFD for an unknown one, so that the loss is visible."""
     try:
         number = int(code, 16)
     except ValueError:

@@ -1,7 +1,6 @@
 """Tables and JSON lines: a document a row, by the column map of the settings."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,27 +13,27 @@ from corpus.config import DocumentColumns, DocumentsConfig
 from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Body, Extract, one_line
 from corpus.documents.pubmed import year_in
-from corpus.documents.source import Limited, Source, open_limited, text_lines
+from corpus.documents.source import Limited, Source, format_of, open_limited, text_lines
+from corpus.rows import json_row
 
-SHOWN = 20  # columns that an error names
-Row = tuple[int, Mapping[str, Any]]  # with the line on which it begins
+SHOWN = 20  # maximum number of columns named in an error
+Row = tuple[int, Mapping[str, Any] | DataError]  # with the number of its first line
 
 
-def read_csv(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """Each row of a table with a header; a ``.tsv`` file has tabs between its cells, any other what its header has.
+def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
+    """A document for each row of a table with a header, or for each JSON object of a ``.jsonl`` file.
 
-    Raises:
-        DataError: as ``read_jsonl``, or it is not CSV.
+    Rows without text and title are skipped. A document's key is ``FILE/ID``, or ``FILE/N`` with the row's number from 1
+    if it has no id. A row that cannot be used, or repeats an id, is a ``DataError`` with its line and field.
     """
-    with open_limited(source, config) as stream, _long_cells(config.max_bytes):
-        tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
-        lines = text_lines(source, stream, "", config)
-        yield from _documents(source, config.columns, csv_rows(source.name, lines, tabs=tabs, done=stream.restart))
+    rows = _json_rows if format_of(source.name) == "jsonl" else _csv_rows
+    with open_limited(source, config) as stream:
+        yield from _documents(source, config.columns, rows(source, stream, config))
 
 
 @contextmanager
 def _long_cells(most: int) -> Iterator[None]:
-    """Cells of so many characters are read; the limit is one for the whole process, so it is put back."""
+    """Raise the csv module's limit on the length of a cell, which holds for the whole process, and restore it."""
     before = csv.field_size_limit(min(most, sys.maxsize))
     try:
         yield
@@ -42,48 +41,45 @@ def _long_cells(most: int) -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def read_jsonl(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
-    """Each line, which holds a JSON object.
-
-    A row without text and title is passed over. A document's id is ``FILE/ID``, or ``FILE/N`` by the row's number from
-    1 where it has none.
-
-    Raises:
-        DataError: a row cannot be used (with its line and field), or an id comes twice.
-    """
-    with open_limited(source, config) as stream:
-        yield from _documents(source, config.columns, _json_rows(source, stream, config))
-
-
-def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract]:
+def _documents(source: Source, columns: DocumentColumns, rows: Iterable[Row]) -> Iterator[Extract | DataError]:
     seen: set[str] = set()
     for number, (line, row) in enumerate(rows, start=1):
+        if isinstance(row, DataError):
+            yield row
+            continue
         columns = _as_written(columns, row)
-        if columns.text not in row:
-            names = [shown(str(name)) for name in islice(row, SHOWN)]
-            there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
-            problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
-            raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
-        id = one_line(_text(source, line, row, columns.id)) or str(number)
-        if id in seen:
-            raise DataError(source.name, f"the id {shown(id)!r} comes twice.", record=f"line {line}", field=columns.id)
-        seen.add(id)
-        title = one_line(_text(source, line, row, columns.title))
-        body = Body()
-        body.add(title or "")
-        body.add(_text(source, line, row, columns.text))
-        found = body.extract(
-            f"{source.name}/{id}",
-            title=title,
-            year=year_in(_text(source, line, row, columns.year)),
-            mesh=_list(source, line, row, columns.mesh),
-        )
-        if found is not None:
-            yield found
+        try:
+            found = _document(source, columns, number, line, row, seen)
+        except DataError as error:
+            yield error
+        else:
+            if found is not None:
+                yield found
+
+
+def _document(
+    source: Source, columns: DocumentColumns, number: int, line: int, row: Mapping[str, Any], seen: set[str]
+) -> Extract | None:
+    if columns.text not in row:
+        names = [shown(str(name)) for name in islice(row, SHOWN)]
+        there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
+        problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
+        raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
+    id = one_line(_text(source, line, row, columns.id)) or str(number)
+    if id in seen:
+        raise DataError(source.name, f"the id {shown(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
+    title = one_line(_text(source, line, row, columns.title))
+    body = Body()
+    body.add(title or "")
+    body.add(_text(source, line, row, columns.text))
+    year = year_in(_text(source, line, row, columns.year))
+    found = body.extract(f"{source.name}/{id}", title=title, year=year, mesh=_list(source, line, row, columns.mesh))
+    seen.add(id)
+    return found
 
 
 def _as_written(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentColumns:
-    """The columns by the row's own names, where these differ in capitals and outer spaces only."""
+    """The columns under the row's names, which may differ in case and outer spaces."""
     wanted = columns.model_dump()
     if all(name is None or name in row for name in wanted.values()):
         return columns
@@ -99,7 +95,7 @@ def _as_written(columns: DocumentColumns, row: Mapping[str, Any]) -> DocumentCol
 
 
 def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None) -> str:
-    """A field as text; empty where there is no such column or nothing in it."""
+    """A field as text; empty if the column or its value is absent."""
     value = row.get(column) if column else None
     if value is None:
         return ""
@@ -117,16 +113,19 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     return [item for item in map(one_line, items) if item]
 
 
+def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
+    """Rows of a table; tabs separate the cells of a ``.tsv`` file, in other files the header decides."""
+    tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
+    with _long_cells(config.max_bytes):
+        lines = text_lines(source, stream, "", config)
+        yield from csv_rows(source.name, lines, tabs=tabs, done=stream.restart)
+
+
 def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
     for number, line in enumerate(text_lines(source, stream, "\n", config), start=1):
         stream.restart()
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-            raise DataError(source.name, f"is not JSON: {reason}.", record=f"line {number}") from None
-        if not isinstance(row, dict):
-            raise DataError(source.name, f"must be an object, not {kind_of(row)}.", record=f"line {number}")
-        yield number, row
+        if line.strip():
+            try:
+                yield number, json_row(source.name, f"line {number}", line)
+            except DataError as error:
+                yield number, error

@@ -1,9 +1,9 @@
 """A process that reads files within limits of time and memory.
 
-Parsers of untrusted files may loop, need more memory than there is, or crash. So a separate process reads the files,
-one after the other. It is killed when a file takes too long or too much memory, and started again for the next file.
-It is a new interpreter, not a fork, because threads of the parent may hold locks, and it does not import the parent's
-main module. It also cuts the texts into passages. The parent counts tokens, because it has the tokenizers.
+Parsers of untrusted files may loop, exhaust the memory, or crash. So a separate process reads the files one by one and
+cuts their texts into passages. It is killed if a file takes too much time or memory, and restarted for the next file.
+The parent counts tokens, because it has the tokenizers. The process is a new interpreter instead of a fork, because
+threads of the parent may hold locks; it does not import the parent's main module.
 """
 
 import os
@@ -21,13 +21,13 @@ from typing import IO, Any, NoReturn
 from common.errors import DataError, UserError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
-from corpus.documents.extract import Extract, Withdrawn, one_line
+from corpus.documents.extract import Extract, Problem, Withdrawn, one_line
 from corpus.documents.passages import Cut, Window, cut
 from corpus.documents.readers import Readers
 from corpus.documents.source import Source, escaped, listed_kinds
 
-WATCHED_SECONDS = 0.05  # between two looks at the process
-STOPS = 3  # members of one archive that may be stopped before the rest of it is given up
+WATCHED_SECONDS = 0.05  # interval of the checks on the process
+STOPS = 3  # killed members of an archive after which its other members are skipped
 _START = """
 import pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
@@ -35,7 +35,7 @@ from corpus.documents.worker import main
 main()
 """
 
-Read = tuple[Extract, Cut] | Withdrawn
+Read = tuple[Extract, Cut] | Withdrawn | Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,19 @@ class _Setup:
 class _Request:
     path: str
     name: str
-    skipped: int  # members of an archive that were read before
+    skipped: int  # number of an archive's members that are already read
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A file, or an archive's next member; what it holds follows."""
+    """The start of a file, or of an archive's next member; its documents follow."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The part, or the file where no part has begun, cannot be read."""
+    """The part, or the file if no part has begun, cannot be read."""
 
     why: str
 
@@ -73,7 +73,7 @@ class _Count:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The part is read to its end, or the file where no part has begun."""
+    """The end of the part, or of the file if no part has begun."""
 
 
 class _ReadError(DataError):
@@ -84,10 +84,10 @@ class _ReadError(DataError):
 
 
 class Worker:
-    """Reads files in another process; use it as a context. The process starts with the first file.
+    """Reads files in another process, which starts with the first file; use it as a context manager.
 
     Args:
-        window: what passages must fit.
+        window: maximum size of a passage.
         config: limits and readers.
     """
 
@@ -103,13 +103,13 @@ class Worker:
         self._stop()
 
     def parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Read]]]:
-        """The parts of a file, each with its documents and their passages; to be gone through in order.
+        """The parts of a file, each with its documents and their passages; iterate over them in order.
 
-        A plain file is one part, an archive has one for each member that is read. Where a member is stopped the others
-        are read all the same.
+        A plain file is one part; an archive has one for each supported member. If the process is killed at a member,
+        the others are still read.
 
         Raises (while iterating, over the parts or over the documents of one):
-            DataError: what cannot be read, and the limits that it passes.
+            DataError: the part cannot be read, or exceeds a limit.
         """
         begun = stops = 0
         while True:
@@ -139,8 +139,8 @@ class Worker:
             yield message
 
     def _given_up(self, name: str) -> Iterator[Read]:
-        problem = f"{STOPS} files in it could not be read within the limits, so those after them were not tried."
-        raise DataError(name, f"{problem} Unpack it and index what is in it.")
+        problem = f"{STOPS} files in it could not be read within the limits, so the files after them were skipped."
+        raise DataError(name, f"{problem} Unpack it and index its files.")
         yield
 
     def _receive(self, process: "_Process", name: str) -> Any:
@@ -149,7 +149,7 @@ class Worker:
         return message
 
     def _ready(self) -> "_Process":
-        """A process that waits for a file."""
+        """An idle process."""
         if self._running is not None and not (self._running.is_idle and self._running.is_fit()):
             self._stop()
         if self._running is None:
@@ -164,11 +164,11 @@ class Worker:
 
 
 class _Process:
-    """The process, seen from its parent.
+    """The process, as its parent sees it.
 
     Attributes:
-        is_idle: it has read its last file to the end.
-        stopped: it reads nothing any more.
+        is_idle: whether it has read its last file to the end.
+        stopped: whether it has ended.
     """
 
     def __init__(self, setup: _Setup) -> None:
@@ -178,23 +178,23 @@ class _Process:
         self.is_idle = True
         self.stopped = False
         self._why: str | None = None
-        self._waited = 0.0  # for the document that is being read
+        self._waited = 0.0  # seconds for the current document
         self._waiting_since: float | None = None
-        errors = None if setup.config.readers else subprocess.DEVNULL  # libraries write there what files say
+        errors = None if setup.config.readers else subprocess.DEVNULL  # libraries quote files there
         command = [sys.executable, "-P", "-c", _START]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         self._seen = psutil.Process(self._process.pid)
         self.send(sys.path)
         self.send(setup)
-        message = self._load()  # its start is not a file's fault, and has no limit
+        message = self._load()  # without a limit of time
         if not isinstance(message, _Done):
             self.stop()
-            why = message.why if isinstance(message, _Failed) else "it ends at once"
+            why = message.why if isinstance(message, _Failed) else "it ended at once"
             raise UserError(f"The process that reads documents cannot be started: {why}. Run medground doctor.")
         threading.Thread(target=self._watch, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send a message; where the process is gone ``receive`` says so."""
+        """Send a message; if the process has ended, ``receive`` raises."""
         stdin = self._process.stdin
         assert stdin is not None
         with suppress(OSError):
@@ -202,11 +202,7 @@ class _Process:
             stdin.flush()
 
     def receive(self, name: str) -> Any:
-        """The next message.
-
-        Raises:
-            DataError: the process was stopped, or has crashed, over the file ``name``.
-        """
+        """The next message."""
         self._waiting_since = time.monotonic()
         message = self._load()
         self._waited += time.monotonic() - self._waiting_since
@@ -214,14 +210,14 @@ class _Process:
         if message is None:
             self.stop()
             status = self._process.returncode
-            why = self._why or f"ends the program that reads it (status {status}). Leave it out, or save it anew."
+            why = self._why or f"crashes the program that reads it (status {status}). Leave it out, or save it anew."
             raise DataError(name, why)
         if not isinstance(message, _Count):
             self._waited = 0.0
         return message
 
     def is_fit(self) -> bool:
-        """Whether it runs, and keeps little memory from the files before."""
+        """Whether it runs, and has released the memory of earlier files."""
         runs = not self.stopped and self._why is None and self._process.poll() is None
         return runs and self._memory() < self._config.max_memory / 4
 
@@ -236,7 +232,7 @@ class _Process:
                 stream.close()
 
     def _load(self) -> Any:
-        """What the process says next; None where it has ended."""
+        """The next message of the process; None if it has ended."""
         stdout = self._process.stdout
         assert stdout is not None
         try:
@@ -253,7 +249,7 @@ class _Process:
             return 0
 
     def _watch(self) -> None:
-        """Stop the process when it passes a limit."""
+        """Kill the process when it exceeds a limit."""
         while not self.stopped:
             since = self._waiting_since
             took = self._waited + (time.monotonic() - since if since is not None else 0.0)
@@ -280,7 +276,7 @@ def main() -> None:
     """Read files for the parent until it ends."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent also gets it, and ends this process
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
     _Server(sys.stdin.buffer, _claimed_output()).serve()
 
@@ -292,14 +288,14 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _claimed_output() -> IO[bytes]:
-    """The stream to the parent; what libraries print goes to standard error instead."""
+    """The stream to the parent; output of libraries goes to standard error instead."""
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return stream
 
 
 class _Server:
-    """The other side: answers requests."""
+    """The process's own side: it answers requests."""
 
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests = requests
@@ -316,7 +312,7 @@ class _Server:
         self._send(_Done())
 
     def serve(self) -> None:
-        """Read files until there is no parent."""
+        """Read files until the parent ends."""
         while True:
             request: _Request = self._load()
             others: list[str] = []
@@ -326,12 +322,12 @@ class _Server:
                         self._read(source)
                 if others:
                     self._send(_Part(request.name))
-                    are = "file in it is" if len(others) == 1 else "files in it are"
-                    why = f"{len(others)} {are} of a kind that is not read ({listed_kinds(others)})."
+                    files = "file in it has" if len(others) == 1 else "files in it have"
+                    why = f"{len(others)} {files} an unsupported type ({listed_kinds(others)})."
                     self._send(_Failed(f"{request.name}: {why}"))
 
     def _sources(self, request: _Request, others: list[str]) -> Iterator[Source]:
-        """What is read of a file; names of an archive's members of other kinds go into ``others``."""
+        """The file, or the supported members of an archive; names of the others are added to ``others``."""
         path = Path(request.path)
         if archives.is_archive(request.name):
             for member in archives.members(path, request.name, self._config):
@@ -347,14 +343,11 @@ class _Server:
         with self._reported(source.name):
             for document in self._readers.read(source):
                 _limit_time(self._config)
-                if isinstance(document, Withdrawn):
-                    self._send(document)
-                else:
-                    self._send((document, cut(document, self._window)))
+                self._send((document, cut(document, self._window)) if isinstance(document, Extract) else document)
 
     @contextmanager
     def _reported(self, name: str) -> Iterator[None]:
-        """Report how the reading of ``name`` ends, whatever a parser raises."""
+        """Report the end of ``name``, or any error of a parser."""
         _limit_time(self._config)
         try:
             yield
@@ -364,7 +357,7 @@ class _Server:
 
     def _why(self, name: str, error: BaseException) -> str:
         cause: BaseException | None = error
-        while cause is not None:  # a reader may have taken it for a fault of the file
+        while cause is not None:  # a reader may have translated it
             if isinstance(cause, MemoryError):
                 return f"{name}: {_too_much(self._config)}"
             cause = cause.__cause__ or cause.__context__
@@ -385,7 +378,7 @@ class _Server:
             self._end()
 
     def _send(self, message: object) -> None:
-        written = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)  # where memory ends, nothing of it is sent
+        written = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)  # first: it may exhaust the memory
         try:
             self._answers.write(written)
             self._answers.flush()
@@ -393,12 +386,12 @@ class _Server:
             self._end()
 
     def _end(self) -> NoReturn:
-        """There is no parent any more."""
+        """End the process, since its parent has ended."""
         os._exit(0)
 
 
 def _limit_memory(config: DocumentsConfig) -> None:
-    """Have allocations beyond the limit fail, where the system knows such a limit; the parent watches too."""
+    """Make allocations beyond the limit fail, on systems with such a limit; the parent watches too."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -406,7 +399,7 @@ def _limit_memory(config: DocumentsConfig) -> None:
 
 
 def _limit_time(config: DocumentsConfig) -> None:
-    """Have the system end a process without a parent where a call of the parser keeps our thread from running."""
+    """Let the system end a process without a parent if a parser's call blocks the thread that would end it."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -1,4 +1,4 @@
-"""Claims with the evidence that decides them: SciFact's files, or rows of evidence, claim and label as HealthVer's."""
+"""Claims with labelled evidence: SciFact's files, or rows of evidence, claim and label as in HealthVer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from common.errors import DataError, UserError
 from common.json_file import flaw, kind_of, shown
 from corpus.config import ClaimsConfig
-from corpus.rows import file_rows
+from corpus.rows import columns_of, file_rows, text_of
 from corpus.sample import DATA
 from corpus.sentences import Span
 
@@ -43,13 +43,13 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a document says of a claim.
+    """The verdict of a document on a claim.
 
     Attributes:
         id: identifies the pair of claim and document.
-        document: its id.
-        verdict: ``not enough evidence`` where the document leaves the claim open.
-        rationales: sets of its sentences, by number from 0, each of which decides the claim; none where not known.
+        document: the document's id.
+        verdict: ``not enough evidence`` if the document does not decide the claim.
+        rationales: sets of sentence numbers, from 0, each of which decides the claim; empty if unknown.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRecord:
-    """A claim and all that the data says of it."""
+    """A claim with its evidence."""
 
     id: str
     text: str
@@ -68,7 +68,7 @@ class ClaimRecord:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict of most deciding documents; None where as many support the claim as contradict it."""
+        """The verdict of most deciding documents; None if as many support the claim as contradict it."""
         given = [one.verdict for one in self.evidence]
         pro, con = given.count("supported"), given.count("contradicted")
         if pro == con:
@@ -81,9 +81,9 @@ class ClaimData:
     """Claims over a corpus.
 
     Attributes:
-        claims: cut to the limit of the settings.
+        claims: at most the limit of the settings.
         documents: all documents of the corpus, with their ids.
-        sentences: by document the spans of its sentences, where the data numbers them.
+        sentences: the spans of the sentences of each document, if the data numbers them.
     """
 
     claims: tuple[ClaimRecord, ...]
@@ -102,7 +102,7 @@ class ClaimData:
 
     @property
     def name(self) -> str:
-        """A name for the corpus, another one for other documents."""
+        """A name for the corpus that identifies its documents."""
         digest = sha256()
         for one in self.documents:
             digest.update(f"{one.id}\0{one.page_content}\0".encode())
@@ -127,8 +127,8 @@ def load_claims(config: ClaimsConfig) -> ClaimData:
         found, documents, sentences = _scifact(path, rows, config)
     else:
         if config.corpus is not None:
-            problem = "is not in SciFact's format, whose rows have evidence by document: the evidence of its rows is "
-            raise DataError(path, f"{problem}the corpus. Set claims.corpus to null.")
+            problem = "is not in SciFact's format, so the evidence of its rows is the corpus."
+            raise DataError(path, f"{problem} Set claims.corpus to null.")
         found, documents, sentences = (*_rows(path, rows), {})
     if not found:
         raise UserError(f"{path}: there is no claim. Name another file in claims.path.")
@@ -147,9 +147,7 @@ def _scifact(
     for line, row in file_rows(corpus):
         document, spans = _document(corpus, f"line {line}", row)
         if document.id in sentences:
-            raise DataError(
-                corpus, f"the document {shown(str(document.id))!r} stands in the file twice.", record=f"line {line}"
-            )
+            raise DataError(corpus, f"the document {shown(str(document.id))!r} occurs twice.", record=f"line {line}")
         documents.append(document)
         sentences[str(document.id)] = spans
     claims: dict[str, ClaimRecord] = {}
@@ -164,11 +162,11 @@ def _scifact(
         given = []
         for name in named:
             if name not in sentences:
-                problem = f"names the document {shown(name)!r}, which {corpus} lacks."
+                problem = f"names the document {shown(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
             given.append(_rationales(path, record, id, name, evidence.get(name, []), len(sentences[name])))
         if id in claims:
-            raise DataError(path, f"the id {shown(id)!r} stands in the file twice.", record=record)
+            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
         claims[id] = ClaimRecord(id, text, tuple(given))
     return list(claims.values()), documents, sentences
 
@@ -193,7 +191,7 @@ def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document
 
 
 def _rationales(path: Path, record: str, claim: str, document: str, given: object, count: int) -> Evidence:
-    """The evidence of one document; without any, the document leaves the claim open."""
+    """The evidence of one document, which does not decide the claim without any."""
     rationales: list[frozenset[int]] = []
     verdicts: set[Verdict] = set()
     for one in given if isinstance(given, list) else [given]:
@@ -221,12 +219,10 @@ def _rows(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Docu
     for line, row in rows:
         record = f"line {line}"
         claim, premise = (_text(path, record, row, part) for part in ("claim", "evidence"))
-        name = _column(row, "label")
-        if name is None:
-            raise _missing(path, record, row, "label")
-        id = str(row.get(_column(row, "id") or "") or line)
+        name = _column(path, record, row, "label")
+        id = str(next((row[name] for name in _COLUMNS["id"] if row.get(name)), line))
         if id in ids:
-            raise DataError(path, f"the id {shown(id)!r} stands in the file twice.", record=record)
+            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
         ids.add(id)
         document = documents.setdefault(premise, Document(id=f"e{len(documents) + 1}", page_content=premise))
         key = " ".join(claim.casefold().split())
@@ -238,33 +234,21 @@ def _rows(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Docu
 
 
 def _text(path: Path, record: str, row: Mapping[str, Any], part: str) -> str:
-    name = _column(row, part)
-    if name is None:
-        raise _missing(path, record, row, part)
-    value = row[name]
-    if not isinstance(value, str):
-        raise DataError(path, f"must be a text, not {kind_of(value)}.", record=record, field=name)
-    if problem := flaw(value):
-        raise DataError(path, problem, record=record, field=name)
-    if not value.strip():
-        raise DataError(path, "is empty.", record=record, field=name)
-    return value.strip()
+    return text_of(path, record, row, _column(path, record, row, part))
 
 
-def _column(row: Mapping[str, Any], part: str) -> str | None:
-    return next((name for name in _COLUMNS[part] if name in row), None)
-
-
-def _missing(path: Path, record: str, row: Mapping[str, Any], part: str) -> DataError:
-    there = ", ".join(shown(str(name)) for name in row) or "none"
-    return DataError(
-        path, f"has no {' or '.join(_COLUMNS[part])} (columns here: {there}). Rename the column.", record=record
-    )
+def _column(path: Path, record: str, row: Mapping[str, Any], part: str) -> str:
+    """The name of a column in a row."""
+    for name in _COLUMNS[part]:
+        if name in row:
+            return name
+    problem = f"has no {' or '.join(_COLUMNS[part])} (columns here: {columns_of(row)}). Rename the column."
+    raise DataError(path, problem, record=record)
 
 
 def _verdict(path: Path, record: str, label: object, field: str) -> Verdict:
     verdict = _VERDICTS.get(str(label).strip().casefold())
     if verdict is None:
         known = "; ".join(", ".join(words) for words in _WORDS.values())
-        raise DataError(path, f"{shown(str(label))!r} is no label. Known are {known}.", record=record, field=field)
+        raise DataError(path, f"{shown(str(label))!r} is not a label. Known are {known}.", record=record, field=field)
     return verdict

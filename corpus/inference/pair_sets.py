@@ -1,4 +1,4 @@
-"""Public sets of premise-hypothesis pairs: their files as downloaded, columns, labels, sources and licences."""
+"""Public sets of premise-hypothesis pairs: files as downloaded, columns, labels, sources and licences."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def _sick_rows(path: Path) -> Rows:
         elif (name := row["SemEval_set"].strip()) in splits:
             yield number, {**row, "split": splits[name], "entailment_judgment": row.get("entailment_label", "")}
         else:
-            problem = f"{shown(name)!r} is no split ({', '.join(splits)})."
+            problem = f"{shown(name)!r} is not a split ({', '.join(splits)})."
             raise DataError(path, problem, record=f"line {number}", field="SemEval_set")
 
 
@@ -77,7 +77,7 @@ def _scifact_rows(path: Path) -> Rows:
 
 
 def _verdict(path: Path, record: str, evidence: object) -> str:
-    """The label that all rationales of an abstract have; without a rationale it is NOT_ENOUGH_INFO."""
+    """The common label of an abstract's rationales; NOT_ENOUGH_INFO without any."""
     rationales = evidence if isinstance(evidence, list) else []
     labels = {str(one.get("label")) for one in rationales if isinstance(one, dict)}
     if len(labels) > 1:

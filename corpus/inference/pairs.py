@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, UserError
-from common.json_file import flaw, kind_of, shown
+from common.json_file import kind_of, shown
 from corpus.config import PairFiles, PairsConfig
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
-from corpus.rows import Rows, file_rows
+from corpus.rows import Rows, columns_of, file_rows, text_of
 from corpus.sample import DATA
 
-NAMED = 10  # how many files of a folder are named
+NAMED = 10  # maximum number of files named in a message
 SNLI_ID = "stanfordnlp/snli"
 _SNLI_COLUMNS = {"premise": "premise", "hypothesis": "hypothesis", "label": "label"}
-_MISSING = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # of pandas and R
+_MISSING = frozenset({"", "nan", "NaN", "null", "None", "<NA>", "NA"})  # missing values of pandas and R
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
-_SNLI_LABELS = ("entailment", "neutral", "contradiction")  # by the number that stands for each
+_SNLI_WORDS: dict[object, str] = {0: "entailment", 1: "neutral", 2: "contradiction"}
 _SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
 _SPLIT_NAMES: dict[str, PairSplit] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -42,7 +42,7 @@ class NLIPair:
 
 @dataclass(frozen=True, slots=True)
 class PairData:
-    """The pairs of one split, the candidate labels, and the number of rows without a label, which are left out."""
+    """The pairs of one split, the candidate labels, and the number of omitted rows without a label."""
 
     pairs: tuple[NLIPair, ...]
     labels: tuple[str, ...]
@@ -73,9 +73,7 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
             unlabelled += 1
             continue
         if pair.id in ids:
-            problem = (
-                f"the id {shown(pair.id)!r} stands in the file twice. Set pairs.columns.id to null to number the rows."
-            )
+            problem = f"the id {shown(pair.id)!r} occurs twice. Set pairs.columns.id to null to number the rows."
             raise DataError(where, problem, record=record)
         ids.add(pair.id)
         pairs.append(pair)
@@ -92,7 +90,7 @@ def _read(config: PairsConfig, split: PairSplit) -> tuple[str, Rows, Mapping[str
         path = _single_file(config)
         return f"{path} ({split})", _divided(path, config, config.split_by, split), config.columns.model_dump()
     if _on_hub(config):
-        return f"{SNLI_ID} ({split})", iter(_hub_rows(config, split)), _SNLI_COLUMNS
+        return f"{SNLI_ID} ({split})", _hub_rows(config, split), _SNLI_COLUMNS
     path = pair_file(config, split)
     _check_there(config, path, split)
     return str(path), _rows(config, path, split), config.columns.model_dump()
@@ -132,7 +130,7 @@ def pair_file(config: PairsConfig, split: PairSplit) -> Path:
 
 
 def holds_all_splits(config: PairsConfig) -> bool:
-    """Whether one file stands for train and dev alike, so that a model would be trained on its dev pairs."""
+    """Whether train and dev are the same file, so that a model would be trained on its dev pairs."""
     divided = config.split_by is not None or config.path in PAIR_SETS
     return not divided and pair_file(config, "train") == pair_file(config, "dev")
 
@@ -142,11 +140,7 @@ def _set_folder(config: PairsConfig) -> Path:
 
 
 def _single_file(config: PairsConfig) -> Path:
-    """The file that ``pairs.split_by`` divides.
-
-    Raises:
-        UserError: there is none, or more than one.
-    """
+    """The file that ``pairs.split_by`` divides."""
     files = list(dict.fromkeys(pair_file(config, split) for split in _SPLITS))
     there = [file for file in files if file.exists()]
     if len(there) > 1:
@@ -163,11 +157,11 @@ def _single_file(config: PairsConfig) -> Path:
 def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> Rows:
     """The rows of a split; all rows with the same value of ``column`` are in one split.
 
-    Where all values are names of splits, such as train, validation and test, these are the splits.
+    If all values are names of splits, such as train, validation and test, they are the splits.
 
-    The values are dealt out from the one with most rows to the one with fewest, ties by SHA-256, each to the split
-    that brings the numbers of rows of each label nearest to 70 %, 10 % and 20 %. So the division depends on the file
-    alone. White space and case of the values do not count.
+    Otherwise each value is assigned to the split that brings the numbers of rows of each label nearest to 70 %, 10 %
+    and 20 %, from the value with most rows to that with fewest, ties by SHA-256. The division depends on the file
+    alone. White space and case of the values are ignored.
     """
     rows = list(_rows(config, path, split))
     sizes: dict[str, Counter[str]] = {}
@@ -187,7 +181,7 @@ def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> 
     splits: dict[str, PairSplit] = {}
 
     def gain(name: PairSplit, size: Counter[str]) -> float:
-        """By how much the sum of squared relative differences falls where a split gets a value's rows."""
+        """The decrease of the sum of squared relative differences if a split gets a value's rows."""
         return sum(
             ((dealt[name][label] - goal) ** 2 - (dealt[name][label] + size[label] - goal) ** 2) / goal
             for label, goal in wanted[name].items()
@@ -202,12 +196,12 @@ def _divided(path: Path, config: PairsConfig, column: str, split: PairSplit) -> 
 
 
 def _named_splits(values: Iterable[str]) -> dict[str, PairSplit] | None:
-    """The split of each value; None where a value is no name of a split."""
+    """The split of each value; None if a value is not a name of a split."""
     return {value: _SPLIT_NAMES[value] for value in values} if set(values) <= set(_SPLIT_NAMES) else None
 
 
 def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
-    """Refuse a folder without the file of a split; the message lists its files, and where to get a public set."""
+    """Check that a folder has the file of a split; the message lists its files, or the source of a public set."""
     if path.exists() or config.path == "sample":
         return
     known = PAIR_SETS.get(config.path)
@@ -227,16 +221,13 @@ def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
 
 
 def repeated_premises(train: Sequence[NLIPair], test: Sequence[NLIPair]) -> list[str]:
-    """Premises of ``test`` that also occur in ``train`` (leakage), in the order of ``test``.
-
-    White space and case are not looked at.
-    """
+    """Premises of ``test`` that also occur in ``train`` (leakage), in order; white space and case are ignored."""
     known = {_folded(pair.premise) for pair in train}
     return list(dict.fromkeys(pair.premise for pair in test if _folded(pair.premise) in known))
 
 
 def apart_from(asked: Sequence[NLIPair], pairs: Sequence[NLIPair]) -> list[NLIPair]:
-    """Those of ``pairs`` whose premise is none of ``asked``, in order; white space and case are not looked at."""
+    """Those of ``pairs`` whose premise is not in ``asked``, in order; white space and case are ignored."""
     known = {_folded(pair.premise) for pair in asked}
     return [pair for pair in pairs if _folded(pair.premise) not in known]
 
@@ -259,27 +250,16 @@ def _pair(
     label = _label(where, record, row, str(columns["label"]), config)
     if label is None:
         return None
-    texts = {}
-    for part in ("premise", "hypothesis"):
-        name = str(columns[part])
-        value = _column(where, record, row, name)
-        if not isinstance(value, str):
-            raise DataError(where, f"must be a text, not {kind_of(value)}.", record=record, field=name)
-        if problem := flaw(value):
-            raise DataError(where, problem, record=record, field=name)
-        if not value.strip():
-            raise DataError(where, "is empty.", record=record, field=name)
-        texts[part] = value.strip()
+    premise, hypothesis = (text_of(where, record, row, str(columns[part])) for part in ("premise", "hypothesis"))
     id_column = columns.get("id")
     key = row.get(id_column) if id_column else None
-    return NLIPair(number if _is_missing(key) else _written(key), **texts, label=label)
+    return NLIPair(number if _is_missing(key) else _written(key), premise, hypothesis, label)
 
 
 def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: PairsConfig) -> str | None:
-    """The model's word for a row's label; None where the row has no label.
+    """The model's word for a row's label; None if the row has no label.
 
-    A data frame with a missing label writes the numbers of the others as 1.0, and the missing one as null, NaN or an
-    empty cell.
+    Data frames with a missing label write numbers as 1.0, and the missing one as null, NaN or an empty cell.
     """
     value = _column(where, record, row, name)
     if isinstance(value, list | dict):
@@ -294,40 +274,31 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     if _is_missing(value) or any(spelling in config.unlabelled for spelling in spellings):
         return None
     known = ", ".join(config.labels)
-    raise DataError(
-        where,
-        f"{shown(given)!r} is no label of pairs.labels ({known}). Add it there, or to pairs.unlabelled.",
-        record=record,
-        field=name,
-    )
+    problem = f"{shown(given)!r} is not a label of pairs.labels ({known}). Add it there, or to pairs.unlabelled."
+    raise DataError(where, problem, record=record, field=name)
 
 
 def _written(value: object) -> str:
-    """A label or an id as text; a whole number has no decimals, whether it is an integer or not."""
+    """A label or an id as text; whole numbers have no decimals."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
 
 
 def _is_missing(value: object) -> bool:
-    """Whether a value stands for none: null, NaN, or their forms in a table."""
+    """Whether a value is null, NaN, or their form in a table."""
     return value is None or value != value or (isinstance(value, str) and value.strip() in _MISSING)
 
 
 def _column(where: str, record: str, row: Mapping[str, Any], name: str, setting: str = "pairs.columns") -> Any:
     if name not in row:
-        there = ", ".join(shown(str(key)) for key in row) or "none"
-        raise DataError(
-            where,
-            f"is missing (columns here: {there}). Name the right one in {setting}.",
-            record=record,
-            field=name,
-        )
+        problem = f"is missing (columns here: {columns_of(row)}). Name the right one in {setting}."
+        raise DataError(where, problem, record=record, field=name)
     return row[name]
 
 
-def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapping[str, Any]]]:
-    """SNLI's rows with label words for its numbers; -1 is "no label"."""
+def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """SNLI's rows on the hub; the label -1 means "no label"."""
     from datasets import load_dataset
 
     from common.hub import hub_errors
@@ -338,8 +309,7 @@ def _hub_rows(config: PairsConfig, split: PairSplit) -> Iterable[tuple[int, Mapp
 
 
 def snli_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The hub's rows, whose labels are numbers, as those of SNLI's own files, counted from 1."""
+    """The hub's rows, numbered from 1, with words instead of numbers as labels."""
     for number, row in enumerate(rows, start=1):
         label = row.get("label")
-        named = isinstance(label, int) and 0 <= label < len(_SNLI_LABELS)
-        yield number, {**row, "label": _SNLI_LABELS[label] if named and label is not None else label}
+        yield number, {**row, "label": _SNLI_WORDS.get(label, label)}

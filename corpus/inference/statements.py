@@ -1,23 +1,22 @@
-"""The statements of a letter, a report or a list of claims, and the parts of it that state nothing."""
+"""Splitting of a letter, a report or a list of claims into statements and other segments."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from common.errors import DataError
-from common.json_file import flaw, kind_of, shown
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Extract
+from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, sentences, table_cells
-from corpus.rows import TABLES, file_rows
+from corpus.rows import TABLES, columns_of, file_rows, text_of
 from corpus.sentences import sentence_spans, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
-COLUMNS = ("statement", "claim")  # of tables and JSON lines
-_SHORT = 5  # words of a line without a stop that is no sentence
+COLUMNS = ("statement", "claim")  # in tables and JSON lines
+_SHORT = 5  # maximum number of words in a line without a stop that is no sentence
 _OF_EVIDENCE: dict[Kind, SegmentKind] = {
     Kind.HEADING: "heading",
     Kind.QUESTION: "question",
@@ -57,9 +56,9 @@ class Segment:
     Attributes:
         start: where it begins.
         end: where it ends.
-        kind: ``statement``, or what it is instead.
-        statement: its words in one line; a row of a table names its columns.
-        query: the words to search for: of a sentence that refers back, those of the sentence before as well.
+        kind: ``statement``, or another kind of segment.
+        statement: its words in one line; for a row of a table, with the names of its columns.
+        query: the words to search for. If the sentence refers to the previous one, they include that one's.
     """
 
     start: int
@@ -70,44 +69,42 @@ class Segment:
 
     @property
     def is_statement(self) -> bool:
-        """Whether it can be checked."""
+        """Whether the segment can be checked."""
         return self.kind == "statement"
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """A text with its segments, in order; between them there is only white space."""
+    """A text with its segments in order, which only white space separates, and what could not be read of it."""
 
     text: str
     segments: tuple[Segment, ...]
+    problems: tuple[str, ...] = ()
 
 
 def read_statements(path: Path, config: DocumentsConfig) -> Statements:
     """The statements of a file.
 
-    A table (.csv, .tsv) or JSON lines (.jsonl) has one in each row, in the column ``statement`` or ``claim``. Of any
-    other kind of document the text is split, see ``split_statements``; a .txt file with a sentence on each line is a
-    list of statements.
-
-    Raises:
-        DataError: the file cannot be read, or has no text.
+    Each row of a table (.csv, .tsv) or of JSON lines (.jsonl) has one, in the column ``statement`` or ``claim``. Other
+    documents are split, see ``split_statements``; a .txt file with a sentence on each line is a list of statements.
     """
     suffix = path.suffix.lower()
     if suffix in (*TABLES, ".jsonl"):
         return _of_rows(path)
-    text = "\n\n".join(extract.text for extract in _extracts(path, config))
+    texts, problems = _texts(path, config)
+    text = "\n\n".join(texts)
     if not text.strip():
         raise DataError(path, "has no text. Check the file, or write the statements into a text file.")
     if suffix == ".txt" and _is_list(text):
         return Statements(text, tuple(_lines(text)))
-    return Statements(text, tuple(split_statements(text)))
+    return Statements(text, tuple(split_statements(text)), problems)
 
 
 def split_statements(text: str) -> list[Segment]:
     """The segments of a letter or report, in order.
 
-    Headings, questions, references, greetings and closings, requests ("Please ...") and fragments, such as addresses,
-    dates and names, are no statements.
+    Headings, questions, references, greetings, closings, requests ("Please ...") and fragments, such as addresses,
+    dates and names, are not statements.
     """
     found: list[Segment] = []
     for one in sentences(text):
@@ -121,7 +118,7 @@ def split_statements(text: str) -> list[Segment]:
 
 
 def _apart(text: str, one: Sentence) -> Iterator[tuple[int, int]]:
-    """A sentence apart from lines that are a greeting before it or a closing, without a blank line between."""
+    """A sentence, and separately the greeting or closing in lines directly before or after it."""
     begin = at = one.start
     for line in text[one.start : one.end].splitlines(keepends=True):
         own = line.strip()
@@ -160,7 +157,7 @@ def _kind(own: str, kind: Kind) -> SegmentKind:
 
 
 def _is_sentence(own: str) -> bool:
-    """Whether a text may state something: it ends with a stop, or has a line that is longer than a name or address."""
+    """Whether a text may be a statement: it ends with a stop, or has a line longer than a name or address."""
     if own.rstrip(_CLOSERS).endswith(_ENDS) and len(word_spans(own)) > 2:
         return True
     for line in own.splitlines():
@@ -180,7 +177,7 @@ def _row(own: str, header: str) -> str:
 
 
 def _is_list(text: str) -> bool:
-    """Whether each line is a sentence of its own: none has two, and lines are not wrapped."""
+    """Whether each line is one sentence: no line has two, and lines are not wrapped."""
     lines = [line.strip() for line in text.splitlines()]
     written = [line for line in lines if line]
     if any(_GREETING.match(line) or _CLOSING.match(line) or len(sentence_spans(line)) > 1 for line in written):
@@ -210,23 +207,16 @@ def _lines(text: str) -> Iterator[Segment]:
 
 
 def _of_rows(path: Path) -> Statements:
-    """The statements of a table or of JSON lines, one a line of the text."""
+    """The statements of a table or of JSON lines; each is a line of the text."""
     written: list[str] = []
     for line, row in file_rows(path):
         column = next((name for name in row if str(name).strip().lower() in COLUMNS), None)
         if column is None:
-            there = ", ".join(shown(str(name)) for name in row) or "none"
-            problem = (
-                f"has no column {' or '.join(COLUMNS)} (columns here: {there}). Rename the column of the statements."
-            )
+            problem = f"has no column {' or '.join(COLUMNS)} (columns here: {columns_of(row)}). Rename the column."
             raise DataError(path, problem, record=f"line {line}")
         value = row[column]
-        if not isinstance(value, str):
-            raise DataError(path, f"must be a text, not {kind_of(value)}.", record=f"line {line}", field=str(column))
-        if found := flaw(value):
-            raise DataError(path, found, record=f"line {line}", field=str(column))
-        if any(map(str.isalnum, value)):
-            written.append(" ".join(value.split()))
+        if not isinstance(value, str) or any(map(str.isalnum, value)):
+            written.append(" ".join(text_of(path, f"line {line}", row, column).split()))
     if not written:
         raise DataError(path, "has no statement.")
     segments, at = [], 0
@@ -236,8 +226,8 @@ def _of_rows(path: Path) -> Statements:
     return Statements("\n".join(written), tuple(segments))
 
 
-def _extracts(path: Path, config: DocumentsConfig) -> Sequence[Extract]:
-    """The documents in a file, read within the limits of the settings."""
+def _texts(path: Path, config: DocumentsConfig) -> tuple[list[str], tuple[str, ...]]:
+    """The documents in a file, read within the limits of the settings, and what could not be read."""
     from corpus.documents import archives
     from corpus.documents.passages import words_window
     from corpus.documents.readers import Readers
@@ -251,7 +241,9 @@ def _extracts(path: Path, config: DocumentsConfig) -> Sequence[Extract]:
         raise DataError(name, "is not a file. Name a file with statements.")
     if archives.is_archive(path.name) or not readers.can_read(path.name):
         kinds = ", ".join(suffix for suffix in readers.suffixes if not archives.is_archive(f"file{suffix}"))
-        raise DataError(name, f"is of a kind that is not read. Kinds that are read: {kinds}.")
+        raise DataError(name, f"has an unsupported type. Supported are: {kinds}.")
     check_size(path, name, config)
     with Worker(words_window(), config) as worker:
-        return [one[0] for _, documents in worker.parts(path, name) for one in documents if isinstance(one, tuple)]
+        found = [one for _, documents in worker.parts(path, name) for one in documents]
+    texts = [one[0].text for one in found if isinstance(one, tuple)]
+    return texts, tuple(one.why for one in found if isinstance(one, Problem))

@@ -42,10 +42,10 @@ class Exported:
 class _Part:
     """Tasks of one run by one model on one date: one results file."""
 
+    run: Run
     tasks: Mapping[str, Task]
     model: Mapping[str, Any]
     source: Mapping[str, Any]
-    figures: Mapping[str, Mapping[str, float | None]]
     samples: Mapping[str, list[dict[str, Any]]]
 
 
@@ -101,13 +101,8 @@ def _parts(run: Run) -> Iterator[_Part]:
         first = next(iter(tasks))
         if not _is_date(run.source(first).get("date")):
             raise DataError(run.folder / RESULTS_FILE, f"has no date for {first}. Measure again.")
-        yield _Part(
-            tasks=tasks,
-            model=model_args(tasks[first], run.config_of(first)),
-            source=run.source(first),
-            figures={name: run.results[name] for name in tasks},
-            samples={name: run.samples(name) for name in tasks},
-        )
+        model, samples = model_args(tasks[first], run.config_of(first)), {name: run.samples(name) for name in tasks}
+        yield _Part(run, tasks, model, run.source(first), samples)
 
 
 def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
@@ -133,12 +128,12 @@ def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, A
     name, system = model_name(part.model), llm.get("system")
     tasks = part.tasks
     return {
-        "results": {task: _figures(task, part.figures[task], len(samples[task])) for task in tasks},
+        "results": {task: _figures(task, part.run.results[task], len(samples[task])) for task in tasks},
         "group_subtasks": {},
         "configs": {name: _task_config(task, config, part.samples[name], versions) for name, task in tasks.items()},
         "versions": {task: versions.get("medground", "N/A") for task in tasks},
         "n-shot": {name: shots_of(task, config) for name, task in tasks.items()},
-        "higher_is_better": {task: _directions(part.figures[task]) for task in tasks},
+        "higher_is_better": {task: _directions(part.run.results[task]) for task in tasks},
         # a run does not hold the number of records without the limit; config.limit shows that there is one
         "n-samples": {task: {"original": len(samples[task]), "effective": len(samples[task])} for task in tasks},
         "config": {
@@ -248,8 +243,7 @@ def shots_of(task: Task, config: Mapping[str, Any]) -> int:
 
 def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The settings of the task's data."""
-    data: Mapping[str, Any] = config.get(task.section.data) or {}
-    return data
+    return config.get(task.section.data) or {}
 
 
 def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
@@ -260,7 +254,7 @@ def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A task's samples in the harness's format.
 
-    Where labels were scored, the responses are log-probabilities of the labels, and ``is_greedy`` is "None", unknown.
+    If labels were scored, the responses are log-probabilities of the labels, and ``is_greedy`` is "None", unknown.
     ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
     """
     scored = is_scored(samples)

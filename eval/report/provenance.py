@@ -47,7 +47,7 @@ _TERMS = {
         "wrong. The area under the curve is the mean risk: lower is better."
     ),
 }
-_NEEDED = {
+_SECTIONS_OF = {  # ids of the sections that use a term; terms that are not listed belong to all
     "accuracy@1, recall@k": {"retrieval"},
     "MRR@10, nDCG@10": {"retrieval"},
     "accuracy": {"qa", "nli", "verified", "check"},
@@ -163,7 +163,7 @@ def terms(tasks: Sequence[ReportTask]) -> list[tuple[str, str]]:
     """The glossary entries for these tasks."""
     sections = {task.section.id for task in tasks}
     scored = any(task.is_scored for task in tasks)
-    unwanted = {name for name, needed in _NEEDED.items() if not needed & sections}
+    unwanted = {name for name, users in _SECTIONS_OF.items() if not users & sections}
     if not scored:
         unwanted |= {"confidence", "ECE", "Brier"}
         unwanted |= set() if "verified" in sections else {"risk, coverage"}

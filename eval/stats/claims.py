@@ -45,7 +45,7 @@ def correct_sentences(predicted: Sequence[int], rationales: Sequence[Sequence[in
 
 
 def _figures(sums: Counts) -> Floats:
-    """Precision, recall and F1 from sums of ``COUNTS``: (samples, 3) to (samples, 3)."""
+    """Precision, recall and F1 from sums of ``COUNTS``, both of shape (samples, 3)."""
     correct, predicted, gold = (sums[:, place].astype(np.float64) for place in range(3))
 
     def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -118,7 +118,7 @@ def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels
 
 
 def _label_figures(matrices: Counts) -> Floats:
-    """Macro F1, then F1 by label: (samples, labels, labels + 1) to (samples, 1 + labels)."""
+    """Macro F1, then F1 by label, of confusion matrices of shape (samples, labels, labels + 1)."""
     n_labels = matrices.shape[1]
     true_positives = np.diagonal(matrices[:, :, :n_labels], axis1=1, axis2=2)
     predicted = matrices[:, :, :n_labels].sum(axis=1)

@@ -77,7 +77,7 @@ def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Coun
 
 
 def _curve(cells: Counts) -> tuple[Floats, Floats]:
-    """Coverage and risk at each score: (samples, scores, 2) to two of (samples, scores)."""
+    """Coverage and risk at each score, of shape (samples, scores), from counts of shape (samples, scores, 2)."""
     given = cells.sum(axis=2).cumsum(axis=1)
     wrong = cells[:, :, 1].cumsum(axis=1)
     risk = np.divide(wrong, given, out=np.zeros(given.shape), where=given > 0)

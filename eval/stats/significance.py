@@ -94,7 +94,7 @@ def _marks(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _macro_f1(drawn: Counts, target: Counts, answer: Counts) -> Floats:
-    """Macro F1 of resampled cells: (samples, cells) and twice (cells, labels) to (samples,)."""
+    """Macro F1 of resampled cells (samples, cells), whose targets and answers are marked in (cells, labels)."""
     found, named = drawn @ (target * answer), drawn @ (target + answer)
     f1 = np.divide(2 * found, named, out=np.zeros(found.shape), where=named > 0)
     return np.asarray(f1.mean(axis=1))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from chains.answer import Answer, Sentence
-from chains.chat.writer import settled
+from chains.chat.writer import apply_policy
 from chains.marks import without_marks
 from chains.nli import Judgement, NLIModel
 from chains.verification.sentences import is_refusal, statement_of
@@ -97,7 +97,7 @@ class AnswersTask(QATask):
             UserError: see ``QATask.evaluate``.
         """
         kept = self.answers(chain, records, quiet=quiet)
-        given = [settled(answer, "prune") if self.pruned else answer for answer in kept.results]
+        given = [apply_policy(answer, "prune") if self.pruned else answer for answer in kept.results]
         scored = self.samples(kept.records, given, identity)
         samples = [
             {

@@ -35,13 +35,8 @@ Model_co = TypeVar("Model_co", covariant=True)
 class Section:
     """A group of tasks that share tables in the terminal, a grid and a report.
 
-    Attributes:
-        id: its name in files, such as ``qa``.
-        title: its heading.
-        question: what its main metric answers.
-        metrics: the metrics shown first, the main one at the front.
-        command: the subcommand of ``medground eval``.
-        data: the settings section of its data.
+    ``question`` is what the first of ``metrics`` answers; ``command`` is the subcommand of ``medground eval``; ``data``
+    is the settings section of the data.
     """
 
     id: str
@@ -177,14 +172,8 @@ def run_batches(
 ) -> Kept[Record_, Result]:
     """Call a model with ``size`` inputs at a time; records that are too long for it are left out, with a warning.
 
-    Args:
-        task: the task's name.
-        what: what a record is called in messages, such as "pair".
-        records: the records.
-        inputs: the model's input for each record.
-        call: returns results and exceptions, as ``batch`` with ``return_exceptions``.
-        size: inputs per call.
-        quiet: no progress bar on stderr.
+    ``task`` and ``what`` (such as "pair") name task and records in messages. ``call`` returns results and exceptions,
+    as ``batch`` with ``return_exceptions`` does.
 
     Raises:
         UserError: a record cannot be judged for another reason than its length, or all records are too long.
@@ -204,12 +193,9 @@ def run_batches(
     if too_long and not kept:
         raise UserError(f"{task}: all {len(records)} records are too long for the model. {too_long[0][1]}")
     if too_long:
+        counts = f"{len(too_long)} of {len(records)} records"
         logging.getLogger(__name__).warning(
-            "%s: %d of %d records are too long for the model and are left out, %s first. %s",
-            task,
-            len(too_long),
-            len(records),
-            *too_long[0],
+            "%s: %s are too long for the model and are left out, %s first. %s", task, counts, *too_long[0]
         )
     return Kept([one for one, _ in kept], [one for _, one in kept], tuple(id for id, _ in too_long))
 
@@ -297,11 +283,7 @@ class Task(BaseModel, ABC):
         return self.scorer.metrics(samples, labels)
 
     def result(
-        self,
-        samples: Sequence[Sample],
-        labels: Sequence[str],
-        kept: Kept[Any, Any],
-        identity: Mapping[str, Any],
+        self, samples: Sequence[Sample], labels: Sequence[str], kept: Kept[Any, Any], identity: Mapping[str, Any]
     ) -> TaskResult:
         """The result of these samples, made from the results of ``kept``."""
         reused = sum(one.reused for one in kept.results)

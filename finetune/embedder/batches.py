@@ -9,7 +9,7 @@ from finetune.embedder.data import Example
 
 
 class Batches(Sampler[list[int]]):
-    """Batches of example indices for all epochs, as one epoch of the trainer; a function of the seed.
+    """Batches of example indices for all epochs, as one epoch of the trainer. The seed determines the order.
 
     No text or abstract is in a batch twice, since the loss takes all other abstracts of a batch as negatives. An
     example that does not fit into a batch moves to the next. The library's ``NoDuplicatesBatchSampler`` does the same,

@@ -68,16 +68,21 @@ def prompts_of(model: "SentenceTransformer") -> Prompts:
 def evaluate_embedder(
     model: "SentenceTransformer", dev: Sequence[Example], abstracts: Sequence[str], scale: float
 ) -> dict[str, float]:
-    """Accuracy@1 of the dev questions among ``abstracts``, and the mean cross-entropy in nats; empty without questions.
+    """Accuracy@1 of the dev texts, and the mean cross-entropy in nats; empty without dev texts.
 
-    The cross-entropy is that of the training loss, with all ``abstracts`` in place of a batch's.
+    A text is ranked against its negatives, or against all ``abstracts`` if it has none. The cross-entropy is that of
+    the training loss, with these in place of a batch's.
     """
     if not dev:
         return {}
     prompts = prompts_of(model)
+    ranked = [(one.abstract, *one.negatives) if one.negatives else range(len(abstracts)) for one in dev]
+    places = sorted({place for some in ranked for place in some})
     questions = _encode(model, [one.text for one in dev], prompts.query)
-    scores = questions @ _encode(model, abstracts, prompts.passage).T
-    right = np.array([one.abstract for one in dev])
+    scores = questions @ _encode(model, [abstracts[place] for place in places], prompts.passage).T
+    for row, some in zip(scores, ranked, strict=True):
+        row[~np.isin(places, list(some))] = -np.inf
+    right = np.searchsorted(places, [one.abstract for one in dev])
     gold = scores[np.arange(len(dev)), right]
     return {
         "accuracy": float((scores.argmax(axis=1) == right).mean()),

@@ -1,4 +1,4 @@
-"""``medground train embedder``: fine-tunes an embedder on question records."""
+"""``medground train embedder``: fine-tunes an embedder on question records, or on claims with their evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers import SentenceTransformerTrainingArguments
 
 from common.fingerprints import weights_digest
+from corpus.inference.claims import ClaimData
 from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
 from finetune.embedder.batches import Batches
-from finetune.embedder.data import EmbedderData, make_data
+from finetune.embedder.data import EmbedderData, make_data, make_evidence_data
 from finetune.embedder.model import evaluate_embedder, load_base
 from finetune.embedder.trainer import SCALE, EmbedderTrainer
 from finetune.report import base_name, figure, model_card
@@ -27,14 +28,15 @@ def train_embedder(
     config: EmbedderTrainConfig,
     output: Path,
     *,
-    train: Sequence[QARecord],
+    train: Sequence[QARecord] = (),
     dev: Sequence[QARecord] = (),
+    claims: ClaimData | None = None,
     quiet: bool = False,
 ) -> Path:
     """Fine-tune an embedder and save it in ``output``, a sentence-transformers folder, with its card (see ``Run``).
 
     Questions and conclusions of ``train`` are trained on. The questions of ``dev``, searched in all abstracts, choose
-    the checkpoint; with ``config.teach_dev`` they are trained on too.
+    the checkpoint; with ``config.teach_dev`` they are trained on too. Of task evidence, ``claims`` stand in for both.
 
     Raises:
         UserError: the records, the model or ``output`` cannot be used, or see ``Run.train``.
@@ -42,7 +44,7 @@ def train_embedder(
     run = Run(output, config, "train.embedder", quiet=quiet)
     if config.teach_dev:
         train, dev = (*train, *dev), ()
-    data = make_data(config, train, dev)
+    data = make_data(config, train, dev) if claims is None else make_evidence_data(config, claims)
     return run.train(EmbedderJob(config, load_base(config), data))
 
 
@@ -62,7 +64,7 @@ class EmbedderJob(Job[EmbedderTrainer]):
             "training examples": digest(
                 [data.abstracts, [(one.text, one.abstract, one.negatives) for one in data.train]]
             ),
-            "dev examples": digest([(one.text, one.abstract) for one in data.dev]),
+            "dev examples": digest([(one.text, one.abstract, *one.negatives) for one in data.dev]),
         }
 
     def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **run: Any) -> EmbedderTrainer:
@@ -96,25 +98,30 @@ class EmbedderJob(Job[EmbedderTrainer]):
     def card(summary: Mapping[str, Any]) -> str:
         """The model card."""
         recipe: Mapping[str, Any] = summary["recipe"]
+        ranks = recipe["task"] == "evidence"
         return model_card(
             summary,
             library="sentence-transformers",
             task="sentence-similarity",
             tags=("sentence-transformers", "medground"),
-            title=f"`{base_name(recipe['model'])}` fine-tuned to find the abstract of a question",
+            title=f"`{base_name(recipe['model'])}` fine-tuned to find the "
+            f"{'evidence of a claim' if ranks else 'abstract of a question'}",
             usage=[
                 "```yaml",
                 "embedders:",
                 "  tuned: {model: DIR}",
-                "retrievers:",
-                "  tuned: {kind: dense, embedder: tuned}",
+                *(
+                    ["chain: {quote_embedder: tuned}"]
+                    if ranks
+                    else ["retrievers:", "  tuned: {kind: dense, embedder: tuned}"]
+                ),
                 "```",
             ],
             rows={
-                "pairs": f"{summary['train_pairs']} ({', '.join(recipe['pairs'])})",
-                "abstracts of the pairs": summary["train_abstracts"],
+                "pairs": f"{summary['train_pairs']} ({'claim, evidence' if ranks else ', '.join(recipe['pairs'])})",
+                f"{'sentences' if ranks else 'abstracts'} of the pairs": summary["train_abstracts"],
                 "hard negatives of a pair": summary["negatives"],
-                "dev questions, for choosing the checkpoint": summary["dev_questions"],
+                f"dev {'claims' if ranks else 'questions'}, for choosing the checkpoint": summary["dev_questions"],
                 "dev accuracy@1": figure(summary["dev_accuracy@1"]),
             },
             speed=f"{summary['pairs_per_second']} pairs/s",

@@ -19,7 +19,7 @@ class Stage:
 
 
 class Schedule(Sampler[int]):
-    """The examples of all stages, epoch after epoch, as one epoch of the trainer; a function of the seed.
+    """The examples of all stages, epoch after epoch, as one epoch of the trainer. The seed determines the order.
 
     Args:
         stages: in order.

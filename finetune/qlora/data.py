@@ -1,4 +1,4 @@
-"""Training and dev examples of a QLoRA run, tokenised as ``chains.nli`` prompts the model."""
+"""Training and dev examples of a QLoRA run, tokenised as in the prompts of ``chains.nli``."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,16 +91,16 @@ def encode_pairs(
     """
     tokenizer = llm.tokenizer
     prompts = nli_prompts(llm, pairs, labels, llm.family(family))
-    texts, ids_of_prompts = [text for text, _ in prompts], [ids for _, ids in prompts]
+    texts, prompt_ids = [text for text, _ in prompts], [ids for _, ids in prompts]
     lead, end = label_lead(tokenizer), answer_end(tokenizer)
-    scored = with_labels(tokenizer, texts, ids_of_prompts, labels, lead)
-    wholes = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
-    room = min((limit for limit in (llm.window, max_length) if limit is not None), default=None)
+    scorables = with_labels(tokenizer, texts, prompt_ids, labels, lead)
+    full = encode(tokenizer, [text + lead + pair.label + end for text, pair in zip(texts, pairs, strict=True)])
+    most = min((limit for limit in (llm.window, max_length) if limit is not None), default=None)
     longest = llm.label_length(labels)  # the dev figures score every label after the prompt
     kept = [
-        (pair, Example(ids, len(prompt.ids)))
-        for pair, ids, prompt, whole in zip(pairs, wholes, scored, ids_of_prompts, strict=True)
-        if room is None or max(len(ids), len(whole) + longest) <= room
+        (pair, Example(ids, len(scorable.ids)))
+        for pair, ids, scorable, prompt in zip(pairs, full, scorables, prompt_ids, strict=True)
+        if most is None or max(len(ids), len(prompt) + longest) <= most
     ]
     return Examples(tuple(one for _, one in kept), tuple(pair for pair, _ in kept), len(pairs) - len(kept))
 

@@ -168,11 +168,7 @@ class _Session:
         typer.echo("Deleted.")
 
     def _named(self, which: str) -> "Summary":
-        """A conversation by its number in the list or its id.
-
-        Raises:
-            UserError: there is no such conversation.
-        """
+        """A conversation by its number in the list or its id."""
         from common.errors import UserError
 
         there = self._chat.conversations.list(self._user)

@@ -57,6 +57,8 @@ def check(
     pipeline = options.make_pipeline(settings, data, quiet)
     checker = pipeline.checker()
     if text is not None:
+        for problem in text.problems:
+            say(problem)
         _check_text(checker, text, pipeline.check_note, as_json=as_json)
         return
     assert statement is not None

@@ -10,7 +10,7 @@ from medground.cli.app import app
 from medground.cli.show import plain, print_json, say
 
 if TYPE_CHECKING:
-    from corpus.files import Intake
+    from corpus.files import UpdateReport
     from medground.ingest import Corpus
     from medground.settings import Settings
 
@@ -50,31 +50,31 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
     from corpus.files import shown_path
     from medground.ingest import add_documents, embed
 
-    corpus, intake = add_documents(settings, paths, quiet=quiet)
-    _report(intake)
+    corpus, report = add_documents(settings, paths, quiet=quiet)
+    _say_report(report)
     embedded = embed(settings, corpus, quiet=quiet)
     if as_json:
-        failed = [{"file": problem.file, "problem": problem.why} for problem in intake.failed]
-        counts = {name: getattr(intake, name) for name in ("added", "changed", "unchanged", "removed")}
+        failed = [{"file": problem.file, "problem": problem.why} for problem in report.failed]
+        counts = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "removed")}
         more = {
-            "skipped": len(intake.skipped),
-            "skipped_files": [shown_path(path) for path in intake.skipped],
-            "linked": len(intake.linked),
-            "copies": len(intake.copies),
-            "withdrawn": intake.withdrawn,
-            "split": intake.long_sentences,
+            "skipped": len(report.skipped),
+            "skipped_files": [shown_path(path) for path in report.skipped],
+            "linked": len(report.linked),
+            "copies": len(report.copies),
+            "withdrawn": report.withdrawn,
+            "split": report.long_sentences,
         }
-        report = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
-        print_json({**_ready(settings, corpus), **report})
+        details = {**counts, "failed": len(failed), **more, "embedded": embedded, "failures": failed}
+        print_json({**_ready(settings, corpus), **details})
         return
     summary = ", ".join(
         f"{count} {what}"
         for count, what in (
-            (intake.added, "added"),
-            (intake.changed, "changed"),
-            (intake.unchanged, "unchanged"),
-            (intake.removed, "removed"),
-            (len(intake.failed), "failed"),
+            (report.added, "added"),
+            (report.changed, "changed"),
+            (report.unchanged, "unchanged"),
+            (report.removed, "removed"),
+            (len(report.failed), "failed"),
         )
     )
     typer.echo(f"files: {summary}")
@@ -96,31 +96,31 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
         _show_ready(settings, corpus)
 
 
-def _report(intake: "Intake") -> None:
+def _say_report(report: "UpdateReport") -> None:
     """Report failed, skipped, linked and duplicate files."""
     from corpus.documents.source import listed_kinds
     from corpus.files import shown_path
     from medground.ingest import LISTED
 
-    for problem in intake.failed[:LISTED]:
+    for problem in report.failed[:LISTED]:
         say(f"failed: {plain(problem.why)}")
-    if (more := len(intake.failed) - LISTED) > 0:
+    if (more := len(report.failed) - LISTED) > 0:
         say(f"failed: {more} more; --json lists them all")
-    if intake.skipped:
-        kinds = listed_kinds(shown_path(path) for path in intake.skipped)
-        say(f"skipped {len(intake.skipped)} of other kinds ({plain(kinds)})")
-    if intake.linked:
+    if report.skipped:
+        kinds = listed_kinds(shown_path(path) for path in report.skipped)
+        say(f"skipped {len(report.skipped)} of other kinds ({plain(kinds)})")
+    if report.linked:
         say(
-            f"skipped {len(intake.linked)} links to files elsewhere ({plain(intake.linked[0].name)}); "
+            f"skipped {len(report.linked)} links to files elsewhere ({plain(report.linked[0].name)}); "
             "documents.follow_links reads them"
         )
-    if intake.copies:
-        copy, original = intake.copies[0]
-        say(f"skipped {len(intake.copies)} copies of other files ({plain(copy)} is {plain(original)})")
-    if intake.withdrawn:
-        say(f"{intake.withdrawn} records are withdrawn")
-    if intake.long_sentences:
-        say(f"{intake.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
+    if report.copies:
+        copy, original = report.copies[0]
+        say(f"skipped {len(report.copies)} copies of other files ({plain(copy)} is {plain(original)})")
+    if report.withdrawn:
+        say(f"{report.withdrawn} records are withdrawn")
+    if report.long_sentences:
+        say(f"{report.long_sentences} sentences are longer than the embedder reads; they are split, not cut off")
 
 
 def _ready(settings: "Settings", corpus: "Corpus") -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Options shared by the commands, and settings and pipeline of a command line."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-
-from medground.environment import hide_progress
 
 if TYPE_CHECKING:
     from medground.pipeline import Pipeline
@@ -55,8 +54,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document only
 
 
 def _silence(quiet: bool) -> bool:
+    """Hide the progress bars of the Hugging Face libraries, which read these variables on import."""
     if quiet:
-        hide_progress()
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     return quiet
 
 
@@ -64,11 +65,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No prog
 
 
 def checked_question(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
-    """The question, or another text, without surrounding white space.
-
-    Raises:
-        UserError: it is empty, or not valid UTF-8.
-    """
+    """The question, or another text, without surrounding white space."""
     from common.errors import UserError
 
     text = text.strip()
@@ -93,10 +90,6 @@ def make_settings(
     """The settings of a command line. Named options take precedence over ``--set``, and ``--set`` over the file.
 
     ``section`` is the section of ``--data``, ``--split`` and ``--limit``.
-
-    Raises:
-        UserError: the settings are not valid.
-        typer.BadParameter: an override is not of the form KEY=VALUE.
     """
     from medground.settings import load_settings
     from medground.yaml_file import read_value
@@ -113,11 +106,7 @@ def make_settings(
 
 
 def make_pipeline(settings: "Settings", data: str | None, quiet: bool) -> "Pipeline":
-    """The pipeline over the user's documents, or over the data if ``--data`` names it or nothing is indexed.
-
-    Raises:
-        UserError: all indexed documents were removed again, or the data cannot be read.
-    """
+    """The pipeline over the user's documents, or over the data if ``--data`` names it or nothing is indexed."""
     from medground.ingest import searched_corpus
     from medground.pipeline import Pipeline
 

@@ -3,13 +3,16 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from medground.cli import options
 from medground.cli.app import app
 from medground.cli.show import say
+
+if TYPE_CHECKING:
+    from medground.settings import Settings
 
 train = typer.Typer(help="Fine-tune a model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train")
@@ -78,27 +81,48 @@ def embedder(
     output: Output,
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
-    data: options.Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="PATH", help="Records, or for train.embedder.task evidence claims."),
+    ] = None,
     limit: options.Limit = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fine-tune an embedder on questions and their abstracts.
+    """Fine-tune an embedder on questions and their abstracts, or on claims and their evidence sentences.
 
-    DIR gets the embedder with the best figures on the dev questions, for embedders.NAME.model. An interrupted run
-    resumes from its last checkpoint.
+    DIR gets the embedder with the best figures on the dev split, for embedders.NAME.model. An interrupted run resumes
+    from its last checkpoint.
     """
-    settings = options.make_settings(config, overrides, data=data, limit=limit)
+    how = options.make_settings(config, overrides).train.embedder
+    section: Literal["data", "claims"] = "claims" if how.task == "evidence" else "data"
+    settings = options.make_settings(config, overrides, data=data, limit=limit, section=section)
+    if section == "claims":
+        _train_on_claims(settings, output, quiet=quiet)
+        return
     from corpus.load import load_records
 
     records, dev = (load_records(settings.data, split=split) for split in ("train", "dev"))
     from finetune.embedder.train import train_embedder  # takes seconds; errors in the data come first
 
-    train_embedder(settings.train.embedder, output, train=records, dev=dev, quiet=quiet)
+    train_embedder(how, output, train=records, dev=dev, quiet=quiet)
     if summary := _summary(output):
         _say_result("embedder", output, summary, summary["dev_accuracy@1"])
         replaced = next(iter(settings.embedders))
         place = f"embedders.{replaced}.model={_named(output)}"
         _say_usage("eval retrieval --split test", config, overrides, data, place)
+
+
+def _train_on_claims(settings: "Settings", output: Path, *, quiet: bool) -> None:
+    from corpus.inference.claims import load_claims
+
+    claims = load_claims(settings.claims)
+    from finetune.embedder.train import train_embedder
+
+    train_embedder(settings.train.embedder, output, claims=claims, quiet=quiet)
+    if summary := _summary(output):
+        _say_result("embedder", output, summary, summary["dev_accuracy@1"])
+        place = f"embedders.quotes.model={_named(output)}"
+        say(f"Use it: medground ask QUESTION {shlex.join(['--set', place, '--set', 'chain.quote_embedder=quotes'])}")
 
 
 def _summary(output: Path) -> dict[str, Any] | None:

@@ -34,11 +34,11 @@ class TimedOut(Exception):  # noqa: N818
 class Admission:
     """Admits requests while slots are free.
 
-    A request holds a slot from ``open`` until its thread ends: at once where it is cancelled while it waits, and after
-    the current pass where it is cancelled while the model works on it.
+    A request holds a slot from ``open`` until its thread ends. If it is cancelled, the thread ends at once, or after
+    the model's current pass.
 
     Args:
-        slots: requests at a time.
+        slots: maximum number of concurrent requests.
         timeout: seconds for each request.
     """
 

@@ -1,12 +1,12 @@
 """The application: its routes, who may call them, and their answers.
 
-The page (``medground.service.static``) is a client of these routes and has no rights of its own:
+The page (``medground.service.static``) uses only these routes:
 
-- ``GET /v1/session``: 200 ``{"user", "login", "note", "about"}``; 401 where there are tokens and neither a valid bearer
-  token nor a valid cookie. ``login`` says whether there are tokens.
+- ``GET /v1/session``: 200 ``{"user", "login", "note", "about"}``; 401 if there are tokens and the request has neither a
+  valid bearer token nor a valid cookie. ``login`` is true if there are tokens.
 - ``POST /v1/session`` with ``{"token": TOKEN}``: 204 and the cookie; 401 for an unknown token; 429 with ``Retry-After``
   after 10 unknown tokens in 5 minutes. ``DELETE /v1/session``: 204, the session has ended.
-- ``GET /v1/conversations?query=TEXT``: the conversations whose title, or one of whose turns, has all words of TEXT.
+- ``GET /v1/conversations?query=TEXT``: the conversations with all words of TEXT in the title or in one turn.
 - ``PATCH /v1/conversations/ID`` with ``{"title": TITLE}``: the summary, as in the list.
 - ``GET /v1/conversations/ID/export?format=markdown|json``: a file.
 
@@ -95,7 +95,7 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
 
     @app.get("/v1/models")
     def models(_: user) -> dict[str, Any]:
-        """The one model, and what it consists of."""
+        """The only model, with its components."""
         return {"object": "list", "data": [_model(service)]}
 
     @app.get("/v1/models/{model}")
@@ -118,7 +118,7 @@ def _add_completions(app: FastAPI, service: Service, user_of: UserOf) -> None:
         )
         if body.stream:
             await anext(asked.events)  # an invalid message raises here, while the status can still be set
-            headers = {"X-Accel-Buffering": "no"}  # nginx would hold the pieces back
+            headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the stream
             return StreamingResponse(_stream(service, asked), media_type="text/event-stream", headers=headers)
         return await _whole(service, asked, request)
 
@@ -195,12 +195,12 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Us
 
     @app.get("/v1/session")
     def session(user: Annotated[str, Depends(user_of)]) -> dict[str, Any]:
-        """Who is logged in, and what answers."""
+        """The user, and the models in use."""
         return {"user": user, "login": not service.users.open, "note": service.note, "about": service.about}
 
     @app.post("/v1/session", status_code=204, dependencies=[Depends(_json_only)])
     async def login(body: Login, request: Request) -> Response:
-        """Begin a session with a user's token; it is a cookie."""
+        """Start a session, stored in a cookie, with a user's token."""
         if service.users.open:
             raise HTTPException(400, "The service has no tokens, so there is nothing to log in to.")
         address = request.client.host if request.client is not None else ""
@@ -260,7 +260,7 @@ def _user_of(users: Users, sessions: Sessions) -> UserOf:
 
 
 async def _json_only(request: Request) -> None:
-    """Refuse what is not JSON in UTF-8; forms of other sites can be sent without their user's consent, JSON cannot."""
+    """Refuse all but JSON in UTF-8: pages of other sites can send forms without the user's consent, but not JSON."""
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send JSON, with Content-Type application/json.")
     try:
@@ -290,7 +290,7 @@ async def _whole(service: Service, asked: ChatStream, request: Request) -> Respo
 
 
 async def _last(events: AsyncGenerator[Event]) -> Event:
-    """The last event of a request, which ends then."""
+    """The last event of a request."""
     last: Event | None = None
     async with aclosing(events) as given:
         async for event in given:
@@ -300,7 +300,7 @@ async def _last(events: AsyncGenerator[Event]) -> Event:
 
 
 async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, Any, Event]) -> Event | None:
-    """The result of a request; None where its client has disconnected, which cancels the request."""
+    """The result of a request; None if its client disconnects, which cancels the request."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":  # the body has been read
@@ -310,7 +310,7 @@ async def _unless_gone(service: Service, request: Request, turn: Coroutine[Any, 
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            service.metrics.cancelled()
+            service.metrics.cancelled.inc()
             return None
         return work.result()
     finally:
@@ -344,7 +344,7 @@ async def _stream(service: Service, asked: ChatStream) -> AsyncIterator[str]:
         yield _event(body)
     finally:
         if not whole:
-            service.metrics.cancelled()
+            service.metrics.cancelled.inc()
 
 
 async def _with_heartbeats(events: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:

@@ -1,4 +1,4 @@
-"""Dynamic batching: questions of several requests go through the model in one pass."""
+"""Dynamic batching: questions of several requests share one pass through the model."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ class Cancel:
         self.requested = False
 
     def __call__(self) -> None:
-        """Remove the request's work from the queue; a pass that has begun goes on."""
+        """Remove the request's work from the queue; a running pass is completed."""
         with self._lock:
             self.requested = True
             waiting, self._waiting = self._waiting, []
@@ -36,7 +36,7 @@ class Cancel:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """Work that this thread gives to ``Passes`` inside the context belongs to the request."""
+        """Assign this thread's calls of ``Passes`` inside the context to the request."""
         _thread.cancel = self
         try:
             yield
@@ -44,7 +44,7 @@ class Cancel:
             _thread.cancel = None
 
     def watch(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel these futures, too.
+        """Cancel these futures together with the request.
 
         Raises:
             Cancelled: the request has been cancelled.
@@ -57,15 +57,15 @@ class Cancel:
 
 
 class Passes:
-    """A queue before batch functions, whose callers, each in its own thread, share passes.
+    """A queue in front of batch functions that combines the items of concurrent callers.
 
-    The first item waits ``wait`` seconds for others; then up to ``most`` items of the same function go through it in
-    one pass, in order of arrival. The next pass fills meanwhile. A pass that fails is repeated item by item, so that
-    one caller's error does not reach the others.
+    The first item waits ``wait`` seconds for others; then up to ``most`` items of the same function are computed in one
+    pass, in order of arrival, while the next pass fills. A failed pass is repeated item by item, so that one caller's
+    error does not affect the others.
 
     Args:
-        most: items in a pass.
-        passes: passes at the same time, each in its own thread.
+        most: maximum number of items in a pass.
+        passes: number of concurrent passes, each in its own thread.
         wait: seconds.
         observe: called with the size of each pass.
     """
@@ -88,9 +88,9 @@ class Passes:
             return sum(not one.future.cancelled() for one in self._queue)
 
     def share(self, run: Callable[[Sequence[Item]], Sequence[Result]]) -> Callable[[Sequence[Item]], list[Result]]:
-        """``run`` behind the queue, with a result for each item, in order.
+        """A function that computes ``run`` through the queue.
 
-        The returned function raises ``Cancelled`` when the request of its thread is cancelled, or the queue closed.
+        It raises ``Cancelled`` when the request of its thread is cancelled, or the queue is closed.
         """
 
         def shared(items: Sequence[Item]) -> list[Result]:

@@ -49,10 +49,7 @@ class ServeConfig(BaseModel):
         description="Milliseconds that the first question of a batch waits for further ones.",
     )
     queue: int = Field(
-        default=64,
-        ge=0,
-        strict=True,
-        description="Requests that may wait for a batch; further ones get status 429.",
+        default=64, ge=0, strict=True, description="Requests that may wait for a batch; further ones get status 429."
     )
     timeout: float = Field(default=120, gt=0, description="Seconds until an unanswered request ends with status 504.")
     grace: float = Field(

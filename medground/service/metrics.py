@@ -19,21 +19,26 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Counters and histograms of one service; any thread may add to them."""
+    """Counters and histograms of one service; any thread may add to them.
+
+    Attributes:
+        cancelled: requests whose client disconnected.
+        batches: sizes of batches.
+    """
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "medground_requests", "Requests by path and status.", ("path", "status"), registry=registry
         )
-        self._cancelled = Counter("medground_cancelled", "Requests whose client disconnected.", registry=registry)
+        self.cancelled = Counter("medground_cancelled", "Requests whose client disconnected.", registry=registry)
         self._seconds = Histogram(
             "medground_request_seconds",
             "Seconds from a request to the end of its answer.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self._batches = Histogram(
+        self.batches = Histogram(
             "medground_batch_size",
             "Questions in a pass through a model, or answers that are verified.",
             buckets=_SIZES,
@@ -44,14 +49,6 @@ class Metrics:
         """Count a finished request; ``path`` is the route's, with parameter names in place of their values."""
         self._requests.labels(path, str(status)).inc()
         self._seconds.observe(seconds)
-
-    def cancelled(self) -> None:
-        """Count a client that disconnected before its answer."""
-        self._cancelled.inc()
-
-    def batch(self, size: int) -> None:
-        """Count a pass through a model."""
-        self._batches.observe(size)
 
     def gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is read when the metrics are."""

@@ -10,7 +10,6 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from medground.environment import share_processor
 from medground.ingest import Corpus
 from medground.settings import Settings
 
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_installed() -> None:
-    """Check that the packages of the extra ``serve`` are installed.
-
-    Raises:
-        UserError: one is missing.
-    """
+    """Check that the packages of the extra ``serve`` are installed."""
     needed = ("fastapi", "itsdangerous", "prometheus_client", "uvicorn")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(
@@ -32,11 +27,7 @@ def check_installed() -> None:
 
 
 def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service":
-    """The service with its models loaded, for ``make_app``.
-
-    Raises:
-        UserError: tokens are missing, or a model, the data or the conversations' file cannot be used.
-    """
+    """The service with its models loaded, for ``make_app``."""
     from medground.pipeline import Pipeline
     from medground.service.service import Service
     from medground.service.users import load_users
@@ -60,15 +51,13 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
 def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
     """Serve until SIGINT or SIGTERM; admitted requests then have ``serve.grace`` seconds to end.
 
-    A pass that has begun has as long again; then the process ends with status 1, whatever the model does.
-
-    Raises:
-        UserError: see ``make_service``; a package is missing, or the address cannot be bound.
+    A running pass has as long again; then the process ends with status 1.
     """
     check_installed()
-    share_processor(settings.serve.passes)
+    # Each pass gets its share of threads; PyTorch reads the variable on import.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.serve.passes)))
     listening = _listen(settings.serve.host, settings.serve.port)
-    os.umask(0o077)  # whatever this process writes is its owner's: the store, conversations, traces
+    os.umask(0o077)  # only the owner may read the files of this process: store, conversations, traces
     with listening:
         service = make_service(settings, corpus, quiet=quiet)
         from medground.service.app import make_app
@@ -78,7 +67,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
         if settings.serve.page:
             from medground.service.static import add_page
 
-            add_page(app, service)
+            add_page(app)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
         for name in ("httpx", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -88,7 +77,7 @@ def serve(settings: Settings, corpus: Corpus, *, quiet: bool) -> None:
 
 
 def _end_within(seconds: float) -> Callable[[], None]:
-    """Starts a timer that ends the process: a model on a server may never answer, and threads cannot be ended."""
+    """A function that ends the process after ``seconds``, since a thread that waits for a model cannot be ended."""
 
     def end() -> None:
         sys.stderr.write(f"A model was still working {seconds:g} seconds after the stop; its answers are lost.\n")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ChatStream:
-    """An admitted chat request. ``conversation`` is the stored conversation's id, of a new one after ``DoneEvent``."""
+    """An admitted chat request; ``conversation`` is a stored one's id, which ``DoneEvent`` sets for a new one."""
 
     conversation: str | None
     events: AsyncGenerator[ChatEvent] = field(init=False)
@@ -61,7 +61,7 @@ class Service:
         config = self.config
         self.admission = Admission(config.passes * config.batch + config.queue, config.timeout)
         self.passes = Passes(
-            most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batch
+            most=config.batch, passes=config.passes, wait=config.wait_ms / 1000, observe=self.metrics.batches.observe
         )
         self.metrics.gauge("active_requests", "Requests that hold a slot.", lambda: self.admission.active)
         self.metrics.gauge("waiting_questions", "Questions that wait for a pass.", lambda: self.passes.waiting)
@@ -71,7 +71,7 @@ class Service:
         user: str,
         conversation: str | None,
         message: str,
-        said: Sequence[tuple[str, str]] = (),
+        earlier: Sequence[tuple[str, str]] = (),
         *,
         whole: bool = False,
     ) -> "ChatStream":
@@ -81,7 +81,7 @@ class Service:
             user: the user's name.
             conversation: the id of a stored one, ``NEW`` for a new one, None for one that the client sends.
             message: the newest message.
-            said: roles and texts of the earlier messages, if the client sends the conversation.
+            earlier: roles and texts of the earlier messages, if the client sends the conversation.
             whole: yield only the last event.
 
         Raises:
@@ -92,7 +92,7 @@ class Service:
 
         def stream() -> Iterator[ChatEvent]:
             if asked.conversation is None:
-                yield from chat.stream(chat.replayed(said), message)
+                yield from chat.stream(chat.replayed(earlier), message)
                 return
             for event in chat.converse(user, None if asked.conversation == NEW else asked.conversation, message):
                 if isinstance(event, DoneEvent):

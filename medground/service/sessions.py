@@ -13,8 +13,8 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 class Sessions:
     """Issues, checks and revokes session cookies.
 
-    A cookie holds the user's name and a random id, signed with a key that exists only in this process. A restart
-    therefore ends all sessions. No key can be stolen from the disk, and a revoked session stays revoked.
+    A cookie has the user's name and a random id, signed with a key that exists only in this process. So a restart ends
+    all sessions, no key can be stolen from the disk, and a revoked session stays revoked.
 
     Args:
         hours: lifetime of a session.

@@ -6,8 +6,6 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from medground.service.service import Service
-
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -17,13 +15,12 @@ _TYPES = {
 _START = "index.html"
 
 
-def add_page(app: FastAPI, service: Service) -> None:
+def add_page(app: FastAPI) -> None:
     """Add ``GET /`` and ``GET /assets/NAME``.
 
     All files are read once here, so no path from a client is ever opened. They contain no user data and need no login;
     the data comes from the API.
     """
-    del service  # the page has no rights of its own
     assets = _read()
     start = assets.pop(_START)
 

@@ -6,6 +6,7 @@ store is valid for both.
 """
 
 import hashlib
+import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -83,8 +84,6 @@ class MiniLMEmbedder(BatchEmbedder):
     @cached_property
     def window(self) -> Window:
         """The model's window in tokens."""
-        import json
-
         tokenizer, prompt = self._tokenizer(), self._passage_prompt or ""
         identity = json.dumps([prompt, "BertTokenizer", sorted(tokenizer.get_vocab().items())])
         return tokens_window(TOKENS, untruncated(tokenizer), prompt, identity)
@@ -164,29 +163,38 @@ def has_card() -> bool:
 def _weights(path: Path, dtype: str) -> "dict[str, np.ndarray]":
     """The weights by their names in the graph, as float32; for ``bfloat16`` rounded to it."""
     import numpy as np
-    from safetensors.numpy import load_file
 
-    stored = load_file(path)
-    if dtype == "bfloat16":
-        stored = {name: _rounded(value) if value.dtype == np.float32 else value for name, value in stored.items()}
-    places = stored["embeddings.position_embeddings.weight"] + stored["embeddings.token_type_embeddings.weight"][0]
-    found = {"words": stored["embeddings.word_embeddings.weight"], "positions": places}
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    found: dict[str, np.ndarray] = {}
+
+    def stored(name: str) -> np.ndarray:
+        """One array, memory-mapped; the library for safetensors reads the whole file."""
+        begin, shape = header[name]["data_offsets"][0], tuple(header[name]["shape"])
+        value = np.memmap(path, np.float32, "r", 8 + size + begin, shape)
+        return _rounded(value) if dtype == "bfloat16" else value
 
     def norm(name: str, source: str) -> None:
-        found[f"{name}.scale"], found[f"{name}.shift"] = stored[f"{source}.weight"], stored[f"{source}.bias"]
+        found[f"{name}.scale"], found[f"{name}.shift"] = stored(f"{source}.weight"), stored(f"{source}.bias")
 
+    types = stored("embeddings.token_type_embeddings.weight")
+    found["positions"] = stored("embeddings.position_embeddings.weight") + types[0]
+    found["words"] = stored("embeddings.word_embeddings.weight")
     norm("embeddings", "embeddings.LayerNorm")
     for number in range(LAYERS):
         layer, source = f"layer.{number}.", f"encoder.layer.{number}."
         parts = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
-        found[f"{layer}qkv"] = np.concatenate([stored[f"{part}.weight"].T for part in parts], axis=1)
-        found[f"{layer}qkv.bias"] = np.concatenate([stored[f"{part}.bias"] for part in parts])
+        found[f"{layer}qkv"] = np.concatenate([stored(f"{part}.weight") for part in parts]).T
+        found[f"{layer}qkv.bias"] = np.concatenate([stored(f"{part}.bias") for part in parts])
         for name, part in (("out", "attention.output"), ("up", "intermediate"), ("down", "output")):
-            found[f"{layer}{name}"] = stored[f"{source}{part}.dense.weight"].T
-            found[f"{layer}{name}.bias"] = stored[f"{source}{part}.dense.bias"]
+            found[f"{layer}{name}"] = stored(f"{source}{part}.dense.weight").T
+            found[f"{layer}{name}.bias"] = stored(f"{source}{part}.dense.bias")
         norm(f"{layer}norm1", f"{source}attention.output.LayerNorm")
         norm(f"{layer}norm2", f"{source}output.LayerNorm")
-    return {name: np.ascontiguousarray(value) for name, value in found.items()}
+    for name, value in found.items():
+        found[name] = np.ascontiguousarray(value)  # one at a time, so that the former is freed
+    return found
 
 
 def _rounded(values: "np.ndarray") -> "np.ndarray":

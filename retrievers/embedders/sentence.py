@@ -40,11 +40,7 @@ class SentenceEmbedder(BatchEmbedder):
         passage_prompt: str | None = None,
         device: str | None = None,
     ) -> None:
-        """Load ``model`` (a hub id or a folder).
-
-        Raises:
-            UserError: it is absent, gated, unreachable or not an embedding model.
-        """
+        """Load ``model`` (a hub id or a folder)."""
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.util import get_device_name
 

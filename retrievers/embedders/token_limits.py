@@ -12,11 +12,7 @@ MIN_TOKENS = 8  # of a passage that must fit beside the prompt
 
 
 def window_of(embedder: Embeddings) -> Window | None:
-    """The embedder's window, prompt included; None if it has no limit or the limit is unknown.
-
-    Raises:
-        UserError: the prompt leaves no room for a passage.
-    """
+    """The embedder's window; ``UserError`` if the prompt leaves no room for a passage."""
     window: Window | None = embedder.window if isinstance(embedder, BatchEmbedder) else None
     if window is not None and window.limit - window.count([""])[0] < MIN_TOKENS:
         raise UserError(

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from corpus.documents.passages import words_window
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, Hit, Retriever
-from retrievers.config import RetrieverConfig
+from retrievers.config import RetrieverConfig, Share
 from retrievers.embedders.token_limits import cut_to_window
 from retrievers.indexing import ServerDocuments
 from retrievers.lexical import Lexical, LexicalIndex, MemoryIndex, Parameters
@@ -26,7 +26,7 @@ class BM25Config(RetrieverConfig):
 
     kind: Literal["bm25"] = "bm25"
     k1: float = Field(default=1.5, ge=0, allow_inf_nan=False, description="Saturation of term counts.")
-    b: float = Field(default=0.75, ge=0, le=1, description="Weight of the text's length.")
+    b: Share = Field(default=0.75, description="Weight of the text's length.")
 
 
 class BM25Retriever(Retriever):
@@ -65,7 +65,7 @@ class BM25Retriever(Retriever):
         return self._current().frequencies(terms)
 
     def searched(self, question: str) -> str:
-        """See ``Retriever``; of a text of many words its questions are searched for, which the others would drown."""
+        """See ``Retriever``; in a long text, other words would outweigh those of its questions."""
         return cut_to_window(question, words_window(WORDS), only_questions=True)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
+from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
 from retrievers.config import RetrieverConfig, WrappingConfig
 from retrievers.indexing import REVISION, Documents
 
@@ -61,7 +61,6 @@ class FilteredRetriever(WrappingRetriever):
     config_class: ClassVar[type[RetrieverConfig]] = FilterConfig
 
     def __init__(self, retriever: Retriever, config: FilterConfig) -> None:
-        """Filter the results of ``retriever``."""
         super().__init__(retriever, config)
 
     @classmethod
@@ -77,17 +76,14 @@ class FilteredRetriever(WrappingRetriever):
         return 0
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        passed: dict[int, list[Hit]] = {}
-        depth = max(FIRST, 2 * k)
-        while left := [place for place in range(len(questions)) if place not in passed]:
-            searched = self._retriever.search([questions[place] for place in left], depth)
-            for place, found in zip(left, searched, strict=True):
-                hits = [Hit(one, one.metadata["score"]) for one in found if fits(one, self._config)]
-                below = self._config.min_score is not None and found and _score(found[-1]) < self._config.min_score
-                if len(hits) >= k or len(found) < depth or below:
-                    passed[place] = hits
-            depth *= 4
-        return [passed[place] for place in range(len(questions))]
+        lowest = self._config.min_score
+
+        def hits(found: list[Document], depth: int) -> list[Hit] | None:
+            passed = [Hit(one, one.metadata["score"]) for one in found if fits(one, self._config)]
+            is_below = lowest is not None and found and _score(found[-1]) < lowest
+            return passed if len(passed) >= k or len(found) < depth or is_below else None
+
+        return search_deeper(self._retriever, questions, max(FIRST, 2 * k), hits)
 
 
 def fits(document: Document, config: FilterConfig) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
-from retrievers.config import RetrieverConfig
+from retrievers.config import Count, RetrieverConfig
 from retrievers.kinds.fusion import Fusion, weighted_scores
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class HybridConfig(RetrieverConfig):
         allow_inf_nan=False,
         description="Constant of rrf: the higher, the smaller the differences between ranks.",
     )
-    candidates: int = Field(
-        default=100, ge=1, strict=True, description="Minimum number of passages from each retriever."
-    )
+    candidates: Count = Field(default=100, description="Minimum number of passages from each retriever.")
 
     def builds_on(self) -> tuple[str, ...]:
         return tuple(self.retrievers)
@@ -50,7 +48,6 @@ class HybridRetriever(Retriever):
     _config: HybridConfig = PrivateAttr()
 
     def __init__(self, retrievers: Mapping[str, Retriever], config: HybridConfig) -> None:
-        """Fuse the retrievers named in ``config.retrievers``."""
         super().__init__(top_k=config.top_k)
         self._retrievers = [retrievers[name] for name in config.retrievers]
         self._config = config

@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 class LangChainRetriever(Retriever):
     """A LangChain ``BaseRetriever`` of the user's, found by ``kind: package.module.Class``.
 
-    A class with ``from_documents``, such as LangChain's lexical retrievers, is made from the corpus; any other from its
-    keyword arguments alone. The score is the number in ``metadata["score"]`` if every document has one, else
-    1 / rank. A document without an id gets a digest of its text.
+    A class with ``from_documents``, such as LangChain's lexical retrievers, is built from the corpus; any other from
+    its keyword arguments alone. The score is the number in ``metadata["score"]`` if every document has one, else 1 /
+    rank. A document without an id gets a digest of its text.
     """
 
     _retriever: BaseRetriever = PrivateAttr()
 
     def __init__(self, retriever: BaseRetriever, top_k: int = 5) -> None:
-        """Search with ``retriever``."""
         super().__init__(top_k=top_k)
         self._retriever = retriever
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever, WrappingRetriever
-from retrievers.config import RetrieverConfig, WrappingConfig
+from retrievers.config import Count, RetrieverConfig, Share, WrappingConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
 from retrievers.store import Store
@@ -24,13 +24,11 @@ class MMRConfig(WrappingConfig):
 
     kind: Literal["mmr"] = "mmr"
     embedder: str = Field(default="minilm", description="Name of the embedder that measures similarity, by cosine.")
-    relevance: float = Field(
+    relevance: Share = Field(
         default=0.7,
-        ge=0,
-        le=1,
         description="Weight of the question: 1 counts the question alone, 0 the passages chosen before alone.",
     )
-    candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of candidates.")
+    candidates: Count = Field(default=50, description="Minimum number of candidates.")
 
 
 class MMRRetriever(WrappingRetriever):

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from common.errors import UserError
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import RetrieverConfig, WrappingConfig
+from retrievers.config import Count, RetrieverConfig, WrappingConfig
 from retrievers.kinds.fusion import reciprocal_ranks
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ class MultiQueryConfig(WrappingConfig):
 
     kind: Literal["multi_query"] = "multi_query"
     retriever: str = Field(description="Name of the retriever that searches.")
-    rewrites: int = Field(default=3, ge=1, strict=True, description="Number of other wordings.")
+    rewrites: Count = Field(default=3, description="Number of other wordings.")
     k: float = Field(
         default=60,
         ge=0,
         allow_inf_nan=False,
         description="Constant of the reciprocal rank fusion that combines the results.",
     )
-    candidates: int = Field(default=50, ge=1, strict=True, description="Minimum number of passages for each wording.")
+    candidates: Count = Field(default=50, description="Minimum number of passages for each wording.")
 
 
 class MultiQueryRetriever(WrappingRetriever):
@@ -53,7 +53,6 @@ class MultiQueryRetriever(WrappingRetriever):
     _rewriter: Rewriter = PrivateAttr()
 
     def __init__(self, retriever: Retriever, rewriter: Rewriter, config: MultiQueryConfig) -> None:
-        """Search with ``retriever`` for a question and the wordings of ``rewriter``."""
         super().__init__(retriever, config)
         self._rewriter = rewriter
 

@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
 from corpus.sentences import Span, sentence_spans
-from retrievers.base import Hit, Retriever
+from retrievers.base import Hit, Retriever, search_deeper
 from retrievers.config import RetrieverConfig
 from retrievers.document_ids import finder, with_id
 from retrievers.indexing import REVISION, Documents, index
@@ -48,7 +48,6 @@ class ParentRetriever(Retriever):
     config_class: ClassVar[type[RetrieverConfig]] = ParentConfig
 
     _find: Callable[[Sequence[str]], Mapping[str, Document]] = PrivateAttr()
-    _store: Store = PrivateAttr()
     _parts: DenseRetriever = PrivateAttr()
 
     def __init__(
@@ -59,7 +58,6 @@ class ParentRetriever(Retriever):
         super().__init__(top_k=config.top_k)
         self._find = finder(documents)
         index(store, Parts(documents, config.parts), quiet=quiet)
-        self._store = store
         self._parts = DenseRetriever(store)
 
     @classmethod
@@ -77,19 +75,12 @@ class ParentRetriever(Retriever):
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         wanted = k + TIES
-        found: dict[int, list[Hit]] = {}
-        with self._store.errors():
-            self._store.refresh()
-            count = self._store.collection.count()
-        depth = min(MORE * wanted, max(1, count))
-        while left := [place for place in range(len(questions)) if place not in found]:
-            searched = self._parts.search([questions[place] for place in left], depth)
-            for place, parts in zip(left, searched, strict=True):
-                hits = self._parents(parts)
-                if len(hits) >= wanted or depth >= count:
-                    found[place] = hits
-            depth = min(4 * depth, max(1, count))
-        return [found[place] for place in range(len(questions))]
+
+        def hits(parts: list[Document], depth: int) -> list[Hit] | None:
+            parents = self._parents(parts)
+            return parents if len(parents) >= wanted or len(parts) < depth else None
+
+        return search_deeper(self._parts, questions, MORE * wanted, hits)
 
     def _parents(self, parts: Sequence[Document]) -> list[Hit]:
         """Each document once, with the score of its best part."""

@@ -50,11 +50,11 @@ class PubMedRetriever(Retriever):
     """LangChain's PubMed retriever with ids, scores and metadata as for the other retrievers.
 
     Articles come in PubMed's order of relevance, without those that have no abstract; the score is 1 / rank. A question
-    is cut to the 300 characters that LangChain's retriever sends. Ids are PubMed's; the metadata have ``source`` and,
-    if known, ``title``, ``year``, ``journal`` and ``mesh``.
+    is cut to the 300 characters that LangChain's retriever sends. The metadata have ``source`` and, if known,
+    ``title``, ``year``, ``journal`` and ``mesh``.
 
-    LangChain searches and downloads; the articles are parsed like PubMed files. LangChain's parser loses words in
-    italics and reads neither headings nor most years.
+    The articles are parsed like PubMed files: LangChain's parser loses words in italics and reads neither headings nor
+    most years.
     """
 
     config_class: ClassVar[type[RetrieverConfig]] = PubMedConfig

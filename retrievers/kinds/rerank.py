@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import ModelSource, hub_errors
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
-from retrievers.config import Dtype, RetrieverConfig, WrappingConfig
+from retrievers.config import Count, Dtype, RetrieverConfig, WrappingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class RerankConfig(WrappingConfig):
             " A model of one output scores by that."
         ),
     )
-    candidates: int = Field(default=20, ge=1, strict=True, description="Minimum number of candidates.")
+    candidates: Count = Field(default=20, description="Minimum number of candidates.")
 
 
 class RerankRetriever(WrappingRetriever):
@@ -95,7 +95,6 @@ class RerankRetriever(WrappingRetriever):
     _reranker: Reranker = PrivateAttr()
 
     def __init__(self, retriever: Retriever, reranker: Reranker, config: RerankConfig) -> None:
-        """Sort the results of ``retriever`` by ``reranker``."""
         super().__init__(retriever, config)
         self._reranker = reranker
 

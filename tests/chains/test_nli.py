@@ -174,7 +174,7 @@ def test_the_part_that_is_least_neutral_decides(llm: LocalLLM, monkeypatch: pyte
 
 
 def test_one_long_sentence_is_judged_in_parts_split_at_words(llm: LocalLLM) -> None:
-    judgement = nli_chain(llm).invoke({"premise": "word " * 1500, "hypothesis": "It is so."})
+    judgement = nli_chain(llm).invoke({"premise": "word " * 3000, "hypothesis": "It is so."})
     assert judgement.label is not None
     assert any("parts" in note for note in judgement.notes)
 

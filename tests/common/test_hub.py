@@ -51,7 +51,7 @@ REMOTE = {
     "busy": (answer(errors.HfHubHTTPError, 429), ["too many requests"]),
     "broken hub": (answer(errors.HfHubHTTPError, 503), ["status 503"]),
     "unreachable": (httpx.ConnectError("refused"), ["cannot be reached", constants.ENDPOINT]),
-    "dropped": (httpx.RemoteProtocolError("peer closed"), ["broke during the download", "goes on where it stopped"]),
+    "dropped": (httpx.RemoteProtocolError("peer closed"), ["broke during the download", "to resume it"]),
     "slow": (httpx.ReadTimeout("slow"), ["broke during the download"]),
     "not connected": (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
     "weights": (SafetensorError("header too large"), ["weights file is broken", "header too large"]),
@@ -80,7 +80,7 @@ def test_paths(tmp_path: Path) -> None:
     assert "no such folder" in sentence(OSError("x"), str(tmp_path / "absent"))
     assert "no such folder" in sentence(errors.HFValidationError("x"), "./absent")
     assert "is a file" in sentence(OSError("x"), str(file))
-    assert "does not hold a model" in sentence(ValueError("no model_type"), str(tmp_path))
+    assert "has no model that can be loaded" in sentence(ValueError("no model_type"), str(tmp_path))
     assert "may not be read" in sentence(PermissionError(errno.EACCES, "denied", "config.json"), str(tmp_path))
     assert "weights file is broken" in sentence(SafetensorError("short"), str(tmp_path))
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import LibraryError, Passages
 from corpus.documents.passages import Window, words_window
-from corpus.files import Intake, take_in
+from corpus.files import UpdateReport, update_library
 
 LIBRARY = Path("store/documents.sqlite3")
 
@@ -34,11 +34,11 @@ def put(name: str, content: str | bytes) -> Path:
     return path
 
 
-def take(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **settings: Any) -> Intake:
-    return take_in(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
+def take(*paths: str | Path, library: Path = LIBRARY, words: int = 200, **settings: Any) -> UpdateReport:
+    return update_library(list(paths), library, words_window(words), DocumentsConfig(**settings), quiet=True)
 
 
-def counted(intake: Intake) -> tuple[int, int, int, int, int]:
+def counted(intake: UpdateReport) -> tuple[int, int, int, int, int]:
     return intake.added, intake.changed, intake.unchanged, intake.removed, len(intake.failed)
 
 
@@ -140,7 +140,7 @@ def test_other_settings_make_the_passages_anew() -> None:
     assert counted(take(".", words=3)) == (0, 2, 0, 0, 0)
     assert len(ids()) > 3
     assert counted(take(".", words=3, max_pages=7)) == (0, 0, 2, 0, 0)
-    assert counted(take(".", words=3, columns={"text": "title"})) == (0, 1, 0, 0, 1)
+    assert counted(take(".", words=3, columns={"text": "abstract"})) == (0, 1, 0, 0, 1)
 
 
 def test_a_bad_file_is_told_and_the_rest_is_read() -> None:
@@ -203,7 +203,7 @@ def test_an_archive_is_read_member_by_member() -> None:
     pack(one_txt=b"One.", two_pdf=b"%PDF junk", three_png=b"x", four_txt=b"Four.", five_zip=b"PK")
     intake = take("a.zip")
     assert counted(intake) == (1, 0, 0, 0, 2)
-    assert intake.failed[1].why == "a.zip: 2 files in it are of a kind that is not read (1 .png, 1 .zip)."
+    assert intake.failed[1].why == "a.zip: 2 files in it have an unsupported type (1 .png, 1 .zip)."
     assert ids() == ["a.zip/one.txt#1", "a.zip/four.txt#1"]
     assert [passage.metadata["source"] for passage in Passages(LIBRARY)] == ["a.zip/one.txt", "a.zip/four.txt"]
     # What could not be read is told again, although the archive is not read again.
@@ -251,7 +251,7 @@ def test_pages_that_are_pictures_are_reported() -> None:
     assert first.added == again.unchanged == 2
     assert first.failed == again.failed
     assert [problem.why.partition(";")[0] for problem in first.failed] == [
-        "a.pdf: 1 of 3 pages hold pictures and no text (page 2)"
+        "a.pdf: 1 of 3 pages have images and no text (page 2)"
     ]
 
 
@@ -333,7 +333,7 @@ def test_the_bar_is_shown_unless_quiet(capfd: pytest.CaptureFixture[str]) -> Non
     put("a.txt", "One.")
     take("a.txt")
     assert capfd.readouterr() == ("", "")
-    take_in(["a.txt"], LIBRARY, words_window(), DocumentsConfig())
+    update_library(["a.txt"], LIBRARY, words_window(), DocumentsConfig())
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "1/1 files" in shown.err
@@ -350,7 +350,7 @@ def test_a_stop_keeps_the_files_that_are_done() -> None:
         return window.count(texts)
 
     with pytest.raises(KeyboardInterrupt):
-        take_in(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
+        update_library(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
     assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
     assert counted(take("docs")) == (2, 0, 2, 0, 0)
     with sqlite3.connect(LIBRARY) as database:

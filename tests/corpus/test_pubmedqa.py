@@ -85,7 +85,7 @@ def test_an_id_must_be_printable(tmp_path: Path, key: str) -> None:
 def test_a_field_that_stands_twice_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ori_pqal.json"
     path.write_text('{"5": {"QUESTION": "a?", "CONTEXTS": ["b"], "QUESTION": "c?", "final_decision": "no"}}')
-    with pytest.raises(DataError, match="record 5, field QUESTION: stands in the record twice"):
+    with pytest.raises(DataError, match="record 5, field QUESTION: occurs twice in the record"):
         read_records(path)
 
 
@@ -119,9 +119,9 @@ def test_a_file_without_any_label_is_the_unlabelled_subset(tmp_path: Path) -> No
 
 
 def test_no_record_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no record"):
+    with pytest.raises(DataError, match="has no record"):
         read_records(written(tmp_path, {}))
-    with pytest.raises(DataError, match="names no record"):
+    with pytest.raises(DataError, match="has no record"):
         read_split(written(tmp_path, {}))
 
 
@@ -165,7 +165,7 @@ def test_the_hubs_layout_gives_the_same_records_as_the_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        (hub_row(11), "record 11: stands in the data twice"),
+        (hub_row(11), "record 11: occurs twice"),
         (hub_row(12, final_decision="perhaps"), 'record 12, field final_decision: must be yes, no or maybe, not "perh'),
         (hub_row(12, question=""), "record 12, field QUESTION: is empty"),
         (hub_row(12, pubid=None), "record row 1, field pubid"),

@@ -1,10 +1,12 @@
 """Embedders that the tests make: a random BERT saved as a sentence-transformers folder, and a caller's own object."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
 
 VOCABULARY = (
     "does aspirin lower reduce the risk of stroke in adults with diabetes blood pressure fell treated group was not "
@@ -68,7 +70,12 @@ class WordEmbedder(Embeddings):
     def _vector(self, text: str) -> list[float]:
         total = np.full(self.size, 1e-3)
         for word in text.lower().split():
-            seed = int.from_bytes(hashlib.sha256((self.salt + word).encode("utf-8", "replace")).digest()[:8], "big")
-            total += np.random.default_rng(seed).normal(size=self.size)
+            total += _direction(self.salt + word, self.size)
         vector: list[float] = total.tolist()
         return vector
+
+
+@lru_cache(10_000)
+def _direction(word: str, size: int) -> NDArray[np.float64]:
+    seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8], "big")
+    return np.random.default_rng(seed).normal(size=size)

@@ -5,17 +5,15 @@ from io import BytesIO
 from typing import Any
 
 from corpus.config import DocumentsConfig
-from corpus.documents import read
 from corpus.documents.extract import Extract
-from corpus.documents.source import Source, format_of
+from corpus.documents.readers import Readers
+from corpus.documents.source import Source
 
 
 def read_all(name: str, raw: bytes | str, **settings: Any) -> list[Any]:
     """Everything that a file of this name and content brings."""
-    format = format_of(name)
-    assert format is not None
     content = raw.encode() if isinstance(raw, str) else raw
-    return list(read(Source(name, partial(BytesIO, content)), format, DocumentsConfig(**settings)))
+    return list(Readers(DocumentsConfig(**settings)).read(Source(name, partial(BytesIO, content))))
 
 
 def read_one(name: str, raw: bytes | str, **settings: Any) -> Extract:

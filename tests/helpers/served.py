@@ -119,14 +119,14 @@ def make_service(
 
 @contextmanager
 def running(
-    service: Service, add: Callable[[Any, Service], None] = lambda *_: None, *, quiet: float = 0
+    service: Service, add: Callable[[Any], None] = lambda _: None, *, quiet: float = 0
 ) -> Iterator[tuple[str, Server]]:
     """The address of the running service, and the server; it ends as on SIGTERM.
 
     ``quiet`` is that of ``make_server``: 0 where no request is under way at the end.
     """
     app = make_app(service)
-    add(app, service)
+    add(app)
     server = make_server(app, service, quiet=quiet)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

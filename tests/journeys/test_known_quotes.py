@@ -13,7 +13,7 @@ from chains.qa.base import as_passage
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages, document_text
 from corpus.documents.passages import words_window
-from corpus.files import take_in
+from corpus.files import update_library
 from retrievers.kinds.bm25 import BM25Retriever
 
 DRUGS = ("corvinol", "IL-6 blockade", "vitamin B12", "zelparin", "Sjögren’s serum", "β-lactam", "HbA1c control")
@@ -68,7 +68,7 @@ def test_every_known_sentence_is_found_and_quoted_to_the_character(seed: int, tm
         known += [(name, sentence.replace("β", "b") if name == "a.pdf" else sentence) for sentence in own]
     library = tmp_path / "library.sqlite3"
     window = words_window(chance.choice((60, 120, 200)))
-    intake = take_in([tmp_path / "docs"], library, window, DocumentsConfig(), quiet=True)
+    intake = update_library([tmp_path / "docs"], library, window, DocumentsConfig(), quiet=True)
     assert (intake.added, intake.failed) == (len(WRITERS), [])
     retriever = BM25Retriever(list(Passages(library)))
     for name, sentence in known:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from medground.ingest import document_text
+from corpus.documents.catalogue import document_text
+from medground.ingest import library_path
 from medground.settings import load_settings
 
 Run = Callable[..., Any]
@@ -40,7 +41,7 @@ def test_documents_are_indexed_found_and_quoted(command: Run, tmp_path: Path) ->
     assert citation["quote"] == "Heparin prevented clots in 40 patients."
     [read] = [one for one in answer["passages"] if one["id"] == citation["passage_id"]]
     begin = read["metadata"]["start"]
-    extracted = document_text(load_settings(None), best["id"])
+    extracted = document_text(library_path(load_settings(None)), best["id"])
     assert extracted[begin + citation["start"] : begin + citation["end"]] == citation["quote"]
     assert "notes/heparin.md, section Heparin)" in done(command("ask", "Does heparin prevent clots?"))
 

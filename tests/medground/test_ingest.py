@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from corpus.documents.catalogue import document_text
 from medground.ingest import (
     DOCUMENTS,
     add_documents,
     data_corpus,
-    document_text,
     embed,
     embedder_windows,
     library_path,
@@ -52,7 +52,7 @@ def test_documents_are_added_and_a_file_read_again_is_replaced(settings: Setting
     assert corpus.is_users
     assert intake.changed == 1
     assert ids(settings) == ["b.md#1", "a.txt#1"] == [passage.id for passage in corpus.passages]
-    assert document_text(settings, "a.txt#1") == "Shorter."
+    assert document_text(library_path(settings), "a.txt#1") == "Shorter."
 
 
 def test_data_that_is_named_is_searched_instead(settings: Settings) -> None:

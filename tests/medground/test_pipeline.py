@@ -47,7 +47,7 @@ def test_a_conversation_on_the_embedded_default(tmp_path: Path) -> None:
     first, women, pain = chat.conversations.read("ann", id)
     assert (first.text, first.question) == ("No.", QUESTION)
     assert women.question == QUESTION.replace("men", "women")
-    assert pain.question == f"{women.question} Does it also lower pain score?"
+    assert pain.question == f"Pain? {women.question} Does it also lower pain score?"
     for turn in (first, women, pain):
         assert turn.answer is not None
         assert [passage.id for passage in turn.answer.passages] == ["mg0312"]

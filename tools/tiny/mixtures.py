@@ -31,21 +31,21 @@ class Mixture:
         shares: weights of the kinds of reading, in the order of ``KINDS``.
         early: the same while readings are easy.
         style: style of findings and questions.
-        counts: weights of 1, 2 and 3 findings in an abstract.
-        kinds: weights of effects, null findings and unclear ones.
-        same: share of the questions that ask about the reported direction.
+        finding_counts: weights of 1, 2 and 3 findings in an abstract.
+        finding_kinds: weights of effects, null findings and unclear ones.
+        same_direction: share of the questions that ask about the reported direction.
         questions: number of questions about an abstract's findings.
-        given: answers in questions whether an answer is true; empty for no such questions.
+        given_answers: answers in questions whether an answer is true; empty for no such questions.
     """
 
     shares: tuple[int, ...]
     early: tuple[int, ...] | None = None
     style: Style = "varied"
-    counts: tuple[int, int, int] = (50, 40, 10)
-    kinds: tuple[int, int, int] = (62, 25, 13)
-    same: float = 0.62
+    finding_counts: tuple[int, int, int] = (50, 40, 10)
+    finding_kinds: tuple[int, int, int] = (62, 25, 13)
+    same_direction: float = 0.62
     questions: int = 5
-    given: tuple[str, ...] = ("yes", "no")
+    given_answers: tuple[str, ...] = ("yes", "no")
 
 
 MIXTURES: dict[Stage, Mixture] = {
@@ -53,17 +53,17 @@ MIXTURES: dict[Stage, Mixture] = {
         shares=(36, 2, 5, 8, 28, 2, 4, 6, 4, 2, 3, 0, 0),
         early=(22, 3, 12, 22, 14, 3, 8, 12, 1, 1, 4, 0, 0),
         style="common",
-        counts=(68, 26, 6),
-        kinds=(55, 30, 15),
-        same=0.78,
+        finding_counts=(68, 26, 6),
+        finding_kinds=(55, 30, 15),
+        same_direction=0.78,
         questions=3,
-        given=(),
+        given_answers=(),
     ),
     "second": Mixture(shares=(46, 6, 8, 6, 16, 2, 2, 3, 4, 2, 2, 3, 0)),
     "third": Mixture(
         shares=(48, 2, 6, 6, 14, 1, 1, 2, 3, 2, 1, 2, 12),
-        kinds=(57, 29, 14),
-        same=0.85,
-        given=("yes", "yes", "yes", "yes", "no"),
+        finding_kinds=(57, 29, 14),
+        same_direction=0.85,
+        given_answers=("yes", "yes", "yes", "yes", "no"),
     ),
 }

@@ -81,9 +81,9 @@ class Readings:
     def _study(self, easy: bool) -> Study:
         rng = self._rng
         while True:
-            count = 1 if easy else rng.choices((1, 2, 3), self._mixture.counts)[0]
+            count = 1 if easy else rng.choices((1, 2, 3), self._mixture.finding_counts)[0]
             outcomes = rng.sample(lexicon.OUTCOMES, count)
-            findings = tuple(draw_finding(rng, outcome, self._mixture.kinds) for outcome in outcomes)
+            findings = tuple(draw_finding(rng, outcome, self._mixture.finding_kinds) for outcome in outcomes)
             study = draw_study(rng, self._drug(), findings)
             if self._reserved.allows(study):
                 return study
@@ -112,7 +112,7 @@ class Readings:
             if self._reserved.allows(about, (outcome,)):
                 branches.append((question(about, outcome, rng.choice(("down", "up")), rng, self._style(easy)), answer))
 
-        same = 0.9 if easy else self._mixture.same
+        same = 0.9 if easy else self._mixture.same_direction
         for finding in rng.choices(study.findings, k=self._mixture.questions):
             direction = finding.direction if rng.random() < same else opposite(finding.direction)
             asked = question(study, finding.outcome, direction, rng, self._style(easy))
@@ -135,7 +135,7 @@ class Readings:
             said = statement(study, wanted, rng, self._style(easy))
             if said is not None:
                 branches.append((rng.choice(TRUTH_QUESTIONS).format(said), wanted))
-        if self._mixture.given:
+        if self._mixture.given_answers:
             branches.append(self._truth_of_answer(study))
         if not easy and rng.random() < 0.1:
             others = self._text(self._study(easy=True), True, whole=self._whole(True))
@@ -147,8 +147,8 @@ class Readings:
         """The question whether a given answer or a conclusion is true, as in the verification of answers."""
         rng = self._rng
         finding = rng.choice(study.findings)
-        direction = finding.direction if rng.random() < self._mixture.same else opposite(finding.direction)
-        given = rng.choice(self._mixture.given)
+        direction = finding.direction if rng.random() < self._mixture.same_direction else opposite(finding.direction)
+        given = rng.choice(self._mixture.given_answers)
         truth = study.answer(finding.outcome, direction)
         answer = truth if truth == "maybe" else "yes" if truth == given else "no"
         if rng.random() < 0.5:

@@ -218,7 +218,8 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
             recent.append(of_answers / answers)
             progress.update(task, advance=1, description=f"answer loss {sum(recent) / len(recent):.3f}")
             if (step + 1) % save_every == 0 or step + 1 == recipe.steps or recipe.part(step + 1)[1] == step + 1:
-                _save_state(output, recipe, model, optimizers, step + 1, seen, seconds)
+                state = {"recipe": asdict(recipe), "step": step + 1, "seen": seen, "seconds": seconds}
+                _save_state(output, model, optimizers, **state)
                 save(model, tokenizer, output / f"checkpoint-{step + 1}")
     save(model, tokenizer, output)
     summary = {"recipe": asdict(recipe), "tokens": seen, "seconds": round(seconds, 1), "torch": torch.__version__}
@@ -269,24 +270,11 @@ def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> list[torch.optim
 
 
 def _save_state(
-    output: Path,
-    recipe: TinyRecipe,
-    model: LlamaForCausalLM,
-    optimizers: list[torch.optim.Optimizer],
-    step: int,
-    seen: int,
-    seconds: float,
+    output: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], **progress: object
 ) -> None:
-    state = {
-        "recipe": asdict(recipe),
-        "model": model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "step": step,
-        "seen": seen,
-        "seconds": seconds,
-    }
+    states = [optimizer.state_dict() for optimizer in optimizers]
     partial = output / f"{STATE}.part"
-    torch.save(state, partial)
+    torch.save({"model": model.state_dict(), "optimizers": states, **progress}, partial)
     partial.replace(output / STATE)
 
 

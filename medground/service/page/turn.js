@@ -18,7 +18,7 @@
  * @property {?string} time
  */
 
-import { plain } from "./text.js";
+import { line, plain } from "./text.js";
 
 function shaped(message, given, more) {
   return {
@@ -78,7 +78,7 @@ export function origin(passage) {
   return parts.join(", ");
 }
 
-/** The answer with its quotes and verdict as plain text, for the clipboard. */
+/** The answer with its quotes, verdict and notes as plain text, for the clipboard. */
 export function asText(turn) {
   const origins = new Map(turn.passages.map((passage) => [passage.id, origin(passage)]));
   const number = numbers(turn);
@@ -90,5 +90,6 @@ export function asText(turn) {
   const support = turn.sentences.map((one, place) => [place + 1, supportInWords(one)]).filter(([, words]) => words);
   if (support.length) lines.push(`Sentences: ${support.map((one) => one.join(" ")).join("; ")}.`);
   if (turn.verdict) lines.push(`Verdict: ${turn.verdict}.`);
+  lines.push(...turn.notes.map((note) => `Note: ${line(note)}`));
   return plain([turn.text, lines.join("\n")].filter(Boolean).join("\n\n"));
 }

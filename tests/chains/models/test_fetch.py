@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoints import make_llama2
-from gguf_files import known, write_wheel
+from checkpoints import make_chat, make_llama2
+from gguf_files import known, write_gguf, write_wheel
 from stub_hub import stub_hub
 
 from chains.config import LLMConfig
@@ -25,6 +25,13 @@ from common.errors import UserError
 
 OWN_PIP = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 CLOSED = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is converted in a moment."""
+    folder = tmp_path_factory.mktemp("gguf")
+    return write_gguf(make_chat(folder / "chat"), folder / "model.gguf")
 
 
 @pytest.fixture(autouse=True)

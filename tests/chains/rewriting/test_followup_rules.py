@@ -27,35 +27,38 @@ _COMPLETED = [
     ("What are the symptoms of gout?", "and asthma", "What are the symptoms of asthma?"),
 ]
 _BESIDE = [
-    (FIRST, "What about pain score?"),
-    (FIRST, "And dyspnoea?"),
-    (FIRST, "And with keramide?"),
-    (FIRST, "Among men with gout, is it lower after keramide?"),
-    (FIRST, "Does it also lower pain?"),
-    (FIRST, "Would the drug lower fall risk?"),
-    (FIRST, "How many took part?"),
-    (FIRST, "Why?"),
-    ("What causes gout?", "How is it treated?"),
-    ("Does aspirin prevent stroke in women?", "How much should be taken?"),
-    ("What is the cause of death in sepsis?", "And treatment?"),
-    ("What is the effect of aspirin on stroke?", "What about bleeding?"),
-    ("Do women with gout benefit from aspirin?", "And men with asthma?"),
-    ("What is the treatment of gout?", "And second-line?"),
-    ("What is asthma?", "Which is safer?"),
-    ("Does aspirin prevent stroke?", "After a recent heart attack?"),
-    ("Was ist Asthma?", "Wie wird es behandelt?"),
-    ("Was ist Sepsis?", "Wie wird sie behandelt?"),
-    ("Was ist ein Herzinfarkt?", "Kann man ihn mit Aspirin verhindern?"),
-    ("Was ist Gicht?", "Welches Medikament hilft dagegen?"),
-    ("Hilft Aspirin gegen Schlaganfall?", "Und bei Frauen?"),
-    ("L'aspirine prévient-elle l'AVC ?", "Et chez les femmes ?"),
-    ("Qu'est-ce que la goutte ?", "Comment est-elle traitée ?"),
-    ("¿Qué es la gota?", "¿Y en niños?"),
-    ("¿Qué es la gota?", "¿Cómo se trata?"),
-    ("¿Qué es la gota?", "¿Cuáles son sus síntomas?"),
-    ("¿Qué es la sepsis?", "¿Cuál es su mortalidad?"),
-    ("Qu'est-ce que la goutte ?", "Quelle est sa cause ?"),
-    ("Was ist ein Infarkt?", "Was sind seine Ursachen?"),
+    (FIRST, "What about pain score?", "Pain?"),
+    (FIRST, "And dyspnoea?", "Dyspnoea?"),
+    (FIRST, "And with keramide?", "Keramide?"),
+    (FIRST, "Among men with gout, is it lower after keramide?", "Among gout keramide?"),
+    (FIRST, "Does it also lower pain?", "Pain?"),
+    (FIRST, "Would the drug lower fall risk?", "Fall?"),
+    (FIRST, "How many took part?", ""),
+    (FIRST, "Why?", ""),
+    ("What causes gout?", "How is it treated?", ""),
+    ("Does aspirin prevent stroke in women?", "How much should be taken?", ""),
+    ("What is the cause of death in sepsis?", "And treatment?", ""),
+    ("What is the effect of aspirin on stroke?", "What about bleeding?", "Bleeding?"),
+    ("Do women with gout benefit from aspirin?", "And men with asthma?", "Asthma?"),
+    ("What is the treatment of gout?", "And second-line?", "Second-line?"),
+    ("What is asthma?", "Which is safer?", ""),
+    ("Does aspirin prevent stroke?", "After a recent heart attack?", "Recent heart attack?"),
+    ("Was ist Asthma?", "Wie wird es behandelt?", ""),
+    ("Was ist Sepsis?", "Wie wird sie behandelt?", ""),
+    ("Was ist ein Herzinfarkt?", "Kann man ihn mit Aspirin verhindern?", ""),
+    ("Was ist Gicht?", "Welches Medikament hilft dagegen?", ""),
+    ("Hilft Aspirin gegen Schlaganfall?", "Und bei Frauen?", "Bei Frauen?"),
+    ("L'aspirine prévient-elle l'AVC ?", "Et chez les femmes ?", "Chez les femmes?"),
+    ("Qu'est-ce que la goutte ?", "Comment est-elle traitée ?", ""),
+    ("¿Qué es la gota?", "¿Y en niños?", "En niños?"),
+    ("¿Qué es la gota?", "¿Cómo se trata?", ""),
+    ("¿Qué es la gota?", "¿Cuáles son sus síntomas?", ""),
+    ("¿Qué es la sepsis?", "¿Cuál es su mortalidad?", ""),
+    ("Qu'est-ce que la goutte ?", "Quelle est sa cause ?", ""),
+    ("Was ist ein Infarkt?", "Was sind seine Ursachen?", ""),
+    ("Does apixaban prevent stroke in atrial fibrillation?", "And warfarin?", "Warfarin?"),
+    ("Is ibuprofen safe?", "And zinc, iron or aspirin plus codeine?", "And zinc, iron or aspirin plus codeine?"),
+    ("Was ist Gicht?", "Und Asthma?", "Asthma?"),
 ]
 
 
@@ -66,10 +69,10 @@ def test_a_fragment_is_completed(earlier: str, message: str, wanted: str) -> Non
     assert made.note == f"read as: {wanted}"
 
 
-@pytest.mark.parametrize(("earlier", "message"), _BESIDE)
-def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: str, message: str) -> None:
+@pytest.mark.parametrize(("earlier", "message", "new"), _BESIDE)
+def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: str, message: str, new: str) -> None:
     made = complete([earlier], message)
-    assert made.question == f"{earlier} {message}"
+    assert made.question == f"{new} {earlier} {message[0].upper()}{message[1:]}".strip()
     assert made.note == BESIDE
 
 
@@ -108,7 +111,7 @@ def test_a_follow_up_follows_the_latest_question_that_names_its_subject() -> Non
     asked = [FIRST]
     for message in ("Does it lower pain?", "How many took part?", "And dyspnoea?"):
         asked.append(complete(asked, message).question)
-    assert asked[-1] == f"{FIRST} And dyspnoea?"
+    assert asked[-1] == f"Dyspnoea? {FIRST} And dyspnoea?"
     assert complete(asked, "And in women?").question == _COMPLETED[0][2]
     asked.append(complete(asked, "Does keramide do so in adults with sickle cell disease?").question)
     assert complete(asked, "Why?").question == "Does keramide do so in adults with sickle cell disease? Why?"

@@ -12,12 +12,14 @@ from stub_openai import said, stub_openai
 
 from chains.answer import Answer, Passage, Verification
 from chains.config import CheckConfig
+from chains.qa.extractive import extractive_chain
 from chains.verification.conflicts import add_conflicts
 from chains.verification.sentences import SentenceVerifier, prune, with_sentences
 from chains.verification.statements import make_checker
 from medground.ingest import Corpus
 from medground.pipeline import Pipeline
 from medground.settings import load_settings
+from retrievers.kinds.bm25 import BM25Retriever
 
 
 def passage(id: str, text: str, **metadata: object) -> Passage:
@@ -139,3 +141,52 @@ def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_
         assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
         assert json.loads(answer.model_dump_json())["conflicts"]
     assert [answer.conflicts for answer in answers("off") if answer is not None] == [(), ()]
+
+
+def quoted(question: str, *passages: Passage) -> Answer:
+    """An extractive answer, with the conflicts of its quotes."""
+    retriever = BM25Retriever([Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in passages])
+    checker = make_checker(None, Entailing(), CheckConfig(threshold=0.6))
+    return add_conflicts(checker, [extractive_chain(retriever).invoke(question)], quotes=True)[0]
+
+
+@pytest.mark.parametrize("question", ["Has zinc shortened colds?", "What shortened colds?", "zinc shortened colds"])
+def test_quotes_that_disagree_are_one_conflict(question: str) -> None:
+    answer = quoted(question, OLD, NEW, OTHER)
+    assert {"Zinc shortened colds.", "Zinc has not shortened colds."} <= {one.quote for one in answer.citations}
+    (conflict,) = answer.conflicts
+    assert {side[0].passage_id for side in (conflict.supporting, conflict.contradicting)} == {"old", "new"}
+    (note,) = [note for note in answer.notes if note.startswith("the evidence conflicts on ")]
+    assert "old.pdf: “Zinc shortened colds.”" in note
+    assert "A later trial: “Zinc has not shortened colds.”" in note
+    assert answer.verdict is None
+
+
+@pytest.mark.parametrize("passages", [(OLD, MIDDLE, OTHER), (NEW, OTHER), (OLD,)])
+def test_quotes_that_agree_are_no_conflict(passages: tuple[Passage, ...]) -> None:
+    answer = quoted("Has zinc shortened colds?", *passages)
+    assert answer.citations
+    assert answer.conflicts == ()
+    assert not any("conflict" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(("verify", "count"), [("report", 1), ("off", 0)])
+def test_extractive_answers_report_conflicts_where_an_encoder_judges(
+    verify: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipeline, "judge", lambda _: Entailing())
+    stated = {
+        "llm.kind": "extractive",
+        "nli.kind": "encoder",
+        "nli.model": "judge",
+        "retriever": "bm25",
+        "chain.verify": verify,
+        "chat.path": str(tmp_path / "chat.sqlite3"),
+        "store.path": str(tmp_path / "store"),
+    }
+    pipeline = Pipeline.from_settings(load_settings(None, {}, stated), CORPUS, quiet=True)
+    question = "Has zinc shortened colds?"
+    for answer in (pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer):
+        assert answer is not None
+        assert len(answer.conflicts) == count
+        assert sum(note.startswith("the evidence conflicts on ") for note in answer.notes) == count

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import DataError, UserError
-from corpus.documents.catalogue import Entry, Library, LibraryError, Passages, Problem, document_text
-from corpus.documents.extract import Extract, Part, Withdrawn
+from corpus.documents.catalogue import Entry, Library, LibraryError, Passages, document_text
+from corpus.documents.extract import Extract, Part, Problem, Withdrawn
 from corpus.documents.passages import Passage
 
 
@@ -106,7 +106,7 @@ def test_of_an_archive_the_good_members_stay(path: Path) -> None:
     with Library(path) as library:
         parts = [("x/1", [entry("x/1", "aabb")]), ("x/2", broken()), ("x/3", [])]
         problems = library.replace("x", "x", "d", "m", parts)
-    assert problems == (Problem("x/2", "x/2: breaks."), Problem("x/3", "x/3: holds nothing to read."))
+    assert problems == (Problem("x/2", "x/2: breaks."), Problem("x/3", "x/3: has no text."))
     assert stored(path) == {"x/1#1": "aa", "x/1#2": "bb"}
     with Library(path) as library:
         assert library.files()["x"].problems == problems
@@ -139,7 +139,7 @@ def test_the_revision_changes_with_every_change_and_only_then(path: Path) -> Non
     with Library(path) as library:
         library.files()
     assert Passages(path).revision == before
-    with Library(path) as library, pytest.raises(DataError, match="holds no file"):
+    with Library(path) as library, pytest.raises(DataError, match="has no file"):
         library.replace("b", "b", "d", "m", [])
     assert Passages(path).revision == before
     put(path, "b", [entry("b", "aabb")])
@@ -197,7 +197,7 @@ def changed(path: Path, script: str) -> None:
 
 
 def test_a_view_that_runs_without_end_is_not_read(path: Path) -> None:
-    changed(path, f"DROP VIEW live; CREATE VIEW live (id) AS {RECURSIVE};")
+    changed(path, f"CREATE VIEW live (id) AS {RECURSIVE};")
     assert stored(path) == {"a.txt#1": "one", "a.txt#2": " two"}
 
 

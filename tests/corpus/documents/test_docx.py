@@ -161,7 +161,7 @@ def test_what_is_no_word_file_is_refused(raw: bytes, tmp_path: Path) -> None:
         raw[:2000] + b"x" * 50 + raw[2050:]: "is damaged|can be read",
         other.getvalue(): "can be read",
         rewritten(raw, lambda part: part[:500]): "can be read",
-        docx_file(tmp_path / "none.docx", []).read_bytes(): "holds no text",
+        docx_file(tmp_path / "none.docx", []).read_bytes(): "has no (visible )?text",
     }
     for content, told in cases.items():
         with pytest.raises(DataError, match=told):

@@ -13,7 +13,7 @@ from known_sentences import WRITERS, as_docx, as_pubmed, grouped, sentences
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
 from corpus.documents.passages import words_window
-from corpus.files import take_in
+from corpus.files import update_library
 
 SECONDS = 20
 MEGABYTES = 500
@@ -112,7 +112,7 @@ def fuzz(writer: Writer, count: int, folder: Path) -> None:
     (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")
     library = folder / "store" / "library.sqlite3"
     limits = DocumentsConfig(max_seconds=SECONDS, max_memory=MEGABYTES * 1_000_000)
-    intake = take_in([folder / "in"], library, words_window(), limits, quiet=True)
+    intake = update_library([folder / "in"], library, words_window(), limits, quiet=True)
     passages = list(Passages(library))
     lost = {problem.file for problem in intake.failed} | {copy for copy, _ in intake.copies}
     found = {passage.metadata["source"] for passage in passages}
@@ -122,7 +122,7 @@ def fuzz(writer: Writer, count: int, folder: Path) -> None:
     assert len(read) == intake.added
     assert all(problem.why.startswith(problem.file) for problem in intake.failed), intake.failed
     # A mutation of some characters needs nothing near the limits.
-    stopped = ("documents.max_seconds", "documents.max_memory", "ends the program")
+    stopped = ("documents.max_seconds", "documents.max_memory", "crashes the program")
     assert not [problem for problem in intake.failed if any(limit in problem.why for limit in stopped)]
     assert any("uric acid" in passage.page_content for passage in passages)
 

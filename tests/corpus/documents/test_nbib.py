@@ -35,7 +35,6 @@ def test_a_file_in_utf_16_is_the_same() -> None:
     [
         ("hello\nworld\n", 'record 1: is not of the .nbib format: it has no line "PMID- "'),
         ("      continued\n", "record 1: is not of the .nbib format"),
-        (NBIB + "\nTI  - No number\n", "record 3: is not of the .nbib format"),
         ("PMID- x1\n", "record 1: is not of the .nbib format"),
         ("", "is empty"),
         (b"\xff\xfe\x00", "not UTF-8"),
@@ -44,6 +43,12 @@ def test_a_file_in_utf_16_is_the_same() -> None:
 def test_what_is_of_another_format_is_told(raw: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
         read_all("a.nbib", raw)
+
+
+def test_a_citation_without_a_number_is_named_and_the_others_are_read() -> None:
+    *found, problem = read_all("a.nbib", f"TI  - No number\n\n{NBIB}")
+    assert found == read_all("a.nbib", NBIB)
+    assert problem.why.startswith("a.nbib, record 1: is not of the .nbib format")
 
 
 def test_vernacular_titles_other_abstracts_and_retractions() -> None:

@@ -1,10 +1,11 @@
 """corpus/documents/pdf.py: pages, and files that cannot be read."""
 
+import re
 from pathlib import Path
 
 import pytest
 from document_files import encrypted_pdf, pdf_bytes
-from reading import parts_of, read_one
+from reading import parts_of, read_all, read_one
 
 from common.errors import DataError
 
@@ -54,13 +55,18 @@ def test_a_broken_page_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PageObject
 
     def broken(page: PageObject, **_: object) -> str:
-        if page.page_number == 1:
+        if page.page_number in pages:
             raise RecursionError("too deep")
-        return "text"
+        return f"Group {'ABC'[page.page_number or 0]} was well."
 
+    pages = [1]
     monkeypatch.setattr(PageObject, "extract_text", broken)
-    with pytest.raises(DataError, match=r"a\.pdf, record page 2: .*too deep"):
-        read_one("a.pdf", pdf_bytes(["one", "two", "three"]))
+    found, problem = read_all("a.pdf", pdf_bytes(["one", "two", "three"]))
+    assert [part.page for part in found.parts] == [1, 3]
+    assert re.match(r"a\.pdf, record page 2: .*too deep", problem.why)
+    pages = [0, 1, 2]
+    with pytest.raises(DataError, match=r"a\.pdf, record page 1: .*too deep"):
+        read_all("a.pdf", pdf_bytes(["one", "two", "three"]))
 
 
 def test_the_limits_hold() -> None:

@@ -128,6 +128,12 @@ def test_what_cannot_be_read_is_told(text: str, told: str) -> None:
         read_all("a.xml", text)
 
 
+def test_a_citation_without_a_number_is_reported_and_the_others_are_read() -> None:
+    found, problem = read_all("a.xml", pubmed_xml([citation("", "a"), citation("2", "Two")]))
+    assert found.key == "pubmed:2"
+    assert problem.why == "a.xml: has a citation without a PMID."
+
+
 @pytest.mark.parametrize("raw", [gzip.compress(pubmed_xml([WHOLE]).encode())[:-20], b"\x1f\x8bjunk", b"<xml/>"])
 def test_a_damaged_packed_file_is_told(raw: bytes) -> None:
     with pytest.raises(DataError, match="cannot be unpacked"):

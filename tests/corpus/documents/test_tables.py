@@ -1,6 +1,7 @@
 """corpus/documents/tables.py: rows by the column map."""
 
 import json
+import re
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from document_files import lines_jsonl, table_csv
 from reading import read_all, read_one
 
 from common.errors import DataError
+from corpus.documents.extract import Extract, Problem
 
 
 def test_a_table_gives_a_document_a_row() -> None:
@@ -77,7 +79,7 @@ BAD = {
     "a short row": ("a.csv", "id,text\n1\n", "record line 2, field text"),
     "a long row": ("a.csv", "id,text\n1,a,b\n", "record line 2: has more cells"),
     "an open quote": ("a.csv", 'id,text\n1,a\n2,"open\nx\n', "record line 3: is not CSV"),
-    "an id twice": ("a.csv", "id,text\n1,a\n1,b\n", "record line 3, field id: the id '1' comes twice"),
+    "an id twice": ("a.csv", "id,text\n1,a\n1,b\n", "record line 3, field id: the id '1' occurs twice"),
     "a column twice": ("a.csv", "text,text\na,b\n", "names a column twice"),
     "another encoding": ("a.csv", b"text\ncaf\xe9\n", "not UTF-8 .*documents.encoding=windows-1252"),
     "a line that is no object": ("a.jsonl", '{"text": "a"}\n[1]\n', "record line 2: must be an object, not a list"),
@@ -90,8 +92,36 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "raw", "told"), BAD.values(), ids=BAD)
 def test_a_bad_row_is_named(name: str, raw: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
-        read_all(name, raw)
+    try:
+        problem = read_all(name, raw)[-1].why  # the other rows are read
+    except DataError as error:
+        problem = str(error)
+    assert re.search(told, problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": \n[2]\n{"body": "b"}\n{"id": "x", "text": "x"}\n{"text": "y", "id": "x"}\n',
+        ),
+        ("a.csv", "id,text\n1,a\n2,b,c\n1,x\n3\n4,d\n"),
+    ],
+)
+def test_good_rows_are_read_and_bad_ones_named(name: str, raw: str) -> None:
+    found = read_all(name, raw)
+    good = [one.text for one in found if isinstance(one, Extract)]
+    problems = [one.why for one in found if isinstance(one, Problem)]
+    lines = [int(match[1]) for why in problems if (match := re.match(rf"{name}, record line (\d+)", why))]
+    assert (good, lines) == ((["a", "x"], [2, 3, 4, 6]) if name == "a.jsonl" else (["a", "d"], [3, 4, 5]))
+
+
+def test_many_bad_rows_are_counted() -> None:
+    good, *problems = read_all("a.jsonl", '{"text": "a"}\n' + "{\n" * 1000)
+    assert good.text == "a"
+    assert len(problems) == 21
+    assert problems[-1].why == "a.jsonl: 980 more records cannot be read."
 
 
 def test_a_row_without_end_is_not_read_to_it() -> None:

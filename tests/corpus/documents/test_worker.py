@@ -16,7 +16,7 @@ from common.errors import UserError
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
 from corpus.documents.passages import words_window
-from corpus.files import Intake, take_in
+from corpus.files import UpdateReport, update_library
 
 LIBRARY = Path("store/documents.sqlite3")
 MODULE = """
@@ -51,9 +51,10 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("docs").mkdir()
 
 
-def take(**settings: Any) -> Intake:
-    config = DocumentsConfig(readers={".act": "acting.Acting"}, **settings)
-    return take_in(["docs"], LIBRARY, words_window(), config, quiet=True)
+def take(*, acting: bool = True, **settings: Any) -> UpdateReport:
+    """Index the folder; ``acting`` has the process import LangChain and a reader that misbehaves."""
+    config = DocumentsConfig(readers={".act": "acting.Acting"} if acting else {}, **settings)
+    return update_library(["docs"], LIBRARY, words_window(), config, quiet=True)
 
 
 def texts() -> list[str]:
@@ -89,7 +90,7 @@ def test_a_reader_that_crashes_is_reported_by_the_files_name() -> None:
     Path("docs/b.act").write_text("deep")
     Path("docs/c.txt").write_text("Three.")
     crash, deep = take().failed
-    assert crash.why.startswith("docs/a.act: ends the program that reads it (status 3).")
+    assert crash.why.startswith("docs/a.act: crashes the program that reads it (status 3).")
     assert "RecursionError" in deep.why
     assert "\x1b" not in deep.why
     assert texts() == ["Three."]
@@ -137,9 +138,9 @@ def test_one_process_reads_all_files_and_ends() -> None:
 
 def test_nothing_is_started_where_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("docs/a.txt").write_text("One.")
-    take()
+    take(acting=False)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
-    assert take().unchanged == 1
+    assert take(acting=False).unchanged == 1
 
 
 def test_an_interpreter_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_an_interpreter_that_cannot_start_is_reported(monkeypatch: pytest.Monkey
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
     with pytest.raises(UserError, match="cannot be started"):
-        take()
+        take(acting=False)
 
 
 def test_a_module_of_the_current_folder_is_not_run(tmp_path: Path) -> None:
@@ -158,9 +159,9 @@ def test_a_module_of_the_current_folder_is_not_run(tmp_path: Path) -> None:
     Path("pickle.py").write_text("raise SystemExit(9)")
     Path("corpus.py").write_text("raise SystemExit(9)")
     script = (
-        "from pathlib import Path\nfrom corpus.files import take_in\nfrom corpus.config import DocumentsConfig\n"
+        "from pathlib import Path\nfrom corpus.files import update_library\nfrom corpus.config import DocumentsConfig\n"
         "from corpus.documents.passages import words_window\n"
-        "print(take_in(['docs'], Path('s/l.sqlite3'), words_window(), DocumentsConfig(), quiet=True).added)"
+        "print(update_library(['docs'], Path('s/l.sqlite3'), words_window(), DocumentsConfig(), quiet=True).added)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("1\n", "")
@@ -170,10 +171,10 @@ def test_a_module_of_the_current_folder_is_not_run(tmp_path: Path) -> None:
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
     Path("docs/a.act").write_text("sleep")
     script = (
-        "from pathlib import Path\nfrom corpus.files import take_in\nfrom corpus.config import DocumentsConfig\n"
+        "from pathlib import Path\nfrom corpus.files import update_library\nfrom corpus.config import DocumentsConfig\n"
         "from corpus.documents.passages import words_window\n"
         "config = DocumentsConfig(readers={'.act': 'acting.Acting'})\n"
-        "take_in(['docs'], Path('s/l.sqlite3'), words_window(), config, quiet=True)"
+        "update_library(['docs'], Path('s/l.sqlite3'), words_window(), config, quiet=True)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
     sleeping = Path("sleeping")
@@ -194,7 +195,7 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
 def test_a_long_title_and_heading_are_shortened_in_each_passage() -> None:
     page = f"<title>{'t ' * 100_000}</title><h1>{'head ' * 50_000}</h1><p>{'word ' * 5_000}"
     Path("docs/a.html").write_text(page)
-    take()
+    take(acting=False)
     passages = list(Passages(LIBRARY))
     assert sum(passage.page_content.count("head") for passage in passages) == 50_000
     assert max(len(str(passage.metadata)) for passage in passages) < 5_000

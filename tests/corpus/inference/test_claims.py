@@ -105,13 +105,13 @@ def test_the_sample_is_read_as_claims() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"evidence": {"99": [{"sentences": [0], "label": "SUPPORT"}]}}, "'99', which .*corpus.jsonl lacks"),
+        ({"evidence": {"99": [{"sentences": [0], "label": "SUPPORT"}]}}, "'99', which is not in .*corpus.jsonl"),
         ({"evidence": {"11": [{"sentences": [5], "label": "SUPPORT"}]}}, "numbers of its 2 sentences"),
-        ({"evidence": {"11": [{"sentences": [0], "label": "MAYBE"}]}}, "'MAYBE' is no label"),
+        ({"evidence": {"11": [{"sentences": [0], "label": "MAYBE"}]}}, "'MAYBE' is not a label"),
         ({"evidence": {"11": "yes"}}, "needs {sentences, label}"),
         ({"evidence": None}, "must be an object, not null"),
         ({"claim": ""}, "claim.*is empty"),
-        ({"id": 2}, "stands in the file twice"),
+        ({"id": 2}, "occurs twice"),
         (
             {"evidence": {"11": [{"sentences": [0], "label": "SUPPORT"}, {"sentences": [1], "label": "CONTRADICT"}]}},
             "two labels",

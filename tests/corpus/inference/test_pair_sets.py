@@ -66,7 +66,7 @@ def test_sick_in_one_file_with_a_column_of_splits(tmp_path: Path) -> None:
     train, dev = load_train_and_dev(config("sick", tmp_path))
     assert train.pairs != dev.pairs
     write(tmp_path / "SICK.txt", f"{header}1\tA\tB\tNEUTRAL\t3\tHELD\n")
-    with pytest.raises(DataError, match=r"SICK\.txt, record line 2, field SemEval_set: 'HELD' is no split \(TRAIN"):
+    with pytest.raises(DataError, match=r"SICK\.txt, record line 2, field SemEval_set: 'HELD' is not a split \(TRAIN"):
         load_pairs(config("sick", tmp_path))
 
 
@@ -182,7 +182,7 @@ def test_mediqa_rqe_has_two_labels_and_leaves_empty_questions_out(tmp_path: Path
 def test_mediqa_rqe_errors(tmp_path: Path) -> None:
     file = tmp_path / PAIR_SETS["mediqa-rqe"].files["test"][0]
     write(file, RESPONSE.format("x", "<pair pid='2' value='unsure'><chq>x</chq><faq>y</faq></pair>"))
-    with pytest.raises(DataError, match=r"wLabels\.xml, record pair 2, field value: 'unsure' is no label"):
+    with pytest.raises(DataError, match=r"wLabels\.xml, record pair 2, field value: 'unsure' is not a label"):
         load_pairs(config("mediqa-rqe", tmp_path))
     write(file, RESPONSE.format("x", "<pair pid='2' value='true'><chq>x</chq></pair>"))
     with pytest.raises(DataError, match=r"record pair 2, field faq: is missing"):

@@ -158,15 +158,15 @@ BAD_ROWS = {
     "a number for a text": (GOOD | {"sentence1": 3}, "line 4, field sentence1: must be a text, not a number"),
     "null": (GOOD | {"sentence2": None}, "line 4, field sentence2: must be a text, not null"),
     "an empty text": (GOOD | {"sentence2": " "}, "line 4, field sentence2: is empty"),
-    "half a character": (GOOD | {"sentence1": "\ud83d"}, "line 4, field sentence1: holds \\ud83d"),
+    "half a character": (GOOD | {"sentence1": "\ud83d"}, "line 4, field sentence1: has the lone surrogate \\ud83d"),
     "another label": (
         GOOD | {"gold_label": "maybe"},
-        "line 4, field gold_label: 'maybe' is no label of pairs.labels (entailment, neutral, contradiction). Add it",
+        "line 4, field gold_label: 'maybe' is not a label of pairs.labels (entailment, neutral, contradiction). Add it",
     ),
-    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is no label of pairs.labels"),
-    "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is no label of pairs.labels"),
-    "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: 'True' is no label of pairs.labels"),
-    "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' stands in the file twice"),
+    "a float label": (GOOD | {"gold_label": 1.0}, "line 4, field gold_label: '1' is not a label of pairs.labels"),
+    "a fraction": (GOOD | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is not a label of pairs.labels"),
+    "true": (GOOD | {"gold_label": True}, "line 4, field gold_label: 'True' is not a label of pairs.labels"),
+    "an id twice": (GOOD | {"pairID": "x"}, "record line 4: the id 'x' occurs twice"),
 }
 
 
@@ -184,8 +184,8 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, name: str) -> None:
 
 
 BAD_TABLES = {
-    "a bad label": ("d,e,bad", "line 5, field gold_label: 'bad' is no label"),
-    "several lines": ('"d\n\nd",e,bad', "line 5, field gold_label: 'bad' is no label"),
+    "a bad label": ("d,e,bad", "line 5, field gold_label: 'bad' is not a label"),
+    "several lines": ('"d\n\nd",e,bad', "line 5, field gold_label: 'bad' is not a label"),
     "too few cells": ("d,e", "line 5, field gold_label: is missing (columns here: sentence1, sentence2)"),
     "too many cells": ("d,e,neutral,f", "line 5: has more cells than the header names"),
     "text after a quote": ('"d" x,e,neutral', "line 5: is not CSV: ',' expected after"),
@@ -286,7 +286,7 @@ def test_one_array_of_objects(tmp_path: Path, indent: int | None) -> None:
     with pytest.raises(DataError, match=r"record row 2: must be an object, not a text"):
         load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
     path.write_text(json.dumps(free_rows())[:-3], encoding="utf-8")
-    with pytest.raises(DataError, match=r"record line 1: is no JSON array"):
+    with pytest.raises(DataError, match=r"record line 1: is not a JSON array"):
         load_pairs(PairsConfig(path=str(path), columns=FREE, labels=WORDS))
 
 
@@ -335,6 +335,6 @@ def test_an_id_that_stands_twice_and_what_to_do(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{**row, "key": "a"} for row in free_rows()]
     config = PairsConfig(path=str(write_jsonl(tmp_path / "pairs.jsonl", rows)), columns=FREE, labels=WORDS)
     twice = config.model_copy(update={"columns": FREE.model_copy(update={"id": "key"})})
-    with pytest.raises(DataError, match=r"the id 'a' stands in the file twice\. Set pairs\.columns\.id to null"):
+    with pytest.raises(DataError, match=r"the id 'a' occurs twice\. Set pairs\.columns\.id to null"):
         load_pairs(twice)
     assert [pair.id for pair in load_pairs(config).pairs] == ["1", "2", "3", "4"]

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
+from langchain_core.documents import Document
 
 from common.errors import UserError
+from corpus.inference.claims import ClaimData, ClaimRecord, Evidence
 from corpus.records import QARecord
 from finetune.config import EmbedderTrainConfig
-from finetune.embedder.data import Example, make_data
+from finetune.embedder.data import Example, make_data, make_evidence_data
 
 
 def record(id: str, text: str, question: str = "", conclusion: str = "") -> QARecord:
@@ -63,3 +67,53 @@ def test_too_little_data() -> None:
         make_data(EmbedderTrainConfig(negatives=2), TRAIN, DEV)
     with pytest.raises(UserError, match=r"No training record has any of train\.embedder\.pairs \(conclusion\)"):
         make_data(EmbedderTrainConfig(pairs=("conclusion",)), [TRAIN[1], DEV[0]], ())
+
+
+def claim_data(**documents: list[str]) -> ClaimData:
+    """Each document's first sentence decides a claim on it."""
+    spans, made = {}, []
+    for id, sentences in documents.items():
+        text, spans[id] = " ".join(sentences), []
+        for sentence in sentences:
+            start = text.index(sentence)
+            spans[id].append((start, start + len(sentence)))
+        made.append(Document(id=id, page_content=text))
+    claims = tuple(
+        ClaimRecord(id, f"claim {id}", (Evidence(id, id, "contradicted", (frozenset({0}),)),)) for id in documents
+    )
+    return ClaimData(claims, tuple(made), {id: tuple(one) for id, one in spans.items()})
+
+
+PAPERS = {f"p{number}": [f"A{number}.", f"B{number}.", f"C{number}."] for number in range(10)}
+
+
+def test_claims_with_their_labelled_sentences_and_others_of_the_document() -> None:
+    data = make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=2), claim_data(**PAPERS))
+    (dev,) = data.dev
+    assert len(data.train) == 9
+    for one in (*data.train, dev):
+        number = one.text.removeprefix("claim p")
+        assert data.abstracts[one.abstract] == f"A{number}."
+        assert {data.abstracts[index] for index in one.negatives} == {f"B{number}.", f"C{number}."}
+    of_dev = {dev.abstract, *dev.negatives}
+    assert not any(of_dev & {one.abstract, *one.negatives} for one in data.train)
+    assert min(of_dev) == 27  # training sentences come first
+
+
+def test_other_documents_fill_up_the_negatives_and_claims_without_evidence_are_left_out() -> None:
+    claims = claim_data(**PAPERS, long=["A.", "B.", "C.", "D.", "E."])
+    unlabelled = ClaimRecord("x", "claim x", (Evidence("x", "p1", "not enough evidence"),))
+    claims = replace(claims, claims=(*claims.claims, unlabelled))
+    data = make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=3, teach_dev=True), claims)
+    assert not data.dev
+    assert [one.text for one in data.train] == [f"claim {id}" for id in (*PAPERS, "long")]
+    for one in data.train:
+        assert len({*one.negatives, one.abstract}) == 4
+    assert {data.abstracts[index] for index in data.train[-1].negatives} <= {"B.", "C.", "D.", "E."}
+
+
+def test_claims_with_too_few_sentences() -> None:
+    with pytest.raises(UserError, match="have 3 different sentences, too few for train"):
+        make_evidence_data(EmbedderTrainConfig(task="evidence", negatives=4), claim_data(p=["A.", "B.", "C."]))
+    with pytest.raises(UserError, match="have 0 different sentences"):
+        make_evidence_data(EmbedderTrainConfig(task="evidence"), replace(claim_data(p=["A."]), claims=()))

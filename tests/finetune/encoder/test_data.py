@@ -102,7 +102,7 @@ def test_unusable_data(tmp_path: Path) -> None:
         read_texts(NLI, write_pairs(tmp_path, ["neutral"] * 5, ["neutral", "entailment"]), None)
     with pytest.raises(UserError, match="there is no pair in the dev split"):
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "entailment"], ["-"]), None)
-    with pytest.raises(UserError, match=r"'other' is no label of pairs\.labels"):
+    with pytest.raises(UserError, match=r"'other' is not a label of pairs\.labels"):
         read_texts(NLI, write_pairs(tmp_path, ["neutral", "other"], ["neutral"]), None)
     with pytest.raises(UserError, match="one file for all splits"):
         read_texts(NLI, PairsConfig(path=str(tmp_path / "mli_train_v1.jsonl")), None)

@@ -96,7 +96,7 @@ def test_an_empty_split(chat_base: Path, pair_folder: Path, tmp_path: Path, spli
 
 def test_a_label_that_is_not_in_the_map(chat_base: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path, "train", 6, ("entailment", "perhaps"))
-    with pytest.raises(UserError, match=r"'perhaps' is no label of pairs\.labels"):
+    with pytest.raises(UserError, match=r"'perhaps' is not a label of pairs\.labels"):
         train(chat_base, tmp_path, tmp_path / "run")
 
 

@@ -34,14 +34,15 @@ def test_the_best_checkpoint_is_taken_and_it_stops_early(
 
 def test_evaluation_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     llm = {"quantization": "4bit"}
-    often = train(chat_base, pair_folder, tmp_path / "often", llm=llm, every=1, keep="last")
-    once = train(chat_base, pair_folder, tmp_path / "once", llm=llm, every=9, keep="last")
+    often = train(chat_base, pair_folder, tmp_path / "often", llm=llm, every=1, max_steps=6, keep="last")
+    once = train(chat_base, pair_folder, tmp_path / "once", llm=llm, every=6, max_steps=6, keep="last")
     assert distance(often, once) <= TOLERANCE
 
 
 def test_sharing_the_start_changes_nothing(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    shared = train(chat_base, pair_folder, tmp_path / "shared", dropout=0, keep="last")
-    alone = train(chat_base, pair_folder, tmp_path / "alone", dropout=0, keep="last", share_start=False)
+    short = {"dropout": 0, "keep": "last", "max_steps": 4, "every": 4}
+    shared = train(chat_base, pair_folder, tmp_path / "shared", **short)
+    alone = train(chat_base, pair_folder, tmp_path / "alone", share_start=False, **short)
     assert distance(shared, alone) < 1e-4
 
 

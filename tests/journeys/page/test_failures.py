@@ -202,4 +202,5 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cut()
+        with suppress(OSError):  # it may be cut already
+            self.cut()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from common.errors import DataError
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -43,11 +45,10 @@ def test_help_imports_no_heavy_library() -> None:
     assert not heavy & set(loaded)
 
 
-def test_a_mistake_is_one_sentence_and_status_1(medground: Callable[..., Any]) -> None:
-    outcome = medground("eval", "qa", "--data", "none.json")
-    assert outcome.returncode == 1
-    assert outcome.stdout == ""
-    assert outcome.stderr.startswith("medground: none.json: there is no such file")
+def test_a_mistake_is_one_sentence_and_status_1(command: Callable[..., Any]) -> None:
+    outcome = command("eval", "qa", "--data", "none.json")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.startswith("medground: none.json: there is no such file")
 
 
 def test_a_mistake_that_quotes_a_file_cannot_steer_the_terminal(
@@ -62,11 +63,14 @@ def test_a_mistake_that_quotes_a_file_cannot_steer_the_terminal(
     assert "llm.\\x1b]0;owned\\x07\\u202e: there is no such setting" in capsys.readouterr().err
 
 
-def test_its_traceback_is_shown_on_demand(medground: Callable[..., Any]) -> None:
-    outcome = medground("eval", "qa", "--data", "none.json", MEDGROUND_DEBUG="1")
-    assert outcome.returncode == 1
-    assert "Traceback" in outcome.stderr
-    assert "DataError" in outcome.stderr
+def test_its_traceback_is_shown_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that ``main`` lets through ends the process with a traceback and status 1."""
+    from medground.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDGROUND_DEBUG", "1")
+    with pytest.raises(DataError, match=r"none\.json: there is no such file"):
+        main(["eval", "qa", "--data", "none.json"])
 
 
 def test_wrong_usage_is_status_2(medground: Callable[..., Any]) -> None:

@@ -52,7 +52,8 @@ def done(outcome: Any) -> Any:
 
 
 def test_a_quote_of_every_format_is_cut_out_of_the_stored_text(command: Run, tmp_path: Path) -> None:
-    from medground.ingest import document_text, searched_corpus
+    from corpus.documents.catalogue import document_text
+    from medground.ingest import library_path, searched_corpus
     from medground.settings import load_settings
 
     write_one_of_each(tmp_path / "docs")
@@ -66,7 +67,7 @@ def test_a_quote_of_every_format_is_cut_out_of_the_stored_text(command: Run, tmp
     quoted = set()
     for citation_ in answer["citations"]:
         passage = passages[citation_["passage_id"]]
-        text = document_text(settings, citation_["passage_id"])
+        text = document_text(library_path(settings), citation_["passage_id"])
         start = passage.metadata["start"]
         assert text[start : passage.metadata["end"]] == passage.page_content
         assert text[start + citation_["start"] : start + citation_["end"]] == citation_["quote"]

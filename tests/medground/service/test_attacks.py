@@ -58,7 +58,7 @@ def call(
 def test_every_route_is_known_here(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
     app = make_app(service)
-    add_page(app, service)
+    add_page(app)
     assert existing(app) == {(route.method, route.path) for route in ROUTES}
     service.stop()
 

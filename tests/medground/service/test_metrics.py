@@ -8,9 +8,9 @@ def test_metrics_in_prometheus_format() -> None:
     for seconds in (0.004, 0.005, 0.2, 500):
         metrics.request("/v1/models", 200, seconds)
     metrics.request("/v1/models", 401, 0)
-    metrics.batch(3)
-    metrics.batch(16)
-    metrics.cancelled()
+    metrics.batches.observe(3)
+    metrics.batches.observe(16)
+    metrics.cancelled.inc()
     metrics.gauge("active_requests", "Requests that hold a slot.", lambda: 2)
     lines = metrics.text().decode().splitlines()
     for line in (

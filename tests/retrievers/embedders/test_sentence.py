@@ -126,7 +126,7 @@ def test_dtype_by_name_and_by_device() -> None:
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("hello")
-    with pytest.raises(UserError, match="does not hold a model that can be loaded"):
+    with pytest.raises(UserError, match="has no model that can be loaded"):
         SentenceEmbedder(str(tmp_path))
 
 

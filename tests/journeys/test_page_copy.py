@@ -1,0 +1,46 @@
+"""Text that the page puts on the clipboard."""
+
+from pathlib import Path
+
+import pytest
+from chromium import chromium, visit
+from served import Scripted, make_service, running
+
+from chains.answer import Answer, Passage
+from chains.qa.base import Question
+from medground.service.static import add_page
+
+pytestmark = pytest.mark.slow
+
+NOTES = ("weak evidence: the greatest nearness of a passage is 0.31 of 1", "Retracted: trial.pdf\n(2019)")
+
+
+def noted(question: Question) -> Answer:
+    return Answer(
+        question=question.text,
+        text="Zinc shortened colds.",
+        passages=(Passage(id="trial.pdf", text="Zinc shortened colds."),),
+        notes=NOTES if "zinc" in question.text else (),
+    )
+
+
+def test_a_copied_answer_has_its_notes(tmp_path: Path) -> None:
+    service = make_service(Scripted(0.0, noted), tmp_path)
+    with running(service, add_page) as (url, _), chromium() as browser, visit(browser, url) as shown:
+        page = shown.page
+        copied = []
+        for count, question in enumerate(("Has zinc shortened colds?", "Has tea shortened colds?"), 1):
+            page.fill("#question", question)
+            page.keyboard.press("Enter")
+            page.locator(".answer time").nth(count - 1).wait_for()
+            page.locator("text=Copy").nth(count - 1).click()
+            page.locator("#status", has_text="copied").wait_for(state="attached")
+            copied.append(page.evaluate("navigator.clipboard.readText()"))
+            page.reload()
+        assert copied[0].splitlines() == [
+            "Zinc shortened colds.",
+            "",
+            f"Note: {NOTES[0]}",
+            "Note: Retracted: trial.pdf (2019)",
+        ]
+        assert copied[1] == "Zinc shortened colds."
