@@ -67,7 +67,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["retrieve", "x", "--data", "one.json", "--set", "embedders.minilm.model=./none"],
         "./none",
     ),
-    "gold context without a text": (["ask", "x", "--data", "one.json", "--set", "chain.context=gold"], "Gold context"),
+    "gold context without a text": (
+        ["ask", "x", "--data", "one.json", "--set", "chain.context=gold"],
+        "The context is gold",
+    ),
     "a split unknown": (["eval", "qa", "--data", "one.json"], "--split-file"),
     "data without labels": (["eval", "qa", "--data", "bare.json", "--split", "all"], "label"),
     "no such pairs": (["eval", "nli", "--data", "none.jsonl"], "none.jsonl"),

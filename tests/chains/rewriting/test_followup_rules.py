@@ -59,6 +59,7 @@ _BESIDE = [
     ("Does apixaban prevent stroke in atrial fibrillation?", "And warfarin?", "Warfarin?"),
     ("Is ibuprofen safe?", "And zinc, iron or aspirin plus codeine?", "And zinc, iron or aspirin plus codeine?"),
     ("Was ist Gicht?", "Und Asthma?", "Asthma?"),
+    ("Who may use the billing module?", "what about the approver role ?", "Approver role?"),
 ]
 
 
