@@ -181,9 +181,11 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
         The adapter for the pretrained model, which holds both trained adapters.
     """
     folder = _more_pairs(steps, healthver, published)
-    files = {f"pairs.files.{split}": f"{split}.jsonl" for split in ("train", "dev", "test")}
-    columns = {f"pairs.columns.{name}": name for name in ("id", "premise", "hypothesis", "label")}
-    pairs = {"pairs.path": str(folder), **files, **columns}
+    pairs = {
+        "pairs.path": str(folder),
+        "pairs.files": {split: f"{split}.jsonl" for split in PAIR_SPLITS},
+        "pairs.columns": {name: name for name in ("id", "premise", "hypothesis", "label")},
+    }
     sick_adapter, _ = _trained(steps, "sick", sick, OF_SICK)
     base = _merged(steps, "sick", sick_adapter, sick)
     sizes = {"batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
@@ -192,7 +194,7 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
     adapter = steps.train("healthver-more", "qlora", {**model, **pairs, **recipe})
     steps.evaluate("healthver-more", pairs, {**model, "llm.adapter": str(adapter)})
     both = _joined((sick_adapter, adapter), steps.work / "models" / "judge")
-    judge = {**MODEL, "nli.adapter": str(both)}
+    judge = {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(both)}
     output = steps.work / "results" / "check-healthver"
     steps.run(
         "check-healthver",
@@ -330,14 +332,14 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
         steps.run(
             f"support-{name}",
             ["eval", "nli", "--output", str(support)],
-            {**MODEL, **model, "pairs.path": str(file)},
+            {**MODEL, **model, "llm.dtype": "bfloat16", "pairs.path": str(file)},
             partial(_support, support),
         )
         output = steps.work / "results" / f"answers-{name}"
         steps.run(
             f"answers-{name}",
             ["eval", "answers", "--output", str(output), "--data", str(records), "--limit", "100"],
-            {**MODEL, **judge, "llm.dtype": "auto", "store.path": str(steps.work / "store")},
+            {**MODEL, **judge, "llm.dtype": "bfloat16", "store.path": str(steps.work / "store")},
             partial(_all_metrics, output),
         )
         output = steps.work / "results" / f"verify-{name}"
