@@ -240,10 +240,10 @@ def _joined(adapters: Sequence[Path], output: Path) -> Path:
         from peft import PeftModel
 
         base = load_llm(LLMConfig(**{key.removeprefix("llm."): value for key, value in MODEL.items()})).model
-        model: Any = PeftModel.from_pretrained(base, str(adapters[0]), adapter_name="0")
+        model: Any = PeftModel.from_pretrained(base, str(adapters[0]), adapter_name="trained0")
         for number, one in enumerate(adapters[1:], 1):
-            model.load_adapter(str(one), adapter_name=str(number))
-        names = [str(number) for number in range(len(adapters))]
+            model.load_adapter(str(one), adapter_name=f"trained{number}")
+        names = [f"trained{number}" for number in range(len(adapters))]
         with torch.inference_mode():
             model.add_weighted_adapter(names, [1.0] * len(names), "joined", combination_type="cat")
         model.save_pretrained(output.parent, selected_adapters=["joined"])
