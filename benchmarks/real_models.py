@@ -6,15 +6,18 @@
 (``medground eval nli --set pairs.path=sick`` reports where to get them).
 
 a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
-b   HealthVer's dev file, divided by question: the same, and an encoder trained on SICK first
+b   HealthVer's dev file, divided by question: the same, and an encoder trained on SICK first. If the folder
+    ``healthver_test`` has the published test file, too: SmolLM2 trained on SICK and then on the training part and the
+    test file's pairs about other questions; claims of the held-out questions checked with it
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
-d   verification of PubMedQA answers by the encoder and the adapter of part b
+d   verification of PubMedQA answers by the encoder and the adapters of part b; citations of written answers
 e   speed: the tutorial's recipe and ours, the same number of steps
 
 Each step is one command whose figures are stored in WORK/STEP.json. Stored steps are not run again, so the same call
 resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs are read once, at the end.
 """
 
+import csv
 import json
 import os
 import shlex
@@ -22,22 +25,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bench
 
+from chains.answer import Passage
+from chains.citations import cite
+from chains.config import LLMConfig
+from chains.models.local import load_llm
 from chains.prompts import answer_statement
-from corpus.config import DataConfig, PairsConfig
+from corpus.config import DataConfig, PairsConfig, PairSplit
 from corpus.inference.pairs import load_pairs
 from corpus.load import load_records
 from eval.stats.estimate import proportion
+from eval.stats.significance import mean_difference
+from retrievers.embedders.minilm import MiniLMEmbedder
 
 MODEL = {"llm.model": "smollm2", "llm.dtype": "float32"}
 FOUR_BITS = {"llm.quantization": "4bit", "llm.dtype": "bfloat16"}
 ADAPTER = {"rank": 32, "alpha": 64, "learning_rate": 5e-4, "epochs": 2, "report_to": []}
 ENCODER = {"learning_rate": 2e-4, "epochs": 3, "report_to": []}
+HEALTHVER_LABELS = {"Supports": "entailment", "Neutral": "neutral", "Refutes": "contradiction"}
+OF_SICK = {"batch_size": 16, "every": 141, "dev_limit": 250}
+OF_HEALTHVER = {"batch_size": 8, "every": 84, "epochs": 3}
+PAIR_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -157,6 +171,95 @@ def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
     steps.evaluate("healthver-from-sick", healthver, _classifier(model))
 
 
+def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: Path) -> Path:
+    """Part b: an adapter trained on SICK, then on HealthVer's pairs about other questions than the held-out ones.
+
+    Those are the training part and the published test file's pairs that share no question, evidence or claim with the
+    dev and test parts.
+
+    Returns:
+        The adapter for the pretrained model, which holds both trained adapters.
+    """
+    folder = _more_pairs(steps, healthver, published)
+    pairs = {
+        "pairs.path": str(folder),
+        "pairs.files": {split: f"{split}.jsonl" for split in PAIR_SPLITS},
+        "pairs.columns": {name: name for name in ("id", "premise", "hypothesis", "label")},
+    }
+    sick_adapter, _ = _trained(steps, "sick", sick, OF_SICK)
+    base = _merged(steps, "sick", sick_adapter, sick)
+    sizes = {"batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
+    recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
+    model = {"llm.model": str(base), "llm.dtype": "bfloat16"}
+    adapter = steps.train("healthver-more", "qlora", {**model, **pairs, **recipe})
+    steps.evaluate("healthver-more", pairs, {**model, "llm.adapter": str(adapter)})
+    both = _joined((sick_adapter, adapter), steps.work / "models" / "judge")
+    judge = {**MODEL, "llm.dtype": "bfloat16", "nli.adapter": str(both)}
+    output = steps.work / "results" / "check-healthver"
+    steps.run(
+        "check-healthver",
+        ["eval", "check", "--data", str(folder / "test.jsonl"), "--output", str(output)],
+        {**judge, "store.path": str(steps.work / "store-check")},
+        partial(_check_figures, output),
+    )
+    return both
+
+
+def _more_pairs(steps: Steps, healthver: Settings, published: Path) -> Path:
+    """A folder with the pairs of ``judge_adapter`` in train, dev and test."""
+    config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in healthver.items()})
+    parts = {split: load_pairs(config, split).pairs for split in PAIR_SPLITS}
+    with (Path(str(config.folder)) / "healthver_dev.csv").open(encoding="utf-8", newline="") as lines:
+        questions = {row["id"]: _folded(row["question"]) for row in csv.DictReader(lines)}
+    held_out = [pair for split in ("dev", "test") for pair in parts[split]]
+    seen = {questions[pair.id] for pair in held_out}
+    seen |= {_folded(text) for pair in held_out for text in (pair.premise, pair.hypothesis)}
+    rows = {split: [asdict(pair) for pair in pairs] for split, pairs in parts.items()}
+    with published.open(encoding="utf-8", newline="") as lines:
+        rows["train"] += [
+            {
+                "id": f"test-{row['id']}",
+                "premise": row["evidence"],
+                "hypothesis": row["claim"],
+                "label": HEALTHVER_LABELS[row["label"]],
+            }
+            for row in csv.DictReader(lines)
+            if not {_folded(row[key]) for key in ("question", "evidence", "claim")} & seen
+        ]
+    folder = steps.work / "healthver-pairs"
+    folder.mkdir(exist_ok=True)
+    for split, those in rows.items():
+        _write(folder / f"{split}.jsonl", those)
+    return folder
+
+
+def _joined(adapters: Sequence[Path], output: Path) -> Path:
+    """One adapter of the pretrained model with the sum of the weight changes of several (PEFT's ``cat``)."""
+    if not output.exists():
+        import torch
+        from peft import PeftModel
+
+        base = load_llm(LLMConfig(**{key.removeprefix("llm."): value for key, value in MODEL.items()})).model
+        model: Any = PeftModel.from_pretrained(base, str(adapters[0]), adapter_name="trained0")
+        for number, one in enumerate(adapters[1:], 1):
+            model.load_adapter(str(one), adapter_name=f"trained{number}")
+        names = [f"trained{number}" for number in range(len(adapters))]
+        with torch.inference_mode():
+            model.add_weighted_adapter(names, [1.0] * len(names), "joined", combination_type="cat")
+        model.save_pretrained(output.parent, selected_adapters=["joined"])
+        (output.parent / "joined").rename(output)
+    return output
+
+
+def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
+    """The pretrained model with an adapter merged into it."""
+    merged = steps.work / "models" / f"{name}-merged"
+    command = ["merge", str(adapter), str(merged), "--limit", "1000"]
+    settings = {**MODEL, **pairs}
+    steps.run(f"merge-{name}", command, settings, lambda: json.loads((merged / "merge.json").read_text("utf-8")))
+    return merged
+
+
 def _trained(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> tuple[Path, Path]:
     """Train the QLoRA adapter and the encoder on a set of pairs and return both folders."""
     recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
@@ -174,11 +277,7 @@ def inference(steps: Steps, name: str, pairs: Settings, sizes: Settings) -> None
     adapter, encoder = _trained(steps, name, pairs, sizes)
     steps.evaluate(f"{name}-encoder", pairs, _classifier(encoder))
     steps.evaluate(f"{name}-qlora", pairs, {**MODEL, **FOUR_BITS, "llm.adapter": str(adapter)})
-    merged = steps.work / "models" / f"{name}-merged"
-    command = ["merge", str(adapter), str(merged), "--limit", "1000"]
-    steps.run(
-        f"merge-{name}", command, {**MODEL, **pairs}, lambda: json.loads((merged / "merge.json").read_text("utf-8"))
-    )
+    _merged(steps, name, adapter, pairs)
     steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
     steps.evaluate(f"{name}-3-shot", pairs, {**MODEL, "prompt.shots": 3})
     recipe = {f"train.qlora.{key}": value for key, value in {**ADAPTER, **sizes}.items()}
@@ -221,39 +320,57 @@ def questions(steps: Steps, records: Path) -> None:
     )
 
 
-def verification(steps: Steps, records: Path, pairs: Settings, sizes: Settings) -> None:
-    """Part d: risk and coverage of verified answers; support from a record's own abstract and from another's."""
-    adapter, encoder = _trained(steps, "healthver", pairs, sizes)
+def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> None:
+    """Part d: support of answers by quotes of a record's own abstract and of another's; citations; verified answers."""
+    file = steps.work / "quotes.jsonl"
+    if not file.exists():
+        _write(file, _quoted(records))
     judges = {"encoder": _classifier(encoder), "adapter": {"nli.adapter": str(adapter)}}
-    test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
-    file = steps.work / "abstracts.jsonl"
-    rows = []
-    for number, one in enumerate(test):
-        other = test[(number + len(test) // 2) % len(test)]
-        statement = answer_statement(one.question, str(one.label))
-        for name, record, label in (("own", one, "entailment"), ("other", other, "neutral")):
-            rows.append(
-                {"pairID": f"{one.id}-{name}", "sentence1": record.context, "sentence2": statement, "gold_label": label}
-            )
-    _write(file, rows)
     for name, judge in judges.items():
-        output = steps.work / "results" / f"verify-{name}"
-        tasks = [{"kind": "verified", "context": one} for one in ("gold", "swapped")]
-        settings = {**MODEL, **judge, "chain.verify": "report", "eval.tasks": tasks}
-        steps.run(
-            f"verify-{name}",
-            ["eval", "tasks", "--output", str(output), "--data", str(records)],
-            settings,
-            partial(_all_metrics, output),
-        )
         support = steps.work / "results" / f"support-{name}"
         model = judge if name == "encoder" else {"llm.adapter": str(adapter)}
         steps.run(
             f"support-{name}",
             ["eval", "nli", "--output", str(support)],
-            {**MODEL, **model, "pairs.path": str(file)},
+            {**MODEL, **model, "llm.dtype": "bfloat16", "pairs.path": str(file)},
             partial(_support, support),
         )
+        output = steps.work / "results" / f"answers-{name}"
+        steps.run(
+            f"answers-{name}",
+            ["eval", "answers", "--output", str(output), "--data", str(records), "--limit", "100"],
+            {**MODEL, **judge, "llm.dtype": "bfloat16", "store.path": str(steps.work / "store")},
+            partial(_all_metrics, output),
+        )
+        output = steps.work / "results" / f"verify-{name}"
+        tasks = [{"kind": "verified", "context": one} for one in ("gold", "swapped")]
+        steps.run(
+            f"verify-{name}",
+            ["eval", "tasks", "--output", str(output), "--data", str(records)],
+            {**MODEL, **judge, "chain.verify": "report", "eval.tasks": tasks},
+            partial(_all_metrics, output),
+        )
+
+
+def _quoted(records: Path) -> list[dict[str, Any]]:
+    """Pairs of three quotes for a question, from its own abstract and from another's, and the right answer."""
+    embedder = MiniLMEmbedder()
+    test = [one for one in load_records(DataConfig(path=str(records))) if one.label in ("yes", "no")]
+    rows = []
+    for number, one in enumerate(test):
+        statement = answer_statement(one.question, str(one.label))
+        others = {"own": one, "other": test[(number + len(test) // 2) % len(test)]}
+        for name, record in others.items():
+            quotes = cite(one.question, [Passage(id=record.id, text=record.context)], embedder)[:3]
+            premise = " ".join(quote.quote for quote in quotes)
+            if premise:
+                rows.append({"pairID": f"{one.id}-{name}", "sentence1": premise, "sentence2": statement})
+    return [{**row, "gold_label": "entailment" if row["pairID"].endswith("own") else "neutral"} for row in rows]
+
+
+def _check_figures(output: Path) -> Figures:
+    tasks = json.loads((output / "results.json").read_text(encoding="utf-8"))["results"]
+    return {task: _task_figures(output, task) for task in tasks}
 
 
 def _all_metrics(output: Path) -> Figures:
@@ -261,13 +378,27 @@ def _all_metrics(output: Path) -> Figures:
 
 
 def _support(output: Path) -> Figures:
-    """Shares of entailment, neutral and contradiction by kind of abstract."""
+    """Shares of entailment and contradiction by kind of abstract, and their paired differences.
+
+    An abstract without a quote for the question supports nothing.
+    """
     figures: Figures = {}
-    for kind in ("own", "other"):
-        found = [one["prediction"] for one in _samples(output, "nli") if one["id"].endswith(f"-{kind}")]
-        for label in ("entailment", "neutral", "contradiction"):
-            share = proportion(found.count(label), len(found))
-            figures[f"{kind}_{label}"] = {"share": share.value, "interval": [share.low, share.high], "n": len(found)}
+    predictions = {one["id"]: one["prediction"] for one in _samples(output, "nli")}
+    records = sorted({name.rpartition("-")[0] for name in predictions})
+    for label in ("entailment", "contradiction"):
+        found = {
+            kind: [float(predictions.get(f"{record}-{kind}") == label) for record in records]
+            for kind in ("other", "own")
+        }
+        for kind, values in found.items():
+            share = proportion(int(sum(values)), len(values))
+            figures[f"{kind}_{label}"] = {"share": share.value, "interval": [share.low, share.high], "n": len(values)}
+        difference = mean_difference(found["other"], found["own"])
+        figures[f"difference_{label}"] = {
+            "share": difference.value,
+            "interval": [difference.low, difference.high],
+            "n": len(found["own"]),
+        }
     return figures
 
 
@@ -320,8 +451,9 @@ def table(done: Mapping[str, Figures]) -> str:
         if "own_entailment" in one:
             shares = ", ".join(f"{kind} {value['share']:.3f}" for kind, value in one.items() if "share" in _dict(value))
             lines.append(f"{name}: {shares}")
-        for task, metrics in _dict(one.get("metrics")).items() if name.startswith("verify") else ():
+        for task, metrics in _dict(one.get("metrics")).items() if name.startswith(("verify", "answers")) else ():
             names = ("accuracy", "share_supported", "accuracy_supported", "aurc", "aurc_confidence")
+            names += ("citation_precision", "citation_recall", "sentence_support")
             found = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
             lines.append(f"{name}, {task}: {found}")
         lines.append(f"{name}: {one['peak_memory'] / 1e9:.1f} GB, {one['cpu_seconds'] / 60:.1f} CPU minutes")
@@ -350,18 +482,22 @@ def main() -> None:
     healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
     records = data / "pubmedqa" / "ori_pqal.json"
     steps = Steps(options.work.expanduser().absolute(), options.only)
-    of_sick = {"batch_size": 16, "every": 141, "dev_limit": 250}
-    of_healthver = {"batch_size": 8, "every": 84, "epochs": 3}
+    published = data / "healthver_test" / "healthver_test.csv"
     for part in options.part:
         if part == "a":
-            inference(steps, "sick", sick, of_sick)
+            inference(steps, "sick", sick, OF_SICK)
         elif part == "b":
-            inference(steps, "healthver", healthver, of_healthver)
+            inference(steps, "healthver", healthver, OF_HEALTHVER)
             transfer(steps, sick, healthver)
+            if published.exists():
+                judge_adapter(steps, sick, healthver, published)
         elif part == "c":
             questions(steps, records)
         elif part == "d":
-            verification(steps, records, healthver, of_healthver)
+            adapter, encoder = _trained(steps, "healthver", healthver, OF_HEALTHVER)
+            if published.exists():
+                adapter = judge_adapter(steps, sick, healthver, published)
+            verification(steps, records, encoder, adapter)
         else:
             speed(steps, sick, options.steps)
     print(table(steps.done))
