@@ -339,7 +339,13 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
         steps.run(
             f"answers-{name}",
             ["eval", "answers", "--output", str(output), "--data", str(records), "--limit", "100"],
-            {**MODEL, **judge, "llm.dtype": "bfloat16", "store.path": str(steps.work / "store")},
+            {
+                **MODEL,
+                **judge,
+                "llm.dtype": "bfloat16",
+                "chat.max_new_tokens": 96,
+                "store.path": str(steps.work / "store"),
+            },
             partial(_all_metrics, output),
         )
         output = steps.work / "results" / f"verify-{name}"
