@@ -199,7 +199,7 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
     steps.run(
         "check-healthver",
         ["eval", "check", "--data", str(folder / "test.jsonl"), "--output", str(output)],
-        {**judge, "store.path": str(steps.work / "store-check")},
+        {**judge, "check.threshold": 0.6, "store.path": str(steps.work / "store-check")},  # best on dev pairs
         partial(_check_figures, output),
     )
     return both

@@ -9,7 +9,14 @@ from chains.config import Verify, check_choices
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
 from chains.qa.base import AnswerChain, MappedChain, Question
-from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
+from chains.verification.verdicts import (
+    check_judge,
+    clarity,
+    count_passages,
+    evidence_spans,
+    most_probable,
+    verdict_scores,
+)
 from common.errors import UserError
 from corpus.sentences import sentence_spans
 
@@ -91,7 +98,9 @@ class Verifier:
     def _by_sentence(self, claims: Sequence["_Claim"]) -> list["_Claim"]:
         """Each claim with the sentence of its deciding passage that has the highest probability of the verdict."""
         spans = [
-            sentence_spans(claim.passage.text) if claim.passage and claim.verdict != "not enough evidence" else []
+            evidence_spans(claim.passage, sentence_spans(claim.passage.text))
+            if claim.passage and claim.verdict != "not enough evidence"
+            else []
             for claim in claims
         ]
         judgements = self._judge(

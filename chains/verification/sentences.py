@@ -10,7 +10,7 @@ from chains.citations import coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.verification.verdicts import clarity, most_probable, verdict_scores
+from chains.verification.verdicts import clarity, evidence_spans, most_probable, verdict_scores
 from common.errors import UserError
 from corpus.sentences import Span, sentence_spans
 
@@ -271,7 +271,10 @@ class _Claim:
 
     @property
     def deciding_sentences(self) -> list[Span]:
-        return sentence_spans(self.deciding.passage.text, *self.deciding.span) if self.deciding is not None else []
+        if self.deciding is None:
+            return []
+        passage = self.deciding.passage
+        return evidence_spans(passage, sentence_spans(passage.text, *self.deciding.span))
 
     def judged(self) -> Sentence:
         """The sentence with its verdict; without one if no passage could be judged."""

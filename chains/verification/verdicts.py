@@ -1,10 +1,12 @@
 """Verdicts from judgements of an entailment model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from chains.answer import Verdict
+from chains.answer import Passage, Verdict
 from chains.nli import NLI_LABELS, Judgement, NLIModel
 from common.errors import UserError
+from corpus.evidence import sentences
+from corpus.sentences import Span
 
 
 def check_judge(model: NLIModel, what: str) -> None:
@@ -34,6 +36,15 @@ def most_probable(scores: Mapping[Verdict, float]) -> Verdict:
 def clarity(scores: Mapping[Verdict, float]) -> float:
     """How clearly a text supports or contradicts a statement: the probability of the likelier of the two."""
     return max(scores["supported"], scores["contradicted"])
+
+
+def evidence_spans(passage: Passage, spans: Sequence[Span]) -> list[Span]:
+    """The spans that are evidence; all of them if none is. Headings, references and contents are not."""
+    section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
+    others = [one for one in sentences(passage.text, section, title) if not one.is_evidence]
+    return [
+        (start, end) for start, end in spans if not any(one.start <= start and end <= one.end for one in others)
+    ] or list(spans)
 
 
 def count_passages(count: int) -> str:

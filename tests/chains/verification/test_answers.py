@@ -100,7 +100,12 @@ def test_the_clearest_passage_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "text", "sentence"), [("yes", WORKS, "Zinc works here."), ("yes", FAILS, "Zinc fails there.")]
+    ("label", "text", "sentence"),
+    [
+        ("yes", WORKS, "Zinc works here."),
+        ("yes", FAILS, "Zinc fails there."),
+        ("yes", f"# Zinc works\n\n{WORKS}", "Zinc works here."),  # a heading is no evidence
+    ],
 )
 def test_the_deciding_sentence_is_a_verbatim_quote(label: str, text: str, sentence: str) -> None:
     checked = verify(answer(label, OTHER, text))
