@@ -2,14 +2,9 @@
 
     python benchmarks/startup.py --output startup.json
 
-<<<<<<< HEAD
-Each measurement is a process of its own, ``medground ask`` or ``medground retrieve``, several times; reported are the
-medians of its processor time, wall clock time, peak memory and, on Linux, anonymous memory at the end. Peak memory also
-counts pages of files, which the system can drop at any time; anonymous memory is what the machine must have.
-=======
 Each measurement runs ``medground ask`` or ``medground retrieve`` several times, each in a new process, and reports the
-medians of processor time, wall clock time and peak memory.
->>>>>>> main
+medians of processor time, wall clock time, peak memory and, on Linux, anonymous memory at the end. Peak memory also
+counts pages of files, which the system can drop at any time; anonymous memory is what the machine must have.
 
 - Engines: a small library under the packaged MiniLM, with the retrievers dense, bm25 and hybrid.
 - Sizes: ``retrieve`` over ``--sizes`` passages of random words, with dense, bm25 and hybrid. MiniLM would take hours to
