@@ -24,7 +24,8 @@ def test_a_store_keeps_to_the_type_that_auto_was_first(tmp_path: Path, monkeypat
     store = StoreConfig(path=str(tmp_path / "store"))
 
     def embedder(config: EmbedderConfig = tiny, *, measured: torch.dtype, into: StoreConfig = store) -> Any:
-        monkeypatch.setattr("retrievers.embedders.sentence.resolve_dtype", lambda *_: measured)
+        chosen = str(measured).removeprefix("torch.")
+        monkeypatch.setattr("retrievers.embedders._fastest_dtype", lambda: chosen)
         return make_embedder(config, into)
 
     for first, other in ((torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)):
