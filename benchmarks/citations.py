@@ -1,6 +1,7 @@
 """Accuracy of the extractive chain's quotes on PubMedQA and on claims with labelled evidence sentences.
 
     python benchmarks/citations.py --data PATH/ori_pqal.json --claims PATH/citint [--limit N] [--fit] [--embedder DIR]
+        [--cross-encoder DIR]
 
 PubMedQA (``--data``, with test_ground_truth.json beside it): each question of the official test split is asked over the
 five abstracts that BM25 finds among all 1,000. Is the first quote from the question's own abstract, and is it from a
@@ -14,8 +15,9 @@ labelled sentence? The file has the labelled sentence first, so the candidates a
 each claim is attributed to one of five papers, as a sentence of an answer without marks is: the cited one and the four
 nearest others by BM25, and then the five nearest others. Constants are chosen on ``--part train``.
 
-``--embedder`` names a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``. Measure it on
-claims that it was not trained on.
+``--embedder`` names a folder that ``medground train embedder`` wrote, as for ``chain.quote_embedder``;
+``--cross-encoder`` one of ``medground train encoder``, as for ``chain.quote_cross_encoder``. Measure them on claims
+that they were not trained on.
 
 Each table compares shared words, the chain, and the chain without an embedder, without the corpus's word frequencies,
 and without the weights for findings. ``--fit`` first fits those weights (``chains/embedded/findings.json``) to
@@ -37,7 +39,7 @@ from langchain_core.embeddings import Embeddings
 
 import chains.citations
 from chains.answer import Citation, Passage
-from chains.citations import Lookup, cite, coverage, select
+from chains.citations import Lookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
 from chains.qa.extractive import NEAR
 from chains.verification.sentences import source_of
@@ -51,6 +53,7 @@ from eval.tables import with_interval
 from retrievers.config import EmbedderConfig
 from retrievers.embedders import make_embedder
 from retrievers.kinds.bm25 import BM25Retriever
+from retrievers.kinds.rerank import load_reranker
 from tools.fit_findings import fit_findings, reports_findings, save_findings
 
 QUOTES = 3
@@ -90,20 +93,23 @@ class CachedEmbedder(Embeddings):
         return self._embedder.embed_query(text)
 
 
-def choices(embedder: Embeddings, frequencies: Lookup) -> dict[str, Choice]:
+def choices(embedder: Embeddings, frequencies: Lookup, relevance: Relevance | None) -> dict[str, Choice]:
     """The ways to choose quotes, by name; the second is the chain's."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
         with _least(1.0):
-            return cite(question, passages, embedder, frequencies)
+            return cite(question, passages, embedder, frequencies, relevance)
 
-    return {
+    ways: dict[str, Choice] = {
         "shared words": by_shared_words,
-        "the chain": lambda question, passages: cite(question, passages, embedder, frequencies),
-        "no embedder": lambda question, passages: cite(question, passages, None, frequencies),
-        "no corpus": lambda question, passages: cite(question, passages, embedder),
+        "the chain": lambda question, passages: cite(question, passages, embedder, frequencies, relevance),
+        "no embedder": lambda question, passages: cite(question, passages, None, frequencies, relevance),
+        "no corpus": lambda question, passages: cite(question, passages, embedder, None, relevance),
         "no findings": without_findings,
     }
+    if relevance is not None:
+        ways["no cross-encoder"] = lambda question, passages: cite(question, passages, embedder, frequencies)
+    return ways
 
 
 @contextmanager
@@ -131,7 +137,7 @@ def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
     raise ValueError(f"a quote beyond its abstract: {citation}")
 
 
-def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -> None:
+def pubmedqa(path: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None, *, fit: bool) -> None:
     """Print the table of PubMedQA's test split."""
     data = DataConfig(path=path)
     train, test = [*load_records(data, "train"), *load_records(data, "dev")], load_records(data, "test")
@@ -164,7 +170,7 @@ def pubmedqa(path: str, limit: int | None, embedder: Embeddings, *, fit: bool) -
     }
     quotes = {
         name: [shown(choose(record.question, passages)) for record, passages in zip(asked, read, strict=True)]
-        for name, choose in choices(embedder, retriever.frequencies).items()
+        for name, choose in choices(embedder, retriever.frequencies, relevance).items()
     }
     values = {
         measure: {
@@ -213,13 +219,13 @@ def read_claims(folder: Path, part: str, limit: int | None) -> tuple[list[Cited]
     return cited[:limit], {str(one["doc_id"]): one["abstract"] for one in corpus if str(one["doc_id"]) in named}
 
 
-def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings) -> None:
+def claims(folder: Path, part: str, limit: int | None, embedder: Embeddings, relevance: Relevance | None) -> None:
     """Print the table of the labelled citations."""
     cited, candidates = read_claims(folder, part, limit)
     order = random.Random(0)
     values: dict[str, dict[str, list[float]]] = {"labelled sentence first": {}, f"among {QUOTES}": {}}
     texts_of = [Document(page_content=" ".join(texts)) for texts in candidates.values()]
-    ways = choices(embedder, BM25Retriever(texts_of).frequencies)
+    ways = choices(embedder, BM25Retriever(texts_of).frequencies, relevance)
     for one in cited:
         texts = list(enumerate(candidates[one.document]))
         order.shuffle(texts)
@@ -285,7 +291,7 @@ def table(title: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> No
         for name, hits in ways.items():
             share = proportion(int(sum(hits)), len(hits)) if set(hits) <= {0.0, 1.0} else mean(list(hits))
             gain = with_interval(mean_difference(hits, ways["the chain"]), signed=True)
-            print(f"    {name:14} {with_interval(share):24} {f'the chain minus this: {gain}' * (name != 'the chain')}")
+            print(f"    {name:16} {with_interval(share):24} {f'the chain minus this: {gain}' * (name != 'the chain')}")
 
 
 def main() -> None:
@@ -296,13 +302,16 @@ def main() -> None:
     parser.add_argument("--part", choices=("train", "dev", "test"), default="dev", help="part of the claims")
     parser.add_argument("--limit", type=int, help="number of questions and of claims")
     parser.add_argument("--embedder", default="embedded", help="model of the embedder, as in embedders.NAME.model")
+    parser.add_argument("--cross-encoder", help="as chain.quote_cross_encoder")
     parser.add_argument("--fit", action="store_true", help="fit the weights for findings before measuring")
     options = parser.parse_args()
     embedder = CachedEmbedder(make_embedder(EmbedderConfig(model=options.embedder, dtype="float32")))
+    reranker = options.cross_encoder and load_reranker(options.cross_encoder, "float32", ("maybe", "neutral"))
+    relevance = reranker.relevance if reranker else None
     if options.data:
-        pubmedqa(options.data, options.limit, embedder, fit=options.fit)
+        pubmedqa(options.data, options.limit, embedder, relevance, fit=options.fit)
     if options.claims:
-        claims(options.claims, options.part, options.limit, embedder)
+        claims(options.claims, options.part, options.limit, embedder, relevance)
         attribution(options.claims, options.part, options.limit, embedder)
 
 

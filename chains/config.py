@@ -191,6 +191,14 @@ class ChainConfig(Section):
             "retriever."
         ),
     )
+    quote_cross_encoder: ModelSource | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Cross-encoder or sequence classifier (hub id or folder) that reads the question with each sentence and "
+            "ranks those of extractive answers together with embedder and words; null for none."
+        ),
+    )
     verify: Annotated[Verify, _BARE_OFF] = Field(
         default="off",
         description=(

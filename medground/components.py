@@ -13,6 +13,7 @@ from medground.tiny import QUOTE_NOTE, TINY_JUDGE_NOTE, TINY_NOTE, is_tiny
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+    from chains.citations import Relevance
     from chains.models.adapter_switch import SharedBase
     from chains.models.base import LLM
     from chains.nli import NLIModel
@@ -256,6 +257,15 @@ class Components:
         if (named := self.settings.chain.quote_embedder) is None:
             return self._embedder(name)
         return make_embedder(self.settings.embedders[named], self.settings.store)
+
+    def _quote_relevance(self) -> "Relevance | None":
+        """The scores of ``chain.quote_cross_encoder``."""
+        if (model := self.settings.chain.quote_cross_encoder) is None:
+            return None
+        from retrievers.kinds.rerank import RerankConfig, load_reranker
+
+        defaults = RerankConfig(retriever=self.settings.retriever, model=model)
+        return load_reranker(model, defaults.dtype, defaults.against).relevance
 
     def _embedder(self, name: str) -> "Embeddings | None":
         """The embedder of a retriever, or of the first that it builds on; None if it searches by words alone."""

@@ -82,6 +82,7 @@ class Pipeline(Components):
                 max_sentences=config.max_sentences,
                 notes=notes,
                 frequencies=None if words is None else self.retriever(words).frequencies,
+                relevance=self._quote_relevance(),
             )
         from chains.verification.answers import verified_chain
 

@@ -7,7 +7,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Citation, Passage, Sentence
-from chains.citations import Lookup, notices, select
+from chains.citations import Lookup, Relevance, notices, select
 from chains.marks import passage_numbers
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
 from common.errors import UserError
@@ -25,6 +25,7 @@ def extractive_chain(
     max_sentences: int = 3,
     notes: Sequence[str] = (),
     frequencies: Lookup | None = None,
+    relevance: Relevance | None = None,
 ) -> "ExtractiveChain":
     """A chain that answers with the most relevant sentences of the retrieved passages.
 
@@ -40,6 +41,7 @@ def extractive_chain(
         max_sentences: maximum number of quotes.
         notes: added to every answer.
         frequencies: document frequencies to weigh words; by default the retriever's, if it has them.
+        relevance: of a cross-encoder that ranks the sentences, such as ``Reranker.relevance``; None for none.
 
     Raises:
         UserError: fewer than one passage or sentence, or the retriever is not a LangChain retriever.
@@ -50,7 +52,7 @@ def extractive_chain(
             raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
     if frequencies is None and isinstance(retriever, Retriever):
         frequencies = retriever.frequencies
-    return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies)
+    return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies, relevance)
 
 
 @dataclass(eq=False)
@@ -63,6 +65,7 @@ class ExtractiveChain(AnswerChain):
     max_sentences: int
     notes: tuple[str, ...]
     frequencies: Lookup | None
+    relevance: Relevance | None = None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all questions in one pass, then quote."""
@@ -73,7 +76,7 @@ class ExtractiveChain(AnswerChain):
         read = searched(self.retriever, question)
         if self.embedder is not None:
             read = shorten(self.embedder, read)
-        selection = select(read, passages, self.embedder, self.frequencies)
+        selection = select(read, passages, self.embedder, self.frequencies, self.relevance)
         ranked = selection.citations
         citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self.max_sentences]
         found = []

@@ -51,13 +51,26 @@ class Reranker:
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
         """The score of each (question, passage); shape (pairs,)."""
+        return self._scores(pairs)
+
+    def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
+        """The score of each text from 0 to 1; of a model with one output its sigmoid, whatever the model's default."""
+        from torch.nn import Sigmoid
+
+        activation = None if self._against else Sigmoid()
+        found: list[float] = self._scores([(question, text) for text in texts], activation).tolist()
+        return found
+
+    def _scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
         import numpy as np
 
         if not pairs:
             return np.zeros(0)
         clean = [(encodable(question), encodable(passage)) for question, passage in pairs]
         several = bool(self._against)
-        found = self._model.predict(clean, batch_size=BATCH, show_progress_bar=False, apply_softmax=several)
+        found = self._model.predict(
+            clean, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=several
+        )
         rows = np.asarray(found, dtype=np.float64).reshape(len(pairs), -1)
         return 1 - rows[:, self._against].sum(axis=1) if several else rows[:, 0]
 

@@ -1,4 +1,7 @@
+from collections.abc import Sequence
+
 import pytest
+from embedders import WordEmbedder
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -173,6 +176,34 @@ def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
     question = "How long is a patient observed after anaphylaxis?"
     assert not select(question, [observed]).is_weak
     assert select(question, [untitled]).is_weak
+
+
+def test_a_cross_encoder_ranks_the_sentences_with_nearness() -> None:
+    passage = Passage(id="a", text="Aspirin and stroke were studied. The risk was halved. Patients slept.")
+    question, asked = "Does aspirin reduce stroke?", []
+
+    def relevance(question: str, texts: Sequence[str]) -> list[float]:
+        asked.append((question, list(texts)))
+        return [float("halved" in text) for text in texts]
+
+    assert cite(question, [passage], WordEmbedder())[0].quote == "Aspirin and stroke were studied."
+    found = cite(question, [passage], WordEmbedder(), relevance=relevance)
+    assert found[0].quote == "The risk was halved."
+    assert all(0 < one.score <= 1 for one in found)
+    assert [(question, len(texts)) for question, texts in asked] == [(question, 3)]
+
+
+def test_a_cross_encoder_reads_the_best_sentences_only() -> None:
+    passage = Passage(id="a", text="Aspirin reduces stroke. " + "".join(f"Patient {n} slept. " for n in range(60)))
+    read: list[str] = []
+
+    def relevance(question: str, texts: Sequence[str]) -> list[float]:
+        read.extend(texts)
+        return [1.0 for _ in texts]
+
+    cited = cite("Does aspirin reduce stroke?", [passage], WordEmbedder(), relevance=relevance)
+    assert len(read) == 24
+    assert cited[0].quote == read[0] == "Aspirin reduces stroke."
 
 
 def test_one_citation_a_passage() -> None:

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from classifiers import make_classifier
 from embedders import save_tiny_embedder
 from langchain_core.documents import Document
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from medground.cli.app import app
 from medground.ingest import Corpus
 from medground.pipeline import Pipeline
 from medground.settings import load_settings
+from retrievers.kinds.rerank import Reranker
 
 WORDS = ("aspirin", "statin", "vaccine", "placebo", "surgery", "stroke", "mortality", "pressure", "diabetes", "pain")
 PAIRS = random.Random(0).sample(list(combinations(WORDS, 2)), 45)
@@ -85,3 +87,22 @@ def test_an_embedder_trained_on_claims_ranks_the_quotes(tmp_path: Path) -> None:
 def test_a_quote_embedder_that_the_settings_lack() -> None:
     with pytest.raises(UserError, match=r"chain\.quote_embedder: there is no embedder 'quotes'"):
         load_settings(None, {"chain.quote_embedder": "quotes"})
+
+
+def test_a_cross_encoder_ranks_the_quotes(tmp_path: Path) -> None:
+    classifier = str(make_classifier(tmp_path / "classifier"))
+    texts = ["Aspirin lowered pain.", "Aspirin was safe.", "Aspirin was given to children."]
+    question = "aspirin"
+    stated = {"llm.kind": "extractive", "retriever": "bm25", "store.path": str(tmp_path / "store")}
+
+    def quotes(**more: str) -> list[str]:
+        settings = load_settings(None, {}, {**stated, **{f"chain.{key}": value for key, value in more.items()}})
+        corpus = Corpus("texts", [Document(id=str(number), page_content=text) for number, text in enumerate(texts)])
+        answer = Pipeline.from_settings(settings, corpus, quiet=True).answerer().invoke(question)
+        return [one.quote for one in answer.citations]
+
+    read = dict(zip(texts, Reranker(classifier, against=("neutral",)).relevance(question, texts), strict=True))
+    found = quotes(quote_cross_encoder=classifier)
+    assert found == sorted(texts, key=read.__getitem__, reverse=True) != quotes()
+    with pytest.raises(UserError, match="nowhere"):
+        quotes(quote_cross_encoder=str(tmp_path / "nowhere"))

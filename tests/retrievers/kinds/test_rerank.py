@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_a_model_of_one_output_scores_by_it(tmp_path: Path) -> None:
     assert found.shape == (2,)
     assert found[0] != found[1]
     assert ((found > 0) & (found < 1)).all()
+
+
+def test_relevance_lies_between_0_and_1_whatever_the_models_default(tmp_path: Path) -> None:
+    folder = make_classifier(tmp_path, ["relevant"])
+    (question, _), texts = PAIRS[0], [text for _, text in PAIRS]
+    bounded = Reranker(str(folder), "float32").relevance(question, texts)
+    config = json.loads((folder / "config.json").read_text())
+    config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    (folder / "config.json").write_text(json.dumps(config))
+    logits = Reranker(str(folder), "float32")
+    raw = logits.scores([(question, text) for text in texts])
+    assert raw.min() < 0 or raw.max() > 1
+    assert logits.relevance(question, texts) == pytest.approx(bounded)
+    assert bounded == pytest.approx((1 / (1 + np.exp(-raw))).tolist())
 
 
 def test_long_and_strange_pairs_are_scored(tmp_path: Path) -> None:
