@@ -8,7 +8,8 @@
 a   SICK, official split: zero-shot, 3 examples of each label, QLoRA, LoRA, merged, MiniLM encoder
 b   HealthVer's dev file, divided by question: the same, and an encoder trained on SICK first. If the folder
     ``healthver_test`` has the published test file, too: SmolLM2 trained on SICK and then on the training part and the
-    test file's pairs about other questions; claims of the held-out questions checked with it
+    test file's pairs about other questions; claims of the held-out questions checked with it. If ``healthver_claims``
+    has its training claims and documents in SciFact's layout, too: an encoder trained on these, and checks with it
 c   PubMedQA, official 500 test questions: no context, retrieved, gold; then trained on the other 500 records
 d   verification of PubMedQA answers by the encoder and the adapters of part b; citations of written answers
 e   speed: the tutorial's recipe and ours, the same number of steps
@@ -20,6 +21,7 @@ resumes. Learning rates and checkpoints are chosen on dev pairs; the test pairs 
 import csv
 import json
 import os
+import random
 import shlex
 import subprocess
 import sys
@@ -38,8 +40,9 @@ from chains.config import LLMConfig
 from chains.models.local import load_llm
 from chains.prompts import answer_statement
 from corpus.config import DataConfig, PairsConfig, PairSplit
-from corpus.inference.pairs import load_pairs
+from corpus.inference.pairs import NLIPair, load_pairs
 from corpus.load import load_records
+from corpus.rows import json_lines
 from eval.stats.estimate import proportion
 from eval.stats.significance import mean_difference
 from retrievers.embedders.minilm import MiniLMEmbedder
@@ -52,6 +55,7 @@ HEALTHVER_LABELS = {"Supports": "entailment", "Neutral": "neutral", "Refutes": "
 OF_SICK = {"batch_size": 16, "every": 141, "dev_limit": 250}
 OF_HEALTHVER = {"batch_size": 8, "every": 84, "epochs": 3}
 PAIR_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
+SHORT = 40  # characters of a sentence that may stand in two documents by chance
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
 Figures = dict[str, Any]
@@ -205,8 +209,30 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
     return both
 
 
-def _more_pairs(steps: Steps, healthver: Settings, published: Path) -> Path:
-    """A folder with the pairs of ``judge_adapter`` in train, dev and test."""
+def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: Path, claims: Path) -> Path:
+    """Part b: an encoder trained on SNLI, SICK and SciFact, then on HealthVer's pairs and claims.
+
+    HealthVer's are those of ``judge_adapter`` and ``_claim_pairs``.
+    """
+    columns = {"pairs.columns": {name: name for name in ("id", "premise", "hypothesis", "label")}}
+
+    def trained(name: str, folder: Path, **recipe: object) -> Path:
+        settings = {f"train.encoder.{key}": value for key, value in {**ENCODER, **recipe}.items()}
+        return steps.train(name, "encoder", {**columns, **_in_folder(folder), **settings})
+
+    base = trained("general-encoder", general, epochs=2, every=300)
+    folder = _more_pairs(steps, healthver, published, claims)
+    judge = trained("judge-encoder", folder, model=str(base), learning_rate=1e-4, epochs=4, every=120)
+    steps.evaluate("judge-encoder", {**columns, **_in_folder(folder)}, _classifier(judge))
+    return judge
+
+
+def _in_folder(folder: Path) -> Settings:
+    return {"pairs.path": str(folder), "pairs.files": {split: f"{split}.jsonl" for split in PAIR_SPLITS}}
+
+
+def _more_pairs(steps: Steps, healthver: Settings, published: Path, claims: Path | None = None) -> Path:
+    """A folder with the pairs of ``judge_adapter``, and of ``claims`` if given, in train, dev and test."""
     config = PairsConfig.model_validate({key.removeprefix("pairs."): value for key, value in healthver.items()})
     parts = {split: load_pairs(config, split).pairs for split in PAIR_SPLITS}
     with (Path(str(config.folder)) / "healthver_dev.csv").open(encoding="utf-8", newline="") as lines:
@@ -226,11 +252,52 @@ def _more_pairs(steps: Steps, healthver: Settings, published: Path) -> Path:
             for row in csv.DictReader(lines)
             if not {_folded(row[key]) for key in ("question", "evidence", "claim")} & seen
         ]
-    folder = steps.work / "healthver-pairs"
+    if claims is not None:
+        rows["train"] += _claim_pairs(claims, held_out)
+    folder = steps.work / ("healthver-pairs" if claims is None else "judge-pairs")
     folder.mkdir(exist_ok=True)
     for split, those in rows.items():
         _write(folder / f"{split}.jsonl", those)
     return folder
+
+
+def _claim_pairs(folder: Path, held_out: Sequence[NLIPair]) -> list[dict[str, str]]:
+    """Pairs of the claims in ``folder`` (SciFact's layout) and labelled sentences of their documents.
+
+    Documents of which a held-out pair quotes a sentence are left out, and the held-out claims. A document that does not
+    decide a claim gives up to four neutral pairs, with sentences that are labelled for other claims.
+    """
+    labels = {"SUPPORT": "entailment", "CONTRADICT": "contradiction"}
+    texts = {_folded(pair.premise) for pair in held_out}
+    quoted, known = " | ".join(texts), {_folded(pair.hypothesis) for pair in held_out}
+    documents = {row["doc_id"]: row["abstract"] for _, row in json_lines(folder / "corpus.jsonl")}
+    claims = [row for _, row in json_lines(folder / "claims_train.jsonl")]
+    left_out = {
+        id
+        for id, sentences in documents.items()
+        if any(len(one) > SHORT and _folded(one) in quoted for one in sentences)
+        or any(text in _folded(" ".join(sentences)) for text in texts)
+    }
+    labelled: dict[int, dict[tuple[int, ...], None]] = {}  # by document: the sets of sentences
+    for claim in claims:
+        for id, evidence in claim["evidence"].items():
+            labelled.setdefault(int(id), {}).update((tuple(one["sentences"]), None) for one in evidence)
+    rng = random.Random(0)
+    rows = []
+    for claim in claims:
+        if _folded(claim["claim"]) in known:
+            continue
+        for id in claim["doc_ids"]:
+            if evidence := claim["evidence"].get(str(id)):
+                found = [(tuple(one["sentences"]), labels[one["label"]]) for one in evidence]
+            else:
+                others = list(labelled.get(id, ()))
+                found = [(one, "neutral") for one in rng.sample(others, min(4, len(others)))]
+            for numbers, label in found if id not in left_out else ():
+                premise = " ".join(documents[id][number].strip() for number in numbers)
+                key = f"claim-{claim['id']}-{id}-{'-'.join(map(str, numbers))}"
+                rows.append({"id": key, "premise": premise, "hypothesis": claim["claim"].strip(), "label": label})
+    return rows
 
 
 def _joined(adapters: Sequence[Path], output: Path) -> Path:
@@ -488,7 +555,7 @@ def main() -> None:
     healthver = {"pairs.path": "healthver", "pairs.folder": str(data / "healthver"), "pairs.split_by": "question"}
     records = data / "pubmedqa" / "ori_pqal.json"
     steps = Steps(options.work.expanduser().absolute(), options.only)
-    published = data / "healthver_test" / "healthver_test.csv"
+    published, claims = data / "healthver_test" / "healthver_test.csv", data / "healthver_claims"
     for part in options.part:
         if part == "a":
             inference(steps, "sick", sick, OF_SICK)
@@ -497,6 +564,8 @@ def main() -> None:
             transfer(steps, sick, healthver)
             if published.exists():
                 judge_adapter(steps, sick, healthver, published)
+            if claims.exists():
+                judge_encoder(steps, data / "general", healthver, published, claims)
         elif part == "c":
             questions(steps, records)
         elif part == "d":

@@ -13,11 +13,13 @@ _NAMES = (
     r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|quellen?|fuentes?"
     r"|extraits?|pasajes?|文献|来源|段落|资料)"
 )
+_PLACE = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|pages?\b|S\.))[^\[\]［］【】\n]{0,40}+)?"  # in the source: "†source", ", p. 3"
 # Runs of white space are tried from their beginning only and never given back: a text may be little else.
 _SPACE = r"(?<!\s)\s*+"
 _MARK = re.compile(
     rf"{_SPACE}(?P<double>\[(?=\[[^\[\]]*\]\]))?{_OPENING}\s*+\^?(?:{_NAMES}\s*+)?:?\s*+\#?"
-    rf"(?P<numbers>\d{{1,3}}(?:\s*+(?:{_TO}|[,;、，&]|and|und|et|y)\s*+\d{{1,3}})*)\s*+{_CLOSING}(?(double)\])",
+    rf"(?P<numbers>\d{{1,3}}(?:\s*+(?:{_TO}|[,;、，&]|and|und|et|y)\s*+(?:{_NAMES}\s*+:?\s*+)?\d{{1,3}})*)"
+    rf"{_PLACE}\s*+{_CLOSING}(?(double)\])",
     re.IGNORECASE,
 )
 _PART = re.compile(rf"(\d+)(?:\s*{_TO}\s*(\d+))?")
