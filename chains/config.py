@@ -158,6 +158,14 @@ class NLIConfig(Section):
             "while questions are answered; null judges with the model of section llm as it is."
         ),
     )
+    temperature: float = Field(
+        default=1,
+        gt=0,
+        description=(
+            "Temperature of the probabilities (Guo et al. 2017): logits are divided by it, so above 1 the model is "
+            "less sure. `eval nli` prints the best one for its pairs; choose it on dev pairs."
+        ),
+    )
 
 
 class ChainConfig(Section):

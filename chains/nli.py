@@ -18,6 +18,7 @@ from chains.models.fitting import split_to_fit
 from chains.models.one_pass import OnePassRunnable, over_valid
 from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
+from common.fingerprints import content_key
 from corpus.inference.pairs import NLIPair, apart_from
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
@@ -231,6 +232,40 @@ class NLIChain(NLIModel):
         if shots < len(self._shots):
             notes.append(f"{shots} of {len(self._shots)} examples fit the model's window")
         return notes
+
+
+class CalibratedNLI(NLIModel):
+    """An NLI model whose logits are divided by a temperature (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks"). Labels stay; those parsed from generated text have no probabilities.
+    """
+
+    def __init__(self, model: NLIModel, temperature: float) -> None:
+        self.labels = model.labels
+        self._model = model
+        self._temperature = temperature
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's fingerprint and the temperature; empty if the model's is."""
+        own = self._model.fingerprint
+        return own and content_key(model=own, temperature=self._temperature)
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
+        """The model's judgements with their probabilities rescaled."""
+        return [
+            one
+            if isinstance(one, UserError)
+            else one.model_copy(update={"label_scores": _rescaled(one.label_scores, self._temperature)})
+            for one in self._model.judge(pairs)
+        ]
+
+
+def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
+    largest = max(scores.values(), default=1.0)  # of the ratios to it, one is 1, so their sum is no 0
+    powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
+    total = sum(powers.values())
+    return {label: power / total for label, power in powers.items()}
 
 
 def decisiveness(label: str | None, scores: Mapping[str, float]) -> float:

@@ -146,6 +146,13 @@ class Components:
             shots: training pairs per label in the prompt; by default ``prompt.shots``.
             adapter: False disables ``nli.adapter``.
         """
+        from chains.nli import CalibratedNLI
+
+        model = self._uncalibrated(measured, shots, adapter=adapter)
+        temperature = self.settings.nli.temperature
+        return model if temperature == 1 else CalibratedNLI(model, temperature)
+
+    def _uncalibrated(self, measured: "Sequence[NLIPair]", shots: int | None, *, adapter: bool) -> "NLIModel":
         settings = self.settings
         if settings.nli.kind == "encoder":
             return self._encoder

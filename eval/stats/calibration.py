@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from eval.stats.estimate import Counts, Estimate, Floats, from_resamples, mean, proportion, resampled
 
 BINS = 15
+TEMPERATURES = np.geomspace(0.1, 10, 386)
+THRESHOLDS = tuple(twentieths / 20 for twentieths in range(7, 20))  # 0.35 to 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,51 @@ def calibration_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estim
     if not _scored(samples):
         return {}
     return {"ece": _expected_error(_confidence(samples), _right(samples)), "brier": mean(list(map(_squared, samples)))}
+
+
+def fit_temperature(samples: Sequence[Mapping[str, Any]]) -> Estimate | None:
+    """The temperature of the least negative log-likelihood (Guo et al. 2017), with a bootstrap interval.
+
+    Searched from 0.1 to 10, each 1.2 % more than the one before. None if a sample has no label scores, or has a target
+    that is none of its labels.
+    """
+    if not _scored(samples) or any(sample["target"] not in sample["label_scores"] for sample in samples):
+        return None
+    logits, labels = _logits(samples)
+    rows, targets = np.arange(len(samples)), [labels.index(sample["target"]) for sample in samples]
+    losses = np.stack(
+        [
+            np.logaddexp.reduce(logits / temperature, axis=1) - logits[rows, targets] / temperature
+            for temperature in TEMPERATURES
+        ],
+        axis=1,
+    )
+    best = float(TEMPERATURES[losses.sum(axis=0).argmin()])
+    if len(samples) == 1:
+        return Estimate(best)
+    ones = np.ones(len(samples), dtype=np.int64)
+    return from_resamples(best, resampled(ones, lambda drawn: TEMPERATURES[(drawn.astype(float) @ losses).argmin(1)]))
+
+
+def best_threshold(samples: Sequence[Mapping[str, Any]], temperature: float) -> tuple[float, Estimate]:
+    """The threshold in ``THRESHOLDS`` with the best accuracy, and that accuracy; the lowest of equals.
+
+    A label other than "neutral" counts only with a probability, at this temperature, of at least the threshold;
+    otherwise the answer is "neutral". Samples are those of ``fit_temperature``.
+    """
+    logits = _logits(samples)[0] / temperature
+    confidence = np.exp(logits.max(axis=1) - np.logaddexp.reduce(logits, axis=1))
+    is_neutral = np.array([sample["target"] == "neutral" for sample in samples])
+    right = [int(np.where(confidence >= one, _right(samples), is_neutral).sum()) for one in THRESHOLDS]
+    best = max(right)
+    return THRESHOLDS[right.index(best)], proportion(best, len(samples))
+
+
+def _logits(samples: Sequence[Mapping[str, Any]]) -> tuple[Floats, list[str]]:
+    """Log-probabilities, shape (samples, labels), and the labels."""
+    labels = list(samples[0]["label_scores"])
+    scores = np.array([[sample["label_scores"][label] for label in labels] for sample in samples], dtype=np.float64)
+    return np.log(np.maximum(scores, np.finfo(float).tiny)), labels
 
 
 def _scored(samples: Sequence[Mapping[str, Any]]) -> bool:

@@ -127,7 +127,8 @@ def nli(
 
     pipeline = _pipeline(Run(judging_settings(settings), output, limit, as_json, quiet), searches=False)
     resources = PipelineResources(pipeline)
-    _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
+    results = _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
+    _say_if(_calibration(results[0], settings.nli.temperature))
     if unlabelled := resources.pair_data.unlabelled:
         say(f"{unlabelled} rows without a label were left out")
 
@@ -262,7 +263,24 @@ def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
     return Pipeline.from_settings(run.settings, corpus, cache=cache, quiet=run.quiet)
 
 
-def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) -> None:
+def _calibration(result: "TaskResult", temperature: float) -> str | None:
+    """The settings of a judge that are best for the evaluated pairs, if its labels are those of NLI."""
+    from chains.nli import NLI_LABELS
+    from eval.stats.calibration import best_threshold, fit_temperature
+    from eval.tables import with_interval
+
+    samples = result.samples
+    if {*samples[0]["label_scores"]} != {*NLI_LABELS} or (fitted := fit_temperature(samples)) is None:
+        return None
+    threshold, accuracy = best_threshold(samples, fitted.value)
+    best = fitted.times(temperature)
+    return (
+        f"best for these pairs: nli.temperature {with_interval(best)}, and with it check.threshold {threshold:.2f}, "
+        f"accuracy {with_interval(accuracy)}. Choose them on dev pairs (--split dev), not on those that you report"
+    )
+
+
+def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) -> "list[TaskResult]":
     """Run tasks, print their tables, and write their results and plots."""
     from eval.report.plots import write_risk_plots
     from eval.tables import result_tables
@@ -271,6 +289,7 @@ def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) 
     results = list(run_tasks(tasks, resources))
     report(run, results, result_tables(results))
     write_risk_plots(run.output, results)
+    return results
 
 
 def report(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]") -> None:

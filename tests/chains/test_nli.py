@@ -1,5 +1,6 @@
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import checkpoints
@@ -7,7 +8,7 @@ import pytest
 
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
-from chains.nli import Judgement, NLIModel, draw_shots, nli_chain
+from chains.nli import CalibratedNLI, Judgement, NLIModel, draw_shots, nli_chain
 from chains.prompts import Shot
 from common.errors import UserError
 from corpus.inference.pairs import NLIPair
@@ -264,3 +265,20 @@ def test_a_model_of_ones_own_needs_only_judge() -> None:
 
     assert [found.label for found in Always().batch(list(PAIRS))] == ["yes"] * 3
     assert next(Always().stream(PAIRS[0])).label == "yes"
+
+
+def test_a_temperature_divides_the_logits() -> None:
+    class Fixed(NLIModel):
+        labels = LABELS
+
+        def judge(self, pairs: Sequence[tuple[str, str]]) -> list[Judgement | UserError]:
+            scores = dict(zip(LABELS, (0.8, 0.2, 0.0), strict=True))
+            judgements = [Judgement(label="entailment", label_scores=scores), Judgement(label="neutral")]
+            return [*judgements, UserError("too long")][: len(pairs)]
+
+    pairs = [("a", "b")] * 3
+    first, generated, error = CalibratedNLI(Fixed(), 2).judge(pairs)
+    assert first.label_scores == pytest.approx({"entailment": 2 / 3, "neutral": 1 / 3, "contradiction": 0})
+    assert (first.label, generated.label, generated.label_scores) == ("entailment", "neutral", {})
+    assert str(error) == "too long"
+    assert CalibratedNLI(Fixed(), 1e-3).judge(pairs[:1])[0].label_scores["entailment"] == pytest.approx(1)

@@ -26,7 +26,9 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
 ) -> None:
     assert (adapter / "adapter_config.json").is_file()
     options = ("--limit", "4", "--quiet", "--json")
-    before = json.loads(command("eval", "nli", *options).out)
+    evaluated = command("eval", "nli", *options)
+    assert "best for these pairs: nli.temperature " in evaluated.err
+    before = json.loads(evaluated.out)
     after = json.loads(command("eval", "nli", *options, "--set", f"llm.adapter={adapter}").out)
     assert before["n"] == after["n"] == 4
     assert {"accuracy", "macro_f1", "unparsed", "f1_entailment", "recall_neutral"} <= set(after["results"]["nli"])

@@ -266,6 +266,16 @@ def test_one_chain_for_each_context_retriever_and_policy(tmp_path: Path) -> None
     assert made.chain(verify="off").invoke(asked).verification is None
 
 
+def test_the_temperature_is_the_judges(tmp_path: Path) -> None:
+    made = [pipeline(settings(tmp_path, **{"nli.temperature": one}), sample("mg0312")) for one in ("1", "3")]
+    pair = [("Itch score fell with rotesartan.", "Rotesartan lowers itch score.")]
+    plain, flatter = (one.judge().judge(pair)[0] for one in made)
+    assert max(flatter.label_scores.values()) < max(plain.label_scores.values())
+    assert flatter.label == plain.label
+    assert made[0].judge().fingerprint != made[1].judge().fingerprint
+    assert made[0].chain().invoke(QUESTION) == made[1].chain().invoke(QUESTION)
+
+
 def test_an_adapter_judges_and_does_not_answer(tmp_path: Path) -> None:
     from checkpoints import make_adapter
 

@@ -6,7 +6,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import brier_score_loss
 
 from corpus.records import LABELS
-from eval.stats.calibration import BINS, calibration_metrics, reliability
+from eval.stats.calibration import BINS, best_threshold, calibration_metrics, fit_temperature, reliability
 from eval.stats.estimate import Estimate
 
 
@@ -116,3 +116,30 @@ def test_one_sample_has_no_interval() -> None:
 
 def test_a_target_that_is_no_candidate_is_missed_altogether() -> None:
     assert calibration_metrics([_sample({"yes": 1.0, "no": 0.0}, "maybe")])["brier"] == Estimate(2.0)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
+def test_the_temperature_is_what_the_logits_were_multiplied_by(sharpness: float) -> None:
+    found = fit_temperature(_samples(3000, sharpness=sharpness))
+    assert found is not None and found.low is not None and found.high is not None
+    assert found.low < 1 / sharpness < found.high
+    assert found.value == pytest.approx(1 / sharpness, rel=0.1)
+
+
+def test_no_temperature_without_probabilities() -> None:
+    scores = {"yes": 0.9, "no": 0.1}
+    assert fit_temperature([_sample({}, "yes")]) is None
+    assert fit_temperature([_sample(scores, "maybe")]) is None
+    assert fit_temperature([_sample({"yes": 1.0, "no": 0.0}, "no")]) == Estimate(pytest.approx(10))
+
+
+def test_the_best_threshold_makes_doubtful_labels_neutral() -> None:
+    def sample(entailment: float, target: str) -> dict[str, Any]:
+        rest = (1 - entailment) / 2
+        return _sample({"entailment": entailment, "neutral": rest, "contradiction": rest}, target)
+
+    samples = [sample(0.9, "entailment"), sample(0.8, "entailment"), sample(0.62, "neutral"), sample(0.45, "neutral")]
+    threshold, accuracy = best_threshold(samples, 1)
+    assert (threshold, accuracy.value) == (0.65, 1.0)
+    threshold, accuracy = best_threshold(samples, 0.5)  # more sure: the third has 0.84, the fourth 0.57
+    assert (threshold, accuracy.value) == (0.85, 1.0)
