@@ -13,7 +13,7 @@ from rich.text import Text
 
 from common.errors import UserError
 from common.json_file import shown
-from eval.results import check_output, write_json
+from eval.results import prepare_output_folder, write_json
 from eval.runs import Run, find_runs, read_run
 from eval.stats.estimate import CONFIDENCE, RESAMPLES, Estimate
 from eval.stats.significance import McNemar, holm, macro_f1_difference, mcnemar, mean_difference
@@ -211,7 +211,7 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched:
     Raises:
         UserError: the folder is not writable.
     """
-    check_output(folder)
+    prepare_output_folder(folder)
     return write_json(folder / COMPARE_FILE, as_json(comparisons, unmatched))
 
 

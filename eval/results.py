@@ -87,7 +87,7 @@ def check_task_name(name: str) -> None:
         )
 
 
-def check_output(folder: Path) -> None:
+def prepare_output_folder(folder: Path) -> None:
     """Create ``folder`` and check that results can be written there; call it before a long run.
 
     Raises:
@@ -130,7 +130,7 @@ def write_results(
     names = [task.name for task in tasks]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"one result for each task is needed, not {names}")
-    check_output(folder)
+    prepare_output_folder(folder)
     with _locked(folder):
         return _write(folder, tasks, config, date or datetime.now(UTC))
 

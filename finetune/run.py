@@ -16,7 +16,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from common.atomic_write import write_whole
 from common.errors import UserError
-from eval.results import check_output
+from eval.results import prepare_output_folder
 from finetune.checkpoints import (
     SUMMARY_FILE,
     Checkpoint,
@@ -106,7 +106,7 @@ class Run:
         self._config = config
         self._section = section
         self._console = Console(stderr=True, quiet=quiet or not is_main())
-        check_output(output)
+        prepare_output_folder(output)
         check_no_model(output)
 
     def say(self, message: str) -> None:

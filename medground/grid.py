@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.result_cache import CACHE_FILE, ResultCache
 from eval.config import GridLLM, Part
 from eval.grid import Cell, grid_cells, write_grid
-from eval.results import TaskResult, check_output, check_task_name, write_results
+from eval.results import TaskResult, check_task_name, prepare_output_folder, write_results
 from eval.tables import remarks
 from eval.tasks import NLITask, RetrievalTask, Task
 from medground.ingest import data_corpus
@@ -81,7 +81,7 @@ class _GridRun:
             check_task_name(name)
         if twice := {*self._llms, RETRIEVAL} & {*self._config.encoders} | {*self._llms} & {RETRIEVAL}:
             raise UserError(f"eval.grid: the name {min(twice)} is used twice. Give each model a different name.")
-        check_output(output)
+        prepare_output_folder(output)
         self._cache = ResultCache(output / CACHE_FILE)
         asks = {"retrieval", "qa"} & set(self._config.parts)
         corpus = data_corpus(settings) if asks else None

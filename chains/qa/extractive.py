@@ -86,8 +86,8 @@ class ExtractiveChain(AnswerChain):
             found = ["no sentence of the passages found shares a word with the question"]
         elif selection.is_weak:
             by_words = self.embedder is None
-            measure = "share of the question's words in one sentence" if by_words else "nearness of a passage"
-            found = [f"weak evidence: the greatest {measure} is {selection.nearest:.2f} of 1"]
+            best, basis = ("sentence", "words shared with") if by_words else ("passage", "relevance to")
+            found = [f"weak evidence: the best {best} scores {selection.nearest:.2f} out of 1 for {basis} the question"]
         quoted = {citation.passage_id for citation in citations}
         cited = [passage for passage in passages if passage.id in quoted]
         text, sentences = _quoted(citations, passages)

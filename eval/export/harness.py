@@ -16,7 +16,7 @@ from typing import Any
 
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
-from eval.results import RESULTS_FILE, check_output
+from eval.results import RESULTS_FILE, prepare_output_folder
 from eval.runs import Run
 from eval.stats.estimate import RESAMPLES
 from eval.tasks import NLITask, Task
@@ -65,7 +65,7 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
             f"Nothing to export: the harness's layout holds labels assigned by a model, and the tasks are {tasks}. "
             "Name a folder that eval qa or eval nli wrote."
         )
-    check_output(output)
+    prepare_output_folder(output)
     files: list[Path] = []
     written: set[tuple[str, str]] = set()
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.atomic_write import write_whole
 from common.errors import DataError, UserError
 from corpus.records import LABELS
-from eval.results import check_output
+from eval.results import prepare_output_folder
 from eval.runs import Run
 from eval.tasks import task_from_name
 
@@ -48,7 +48,7 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
     predictions: dict[str, str] = {sample["id"]: sample["prediction"] for sample in samples}
     if len(predictions) < len(samples) or not set(predictions.values()) <= set(LABELS):
         raise DataError(run.folder / f"samples_{task}.jsonl", "holds an id twice, or a label that is not PubMedQA's.")
-    check_output(output)
+    prepare_output_folder(output)
     path = output / f"predictions_{task}.json"
     try:
         write_whole(path, json.dumps(predictions, ensure_ascii=False, indent=2) + "\n")

@@ -33,13 +33,13 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     number of records, pairs and steps.
     """
     settings = options.make_settings(None, None, limit=limit)
-    from eval.results import check_output, write_results
+    from eval.results import prepare_output_folder, write_results
     from eval.tables import result_tables
     from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
     from medground.tasks import PipelineResources, qa_tasks, retrieval_tasks, run_tasks
 
-    check_output(output)
+    prepare_output_folder(output)
     pipeline = Pipeline.from_settings(settings, data_corpus(settings), quiet=quiet)
     typer.echo(f"{pipeline.note}\n")
     typer.echo("Retrieval: each question of the sample is searched among all of its abstracts.\n")

@@ -41,8 +41,8 @@ class Run:
     quiet: bool
 
 
-def question_command(run: Callable[[Run], None]) -> Callable[[Run], None]:
-    """Register a command over question records, with its docstring as help and results/NAME as output folder."""
+def data_command(run: Callable[[Run], None]) -> Callable[[Run], None]:
+    """Register a command with the options of section data, its docstring as help, and output in results/NAME."""
 
     @evaluate.command(run.__name__, help=run.__doc__)
     def command(
@@ -76,7 +76,7 @@ def retrieval(
 ) -> None:
     """Evaluate every retriever.
 
-    Each question of the data is a query, and its own abstract among all of the data's is the relevant document.
+    Each question is a query against all abstracts of the data; only its own abstract is relevant.
     """
     settings = options.make_settings(
         config, overrides, data=data, split=split or "all", split_file=split_file, limit=limit
@@ -88,7 +88,7 @@ def retrieval(
     _measure(retrieval_tasks(settings), PipelineResources(pipeline), run)
 
 
-@question_command
+@data_command
 def qa(run: Run) -> None:
     """Evaluate answers.
 
@@ -127,13 +127,14 @@ def nli(
 
     pipeline = _pipeline(Run(judging_settings(settings), output, limit, as_json, quiet), searches=False)
     resources = PipelineResources(pipeline)
+    # the results record the user's settings
     results = _measure([NLITask()], resources, Run(settings, output, limit, as_json, quiet))
     _say_if(_calibration(results[0], settings.nli.temperature))
     if unlabelled := resources.pair_data.unlabelled:
         say(f"{unlabelled} rows without a label were left out")
 
 
-@question_command
+@data_command
 def answers(run: Run) -> None:
     """Evaluate written answers: do the cited passages support the sentences?
 
@@ -173,11 +174,11 @@ def check(
     resources = PipelineResources(_pipeline(run, searches=False))
     _measure(check_tasks(settings), resources, run)
     if mixed := resources.claims().mixed:
-        say(f"{mixed} claims have as many documents for as against them; they are left out with retrieved evidence")
+        say(f"{mixed} claims have as many supporting as contradicting documents; only given evidence is used for them")
     _say_if(resources.check_note)
 
 
-@question_command
+@data_command
 def tasks(run: Run) -> None:
     """Evaluate the tasks of the setting eval.tasks.
 
@@ -188,15 +189,15 @@ def tasks(run: Run) -> None:
     from medground.tasks import PipelineResources, settings_tasks
 
     chosen = settings_tasks(run.settings)
-    answers = any(task.context is not None for task in chosen if task.section.data == "data")
-    if answers:
+    has_answer_tasks = any(task.context is not None for task in chosen if task.section.data == "data")
+    if has_answer_tasks:
         _refuse_extractive(run.settings, "A task on answers")
     pipeline = _pipeline(run, searches=any(task.section.data == "data" for task in chosen))
     _measure(chosen, PipelineResources(pipeline), run)
-    _say_if(pipeline.note if answers else None)
+    _say_if(pipeline.note if has_answer_tasks else None)
 
 
-@question_command
+@data_command
 def grid(run: Run) -> None:
     """Evaluate many models on the same questions and pairs.
 
@@ -239,7 +240,7 @@ def _limit_all(run: Run) -> Run:
 
 def _refuse_extractive(settings: "Settings", what: str, does: str = "scores yes, no and maybe") -> None:
     if settings.llm.kind == "extractive":
-        raise UserError(f"{what} {does}, which llm.kind extractive does not give. Set another kind.")
+        raise UserError(f"{what} needs a model that {does}; llm.kind extractive only quotes. Set another llm.kind.")
 
 
 def _say_if(note: str | None) -> None:
@@ -250,11 +251,11 @@ def _say_if(note: str | None) -> None:
 def _pipeline(run: Run, *, searches: bool = True) -> "Pipeline":
     """The pipeline over the data's abstracts, with a result cache in the output folder."""
     from common.result_cache import CACHE_FILE, ResultCache
-    from eval.results import check_output
+    from eval.results import prepare_output_folder
     from medground.ingest import data_corpus
     from medground.pipeline import Pipeline
 
-    check_output(run.output)
+    prepare_output_folder(run.output)
     cache = ResultCache(run.output / CACHE_FILE)
     if cache.unreadable:
         lines = "1 line" if cache.unreadable == 1 else f"{cache.unreadable} lines"
@@ -293,7 +294,7 @@ def _measure(tasks: "Sequence[Task]", resources: "PipelineResources", run: Run) 
 
 
 def report(run: Run, results: "Sequence[TaskResult]", tables: "Sequence[Table]") -> None:
-    """Print the tables, and write the results even if the reader of the output closes it early, as in ``| head``.
+    """Print the tables, and write the results even if stdout is closed early (``| head``).
 
     The tables come first, so that they are shown even if the disk is full.
     """

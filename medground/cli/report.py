@@ -27,12 +27,12 @@ def report(
     """
     from eval.report.page import Report, write_report
     from eval.report.tasks import read_tasks
-    from eval.results import check_output
+    from eval.results import prepare_output_folder
     from medground.report_data import ReportData, notes
 
     measured = read_tasks(runs)
     folder = output or runs[0]
-    check_output(folder)
+    prepare_output_folder(folder)
     data = ReportData()
     texts = [data.texts(task) for task in measured.tasks]
     maps = data.maps(measured.tasks, folder, quiet=quiet)

@@ -132,7 +132,7 @@ def _add_checks(app: FastAPI, service: Service, user_of: UserOf) -> None:
         answer is its check, with ``statements`` a list; one of these that cannot be checked has an ``error`` instead.
         """
         if service.checker is None:
-            raise HTTPException(501, service.no_checker)
+            raise HTTPException(501, service.checker_unavailable_reason)
         statements = body.statements or [body.statement or ""]
         if len(statements) > service.config.max_messages:
             given, most = len(statements), service.config.max_messages

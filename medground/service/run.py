@@ -39,9 +39,11 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
     pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
     service = Service(config, users, pipeline.about, pipeline.note)
     if pipeline.no_judge is not None:
-        service.no_checker = pipeline.no_judge
+        service.checker_unavailable_reason = pipeline.no_judge
     elif settings.chain.context != "retrieved":
-        service.no_checker = f"Statements are checked by searching, and chain.context is {settings.chain.context}."
+        service.checker_unavailable_reason = (
+            f"Statements are checked by searching, and chain.context is {settings.chain.context}."
+        )
     else:  # before the chat: its models may share their base with the judge
         service.checker = service.passes.share(pipeline.checker().check_all)
     service.chat = pipeline.chat(service.passes.share)

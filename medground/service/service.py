@@ -39,7 +39,7 @@ class Service:
         about: names of model, retriever and agent (``Pipeline.about``).
         note: shown with every answer; None for no note.
         checker: checks statements, batched with those of other requests; None without an NLI model.
-        no_checker: the reason if ``checker`` is None.
+        checker_unavailable_reason: the reason if ``checker`` is None.
         chat: set when the models are loaded.
         passes: the queue before the models.
         at_close: called when the service begins to shut down.
@@ -52,7 +52,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     at_close: list[Callable[[], None]] = field(default_factory=list)
     checker: "CheckAll | None" = None
-    no_checker: str = "This service checks no statements."
+    checker_unavailable_reason: str = "This service checks no statements."
     chat: "Chat" = field(init=False)
     admission: Admission = field(init=False)
     passes: Passes = field(init=False)

@@ -1,4 +1,4 @@
-"""Questions and passages within the windows of the embedders."""
+"""Token limits of embedders, and shortening of questions to them."""
 
 from langchain_core.embeddings import Embeddings
 
@@ -8,13 +8,16 @@ from corpus.sentences import sentence_spans
 from retrievers.embedders.base import BatchEmbedder
 
 SHORT = 120  # characters that fit every embedder's window
-MIN_TOKENS = 8  # of a passage that must fit beside the prompt
+MIN_TOKENS = 8  # minimum room for a passage after the prompt
 
 
 def window_of(embedder: Embeddings) -> Window | None:
     """The embedder's window; ``UserError`` if the prompt leaves no room for a passage."""
     window: Window | None = embedder.window if isinstance(embedder, BatchEmbedder) else None
-    if window is not None and window.limit - window.count([""])[0] < MIN_TOKENS:
+    if window is None:
+        return None
+    overhead = window.count([""])[0]  # prompt and special tokens
+    if window.limit - overhead < MIN_TOKENS:
         raise UserError(
             f"The embedder reads {window.limit} tokens, and its passage prompt fills them. Shorten passage_prompt."
         )
@@ -34,13 +37,13 @@ def cut_to_window(question: str, window: Window, *, only_questions: bool = False
     """See ``shorten``; with ``only_questions`` a text without a question mark is unchanged."""
     if len(question) < SHORT or window.count([question])[0] <= window.limit:
         return question
-    every = [question[start:end] for start, end in sentence_spans(question)]
-    asking = [one for one in every if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))]
-    if not asking and only_questions:
+    sentences = [question[start:end] for start, end in sentence_spans(question)]
+    questions = [one for one in sentences if one.rstrip("\"'”’»)]").endswith(("?", "？", "؟", "\u037e"))]
+    if not questions and only_questions:
         return question
-    asking = asking or every
-    kept = asking[-1]
-    for one in reversed(asking[:-1]):
+    candidates = questions or sentences
+    kept = candidates[-1]
+    for one in reversed(candidates[:-1]):
         if window.count([f"{one} {kept}"])[0] > window.limit:
             break
         kept = f"{one} {kept}"

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from common.fingerprints import plain
-from eval.results import TaskResult, check_output, versions, write_results
+from eval.results import TaskResult, prepare_output_folder, versions, write_results
 from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
 
@@ -143,7 +143,7 @@ def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
         pytest.skip("this user may write everywhere")
     try:
         with pytest.raises(UserError, match="Permission denied"):
-            check_output(tmp_path)
+            prepare_output_folder(tmp_path)
     finally:
         tmp_path.chmod(0o700)
 
@@ -169,15 +169,15 @@ def test_a_results_file_of_someone_else_is_not_overwritten(tmp_path: Path, conte
     path = tmp_path / "results.json"
     path.write_text(content)
     with pytest.raises(UserError, match="not a results file"):
-        check_output(tmp_path)
+        prepare_output_folder(tmp_path)
     with pytest.raises(UserError, match="not a results file"):
         write_results(tmp_path, [_task()], {})
     assert path.read_text() == content
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_check_output_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
-    check_output(tmp_path / "a" / "b")
+def test_prepare_output_folder_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    prepare_output_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 

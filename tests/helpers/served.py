@@ -38,7 +38,7 @@ def _wait(seconds: float, release: threading.Event | None) -> None:
 
 
 class Scripted(AnswerChain):
-    """Answers yes from one passage, after ``seconds`` for a pass, and once ``release`` is set; keeps its passes."""
+    """Answers yes from one passage, after ``seconds`` for a batch, and once ``release`` is set; keeps its batches."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class Scripted(AnswerChain):
     ) -> None:
         self.seconds = seconds
         self.release = release
-        self.passes: list[list[str]] = []
+        self.batches: list[list[str]] = []
         self._answer = answer or yes
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        self.passes.append([question.text for question in questions])
+        self.batches.append([question.text for question in questions])
         _wait(self.seconds, self.release)
         return [self._answer(question) for question in questions]
 
@@ -69,8 +69,8 @@ def yes(question: Question) -> Answer:
     )
 
 
-class Checks:
-    """Supports every statement from one passage, after ``seconds`` for a pass, and once ``release`` is set.
+class FakeChecker:
+    """Supports every statement from one passage, after ``seconds`` for a batch, and once ``release`` is set.
 
     A statement with "long" cannot be checked.
     """
@@ -78,10 +78,10 @@ class Checks:
     def __init__(self, seconds: float = 0.0, release: threading.Event | None = None) -> None:
         self.seconds = seconds
         self.release = release
-        self.passes: list[list[str]] = []
+        self.batches: list[list[str]] = []
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        self.passes.append([claim.statement for claim in claims])
+        self.batches.append([claim.statement for claim in claims])
         _wait(self.seconds, self.release)
         text = "Aspirin reduced stroke."
         quote = Citation(passage_id="p1", quote=text, start=0, end=len(text), score=0.9)
@@ -103,7 +103,7 @@ def make_service(
     chain: AnswerChain,
     folder: Path,
     tokens: dict[str, str] | None = None,
-    checks: Checks | None = None,
+    checker: FakeChecker | None = None,
     **config: Any,
 ) -> Service:
     service = Service(
@@ -113,7 +113,7 @@ def make_service(
         SharedChain(chain, service.passes.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
     )
     service.chat = chat
-    service.checker = service.passes.share((checks or Checks()).check_all)
+    service.checker = service.passes.share((checker or FakeChecker()).check_all)
     return service
 
 

@@ -1,4 +1,4 @@
-"""medground/doctor.py: what is there is found, and what is missing fails."""
+"""``doctor`` reports each part as ok, note or failed."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_the_embedded_default_is_complete() -> None:
     assert not Path(".medground").exists()
 
 
-def test_without_a_card_s_driver_it_imports_no_torch() -> None:
+def test_without_a_gpu_driver_torch_is_not_imported() -> None:
     code = (
         "import sys; from medground import doctor; from medground.settings import load_settings;"
         "doctor.CDLL = lambda name: (_ for _ in ()).throw(OSError(name));"
@@ -39,7 +39,7 @@ def test_without_a_card_s_driver_it_imports_no_torch() -> None:
         "print(len(found), [name for name in ('torch', 'transformers', 'chromadb') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "12 []\n"
+    assert done.stdout == "12 []\n"  # 12 checks, none of the heavy libraries
 
 
 def test_the_llama_cpp_engine_is_named_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,27 +54,27 @@ def test_the_llama_cpp_engine_is_named_with_its_version(monkeypatch: pytest.Monk
     assert "pip install 'medground[llamacpp]'" in needed.value
 
 
-def test_what_cannot_work_has_failed() -> None:
+def test_an_unwritable_store_and_an_invalid_hub_id_are_failed() -> None:
     Path("file").touch()
     found = checks(**{"store.path": "file/store", "embedders.other.model": "a/b/c"})
     assert found["store"].state == "failed"
     assert found["embedder other"].state == "failed"
 
 
-def test_a_model_of_the_hub_is_looked_for_in_the_cache_only() -> None:
+def test_a_hub_model_that_is_not_cached_is_noted_without_a_download() -> None:
     found = checks(**{"llm.model": "someone/some-model"})
     assert found["language model"].state == "note"
-    assert "downloaded from the hub" in found["language model"].value
+    assert "downloaded from the hub on first use" in found["language model"].value
 
 
-def test_telemetry_that_is_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enabled_telemetry_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     assert checks()["telemetry"].state == "ok"
     monkeypatch.setenv("LANGCHAIN_TRACING_V2", "true")
     assert "LANGCHAIN_TRACING_V2" in checks()["telemetry"].value
 
 
-def test_the_command_prints_and_fails(command: Callable[..., Any]) -> None:
+def test_the_command_prints_json_and_exits_1_if_a_check_failed(command: Callable[..., Any]) -> None:
     outcome = command("doctor", "--json")
     assert outcome.status == 0
     assert {"name", "state", "value"} == set(json.loads(outcome.out)[0])

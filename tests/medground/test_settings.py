@@ -12,6 +12,7 @@ from common.errors import UserError
 from medground.settings import _WHOLE, Settings, load_settings
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.kinds.mmr import MMRConfig
+from retrievers.registry import KINDS, config_class
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -57,7 +58,7 @@ def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
     assert load_settings(path, {"llm": {"max_new_tokens": 5}}).llm.max_new_tokens == 5
 
 
-def test_a_mapping_of_ones_own_keys_is_taken_whole(tmp_path: Path) -> None:
+def test_a_mapping_with_user_defined_keys_is_replaced_not_merged(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         """
@@ -69,7 +70,7 @@ serve: {tokens: {ann: one, bob: two}}
     )
     settings = load_settings(path)
     assert settings.pairs.labels == {"yes": "follows", "no": "rejected"}
-    assert settings.pairs.columns.premise == "sentence1"  # its keys are ours
+    assert settings.pairs.columns.premise == "sentence1"  # pairs.columns has fixed keys, so it is merged
     whole = {
         "pairs.labels": {"1": "a", "2": "b"},
         "retrievers.both.retrievers": {"bm25": 1},
@@ -84,7 +85,7 @@ serve: {tokens: {ann: one, bob: two}}
     assert list(changed.serve.tokens) == ["eve"]
 
 
-def test_a_dotted_key_into_such_a_mapping_changes_that_key_alone(tmp_path: Path) -> None:
+def test_a_dotted_key_changes_one_entry_of_a_user_keyed_mapping(tmp_path: Path) -> None:
     path = written(tmp_path, "eval: {grid: {llms: {a: {model: x, dtype: float16}, b: {model: y}}}}\n")
     stated = {"pairs.labels.neutral": "open", "eval.grid.llms.a.dtype": "float32"}
     settings = load_settings(path, stated)
@@ -93,7 +94,7 @@ def test_a_dotted_key_into_such_a_mapping_changes_that_key_alone(tmp_path: Path)
 
 
 def _mappings(annotation: Any, where: str) -> Iterator[str]:
-    """The dotted keys of all mappings below an annotation whose keys are the user's own."""
+    """Dotted paths of all ``dict`` or ``Mapping`` fields in an annotation; ``NAME`` stands for a user-defined key."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         for name, field in annotation.model_fields.items():
             yield from _mappings(field.annotation, f"{where}.{name}".lstrip("."))
@@ -105,15 +106,16 @@ def _mappings(annotation: Any, where: str) -> Iterator[str]:
             yield from _mappings(part, where)
 
 
-def test_each_mapping_of_ones_own_keys_is_taken_whole_or_lies_in_one_that_is() -> None:
-    beside = {"embedders", "retrievers"}  # entries of a file stand beside the defaults
-    found = set(_mappings(Settings, "")) - beside
-    assert {"pairs.labels", "retrievers.NAME.retrievers", "eval.grid.published.qa.NAME"} & found
+def test_every_mapping_with_user_defined_keys_is_covered_by_whole() -> None:
+    merged = {"embedders", "retrievers"}
+    kinds = [config_class({"kind": kind}) for kind in KINDS]
+    found = {*_mappings(Settings, ""), *(key for one in kinds for key in _mappings(one, "retrievers.NAME"))} - merged
+    assert {"pairs.labels", "retrievers.NAME.retrievers", "eval.grid.published.qa.NAME"} <= found
     left = {key for key in found if not any(fnmatchcase(key, one) or fnmatchcase(key, f"{one}.*") for one in _WHOLE)}
     assert left == set()
 
 
-def test_another_kind_replaces_the_whole_entry() -> None:
+def test_changing_the_kind_of_a_retriever_resets_its_settings() -> None:
     settings = load_settings(None, {"retrievers": {"dense": {"kind": "bm25"}}})
     assert settings.retrievers["dense"] == settings.retrievers["bm25"]
 
@@ -123,7 +125,7 @@ def test_overrides_of_one_command_may_name_the_kind_last() -> None:
     assert load_settings(None, stated).retrievers["dense"] == MMRConfig(retriever="bm25", candidates=9)
 
 
-def test_another_kind_of_a_section_leaves_its_other_settings(tmp_path: Path) -> None:
+def test_changing_the_kind_of_llm_or_agent_keeps_their_other_settings(tmp_path: Path) -> None:
     path = written(tmp_path, "llm: {model: served, system: Be brief.}\nagent: {passages: 8}\n")
     settings = load_settings(
         path, {"llm.base_url": "http://127.0.0.1:1/v1", "llm.kind": "openai"}, {"agent.kind": "graph"}
@@ -136,8 +138,8 @@ def test_another_kind_of_a_section_leaves_its_other_settings(tmp_path: Path) -> 
     assert load_settings(None, served, {"llm.kind": "huggingface", "llm.base_url": None}).llm.model == "m"
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    told = problems(
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    message = problems(
         tmp_path,
         """
 llm: {modl: x, dtype: float8, max_new_tokens: 0}
@@ -161,8 +163,8 @@ chain: 3
         "prompts: there is no such setting. Did you mean prompt?",
         "chain: must be a mapping of settings, not 3.",
     ):
-        assert line in told, told
-    assert "there are 9 problems" in told
+        assert line in message, message
+    assert "there are 9 problems" in message
 
 
 BAD = {
@@ -177,32 +179,32 @@ BAD = {
     "an empty text": ("llm: {model: ''}", "llm.model"),
     "a negative number": ("retrievers: {dense: {top_k: -1}}", "retrievers.dense.top_k"),
     "zero": ("chain: {passages: 0}", "chain.passages"),
-    "not a number": ("retrievers: {bm25: {b: .nan}}", "retrievers.bm25.b"),
+    "NaN": ("retrievers: {bm25: {b: .nan}}", "retrievers.bm25.b"),
     "infinity": ("retrievers: {bm25: {k1: .inf}}", "retrievers.bm25.k1"),
     "a number that is too big": ("retrievers: {bm25: {b: 7}}", "retrievers.bm25.b"),
-    "yes for a choice": ("chain: {decide: yes}", "chain.decide"),
+    "a YAML boolean for a choice": ("chain: {decide: yes}", "chain.decide"),
     "a huge value is cut": ("llm: {dtype: " + "x" * 100_000 + "}", "llm.dtype"),
     "an unknown name far from any": ("llm: {zzzzzz: 1}", "Known here: kind, model"),
     "limit 0": ("data: {limit: 0}", "data.limit"),
     "an unknown split": ("data: {split: val}", "data.split"),
-    "a mapping in itself": ("llm: &x {model: *x}", "llm.model"),
+    "a self-referencing mapping": ("llm: &x {model: *x}", "llm.model"),
 }
 
 
-@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
-def test_a_bad_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD)
+def test_a_bad_setting_is_named(tmp_path: Path, text: str, expected: str) -> None:
     message = problems(tmp_path, text)
-    assert told in message
+    assert expected in message
     assert len(message) < 1_000
 
 
-def test_the_same_holds_for_settings_made_in_python() -> None:
+def test_settings_made_in_python_reject_an_unknown_retriever() -> None:
     with pytest.raises(ValidationError, match="there is no retriever 'sparse'"):
         Settings(retriever="sparse")
 
 
 @pytest.mark.parametrize("key", ["retrievers.nope.top_k", "nope", "llm.nope.deeper", "llm.model.deeper", ""])
-def test_an_override_of_nothing_is_refused(key: str) -> None:
+def test_an_override_of_an_unknown_setting_is_refused(key: str) -> None:
     with pytest.raises(UserError):
         load_settings(None, {key: 3})
 
@@ -216,7 +218,7 @@ retriever: top
 """
     settings = load_settings(written(tmp_path, text))
     assert list(settings.retrievers["hybrid"].model_dump()["retrievers"]) == ["dense", "bm25"]
-    told = problems(
+    message = problems(
         tmp_path,
         """
 retrievers:
@@ -232,4 +234,4 @@ retrievers:
         "retrievers.b.embedder: there is no embedder 'none'",
         "retrievers.a: these build on each other in a circle: a -> b -> a.",
     ):
-        assert line in told
+        assert line in message

@@ -1,4 +1,4 @@
-"""medground/yaml_file.py: a broken settings file is refused with the line where it is broken."""
+"""medground/yaml_file.py: errors of a broken settings file name the line."""
 
 from pathlib import Path
 
@@ -22,12 +22,12 @@ BROKEN = {
     "a list": ("- llm\n", "not list"),
     "a text": ("llm\n", "not str"),
     "a number as key": ("llm:\n  1: x\n", "the key llm.1 is not a text"),
-    "yes as key": ("on: x\n", "the key True is not a text"),
+    "YAML boolean as key": ("on: x\n", "the key True is not a text"),
     "a list as key": ("? [a]\n: b\n", "line 1"),
     "too deep": ("x: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
     "impossible date": ("llm: 2024-13-45\n", "is not YAML"),
-    "number in base 60 without end": (f"x: 1{':1' * 5_000}.5\n", "too large"),
-    "merges of merges": (
+    "sexagesimal float that overflows": (f"x: 1{':1' * 5_000}.5\n", "too large"),
+    "nested merges": (
         "m0: &m0 {x: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [{f'*m{n - 1}, ' * 9}]}}\n" for n in range(1, 12)),
         "more than 10,000 keys",
     ),
@@ -35,14 +35,14 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(DataError) as caught:
         read_mapping(path)
     assert str(caught.value).startswith(str(path))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_file_of_comments_changes_nothing(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_file_of_comments_changes_nothing(tmp_path: Path) -> None:
     assert read_mapping(path) == {}
 
 
-def test_a_mapping_that_contains_itself_is_read_without_end(tmp_path: Path) -> None:
+def test_a_self_referencing_mapping_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("llm: &again\n  llm: *again\n")
     assert "llm" in read_mapping(path)["llm"]["llm"]
@@ -65,6 +65,6 @@ def test_one_value(text: str, value: object) -> None:
     assert read_value(text, "--set x") == value
 
 
-def test_a_value_that_is_no_yaml_is_refused() -> None:
+def test_a_value_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(DataError, match="--set x: is not YAML"):
         read_value("[a", "--set x")

@@ -1,4 +1,8 @@
-"""Readings as tensors: the stem once, then its branches, each of which attends to the stem and to itself."""
+"""Training examples as tensors.
+
+One row is a text (stem) with several question-answer pairs (branches). Each branch attends to the text and to itself
+only, so the text is computed once.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,39 +13,40 @@ from transformers import PreTrainedTokenizerFast
 from tools.tiny.readings import Readings
 from tools.tiny.wording import ASSISTANT, END, Reading, branch_text
 
-PARTS = 4  # approximate number of batches of a step, each with readings of similar length
+BATCHES_PER_STEP = 4  # approximately; the rows of a batch have similar lengths
 
 
-class Ease:
-    """The current ease of the readings, from 1 down to 0; shared by trainer and stream."""
+class Curriculum:
+    """Curriculum position: 1 draws easy examples, 0 the full mixture. The trainer sets it, the generator reads it."""
 
     def __init__(self) -> None:
-        self.now = 1.0
+        self.easiness = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of rows x length: token ids, positions (restarted for each branch), and which tokens count.
+    """Tensors of rows x length: token ids, positions, and the loss mask and loss weights of the tokens.
 
-    ``mask`` is rows x 1 x length x length and additive (0 or -inf); ``predicted`` is false for padding and for a row's
-    first token; ``answers`` weighs the assistant's turns, each token of an n-token turn with 1 / sqrt(n); ``before`` is
-    the index of the token that predicts each token: its predecessor, or the stem's last one.
+    The positions of each branch follow the stem's. ``mask`` is rows x 1 x length x length and additive (0 or -inf).
+    ``is_target`` is false for padding and for a row's first token. ``answer_weights`` is the loss weight of each answer
+    token, 1 / sqrt(n) in an answer of n tokens, 0 elsewhere. ``predictor_index`` is the index of the token that
+    predicts each token: its predecessor, or the stem's last one for the first token of a branch.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
-    predicted: torch.Tensor
-    answers: torch.Tensor
-    before: torch.Tensor
+    is_target: torch.Tensor
+    answer_weights: torch.Tensor
+    predictor_index: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     ids: list[int]
     positions: list[int]
-    branch: list[int]
-    before: list[int]
+    branch_number: list[int]  # 0 for the stem, from 1 for branches; padded with -1
+    predictor_index: list[int]
 
 
 def _row(reading: Reading, tokenizer: PreTrainedTokenizerFast) -> _Row:
@@ -50,10 +55,10 @@ def _row(reading: Reading, tokenizer: PreTrainedTokenizerFast) -> _Row:
     for number, (asked, answer) in enumerate(reading.branches, 1):
         tail = tokenizer.encode(branch_text(asked, answer), add_special_tokens=False)
         start = len(row.ids)
-        row.before.extend([len(stem) - 1, *range(start, start + len(tail) - 1)])
+        row.predictor_index.extend([len(stem) - 1, *range(start, start + len(tail) - 1)])
         row.ids.extend(tail)
         row.positions.extend(range(len(stem), len(stem) + len(tail)))
-        row.branch.extend([number] * len(tail))
+        row.branch_number.extend([number] * len(tail))
     return row
 
 
@@ -62,22 +67,23 @@ def collate(rows: list[_Row], tokenizer: PreTrainedTokenizerFast) -> Batch:
     length = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id or 0)
     positions = torch.zeros((len(rows), length), dtype=torch.long)
-    before = torch.zeros((len(rows), length), dtype=torch.long)
-    branch = torch.full((len(rows), length), -1)
+    predictor_index = torch.zeros((len(rows), length), dtype=torch.long)
+    branch_number = torch.full((len(rows), length), -1)
     for i, row in enumerate(rows):
         n = len(row.ids)
         ids[i, :n], positions[i, :n] = torch.tensor(row.ids), torch.tensor(row.positions)
-        branch[i, :n], before[i, :n] = torch.tensor(row.branch), torch.tensor(row.before)
+        branch_number[i, :n] = torch.tensor(row.branch_number)
+        predictor_index[i, :n] = torch.tensor(row.predictor_index)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
-    visible = causal & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
+    visible = causal & ((branch_number[:, None, :] == 0) | (branch_number[:, :, None] == branch_number[:, None, :]))
     mask = torch.zeros(len(rows), 1, length, length).masked_fill(~visible[:, None], float("-inf"))
-    predicted = branch >= 0
-    predicted[:, 0] = False
-    return Batch(ids, positions, mask, predicted, _answers(ids, tokenizer), before)
+    is_target = branch_number >= 0
+    is_target[:, 0] = False
+    return Batch(ids, positions, mask, is_target, _answer_weights(ids, tokenizer), predictor_index)
 
 
-def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
-    """Weights of the tokens after each assistant mark up to the end mark; 0 for all others."""
+def _answer_weights(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
+    """Weights of the tokens between each assistant mark and its end mark, both excluded; 0 for all others."""
     vocabulary = tokenizer.get_vocab()
     assistant, end = vocabulary[ASSISTANT], vocabulary[END]
     index = torch.arange(ids.shape[1]).expand_as(ids)
@@ -90,21 +96,21 @@ def _answers(ids: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> torch.Ten
 
 
 def steps(
-    stream: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, ease: Ease
+    readings: Readings, tokenizer: PreTrainedTokenizerFast, tokens: int, window: int, curriculum: Curriculum
 ) -> Iterator[list[Batch]]:
-    """An endless stream of steps, each of about ``tokens`` tokens in batches of similar length.
+    """The batches of each optimizer step, without end: at least ``tokens`` tokens, rows of similar length per batch.
 
     Readings of more than ``window`` tokens are left out.
     """
     while True:
         rows: list[_Row] = []
         while sum(len(row.ids) for row in rows) < tokens:
-            row = _row(stream.draw(ease.now), tokenizer)
+            row = _row(readings.draw(curriculum.easiness), tokenizer)
             if len(row.ids) <= window:
                 rows.append(row)
         groups: list[list[_Row]] = [[]]
         for row in sorted(rows, key=lambda row: len(row.ids)):
-            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens // PARTS:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row.ids) > tokens // BATCHES_PER_STEP:
                 groups.append([])
             groups[-1].append(row)
         yield [collate(group, tokenizer) for group in groups]

@@ -53,9 +53,9 @@ from tools.tiny.wording import (
 class Readings:
     """An endless, seeded stream of readings.
 
-    ``ease`` of :meth:`draw` falls from 1 to 0 as training proceeds. At 1, texts are short, and most answers state what
-    happened, alone or before the yes or no; at 0, most are the label alone. Without this curriculum a model of this
-    size does not learn to compare the direction of the question with the reported one.
+    ``easiness`` of :meth:`draw` falls from 1 to 0 as training proceeds. At 1, texts are short, and most answers state
+    what happened, alone or before the yes or no; at 0, most are the label alone. Without this curriculum a model of
+    this size does not learn to compare the direction of the question with the reported one.
 
     In the second and third stage most findings and questions are composed (``tools.sample.variations``), and abstracts
     have more findings. The third stage adds single findings with questions in both directions.
@@ -66,11 +66,11 @@ class Readings:
         self._mixture = MIXTURES[stage]
         self._reserved: Reserved = reserved()
 
-    def draw(self, ease: float = 0.0) -> Reading:
+    def draw(self, easiness: float = 0.0) -> Reading:
         """The next reading."""
         rng, late, early = self._rng, self._mixture.shares, self._mixture.early
-        easy = rng.random() < 0.9 * ease
-        shares = [(1 - ease) * a + ease * b for a, b in zip(late, early or late, strict=True)]
+        easy = rng.random() < 0.9 * easiness
+        shares = [(1 - easiness) * a + easiness * b for a, b in zip(late, early or late, strict=True)]
         kind = rng.choices(KINDS, shares)[0]
         reading: Reading = getattr(self, f"_{kind}")(easy)
         return reading

@@ -23,7 +23,7 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM, PreT
 from common.cpu import bfloat16_is_faster
 from common.errors import UserError
 from common.logs import no_bars
-from tools.tiny.batches import Batch, Ease, steps
+from tools.tiny.batches import Batch, Curriculum, steps
 from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
@@ -98,8 +98,8 @@ class TinyRecipe:
         left = (steps - (step - first)) / (steps * part.decay_share)
         return part.learning_rate * min(warm, max(0.0, min(1.0, left)))
 
-    def ease(self, step: int) -> float:
-        """The ease of the readings at ``step``, which falls from 1 to 0 over the easy steps."""
+    def easiness(self, step: int) -> float:
+        """The easiness of the readings at ``step``, which falls from 1 to 0 over the easy steps."""
         return max(0.0, 1 - step / self.easy_steps)
 
 
@@ -147,16 +147,16 @@ def _attention(
 def loss_of(model: LlamaForCausalLM, batch: Batch, tokens: float, answers: float) -> tuple[torch.Tensor, float]:
     """A batch's part of its step's loss, and for the log the weighted sum of its answers' cross-entropy in nats.
 
-    ``tokens`` is the step's number of predicted tokens, ``answers`` the sum of its answers' weights.
+    ``tokens`` is the step's number of targets, ``answers`` the sum of its answers' weights.
     """
     hidden = model.model(
         input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
-    predicted_from = torch.gather(hidden, 1, batch.before[..., None].expand_as(hidden))
+    predictors = torch.gather(hidden, 1, batch.predictor_index[..., None].expand_as(hidden))
     losses = torch.nn.functional.cross_entropy(
-        model.lm_head(predicted_from[batch.predicted]).float(), batch.ids[batch.predicted], reduction="none"
+        model.lm_head(predictors[batch.is_target]).float(), batch.ids[batch.is_target], reduction="none"
     )
-    of_answers = (losses * batch.answers[batch.predicted]).sum()
+    of_answers = (losses * batch.answer_weights[batch.is_target]).sum()
     return 0.5 * losses.sum() / tokens + of_answers / answers, of_answers.item()
 
 
@@ -180,7 +180,7 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     model = build_model(recipe, tokenizer)
     optimizers = _optimizers(model, recipe)
     first, seen, seconds = _resume(output, recipe, model, optimizers)
-    ease = Ease()
+    curriculum = Curriculum()
     stream: Iterator[list[Batch]] | None = None
     recent: deque[float] = deque(maxlen=100)
     bfloat16 = bfloat16_is_faster()
@@ -194,19 +194,19 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
                 _store_in_bfloat16(model)
                 optimizers = _optimizers(model, recipe)
             if stream is None or step == begins:
-                stream = _stream(recipe, tokenizer, ease, step)
-            ease.now = recipe.ease(step)
-            parts = next(stream)
+                stream = _stream(recipe, tokenizer, curriculum, step)
+            curriculum.easiness = recipe.easiness(step)
+            batches = next(stream)
             started = time.monotonic()
             for optimizer, share in zip(optimizers, (1.0, recipe.embedding_rate_share), strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = share * recipe.rate(step)
-            tokens = sum(int(part.predicted.sum()) for part in parts)
-            answers = sum(float(part.answers[part.predicted].sum()) for part in parts)
+            tokens = sum(int(batch.is_target.sum()) for batch in batches)
+            answers = sum(float(batch.answer_weights[batch.is_target].sum()) for batch in batches)
             of_answers = 0.0
-            for part in parts:
+            for batch in batches:
                 with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                    loss, nats = loss_of(model, part, tokens, answers)
+                    loss, nats = loss_of(model, batch, tokens, answers)
                 loss.backward()  # type: ignore[no-untyped-call]
                 of_answers += nats
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -228,13 +228,15 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
     return output
 
 
-def _stream(recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, ease: Ease, step: int) -> Iterator[list[Batch]]:
+def _stream(
+    recipe: TinyRecipe, tokenizer: PreTrainedTokenizerFast, curriculum: Curriculum, step: int
+) -> Iterator[list[Batch]]:
     """The steps of the part that contains ``step``, from ``step`` on; earlier ones are drawn and dropped."""
     number, first = recipe.part(step)
     readings = Readings(recipe.seed + 1 + number, recipe.parts[number].stage)
-    stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, ease)
-    for before in range(first, step):
-        ease.now = recipe.ease(before)
+    stream = steps(readings, tokenizer, recipe.tokens_per_step, recipe.window, curriculum)
+    for earlier in range(first, step):
+        curriculum.easiness = recipe.easiness(earlier)
         next(stream)
     return stream
 

@@ -52,7 +52,7 @@ def test_weak_evidence_is_said() -> None:
     answer = extractive_chain(RETRIEVER).invoke(question)
     assert answer.text == "Aspirin was given to children."
     assert answer.citations[0].score < 0.3
-    assert answer.notes == ("weak evidence: the greatest share of the question's words in one sentence is 0.09 of 1",)
+    assert answer.notes == ("weak evidence: the best sentence scores 0.09 out of 1 for words shared with the question",)
 
 
 def test_that_nothing_was_found_is_said() -> None:

@@ -121,7 +121,9 @@ def test_a_target_that_is_no_candidate_is_missed_altogether() -> None:
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
 def test_the_temperature_is_what_the_logits_were_multiplied_by(sharpness: float) -> None:
     found = fit_temperature(_samples(3000, sharpness=sharpness))
-    assert found is not None and found.low is not None and found.high is not None
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
     assert found.low < 1 / sharpness < found.high
     assert found.value == pytest.approx(1 / sharpness, rel=0.1)
 

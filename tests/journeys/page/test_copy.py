@@ -12,10 +12,13 @@ from medground.service.static import add_page
 
 pytestmark = pytest.mark.slow
 
-NOTES = ("weak evidence: the greatest nearness of a passage is 0.31 of 1", "Retracted: trial.pdf\n(2019)")
+NOTES = (
+    "weak evidence: the best passage scores 0.31 out of 1 for relevance to the question",
+    "Retracted: trial.pdf\n(2019)",
+)
 
 
-def noted(question: Question) -> Answer:
+def answer_with_notes(question: Question) -> Answer:
     return Answer(
         question=question.text,
         text="Zinc shortened colds.",
@@ -25,18 +28,18 @@ def noted(question: Question) -> Answer:
 
 
 def test_a_copied_answer_has_its_notes(tmp_path: Path) -> None:
-    service = make_service(Scripted(0.0, noted), tmp_path)
+    service = make_service(Scripted(0.0, answer_with_notes), tmp_path)
     with running(service, add_page) as (url, _), chromium() as browser, visit(browser, url) as shown:
         page = shown.page
         copied = []
-        for count, question in enumerate(("Has zinc shortened colds?", "Has tea shortened colds?"), 1):
+        for index, question in enumerate(("Has zinc shortened colds?", "Has tea shortened colds?")):
             page.fill("#question", question)
             page.keyboard.press("Enter")
-            page.locator(".answer time").nth(count - 1).wait_for()
-            page.locator("text=Copy").nth(count - 1).click()
+            page.locator(".answer time").nth(index).wait_for()
+            page.locator("text=Copy").nth(index).click()
             page.locator("#status", has_text="copied").wait_for(state="attached")
             copied.append(page.evaluate("navigator.clipboard.readText()"))
-            page.reload()
+            page.reload()  # clears the status line for the next wait
         assert copied[0].splitlines() == [
             "Zinc shortened colds.",
             "",

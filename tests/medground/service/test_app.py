@@ -87,7 +87,7 @@ def test_the_history_that_a_client_carries_completes_a_follow_up(tmp_path: Path)
         ]
         told = ask(url, messages=said).json()
     assert told["medground"]["question"] == "Does aspirin reduce stroke in men?"
-    assert chain.passes == [["Does aspirin reduce stroke in men?"]]
+    assert chain.batches == [["Does aspirin reduce stroke in men?"]]
 
 
 def test_models(url: str) -> None:
@@ -236,13 +236,13 @@ def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path, stream: bool) ->
 
         first = threading.Thread(target=lambda: ask(url, "first"))
         first.start()
-        until(lambda: bool(chain.passes))
+        until(lambda: bool(chain.batches))
         leave()
         until(lambda: service.admission.active == 1)  # while the first is still read
         release.set()
         first.join()
         assert ask(url, "last").status_code == 200
-        assert chain.passes == [["first"], ["last"]]
+        assert chain.batches == [["first"], ["last"]]
         assert "medground_cancelled_total 1" in get(url, "/metrics").text
 
 
@@ -258,11 +258,11 @@ def test_questions_of_many_clients_share_passes(tmp_path: Path) -> None:
     chain = Scripted(seconds=0.05)
     with running(make_service(chain, tmp_path, batch=8)) as (url, _), ThreadPoolExecutor(16) as pool:
         assert {response.status_code for response in pool.map(lambda n: ask(url, f"Is it {n}?"), range(32))} == {200}
-        assert sum(map(len, chain.passes)) == 32
-        assert len(chain.passes) <= 16
+        assert sum(map(len, chain.batches)) == 32
+        assert len(chain.batches) <= 16
         metrics = get(url, "/metrics").text
         assert "medground_batch_size_sum 32.0" in metrics
-        assert f"medground_batch_size_count {len(chain.passes)}" in metrics
+        assert f"medground_batch_size_count {len(chain.batches)}" in metrics
 
 
 def test_the_end_lets_what_was_taken_in_be_answered(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_questions_that_wait_together_share_a_pass() -> None:
     assert sum(asked.sizes) == 10
     assert max(asked.sizes) <= 4
     assert len(asked.sizes) <= 6
-    assert sorted(question for batch in chain.passes for question in batch) == sorted(f"q{n}" for n in range(10))
+    assert sorted(question for batch in chain.batches for question in batch) == sorted(f"q{n}" for n in range(10))
     asked.passes.close()
 
 
@@ -101,7 +101,7 @@ def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
     threads = [threading.Thread(target=work, args=one) for one in cancels.items()]
     for waiting, thread in enumerate(threads):
         thread.start()
-        until(lambda waiting=waiting: len(chain.passes) == 1 and asked.passes.waiting == waiting)
+        until(lambda waiting=waiting: len(chain.batches) == 1 and asked.passes.waiting == waiting)
     cancels["second"]()
     until(lambda: "second cancelled" in ended)
     assert asked.passes.waiting == 1
@@ -109,7 +109,7 @@ def test_what_is_cancelled_while_it_waits_never_reaches_the_model() -> None:
     for thread in threads:
         thread.join()
     assert sorted(ended) == ["first answered", "second cancelled", "third answered"]
-    assert chain.passes == [["first"], ["third"]]
+    assert chain.batches == [["first"], ["third"]]
     late = Cancel()
     late()
     with late.around(), pytest.raises(Cancelled):
@@ -122,7 +122,7 @@ def test_closing_cancels_what_waits_and_lets_the_pass_end() -> None:
     asked = Batched(chain, most=1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(asked.invoke, "first")
-        until(lambda: bool(chain.passes))
+        until(lambda: bool(chain.batches))
         second = pool.submit(asked.invoke, "second")
         until(lambda: asked.passes.waiting == 1)
         asked.passes.close()

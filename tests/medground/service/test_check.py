@@ -8,16 +8,18 @@ from typing import Any
 
 import httpx
 import pytest
-from served import HTTP, Checks, Scripted, make_service, running, until
+from served import HTTP, FakeChecker, Scripted, make_service, running, until
 
 from medground.service.service import Service
 
-ANN = "ann-" * 5
+ANN_TOKEN = "ann-" * 5
+TOO_LONG = "This is long."  # FakeChecker cannot check it
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    service = make_service(Scripted(), tmp_path_factory.mktemp("service"), max_messages=3)
+    folder = tmp_path_factory.mktemp("service")
+    service = make_service(Scripted(), folder, max_messages=3)  # also limits the statements of a check
     with running(service) as (address, _):
         yield address
 
@@ -39,10 +41,10 @@ def test_a_statement(url: str) -> None:
     assert given["passages"][0]["metadata"]["year"] == 2004
 
 
-def test_statements_are_a_list_and_their_errors_are_apart(url: str) -> None:
-    given = check(url, {"statements": ["One is so.", "This is long.", " "]}).json()
+def test_a_list_of_statements_returns_a_result_or_an_error_for_each(url: str) -> None:
+    given = check(url, {"statements": ["One is so.", TOO_LONG, " "]}).json()
     assert given["object"] == "list"
-    assert [one["statement"] for one in given["data"]] == ["One is so.", "This is long.", " "]
+    assert [one["statement"] for one in given["data"]] == ["One is so.", TOO_LONG, " "]
     assert [one.get("verdict") for one in given["data"]] == ["supported", None, None]
     assert given["data"][1]["error"]["message"] == "The pair is too long."
     assert "empty" in given["data"][2]["error"]["message"]
@@ -54,7 +56,7 @@ def test_statements_are_a_list_and_their_errors_are_apart(url: str) -> None:
         ({}, "give statement or statements"),
         ({"statement": "a", "statements": ["b"]}, "give statement or statements"),
         ({"statement": " "}, "The statement is empty"),
-        ({"statement": "This is long."}, "The pair is too long."),
+        ({"statement": TOO_LONG}, "The pair is too long."),
         ({"statement": 3}, "statement: Input should be a valid string"),
         ({"statements": []}, "statements: List should have at least 1 item"),
         ({"statements": ["a"] * 4}, "4 statements; the limit is 3"),
@@ -62,7 +64,7 @@ def test_statements_are_a_list_and_their_errors_are_apart(url: str) -> None:
         ({"statement": "a", "context": "b"}, "Extra inputs are not permitted"),
     ],
 )
-def test_mistakes_have_the_form_of_other_errors(url: str, body: Any, problem: str) -> None:
+def test_invalid_requests_get_400_and_the_common_error_body(url: str, body: Any, problem: str) -> None:
     response = check(url, body)
     assert response.status_code == 400
     error = response.json()["error"]
@@ -70,54 +72,56 @@ def test_mistakes_have_the_form_of_other_errors(url: str, body: Any, problem: st
     assert problem in error["message"]
 
 
-def test_half_a_character_is_refused(url: str) -> None:
+def test_a_lone_surrogate_is_refused(url: str) -> None:
     headers = {"Content-Type": "application/json"}
     response = HTTP.post(f"{url}/v1/check", content=rb'{"statement": "a \ud800"}', headers=headers)
     assert response.status_code == 400
 
 
-def test_it_is_in_the_schema(url: str) -> None:
+def test_the_route_is_in_the_openapi_schema(url: str) -> None:
     schema = HTTP.get(f"{url}/openapi.json").json()
     described = schema["paths"]["/v1/check"]["post"]
     assert described["description"].startswith("Check a statement")
     assert "CheckRequest" in schema["components"]["schemas"]
 
 
-def test_it_needs_a_token_where_there_are_some(tmp_path: Path) -> None:
-    with running(make_service(Scripted(), tmp_path, {"ann": ANN})) as (url, _):
+def test_a_token_is_required_if_tokens_are_configured(tmp_path: Path) -> None:
+    with running(make_service(Scripted(), tmp_path, {"ann": ANN_TOKEN})) as (url, _):
         assert check(url).status_code == 401
-        assert check(url, token=ANN).status_code == 200
+        assert check(url, token=ANN_TOKEN).status_code == 200
 
 
-def test_a_service_without_a_judge_says_so(tmp_path: Path) -> None:
+def test_without_a_judge_the_answer_is_501_with_the_reason(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
-    service.checker, service.no_checker = None, "Set nli.model."
+    service.checker, service.checker_unavailable_reason = None, "Set nli.model."
     with running(service) as (url, _):
         response = check(url)
     assert (response.status_code, response.json()["error"]["message"]) == (501, "Set nli.model.")
 
 
-def test_statements_of_many_clients_share_passes(tmp_path: Path) -> None:
-    checks = Checks(seconds=0.2)
-    with running(make_service(Scripted(), tmp_path, checks=checks)) as (url, _), ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(lambda n: check(url, {"statement": f"So of {n}."}), range(8)))
-    assert [one.json()["statement"] for one in responses] == [f"So of {n}." for n in range(8)]
-    assert len(checks.passes) < 8
+def test_statements_of_concurrent_clients_are_batched(tmp_path: Path) -> None:
+    fake = FakeChecker(seconds=0.2)
+    with running(make_service(Scripted(), tmp_path, checker=fake)) as (url, _), ThreadPoolExecutor(8) as pool:
+        responses = list(pool.map(lambda n: check(url, {"statement": f"Statement {n}."}), range(8)))
+    assert [one.json()["statement"] for one in responses] == [f"Statement {n}." for n in range(8)]
+    assert len(fake.batches) < 8
 
 
-def test_a_full_service_says_when_to_come_back(tmp_path: Path) -> None:
+def test_a_full_queue_answers_429_with_retry_after(tmp_path: Path) -> None:
     release = threading.Event()
-    service = make_service(Scripted(), tmp_path, checks=Checks(release=release), batch=1, queue=0)
+    service = make_service(Scripted(), tmp_path, checker=FakeChecker(release=release), batch=1, queue=0)
     with running(service) as (url, _), ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(check, url) for _ in range(2)]
         until(lambda: any(one.done() for one in asked))
         release.set()
         responses = [one.result() for one in asked]
+    _, refused = sorted(responses, key=lambda one: one.status_code)
     assert sorted(one.status_code for one in responses) == [200, 429]
+    assert int(refused.headers["Retry-After"]) >= 1
 
 
-def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path) -> None:
-    service: Service = make_service(Scripted(), tmp_path, checks=Checks(seconds=0.5))
+def test_a_client_that_disconnects_frees_its_slot(tmp_path: Path) -> None:
+    service: Service = make_service(Scripted(), tmp_path, checker=FakeChecker(seconds=0.5))
     with running(service) as (url, _):
         with pytest.raises(httpx.ReadTimeout):
             check(url, timeout=0.1)
@@ -125,7 +129,7 @@ def test_a_client_that_goes_away_frees_its_slot(tmp_path: Path) -> None:
         assert "medground_cancelled_total 1.0" in service.metrics.text().decode()
 
 
-def test_the_service_of_the_settings_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_made_from_settings_can_check_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from medground.ingest import searched_corpus
     from medground.service.run import make_service as from_settings
     from medground.settings import load_settings

@@ -18,7 +18,7 @@ DRAWN = 1200
 def readings() -> list[Reading]:
     first, second, third = Readings(7), Readings(7, "second"), Readings(7, "third")
     later = [stream.draw() for stream in (second, third) for _ in range(DRAWN // 2)]
-    return [first.draw(ease=0.2) for _ in range(DRAWN)] + later
+    return [first.draw(easiness=0.2) for _ in range(DRAWN)] + later
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def texts(readings: list[Reading]) -> list[str]:
 
 def test_the_stream_is_seeded(readings: list[Reading]) -> None:
     again = Readings(7)
-    assert [again.draw(ease=0.2) for _ in range(50)] == readings[:50]
+    assert [again.draw(easiness=0.2) for _ in range(50)] == readings[:50]
     other = Readings(8)
-    assert [other.draw(ease=0.2) for _ in range(50)] != readings[:50]
+    assert [other.draw(easiness=0.2) for _ in range(50)] != readings[:50]
 
 
 def test_no_test_triple_and_no_new_name_is_ever_told(texts: list[str]) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from common.errors import UserError
 from tools.tiny import train
-from tools.tiny.batches import Ease, _row, collate, steps
+from tools.tiny.batches import BATCHES_PER_STEP, Curriculum, _row, collate, steps
 from tools.tiny.mixtures import Stage
 from tools.tiny.readings import Readings
 from tools.tiny.tokenizer import train_tokenizer
@@ -66,10 +66,10 @@ def test_branches_cost_what_they_cost_alone(tokenizer: PreTrainedTokenizerFast) 
 def test_an_answer_weighs_by_the_root_of_its_length(tokenizer: PreTrainedTokenizerFast) -> None:
     reading = Reading("<|begin|><|user|>A?<|end|><|assistant|>no<|end|><|user|>", (("B?", "yes"), ("C?", "C" * 4)))
     batch = collate([_row(reading, tokenizer)], tokenizer)
-    answers = tokenizer.decode(batch.ids[0][batch.answers[0] > 0])
+    answers = tokenizer.decode(batch.ids[0][batch.answer_weights[0] > 0])
     assert answers == "noyesCCCC"
     long = len(tokenizer.encode("CCCC", add_special_tokens=False))
-    assert float(batch.answers.sum()) == pytest.approx(2 + long**0.5)
+    assert float(batch.answer_weights.sum()) == pytest.approx(2 + long**0.5)
 
 
 def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -85,13 +85,13 @@ def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_steps_keep_to_their_size(tokenizer: PreTrainedTokenizerFast) -> None:
-    stream = steps(Readings(5), tokenizer, 2048, 700, Ease())
+    stream = steps(Readings(5), tokenizer, 2048, 700, Curriculum())
     for _ in range(20):
-        parts = next(stream)
-        assert 2048 <= sum(int(part.predicted.sum()) + len(part.ids) for part in parts) < 2048 + 700
-        for part in parts:
-            assert part.ids.shape[0] == 1 or part.ids.numel() <= 2048 // 4
-            assert part.ids.shape[1] <= 700
+        batches = next(stream)
+        assert 2048 <= sum(int(batch.is_target.sum()) + len(batch.ids) for batch in batches) < 2048 + 700
+        for batch in batches:
+            assert batch.ids.shape[0] == 1 or batch.ids.numel() <= 2048 // BATCHES_PER_STEP
+            assert batch.ids.shape[1] <= 700
 
 
 def test_training_learns_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
