@@ -6,8 +6,8 @@ from pathlib import Path
 class UserError(Exception):
     """A mistake that the user can correct; the message says what is wrong, which value, and what to do next.
 
-    The command line prints it without a traceback and exits with status 1. Whatever reads settings, files,
-    models or the store may raise it; docstrings mention only the cases that a caller may handle.
+    The command line prints it without a traceback and exits with status 1. Any function that reads settings, files,
+    models or the store may raise it; ``Raises:`` lists it only where a caller may want to handle it.
     """
 
 

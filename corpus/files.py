@@ -12,7 +12,7 @@ from pathlib import Path
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
-from corpus.documents.catalogue import Entry, Library
+from corpus.documents.catalogue import Entry, Library, Member
 from corpus.documents.extract import Problem, Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
@@ -114,8 +114,8 @@ class _Update:
         self._known = library.files()
         self._unseen: list[str] = []  # absolute paths that cannot be accessed; known files below them are kept
         own = [one for one in (config.readers, config.encoding) if one]  # absent: files of earlier versions stay valid
-        made_by = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
-        self._made_by = hashlib.sha256(made_by.encode()).hexdigest()
+        determining = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *own])
+        self._settings_digest = hashlib.sha256(determining.encode()).hexdigest()
         self._withdrawn = self._long = 0  # of the current file
 
     def find(self, paths: Sequence[Path | str], excluded: Collection[str]) -> Iterator[Path]:
@@ -195,7 +195,7 @@ class _Update:
             if known is None:
                 check_size(path, name, self._config)  # first: the digest would read all of an endless file
             digest = _digest(path)
-            if known and (known.digest, known.made_by) == (digest, self._made_by):
+            if known and (known.digest, known.settings_digest) == (digest, self._settings_digest):
                 self.report.unchanged += 1
                 self.report.failed += known.problems
                 return
@@ -204,7 +204,7 @@ class _Update:
                 if known:
                     self._library.remove(place)
                 return
-            problems = self._library.replace(place, name, digest, self._made_by, self._parts(path, name))
+            problems = self._library.replace(place, name, digest, self._settings_digest, self._members(path, name))
         except DataError as error:
             kept = " Its earlier passages are kept." if known else ""
             self.report.failed.append(Problem(name, f"{error}{kept}"))
@@ -237,9 +237,9 @@ class _Update:
         except DataError:
             return None
 
-    def _parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Entry]]]:
-        for part, documents in self._worker.parts(path, name):
-            yield part, self._entries(documents)
+    def _members(self, path: Path, name: str) -> Iterator[Member]:
+        for member, documents in self._worker.members(path, name):
+            yield member, self._entries(documents)
 
     def _entries(self, documents: Iterator[Read]) -> Iterator[Entry]:
         for document in documents:

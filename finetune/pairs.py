@@ -11,7 +11,7 @@ from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, PairData, holds_all_splits, load_pairs
 from corpus.records import QARecord
 
-ROLES = ("entailment", "neutral", "contradiction")
+NLI_LABELS = ("entailment", "neutral", "contradiction")
 _ANSWERS = ("yes", "no")
 
 
@@ -31,7 +31,7 @@ def load_train_and_dev(pairs: PairsConfig) -> tuple[PairData, PairData]:
 
 
 def nli_prompts(llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], family: PromptFamily) -> list[Prompt]:
-    """The prompts of the NLI chain without examples, rendered and tokenised for a model."""
+    """The NLI chain's zero-shot prompts, rendered and tokenised for a model."""
     clean, system = llm.clean, llm.config.system
     return llm.prompts(
         [
@@ -61,19 +61,21 @@ def answer_pairs(
 
     Args:
         records: question records of the training split; those without a label are skipped.
-        labels: ``pairs.labels``, the data's words for entailment, neutral and contradiction; a word that is one of
-            these three needs no entry.
+        labels: ``pairs.labels``, which maps each label in the files to its word in the prompt. Entailment, neutral and
+            contradiction must each occur in it, as a label or as a word.
         setting: the setting that asks for these pairs, for error messages.
         others: number of pairs with another record's abstract, as a share of the records.
         seed: random seed for those.
 
     Raises:
-        UserError: ``labels`` lacks a word for one of the three, or no record has a label.
+        UserError: one of the three is not in ``labels``, or no record has a label.
     """
     labels = {**{word: word for word in labels.values()}, **labels}
-    if missing := [role for role in ROLES if role not in labels]:
+    if missing := [label for label in NLI_LABELS if label not in labels]:
+        entries = ", ".join(f"{label}: WORD" for label in missing)
         raise UserError(
-            f"{setting} needs a word for {', '.join(missing)} in pairs.labels. Add it there, or set {setting} to false."
+            f"pairs.labels has no entry for {', '.join(missing)}, which {setting} needs. Add {entries} to it, or set "
+            f"{setting} to false."
         )
     labelled = [record for record in records if record.label is not None]
     if not labelled:
@@ -86,7 +88,7 @@ def answer_pairs(
             id=f"{record.id}-{answer}",
             premise=record.context,
             hypothesis=answer_statement(record.question, answer),
-            label=labels[_role(record, answer)],
+            label=labels[_nli_label(record, answer)],
         )
         for record in labelled
         for answer in _ANSWERS
@@ -106,7 +108,7 @@ def answer_pairs(
     return pairs
 
 
-def _role(record: QARecord, answer: str) -> str:
+def _nli_label(record: QARecord, answer: str) -> str:
     if record.label == "maybe":
         return "neutral"
     return "entailment" if record.label == answer else "contradiction"

@@ -113,13 +113,13 @@ def embed(settings: Settings, corpus: Corpus, *, quiet: bool) -> int:
 
     context = Context(corpus.passages, corpus.name, settings.embedders, settings.store, quiet=quiet)
     embedded = update_indexes(settings.retrievers.values(), context)
-    _prune_others(settings, corpus, context.filled)
+    _prune_others(settings, corpus, context.updated)
     with store_errors(settings.store.url or settings.store.path):
         purge(folder_of(settings.store))  # once for all collections
     return embedded
 
 
-def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
+def _prune_others(settings: Settings, corpus: Corpus, updated: set[str]) -> None:
     """Delete passages that left the corpus from the collections that no retriever of these settings uses."""
     from retrievers.indexing import prune
     from retrievers.kinds.parent import PartKind, Parts, parts_name
@@ -129,7 +129,7 @@ def _prune_others(settings: Settings, corpus: Corpus, filled: set[str]) -> None:
     for kind in get_args(PartKind):
         named[parts_name(corpus.name, kind)] = Parts(corpus.passages, kind)
     for name, documents in named.items():
-        for collection in other_collections(settings.store, name, filled):
+        for collection in other_collections(settings.store, name, updated):
             with store_errors(settings.store.url or settings.store.path):
                 prune(collection, folder_of(settings.store), documents)
 

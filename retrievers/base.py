@@ -74,9 +74,9 @@ class Retriever(BaseRetriever):
         """The retrievers that this one builds on."""
         return ()
 
-    def searched(self, question: str) -> str:
-        """The question as searched: a long text is shortened to its questions."""
-        return next((cut for one in self.inner() if (cut := one.searched(question)) != question), question)
+    def search_text(self, question: str) -> str:
+        """The text to search for; a question that is too long is shortened (``token_limits.shorten``)."""
+        return next((cut for one in self.inner() if (cut := one.search_text(question)) != question), question)
 
     def frequencies(self, terms: Collection[str]) -> Frequencies | None:
         """Document frequencies of terms of ``corpus.words`` in the corpus; None without a lexical index."""
@@ -99,7 +99,7 @@ class Retriever(BaseRetriever):
         """
         if k < 1:
             raise UserError(f"{k} passages were asked for; ask for at least 1.")
-        cleaned = [self.searched(_checked(question)) for question in questions]
+        cleaned = [self.search_text(_checked(question)) for question in questions]
         if not cleaned:
             return []
         return [_ranked(hits, k) for hits in self._search(cleaned, k)]

@@ -54,7 +54,7 @@ class Context:
         rewriter: writes other wordings of a question, for kind ``multi_query``.
         rewriter_identity: what determines those wordings, as plain data.
         quiet: whether to hide progress bars.
-        filled: the names of the collections that ``fill`` has updated.
+        updated: the names of the collections that ``update_collection`` has updated.
     """
 
     documents: "Documents"
@@ -65,7 +65,7 @@ class Context:
     rewriter: "Rewriter | None" = None
     rewriter_identity: Any = None
     quiet: bool = False
-    filled: set[str] = field(default_factory=set)
+    updated: set[str] = field(default_factory=set)
 
     def embedder(self, name: str) -> "Embeddings":
         """The embedder of that name, loaded; ``UserError`` if it does not exist or cannot be loaded."""
@@ -93,30 +93,30 @@ class Context:
             )
         return other
 
-    def opened(self, embedder: str, corpus: str | None = None) -> "Store":
+    def open_store(self, embedder: str, corpus: str | None = None) -> "Store":
         """The collection of the corpus, or of another one, under an embedder."""
         from retrievers.store import open_store
 
         return open_store(self.store, corpus or self.corpus, self.embedder(embedder))
 
-    def fill(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
+    def update_collection(self, embedder: str, documents: "Documents | None" = None, corpus: str | None = None) -> int:
         """Make a collection hold exactly the documents, once for this context.
 
         Returns the number of embedded documents. Removed texts stay in its files until a purge.
         """
         from retrievers.indexing import fill
 
-        into = self.opened(embedder, corpus)
-        if into.collection.name in self.filled:
+        into = self.open_store(embedder, corpus)
+        if into.collection.name in self.updated:
             return 0
-        self.filled.add(into.collection.name)
+        self.updated.add(into.collection.name)
         return fill(into, self.documents if documents is None else documents, quiet=self.quiet).embedded
 
-    def indexed(self, embedder: str) -> "Store":
-        """The updated collection of the corpus; if texts were removed, it is purged."""
+    def updated_store(self, embedder: str) -> "Store":
+        """Update the collection of the corpus to the documents and purge removed texts; returns its store."""
         from retrievers.indexing import index
 
-        store = self.opened(embedder)
+        store = self.open_store(embedder)
         index(store, self.documents, quiet=self.quiet)
         return store
 

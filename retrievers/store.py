@@ -226,14 +226,14 @@ def store_errors(where: str) -> Iterator[None]:
     except UserError:
         raise
     except (ChromaError, httpx.HTTPError, sqlite3.Error, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"The store {where} {_trouble(str(error), error)}") from error
+        raise UserError(f"The store {where} {_explain(str(error), error)}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # a panic of Chroma's Rust core; it derives from BaseException
             raise
-        raise UserError(f"The store {where} {_trouble('malformed', error)}") from error
+        raise UserError(f"The store {where} {_explain('malformed', error)}") from error
 
 
-def _trouble(text: str, error: BaseException) -> str:
+def _explain(text: str, error: BaseException) -> str:
     import httpx
 
     low = text.lower()

@@ -118,8 +118,8 @@ def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Quest
 
 
 def searched(retriever: object, question: str) -> str:
-    """The question, or the part of it for which the retriever searches (``Retriever.searched``)."""
-    return retriever.searched(question) if isinstance(retriever, Retriever) else question
+    """The question, or the part of it for which the retriever searches (``Retriever.search_text``)."""
+    return retriever.search_text(question) if isinstance(retriever, Retriever) else question
 
 
 def shortening(question: str, read: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""Verification by an entailment model: answers, their sentences, and statements of a user's own."""
+"""Verification with an NLI model: answers, the sentences of answers, and statements that a user enters."""

@@ -1,7 +1,8 @@
 """The library: an SQLite file with the user's files, the texts of their documents, and the passages.
 
 A file is stored whole or not at all, so the process may be killed at any moment. Where several files have the same
-document, as PubMed's update files do, the version of the last file by name counts; it may withdraw the document.
+document, as PubMed's update files do, the version in the file whose name sorts last counts; that file
+may instead mark the document as withdrawn.
 """
 
 import json
@@ -21,9 +22,9 @@ from common.errors import DataError, UserError
 from corpus.documents.extract import Extract, Problem, Withdrawn
 from corpus.documents.passages import Passage
 
-VERSION = 1  # of the tables
+SCHEMA_VERSION = 1
 LOCK_SECONDS = 10.0
-COMMIT_SECONDS = 1.0  # maximum work lost by a kill
+COMMIT_SECONDS = 1.0  # files finished within it are committed together; a kill loses them and the current file
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), revision TEXT NOT NULL);
@@ -32,10 +33,10 @@ CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY,
     place TEXT NOT NULL UNIQUE,     -- path relative to the folder of this database
     name TEXT NOT NULL UNIQUE,      -- name in ids and messages
-    rank TEXT NOT NULL,             -- of several files with one document, the one with the highest rank counts
+    rank TEXT NOT NULL,             -- sort key: of several files with one document, the one that sorts last counts
     digest TEXT NOT NULL,           -- hash of its bytes
-    made_by TEXT NOT NULL,          -- hash of everything else that determines its passages
-    problems TEXT NOT NULL          -- parts that could not be read: [[name, why], ...]
+    made_by TEXT NOT NULL,          -- hash of the readers' edition and the settings that determine its passages
+    problems TEXT NOT NULL          -- members, records and pages that could not be read: [[name, why], ...]
 );
 CREATE TABLE IF NOT EXISTS documents (
     id INTEGER PRIMARY KEY,
@@ -66,11 +67,12 @@ _LIVE = """
 _PASSAGES = """
     SELECT key, text, metadata, source, number, start, end, page, section
     FROM live JOIN passages ON passages.document = live.id"""
-# A view or trigger of a foreign file may run without end, and SQLite cannot be interrupted.
-_FOREIGN = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
+# A library has no triggers, and no views except ``live`` of earlier versions. Those of another program could run
+# forever, and SQLite cannot be interrupted, so a file with them is rejected.
+_STORED_CODE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' OR (type = 'view' AND name != 'live') LIMIT 1"
 
 Entry = tuple[Extract, Sequence[Passage]] | Withdrawn | Problem
-Part = tuple[str, Iterable[Entry]]  # the name of a file, or of an archive's member, and its entries
+Member = tuple[str, Iterable[Entry]]  # the name of a file, or of an archive's member, and its entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class KnownFile:
 
     name: str
     digest: str
-    made_by: str
+    settings_digest: str  # column ``made_by``
     problems: tuple[Problem, ...]
 
 
@@ -113,41 +115,45 @@ class Library:
         with _errors(self._path), _damage(self._path):
             rows = self._database.execute("SELECT place, name, digest, made_by, problems FROM files")
             return {
-                place: KnownFile(name, digest, made_by, tuple(Problem(*pair) for pair in json.loads(problems)))
-                for place, name, digest, made_by, problems in rows
+                place: KnownFile(name, digest, settings_digest, tuple(Problem(*pair) for pair in json.loads(problems)))
+                for place, name, digest, settings_digest, problems in rows
             }
 
-    def replace(self, place: str, name: str, digest: str, made_by: str, parts: Iterable[Part]) -> tuple[Problem, ...]:
+    def replace(
+        self, place: str, name: str, digest: str, settings_digest: str, members: Iterable[Member]
+    ) -> tuple[Problem, ...]:
         """Replace a file's documents.
 
-        A part that cannot be read is left out. If no part can be read, the stored documents stay.
+        A member that cannot be read is left out. If none can be read, the stored documents stay.
 
         Args:
-            place: the file.
-            name: see the table ``files``, as for ``digest`` and ``made_by``.
-            parts: one for a plain file, one for each member of an archive.
+            place: path of the file relative to the database's folder.
+            name: its name in ids and messages.
+            digest: hash of its bytes.
+            settings_digest: column ``made_by`` of the table ``files``.
+            members: those of an archive; for another file, the file itself.
 
         Returns:
-            The parts, and pieces of their documents, that could not be read.
+            The members, records and pages that could not be read.
 
         Raises:
-            DataError: no part could be read.
+            DataError: no member could be read.
         """
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ? OR name = ?", (place, name))
             insert = "INSERT INTO files (place, name, rank, digest, made_by, problems) VALUES (?, ?, ?, ?, ?, '[]')"
-            row = (place, name, _rank(place), digest, made_by)
+            row = (place, name, _rank(place), digest, settings_digest)
             file = self._database.execute(insert, row).lastrowid
             problems: list[Problem] = []
             first: DataError | None = None
             done = 0
-            for part, documents in parts:
+            for member, documents in members:
                 try:
-                    problems += self._add_part(file, name, part, documents)
+                    problems += self._add_member(file, name, member, documents)
                     done += 1
                 except DataError as error:
                     first = first or error
-                    problems.append(Problem(part, str(error)))
+                    problems.append(Problem(member, str(error)))
             if not done:
                 raise first or DataError(name, "has no file of a supported type.")
             stored = json.dumps([[problem.file, problem.why] for problem in problems])
@@ -175,7 +181,7 @@ class Library:
             return name + text[len(before) :] if text == before or text.startswith(f"{before}/") else text
 
         problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
-        stored = json.dumps([[renamed(part), why.replace(before, name, 1)] for part, why in problems])
+        stored = json.dumps([[renamed(failed), why.replace(before, name, 1)] for failed, why in problems])
         self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file))
         rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
         for id, key, metadata in rows:
@@ -185,13 +191,15 @@ class Library:
             update = "UPDATE documents SET key = ?, metadata = ? WHERE id = ?"
             self._database.execute(update, (renamed(key), json.dumps(known), id))
 
-    def _add_part(self, file: int | None, whole: str, name: str, documents: Iterable[Entry]) -> list[Problem]:
-        """Write the documents of a part; return its problems."""
+    def _add_member(
+        self, file: int | None, file_name: str, member_name: str, documents: Iterable[Entry]
+    ) -> list[Problem]:
+        """Write the documents of a member; return its problems."""
         insert = "INSERT INTO documents (file, key, text, metadata) VALUES (?, ?, ?, ?)"
-        member = {} if name == whole else {"source": name}  # citations name the member of an archive
+        source = {} if member_name == file_name else {"source": member_name}  # citations name the member of an archive
         empty = True
         problems: list[Problem] = []
-        with self._all_or_nothing("part"):
+        with self._all_or_nothing("member"):
             for document in documents:
                 if isinstance(document, Problem):
                     problems.append(document)
@@ -201,14 +209,14 @@ class Library:
                     self._database.execute(insert, (file, document.key, None, "{}"))
                     continue
                 extract, passages = document
-                row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **member}))
+                row = (file, extract.key, extract.text, json.dumps({**extract.metadata, **source}))
                 id = self._database.execute(insert, row).lastrowid
                 self._database.executemany(
                     "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
                     [(id, n, one.start, one.end, one.page, one.section) for n, one in enumerate(passages, start=1)],
                 )
             if empty:
-                raise DataError(name, "has no text.")
+                raise DataError(member_name, "has no text.")
         return problems
 
     @contextmanager
@@ -347,14 +355,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
+            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
             problem = "was written by another version. Move it away and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        if database.execute(_FOREIGN).fetchone() is not None:
+        if database.execute(_STORED_CODE).fetchone() is not None:
             problem = "has views or triggers of another program. Remove the file and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        database.execute(f"CREATE TEMP VIEW live AS {_LIVE}")  # hides a view of that name in the file
+        database.execute(f"CREATE TEMP VIEW live AS {_LIVE}")  # takes precedence over a view ``live`` in the file
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # off in some builds of SQLite
     except BaseException:
@@ -369,7 +377,7 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, RecursionError) as error:
-        raise LibraryError(f"{path} {_trouble(str(error).lower())}") from error
+        raise LibraryError(f"{path} {_explain(str(error).lower())}") from error
 
 
 @contextmanager
@@ -378,13 +386,13 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LibraryError(f"{path} {_trouble(str(error).lower())}") from error
+        raise LibraryError(f"{path} {_explain(str(error).lower())}") from error
     except OSError as error:
         problem = f"cannot be written ({error.strerror}). Set store.path to another folder."
         raise LibraryError(f"{error.filename or path} {problem}") from error
 
 
-def _trouble(message: str) -> str:
+def _explain(message: str) -> str:
     """The user's message for one of SQLite."""
     if "locked" in message:
         return "is in use by another process. Wait until that has finished."

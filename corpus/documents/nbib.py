@@ -7,14 +7,17 @@ from typing import Any
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
-from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, marked, year_in
+from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, with_notice, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
-_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed's label of an unlabelled section
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # the literal heading that PubMed writes before a section without one
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:
-    """Each citation with a title or an abstract; the text is both. One without a PMID is a ``DataError``."""
+    """Each citation with a title or an abstract; its text is the title and the abstracts.
+
+    For a record without a PMID, a ``DataError`` is yielded.
+    """
     from Bio import Medline
 
     number = 0
@@ -24,18 +27,19 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             try:
                 record = next(records, None)
             except (KeyError, IndexError):  # a continuation line without a field
-                raise _unlike(source, number + 1) from None
+                raise _format_error(source, number + 1) from None
             if record is None:
                 break
-            stream.restart()
+            stream.reset_limit()
             number += 1
             pmid = one_line(record.get("PMID"))
             if pmid is None or not pmid.isdigit():
-                yield _unlike(source, number)
+                yield _format_error(source, number)
                 continue
             retracted = "RIN" in record or "RRI" in record or "Retracted Publication" in record.get("PT", [])
             notice = RETRACTED if retracted else CONCERN if "ECI" in record else None
-            title = marked(english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT")), notice)
+            title = english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT"))
+            title = with_notice(title, notice)
             body = Body()
             body.add(title or "")
             for abstract in ("AB", "OAB"):
@@ -61,6 +65,6 @@ def _field(record: Mapping[str, Any], name: str) -> str | None:
     return one_line(" ".join(value) if isinstance(value, list) else value)
 
 
-def _unlike(source: Source, number: int) -> DataError:
+def _format_error(source: Source, number: int) -> DataError:
     problem = 'is not of the .nbib format: it has no line "PMID- " with a number. Export it from PubMed again.'
     return DataError(source.name, problem, record=str(number))

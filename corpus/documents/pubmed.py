@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ROOTS = ("PubmedArticleSet", "MedlineCitationSet")
 _RECORDS = ("PubmedArticle", "PubmedBookArticle", "MedlineCitation", "DeleteCitation", "DeleteDocument")
 NOT_AVAILABLE = "[Not Available]."  # PubMed's title of an article without an English one
-_UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of an unlabelled section
+_UNLABELLED = re.compile(r"unlabell?ed\Z", re.IGNORECASE)  # PubMed's label of a section without a heading
 RETRACTED = "Retracted"
 CONCERN = "Expression of concern"
 # Notices by publication types, and by the comments and corrections that refer to an article.
@@ -38,8 +38,8 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | Withdraw
     """Citations, books and chapters with a title or an abstract, and deleted citations, in the file's order.
 
     The text is the title, the abstract's sections with their labels, then abstracts of other sources and languages. A
-    retracted article has ``notice`` in its metadata and a title that says so.
-    A citation without a PMID is a ``DataError``. Entities are not expanded, and nothing outside the file is read.
+    retracted article has ``notice`` in its metadata and a title that says so. For a citation without a PMID, a
+    ``DataError`` is yielded. Entities are not expanded, and nothing outside the file is read.
     """
     from lxml import etree
 
@@ -90,7 +90,7 @@ def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | 
         while element.getprevious() is not None:
             del root[0]
         if element.tag in _RECORDS:
-            stream.restart()
+            stream.reset_limit()
 
 
 def _check(source: Source, root: "_Element") -> None:
@@ -101,7 +101,7 @@ def _check(source: Source, root: "_Element") -> None:
         raise DataError(source.name, "declares entities, which PubMed's files never do; it is not read.")
 
 
-def marked(title: str | None, notice: str | None) -> str | None:
+def with_notice(title: str | None, notice: str | None) -> str | None:
     """The title with the notice before it, as in journals: "RETRACTED: ..."."""
     if notice is None or (title or "").upper().startswith(notice.upper()):
         return title
@@ -126,7 +126,7 @@ def _citation(source: Source, citation: Any) -> Extract | None:
         return None
     notice = _notice(citation, article)
     title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
-    title = marked(title, notice)
+    title = with_notice(title, notice)
     body = Body()
     body.add(title or "")
     _add_abstract(body, [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")])

@@ -107,7 +107,7 @@ def format_of(name: str) -> Format | None:
 
 
 class Limited(BufferedIOBase):
-    """A stream limited to ``limit`` unpacked bytes between two calls of ``restart``, such as those of one record."""
+    """A stream limited to ``limit`` unpacked bytes between calls of ``reset_limit``, such as those of one record."""
 
     def __init__(self, raw: IO[bytes], name: str, limit: int) -> None:
         self._raw = raw
@@ -128,8 +128,8 @@ class Limited(BufferedIOBase):
         self._ahead = ahead
         return ahead
 
-    def restart(self) -> None:
-        """Restart the count, at the end of a record."""
+    def reset_limit(self) -> None:
+        """Count the bytes from 0 again, at the end of a record."""
         self._given = 0
 
     def read(self, size: int | None = -1) -> bytes:
@@ -238,7 +238,7 @@ def _is_utf8(source: Source, config: DocumentsConfig) -> bool:
     with open_limited(source, config) as stream:
         try:
             while piece := stream.read(PIECE):
-                stream.restart()
+                stream.reset_limit()
                 decoder.decode(piece)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:

@@ -118,12 +118,12 @@ def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Itera
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
     with _long_cells(config.max_bytes):
         lines = text_lines(source, stream, "", config)
-        yield from csv_rows(source.name, lines, tabs=tabs, done=stream.restart)
+        yield from csv_rows(source.name, lines, tabs=tabs, done=stream.reset_limit)
 
 
 def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
     for number, line in enumerate(text_lines(source, stream, "\n", config), start=1):
-        stream.restart()
+        stream.reset_limit()
         if line.strip():
             try:
                 yield number, json_row(source.name, f"line {number}", line)

@@ -53,7 +53,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Member:
     """The start of a file, or of an archive's next member; its documents follow."""
 
     name: str
@@ -61,7 +61,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The part, or the file if no part has begun, cannot be read."""
+    """The member, or the file if no member has begun, cannot be read."""
 
     why: str
 
@@ -73,7 +73,7 @@ class _Count:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The end of the part, or of the file if no part has begun."""
+    """The end of the member, or of the file if no member has begun."""
 
 
 class _ReadError(DataError):
@@ -102,20 +102,19 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def parts(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Read]]]:
-        """The parts of a file, each with its documents and their passages; iterate over them in order.
+    def members(self, path: Path, name: str) -> Iterator[tuple[str, Iterator[Read]]]:
+        """The supported members of an archive, or the file itself, each with its documents and their passages.
 
-        A plain file is one part; an archive has one for each supported member. If the process is killed at a member,
-        the others are still read.
+        Iterate over them in order. If the process is killed at a member, the others are still read.
 
-        Raises (while iterating, over the parts or over the documents of one):
-            DataError: the part cannot be read, or exceeds a limit.
+        Raises (while iterating, over the members or over the documents of one):
+            DataError: the member cannot be read, or exceeds a limit.
         """
         begun = stops = 0
         while True:
             process = self._ready()
             process.send(_Request(str(path), name, begun))
-            while isinstance(message := self._receive(process, name), _Part):
+            while isinstance(message := self._receive(process, name), _Member):
                 begun += 1
                 yield message.name, self._documents(process, message.name)
                 if process.stopped:
@@ -321,7 +320,7 @@ class _Server:
                     if number >= request.skipped:
                         self._read(source)
                 if others:
-                    self._send(_Part(request.name))
+                    self._send(_Member(request.name))
                     files = "file in it has" if len(others) == 1 else "files in it have"
                     why = f"{len(others)} {files} an unsupported type ({listed_kinds(others)})."
                     self._send(_Failed(f"{request.name}: {why}"))
@@ -339,7 +338,7 @@ class _Server:
             yield Source(request.name, lambda: path.open("rb"))
 
     def _read(self, source: Source) -> None:
-        self._send(_Part(source.name))
+        self._send(_Member(source.name))
         with self._reported(source.name):
             for document in self._readers.read(source):
                 _limit_time(self._config)

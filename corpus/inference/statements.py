@@ -244,6 +244,6 @@ def _texts(path: Path, config: DocumentsConfig) -> tuple[list[str], tuple[str, .
         raise DataError(name, f"has an unsupported type. Supported are: {kinds}.")
     check_size(path, name, config)
     with Worker(words_window(), config) as worker:
-        found = [one for _, documents in worker.parts(path, name) for one in documents]
+        found = [one for _, documents in worker.members(path, name) for one in documents]
     texts = [one[0].text for one in found if isinstance(one, tuple)]
     return texts, tuple(one.why for one in found if isinstance(one, Problem))

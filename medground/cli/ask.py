@@ -25,7 +25,7 @@ def ask(
     answers; it abstains without evidence and says why.
     """
     settings = options.make_settings(config, overrides, data=data)
-    question = options.checked_question(question)
+    question = options.validated_text(question)
     answer = options.make_pipeline(settings, data, quiet).answerer().invoke(question)
     if as_json:
         print_json(answer.model_dump(mode="json"))

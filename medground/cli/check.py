@@ -40,26 +40,26 @@ def check(
     for and against is quoted with its source and year, newest first; where both exist, the result says that the
     evidence conflicts.
 
-    FILE is any document that index reads. It is split into statements; headings, questions, greetings and the like are
-    shown and not checked. A .txt file with a sentence on each line is a list of statements. A table or .jsonl file has
-    a column statement or claim.
+    FILE can have any format that `medground index` reads, except archives. It is split into statements; headings,
+    questions, greetings and the like are shown and not checked. A .txt file with a sentence on each line is a list of
+    statements. A table or .jsonl file has a column statement or claim.
     """
     if (statement is None) == (file is None):
         raise typer.BadParameter("give a statement or --file FILE", param_hint="STATEMENT")
     settings = options.make_settings(config, overrides, data=data)
     if statement is not None:
-        statement = options.checked_question(statement, "statement", 'check "Aspirin ..."')
-    text = None
+        statement = options.validated_text(statement, "statement", 'check "Aspirin ..."')
+    statements = None
     if file is not None:
         from corpus.inference.statements import read_statements
 
-        text = read_statements(file.expanduser(), settings.documents)
+        statements = read_statements(file.expanduser(), settings.documents)
     pipeline = options.make_pipeline(settings, data, quiet)
     checker = pipeline.checker()
-    if text is not None:
-        for problem in text.problems:
+    if statements is not None:
+        for problem in statements.problems:
             say(problem)
-        _check_text(checker, text, pipeline.check_note, as_json=as_json)
+        _check_text(checker, statements, pipeline.check_note, as_json=as_json)
         return
     assert statement is not None
     checked = checker.invoke(statement)
@@ -69,10 +69,10 @@ def check(
         print_check(checked)
 
 
-def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_json: bool) -> None:
+def _check_text(checker: "Checker", statements: "Statements", note: str | None, *, as_json: bool) -> None:
     """Print each segment of a text with its verdict, then the counts.
 
-    After an interrupt, the counts, or the JSON document, cover the segments checked before.
+    If interrupted, it still prints the counts (or the JSON document) of the segments checked so far.
     """
     from chains.verification.statements import Check
 
@@ -80,19 +80,19 @@ def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_
     counts: Counter[str] = Counter()
     complete = False
     try:
-        for segment, checked in _checked(checker, text):
+        for segment, checked in _checked(checker, statements):
             if isinstance(checked, Check):
                 counts[checked.verdict] += 1
                 counts["conflicting"] += checked.conflicting
             else:
                 counts["not statements" if checked is None else "failed"] += 1
-            own = text.text[segment.start : segment.end]
+            segment_text = statements.text[segment.start : segment.end]
             if not as_json:
-                _print_segment(own, segment, checked, note)
+                _print_segment(segment_text, segment, checked, note)
                 continue
             result = {"check": checked.model_dump(mode="json")} if isinstance(checked, Check) else {}
             error = {"error": str(checked)} if isinstance(checked, Exception) else {}
-            listed.append({"text": own, "start": segment.start, "kind": segment.kind, **result, **error})
+            listed.append({"text": segment_text, "start": segment.start, "kind": segment.kind, **result, **error})
         complete = True
     finally:
         if as_json:
@@ -103,7 +103,7 @@ def _check_text(checker: "Checker", text: "Statements", note: str | None, *, as_
                 say(note)
 
 
-def _checked(checker: "Checker", text: "Statements") -> "Iterator[tuple[Segment, Check | UserError | None]]":
+def _checked(checker: "Checker", statements: "Statements") -> "Iterator[tuple[Segment, Check | UserError | None]]":
     """The segments in order, statements with their results; ``AT_ONCE`` statements are one batch."""
     from chains.verification.statements import Claim
 
@@ -115,7 +115,7 @@ def _checked(checker: "Checker", text: "Statements") -> "Iterator[tuple[Segment,
         for one in waiting:
             yield one, next(found) if one.is_statement else None
 
-    for segment in text.segments:
+    for segment in statements.segments:
         waiting.append(segment)
         if sum(one.is_statement for one in waiting) == AT_ONCE:
             yield from results()
@@ -123,14 +123,14 @@ def _checked(checker: "Checker", text: "Statements") -> "Iterator[tuple[Segment,
     yield from results()
 
 
-def _print_segment(own: str, segment: "Segment", checked: "Check | UserError | None", note: str | None) -> None:
-    typer.echo(wrapped(own, ""))
+def _print_segment(text: str, segment: "Segment", checked: "Check | UserError | None", note: str | None) -> None:
+    typer.echo(wrapped(text, ""))
     if checked is None:
         typer.echo(f"  not checked: {segment.kind}")
     elif isinstance(checked, Exception):
         typer.echo(wrapped(f"not checked: {checked}", "  "))
     else:
-        print_check(checked, "  ", without=note)
+        print_check(checked, "  ", omit_note=note)
 
 
 def _counts(counts: Counter[str]) -> dict[str, int]:
@@ -147,9 +147,10 @@ def _counts(counts: Counter[str]) -> dict[str, int]:
 
 
 def _summary(counts: Counter[str]) -> str:
-    given = _counts(counts)
-    total = given.pop("statements")
-    others = given.pop("not statements")
-    named = ", ".join(f"{count} {what}" for what, count in given.items() if count) or "none"
+    counted = _counts(counts)
+    total = counted.pop("statements")
+    others = counted.pop("not statements")
+    # Conflicting statements also count under their verdict.
+    listed = ", ".join(f"{count} {what}" for what, count in counted.items() if count) or "none"
     parts = "1 part of the text is no statement" if others == 1 else f"{others} parts of the text are no statements"
-    return f"statements: {total} ({named})" + (f"; {parts}" if others else "")
+    return f"statements: {total} ({listed})" + (f"; {parts}" if others else "")

@@ -64,8 +64,8 @@ def _silence(quiet: bool) -> bool:
 Quiet = Annotated[bool, typer.Option("--quiet", callback=_silence, help="No progress bars.")]
 
 
-def checked_question(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
-    """The question, or another text, without surrounding white space."""
+def validated_text(text: str, what: str = "question", command: str = 'ask "Does ...?"') -> str:
+    """The text without surrounding white space; ``UserError`` if it is empty or was not UTF-8."""
     from common.errors import UserError
 
     text = text.strip()

@@ -27,7 +27,7 @@ def retrieve(
     settings = options.make_settings(config, overrides, data=data)
     from chains.qa.base import as_passage
 
-    question = options.checked_question(question)
+    question = options.validated_text(question)
     pipeline = options.make_pipeline(settings, data, quiet)
     corpus = pipeline.corpus
     found = [as_passage(document) for document in pipeline.retriever().invoke(question)]

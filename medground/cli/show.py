@@ -88,8 +88,8 @@ def print_verdicts(answer: "Answer") -> None:
             typer.echo(wrapped(f"\u201c{sentence.quote}\u201d", "      "))
 
 
-def print_check(check: "Check", indent: str = "", *, without: str | None = None) -> None:
-    """Print a checked statement: the result, its quotes for and against, and its notes except ``without``."""
+def print_check(check: "Check", indent: str = "", *, omit_note: str | None = None) -> None:
+    """Print a checked statement: the result, its quotes for and against, and its notes except ``omit_note``."""
     typer.echo(wrapped(check.text, indent))
     if check.scores:
         typer.echo(f"{indent}  probabilities: {_listed({str(key): value for key, value in check.scores.items()})}")
@@ -99,7 +99,7 @@ def print_check(check: "Check", indent: str = "", *, without: str | None = None)
             head = f"{side} [{plain(citation.passage_id)}]" + (f" {year}" if year else "")
             origin = next((one.origin for one in check.passages if one.id == citation.passage_id), None)
             _print_quote(head, citation, origin, f"{indent}  ")
-    print_notes([note for note in check.notes if note != without])
+    print_notes([note for note in check.notes if note != omit_note])
 
 
 def _print_quote(head: str, citation: "Citation", origin: str | None, indent: str) -> None:

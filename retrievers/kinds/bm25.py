@@ -64,7 +64,7 @@ class BM25Retriever(Retriever):
     def frequencies(self, terms: Collection[str]) -> Frequencies:
         return self._current().frequencies(terms)
 
-    def searched(self, question: str) -> str:
+    def search_text(self, question: str) -> str:
         """See ``Retriever``; in a long text, other words would outweigh those of its questions."""
         return cut_to_window(question, words_window(WORDS), only_questions=True)
 

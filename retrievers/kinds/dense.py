@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
-PAGE = 512
+BATCH = 512  # query vectors in a query, ids in a get
 
 
 class DenseConfig(RetrieverConfig):
     """Search by embedding (cosine) in the vector store."""
 
     kind: Literal["dense"] = "dense"
-    embedder: str = Field(default="minilm", description="Name of an embedder of section embedders.")
+    embedder: str = Field(default="minilm", description="Name of an entry in section embedders.")
 
 
 class DenseRetriever(Retriever):
@@ -36,19 +36,19 @@ class DenseRetriever(Retriever):
     _store: Store = PrivateAttr()
 
     def __init__(self, store: Store, top_k: int = 5) -> None:
-        """Search ``store``; passages must have been indexed before."""
+        """Search the passages that ``store`` already holds; ``build`` updates it first."""
         super().__init__(top_k=top_k)
         self._store = store
 
     @classmethod
     def build(cls, config: DenseConfig, context: "Context") -> Self:
-        return cls(context.indexed(config.embedder), top_k=config.top_k)
+        return cls(context.updated_store(config.embedder), top_k=config.top_k)
 
     @classmethod
     def index(cls, config: DenseConfig, context: "Context") -> int:
-        return context.fill(config.embedder)
+        return context.update_collection(config.embedder)
 
-    def searched(self, question: str) -> str:
+    def search_text(self, question: str) -> str:
         return shorten(self._store.embedder, question)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
@@ -59,8 +59,8 @@ class DenseRetriever(Retriever):
             self._store.refresh()
             near = [
                 best
-                for start in range(0, len(questions), PAGE)
-                for best in self._nearest(vectors[start : start + PAGE], k)
+                for start in range(0, len(questions), BATCH)
+                for best in self._nearest(vectors[start : start + BATCH], k)
             ]
             documents = self._read(sorted({id for best in near for id, _ in best}))
         return [[Hit(documents[id], score) for id, score in best if id in documents] for best in near]
@@ -78,9 +78,9 @@ class DenseRetriever(Retriever):
 
     def _read(self, ids: list[str]) -> dict[str, Document]:
         documents: dict[str, Document] = {}
-        for start in range(0, len(ids), PAGE):
-            page = self._store.collection.get(ids=ids[start : start + PAGE], include=["documents", "metadatas"])
-            rows = zip(page["ids"], page["documents"] or [], page["metadatas"] or [], strict=True)
+        for start in range(0, len(ids), BATCH):
+            batch = self._store.collection.get(ids=ids[start : start + BATCH], include=["documents", "metadatas"])
+            rows = zip(batch["ids"], batch["documents"] or [], batch["metadatas"] or [], strict=True)
             documents.update((id, read_document(id, text, metadata or {})) for id, text, metadata in rows)
         return documents
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-PAGE = 512
+BATCH = 512  # ids in a get
 
 
 class MMRConfig(WrappingConfig):
@@ -50,14 +50,14 @@ class MMRRetriever(WrappingRetriever):
 
     @classmethod
     def build(cls, config: MMRConfig, context: "Context") -> Self:
-        return cls(context.other(config.retriever), context.indexed(config.embedder), config)
+        return cls(context.other(config.retriever), context.updated_store(config.embedder), config)
 
     @classmethod
     def index(cls, config: MMRConfig, context: "Context") -> int:
-        return context.fill(config.embedder)
+        return context.update_collection(config.embedder)
 
-    def searched(self, question: str) -> str:
-        return shorten(self._store.embedder, super().searched(question))
+    def search_text(self, question: str) -> str:
+        return shorten(self._store.embedder, super().search_text(question))
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         import numpy as np
@@ -84,10 +84,10 @@ class MMRRetriever(WrappingRetriever):
         ids = sorted(texts)
         with self._store.errors():
             self._store.refresh()
-            for start in range(0, len(ids), PAGE):
-                page = self._store.collection.get(ids=ids[start : start + PAGE], include=["embeddings"])
-                rows = _unit(np.asarray(page["embeddings"], dtype=np.float32))
-                vectors.update(zip(page["ids"], rows, strict=True))
+            for start in range(0, len(ids), BATCH):
+                batch = self._store.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+                rows = _unit(np.asarray(batch["embeddings"], dtype=np.float32))
+                vectors.update(zip(batch["ids"], rows, strict=True))
         if lacking := [id for id in ids if id not in vectors]:
             made = self._store.embedder.embed_documents([texts[id] for id in lacking])
             vectors.update(zip(lacking, _unit(np.asarray(made, dtype=np.float32)), strict=True))

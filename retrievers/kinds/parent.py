@@ -36,7 +36,7 @@ class ParentConfig(RetrieverConfig):
         default="sentence",
         description="What is embedded. section: a line, as PubMedQA's abstracts have one for each section.",
     )
-    embedder: str = Field(default="minilm", description="Name of an embedder of section embedders.")
+    embedder: str = Field(default="minilm", description="Name of an entry in section embedders.")
 
 
 class ParentRetriever(Retriever):
@@ -62,13 +62,13 @@ class ParentRetriever(Retriever):
 
     @classmethod
     def build(cls, config: ParentConfig, context: "Context") -> Self:
-        store = context.opened(config.embedder, parts_name(context.corpus, config.parts))
+        store = context.open_store(config.embedder, parts_name(context.corpus, config.parts))
         return cls(store, context.documents, config, quiet=context.quiet)
 
     @classmethod
     def index(cls, config: ParentConfig, context: "Context") -> int:
         parts = Parts(context.documents, config.parts)
-        return context.fill(config.embedder, parts, parts_name(context.corpus, config.parts))
+        return context.update_collection(config.embedder, parts, parts_name(context.corpus, config.parts))
 
     def inner(self) -> Sequence[Retriever]:
         return (self._parts,)

@@ -7,9 +7,9 @@ import pytest
 from common.errors import UserError
 from corpus.records import QARecord
 from finetune import pairs
-from finetune.pairs import ROLES
+from finetune.pairs import NLI_LABELS
 
-LABELS = {role: role for role in ROLES}
+LABELS = {label: label for label in NLI_LABELS}
 SETTING = "train.encoder.answer_pairs"
 answer_pairs = partial(pairs.answer_pairs, setting=SETTING)
 
@@ -68,7 +68,7 @@ def test_one_record_has_no_other() -> None:
 
 def test_labels_without_neutral() -> None:
     with pytest.raises(
-        UserError, match=rf"{SETTING} needs a word for neutral in pairs\.labels.* set {SETTING} to false"
+        UserError, match=rf"pairs\.labels has no entry for neutral.* Add neutral: WORD to it, or set {SETTING} to false"
     ):
         answer_pairs(RECORDS, {"entailment": "yes", "contradiction": "no"})
 

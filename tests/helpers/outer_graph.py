@@ -1,4 +1,4 @@
-"""A user's own LangGraph graph with one node, which asks a chain, and a checkpointer."""
+"""A user's LangGraph graph with one node, which asks a chain, and a checkpointer."""
 
 from collections.abc import Callable
 from typing import Any, TypedDict
@@ -12,8 +12,8 @@ class _State(TypedDict):
     label: str | None
 
 
-def kept_graph(ask: Callable[[str], Any]) -> Any:
-    """``invoke({"question": ...}, config with a thread_id)`` gives the state with the answer's label."""
+def checkpointed_graph(ask: Callable[[str], Any]) -> Any:
+    """``invoke({"question": ...}, config with a thread_id)`` returns the state with the answer's label."""
     graph = StateGraph(_State)
     graph.add_node("ask", lambda state: {"label": ask(state["question"]).label})
     graph.add_edge(START, "ask")
@@ -21,7 +21,7 @@ def kept_graph(ask: Callable[[str], Any]) -> Any:
     return graph.compile(checkpointer=InMemorySaver())
 
 
-def texts_kept(graph: Any) -> str:
-    """All that the checkpointer holds, as text."""
+def checkpointed_text(graph: Any) -> str:
+    """Everything that the checkpointer stored, as text."""
     saver = graph.checkpointer
     return repr(saver.storage) + repr(saver.blobs) + repr(saver.writes)

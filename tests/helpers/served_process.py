@@ -18,8 +18,10 @@ GUARD = Path(__file__).parents[1] / "guard"
 def serving(
     folder: Path, *arguments: str, before: Callable[[], None] | None = None
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The address and the process; ``before`` runs in it first. A connection beyond this machine or a file in the
-    temporary folder fails the test.
+    """Yields the address and the process.
+
+    ``before`` runs in the child process before the server starts (``preexec_fn``). The test fails if the server tried
+    to connect beyond loopback, or left a file in its temporary folder.
     """
     log = folder / "guard.log"
     (temporary := folder / "tmp").mkdir(exist_ok=True)
@@ -44,4 +46,5 @@ def serving(
                 process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
     assert not log.exists(), log.read_text()
-    assert not (left := [path for path in temporary.rglob("*") if path.is_file()]), left  # texts would stay there
+    left = [path for path in temporary.rglob("*") if path.is_file()]
+    assert not left, left  # a leftover file could contain a user's text

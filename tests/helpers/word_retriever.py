@@ -1,4 +1,4 @@
-"""A retriever for tests of chains: the share of a question's words that a document has."""
+"""A retriever for tests of chains that scores a document by the share of the question's words in it."""
 
 from langchain_core.documents import Document
 from pydantic import Field
@@ -7,7 +7,7 @@ from retrievers.base import Hit, Retriever
 
 
 class WordRetriever(Retriever):
-    """Searches ``texts`` by word overlap and keeps what it was asked in ``searches``."""
+    """Searches ``texts`` by word overlap. ``searches`` records the questions of each call."""
 
     texts: dict[str, str]
     searches: list[list[str]] = Field(default_factory=list)

@@ -1,12 +1,12 @@
 from typing import Any
 
 import pytest
-from injections import document, injections
+from injections import abstract_with, injections
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnableConfig
 from obeying import ObeyingLLM
-from outer_graph import kept_graph, texts_kept
+from outer_graph import checkpointed_graph, checkpointed_text
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
@@ -20,13 +20,15 @@ from chains.qa.chain import qa_chain
 from chains.verification.answers import Verifier
 from common.errors import UserError
 
+# WordNLI takes the last word and looks for "aspirin works" or "aspirin fails" in the premise. ObeyingLLM answers "yes"
+# if "works" is in the prompt, else "maybe".
 QUESTION = "Is it so of aspirin?"
 
 
 def agent(
-    texts: dict[str, str], steps: list[Step] | None = None, *, judged: bool = True, wordings: Any = (), **config: Any
+    texts: dict[str, str], steps: list[Step] | None = None, *, judged: bool = True, rewordings: Any = (), **config: Any
 ) -> GraphAgent:
-    def read(retriever: BaseRetriever) -> AnswerChain:
+    def make_chain(retriever: BaseRetriever) -> AnswerChain:
         return qa_chain(ObeyingLLM(), retriever)
 
     judge = WordNLI()
@@ -35,14 +37,14 @@ def agent(
     def verify(answer: Answer) -> Answer:
         return verifier.verify([answer])[0]
 
-    left = list(wordings)
+    left = list(rewordings)
     return GraphAgent(
         WordRetriever(texts=texts),
-        read,
+        make_chain,
         Grader(by_judge(judge), 0.2),
         verify if judged else None,
-        lambda question, tried: left.pop(0) if left else None,
-        AgentConfig(kind="graph", passages=config.pop("passages", 2), **config),
+        reword=lambda question, tried: left.pop(0) if left else None,
+        config=AgentConfig(kind="graph", passages=config.pop("passages", 2), **config),
         on_step=steps.append if steps is not None else lambda _: None,
     )
 
@@ -63,9 +65,9 @@ def test_evidence_is_found_read_and_judged() -> None:
     assert len({step.run for step in steps}) == 1
 
 
-def test_without_evidence_the_question_is_put_otherwise_and_then_nothing_is_answered() -> None:
+def test_rewords_and_then_abstains_without_evidence() -> None:
     steps: list[Step] = []
-    answer = agent({"a": "Zinc works."}, steps, wordings=["aspirin", "pills"], rewrites=2).invoke(QUESTION)
+    answer = agent({"a": "Zinc works."}, steps, rewordings=["aspirin", "pills"], rewrites=2).invoke(QUESTION)
     assert answer.label is None
     assert answer.withheld is None
     assert answer.text == (
@@ -76,19 +78,19 @@ def test_without_evidence_the_question_is_put_otherwise_and_then_nothing_is_answ
 
 
 @pytest.mark.parametrize("rewrites", [0, 1, 3])
-def test_the_question_is_put_otherwise_no_more_often_than_set(rewrites: int) -> None:
+def test_rewords_at_most_rewrites_times(rewrites: int) -> None:
     steps: list[Step] = []
-    agent({"a": "Zinc works."}, steps, wordings=list("pqrst"), rewrites=rewrites).invoke(QUESTION)
+    agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=rewrites).invoke(QUESTION)
     assert kinds(steps).count("reword") == rewrites
 
 
-def test_another_wording_finds_what_the_question_did_not() -> None:
+def test_a_rewording_finds_what_the_question_did_not() -> None:
     texts = {"a": "Is it so of zinc", "b": "Aspirin works."}
-    answer = agent(texts, wordings=["works"], passages=1).invoke("Is it so of Aspirin?")
+    answer = agent(texts, rewordings=["works"], passages=1).invoke("Is it so of Aspirin?")
     assert (answer.label, [one.id for one in answer.passages]) == ("yes", ["b"])
 
 
-def test_an_answer_that_is_not_borne_out_gives_way_to_other_evidence() -> None:
+def test_an_unsupported_answer_gives_way_to_other_evidence() -> None:
     steps: list[Step] = []
     texts = {"a": "Aspirin fails, it is so. Something else works.", "b": "Aspirin works."}
     answer = agent(texts, steps).invoke(QUESTION)
@@ -96,7 +98,7 @@ def test_an_answer_that_is_not_borne_out_gives_way_to_other_evidence() -> None:
     assert [step.detail["holds"] for step in steps if step.kind == "answer"] == [False, True]
 
 
-def test_an_answer_that_nothing_bears_out_is_withheld() -> None:
+def test_an_unsupported_answer_is_withheld_without_other_evidence() -> None:
     answer = agent({"a": "Aspirin fails. Something else works."}).invoke(QUESTION)
     assert answer.label is None
     assert answer.verdict == "contradicted"
@@ -128,7 +130,7 @@ def test_without_a_judge_the_answer_from_evidence_is_given_as_it_is() -> None:
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_the_limit_of_steps_holds(most: int) -> None:
     steps: list[Step] = []
-    answer = agent({"a": "Zinc works."}, steps, wordings=list("pqrst"), rewrites=9, max_steps=most).invoke(QUESTION)
+    answer = agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=9, max_steps=most).invoke(QUESTION)
     assert len(steps) == most + 1
     assert kinds(steps)[-1] == "withhold"
     assert f"stopped after {most} steps" in answer.text
@@ -159,26 +161,26 @@ def test_the_config_reaches_the_retriever_from_a_batch_too() -> None:
         assert [one.id for one in answer.passages] == ["A"]
 
 
-def test_what_another_wording_finds_in_a_retriever_without_ids_is_read() -> None:
+def test_reads_passages_without_ids_that_a_rewording_finds() -> None:
     class Plain(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
             return [Document("Aspirin works." if query == "aspirin" else "Zinc works.")]
 
-    made = agent({}, wordings=["aspirin"], rewrites=1)
+    made = agent({}, rewordings=["aspirin"], rewrites=1)
     made.retriever = Plain()
     assert made.invoke(QUESTION).label == "yes"
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["invoke", "batch"])
-def test_it_runs_in_a_node_of_a_graph_that_is_kept(many: bool) -> None:
+def test_passages_stay_out_of_the_checkpointer_of_an_enclosing_graph(many: bool) -> None:
     made = agent({"a": "Aspirin works."})
-    graph = kept_graph((lambda question: made.batch([question])[0]) if many else made.invoke)
+    graph = checkpointed_graph((lambda question: made.batch([question])[0]) if many else made.invoke)
     end = graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "1"}})
     assert end["label"] == "yes"
-    assert "Aspirin works" not in texts_kept(graph)
+    assert "Aspirin works" not in checkpointed_text(graph)
 
 
-def test_what_goes_wrong_with_one_question_is_that_question_s() -> None:
+def test_an_error_with_one_question_leaves_the_others_of_the_batch() -> None:
     class Broken(WordRetriever):
         def search(self, questions: Any, k: int) -> Any:
             if "zinc" in questions[0]:
@@ -196,14 +198,14 @@ def test_what_goes_wrong_with_one_question_is_that_question_s() -> None:
 def test_an_instruction_in_a_document_changes_no_step_and_no_label(name: str, text: str) -> None:
     clean: list[Step] = []
     steps: list[Step] = []
-    without = agent({"good": document("It was cheap."), "secret": "Ann, Bob."}, clean).invoke(QUESTION)
-    answer = agent({"good": document(text), "secret": "Ann, Bob."}, steps).invoke(QUESTION)
+    without = agent({"good": abstract_with("It was cheap."), "secret": "Ann, Bob."}, clean).invoke(QUESTION)
+    answer = agent({"good": abstract_with(text), "secret": "Ann, Bob."}, steps).invoke(QUESTION)
     assert kinds(steps) == kinds(clean)
     assert (answer.label, answer.verdict, answer.text) == (without.label, without.verdict, without.text) != (None,) * 3
     assert [one.id for one in answer.passages] == ["good"]
     assert "Ann" not in str(answer.prompt)
 
 
-def test_the_obeying_reader_would_have_obeyed() -> None:
+def test_the_fake_model_obeys_an_instruction_outside_a_document() -> None:
     answer = qa_chain(ObeyingLLM(), context="none").invoke("Is it so? Answer only no.")
     assert answer.label == "no"

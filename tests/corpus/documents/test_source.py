@@ -71,7 +71,7 @@ def test_a_stream_of_records_may_be_longer_than_the_limit() -> None:
     with open_limited(source(b"x" * 250_000), SMALL) as stream:
         for _ in range(5):
             assert len(stream.read(50_000)) == 50_000
-            stream.restart()
+            stream.reset_limit()
         assert stream.read(1) == b""
     with open_limited(source(b"x" * 250_000), SMALL) as stream:
         stream.read(60_000)

@@ -59,6 +59,6 @@ def test_of_a_long_text_its_question_is_searched_for() -> None:
         ]
     )
     assert [one.id for one in retriever.search([letter + asked], 2)[0]] == ["zinc"]
-    assert retriever.searched(letter + asked) == asked
-    assert retriever.searched(letter) == letter
-    assert retriever.searched(asked) == asked
+    assert retriever.search_text(letter + asked) == asked
+    assert retriever.search_text(letter) == letter
+    assert retriever.search_text(asked) == asked
