@@ -43,6 +43,7 @@ from corpus.config import DataConfig, PairsConfig, PairSplit
 from corpus.inference.pairs import NLIPair, load_pairs
 from corpus.load import load_records
 from corpus.rows import json_lines
+from eval.stats.calibration import best_threshold, fit_temperature
 from eval.stats.estimate import proportion
 from eval.stats.significance import mean_difference
 from retrievers.embedders.minilm import MiniLMEmbedder
@@ -55,7 +56,6 @@ HEALTHVER_LABELS = {"Supports": "entailment", "Neutral": "neutral", "Refutes": "
 OF_SICK = {"batch_size": 16, "every": 141, "dev_limit": 250}
 OF_HEALTHVER = {"batch_size": 8, "every": 84, "epochs": 3}
 PAIR_SPLITS: tuple[PairSplit, ...] = ("train", "dev", "test")
-THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SHORT = 40  # characters of a sentence that may stand in two documents by chance
 QA_LABELS = ("yes", "no", "maybe")
 Settings = Mapping[str, Any]
@@ -220,21 +220,25 @@ def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: P
 
 
 def _check(steps: Steps, name: str, folder: Path, judge: Settings) -> None:
-    """Check the claims of the test part, with the threshold that is best for the dev part's pairs."""
+    """Check the claims of the test part, with the temperature and the threshold that are best for the dev pairs."""
+    dev, output = steps.work / "results" / f"dev-{name}", steps.work / "results" / f"check-{name}"
 
-    def checked(step: str, split: str, threshold: float) -> Figures:
-        output = steps.work / "results" / step
-        return steps.run(
-            step,
-            ["eval", "check", "--data", str(folder / f"{split}.jsonl"), "--output", str(output)],
-            {**judge, "check.threshold": threshold, "store.path": str(steps.work / f"store-{split}")},
+    def calibrated() -> Figures:
+        samples = _samples(dev, "nli")
+        temperature = fit_temperature(samples)
+        assert temperature is not None  # the judge gives probabilities
+        threshold, accuracy = best_threshold(samples, temperature.value)
+        return {"temperature": asdict(temperature), "threshold": threshold, "dev_accuracy": asdict(accuracy)}
+
+    command = ["eval", "nli", "--split", "dev", "--output", str(dev)]
+    if found := steps.run(f"calibrate-{name}", command, {**_in_folder(folder), **judge}, calibrated):
+        chosen = {"nli.temperature": found["temperature"]["value"], "check.threshold": found["threshold"]}
+        steps.run(
+            f"check-{name}",
+            ["eval", "check", "--data", str(folder / "test.jsonl"), "--output", str(output)],
+            {**judge, **chosen, "store.path": str(steps.work / "store-check")},
             partial(_check_figures, output),
         )
-
-    dev = {threshold: checked(f"dev-{name}-{threshold}", "dev", threshold) for threshold in THRESHOLDS}
-    if all(dev.values()):
-        best = max(dev, key=lambda threshold: float(dev[threshold]["check_given"]["accuracy"]))
-        checked(f"check-{name}", "test", best)
 
 
 def _in_folder(folder: Path) -> Settings:
