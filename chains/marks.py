@@ -13,7 +13,7 @@ _NAMES = (
     r"(?:passages?|sources?|texts?|references?|refs?\.?|documents?|docs?|abstracts?|ids?|nos?\.?|quellen?|fuentes?"
     r"|extraits?|pasajes?|文献|来源|段落|资料)"
 )
-_PLACE = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|pages?\b|S\.))[^\[\]［］【】\n]{0,40}+)?"  # in the source: "†source", ", p. 3"
+_PLACE = r"(?:\s*+(?:†|,?\s*+(?:pp?\.|S\.)|,\s*+pages?\b)[^\[\]［］【】\n]{0,40}+)?"  # such as ", p. 3"
 # Runs of white space are tried from their beginning only and never given back: a text may be little else.
 _SPACE = r"(?<!\s)\s*+"
 _MARK = re.compile(

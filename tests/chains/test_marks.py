@@ -49,7 +49,7 @@ def test_text_is_not_held_back_longer_than_a_mark_may_take() -> None:
         ("a [ID:2] b", "a [2] b"),
         ("a [Passage 1, Passage 2] b", "a [1][2] b"),
         ("a 【2†source】 b [1, p. 3] c [2 pp. 3-4] d", "a [2] b [1] c [2] d"),
-        ("a [2 patients] b", "a [2 patients] b"),
+        ("a [2 patients] b [2 pages] c", "a [2 patients] b [2 pages] c"),
         ("a [Doc. 2] b", "a [Doc. 2] b"),
         ("a [doc #2] b", "a [2] b"),
         ("a [no. 2] b", "a [2] b"),
