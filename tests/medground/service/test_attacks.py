@@ -6,7 +6,7 @@ import random
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -317,7 +317,8 @@ def statuses(url: str, requests: Iterator[bytes]) -> Iterator[tuple[bytes, bytes
             received = b""
             try:
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
+                with suppress(OSError):  # the server may have closed the connection
+                    connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(65536):
                     received += part
             except (ConnectionResetError, BrokenPipeError):
