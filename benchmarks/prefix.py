@@ -32,7 +32,7 @@ import chains.models.local_chat
 from chains.config import Decide, LLMConfig
 from chains.models.generation import written_batches
 from chains.models.local import LocalLLM, load_llm
-from chains.models.prefix import sharable
+from chains.models.prefix import shared_prefix_length
 from chains.models.scoring import encode, scored_batches
 from chains.nli import Judgement, NLIChain, Pair, draw_shots, nli_chain
 from corpus.config import PairsConfig
@@ -95,7 +95,7 @@ def measure(path: str, llm: LocalLLM, pairs: Sequence[Pair], tokens: int, rounds
     differing = [(a, b) for a, b in both if (a.label, a.output) != (b.label, b.output)]
     return {
         "path": path,
-        "shared_tokens": sharable(llm.model, ids, 0),
+        "shared_tokens": shared_prefix_length(llm.model, ids, 0),
         "mean_tokens": statistics.mean(map(len, ids)),
         "rates": rates,
         "times": bench.ratios(rates["shared"], rates["whole"]),

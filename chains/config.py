@@ -19,7 +19,7 @@ _BARE_OFF = BeforeValidator(lambda value: "off" if value is False else value)  #
 
 
 def check_choices(**given: tuple[str, Any]) -> None:
-    """Raise ``UserError`` unless each argument, a pair of value and ``Literal``, is one of the literal's values."""
+    """Raise ``UserError`` if a value is outside its ``Literal``; each argument is a pair ``(value, literal)``."""
     for name, (value, literal) in given.items():
         if value not in (choices := get_args(literal)):
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
@@ -103,10 +103,13 @@ class LLMConfig(Section):
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
-        kinds = {"base_url": "openai", "window": "openai or llamacpp", "threads": "llamacpp", "gpu_layers": "llamacpp"}
-        for name, of_kinds in kinds.items():
-            if getattr(self, name) is not None and self.kind not in of_kinds.split(" or "):
-                raise ValueError(f"{name} is for kind {of_kinds}, and the kind is {self.kind}; set it to null")
+        local, server = ("llamacpp",), ("openai",)
+        allowed = {"base_url": server, "window": server + local, "threads": local, "gpu_layers": local}
+        for name, kinds in allowed.items():
+            if getattr(self, name) is not None and self.kind not in kinds:
+                raise ValueError(
+                    f"{name} is for kind {' or '.join(kinds)}, and the kind is {self.kind}; set it to null"
+                )
         if self.kind == "llamacpp":
             if self.model == "embedded":
                 raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")

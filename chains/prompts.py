@@ -190,7 +190,8 @@ def answer_template(system: str | None = None) -> ChatPromptTemplate:
     """The prompt for an answer in a few sentences, after the turns of a conversation.
 
     The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision``
-    (``explain``). The passages are part of the user's turn; the system turn has rules only, after the text ``system``.
+    (``explanation_request``). The passages are part of the user's turn; the system turn has rules only, after the text
+    ``system``.
     """
     rules = (
         f"{DATA_RULE}\n\nAnswer medical questions from the passages in the data alone, in one to three sentences. Put "
@@ -213,7 +214,7 @@ def summary_template(system: str | None = None) -> ChatPromptTemplate:
     return ChatPromptTemplate.from_messages([*_rules(rules, system), ("human", "Question: {question}\n\n{passage}")])
 
 
-def explain(label: str | None) -> str:
+def explanation_request(label: str | None) -> str:
     """The request to explain the chosen label; empty without one."""
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
 

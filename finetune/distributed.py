@@ -1,4 +1,4 @@
-"""The place of this process among the processes of a run, and its peak memory."""
+"""The number of processes of a distributed run, and rank and peak memory of this one."""
 
 import os
 import sys
@@ -15,11 +15,11 @@ def is_main() -> bool:
 
 
 def peak_memory() -> int | None:
-    """The peak memory so far in bytes: of the cards where there are any, else of this process; None where unknown."""
+    """The peak memory of this process in bytes: on all GPUs if there are any, else main memory; None if unknown."""
     import torch
 
     if torch.cuda.is_available():
-        return sum(torch.cuda.max_memory_allocated(card) for card in range(torch.cuda.device_count()))
+        return sum(torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count()))
     try:
         import resource
     except ImportError:  # Windows

@@ -7,7 +7,7 @@ from chains.chat.conversations import Conversations
 from chains.chat.events import AnswerEvent, ChatEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
 from chains.chat.history import keep
 from chains.chat.turn import Turn
-from chains.chat.writer import WrittenAnswers, is_written, pieces
+from chains.chat.writer import WrittenAnswers, can_be_written, pieces
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
@@ -130,7 +130,7 @@ class Chat:
 
     def _pieces(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         """The text in pieces; after written text, the answer with its sentences."""
-        if self._written is not None and is_written(answer):
+        if self._written is not None and can_be_written(answer):
             return self._written.stream(history, answer)
         return iter(pieces(brief(answer)))
 

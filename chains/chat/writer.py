@@ -13,7 +13,7 @@ from chains.config import Verify
 from chains.marks import MarkWriter, passage_numbers, without_marks
 from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_pieces
-from chains.prompts import answer_template, as_dicts, explain, history_turns
+from chains.prompts import answer_template, as_dicts, explanation_request, history_turns
 from chains.qa.base import AnswerChain
 from chains.verification.answers import withhold
 from chains.verification.sentences import prune, supported, with_sentences
@@ -88,12 +88,13 @@ class Writer:
     def _prompt(self, history: Sequence[Turn], answer: Answer) -> dict[str, Any]:
         """The variables of the prompt."""
         clean, numbers = self._clean, passage_numbers(answer.passages)
-        texts = [without_marks(clean(one.text_for_model)) for one in answer.passages]  # cleaning may complete a mark
+        # Marks are removed after cleaning, which turns "[<pad>1]" into a mark.
+        texts = [without_marks(clean(one.text_for_model)) for one in answer.passages]
         return {
             "history": history_turns([(clean(user), clean(text)) for user, text in earlier_turns(history)]),
             "passages": fence(texts, [numbers[one.id] for one in answer.passages]),
             "question": clean(answer.question),
-            "decision": explain(answer.label),
+            "decision": explanation_request(answer.label),
         }
 
 
@@ -105,7 +106,7 @@ class WrittenAnswers:
         writer: writes the text.
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
         policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
-            afterwards. ``prune`` removes unsupported sentences and withholds an answer without any left. ``abstain``
+            afterwards. ``prune`` removes unsupported sentences, and withholds an answer if none remain. ``abstain``
             withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
             ``wider`` and returns the first text whose sentences are all supported, else the first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
@@ -124,22 +125,22 @@ class WrittenAnswers:
         With a policy that may change the text, streaming starts after the whole text is written and verified.
         """
         if self.policy in ("off", "report"):
-            yield from self._written(history, answer)
+            yield from self._stream_text(history, answer)
             return
-        answer = self._judged(history, answer)
-        answer = self._again(history, answer) if self.policy == "retry" else apply_policy(answer, self.policy)
+        answer = self._write_and_verify(history, answer)
+        answer = self._retry(history, answer) if self.policy == "retry" else apply_policy(answer, self.policy)
         yield from pieces(answer.text)
         yield answer
 
     def write_all(self, answers: Sequence[Answer]) -> list[Answer | UserError]:
         """Each answer with its written text; withheld answers and those without passages are unchanged."""
-        return [self._write(answer) if is_written(answer) else answer for answer in answers]
+        return [self._write_one(answer) if can_be_written(answer) else answer for answer in answers]
 
     def verify(self, answer: Answer) -> Answer:
         """The answer with the verdicts that the policy ``report`` adds after the text."""
         return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
-    def _written(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
+    def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
         marks, written = MarkWriter(len(answer.passages)), []
         reused = answer.reused and self.writer.has_written(history, answer)
         for piece in self.writer.write(history, answer, marks):
@@ -148,7 +149,7 @@ class WrittenAnswers:
         answer = answer.noted(*marks.notes, text="".join(written), reused=reused)
         yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
-    def _write(self, answer: Answer) -> Answer | UserError:
+    def _write_one(self, answer: Answer) -> Answer | UserError:
         try:
             *_, written = self.stream((), answer)
         except UserError as error:
@@ -156,12 +157,12 @@ class WrittenAnswers:
         assert isinstance(written, Answer)
         return self.verify(written)
 
-    def _judged(self, history: Sequence[Turn], answer: Answer) -> Answer:
-        *_, written = self._written(history, answer)
+    def _write_and_verify(self, history: Sequence[Turn], answer: Answer) -> Answer:
+        *_, written = self._stream_text(history, answer)
         assert isinstance(written, Answer)
         return self.verifier(written) if self.verifier is not None else written
 
-    def _again(self, history: Sequence[Turn], first: Answer) -> Answer:
+    def _retry(self, history: Sequence[Turn], first: Answer) -> Answer:
         if all(map(supported, first.sentences)):
             return first
         most = len(first.passages)
@@ -170,7 +171,7 @@ class WrittenAnswers:
             if len(answer.passages) <= most:
                 continue
             most = len(answer.passages)
-            again = self._judged(history, answer)
+            again = self._write_and_verify(history, answer)
             if again.sentences and all(map(supported, again.sentences)):
                 note = f"written again from {most} passages: not every sentence of the first text was supported"
                 return again.noted(note)
@@ -179,7 +180,7 @@ class WrittenAnswers:
 
 
 def apply_policy(answer: Answer, policy: Verify) -> Answer:
-    """An answer with verdicts after the policy: pruned, withheld or unchanged."""
+    """Prune or withhold a verified answer, or return it unchanged, as the policy requires."""
     if policy == "prune":
         kept = prune(answer)
         return kept if kept.sentences or not answer.sentences else withhold(answer)
@@ -193,6 +194,6 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def is_written(answer: Answer) -> bool:
-    """Whether a text is written for this answer: it has passages and is not withheld."""
+def can_be_written(answer: Answer) -> bool:
+    """Whether a text can be written for this answer: it has passages and is not withheld."""
     return bool(answer.passages) and answer.withheld is None

@@ -65,11 +65,11 @@ class _Switch:
     """Switches a ``PeftModel``'s adapter on or off for one thread at a time."""
 
     def __init__(self, model: Any) -> None:
-        # A prompt-tuning adapter adds no layers to the base, so it has nothing to switch.
-        self._layers = model.base_model if hasattr(model.base_model, "enable_adapter_layers") else None
+        # With a prompt-tuning adapter, ``base_model`` is the base itself and has no adapter layers to switch.
+        self._tuner = model.base_model if hasattr(model.base_model, "enable_adapter_layers") else None
         self._lock = RLock()
         self._on = False
-        self._put(False)
+        self._set(False)
 
     @contextmanager
     def hold(self, on: bool) -> Iterator[None]:
@@ -78,13 +78,13 @@ class _Switch:
             before = self._on
             try:
                 if on != before:
-                    self._put(on)
+                    self._set(on)
                 yield
             finally:
                 if self._on != before:
-                    self._put(before)
+                    self._set(before)
 
-    def _put(self, on: bool) -> None:
+    def _set(self, on: bool) -> None:
         self._on = on
-        if self._layers is not None:
-            self._layers.enable_adapter_layers() if on else self._layers.disable_adapter_layers()
+        if self._tuner is not None:
+            self._tuner.enable_adapter_layers() if on else self._tuner.disable_adapter_layers()

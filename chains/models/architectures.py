@@ -55,7 +55,7 @@ def is_recurrent(model: "PreTrainedModel") -> bool:
     return bool(getattr(_base(model), "_is_stateful", False))
 
 
-def batches_together(model: "PreTrainedModel", longest: int) -> bool:
+def is_batch_invariant(model: "PreTrainedModel", longest: int) -> bool:
     """Whether the result for a text is independent of the other texts in its batch, up to ``longest`` tokens.
 
     It is not if the longest text of a batch determines the rotary angles (LongRoPE, Ding et al. 2024).

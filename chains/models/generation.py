@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chains.models.architectures import batches_together, is_recurrent, puts_tokens_before
+from chains.models.architectures import is_batch_invariant, is_recurrent, puts_tokens_before
 from chains.models.batching import MODEL_TOO_LARGE, in_batches
 from chains.models.reasoning import is_reasoning_mark
 from common.errors import UserError
@@ -99,18 +99,18 @@ def written_batches(
     padding and continuation. ``share`` False computes each prompt whole, for comparison. ``generation`` are further
     arguments of ``generate``.
     """
-    from chains.models.prefix import ATTENDED, SharedPrefix, sharable
+    from chains.models.prefix import CACHED_PER_COMPUTED, SharedPrefix, shared_prefix_length
 
     if not prompts:
         return iter(())
-    together = batches_together(model, max(map(len, prompts)) + max_new_tokens)
-    if is_recurrent(model) or puts_tokens_before(model) or not together:
+    invariant = is_batch_invariant(model, max(map(len, prompts)) + max_new_tokens)
+    if is_recurrent(model) or puts_tokens_before(model) or not invariant:
         batch_tokens = 1  # without padding
-    shared = sharable(model, prompts, max_new_tokens) if share else 0
+    shared = shared_prefix_length(model, prompts, max_new_tokens) if share else 0
     pad, decoder = tokenizer.pad_token_id, Decoder(tokenizer)
     generate: Any = model.generate
 
-    @cache  # computed with the first batch, which handles a lack of memory
+    @cache  # computed within the first batch, so that ``in_batches`` handles a lack of memory
     def prefix() -> SharedPrefix:
         return SharedPrefix(model, prompts[0][:shared])
 
@@ -136,7 +136,7 @@ def written_batches(
             )
         return [Written(decoder.decode(row), _generated(row, model, pad)) for row in output[:, width:].tolist()]
 
-    lengths = [len(ids) - shared + shared // ATTENDED + max_new_tokens for ids in prompts]
+    lengths = [len(ids) - shared + shared // CACHED_PER_COMPUTED + max_new_tokens for ids in prompts]
     return in_batches(lengths, batch_tokens, write, MODEL_TOO_LARGE)
 
 

@@ -14,11 +14,11 @@ from chains.models.batching import common_prefix
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ATTENDED = 8  # tokens that are only attended to need the memory of one computed token
+CACHED_PER_COMPUTED = 8  # cached tokens that need as much memory as one computed token
 _LEAST = 0.1  # minimum share of saved tokens; below it, the prefix costs as much as it saves
 
 
-def sharable(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: int) -> int:
+def shared_prefix_length(model: "PreTrainedModel", prompts: Sequence[list[int]], continued: int) -> int:
     """The number of first tokens that are computed once for all prompts; 0 if that saves no time.
 
     At least one token of each prompt is not shared, since the prediction starts from it. With ``continued`` tokens

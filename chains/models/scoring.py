@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from chains.models.architectures import batches_together, is_recurrent, puts_tokens_before, takes_positions
+from chains.models.architectures import is_batch_invariant, is_recurrent, puts_tokens_before, takes_positions
 from chains.models.batching import MODEL_TOO_LARGE, common_prefix, in_batches, in_order
 from common.errors import UserError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chains.models.cpu_llama import KeysValues, PackedLlama
     from chains.models.prefix import SharedPrefix
 
-_TAIL = 64  # characters; no tokenizer looks back further
+_TAIL_CHARACTERS = 64  # of a prompt; no tokenizer looks back further from a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,18 @@ def scored_batches(
     *,
     share: bool = True,
 ) -> Iterator[tuple[list[int], Sequence[tuple[float, ...]]]]:
-    """The log-likelihoods of the labels: batches of prompt indices and rows.
+    """The log-likelihoods of the labels after each prompt, with the prompts' indices, batch by batch.
 
     A label's log-likelihood is the sum over its tokens, so labels may share their first tokens. If every label is one
-    token, one forward pass suffices, of ``packed`` if given; longer labels continue from its key-value cache. A shared
-    prefix is computed once if that saves time; ``share`` False computes each prompt whole, for comparison. Batching and
-    sharing do not change the results beyond rounding. A batch has at most ``batch_tokens`` tokens with padding.
+    token, one forward pass suffices, of ``packed`` if given. Longer labels are scored by ``model``, which continues
+    from the prompt's key-value cache. A shared prefix is computed once if that saves time; ``share`` False computes
+    each prompt whole, for comparison. Batching and sharing do not change the results beyond rounding. A batch has at
+    most ``batch_tokens`` tokens with padding.
 
     Raises:
         UserError: a single prompt does not fit in memory, or a prompt-tuning adapter is attached.
     """
-    from chains.models.prefix import ATTENDED, SharedPrefix, sharable
+    from chains.models.prefix import CACHED_PER_COMPUTED, SharedPrefix, shared_prefix_length
 
     if not prompts:
         return iter(())
@@ -71,13 +72,13 @@ def scored_batches(
             "Set chain.decide to generate."
         )
     ids = [prompt.ids for prompt in prompts]
-    rest = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # tokens of a label after the first
-    if not batches_together(model, max(map(len, ids)) + rest):
+    later_tokens = max(len(label) for prompt in prompts for label in prompt.labels) - 1  # of a label, after its first
+    if not is_batch_invariant(model, max(map(len, ids)) + later_tokens):
         batch_tokens = 1
-    shared = sharable(model, ids, rest) if share else 0
-    own = [Scorable(prompt.ids[shared:], prompt.labels) for prompt in prompts]
+    shared = shared_prefix_length(model, ids, later_tokens) if share else 0
+    suffixes = [Scorable(prompt.ids[shared:], prompt.labels) for prompt in prompts]
 
-    @cache  # computed with the first batch, which handles a lack of memory
+    @cache  # computed within the first batch, so that ``in_batches`` handles a lack of memory
     def prefix() -> SharedPrefix | None:
         return SharedPrefix(model, ids[0][:shared]) if shared else None
 
@@ -88,9 +89,9 @@ def scored_batches(
     def score(batch: list[int]) -> list[tuple[float, ...]]:
         import torch
 
-        chosen = [own[index] for index in batch]
+        chosen = [suffixes[index] for index in batch]
         with torch.inference_mode():
-            if rest:
+            if later_tokens:
                 rows = _multi_token(model, chosen, prefix())
             elif packed is None:
                 rows = _single_token(model, chosen, prefix())
@@ -98,7 +99,8 @@ def scored_batches(
                 rows = _packed(packed, chosen, packed_prefix())
         return [tuple(row) for row in rows.tolist()]
 
-    return in_batches([len(prompt.ids) + shared // ATTENDED for prompt in own], batch_tokens, score, MODEL_TOO_LARGE)
+    lengths = [len(suffix.ids) + shared // CACHED_PER_COMPUTED for suffix in suffixes]
+    return in_batches(lengths, batch_tokens, score, MODEL_TOO_LARGE)
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
@@ -120,32 +122,36 @@ def with_labels(
     """Each rendered prompt with its labels' token ids, as prompt and label are tokenised together.
 
     Only the end of a prompt affects how a label after it is tokenised, and a chat template gives all prompts the same
-    end. So that end is tokenised once with the labels and used for all prompts if it agrees with the first whole one.
+    end. So the labels are tokenised once after that end alone. Where this gives the same tokens as the whole first
+    prompt does, it is used for all prompts; else each prompt is tokenised whole.
     ``lead`` is the text between prompt and label (``templates.label_lead``).
     """
     if not texts:
         return []
-    endings = [lead + label for label in labels]
-    first = _with_endings(tokenizer, texts[0], ids[0], endings)
-    end = _common_end(texts)
-    end_ids = encode(tokenizer, [end])[0]
-    alone = _with_endings(tokenizer, end, end_ids, endings)
-    replaced = ids[0][len(first.ids) :]
-    if alone.labels != first.labels or end_ids[len(alone.ids) :] != replaced:
+    continuations = [lead + label for label in labels]
+    first = _tokenised_together(tokenizer, texts[0], ids[0], continuations)
+    tail = _common_tail(texts)
+    tail_ids = encode(tokenizer, [tail])[0]
+    after_tail = _tokenised_together(tokenizer, tail, tail_ids, continuations)
+    merged = ids[0][len(first.ids) :]  # the prompt's last tokens, whose characters merge with a label's
+    if after_tail.labels != first.labels or tail_ids[len(after_tail.ids) :] != merged:
         return [
-            _with_endings(tokenizer, text, prompt_ids, endings) for text, prompt_ids in zip(texts, ids, strict=True)
+            _tokenised_together(tokenizer, text, prompt_ids, continuations)
+            for text, prompt_ids in zip(texts, ids, strict=True)
         ]
-    return [Scorable(prompt_ids[: len(prompt_ids) - len(replaced)], first.labels) for prompt_ids in ids]
+    return [Scorable(prompt_ids[: len(prompt_ids) - len(merged)], first.labels) for prompt_ids in ids]
 
 
-def _common_end(texts: Sequence[str]) -> str:
-    """The common end of all texts, at most ``_TAIL`` characters."""
-    tails = [text[-_TAIL:][::-1] for text in texts]
-    return tails[0][: common_prefix(tails)][::-1]
+def _common_tail(texts: Sequence[str]) -> str:
+    """The common end of all texts, at most ``_TAIL_CHARACTERS`` characters."""
+    reversed_tails = [text[-_TAIL_CHARACTERS:][::-1] for text in texts]
+    return reversed_tails[0][: common_prefix(reversed_tails)][::-1]
 
 
-def _with_endings(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], endings: Sequence[str]) -> Scorable:
-    wholes = encode(tokenizer, [text + ending for ending in endings])
+def _tokenised_together(
+    tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], continuations: Sequence[str]
+) -> Scorable:
+    wholes = encode(tokenizer, [text + continuation for continuation in continuations])
     kept = min(len(ids), *(len(whole) - 1 for whole in wholes))
     while any(whole[:kept] != ids[:kept] for whole in wholes):  # at most the few tokens that a label merges with
         kept -= 1
@@ -170,8 +176,8 @@ def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix:
 
     labels = torch.tensor([[label[0] for label in prompt.labels] for prompt in prompts])
     ends = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts])
-    before = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(keep=False)}
-    output = model(input_ids=_padded(prompts).to(model.device), logits_to_keep=ends.to(model.device), **before)
+    cache_arguments = {"use_cache": False} if prefix is None else {"past_key_values": prefix.cache(keep=False)}
+    output = model(input_ids=_padded(prompts).to(model.device), logits_to_keep=ends.to(model.device), **cache_arguments)
     logits: Tensor = output.logits[:, 0]
     return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
 
@@ -197,27 +203,30 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
         past_key_values=None if prefix is None else prefix.cache(keep=True),
         use_cache=True,
         logits_to_keep=1,
-        **_where(model, mask, positions),
+        **_mask_and_positions(model, mask, positions),
     )
     if getattr(output, "past_key_values", None) is None:
         return _uncached(model, prompts)
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
-    for label in zip(*(prompt.labels for prompt in prompts), strict=True):
-        column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label], device=first.device))[:, 0]
-        longest = max(map(len, label))
+    for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
+        column = first.gather(1, torch.tensor([[tokens[0]] for tokens in label_ids], device=first.device))[:, 0]
+        longest = max(map(len, label_ids))
         if longest > 1:
-            padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label], device=device)
-            counted = torch.tensor([[i < len(tokens) for i in range(1, longest)] for tokens in label], device=device)
+            padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids], device=device)
+            counted = torch.tensor(
+                [[i < len(tokens) for i in range(1, longest)] for tokens in label_ids], device=device
+            )
             step = torch.arange(longest - 1, device=device)
             whole_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
-            rest = model(
+            continued = model(
                 input_ids=padded[:, :-1],
                 past_key_values=_copied(output.past_key_values),
                 use_cache=True,
-                **_where(model, whole_mask, mask.sum(1, keepdim=True) + step),
+                **_mask_and_positions(model, whole_mask, mask.sum(1, keepdim=True) + step),
             )
-            likelihoods = rest.logits.float().log_softmax(-1).gather(2, padded[:, 1:, None].to(rest.logits.device))
+            logits = continued.logits.float()
+            likelihoods = logits.log_softmax(-1).gather(2, padded[:, 1:, None].to(logits.device))
             column = column + likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1)
         columns.append(column)
     return torch.stack(columns, dim=1)
@@ -231,17 +240,17 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
     import torch
 
     columns = []
-    for label in zip(*(prompt.labels for prompt in prompts), strict=True):
-        longest = max(map(len, label))
-        wholes = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label, strict=True)]
-        before = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)
-        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label])
-        padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label])
+    for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
+        longest = max(map(len, label_ids))
+        wholes = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label_ids, strict=True)]
+        preceding = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)  # positions
+        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])
+        padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids])
         ids = _padded(wholes)
         output = model(
             input_ids=ids.to(model.device),
             use_cache=False,
-            logits_to_keep=before.clamp(max=ids.shape[1] - 1).to(model.device),
+            logits_to_keep=preceding.clamp(max=ids.shape[1] - 1).to(model.device),
         )
         likelihoods = output.logits.float().log_softmax(-1).gather(2, padded[..., None].to(output.logits.device))
         columns.append(likelihoods[..., 0].masked_fill(~counted.to(likelihoods.device), 0).sum(1))
@@ -273,6 +282,6 @@ def _copied(past: Any) -> Any:
     return copied
 
 
-def _where(model: "PreTrainedModel", mask: "Tensor", positions: "Tensor") -> dict[str, Any]:
-    """The mask, and the position ids if the architecture takes them (ALiBi models do not)."""
+def _mask_and_positions(model: "PreTrainedModel", mask: "Tensor", positions: "Tensor") -> dict[str, Any]:
+    """The mask, and the position ids if the architecture takes them (ALiBi models do not), as keyword arguments."""
     return {"attention_mask": mask, "position_ids": positions} if takes_positions(model) else {"attention_mask": mask}

@@ -12,13 +12,13 @@ from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.one_pass import OnePassRunnable
 from chains.models.reasoning import answer_text
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
-from retrievers.kinds.multi_query import Rewriting
+from retrievers.kinds.multi_query import RewriteRequest
 
 TOKENS = 48  # per wording
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
 
 
-class LLMRewriter(OnePassRunnable[Rewriting, list[str]]):
+class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
     """Writes other wordings of a question, at most as many as asked for, with greedy decoding.
 
     Each line of the generated text is a wording. A question that leaves no room in the model's window gets none.
@@ -34,7 +34,7 @@ class LLMRewriter(OnePassRunnable[Rewriting, list[str]]):
 
     def _in_one_pass(
         self,
-        inputs: Sequence[Rewriting],
+        inputs: Sequence[RewriteRequest],
         configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
     ) -> list[Exception | list[str]]:
         asked = [
@@ -60,7 +60,7 @@ class LLMRewriter(OnePassRunnable[Rewriting, list[str]]):
         return self._llm.length(prompt) + reserve <= self._llm.window
 
 
-def wordings(text: str, asked: Rewriting) -> list[str]:
+def wordings(text: str, asked: RewriteRequest) -> list[str]:
     """The distinct lines of a generated text, without bullets and numbering, and without the question itself."""
     lines = (_BULLET.sub("", line).strip().strip('"') for line in text.splitlines())
     found = dict.fromkeys(line for line in lines if any(map(str.isalnum, line)) and line != asked["question"].strip())

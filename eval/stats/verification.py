@@ -25,9 +25,9 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
 
     - ``accuracy_supported`` and ``accuracy_gain``, its difference to the accuracy of all answers, bootstrapped over the
       records (0 in a resample without a supported answer). Both are absent if no answer is supported.
-    - ``aurc`` and ``risk@C`` by the probability of ``supported``, which is 1 or 0 if the label was generated. Answers
-      without a verdict rank last.
-    - ``aurc_confidence``: the baseline, ranked by the probability of the label; absent if labels were generated.
+    - ``aurc`` and ``risk@C``, ranked by the probability of ``supported``, which is 1 or 0 if the verdict was generated.
+      Answers without a verdict rank last.
+    - ``aurc_confidence``: the baseline, ranked by the probability of the answer's label; absent if it was generated.
 
     Args:
         samples: with ``prediction, target, label_scores, verdict, verdict_scores``.
@@ -39,8 +39,8 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
     supported = [sample["verdict"] == "supported" for sample in samples]
     estimates: dict[str, Estimate] = {}
     if any(supported):
-        counted = [answer for answer, given in zip(right, supported, strict=True) if given]
-        estimates["accuracy_supported"] = proportion(sum(counted), len(counted))
+        right_if_supported = [correct for correct, keep in zip(right, supported, strict=True) if keep]
+        estimates["accuracy_supported"] = proportion(sum(right_if_supported), len(right_if_supported))
         estimates["accuracy_gain"] = _gain(right, supported)
     estimates |= risk_metrics([support(sample) for sample in samples], right)
     if all(sample["label_scores"] for sample in samples):
@@ -49,11 +49,11 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
 
 
 RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
-"""What ranks the answers, by the metric of the area under the curve."""
+"""The score by which answers are ranked, for each metric that is an area under a risk-coverage curve."""
 
 
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
-    """The risk-coverage curves of verified answers, by the metric of the area under each."""
+    """The risk-coverage curves of verified answers, under the names of the metrics that are their areas."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
     curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
     if all(sample["label_scores"] for sample in samples):
@@ -75,14 +75,14 @@ def confidence(sample: Mapping[str, Any]) -> float:
 
 
 def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
-    cells = np.zeros((2, 2), dtype=np.int64)
-    np.add.at(cells, (np.asarray(supported, dtype=np.int64), np.asarray(right, dtype=np.int64)), 1)
+    counts = np.zeros((2, 2), dtype=np.int64)  # [supported, right]
+    np.add.at(counts, (np.asarray(supported, dtype=np.int64), np.asarray(right, dtype=np.int64)), 1)
 
-    def figures(drawn: Counts) -> Floats:
-        table = drawn.reshape(-1, 2, 2)
-        accuracy = table[:, :, 1].sum(axis=1) / table.sum(axis=(1, 2))
-        given = table[:, 1].sum(axis=1)
-        return np.asarray(np.divide(table[:, 1, 1], given, out=accuracy.copy(), where=given > 0) - accuracy)
+    def gain(samples: Counts) -> Floats:
+        tables = samples.reshape(-1, 2, 2)
+        accuracy = tables[:, :, 1].sum(axis=1) / tables.sum(axis=(1, 2))
+        totals = tables[:, 1].sum(axis=1)  # supported answers, right or wrong
+        return np.asarray(np.divide(tables[:, 1, 1], totals, out=accuracy.copy(), where=totals > 0) - accuracy)
 
-    value = float(figures(cells)[0])
-    return from_resamples(value, resampled(cells.ravel(), figures)) if len(right) > 1 else Estimate(value)
+    value = float(gain(counts)[0])
+    return from_resamples(value, resampled(counts.ravel(), gain)) if len(right) > 1 else Estimate(value)

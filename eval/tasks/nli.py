@@ -13,7 +13,7 @@ from corpus.inference.pairs import NLIPair
 from eval.results import TaskResult
 from eval.tasks.base import INFERENCE, Resources, Section, Task, run_batches
 
-CHUNK = 256
+CHUNK = 256  # pairs per call of the model
 
 
 class NLITask(Task):
@@ -65,7 +65,7 @@ class NLITask(Task):
     ) -> TaskResult:
         """Classify every pair and score the labels.
 
-        ``identity`` determines the labels besides the pair; see ``TaskResult``.
+        ``identity`` is everything that determines a label besides its pair; see ``TaskResult``.
 
         Raises:
             UserError: no pairs, an unknown label, or see ``run_batches``.
@@ -78,18 +78,18 @@ class NLITask(Task):
                 "Map the data's labels to the model's with pairs.labels."
             )
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
-        judge = partial(model.batch, return_exceptions=True)
-        kept = run_batches(self.name, "pair", pairs, inputs, judge, CHUNK, quiet=quiet)
+        classify = partial(model.batch, return_exceptions=True)
+        judged = run_batches(self.name, "pair", pairs, inputs, classify, CHUNK, quiet=quiet)
         samples = [
-            _sample(pair, judgement, identity) for pair, judgement in zip(kept.records, kept.results, strict=True)
+            _sample(pair, judgement, identity) for pair, judgement in zip(judged.records, judged.results, strict=True)
         ]
-        return self.result(samples, model.labels, kept, identity)
+        return self.result(samples, model.labels, judged, identity)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:
-    asked: dict[str, Any] = {"prompt": judgement.prompt}
+    read: dict[str, Any] = {"prompt": judgement.prompt}
     if judgement.prompt is None:
-        asked |= {"premise": pair.premise, "hypothesis": pair.hypothesis}
+        read |= {"premise": pair.premise, "hypothesis": pair.hypothesis}
     return {
         "id": pair.id,
         "premise": pair.premise,
@@ -100,6 +100,6 @@ def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) ->
         "prediction": judgement.label,
         "target": pair.label,
         "retrieved": [],
-        "key": content_key(**asked, identity=identity),
+        "key": content_key(**read, identity=identity),
         "notes": judgement.notes,
     }

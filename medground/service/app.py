@@ -68,7 +68,7 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(
         title="medground", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    if service.users.open:
+    if not service.users.has_tokens:
         # A page of another site could otherwise reach the service under a name that resolves to 127.0.0.1.
         own = f"[{config.host}]" if ":" in config.host and "[" not in config.host else config.host
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL, own.lower()], www_redirect=False)
@@ -196,12 +196,12 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Us
     @app.get("/v1/session")
     def session(user: Annotated[str, Depends(user_of)]) -> dict[str, Any]:
         """The user, and the models in use."""
-        return {"user": user, "login": not service.users.open, "note": service.note, "about": service.about}
+        return {"user": user, "login": service.users.has_tokens, "note": service.note, "about": service.about}
 
     @app.post("/v1/session", status_code=204, dependencies=[Depends(_json_only)])
     async def login(body: Login, request: Request) -> Response:
         """Start a session, stored in a cookie, with a user's token."""
-        if service.users.open:
+        if not service.users.has_tokens:
             raise HTTPException(400, "The service has no tokens, so there is nothing to log in to.")
         address = request.client.host if request.client is not None else ""
         if (seconds := attempts.wait(address)) > 0:

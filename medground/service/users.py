@@ -12,7 +12,7 @@ from common.privacy import is_loopback
 from medground.service.config import ServeConfig
 from medground.yaml_file import read_mapping
 
-_SHORTEST = 16  # characters of a token: fewer could be guessed
+_MIN_LENGTH = 16  # characters of a token; fewer could be guessed
 
 
 class Users:
@@ -20,7 +20,7 @@ class Users:
 
     Args:
         tokens: by user. Without tokens, every client is ``local``.
-        local: name of the user without tokens.
+        local: name of the only user if there are no tokens.
     """
 
     def __init__(self, tokens: Mapping[str, str], local: str) -> None:
@@ -28,21 +28,21 @@ class Users:
         self.local = local
 
     @property
-    def open(self) -> bool:
-        """Whether the service works without tokens."""
-        return not self._digests
+    def has_tokens(self) -> bool:
+        """Whether clients need a token."""
+        return bool(self._digests)
 
     def of_header(self, authorization: str | None) -> str | None:
-        """The user of an ``Authorization`` header; None for one without a valid token."""
+        """The user of an ``Authorization`` header; None if clients need a token and it has no valid one."""
         scheme, _, token = (authorization or "").partition(" ")
         return self.of_token(token.strip() if scheme.lower() == "bearer" else "")
 
     def of_token(self, token: str) -> str | None:
-        """The user of a token; None for an unknown one. The time taken does not depend on the token."""
-        if self.open:
+        """The user of a token; None if it is unknown. The time taken does not depend on the token."""
+        if not self.has_tokens:
             return self.local
         digest = _digest(token)
-        found = [user for user, own in self._digests.items() if hmac.compare_digest(own, digest)]
+        found = [user for user, known in self._digests.items() if hmac.compare_digest(known, digest)]
         return found[0] if found else None
 
 
@@ -66,9 +66,9 @@ def load_users(config: ServeConfig, local: str) -> Users:
     for user, token in tokens.items():
         if not user.strip():
             raise UserError("serve.tokens: a user has no name. Give each token the name of its user.")
-        if len(token) < _SHORTEST or not token.isascii() or any(map(str.isspace, token)):
+        if len(token) < _MIN_LENGTH or not token.isascii() or any(map(str.isspace, token)):
             raise UserError(
-                f"The token of {user} must have {_SHORTEST} or more ASCII characters and no spaces. Make one with "
+                f"The token of {user} must have {_MIN_LENGTH} or more ASCII characters and no spaces. Make one with "
                 "python -c 'import secrets; print(secrets.token_urlsafe(32))'."
             )
     if len(set(tokens.values())) < len(tokens):

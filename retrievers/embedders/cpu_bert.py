@@ -22,9 +22,9 @@ GROUP_TOKENS = 512  # per attention product, so that the scores fit the L2 cache
 def pack_encoder(model: Any) -> bool:
     """Replace the encoder of a loaded ``BertModel`` by a packed one if that is faster; returns whether it was replaced.
 
-    Supported are BERT encoders with exact GELU on a CPU with AVX2, in float32, or in bfloat16 with AVX512-BF16 but
-    without AMX, where torch's kernels are fast. The packed encoder is for inference only: it has no parameters to train
-    or save.
+    Supported are BERT encoders with exact GELU on a CPU with AVX-512, in float32, or in bfloat16 if the CPU has
+    AVX512-BF16 and no AMX (with AMX, torch's kernels are fast). The packed encoder is for inference only: it has no
+    parameters to train or save.
     """
     if type(model) is not BertModel or model.device.type != "cpu" or not packs_linear():
         return False
@@ -41,7 +41,7 @@ def pack_encoder(model: Any) -> bool:
 
 
 class PackedEncoder(nn.Module):
-    """A ``BertEncoder`` from padded hidden states to padded hidden states, which are zero at padding."""
+    """Replaces a ``BertEncoder``. Hidden states are padded, and zero at padding in the output."""
 
     def __init__(self, encoder: Any, heads: int) -> None:
         super().__init__()
@@ -60,17 +60,20 @@ class PackedEncoder(nn.Module):
         valid = attention_mask[:, 0, 0, :]
         lengths = valid.sum(1)
         order = torch.argsort(lengths)
-        runs = [(count, length) for length, count in zip(*_counts(lengths), strict=True) if length]
-        place = valid[order]
+        distinct, counts = torch.unique(lengths, return_counts=True)
+        sizes = zip(counts.tolist(), distinct.tolist(), strict=True)
+        runs = [(count, length) for count, length in sizes if length]
+        sorted_valid = valid[order]
         padded = hidden_states.new_zeros(hidden_states.shape)
-        padded[place] = self._encode(hidden_states[order][place], runs)
+        padded[sorted_valid] = self._encode(hidden_states[order][sorted_valid], runs)
         return Output(last_hidden_state=padded[torch.argsort(order)])
 
     def _encode(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        """Encode states (tokens, width). A run is ``(count, length)``: ``count`` texts of ``length`` tokens."""
         tokens = len(states)
-        if more := rounded(tokens) - tokens:
-            states = torch.cat([states, states.new_zeros(more, states.shape[1])])
-            runs = [*runs, (more, 1)]  # padding rows count as texts of one token
+        if padding := rounded(tokens) - tokens:
+            states = torch.cat([states, states.new_zeros(padding, states.shape[1])])
+            runs = [*runs, (padding, 1)]  # padding rows count as texts of one token
         for layer in self._layers:
             states = layer.forward(states, runs)
         return states[:tokens]
@@ -91,7 +94,7 @@ class _Layer:
         self._norms = (layer.attention.output.LayerNorm, layer.output.LayerNorm)
 
     def forward(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """Encode states (tokens, width). A run is ``(count, length)``: ``count`` texts of ``length`` tokens."""
+        """Encode states (tokens, width) of texts with these runs (``PackedEncoder._encode``)."""
         attend = self._attend_by_torch if states.dtype == torch.float32 else self._attend
         attended = self._out(attend(self._qkv(states), runs))
         states = self._norms[0](attended.add_(states))
@@ -127,8 +130,3 @@ class _Layer:
             attended.append(heads.transpose(1, 2).reshape(count * length, -1))
             start += count * length
         return torch.cat(attended)
-
-
-def _counts(lengths: Tensor) -> tuple[list[int], list[int]]:
-    values, counts = torch.unique(lengths, return_counts=True)
-    return values.tolist(), counts.tolist()

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 
-class Rewriting(TypedDict):
+class RewriteRequest(TypedDict):
     """A question and the number of other wordings to write."""
 
     question: str
     count: int
 
 
-Rewriter = Runnable[Rewriting, list[str]]
+Rewriter = Runnable[RewriteRequest, list[str]]
 """Writes other wordings of a question; fewer than ``count``, or none, is not an error."""
 
 
@@ -70,7 +70,7 @@ class MultiQueryRetriever(WrappingRetriever):
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._config.candidates)
-        asked = [Rewriting(question=question, count=self._config.rewrites) for question in questions]
+        asked = [RewriteRequest(question=question, count=self._config.rewrites) for question in questions]
         wordings = [
             _wordings(question, written[: self._config.rewrites])
             for question, written in zip(questions, self._rewriter.batch(asked), strict=True)

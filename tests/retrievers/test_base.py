@@ -17,7 +17,7 @@ from retrievers.kinds.dense import DenseConfig
 from retrievers.kinds.filtered import FilterConfig
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.kinds.mmr import MMRConfig
-from retrievers.kinds.multi_query import MultiQueryConfig, Rewriting
+from retrievers.kinds.multi_query import MultiQueryConfig, RewriteRequest
 from retrievers.kinds.parent import ParentConfig
 from retrievers.kinds.rerank import RerankConfig
 
@@ -40,7 +40,7 @@ KINDS: dict[str, RetrieverConfig] = {
 }
 
 
-def other_wordings(asked: Rewriting) -> list[str]:
+def other_wordings(asked: RewriteRequest) -> list[str]:
     return [asked["question"].replace("lower", "reduce"), "", asked["question"]]
 
 

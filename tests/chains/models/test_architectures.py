@@ -10,7 +10,7 @@ from peft import PromptTuningConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from chains.models.architectures import _SPLITTING
-from chains.models.prefix import sharable
+from chains.models.prefix import shared_prefix_length
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.errors import UserError
 
@@ -82,9 +82,9 @@ def test_texts_are_those_of_a_prompt_alone(named) -> None:
 
 def test_what_is_shared(named) -> None:
     name, model = named
-    assert sharable(model, PROMPTS, 0) == (0 if name in WHOLE else len(SHARED))
+    assert shared_prefix_length(model, PROMPTS, 0) == (0 if name in WHOLE else len(SHARED))
     windowed = getattr(model.config.get_text_config(), "sliding_window", None)
-    assert sharable(model, PROMPTS, 1) == (0 if name in WHOLE or windowed else len(SHARED))
+    assert shared_prefix_length(model, PROMPTS, 1) == (0 if name in WHOLE or windowed else len(SHARED))
 
 
 def test_an_adapter_of_learned_prompts_writes_what_it_writes_alone_and_scores_nothing() -> None:

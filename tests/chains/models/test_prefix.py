@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from chains.config import LLMConfig
 from chains.models.cpu_llama import pack_llama
 from chains.models.local import load_llm
-from chains.models.prefix import SharedPrefix, sharable
+from chains.models.prefix import SharedPrefix, shared_prefix_length
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.cpu import packs_linear
 
@@ -49,18 +49,18 @@ def llama() -> PreTrainedModel:
 
 
 def test_how_much_is_shared(llama: PreTrainedModel) -> None:
-    assert sharable(llama, few_shot(30, 4), 0) == 30
-    assert sharable(llama, few_shot(30, 1), 0) == 0
-    assert sharable(llama, few_shot(0, 4), 0) == 0
-    assert sharable(llama, [some(30)] * 3, 0) == 29  # each keeps a token to predict from
-    assert sharable(llama, [some(30), some(30)[:12], some(30)], 0) == 11
-    assert sharable(llama, [[7], [7], [7]], 0) == 0
+    assert shared_prefix_length(llama, few_shot(30, 4), 0) == 30
+    assert shared_prefix_length(llama, few_shot(30, 1), 0) == 0
+    assert shared_prefix_length(llama, few_shot(0, 4), 0) == 0
+    assert shared_prefix_length(llama, [some(30)] * 3, 0) == 29  # each keeps a token to predict from
+    assert shared_prefix_length(llama, [some(30), some(30)[:12], some(30)], 0) == 11
+    assert shared_prefix_length(llama, [[7], [7], [7]], 0) == 0
 
 
 def test_too_little_is_not_shared(llama: PreTrainedModel) -> None:
-    assert sharable(llama, few_shot(12, 20, own=100), 0) == 0
-    assert sharable(llama, few_shot(25, 20, own=100), 0) == 25
-    assert sharable(llama, few_shot(25, 2, own=100), 0) == 0  # saved once only
+    assert shared_prefix_length(llama, few_shot(12, 20, own=100), 0) == 0
+    assert shared_prefix_length(llama, few_shot(25, 20, own=100), 0) == 25
+    assert shared_prefix_length(llama, few_shot(25, 2, own=100), 0) == 0  # saved once only
 
 
 def test_what_is_shared_goes_through_the_model_once(llama: PreTrainedModel) -> None:
@@ -107,7 +107,7 @@ def test_an_attached_lora_is_in_the_prefix_too(llama: PreTrainedModel, labels: s
     model = architectures.make_model("llama")
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
     asked = [Scorable(prompt, LABELS[labels]) for prompt in few_shot(40, 6)]
-    assert sharable(adapted, [prompt.ids for prompt in asked], 0) == 40
+    assert shared_prefix_length(adapted, [prompt.ids for prompt in asked], 0) == 40
     whole = torch.tensor(label_log_likelihoods(adapted, asked, 200, share=False))
     shared = torch.tensor(label_log_likelihoods(adapted, asked, 200))
     torch.testing.assert_close(shared, whole, atol=1e-4, rtol=0)
@@ -118,7 +118,7 @@ def test_an_attached_lora_is_in_the_prefix_too(llama: PreTrainedModel, labels: s
 def test_adapters_that_put_tokens_before_a_text_share_nothing() -> None:
     model = architectures.make_model("llama")
     tuned = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
-    assert sharable(tuned, few_shot(40, 6), 0) == 0
+    assert shared_prefix_length(tuned, few_shot(40, 6), 0) == 0
 
 
 @pytest.mark.skipif(not packs_linear(), reason="the processor has no kernels for packed weights")

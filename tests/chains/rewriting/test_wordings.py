@@ -11,7 +11,7 @@ from chains.models.generation import Written
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from chains.rewriting.wordings import LLMRewriter, wordings
-from retrievers.kinds.multi_query import Rewriting
+from retrievers.kinds.multi_query import RewriteRequest
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def llm(tmp_path_factory: pytest.TempPathFactory) -> LocalLLM:
     return load_llm(LLMConfig(model=str(checkpoints.make_llama2(folder)), dtype="float32"))
 
 
-def asked(question: str, count: int = 2) -> Rewriting:
-    return Rewriting(question=question, count=count)
+def asked(question: str, count: int = 2) -> RewriteRequest:
+    return RewriteRequest(question=question, count=count)
 
 
 @pytest.mark.parametrize(

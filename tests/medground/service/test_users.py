@@ -11,7 +11,7 @@ A, B = "a" * 20, "b" * 20
 
 def test_without_tokens_everyone_is_the_local_user() -> None:
     users = Users({}, "local")
-    assert users.open
+    assert not users.has_tokens
     assert [users.of_header(header) for header in (None, "", "Bearer x")] == ["local"] * 3
 
 
@@ -50,7 +50,7 @@ def test_other_addresses_need_tokens(tmp_path: Path, host: str) -> None:
         tmp_path, host=host
     )
     for own in ("127.0.0.1", "localhost", "::1", "127.0.0.9"):
-        assert load_users(ServeConfig(host=own), "local").open
+        assert not load_users(ServeConfig(host=own), "local").has_tokens
 
 
 def test_tokens_that_are_not_fit(tmp_path: Path) -> None:

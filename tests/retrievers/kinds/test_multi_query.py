@@ -1,7 +1,7 @@
 from fixed_retriever import FixedRetriever
 from langchain_core.runnables import RunnableLambda
 
-from retrievers.kinds.multi_query import MultiQueryConfig, MultiQueryRetriever, Rewriting
+from retrievers.kinds.multi_query import MultiQueryConfig, MultiQueryRetriever, RewriteRequest
 
 
 def make(inner: FixedRetriever, written: dict[str, list[str]], **settings: int) -> MultiQueryRetriever:
@@ -26,7 +26,7 @@ def test_no_more_wordings_than_wanted_are_taken() -> None:
     inner = FixedRetriever({"a": 3.0})
     counts: list[int] = []
 
-    def write(one: Rewriting) -> list[str]:
+    def write(one: RewriteRequest) -> list[str]:
         counts.append(one["count"])
         return ["r", "s", "t"]
 
