@@ -234,10 +234,10 @@ def _read(question: str, passages: Sequence[Passage], frequencies: Lookup | None
         for one in sentences(passage.text, section, title):
             if one.kind in (Kind.REFERENCE, Kind.NAVIGATION):
                 continue
-            text = passage.text[one.first : one.end]
+            text = passage.text[one.context_start : one.end]
             own.append(asked & set(terms(text)))
             beside = terms(f"{one.heading}\n{one.header}") if one.is_evidence else []
-            before = found[-1].parts if one.first < one.start else ()
+            before = found[-1].parts if one.context_start < one.start else ()
             parts = (*before, _plain(passage.text[one.start : one.end]))
             found.append(_Found(number, one, text, parts, own[-1] | (asked & set(beside))))
     titles = [asked & set(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
@@ -332,7 +332,7 @@ def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage
         at = next((quoted[part] for part in one.parts if part in quoted), len(citations))
         before = citations[at] if at < len(citations) else None
         if before is not None and (
-            before.passage_id != passage.id or before.start != sentence.first or not one.terms - has[at]
+            before.passage_id != passage.id or before.start != sentence.context_start or not one.terms - has[at]
         ):
             continue
         names = [*passage.metadata.get("also_in", ())]
@@ -341,7 +341,7 @@ def _distinct(ranked: Sequence[tuple[_Found, float]], passages: Sequence[Passage
             Citation(
                 passage_id=passage.id,
                 quote=one.text,
-                start=sentence.first,
+                start=sentence.context_start,
                 end=sentence.end,
                 score=min(1.0, score if before is None else before.score),
                 headings=tuple(table_cells(sentence.header)) if sentence.header else (),

@@ -15,7 +15,7 @@ from chains.config import Decide, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, TooLongError, as_llm
 from chains.models.fitting import split_to_fit
-from chains.models.one_pass import OnePassRunnable, over_valid
+from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.prompts import PromptFamily, Shot, as_dicts, nli_template, shot_turns
 from common.errors import UserError
 from common.fingerprints import content_key
@@ -67,7 +67,7 @@ class NLIModel(OnePassRunnable[Mapping[str, str], Judgement]):
         inputs: Sequence[Mapping[str, str]],
         configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
     ) -> list[Exception | Judgement]:
-        return [*over_valid([_read(input) for input in inputs], self.judge)]
+        return [*apply_to_valid([_read(input) for input in inputs], self.judge)]
 
 
 def _read(input: object) -> Pair | UserError:

@@ -25,8 +25,8 @@ class Kind(Enum):
 class Sentence:
     """``text[start:end]`` with its kind, the heading above it, and the header of the table it is a row of.
 
-    ``first`` is the start of the passage's text that must be read with it: its own start, or that of the sentence
-    before, which a sentence such as "This was true of women." refers to.
+    ``context_start`` is where the text that must be read with it begins: at its own start, or, for a sentence such as
+    "This was true of women.", at that of the sentence before, which it refers to.
     """
 
     start: int
@@ -34,7 +34,7 @@ class Sentence:
     kind: Kind
     heading: str = ""
     header: str = ""
-    first: int = -1
+    context_start: int = -1
 
     @property
     def is_evidence(self) -> bool:
@@ -186,11 +186,11 @@ def _sentences(text: str, section: str, title: str) -> Sequence[Sentence]:
                     row_header = header
             elif kind is Kind.HEADING or (kind is Kind.QUESTION and len(spans) == 1):
                 above = heading_name(own)
-            first = start
+            context_start = start
             if kind is Kind.STATEMENT and previous is not None and _REFERS_BACK.match(own):
-                first = previous.first
+                context_start = previous.context_start
             if any(map(str.isalnum, own)):
-                found.append(Sentence(start, stop, kind, above, row_header, first))
+                found.append(Sentence(start, stop, kind, above, row_header, context_start))
                 previous = found[-1] if kind is Kind.STATEMENT else None
     return tuple(found)
 

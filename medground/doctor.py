@@ -130,7 +130,7 @@ def _source(name: str, model: str) -> Check:
 
 
 def _model(settings: Settings) -> Check:
-    from chains.models.fetch import find
+    from chains.models.fetch import find_local
     from chains.models.known import known_model
     from chains.models.local import EMBEDDED
 
@@ -139,7 +139,7 @@ def _model(settings: Settings) -> Check:
     if settings.llm.kind == "openai":
         return Check("language model", "note", f"{settings.llm.model}, on the server at {settings.llm.base_url}")
     if (known := known_model(settings.llm.model)) is not None:
-        found = find(known)
+        found = find_local(known)
         where = f"`medground models get {known.name}` fetches it" if found is None else f"at {found.folder}"
         return Check("language model", "note" if found is None else "ok", f"{known.name} ({known.hub}): {where}")
     if settings.llm.gguf_file is None and settings.llm.model.lower().endswith(".gguf"):

@@ -137,7 +137,7 @@ class Pipeline(Components):
                     on_step=on_step,
                     passages=passages,
                     clean=llm.clean,
-                    support=None if judge is None else self._support(),
+                    verify_sentences=None if judge is None else self._support(),
                 )
         assert_never(config.kind)
 

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 METRIC: Literal["cosine"] = "cosine"
 # Wide enough for an exact search over some thousands of texts, where users compare it with exhaustive search.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
-SYNC = 1000  # changes after which Chroma writes a graph to its file; its default
-LARGE = 5000  # number of vectors above which adding a thousand again takes noticeable time
+SYNC_THRESHOLD = 1000  # Chroma's default: number of changes after which it writes a graph to its file
+LARGE = 5000  # number of vectors from which adding up to SYNC_THRESHOLD again takes noticeable time
 LOCK_SECONDS = 10.0  # other indexing processes hold the lock briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
-_seen: dict[tuple[Path, str], Any] = {}  # the metadata at which a client's graph of a collection was last up to date
+# Collection metadata, by folder and collection, at the time when the client's graph was last up to date.
+_current_metadata: dict[tuple[Path, str], Any] = {}
 _opening = threading.Lock()
 
 
@@ -51,16 +52,16 @@ class Store:
         self.where = config.url or config.path
         self.folder = folder_of(config)
         self._client = _client(config)
-        mark = fingerprint(embedder)
+        embedder_fingerprint = fingerprint(embedder)
         self.collection = self._client.get_or_create_collection(
-            collection_name(corpus, mark),
-            metadata={"corpus": encodable(corpus), "embedder": mark, "metric": METRIC},
+            collection_name(corpus, embedder_fingerprint),
+            metadata={"corpus": encodable(corpus), "embedder": embedder_fingerprint, "metric": METRIC},
             configuration={"hnsw": HNSW},
             embedding_function=None,
         )
-        known = self.collection.metadata
-        if self.folder is not None and _seen.get((self.folder, self.collection.name), known) != known:
-            self._reopen()  # another process has changed it since this one opened it
+        metadata = self.collection.metadata
+        if self.folder is not None and _current_metadata.get((self.folder, self.collection.name), metadata) != metadata:
+            self._reopen()  # another process has changed the collection since this process opened the folder
         self.note_current()
 
     @property
@@ -89,7 +90,7 @@ class Store:
     def note_current(self) -> None:
         """Record that this process's graph is up to date with the collection's metadata."""
         if self.folder is not None:
-            _seen[self.folder, self.collection.name] = dict(self.collection.metadata or {})
+            _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
     def _reopen(self) -> None:
         assert self.folder is not None  # a server is always up to date
@@ -97,14 +98,15 @@ class Store:
         self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
 
     def persist(self) -> None:
-        """Write a large graph of vectors to its file, including Chroma's last changes.
+        """Write the last changes of a large graph of vectors to its file.
 
-        At each start, Chroma adds up to ``SYNC`` unwritten changes again: at 100,000 vectors that takes 1.4 s. It has
-        no call to write them, so the folder is opened once with the smallest threshold.
+        Otherwise Chroma adds up to ``SYNC_THRESHOLD`` unwritten changes again at each start, which takes 1.4 s at
+        100,000 vectors. It has no call to write them, so the folder is reopened with the smallest threshold, at which
+        they are written, and then with the default.
         """
         if self.folder is None or self.collection.count() < LARGE:
             return
-        for threshold in (2, SYNC):
+        for threshold in (2, SYNC_THRESHOLD):
             self.collection.modify(configuration={"hnsw": {"sync_threshold": threshold}})
             self._reopen()
             self.collection.count()  # reads the graph
@@ -169,15 +171,16 @@ def _folder_client(path: Path) -> "ClientAPI":
 
 
 def _reopened(path: Path, stale: "ClientAPI") -> "ClientAPI":
-    """A client that read the folder after ``stale`` did."""
+    """The folder's client, reopened unless another thread has already replaced ``stale``."""
     from chromadb.api.shared_system_client import SharedSystemClient
 
     with _opening:
         if _clients.get(path) in (None, stale):
-            # Chroma has one system per folder. Threads that search with the old one finish with it.
+            # Chroma caches one backend ("system") per folder, which a new client would share. Threads that are
+            # searching with the old client keep its backend.
             SharedSystemClient.clear_system_cache()
-            for key in [key for key in _seen if key[0] == path]:
-                del _seen[key]
+            for key in [key for key in _current_metadata if key[0] == path]:
+                del _current_metadata[key]
             _clients[path] = _new_client(path)
         return _clients[path]
 
@@ -190,7 +193,7 @@ def _new_client(path: Path) -> "ClientAPI":
 
 
 def _check_writable(database: Path) -> None:
-    """Raise the error of an existing database; Chroma itself would wait for its lock without end.
+    """Raise SQLite's error if an existing database cannot be written; Chroma would wait for a lock without end.
 
     Call it only before Chroma opens the file: closing the file drops all locks of this process on it.
     """

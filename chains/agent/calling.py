@@ -33,17 +33,19 @@ NO_SEARCH = "the model called no search tool (agent.kind graph works without too
 class ToolAgent(AnswerChain):
     """Lets a model search and read with tools, then answers from the passages found.
 
-    The model decides only what to search and read. The label is computed as in ``graph.GraphAgent``: from the passages
-    graded as evidence, and verified. If that answer holds, its text is the model's last message. The tools reach only
-    the searched passages (``agent.tools``), and only the model's tool calls are executed, never text in a tool's
-    result.
+    The model decides only what to search and read. The answer's label is computed from the passages graded as evidence
+    and is verified, as in ``graph.GraphAgent``. If that answer holds (``answering.holds``), the model's last message
+    becomes its text. The tools reach only the searched passages (``agent.tools``), and only the model's tool calls are
+    executed, never text in a tool's result.
 
     Args:
         model: a chat model that supports tool calls.
-        retriever, make_chain, grader, verify, config, on_step, passages: as of ``graph.GraphAgent``.
+        retriever, make_chain, grader, verify, on_step: the same as in ``graph.GraphAgent``.
+        config: the limits, and the number of passages per search.
+        passages: number of passages per answer.
         checker: runs the tool ``check_statement``; None leaves that tool out.
         clean: removes special tokens from texts in prompts.
-        support: adds verdicts to the sentences of the model's text; None for none.
+        verify_sentences: adds verdicts to the sentences of the model's text; None for no verification.
     """
 
     model: BaseChatModel
@@ -56,7 +58,7 @@ class ToolAgent(AnswerChain):
     on_step: Callable[[Step], None] = lambda _: None
     passages: int = 1
     clean: Callable[[str], str] = str
-    support: Callable[[Answer], Answer] | None = None
+    verify_sentences: Callable[[Answer], Answer] | None = None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """One run for each question."""
@@ -72,16 +74,16 @@ class ToolAgent(AnswerChain):
         limits = self.config
         run = Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step)
         findings = Findings()
-        said, stopped = "", None
+        text, stopped = "", None
         try:
-            said = self._converse(question, run, findings, config)
+            text = self._converse(question, run, findings, config)
         except LimitReached as limit:
             stopped = str(limit)
-        answer = self._from(question, run, findings, stopped)
-        if answer.label is None or not said.strip():
+        answer = self._answer_from_findings(question, run, findings, stopped)
+        if answer.label is None or not text.strip():
             return answer
-        answer = with_sentences(_as_said(said, answer, findings), attribute=self.support is None)
-        return answer if self.support is None else self.support(answer)
+        answer = with_sentences(_with_text(text, answer, findings), attribute=self.verify_sentences is None)
+        return answer if self.verify_sentences is None else self.verify_sentences(answer)
 
     def _converse(self, question: str, run: Run, findings: Findings, config: RunnableConfig | None) -> str:
         """The model's last message, without tool calls."""
@@ -92,15 +94,16 @@ class ToolAgent(AnswerChain):
             self.model,
             tools,
             system_prompt=agent_rules([tool.name for tool in tools]),
-            middleware=[_counted(run)],
+            middleware=[_step_counter(run)],
             checkpointer=False,  # do not use the checkpointer of an enclosing graph
         )
-        steps = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
-        end = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, steps)
+        # The recursion limit is high enough that ``max_steps`` is reached first.
+        run_config = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
+        end = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
         return str(end["messages"][-1].text)
 
-    def _from(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
-        """The answer from the evidence among the findings, independent of the model's text."""
+    def _answer_from_findings(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
+        """The answer from the evidence among the findings, or an abstention; the model's text is not used."""
         found = list(findings.passages.values())
         grades = self.grader.grade(question, found) if found else []
         best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.covers)
@@ -110,34 +113,34 @@ class ToolAgent(AnswerChain):
         answer = None
         if evidence and stopped is None:
             answer = answer_from(self.make_chain, question, evidence[: self.passages], self.verify)
-            given = holds(answer, self.config.confidence, settled=any(one.settles for one in best))
-            run.done("answer", label=answer.label, verdict=answer.verdict, holds=given)
-            if given:
+            accepted = holds(answer, self.config.confidence, settled=any(one.settles for one in best))
+            run.done("answer", label=answer.label, verdict=answer.verdict, holds=accepted)
+            if accepted:
                 return answer
             reason = NOT_SUPPORTED
         run.done("withhold", reason=reason)
         return withhold(question, reason, found, findings.searched, answer)
 
 
-def _as_said(said: str, answer: Answer, findings: Findings) -> Answer:
-    """The answer with the model's text. Its marks are renumbered, and cited findings become passages of the answer."""
+def _with_text(text: str, answer: Answer, findings: Findings) -> Answer:
+    """The answer with the model's text. Findings cited there become passages, and citation marks are renumbered."""
     found = list(findings.passages.values())
     marks = MarkWriter(len(found))
-    text = "".join(marks.write([said]))
+    text = "".join(marks.write([text]))
     cited = {number for mark in find_marks(text, len(found)) for number in mark.numbers}
-    read = {passage.id for passage in answer.passages}
-    more = [passage for number, passage in enumerate(found, start=1) if number in cited and passage.id not in read]
-    passages = (*answer.passages, *more)
+    known = {passage.id for passage in answer.passages}
+    added = [passage for number, passage in enumerate(found, start=1) if number in cited and passage.id not in known]
+    passages = (*answer.passages, *added)
     numbers = passage_numbers(passages)
     text = renumbered(text, [numbers.get(passage.id, 0) for passage in found])
     return answer.noted(*marks.notes, text=text, passages=passages)
 
 
-def _counted(run: Run) -> "AgentMiddleware[Any, Any]":
+def _step_counter(run: Run) -> "AgentMiddleware[Any, Any]":
     """Middleware that counts and reports each call of the model and of a tool."""
     from langchain.agents.middleware import AgentMiddleware
 
-    class Counted(AgentMiddleware[Any, Any]):
+    class StepCounter(AgentMiddleware[Any, Any]):
         def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
             run.begin()
             response = handler(request)
@@ -153,7 +156,7 @@ def _counted(run: Run) -> "AgentMiddleware[Any, Any]":
             run.done("tool", name=request.tool_call["name"], args=request.tool_call["args"], result=str(result.content))
             return result
 
-    return Counted()
+    return StepCounter()
 
 
 def _tokens(message: BaseMessage) -> int:

@@ -26,20 +26,20 @@ class LabelScorer(Protocol):
     """A model that computes log-likelihoods of labels. For other models, labels are parsed from generated text."""
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
-        """Log-likelihoods of the labels after each prompt: batches of prompt indices and rows; -inf if unknown.
+        """Log-likelihoods of the labels after each prompt, in batches of prompt indices and their rows.
 
-        A row can also be generated text, if the model returns no likelihoods, or a ``TooLongError`` for a prompt that
-        does not fit.
+        A row has the log-likelihood of each label, -inf if unknown. It is generated text if the model returns no
+        likelihoods, and a ``TooLongError`` if the prompt does not fit.
         """
 
 
-def check_room(prompt: int, most: int, window: int | None) -> None:
-    """Raise ``TooLongError`` unless a prompt and an answer fit a model's window, all in tokens."""
-    if window is not None and prompt + most > window:
+def check_room(prompt_tokens: int, max_tokens: int, window: int | None) -> None:
+    """Raise ``TooLongError`` unless a prompt and an answer of ``max_tokens`` fit the model's window."""
+    if window is not None and prompt_tokens + max_tokens > window:
         raise TooLongError(
-            f"The answer cannot be written: the prompt takes {prompt} tokens, the answer up to {most}, and the "
-            f"model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or set "
-            "chat.answers to brief."
+            f"The answer cannot be written: the prompt takes {prompt_tokens} tokens, the answer up to {max_tokens}, "
+            f"and the model's window is {window}. Lower chain.passages, chat.history_tokens or chat.max_new_tokens, or "
+            "set chat.answers to brief."
         )
 
 
@@ -86,8 +86,8 @@ class LLM(Protocol):
     def label_length(self, labels: Sequence[str]) -> int:
         """Number of tokens of the longest label."""
 
-    def writer(self, most: int) -> Runnable[Any, Any]:
-        """The model as a step of a chain, from a prompt value or messages to at most ``most`` generated tokens."""
+    def writer(self, max_tokens: int) -> Runnable[Any, Any]:
+        """The model as a step of a chain, from a prompt value or messages to at most ``max_tokens`` new tokens."""
 
 
 def as_llm(model: object) -> LLM:
@@ -95,7 +95,7 @@ def as_llm(model: object) -> LLM:
     if all(hasattr(type(model), name) for name in ("writer", "prompts", "length")):
         return model  # type: ignore[return-value]
     if (local := getattr(getattr(model, "llm", model), "local", None)) is not None:
-        return local  # type: ignore[no-any-return]  # of ``LocalLLM.chat`` and ``LocalLLM.pipeline``
+        return local  # type: ignore[no-any-return]  # the chat model or pipeline of a local LLM
     from chains.models.langchain_llm import LangChainLLM, language_model
 
     if language_model(model) is not None:

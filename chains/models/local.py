@@ -157,9 +157,9 @@ class LocalLLM(TemplatePrompts):
                     raise no_finite_numbers(self.name, self.model.dtype)
                 yield places, rows
 
-    def writer(self, most: int) -> "Runnable[Any, Any]":
-        """The chat model, generating at most ``most`` tokens."""
-        return self.chat.bind(max_tokens=most)
+    def writer(self, max_tokens: int) -> "Runnable[Any, Any]":
+        """The chat model, generating at most ``max_tokens`` tokens."""
+        return self.chat.bind(max_tokens=max_tokens)
 
     @cached_property
     def pipeline(self) -> "HuggingFacePipeline":

@@ -14,10 +14,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def over_valid(
+def apply_to_valid(
     items: Sequence[Item | UserError], run: Callable[[list[Item]], Sequence[Result]]
 ) -> list[Result | UserError]:
-    """The results of ``run`` for the items that are not errors, in order; errors stay."""
+    """The results of ``run`` for the items that are not errors, in order; an error is its own result."""
     results = iter(run([item for item in items if not isinstance(item, UserError)]))
     return [item if isinstance(item, UserError) else next(results) for item in items]
 

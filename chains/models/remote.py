@@ -71,9 +71,9 @@ class RemoteLLM(ChatPrompts):
         most = self.config.max_new_tokens
         return content_key(base_url=self.chat.server.url, model=self.name, most=most, medground=version("medground"))
 
-    def writer(self, most: int) -> Runnable[Any, Any]:
-        """The chat model, generating at most ``most`` tokens; a batch sends ``llm.concurrency`` requests at once."""
-        return self.chat.bind(max_tokens=most).with_config(max_concurrency=self.config.concurrency)
+    def writer(self, max_tokens: int) -> Runnable[Any, Any]:
+        """The chat model, limited to ``max_tokens`` tokens; a batch sends ``llm.concurrency`` requests at once."""
+        return self.chat.bind(max_tokens=max_tokens).with_config(max_concurrency=self.config.concurrency)
 
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         """The index of each prompt with the log-likelihoods of the labels or the generated text, as they arrive.

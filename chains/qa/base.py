@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic_core import to_jsonable_python
 
 from chains.answer import Answer, Passage
-from chains.models.one_pass import OnePassRunnable, over_valid
+from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from common.errors import UserError
 from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
@@ -53,7 +53,7 @@ class AnswerChain(OnePassRunnable[ChainInput, Answer]):
 
     def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
         read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
-        return [*over_valid(read, self.answer_all)]
+        return [*apply_to_valid(read, self.answer_all)]
 
 
 @dataclass(eq=False)
@@ -70,7 +70,7 @@ class MappedChain(AnswerChain):
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Answer all, then change all answers."""
-        return over_valid(self.chain.answer_all(questions), self.change)
+        return apply_to_valid(self.chain.answer_all(questions), self.change)
 
 
 def noted_chain(chain: AnswerChain, note: str) -> AnswerChain:

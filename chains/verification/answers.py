@@ -11,10 +11,10 @@ from chains.prompts import answer_statement
 from chains.qa.base import AnswerChain, MappedChain, Question
 from chains.verification.verdicts import (
     check_judge,
-    clarity,
     count_passages,
     evidence_spans,
     most_probable,
+    strength,
     verdict_scores,
 )
 from common.errors import UserError
@@ -87,7 +87,7 @@ class Verifier:
                     read.append((passage, judgement))
                     reused = reused and judgement.reused
             if read:
-                passage, judgement = max(read, key=lambda pair: clarity(claim.scores(pair[1])))
+                passage, judgement = max(read, key=lambda pair: strength(claim.scores(pair[1])))
                 notes += [f"verification: {note}" for note in judgement.notes]
                 claim = replace(claim, passage=passage, judgement=judgement)
             elif not claim.answer.passages:

@@ -10,7 +10,7 @@ from chains.citations import coverage, similarities
 from chains.marks import cited_sentences, without_marks
 from chains.nli import Judgement, NLIModel
 from chains.prompts import answer_statement
-from chains.verification.verdicts import clarity, evidence_spans, most_probable, verdict_scores
+from chains.verification.verdicts import evidence_spans, most_probable, strength, verdict_scores
 from common.errors import UserError
 from corpus.sentences import Span, sentence_spans
 
@@ -240,10 +240,10 @@ class _Claim:
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that most clearly supports or contradicts the sentence; with ``joint``, that most supports it."""
+        """The window that most strongly supports or contradicts the sentence; with ``joint``, that most supports it."""
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
-        return max(self.windows, key=lambda window: clarity(window.scores), default=None)
+        return max(self.windows, key=lambda window: strength(window.scores), default=None)
 
     @property
     def scores(self) -> dict[Verdict, float]:

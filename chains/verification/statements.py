@@ -12,28 +12,29 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 from chains.answer import Citation, Passage, Verdict
 from chains.citations import notices, select
 from chains.config import CheckConfig
-from chains.models.one_pass import OnePassRunnable, over_valid
+from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
 from chains.qa.extractive import NEAR
-from chains.verification.verdicts import check_judge, clarity, count_passages, most_probable, verdict_scores
+from chains.verification.verdicts import check_judge, count_passages, most_probable, strength, verdict_scores
 from common.errors import UserError
 from corpus.evidence import Kind, sentences
 from retrievers.base import encodable
 
 CheckInput = str | Mapping[str, Any]
-QUOTES = 3  # quotes of one passage on one side
-_SAME = 6  # decimals in which scores are compared
+MAX_QUOTES = 3  # of one passage for one verdict
+_DECIMALS = 6  # probabilities are rounded to these before they are compared
 
 
 class Check(BaseModel):
     """A statement with its verdict and the evidence for and against it.
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
-    the probability that it supports or contradicts the statement. ``conflicting`` says that there are both: the verdict
-    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts by the deciding quote, or
-    by the clearest one; empty if nothing was judged or labels were parsed. ``text`` states the result in words.
-    ``reused`` says that all judgements came from the cache.
+    the probability that it supports or contradicts the statement. ``conflicting``: whether there are both; the verdict
+    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts given the strongest text
+    for the verdict, or the strongest of all texts judged if the verdict is "not enough evidence"; empty if nothing was
+    judged or if labels were parsed from generated text. ``text`` states the result in words. ``reused``: whether all
+    judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,8 +87,9 @@ def year_of(passage: Passage) -> int | None:
 class Claim:
     """A statement to check.
 
-    ``query`` is the text to search for, by default the statement; a sentence that refers back needs the one before it.
-    ``passages`` are the evidence, by default retrieved. ``config`` is LangChain's, for the retriever.
+    ``query`` is the text to search for, by default the statement; for a sentence that refers to the previous one, it
+    should include that one. ``passages`` are the evidence, by default retrieved. ``config`` is LangChain's, for the
+    retriever.
     """
 
     statement: str
@@ -126,10 +128,11 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     The input is the statement, or ``{"statement": ..., "context": ...}``; a context is judged instead of retrieved
     passages.
 
-    The sentences of the passages that are nearest to the statement (``citations.select``), at least half as near as the
-    best one, are judged alone and with the sentences before and after them. A window counts as evidence if its most
-    probable verdict is supported or contradicted, with at least the probability ``check.threshold``. A passage stands
-    on the side of its strongest window. A window is quoted only if no shorter one within it says the same.
+    The passages' sentences nearest to the statement (``citations.select``), with at least half the score of the nearest
+    one, are judged alone and together with the sentences before and after them. Each text judged is a window. A window
+    is evidence if its most probable verdict is supported or contradicted, with at least the probability
+    ``check.threshold``. A passage counts for the verdict of its strongest window, and a window is quoted only if it
+    contains no shorter one with the same verdict.
     """
 
     retriever: BaseRetriever | None
@@ -149,45 +152,48 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self.embedder is None else _CachedEmbedder(self.embedder)
         windows = [
-            _windows(claim.query or claim.statement, own, embedder, self.config.sentences)
-            for claim, own in zip(claims, passages, strict=True)
+            _windows(claim.query or claim.statement, claim_passages, embedder, self.config.sentences)
+            for claim, claim_passages in zip(claims, passages, strict=True)
         ]
-        pairs = [(one.premise, claim.statement) for claim, own in zip(claims, windows, strict=True) for one in own]
-        judged = iter(self.judge.judge(pairs))
+        pairs = [
+            (window.premise, claim.statement)
+            for claim, claim_windows in zip(claims, windows, strict=True)
+            for window in claim_windows
+        ]
+        judgements = iter(self.judge.judge(pairs))
         return [
-            self._join(claim.statement, own, [(window, next(judged)) for window in some])
-            for claim, own, some in zip(claims, passages, windows, strict=True)
+            self._combine(claim.statement, claim_passages, [(window, next(judgements)) for window in claim_windows])
+            for claim, claim_passages, claim_windows in zip(claims, passages, windows, strict=True)
         ]
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
         read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
-        return [*over_valid(read, self.check_all)]
+        return [*apply_to_valid(read, self.check_all)]
 
-    def _join(
+    def _combine(
         self, statement: str, passages: tuple[Passage, ...], judged: Sequence[tuple["_Window", Judgement | UserError]]
     ) -> Check | UserError:
-        """The verdict by the strongest evidence for and against."""
-        read = [(window, one) for window, one in judged if isinstance(one, Judgement)]
+        """The check of a statement from its judged windows; an error if none could be judged."""
+        read = [_JudgedWindow(window, one) for window, one in judged if isinstance(one, Judgement)]
         errors = [(window, one) for window, one in judged if isinstance(one, UserError)]
         if errors and not read:
             return errors[0][1]
-        sides: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
-        quoted: dict[Verdict, list[_Evidence]] = {"supported": [], "contradicted": []}
+        evidence: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
+        quoted: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
         for passage in passages:
-            own = [_Evidence(window, one) for window, one in read if window.passage.id == passage.id]
-            own = [one for one in own if one.counts(self.config.threshold)]
-            for verdict, side in _strongest(own).items():
-                sides[verdict] += side
-                quoted[verdict] += _quoted(side)
+            of_passage = [one for one in read if one.window.passage.id == passage.id]
+            strongest = _strongest([one for one in of_passage if one.is_evidence(self.config.threshold)])
+            for verdict, windows in strongest.items():
+                evidence[verdict] += windows
+                quoted[verdict] += _quoted(windows)
         supporting, contradicting = quoted["supported"], quoted["contradicted"]
-        strengths = {verdict: _strength(side) for verdict, side in sides.items()}
+        strengths = {verdict: _verdict_strength(windows) for verdict, windows in evidence.items()}
         verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
-        candidates = sides.get(verdict) or [_Evidence(*one) for one in read]
-        deciding = max(candidates, key=lambda one: one.clarity, default=None)
+        deciding = max(evidence.get(verdict) or read, key=lambda one: one.strength, default=None)
         cited = {one.window.passage.id for one in (*supporting, *contradicting)}
-        unread = list(dict.fromkeys(window.passage.id for window, _ in errors))
+        not_judged = list(dict.fromkeys(window.passage.id for window, _ in errors))
         return Check(
             statement=statement,
             verdict=verdict,
@@ -197,17 +203,17 @@ class Checker(OnePassRunnable[CheckInput, Check]):
             scores=deciding.scores if deciding is not None and deciding.judgement.label_scores else {},
             passages=passages,
             notes=(
-                *(f"not all of passage {id} could be judged: {errors[0][1]}" for id in unread),
+                *(f"not all of passage {id} could be judged: {errors[0][1]}" for id in not_judged),
                 *notices([passage for passage in passages if passage.id in cited]),
                 *self.notes,
             ),
-            reused=bool(read) and all(one.reused for _, one in read),
+            reused=bool(read) and all(one.judgement.reused for one in read),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sentence of a passage, or several neighbours; ``citation`` quotes them, without its score."""
+    """A sentence of a passage, alone or with its neighbours; ``citation`` quotes it, its score is not used."""
 
     passage: Passage
     citation: Citation
@@ -225,7 +231,7 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
+class _JudgedWindow:
     """A window with its judgement."""
 
     window: _Window
@@ -240,19 +246,19 @@ class _Evidence:
         return most_probable(self.scores)
 
     @property
-    def clarity(self) -> float:
-        return clarity(self.scores)
+    def strength(self) -> float:
+        return strength(self.scores)
 
-    def counts(self, threshold: float) -> bool:
-        return self.verdict != "not enough evidence" and self.clarity >= threshold
+    def is_evidence(self, threshold: float) -> bool:
+        return self.verdict != "not enough evidence" and self.strength >= threshold
 
 
-def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, most: int) -> list[_Window]:
+def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | None, max_sentences: int) -> list[_Window]:
     """The sentences nearest to a query, each alone and with its neighbours, without duplicates."""
     by_id = {passage.id: passage for passage in passages}
     windows: dict[tuple[str, int, int], _Window] = {}
     ranked = select(query, passages, embedder).citations
-    for citation in [one for one in ranked if one.score >= NEAR * ranked[0].score][:most]:
+    for citation in [one for one in ranked if one.score >= NEAR * ranked[0].score][:max_sentences]:
         passage = by_id[citation.passage_id]
         for start, end in _spans(passage, citation):
             quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
@@ -261,9 +267,9 @@ def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | Non
 
 
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
-    """The span of a quote, and the span that includes the statements before and after it; none without evidence.
+    """The span of a quote, and the span that includes the statements before and after it.
 
-    A row of a table is judged alone.
+    A row of a table has only its own span; a quote without a statement or row has none.
     """
     start, end = citation.start, citation.end
     section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
@@ -279,35 +285,36 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     return [(start, end), (first, last)]
 
 
-def _strongest(evidence: Sequence[_Evidence]) -> dict[Verdict, list[_Evidence]]:
+def _strongest(evidence: Sequence[_JudgedWindow]) -> dict[Verdict, list[_JudgedWindow]]:
     """The evidence of a passage for its strongest verdict; for both verdicts if they are equally strong."""
-    most = max((round(one.clarity, _SAME) for one in evidence), default=0.0)
-    verdicts = {one.verdict for one in evidence if round(one.clarity, _SAME) == most}
+    greatest = max((round(one.strength, _DECIMALS) for one in evidence), default=0.0)
+    verdicts = {one.verdict for one in evidence if round(one.strength, _DECIMALS) == greatest}
     return {verdict: [one for one in evidence if one.verdict == verdict] for verdict in verdicts}
 
 
-def _quoted(side: Sequence[_Evidence]) -> list[_Evidence]:
+def _quoted(evidence: Sequence[_JudgedWindow]) -> list[_JudgedWindow]:
     """The quotes of a passage for one verdict, best first, without windows that contain or overlap others."""
-    short = [one for one in side if not any(one.window.contains(other.window) for other in side)]
-    quoted: list[_Evidence] = []
-    for one in sorted(short, key=lambda one: -one.clarity):
-        if len(quoted) < QUOTES and not any(one.window.overlaps(other.window) for other in quoted):
+    shortest = [one for one in evidence if not any(one.window.contains(other.window) for other in evidence)]
+    quoted: list[_JudgedWindow] = []
+    for one in sorted(shortest, key=lambda one: -one.strength):
+        if len(quoted) < MAX_QUOTES and not any(one.window.overlaps(other.window) for other in quoted):
             quoted.append(one)
     return quoted
 
 
-def _strength(side: Sequence[_Evidence]) -> tuple[float, int]:
-    """The probability of the strongest evidence, and the number of passages, which decides between equal sides."""
-    return max((round(one.clarity, _SAME) for one in side), default=0.0), len({one.window.passage.id for one in side})
+def _verdict_strength(evidence: Sequence[_JudgedWindow]) -> tuple[float, int]:
+    """The probability of the strongest evidence for a verdict; the number of passages, which breaks ties."""
+    greatest = max((round(one.strength, _DECIMALS) for one in evidence), default=0.0)
+    return greatest, len({one.window.passage.id for one in evidence})
 
 
-def _citations(side: Sequence[_Evidence]) -> tuple[Citation, ...]:
-    """The quotes of one side, newest first, then by score; those without a year last."""
+def _citations(quoted: Sequence[_JudgedWindow]) -> tuple[Citation, ...]:
+    """The quotes for one verdict, newest first, then by score; those without a year last."""
 
-    def order(one: _Evidence) -> tuple[int, float]:
-        return -(year_of(one.window.passage) or 0), -one.clarity
+    def order(one: _JudgedWindow) -> tuple[int, float]:
+        return -(year_of(one.window.passage) or 0), -one.strength
 
-    return tuple(one.window.citation.model_copy(update={"score": one.clarity}) for one in sorted(side, key=order))
+    return tuple(one.window.citation.model_copy(update={"score": one.strength}) for one in sorted(quoted, key=order))
 
 
 class _CachedEmbedder(Embeddings):

@@ -33,8 +33,8 @@ def most_probable(scores: Mapping[Verdict, float]) -> Verdict:
     return max(reversed(list(scores)), key=scores.__getitem__)
 
 
-def clarity(scores: Mapping[Verdict, float]) -> float:
-    """How clearly a text supports or contradicts a statement: the probability of the likelier of the two."""
+def strength(scores: Mapping[Verdict, float]) -> float:
+    """How strongly a text supports or contradicts a statement: the probability of the likelier of the two."""
     return max(scores["supported"], scores["contradicted"])
 
 

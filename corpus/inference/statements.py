@@ -16,8 +16,8 @@ from corpus.sentences import sentence_spans, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 COLUMNS = ("statement", "claim")  # in tables and JSON lines
-_SHORT = 5  # maximum number of words in a line without a stop that is no sentence
-_OF_EVIDENCE: dict[Kind, SegmentKind] = {
+_SHORT_LINE = 5  # words; a longer line is a sentence even without final punctuation
+_SEGMENT_KINDS: dict[Kind, SegmentKind] = {
     Kind.HEADING: "heading",
     Kind.QUESTION: "question",
     Kind.REFERENCE: "reference",
@@ -44,8 +44,8 @@ _REQUEST = re.compile(
 _SUBJECT = re.compile(r"(?:re|subject|betreff|betr|objet|asunto)\b\s*[.:]", re.IGNORECASE)
 _RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$", re.MULTILINE)  # below the header of a table
 _FIELD = re.compile(r"[^\W\d_][^:\n.]{0,30}:\s+(?P<value>\S.*)\Z")  # "Date of birth: 3 May 1960"
-_ENDS = tuple(".!?。！？;；।؟…")
-_CLOSERS = "\"'”’»)]"
+_FINAL_PUNCTUATION = tuple(".!?。！？;；।؟…")
+_QUOTES_AND_BRACKETS = "\"'”’»)]"  # after the final punctuation
 _BULLET = re.compile(r"\A\s*(?:[-*+>•◦▪–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|[a-z]\.)\s+")
 
 
@@ -57,8 +57,8 @@ class Segment:
         start: where it begins.
         end: where it ends.
         kind: ``statement``, or another kind of segment.
-        statement: its words in one line; for a row of a table, with the names of its columns.
-        query: the words to search for. If the sentence refers to the previous one, they include that one's.
+        statement: the text in one line; for a row of a table, with the names of its columns.
+        query: the text to search for: ``statement``, after the previous sentence if it refers to that one.
     """
 
     start: int
@@ -75,7 +75,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """A text with its segments in order, which only white space separates, and what could not be read of it."""
+    """A text, its segments in order, and messages about parts of the file that could not be read."""
 
     text: str
     segments: tuple[Segment, ...]
@@ -85,8 +85,9 @@ class Statements:
 def read_statements(path: Path, config: DocumentsConfig) -> Statements:
     """The statements of a file.
 
-    Each row of a table (.csv, .tsv) or of JSON lines (.jsonl) has one, in the column ``statement`` or ``claim``. Other
-    documents are split, see ``split_statements``; a .txt file with a sentence on each line is a list of statements.
+    Each row of a table (.csv, .tsv) or of JSON lines (.jsonl) has one statement, in the column ``statement`` or
+    ``claim``. Other documents are split, see ``split_statements``; a .txt file with a sentence on each line is a list
+    of statements.
     """
     suffix = path.suffix.lower()
     if suffix in (*TABLES, ".jsonl"):
@@ -107,71 +108,77 @@ def split_statements(text: str) -> list[Segment]:
     dates and names, are not statements.
     """
     found: list[Segment] = []
-    for one in sentences(text):
-        for start, end in _apart(text, one):
-            own = text[start:end]
-            words = _row(own, one.header) if one.kind is Kind.ROW else " ".join(_BULLET.sub("", own, count=1).split())
-            whole = (start, end) == (one.start, one.end)
-            query = " ".join(text[one.first : end].split()) if whole and one.first < one.start else words
-            found.append(Segment(start, end, _kind(own, one.kind), words, query))
+    for sentence in sentences(text):
+        for start, end in _without_greetings(text, sentence):
+            part = text[start:end]
+            statement = _row(part, sentence.header) if sentence.kind is Kind.ROW else _plain(part)
+            whole = (start, end) == (sentence.start, sentence.end)
+            refers_back = sentence.context_start < sentence.start
+            query = " ".join(text[sentence.context_start : end].split()) if whole and refers_back else statement
+            found.append(Segment(start, end, _kind(part, sentence.kind), statement, query))
     return found
 
 
-def _apart(text: str, one: Sentence) -> Iterator[tuple[int, int]]:
-    """A sentence, and separately the greeting or closing in lines directly before or after it."""
-    begin = at = one.start
-    for line in text[one.start : one.end].splitlines(keepends=True):
-        own = line.strip()
-        if _CLOSING.match(own) or (begin == at and _GREETING.match(own)):
-            yield from _trimmed(text, begin, at)
-            yield from _trimmed(text, at, at + len(line))
-            begin = at + len(line)
-        at += len(line)
-    yield from _trimmed(text, begin, one.end)
+def _without_greetings(text: str, sentence: Sentence) -> Iterator[tuple[int, int]]:
+    """The spans of a sentence and of the greetings and closings on lines of their own directly before or after it."""
+    start = line_start = sentence.start
+    for line in text[sentence.start : sentence.end].splitlines(keepends=True):
+        line_end = line_start + len(line)
+        if _CLOSING.match(line.strip()) or (start == line_start and _GREETING.match(line.strip())):
+            yield from _trimmed(text, start, line_start)
+            yield from _trimmed(text, line_start, line_end)
+            start = line_end
+        line_start = line_end
+    yield from _trimmed(text, start, sentence.end)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The span without white space around it; none if nothing is left."""
-    own = text[start:end]
-    if own.strip():
-        yield start + len(own) - len(own.lstrip()), start + len(own.rstrip())
+    span = text[start:end]
+    if span.strip():
+        yield start + len(span) - len(span.lstrip()), start + len(span.rstrip())
 
 
-def _kind(own: str, kind: Kind) -> SegmentKind:
-    """The kind of a sentence by its form."""
-    if _GREETING.match(own) or _CLOSING.match(own):
+def _plain(text: str) -> str:
+    """A text in one line, without its bullet."""
+    return " ".join(_BULLET.sub("", text, count=1).split())
+
+
+def _kind(text: str, kind: Kind) -> SegmentKind:
+    """The kind of a segment by its form and the kind of its sentence."""
+    if _GREETING.match(text) or _CLOSING.match(text):
         return "greeting"
-    if kind in _OF_EVIDENCE:
-        return _OF_EVIDENCE[kind]
-    if _REQUEST.match(own):
+    if kind in _SEGMENT_KINDS:
+        return _SEGMENT_KINDS[kind]
+    if _REQUEST.match(text):
         return "request"
     if (
-        _SUBJECT.match(own)
-        or (own.isupper() and len(word_spans(own)) <= _SHORT)
-        or (kind is Kind.ROW and _RULE.search(own))
+        _SUBJECT.match(text)
+        or (text.isupper() and len(word_spans(text)) <= _SHORT_LINE)
+        or (kind is Kind.ROW and _RULE.search(text))
     ):
         return "heading"
-    if kind is Kind.STATEMENT and not _is_sentence(own):
+    if kind is Kind.STATEMENT and not _is_sentence(text):
         return "fragment"
     return "statement"
 
 
-def _is_sentence(own: str) -> bool:
-    """Whether a text may be a statement: it ends with a stop, or has a line longer than a name or address."""
-    if own.rstrip(_CLOSERS).endswith(_ENDS) and len(word_spans(own)) > 2:
+def _is_sentence(text: str) -> bool:
+    """Whether a text may be a statement: it has final punctuation, or a line longer than a name or address."""
+    if text.rstrip(_QUOTES_AND_BRACKETS).endswith(_FINAL_PUNCTUATION) and len(word_spans(text)) > 2:
         return True
-    for line in own.splitlines():
+    for line in text.splitlines():
         bare = _BULLET.sub("", line, count=1)
         field = _FIELD.match(bare)
-        least = 3 if bare != line and field is None else _SHORT
-        if len(word_spans(field["value"] if field else bare)) > least:
+        is_item = bare != line and field is None
+        if len(word_spans(field["value"] if field else bare)) > (3 if is_item else _SHORT_LINE):
             return True
     return False
 
 
-def _row(own: str, header: str) -> str:
+def _row(row: str, header: str) -> str:
     """A row of a table in one line, with the names of its columns."""
-    cells, names = table_cells(own), table_cells(header) if header else ()
+    cells, names = table_cells(row), table_cells(header) if header else ()
     pairs = [(names[place] if place < len(names) else "", cell) for place, cell in enumerate(cells) if cell]
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
 
@@ -184,26 +191,27 @@ def _is_list(text: str) -> bool:
         return False
     widest = max(map(len, written))
     pairs = [(above, below) for above, below in pairwise(lines) if above and below]
-    full = sum(len(above) + 1 + len(below.split()[0]) > widest for above, below in pairs)
-    return 2 * full < len(pairs) or not pairs
+    # A line that has no room for the next line's first word may have been wrapped before it.
+    wrapped = sum(len(above) + 1 + len(below.split()[0]) > widest for above, below in pairs)
+    return 2 * wrapped < len(pairs) or not pairs
 
 
 def _lines(text: str) -> Iterator[Segment]:
     """The lines of a list."""
-    at = 0
+    line_start = 0
     for line in text.splitlines(keepends=True):
-        own = line.strip()
-        start = at + len(line) - len(line.lstrip())
-        at += len(line)
-        if not any(map(str.isalnum, own)):
+        stripped = line.strip()
+        start = line_start + len(line) - len(line.lstrip())
+        line_start += len(line)
+        if not any(map(str.isalnum, stripped)):
             continue
         kind: SegmentKind = "statement"
-        if own.startswith("#"):
+        if stripped.startswith("#"):
             kind = "heading"
-        elif own.endswith(("?", "？", "؟")):
+        elif stripped.endswith(("?", "？", "؟")):
             kind = "question"
-        words = " ".join(_BULLET.sub("", own, count=1).split())
-        yield Segment(start, start + len(own), kind, words, words)
+        statement = _plain(stripped)
+        yield Segment(start, start + len(stripped), kind, statement, statement)
 
 
 def _of_rows(path: Path) -> Statements:
@@ -215,7 +223,7 @@ def _of_rows(path: Path) -> Statements:
             problem = f"has no column {' or '.join(COLUMNS)} (columns here: {columns_of(row)}). Rename the column."
             raise DataError(path, problem, record=f"line {line}")
         value = row[column]
-        if not isinstance(value, str) or any(map(str.isalnum, value)):
+        if not isinstance(value, str) or any(map(str.isalnum, value)):  # text_of raises if it is not a string
             written.append(" ".join(text_of(path, f"line {line}", row, column).split()))
     if not written:
         raise DataError(path, "has no statement.")

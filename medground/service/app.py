@@ -204,12 +204,12 @@ def _add_session(app: FastAPI, service: Service, sessions: Sessions, user_of: Us
         if not service.users.has_tokens:
             raise HTTPException(400, "The service has no tokens, so there is nothing to log in to.")
         address = request.client.host if request.client is not None else ""
-        if (seconds := attempts.wait(address)) > 0:
+        if (seconds := attempts.wait_seconds(address)) > 0:
             again = {"Retry-After": str(seconds)}
             raise HTTPException(429, f"Too many unknown tokens were sent. Try again in {seconds} s.", again)
         user = service.users.of_token(body.token)
         if user is None:
-            attempts.failed(address)
+            attempts.record_failure(address)
             raise HTTPException(401, "The token is unknown.")
         return Response(status_code=204, headers={"Set-Cookie": sessions.issue(user)})
 

@@ -6,8 +6,14 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from http.cookies import SimpleCookie
+from typing import NamedTuple
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+
+class _Session(NamedTuple):
+    user: str
+    id: str
 
 
 class Sessions:
@@ -34,23 +40,23 @@ class Sessions:
 
     def user(self, cookie: str | None) -> str | None:
         """The user of a cookie; None if it is forged, expired or revoked."""
-        found = self._read(cookie)
-        return None if found is None or found[1] in self._revoked else found[0]
+        session = self._read(cookie)
+        return None if session is None or session.id in self._revoked else session.user
 
     def revoke(self, cookie: str | None) -> str:
         """End a session and return the ``Set-Cookie`` header that deletes the cookie."""
         now = time.time()
         self._revoked = {id: end for id, end in self._revoked.items() if end > now}
-        if (found := self._read(cookie)) is not None:
-            self._revoked[found[1]] = now + self._seconds
+        if (session := self._read(cookie)) is not None:
+            self._revoked[session.id] = now + self._seconds
         return self._header("", 0)
 
-    def _read(self, cookie: str | None) -> tuple[str, str] | None:
+    def _read(self, cookie: str | None) -> _Session | None:
         try:
             user, id = self._signer.loads(cookie or "", max_age=self._seconds)
         except BadSignature:
             return None
-        return user, id
+        return _Session(user, id)
 
     def _header(self, value: str, seconds: int) -> str:
         cookie: SimpleCookie = SimpleCookie()
@@ -73,7 +79,7 @@ class Attempts:
         self._most, self._seconds, self._addresses = most, seconds, addresses
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait(self, address: str) -> int:
+    def wait_seconds(self, address: str) -> int:
         """Seconds until the address may try again; 0 if it may now."""
         times = self._failed.get(_network(address), deque())
         now = time.monotonic()
@@ -81,7 +87,7 @@ class Attempts:
             times.popleft()
         return math.ceil(times[0] + self._seconds - now) if len(times) >= self._most else 0
 
-    def failed(self, address: str) -> None:
+    def record_failure(self, address: str) -> None:
         """Count a failed login."""
         network = _network(address)
         times = self._failed.setdefault(network, deque(maxlen=self._most))

@@ -18,7 +18,7 @@ from retrievers.embedders.base import BatchEmbedder, batches_by_length, embed_by
 if TYPE_CHECKING:
     import torch
 
-# Maximum tokens of a batch with padding: large enough for efficient products, small enough for the cache.
+# Maximum tokens of a batch with padding: enough for efficient matrix products; on a CPU, few enough for its cache.
 CPU_TOKENS = 4096
 GPU_TOKENS = 131_072
 
@@ -53,11 +53,12 @@ class SentenceEmbedder(BatchEmbedder):
                 model, device=device, model_kwargs={"dtype": resolved, "use_safetensors": True}, trust_remote_code=False
             )
         self.model.eval()
-        self._weights = weights_digest(self.model)
+        self._weights_digest = weights_digest(self.model)
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        # before first use, which changes its truncation and padding
-        self._tokenizer = repr(self.model.tokenizer) if backend is None else backend.to_str()
-        self._modules = repr(self.model)  # before packing, which does not change the vectors
+        # Described before the first call changes its truncation and padding.
+        self._tokenizer_text = repr(self.model.tokenizer) if backend is None else backend.to_str()
+        # Described before ``pack_encoder`` replaces a module, which does not change the vectors.
+        self._modules_text = repr(self.model)
         pack_encoder(self.model.transformers_model)
         self._query_prompt = query_prompt
         self._passage_prompt = self._shipped_passage_prompt() if passage_prompt is None else passage_prompt
@@ -74,8 +75,16 @@ class SentenceEmbedder(BatchEmbedder):
     def fingerprint(self) -> str:
         """A digest of everything that determines the vectors: weights, dtype, modules, tokenizer, prompts, length."""
         model, prompts = self.model, sorted(self.model.prompts.items())
-        described = (self._weights, self._modules, model.max_seq_length, prompts, model.default_prompt_name)
-        parts = (*described, self._query_prompt, self._passage_prompt, self._tokenizer)
+        parts = (
+            self._weights_digest,
+            self._modules_text,
+            model.max_seq_length,
+            prompts,
+            model.default_prompt_name,
+            self._query_prompt,
+            self._passage_prompt,
+            self._tokenizer_text,
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
@@ -94,11 +103,12 @@ class SentenceEmbedder(BatchEmbedder):
             ids: list[list[int]] = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
             return ids
 
+        # Everything that token counts depend on.
         identity = json.dumps([prompt, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
         return tokens_window(int(model.max_seq_length), encode, prompt, identity)
 
     def _shipped_passage_prompt(self) -> str | None:
-        # encode_document uses its default, an empty "document" prompt, and ignores prompts with other names.
+        # encode_document takes the first of these names that has an entry; "document" always has one, often empty.
         shipped = (self.model.prompts.get(name) for name in ("document", "passage", "corpus"))
         return next((prompt for prompt in shipped if prompt), None)
 

@@ -168,19 +168,19 @@ def test_a_row_has_its_header(table: str) -> None:
 )
 def test_a_sentence_that_refers_back_takes_the_one_before(back: str) -> None:
     text = f"Calcium prevented falls. {back} Zinc did not."
-    assert [text[one.first : one.end] for one in sentences(text)] == [
+    assert [text[one.context_start : one.end] for one in sentences(text)] == [
         "Calcium prevented falls.", f"Calcium prevented falls. {back}", "Zinc did not."
     ]  # fmt: skip
 
 
 def test_a_sentence_with_its_own_subject_stands_alone() -> None:
     text = "Calcium prevented falls. This trial of zinc was small.\n\nThis was a letter."
-    assert all(one.first == one.start for one in sentences(text))
+    assert all(one.context_start == one.start for one in sentences(text))
 
 
 @pytest.mark.parametrize("own", ["It is unclear whether zinc helps.", "This was a study of zinc."])
 def test_a_sentence_that_begins_with_a_filler_stands_alone(own: str) -> None:
-    assert [one.first == one.start for one in sentences(f"Calcium prevented falls. {own}")] == [True, True]
+    assert [one.context_start == one.start for one in sentences(f"Calcium prevented falls. {own}")] == [True, True]
 
 
 def test_a_heading_on_the_line_above_is_no_part_of_the_sentence() -> None:

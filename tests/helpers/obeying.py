@@ -153,5 +153,5 @@ class ObeyingLLM:
             label = told[1].lower() if told else "yes" if "works" in content else "maybe"
             yield [place], [[math.log(0.9 if one == label else 0.05) for one in labels]]
 
-    def writer(self, most: int) -> Runnable[Any, Any]:
+    def writer(self, max_tokens: int) -> Runnable[Any, Any]:
         raise NotImplementedError

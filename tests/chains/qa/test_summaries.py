@@ -66,7 +66,7 @@ class LLM(ObeyingLLM):
         self.prompted += [messages[-1]["content"] for messages in conversations]
         return super().prompts(conversations)
 
-    def writer(self, most: int) -> Any:
+    def writer(self, max_tokens: int) -> Any:
         return self.model
 
 

@@ -96,15 +96,15 @@ def test_attempts_are_limited_for_an_address_and_not_for_valid_tokens_elsewhere(
 def test_attempts_expire_and_the_table_is_bounded() -> None:
     attempts = Attempts(most=2, seconds=0.2, addresses=3)
     for address in ("10.0.0.1", "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"):
-        attempts.failed(address)
-    assert attempts.wait("10.0.0.1") == 1
-    assert attempts.wait("10.0.0.2") == 0
-    assert attempts.wait("2001:db8::ffff") == 1  # one network
-    assert attempts.wait("2001:db8:0:1::1") == 0
-    attempts.failed("10.0.0.3")
-    assert attempts.wait("10.0.0.1") == 0  # forgotten
+        attempts.record_failure(address)
+    assert attempts.wait_seconds("10.0.0.1") == 1
+    assert attempts.wait_seconds("10.0.0.2") == 0
+    assert attempts.wait_seconds("2001:db8::ffff") == 1  # one network
+    assert attempts.wait_seconds("2001:db8:0:1::1") == 0
+    attempts.record_failure("10.0.0.3")
+    assert attempts.wait_seconds("10.0.0.1") == 0  # forgotten
     time.sleep(0.25)
-    assert attempts.wait("2001:db8::1") == 0
+    assert attempts.wait_seconds("2001:db8::1") == 0
 
 
 def test_forged_cut_and_unsigned_cookies_are_refused(url: str, browser: httpx.Client) -> None:
