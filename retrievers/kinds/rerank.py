@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 from common.errors import UserError
 from common.fingerprints import content_key, weights_digest
 from common.hub import ModelSource, hub_errors
+from common.logs import no_bars
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable
 from retrievers.config import Count, Dtype, RetrieverConfig, WrappingConfig
 
@@ -35,14 +36,14 @@ class Reranker:
         from retrievers.embedders.sentence import resolve_dtype
 
         device = get_device_name()
-        with hub_errors("Cross-encoder", model):
+        _check_head(model)
+        with hub_errors("Cross-encoder", model), no_bars():
             loaded: Any = CrossEncoder(
                 model,
                 device=device,
                 model_kwargs={"dtype": resolve_dtype(dtype, device), "use_safetensors": True},
                 trust_remote_code=False,
             )
-        _check_head(model)
         self._model = loaded
         self._against = [] if loaded.num_labels == 1 else _places(model, loaded, against)
         self.fingerprint = content_key(
