@@ -193,7 +193,9 @@ class Checker(OnePassRunnable[CheckInput, Check]):
             verdict = max(strengths, key=strengths.__getitem__)
         deciding = max(evidence.get(verdict) or read, key=lambda one: one.strength, default=None)
         cited = {one.window.passage.id for one in (*supporting, *contradicting)}
-        not_judged = list(dict.fromkeys(window.passage.id for window, _ in errors))
+        not_judged: dict[str, UserError] = {}
+        for window, error in errors:
+            not_judged.setdefault(window.passage.id, error)
         return Check(
             statement=statement,
             verdict=verdict,
@@ -203,7 +205,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
             scores=deciding.scores if deciding is not None and deciding.judgement.label_scores else {},
             passages=passages,
             notes=(
-                *(f"not all of passage {id} could be judged: {errors[0][1]}" for id in not_judged),
+                *(f"not all of passage {id} could be judged: {error}" for id, error in not_judged.items()),
                 *notices([passage for passage in passages if passage.id in cited]),
                 *self.notes,
             ),

@@ -34,7 +34,7 @@ class Judge(NLIModel):
 
     def _one(self, premise: str) -> Judgement | UserError:
         if "unreadable" in premise:
-            return UserError("The pair is too long.")
+            return UserError("The server is busy." if "colds" not in premise else "The pair is too long.")
         side = "for" if "works" in premise else "against" if "fails" in premise else "open"
         scores = (
             SURE[side]
@@ -231,9 +231,12 @@ def test_a_sentence_that_refers_back_is_searched_with_the_one_before_and_judged_
 
 def test_what_cannot_be_judged_is_noted_or_raised() -> None:
     unreadable = ("u", "Unreadable zinc text of colds.", None)
-    checked = checker(None, FOR, unreadable).invoke("Zinc helps colds.")
+    checked = checker(None, FOR, unreadable, ("v", "Unreadable: zinc helps.", None)).invoke("Zinc helps colds.")
     assert checked.verdict == "supported"
-    assert checked.notes == ("not all of passage u could be judged: The pair is too long.",)
+    assert set(checked.notes) == {
+        "not all of passage u could be judged: The pair is too long.",
+        "not all of passage v could be judged: The server is busy.",
+    }
     with pytest.raises(UserError, match="too long"):
         checker(None, unreadable).invoke("Zinc helps colds.")
 
