@@ -202,10 +202,7 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
 
 
 def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: Path, claims: Path) -> Path:
-    """Part b: an encoder trained on SNLI, SICK and SciFact, then on HealthVer's pairs and claims.
-
-    HealthVer's are those of ``judge_adapter`` and ``_claim_pairs``.
-    """
+    """Part b: an encoder trained on SNLI, SICK and SciFact, then on pairs of ``judge_adapter`` and ``_claim_pairs``."""
 
     def trained(name: str, folder: Path, **recipe: object) -> Path:
         settings = {f"train.encoder.{key}": value for key, value in {**ENCODER, **recipe}.items()}
