@@ -1,4 +1,4 @@
-"""For every test: nothing is connected to beyond loopback, and an attempt fails the test that made it."""
+"""Fixtures for all tests, and the network guard: a connection beyond loopback fails the test that attempts it."""
 
 import gc
 import os
@@ -15,21 +15,21 @@ pytest.register_assert_rewrite("retriever_contract", "embedder_contract", "reade
 GUARD = Path(__file__).with_name("guard")
 sys.path.insert(0, str(GUARD))
 os.environ.pop("MEDGROUND_GUARD_LOG", None)
-os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # bitsandbytes imports the compiler, and uses it on no CPU
-import sitecustomize as guard  # noqa: E402  (the folder had to come first)
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # bitsandbytes imports the slow compiler but needs it on GPUs only
+import sitecustomize as guard  # noqa: E402  (imported from GUARD, which must be on sys.path)
 
-if not hasattr(guard, "BeyondLoopbackError"):  # the interpreter had one of its own, loaded at its start
+if not hasattr(guard, "BeyondLoopbackError"):  # Python has loaded another sitecustomize at its start
     del sys.modules["sitecustomize"]
     import sitecustomize as guard
 
-_attempts: list[str] = []
-guard.install(_attempts.append)
+_refused: list[str] = []
+guard.install(_refused.append)
 _guarded_connect = socket.socket.connect
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect the tests, which is mostly imports, without garbage collection, and leave the imports out of it later."""
+    """Speed up collection and tests: collect without garbage collection, then exempt the imported objects from it."""
     gc.disable()
     try:
         return (yield)
@@ -41,28 +41,28 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def leave_imports_out_of_garbage_collection() -> Iterator[None]:
-    """Leave what a test file has imported out of the later passes, too; a pass over all of it takes 0.2 s."""
-    before = len(sys.modules)
+def exempt_imports_from_garbage_collection() -> Iterator[None]:
+    """Exempt the modules that a test file has imported while it ran; a collection that visits them takes 0.2 s."""
+    modules_before = len(sys.modules)
     yield
-    if len(sys.modules) > before + 50:
+    if len(sys.modules) > modules_before + 50:  # fewer do not repay the collection below
         gc.collect()
         gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def no_connection(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """The attempts of this test; none may be left in it at the end, also when the code swallowed the error."""
+def refused_connections(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """The connections that this test attempted in vain; any fails the test, even if the code swallowed the error."""
     assert socket.socket.connect is _guarded_connect, "a pytest plugin has removed the guard against connections"
-    _attempts.clear()
-    yield _attempts
-    if _attempts:
-        pytest.fail(f"{request.node.name} tried to reach beyond loopback: {'; '.join(_attempts)}")
+    _refused.clear()
+    yield _refused
+    if _refused:
+        pytest.fail(f"{request.node.name} tried to reach beyond loopback: {'; '.join(_refused)}")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: its exit status and what it printed."""
+    """The exit status of a command and what it printed to stdout and stderr."""
 
     status: int
     out: str
@@ -73,17 +73,17 @@ class Outcome:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """Run ``medground ARGUMENTS`` in this process, in an empty folder; an exception that it lets out is a traceback."""
+    """Run ``medground ARGUMENTS`` in this process, in an empty folder; an uncaught exception fails the test."""
     from medground.cli import main
 
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             main(arguments)
         printed = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+        return Outcome(int(exit_info.value.code or 0), printed.out, printed.err)
 
     return run
 
@@ -93,18 +93,20 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def medground(tmp_path: Path) -> Iterator[Run]:
-    """Run ``medground ARGUMENTS`` in a process of its own, guarded, in an empty folder; its attempts fail the test."""
+    """Run ``medground ARGUMENTS`` in a guarded subprocess, in an empty folder; a refused connection fails the test.
+
+    ``prefix`` is put before the command line, and the other keywords are environment variables.
+    """
     log = tmp_path / "guard.log"
     path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "MEDGROUND_GUARD_LOG": str(log)}
 
     def run(
-        *arguments: str, cwd: Path = tmp_path, within: Sequence[str] = (), **more: str
+        *arguments: str, cwd: Path = tmp_path, prefix: Sequence[str] = (), **variables: str
     ) -> "subprocess.CompletedProcess[str]":
-        command = [*within, sys.executable, "-m", "medground", *arguments]
-        return subprocess.run(
-            command, cwd=cwd, env={**environment, **more}, capture_output=True, text=True, timeout=600, check=False
-        )
+        command = [*prefix, sys.executable, "-m", "medground", *arguments]
+        env = {**environment, **variables}
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
     yield run
     if log.exists():
@@ -113,7 +115,7 @@ def medground(tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture(scope="session")
 def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chat model of random weights in the embedded architecture, small enough to be trained in a test."""
+    """A random chat model in medground-tiny's architecture, small enough to be trained in a test."""
     from checkpoints import make_chat
 
     return make_chat(tmp_path_factory.mktemp("base") / "model", window=256)
@@ -121,7 +123,7 @@ def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model as a GGUF file."""
+    """medground-tiny, the embedded model, as a GGUF file."""
     from gguf_files import write_gguf
 
     from chains.models.local import EMBEDDED
@@ -131,7 +133,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in MedNLI's form with two dozen training and six dev pairs."""
+    """A folder in MedNLI's format with 24 training and 6 dev pairs."""
     from qlora_runs import write_pairs
 
     folder = tmp_path_factory.mktemp("pairs")

@@ -1,4 +1,4 @@
-"""tests/guard: the guard against connections can fail, here and in a subprocess."""
+"""tests/guard: connections beyond loopback are refused, in pytest's process and in a subprocess."""
 
 import os
 import socket
@@ -9,29 +9,29 @@ from pathlib import Path
 import pytest
 
 GUARD = Path(__file__).with_name("guard")
-BEYOND = ("192.0.2.1", 9)  # TEST-NET-1 (RFC 5737), which nothing answers
+PUBLIC_ADDRESS = ("192.0.2.1", 9)  # TEST-NET-1 (RFC 5737), reserved for examples: nothing answers there
 
 
-def test_a_connection_beyond_loopback_is_refused_and_noted(no_connection: list[str]) -> None:
-    with socket.socket() as open_socket, pytest.raises(AssertionError, match="beyond loopback"):
-        open_socket.connect(BEYOND)
+def test_public_addresses_are_refused_and_recorded(refused_connections: list[str]) -> None:
+    with socket.socket() as tcp, pytest.raises(AssertionError, match="beyond loopback"):
+        tcp.connect(PUBLIC_ADDRESS)
     with pytest.raises(AssertionError, match="beyond loopback"):
         socket.getaddrinfo("example.org", 443)
-    with socket.socket(type=socket.SOCK_DGRAM) as open_socket, pytest.raises(AssertionError):
-        open_socket.sendto(b"x", BEYOND)
-    assert len(no_connection) == 3
-    no_connection.clear()
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, pytest.raises(AssertionError, match="beyond loopback"):
+        udp.sendto(b"x", PUBLIC_ADDRESS)
+    assert len(refused_connections) == 3
+    refused_connections.clear()  # else the fixture fails this test
 
 
-def test_loopback_is_open() -> None:
+def test_loopback_is_allowed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname()).close()
         socket.create_connection(("localhost", server.getsockname()[1])).close()
 
 
-def test_a_subprocess_is_guarded_too(tmp_path: Path) -> None:
+def test_a_refused_connection_of_a_subprocess_is_logged(tmp_path: Path) -> None:
     log = tmp_path / "guard.log"
-    code = f"import socket\ntry: socket.create_connection({BEYOND!r})\nexcept AssertionError: pass"
+    code = f"import socket\ntry: socket.create_connection({PUBLIC_ADDRESS!r})\nexcept AssertionError: pass"
     environment = {**os.environ, "PYTHONPATH": str(GUARD), "MEDGROUND_GUARD_LOG": str(log)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert "192.0.2.1" in log.read_text()
+    assert PUBLIC_ADDRESS[0] in log.read_text()

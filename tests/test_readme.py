@@ -1,4 +1,4 @@
-"""README.md: what it names exists."""
+"""README.md: targets, files and commands that it names exist, and its Python examples run."""
 
 import re
 import shlex
@@ -23,29 +23,29 @@ def test_every_file_exists(path: str) -> None:
 
 
 @pytest.mark.parametrize("line", re.findall(r"^medground .+$", README, re.MULTILINE))
-def test_every_command_is_understood(line: str) -> None:
+def test_every_command_line_parses(line: str) -> None:
     import typer
 
     from medground.cli import app
 
-    for one in line.split("#")[0].split("&&"):
-        called: Any = typer.main.get_command(app)
-        words = shlex.split(one)[1:]
-        while hasattr(called, "commands"):
-            called, *words = called.commands[words[0]], *words[1:]
-        called.make_context(line, words)  # an unknown option and a missing one are errors
+    for command_line in line.split("#")[0].split("&&"):
+        command: Any = typer.main.get_command(app)
+        arguments = shlex.split(command_line)[1:]
+        while hasattr(command, "commands"):  # a group of subcommands
+            command, *arguments = command.commands[arguments[0]], *arguments[1:]
+        command.make_context(command_line, arguments)  # raises on an unknown or missing option
 
 
 def test_python_examples_run(command: Callable[..., Any], tmp_path: Path) -> None:
-    """One after another in one namespace, over a folder of notes that is indexed."""
+    """The examples are executed in order, in one namespace, over an indexed folder of notes."""
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "asthma.md").write_text("Inhaled corticosteroids reduce exacerbations of asthma in adults.")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     indexed = command("index", "notes", "--config", "configs/hybrid.yaml", "--quiet")
     assert indexed.status == 0, indexed.err
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(block, names)
-    assert "asthma" in names["answer"].citations[0].quote
-    assert isinstance(names["written"].invoke("Is asthma treated?"), str)
-    assert names["labelled"].invoke("Do inhaled corticosteroids reduce exacerbations?").passages
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(example, namespace)
+    assert "asthma" in namespace["answer"].citations[0].quote
+    assert isinstance(namespace["written"].invoke("Is asthma treated?"), str)
+    assert namespace["labelled"].invoke("Do inhaled corticosteroids reduce exacerbations?").passages

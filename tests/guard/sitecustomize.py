@@ -1,8 +1,7 @@
-"""Refuse every connection beyond loopback, and write each attempt down.
+"""Network guard: refuses every connection beyond loopback and records the attempt.
 
-Python runs a module of this name at its start when it lies on PYTHONPATH, so a test guards a subprocess by putting
-this folder there and naming a file in MEDGROUND_GUARD_LOG. tests/conftest.py installs the same guard in pytest's own
-process.
+Python imports a module named sitecustomize at its start. A test guards a subprocess by putting this folder on
+PYTHONPATH and naming a log file in MEDGROUND_GUARD_LOG. tests/conftest.py installs the guard in pytest's process.
 """
 
 import ipaddress
@@ -14,11 +13,11 @@ from typing import Any
 
 
 class BeyondLoopbackError(AssertionError):
-    """A connection that must not be opened."""
+    """A connection, or the lookup of a host name, beyond loopback was attempted."""
 
 
 def is_loopback(host: object) -> bool:
-    """Whether a host as the socket module takes it lies on this machine."""
+    """Whether ``host``, an argument of the socket module's functions, is this machine."""
     if isinstance(host, bytes):
         host = host.decode("ascii", "replace")
     if host in (None, "", "localhost"):
@@ -30,39 +29,42 @@ def is_loopback(host: object) -> bool:
 
 
 def install(record: Callable[[str], None]) -> None:
-    """Patch the socket module: names are looked up, connected to and sent to on loopback only."""
+    """Patch the socket module to look up, connect and send to loopback only; ``record`` receives each refused call."""
 
-    def check(verb: str, host: object) -> None:
+    def check(function: str, host: object) -> None:
         if not is_loopback(host):
-            record(f"{verb} {host!r}")
-            raise BeyondLoopbackError(f"{verb} {host!r}: no connection beyond loopback may be opened here")
+            record(f"{function} {host!r}")
+            raise BeyondLoopbackError(f"{function} {host!r}: no connection beyond loopback may be opened here")
 
-    def guarded(name: str) -> None:
+    def guard_method(name: str) -> None:
         original = getattr(socket.socket, name)
 
-        def call(self: socket.socket, *args: Any) -> Any:
+        def guarded(self: socket.socket, *args: Any) -> Any:
             if self.family in (socket.AF_INET, socket.AF_INET6) and isinstance(args[-1], tuple):
-                check(name, args[-1][0])
+                check(name, args[-1][0])  # the last argument is the address, (host, port, ...)
             return original(self, *args)
 
-        setattr(socket.socket, name, call)
+        setattr(socket.socket, name, guarded)
 
-    for name in ("connect", "connect_ex", "sendto"):
-        guarded(name)
-    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+    def guard_lookup(name: str) -> None:
         original = getattr(socket, name)
 
-        def look_up(host: Any, *args: Any, _name: str = name, _original: Any = original, **kwargs: Any) -> Any:
-            check(_name, host)
-            return _original(host, *args, **kwargs)
+        def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+            check(name, host)
+            return original(host, *args, **kwargs)
 
-        setattr(socket, name, look_up)
+        setattr(socket, name, guarded)
+
+    for name in ("connect", "connect_ex", "sendto"):
+        guard_method(name)
+    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+        guard_lookup(name)
 
 
 if log := os.environ.get("MEDGROUND_GUARD_LOG"):
 
-    def _write(attempt: str) -> None:
+    def _append_to_log(refused: str) -> None:
         with Path(log).open("a", encoding="utf-8") as file:
-            file.write(f"{attempt}\n")
+            file.write(f"{refused}\n")
 
-    install(_write)
+    install(_append_to_log)

@@ -69,7 +69,7 @@ def test_the_sample_is_indexed_measured_and_answered(command: Run, tmp_path: Pat
 def test_the_demo_shows_the_main_job_where_there_is_no_network(medground: Run, tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     if unshare and subprocess.run([unshare, "-rn", "true"], check=False, capture_output=True).returncode == 0:
-        outcome = medground("demo", "--limit", "6", "--quiet", within=[unshare, "-rn"], HF_HOME=str(tmp_path))
+        outcome = medground("demo", "--limit", "6", "--quiet", prefix=[unshare, "-rn"], HF_HOME=str(tmp_path))
     else:  # this system lets no user take a network namespace of their own: then only the guard watches
         outcome = medground("demo", "--limit", "6", "--quiet", HF_HOME=str(tmp_path))
     assert (outcome.returncode, outcome.stderr) == (0, "")
