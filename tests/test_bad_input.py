@@ -88,7 +88,7 @@ VALUE_ERRORS: dict[str, tuple[list[str], str]] = {
         "./none",
     ),
     "folder without an encoder": (
-        ["eval", "nli", "--set", "nli.kind=encoder", "--set", "nli.model=bare"],
+        ["eval", "nli", "--set", "nli.kind=encoder", "--set", "nli.model=empty"],
         "empty",
     ),
     "more few-shot examples than pairs": (["eval", "nli", "--set", "prompt.shots=5000"], "5000"),

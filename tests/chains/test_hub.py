@@ -81,7 +81,7 @@ def told(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
         online = dict(zip(names, run(root / "home", hub.url, *names), strict=True))
     offline = [TINY, "someone/other"]
     without = dict(zip(offline, run(root / "home", "http://127.0.0.1:9", *offline, HF_HUB_OFFLINE="1"), strict=True))
-    return Told(online, without, hub.url, list(hub.asked))
+    return Told(online, without, hub.url, list(hub.requests))
 
 
 def test_a_model_downloads_and_runs_and_then_needs_no_hub(told: Told) -> None:

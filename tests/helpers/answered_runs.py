@@ -1,4 +1,4 @@
-"""Results folders with the prompts, outputs and scores that an evaluation leaves, of answers that a test states."""
+"""Results folders for tests of exports: tasks with given predictions, and with prompts, outputs and label scores."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,21 +16,25 @@ PAIR_LABELS = ("entailment", "neutral", "contradiction")
 
 
 def config(model: str = "org/model", **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a run keeps them, so far as an export reads them; ``sections`` change some."""
-    base: dict[str, dict[str, Any]] = {
+    """The settings in ``results.json`` that exports read; ``sections`` overrides values by section."""
+    defaults: dict[str, dict[str, Any]] = {
         "llm": {"model": model, "dtype": "auto", "adapter": None, "quantization": "none", "system": None},
         "prompt": {"shots": 0},
         "nli": {"kind": "llm", "model": None, "adapter": None},
         "data": {"path": "ori_pqal.json", "split": "test", "limit": None},
         "pairs": {"path": "sample", "split": "test", "limit": 2, "labels": {name: name for name in PAIR_LABELS}},
     }
-    return {name: {**section, **sections.get(name, {})} for name, section in base.items()}
+    return {name: {**section, **sections.get(name, {})} for name, section in defaults.items()}
 
 
 def qa_task(
     name: str, predictions: Sequence[str | None], targets: Sequence[str], *, generated: bool = False
 ) -> TaskResult:
-    """A question-answering task; each prediction has the probability 0.8, its two others 0.1 and 0.1."""
+    """A question-answering task with the results of given predictions.
+
+    A predicted label has the probability 0.8 and each other 0.1; if ``generated``, samples have an output in place of
+    label scores.
+    """
     samples = [
         {
             "id": f"{number + 100}",
@@ -51,7 +55,7 @@ def qa_task(
 
 
 def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nli") -> TaskResult:
-    """An inference task of a sequence classifier, which has no prompt."""
+    """An NLI task with the results of a sequence classifier, which has no prompt."""
     samples = [
         {
             "id": f"p{number}",
@@ -71,6 +75,6 @@ def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nl
 def written(
     folder: Path, tasks: Sequence[TaskResult], settings: Mapping[str, Any] | None = None, date: datetime = DATE
 ) -> Run:
-    """The tasks written to ``folder`` and read back."""
+    """Write the tasks to ``folder`` and read them back as a run."""
     write_results(folder, tasks, config() if settings is None else settings, date=date)
     return read_run(folder)

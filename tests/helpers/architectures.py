@@ -1,4 +1,4 @@
-"""Tiny random models of many architectures, made from their configurations, and a tokenizer of numbered words."""
+"""Tiny random causal language models of many architectures, and a tokenizer whose words are token ids."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-WORDS = 120
+VOCABULARY_SIZE = 120
 _COMMON = {
-    "vocab_size": WORDS,
+    "vocab_size": VOCABULARY_SIZE,
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 3,
@@ -43,11 +43,12 @@ _VISION = {
 }
 
 
-def _rope(kind: str, **settings: Any) -> dict[str, Any]:
-    return {"rope_parameters": {"rope_type": kind, "rope_theta": 1e4, **settings}}
+def _rope(rope_type: str, **settings: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": rope_type, "rope_theta": 1e4, **settings}}
 
 
-USUAL: dict[str, tuple[str, dict[str, Any]]] = {
+# Test id -> model type of transformers, settings of its configuration. Slow tests use RARE too.
+COMMON: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama, scaled": ("llama", _rope("linear", factor=4.0)),
     "llama 3": (
@@ -84,7 +85,7 @@ USUAL: dict[str, tuple[str, dict[str, Any]]] = {
     "recurrentgemma": ("recurrent_gemma", {"lru_width": 32, "attention_window_size": 16, "head_dim": 8}),
     "openai-gpt": ("openai-gpt", _GPT2),
 }
-OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+RARE: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, yarn": ("llama", _rope("yarn", factor=4.0, original_max_position_embeddings=64)),
     "ministral 3": ("ministral3", {}),
     "qwen 2, experts": ("qwen2_moe", {**_EXPERTS, "shared_expert_intermediate_size": 16}),
@@ -124,11 +125,12 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_model(name: str) -> PreTrainedModel:
-    """A model whose weights are large enough for every position and token to matter."""
+    """A float32 model with weights so large that its output depends on every position and token."""
     torch.manual_seed(9)
-    kind, settings = {**USUAL, **OTHERS}[name]
+    model_type, settings = {**COMMON, **RARE}[name]
     common = {} if "text_config" in settings else _COMMON
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**common, **settings})).float().eval()
+    config = AutoConfig.for_model(model_type, **{**common, **settings})
+    model = AutoModelForCausalLM.from_config(config).float().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -138,7 +140,7 @@ def make_model(name: str) -> PreTrainedModel:
 
 
 def numbered_tokenizer() -> PreTrainedTokenizerFast:
-    """Token 5 is the word "5"; 0, 1 and 2 are padding, beginning and end."""
-    words = Tokenizer(models.WordLevel({str(number): number for number in range(WORDS)}, unk_token="0"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="0", bos_token="1", eos_token="2")
+    """A tokenizer whose token 5 is the word "5"; tokens 0, 1 and 2 are padding, beginning and end."""
+    tokenizer = Tokenizer(models.WordLevel({str(id): id for id in range(VOCABULARY_SIZE)}, unk_token="0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="0", bos_token="1", eos_token="2")

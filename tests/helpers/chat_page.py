@@ -1,4 +1,4 @@
-"""The browser page, as tests drive it: over ``medground serve`` itself, and over scripted answers."""
+"""Actions and checks on the chat page in a browser, and a service with scripted answers."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,119 +18,123 @@ from chains.qa.base import Question
 from medground.service.static import add_page
 
 QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
-OTHER = "Does aspirin reduce stroke in women?"
+OTHER_QUESTION = "Does aspirin reduce stroke in women?"
 TOKEN, OTHER_TOKEN = "ann-" * 8, "bob-" * 8
-EVIL = "evil.example"
+EVIL_HOST = "evil.example"  # resolved to 127.0.0.1 by the browser
 
 
 @contextmanager
-def opened(browser: Any, url: str, **how: Any) -> Iterator[Visit]:
-    """The page, which may log no error and ask nothing of others."""
-    with visit(browser, url, **how) as shown:
-        yield shown
-        assert shown.errors == []
-        assert shown.hosts() == {urlsplit(url).netloc}
+def open_page(browser: Any, url: str, **options: Any) -> Iterator[Visit]:
+    """Open the page; fails at the end if its console has an error or it sent a request to another host."""
+    with visit(browser, url, **options) as visited:
+        yield visited
+        assert visited.errors == []
+        assert visited.hosts() == {urlsplit(url).netloc}
 
 
 @contextmanager
-def scripted(folder: Path, answer: Callable[[Question], Answer], seconds: float = 0.0, **config: Any) -> Iterator[Any]:
-    """The address of a service with scripted answers, and the service."""
+def scripted_service(
+    folder: Path, answer: Callable[[Question], Answer], seconds: float = 0.0, **config: Any
+) -> Iterator[Any]:
+    """Run a service with the answers of ``answer``, each after ``seconds``; yields its URL and the service."""
     service = make_service(Scripted(seconds, answer), folder, **config)
     with running(service, add_page) as (url, _):
         yield url, service
 
 
-TEXT = "\U0001f9ea Aspirin reduced stroke in women. Tea did not \U0001f375. We randomised 39,876 women."
+# Offsets count code points, and JavaScript counts UTF-16 units: an emoji has one of the former and two of the latter.
+PASSAGE_TEXT = "\U0001f9ea Aspirin reduced stroke in women. Tea did not \U0001f375. We randomised 39,876 women."
 
 
-def answer(question: Question, text: str = "yes", count: int = 3) -> Answer:
-    """An answer with two quotes and the sentence that decided; the emoji show who counts code points."""
-    first, second = ((TEXT.index(quote), quote) for quote in ("Aspirin reduced stroke in women.", "We randomised"))
+def make_answer(question: Question, text: str = "yes", count: int = 3) -> Answer:
+    """An answer with ``count`` passages, two quotes, and a verdict that rests on the first quote."""
     passages = [
         Passage(
             id=f"trial.pdf#{number}",
-            text=TEXT,
+            text=PASSAGE_TEXT,
             score=0.9 - number / 100,
             metadata={"source": "papers/trial.pdf", "page": number, "section": "Results", "title": "A trial"},
         )
         for number in range(1, count + 1)
     ]
-    citations = [
-        Citation(passage_id=f"trial.pdf#{number}", quote=quote, start=start, end=start + len(quote), score=0.9)
-        for number, (start, quote) in ((2, first), (1, second))
-    ]
+    deciding = make_quote("trial.pdf#2", "Aspirin reduced stroke in women.")
     return Answer(
         question=question.text,
         text=text,
         label="yes" if text == "yes" else None,
         label_scores={"yes": 0.914, "no": 0.085, "maybe": 0.001},
-        citations=tuple(citations),
+        citations=(deciding, make_quote("trial.pdf#1", "We randomised")),
         passages=tuple(passages),
         verdict="supported",
         verification=Verification(
             statement=f"{question.text} The answer is yes.",
             scores={"supported": 0.9, "contradicted": 0.04, "not enough evidence": 0.06},
             passage_id="trial.pdf#2",
-            sentence=citations[0],
+            sentence=deciding,
         ),
         notes=("The context was shortened.",),
     )
 
 
-def turn(message: str) -> Turn:
+def make_quote(passage_id: str, quote: str) -> Citation:
+    start = PASSAGE_TEXT.index(quote)
+    return Citation(passage_id=passage_id, quote=quote, start=start, end=start + len(quote), score=0.9)
+
+
+def make_turn(message: str) -> Turn:
     return Turn(message=message, question=message, text="Yes.")
 
 
-def wait(page: Any, condition: str, arg: Any = None, seconds: float = 20) -> None:
-    """Wait until a condition is true; playwright's own way of waiting needs ``eval``, which the page forbids."""
+def wait_for(page: Any, condition: str, arg: Any = None, seconds: float = 20) -> None:
+    """Wait until a JavaScript condition is true; playwright's ``wait_for_function`` uses ``eval``, which is blocked."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition, arg):
         assert time.monotonic() < end, condition
         time.sleep(0.05)
 
 
-def ready(page: Any) -> None:
-    """Wait until questions can be asked."""
-    wait(page, "document.activeElement?.id === 'question'")
+def wait_until_ready(page: Any) -> None:
+    """Wait until the field for questions has the focus."""
+    wait_for(page, "document.activeElement?.id === 'question'")
 
 
-def answers(page: Any, count: int) -> None:
-    """Wait until so many answers are complete."""
-    wait(page, f"document.querySelectorAll('.answer time').length === {count}")
+def wait_for_answers(page: Any, count: int) -> None:
+    """Wait until ``count`` answers are complete."""
+    wait_for(page, f"document.querySelectorAll('.answer time').length === {count}")
 
 
 def ask(page: Any, question: str, count: int = 1) -> None:
+    """Ask a question and wait until the conversation has ``count`` answers."""
     page.fill("#question", question)
     page.keyboard.press("Enter")
-    answers(page, count)
+    wait_for_answers(page, count)
 
 
-def said(page: Any, text: str) -> None:
-    """Wait for words in the status region."""
-    wait(page, "text => document.getElementById('status').textContent.includes(text)", text)
+def wait_for_status(page: Any, text: str) -> None:
+    """Wait until the status region contains ``text``."""
+    wait_for(page, "text => document.getElementById('status').textContent.includes(text)", text)
 
 
 def tab_to(page: Any, selector: str, key: str = "Tab") -> None:
-    """Move the focus with the Tab key until an element has it; the focus must be seen there."""
-    for _ in range(80):
+    """Press ``key`` until the focus is on an element, which must have a visible outline."""
+    for _ in range(80):  # more than the page has focusable elements
         page.keyboard.press(key)
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-            assert outline != "none", f"the focus on {selector} is not seen"
+            assert outline != "none", f"the focus on {selector} is not visible"
             return
     pytest.fail(f"{selector} is not reached with {key}")
 
 
-def accessible(page: Any) -> None:
-    """No fault that axe-core calls serious or critical."""
+def assert_accessible(page: Any) -> None:
+    """axe-core finds no serious or critical violation of accessibility rules."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], [node["target"] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
+    violations = [
+        (violation["id"], [node["target"] for node in violation["nodes"]])
+        for violation in axe.Axe().run(page).response["violations"]
+        if violation["impact"] in ("serious", "critical")
     ]
-    assert serious == []
+    assert violations == []
 
 
 def conversations(url: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Tiny random checkpoints in the architectures that people use, made in a test's own folder."""
+"""Tiny random checkpoints of popular chat architectures, saved to a folder, and LoRA adapters for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +49,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tokenizer(special: Sequence[str], template: str | None, vocabulary: int = 400, **names: str):
-    """A byte-level BPE tokenizer trained on ``TEXT``; ``names`` are such as ``bos_token="<s>"``."""
+def make_tokenizer(special: Sequence[str], template: str | None, vocabulary: int = 400, **roles: str):
+    """A byte-level BPE tokenizer trained on ``TEXT``; ``roles`` names special tokens, such as ``bos_token="<s>"``."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -61,19 +61,19 @@ def make_tokenizer(special: Sequence[str], template: str | None, vocabulary: int
         show_progress=False,
     )
     bpe.train_from_iterator(TEXT * 4, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, extra_special_tokens=list(special), **names)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, extra_special_tokens=list(special), **roles)
     tokenizer.chat_template = template
     return tokenizer
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
 def make_gemma(folder: Path) -> Path:
-    """Gemma: one key-value head, a head size unlike hidden size / heads, a template that refuses a system turn."""
+    """Gemma: one key-value head, a head size other than hidden size / heads, a template that refuses a system turn."""
     torch.manual_seed(1)
     tokenizer = make_tokenizer(
         ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"],
@@ -98,11 +98,11 @@ def make_gemma(folder: Path) -> Path:
             bos_token_id=2,
         )
     )
-    return _save(model, tokenizer, folder)
+    return save_checkpoint(model, tokenizer, folder)
 
 
 def make_llama2(folder: Path) -> Path:
-    """Llama-2 chat: ``[INST]`` turns, no padding token, sampling among its generation settings."""
+    """Llama-2 chat: ``[INST]`` turns, no padding token, generation settings that sample."""
     torch.manual_seed(2)
     tokenizer = make_tokenizer(
         ["<unk>", "<s>", "</s>"], LLAMA2_TEMPLATE, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
@@ -122,11 +122,11 @@ def make_llama2(folder: Path) -> Path:
     model.generation_config = GenerationConfig(
         do_sample=True, temperature=0.6, top_p=0.9, max_length=512, bos_token_id=1, eos_token_id=2
     )
-    return _save(model, tokenizer, folder)
+    return save_checkpoint(model, tokenizer, folder)
 
 
 def make_gpt2(folder: Path) -> Path:
-    """GPT-2: learned positions, one special token for everything, no padding token, no chat template."""
+    """GPT-2: learned positions, one token for beginning, end and unknown, no padding token, no chat template."""
     torch.manual_seed(3)
     end = "<|endoftext|>"
     tokenizer = make_tokenizer([end], None, bos_token=end, eos_token=end, unk_token=end)
@@ -135,11 +135,11 @@ def make_gpt2(folder: Path) -> Path:
             vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=2, n_positions=512, bos_token_id=0, eos_token_id=0
         )
     )
-    return _save(model, tokenizer, folder)
+    return save_checkpoint(model, tokenizer, folder)
 
 
 def make_chat(folder: Path, window: int = 1024, hidden: int = 64) -> Path:
-    """A Llama with the chat template of medground-tiny."""
+    """Llama with medground-tiny's chat template, a context window of ``window`` tokens and ``hidden`` dimensions."""
     torch.manual_seed(4)
     tokenizer = make_tokenizer(
         ["<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"],
@@ -162,11 +162,11 @@ def make_chat(folder: Path, window: int = 1024, hidden: int = 64) -> Path:
             eos_token_id=2,
         )
     )
-    return _save(model, tokenizer, folder)
+    return save_checkpoint(model, tokenizer, folder)
 
 
 def make_adapter(base: Path, folder: Path, *, base_name: str | None = None, seed: int = 5) -> Path:
-    """A LoRA adapter for ``base`` with random weights large enough to change its answers."""
+    """A LoRA adapter for ``base`` with random weights so large that they change its answers."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 

@@ -1,10 +1,11 @@
-"""Files of the user's that the tests make, each as the programs that write such files make them."""
+"""Files of users' documents, in each format that medground reads, with the quirks of the programs that write them."""
 
 import gzip
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 DOCTYPE = (
@@ -14,25 +15,25 @@ DOCTYPE = (
 
 
 def pdf_bytes(pages: Sequence[str], *, title: str | None = None) -> bytes:
-    """A PDF 1.4 file with a page of Helvetica for each text, a line a line; an empty text gives a page without any.
+    """A PDF 1.4 file in Helvetica. Each of ``pages`` is the text of a page; an empty text gives an empty page.
 
-    What follows a tab in a line stands in a second column.
+    A tab in a line starts the second column.
     """
-    streams = []
+    contents = []
     for text in pages:
         rows = [line.split("\t") for line in text.split("\n")]
-        shown = [
-            (72 + 250 * column, 760 - 14 * place, 11, "F1", row[column])
+        snippets = [
+            (72 + 250 * column, 760 - 14 * line, 11, "F1", row[column])
             for column in range(max(map(len, rows)))
-            for place, row in enumerate(rows)
+            for line, row in enumerate(rows)
             if column < len(row) and row[column]
         ]
-        streams.append(_shown(shown))
-    return _pdf(streams, title)
+        contents.append(_content_stream(snippets))
+    return _pdf(contents, title)
 
 
 def pictured_pdf(pages: Sequence[str], *, pictures: Sequence[int]) -> bytes:
-    """The pages of ``pdf_bytes``; those numbered from 0 in ``pictures`` hold a picture."""
+    """The file of ``pdf_bytes`` with an image on each page whose index is in ``pictures``."""
     from pypdf import PdfWriter
     from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
@@ -40,31 +41,40 @@ def pictured_pdf(pages: Sequence[str], *, pictures: Sequence[int]) -> bytes:
     for number in pictures:
         picture = StreamObject()
         picture.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Image")})
-        named = DictionaryObject({NameObject("/Im1"): writer._add_object(picture)})
-        writer.pages[number]["/Resources"][NameObject("/XObject")] = named
+        resource = DictionaryObject({NameObject("/Im1"): writer._add_object(picture)})
+        writer.pages[number]["/Resources"][NameObject("/XObject")] = resource
+    return _bytes_of(writer)
+
+
+def _bytes_of(writer: Any) -> bytes:
     written = io.BytesIO()
     writer.write(written)
     return written.getvalue()
 
 
-def laid_pdf(stretches: Sequence[tuple[float, float, float, str, str]], *, matrix: str = "1 0 0 1 0 0") -> bytes:
-    """A PDF file with a page of stretches of text: x, y, size, font (F1 Helvetica, F2 its bold), text."""
-    return _pdf([b"%s cm " % matrix.encode() + _shown(stretches)], None)
+# x and y in points from the lower left corner, font size, font (F1 Helvetica, F2 Helvetica bold), text
+Snippet = tuple[float, float, float, str, str]
 
 
-def _shown(stretches: Sequence[tuple[float, float, float, str, str]]) -> bytes:
-    shown = "".join(
-        f"/{font} {size} Tf 1 0 0 1 {x} {y} Tm ({_escaped(text)}) Tj " for x, y, size, font, text in stretches
+def positioned_pdf(snippets: Sequence[Snippet], *, matrix: str = "1 0 0 1 0 0") -> bytes:
+    """A PDF file with one page of positioned text; ``matrix`` transforms its coordinates (the operator ``cm``)."""
+    return _pdf([b"%s cm " % matrix.encode() + _content_stream(snippets)], None)
+
+
+def _content_stream(snippets: Sequence[Snippet]) -> bytes:
+    """PDF operators that show the snippets."""
+    operators = "".join(
+        f"/{font} {size} Tf 1 0 0 1 {x} {y} Tm ({_escaped(text)}) Tj " for x, y, size, font, text in snippets
     )
-    return f"BT {shown}ET".encode("cp1252")
+    return f"BT {operators}ET".encode("cp1252")
 
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
 
 
-def _pdf(streams: Sequence[bytes], title: str | None) -> bytes:
-    """A PDF 1.4 file with a page for each stream of operators."""
+def _pdf(contents: Sequence[bytes], title: str | None) -> bytes:
+    """A PDF 1.4 file with a page for each content stream."""
     objects: list[bytes] = []
 
     def add(body: bytes) -> int:
@@ -75,45 +85,42 @@ def _pdf(streams: Sequence[bytes], title: str | None) -> bytes:
         add(b"<< /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>" % name)
         for name in (b"Helvetica", b"Helvetica-Bold")
     ]
-    tree = len(objects) + 2 * len(streams) + 1
+    page_tree = len(objects) + 2 * len(contents) + 1  # its number: each page adds two objects before it
     kids = []
-    for stream in streams:
+    for stream in contents:
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         resources = b"<< /Font << /F1 %d 0 R /F2 %d 0 R >> >>" % tuple(fonts)
-        box = b"/MediaBox [0 0 595 842]"
-        kids.append(
-            add(b"<< /Type /Page /Parent %d 0 R %s /Resources %s /Contents %d 0 R >>" % (tree, box, resources, content))
-        )
+        page = b"/Type /Page /Parent %d 0 R /MediaBox [0 0 595 842] /Resources %s /Contents %d 0 R"
+        kids.append(add(b"<< %s >>" % (page % (page_tree, resources, content))))
     add(b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(b"%d 0 R" % kid for kid in kids)))
-    catalog = add(b"<< /Type /Catalog /Pages %d 0 R >>" % tree)
+    catalog = add(b"<< /Type /Catalog /Pages %d 0 R >>" % page_tree)
     info = add(b"<< /Title (%s) >>" % title.encode("cp1252")) if title else None
-    written = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
-    places = []
+    file = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
+    offsets = []
     for number, body in enumerate(objects, start=1):
-        places.append(len(written))
-        written += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    start = len(written)
-    written += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    written += b"".join(b"%010d 00000 n \n" % place for place in places)
+        offsets.append(len(file))
+        file += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    xref = len(file)
+    file += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    file += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     trailer = b"/Size %d /Root %d 0 R" % (len(objects) + 1, catalog) + (b" /Info %d 0 R" % info if info else b"")
-    return written + b"trailer\n<< %s >>\nstartxref\n%d\n%%%%EOF\n" % (trailer, start)
+    return file + b"trailer\n<< %s >>\nstartxref\n%d\n%%%%EOF\n" % (trailer, xref)
 
 
 def encrypted_pdf(pages: Sequence[str], *, user_password: str, algorithm: str = "AES-256") -> bytes:
-    """The same behind a password; an empty one lets everyone read, as publishers do who only forbid changes."""
-    from io import BytesIO
+    """The file of ``pdf_bytes`` with passwords; with an empty ``user_password`` anyone can read it, but not edit it."""
+    from pypdf import PdfWriter
 
-    from pypdf import PdfReader, PdfWriter
-
-    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf_bytes(pages))))
+    writer = PdfWriter(clone_from=io.BytesIO(pdf_bytes(pages)))
     writer.encrypt(user_password=user_password, owner_password="owner", algorithm=algorithm)
-    written = BytesIO()
-    writer.write(written)
-    return written.getvalue()
+    return _bytes_of(writer)
 
 
 def docx_file(path: Path, blocks: Sequence[tuple[str, str]], *, title: str = "") -> Path:
-    """A Word file; a block is its style ("Heading 1", "Normal", "Title" ...) and its text, or "table" and its rows."""
+    """Write a Word file of paragraphs and tables.
+
+    A block is a style ("Heading 1", "Normal" ...) and a text, or "table" and its rows, with tabs between cells.
+    """
     import docx
 
     document = docx.Document()
@@ -139,8 +146,8 @@ def citation(
     year: str = "<Year>2019</Year><Month>Nov</Month>",
     mesh: Sequence[str] = (),
 ) -> str:
-    """A PubmedArticle as PubMed exports it; texts may hold markup such as <i>."""
-    labelled = "".join(
+    """A PubmedArticle element as PubMed exports it; ``title`` and ``sections``, pairs of label and text, are XML."""
+    abstract = "".join(
         f'<AbstractText Label="{label}" NlmCategory="{label}">{text}</AbstractText>' if label else
         f"<AbstractText>{text}</AbstractText>"
         for label, text in sections
@@ -160,7 +167,7 @@ def citation(
         <JournalIssue CitedMedium="Print"><Volume>3</Volume><PubDate>{year}</PubDate></JournalIssue>
         <Title>Journal of made trials</Title><ISOAbbreviation>J Made Trials</ISOAbbreviation></Journal>
       <ArticleTitle>{title}</ArticleTitle>
-      {f"<Abstract>{labelled}<CopyrightInformation>C</CopyrightInformation></Abstract>" if labelled else ""}
+      {f"<Abstract>{abstract}<CopyrightInformation>C</CopyrightInformation></Abstract>" if abstract else ""}
       <Language>eng</Language>
     </Article>
     {f"<MeshHeadingList>{headings}</MeshHeadingList>" if headings else ""}
@@ -172,15 +179,14 @@ def citation(
 
 
 def pubmed_xml(citations: Sequence[str], deleted: Sequence[str] = ()) -> str:
-    """A file as the baseline and update folders have it."""
-    names = "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in deleted)
-    gone = f"<DeleteCitation>{names}</DeleteCitation>" if deleted else ""
-    body = "".join(citations) + gone
+    """A file of PubMed's baseline or update folders: citations, and the PMIDs of deleted citations."""
+    pmids = "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in deleted)
+    body = "".join(citations) + (f"<DeleteCitation>{pmids}</DeleteCitation>" if deleted else "")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{DOCTYPE}\n<PubmedArticleSet>{body}</PubmedArticleSet>\n'
 
 
 def gzipped(path: Path, text: str) -> Path:
-    """A file compressed by gzip."""
+    """Write ``text`` to a gzip file."""
     path.write_bytes(gzip.compress(text.encode()))
     return path
 
@@ -252,7 +258,7 @@ def table_csv() -> str:
 
 
 def lines_jsonl() -> str:
-    """Two JSON lines."""
+    """Two documents as JSON lines; the second has a number as its id and no title."""
     rows = [
         {"id": "b1", "title": "Aspirin", "text": "Aspirin lowered the risk.", "year": 2020, "mesh": ["Adult"]},
         {"id": 7, "text": "Nothing changed.", "year": "2018 Jan"},

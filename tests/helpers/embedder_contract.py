@@ -1,7 +1,4 @@
-"""What every embedder promises, as tests: a subclass gives the fixture ``embedder``.
-
-LangChain's standard tests of embedders are among them. Classes of this project and of a user are held to the same.
-"""
+"""Contract tests of embedders, including LangChain's standard tests; a subclass provides the fixture ``embedder``."""
 
 import math
 from typing import Any
@@ -17,17 +14,16 @@ TEXTS = ["Aspirin lowered the risk of stroke.", "Statin therapy did not change m
 
 
 class EmbedderContract(EmbeddingsIntegrationTests):
-    """``embedder`` gives the object; LangChain's tests make no new one."""
-
     @pytest.fixture
     def model(self, embedder: Embeddings) -> Embeddings:
+        """The object that LangChain's tests use, in place of a new ``embeddings_class()``."""
         return embedder
 
     @property
     def embeddings_class(self) -> type[Embeddings]:
         return Embeddings
 
-    def test_vectors_are_finite_and_of_one_length(self, embedder: Embeddings) -> None:
+    def test_vectors_are_finite_nonzero_and_of_equal_length(self, embedder: Embeddings) -> None:
         vectors = [*embedder.embed_documents(TEXTS), *embed_questions(embedder, TEXTS)]
         assert len({len(vector) for vector in vectors}) == 1
         assert all(math.isfinite(value) for vector in vectors for value in vector)
@@ -38,29 +34,29 @@ class EmbedderContract(EmbeddingsIntegrationTests):
         assert not np.allclose(first, second)
         assert not np.allclose(second, third)
 
-    def test_a_vector_is_its_text_s_alone(self, embedder: Embeddings) -> None:
-        """Whatever is embedded with it; half-precision rounds differently in batches of other shapes."""
-        together = np.asarray(embedder.embed_documents([*TEXTS, " ".join(TEXTS * 5)]))
-        for text, vector in zip(TEXTS, together, strict=False):
+    def test_document_vectors_do_not_depend_on_the_batch(self, embedder: Embeddings) -> None:
+        """The vectors are nearly equal: half precision rounds differently in batches of other shapes."""
+        batch = np.asarray(embedder.embed_documents([*TEXTS, " ".join(TEXTS * 5)]))
+        for text, vector in zip(TEXTS, batch, strict=False):
             assert _cosine(embedder.embed_documents([text])[0], vector) > 0.999
 
-    def test_questions_in_one_pass_are_those_one_by_one(self, embedder: Embeddings) -> None:
+    def test_question_vectors_do_not_depend_on_the_batch(self, embedder: Embeddings) -> None:
         for text, vector in zip(TEXTS, embed_questions(embedder, TEXTS), strict=True):
             assert _cosine(embedder.embed_query(text), vector) > 0.999
 
-    def test_no_texts(self, embedder: Embeddings) -> None:
+    def test_empty_list_of_texts_has_no_vectors(self, embedder: Embeddings) -> None:
         assert list(embedder.embed_documents([])) == []
         assert embed_questions(embedder, []) == []
 
     @pytest.mark.parametrize("text", ["a\ud800b", "\x00\x07", "脳 🩺", "a" * 20_000, "?"], ids=ascii)
-    def test_strange_questions_have_a_vector(self, embedder: Embeddings, text: str) -> None:
+    def test_unusual_questions_have_finite_vectors(self, embedder: Embeddings, text: str) -> None:
         (vector,) = embed_questions(embedder, [text])
         assert all(math.isfinite(value) for value in vector)
 
-    def test_the_fingerprint_is_stable(self, embedder: Embeddings) -> None:
+    def test_fingerprint_is_stable(self, embedder: Embeddings) -> None:
         assert fingerprint(embedder) == fingerprint(embedder)
         assert fingerprint(embedder)
 
 
-def _cosine(one: Any, other: Any) -> float:
-    return float(np.dot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)))
+def _cosine(first: Any, second: Any) -> float:
+    return float(np.dot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second)))

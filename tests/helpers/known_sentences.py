@@ -1,15 +1,19 @@
-"""Random documents of each format, built from known sentences."""
+"""Random documents of each format, built from known sentences that a test can look for in the extracted text.
+
+A writer ``as_FORMAT(rng, groups)`` returns a file's name and bytes; each group of sentences is a paragraph.
+"""
 
 import json
 import random
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from document_files import docx_file, pdf_bytes
 
 DRUGS = ("corvinol", "ilvastat", "norvacine", "tarvinol", "zelparin", "dorvamab", "Glibarin-XR", "β-lactam X")
-MIDDLES = (
+PREDICATES = (
     "lowered pain by 3.5%",
     "was given i.v. at 5 mg/kg",
     "cost approx. 40 € (see Fig. 3)",
@@ -19,29 +23,29 @@ MIDDLES = (
     "was stopped at platelets below 50 × 10^9/L",
     "held “severe” gout at bay",
 )
-ENDS = (".", "!", "?", ".", ".")
+END_MARKS = (".", "!", "?", ".", ".")
 
 
-def sentences(chance: random.Random, count: int) -> list[str]:
+def sentences(rng: random.Random, count: int) -> list[str]:
     return [
-        f"In trial {number} {chance.choice(DRUGS)} {chance.choice(MIDDLES)}{chance.choice(ENDS)}"
+        f"In trial {number} {rng.choice(DRUGS)} {rng.choice(PREDICATES)}{rng.choice(END_MARKS)}"
         for number in range(count)
     ]
 
 
-def grouped(chance: random.Random, items: list[str]) -> list[list[str]]:
-    """The items in order in groups of one to four."""
-    cuts = sorted({0, len(items), *chance.sample(range(len(items)), len(items) // 2)})
+def random_groups(rng: random.Random, items: list[str]) -> list[list[str]]:
+    """Cut the list at about half of its positions."""
+    cuts = sorted({0, len(items), *rng.sample(range(len(items)), len(items) // 2)})
     return [items[start:end] for start, end in pairwise(cuts)]
 
 
-def as_text(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    made = [chance.choice(("", "• ", "- ", "1. ", "RESULTS AND DOSES\n")) + " ".join(group) for group in groups]
-    return "a.txt", chance.choice(("\n\n", "\n\n\n", "\n \n")).join(made).encode()
+def as_text(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    paragraphs = [rng.choice(("", "• ", "- ", "1. ", "RESULTS AND DOSES\n")) + " ".join(group) for group in groups]
+    return "a.txt", rng.choice(("\n\n", "\n\n\n", "\n \n")).join(paragraphs).encode()
 
 
-def as_markdown(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    marks = (
+def as_markdown(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    prefixes = (
         "",
         "## A heading\n\n",
         "- ",
@@ -50,18 +54,16 @@ def as_markdown(chance: random.Random, groups: list[list[str]]) -> tuple[str, by
         "<!-- none -->\n\n",
     )
     table = "\n\n| Drug | Dose |\n|---|---|\n| Heparin | 5 mg |\n\n"
-    made = (chance.choice(marks) + " ".join(group) + chance.choice(("", table)) for group in groups)
-    return "a.md", ("---\ntitle: A note\n---\n\n" + "\n\n".join(made)).encode()
+    paragraphs = (rng.choice(prefixes) + " ".join(group) + rng.choice(("", table)) for group in groups)
+    return "a.md", ("---\ntitle: A note\n---\n\n" + "\n\n".join(paragraphs)).encode()
 
 
-def as_html(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    def shown(sentence: str) -> str:
-        marked = escape(sentence).replace("10^9", "10<sup>9</sup>")
-        return marked.replace(
-            "trial", chance.choice(("trial", "<b>trial</b>", "<span>tri<i>al</i></span>", "trial<!-- -->"))
-        )
+def as_html(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    def marked_up(sentence: str) -> str:
+        trial = rng.choice(("trial", "<b>trial</b>", "<span>tri<i>al</i></span>", "trial<!-- -->"))
+        return escape(sentence).replace("10^9", "10<sup>9</sup>").replace("trial", trial)
 
-    forms = (
+    templates = (
         "<p>{}</p>",
         "<div><p>{}</p></div>",
         "<h2><button>Doses</button></h2><div>{}</div>",
@@ -70,52 +72,52 @@ def as_html(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]
         "<table><tr><th><p>Drug</p><th>Text<tr><td>Heparin<td><p>{}</p></table>",
         "<details><summary>More</summary>{}</details>",
     )
-    body = "".join(chance.choice(forms).format(" ".join(map(shown, group))) for group in groups)
+    body = "".join(rng.choice(templates).format(" ".join(map(marked_up, group))) for group in groups)
     return "a.html", f"<title>T</title><body>{body}".encode()
 
 
-def as_docx(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+def as_docx(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
     blocks = []
     for group in groups:
-        style = chance.choice(("Normal", "List Bullet", "Heading 1", "table"))
+        style = rng.choice(("Normal", "List Bullet", "Heading 1", "table"))
         if style == "Heading 1":
             blocks.append((style, "Doses"))
             style = "Normal"
         blocks.append((style, "Drug\tDose\nHeparin\t" + " ".join(group) if style == "table" else " ".join(group)))
-    path = docx_file(Path(chance.folder) / "a.docx", blocks)  # type: ignore[attr-defined]
-    return "a.docx", path.read_bytes()
+    with TemporaryDirectory() as folder:
+        return "a.docx", docx_file(Path(folder) / "a.docx", blocks).read_bytes()
 
 
-def as_pdf(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    """With running heads, numbers of pages and lines that break anywhere between words."""
+def as_pdf(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    """A PDF with running heads, page numbers and line breaks between any two words, and without paragraphs."""
     pages = []
-    words = " ".join(" ".join(group) for group in groups).replace("β", "b").split()
+    words = " ".join(map(" ".join, groups)).replace("β", "b").split()  # cp1252, the fonts' encoding, has no β
     while words:
         lines = []
-        for _ in range(chance.randint(4, 9)):
-            taken = chance.randint(5, 9)
-            lines.append(" ".join(words[:taken]))
-            words = words[taken:]
+        for _ in range(rng.randint(4, 9)):
+            length = rng.randint(5, 9)
+            lines.append(" ".join(words[:length]))
+            words = words[length:]
         body = "\n".join(line for line in lines if line)
         pages.append(f"J Invent Med 2021;14:{len(pages)}\n{body}\n{len(pages) + 1}")
     return "a.pdf", pdf_bytes(pages)
 
 
-def as_jsonl(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    return "a.jsonl", json.dumps({"text": chance.choice(("\n\n", " ")).join(map(" ".join, groups))}).encode()
+def as_jsonl(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    return "a.jsonl", json.dumps({"text": rng.choice(("\n\n", " ")).join(map(" ".join, groups))}).encode()
 
 
-def as_csv(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
-    text = chance.choice(("\n\n", " ")).join(map(" ".join, groups)).replace('"', '""')
-    between, more = chance.choice(((",", ""), (";", ";"), ("\t", "\t\t")))
-    return "a.csv", f'title{between}text\nT{between}"{text}"{more}\n'.encode("utf-8-sig")
+def as_csv(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+    text = rng.choice(("\n\n", " ")).join(map(" ".join, groups)).replace('"', '""')
+    separator, empty_cells = rng.choice(((",", ""), (";", ";"), ("\t", "\t\t")))
+    return "a.csv", f'title{separator}text\nT{separator}"{text}"{empty_cells}\n'.encode("utf-8-sig")
 
 
-def as_pubmed(chance: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
+def as_pubmed(rng: random.Random, groups: list[list[str]]) -> tuple[str, bytes]:
     labels = ("", ' Label="RESULTS"', ' Label="UNLABELLED"')
-    made = (f"<AbstractText{chance.choice(labels)}>{escape(' '.join(group))}</AbstractText>" for group in groups)
-    shown = "".join(made).replace("10^9", "10<sup>9</sup>")
-    article = f"<Article><ArticleTitle>[Not Available].</ArticleTitle><Abstract>{shown}</Abstract></Article>"
+    sections = (f"<AbstractText{rng.choice(labels)}>{escape(' '.join(group))}</AbstractText>" for group in groups)
+    abstract = "".join(sections).replace("10^9", "10<sup>9</sup>")
+    article = f"<Article><ArticleTitle>[Not Available].</ArticleTitle><Abstract>{abstract}</Abstract></Article>"
     record = f"<PubmedArticle><MedlineCitation><PMID>1</PMID>{article}</MedlineCitation></PubmedArticle>"
     return "a.xml", f"<PubmedArticleSet>{record}</PubmedArticleSet>".encode()
 

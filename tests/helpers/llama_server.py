@@ -1,4 +1,4 @@
-"""llama.cpp's own OpenAI-compatible server, from xllamacpp's wheel, on a port of the loopback interface."""
+"""llama.cpp's OpenAI-compatible server, from the package xllamacpp, on loopback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import xllamacpp
 
 @contextmanager
 def llama_server(file: Path, name: str, *, window: int = 4096, threads: int = 2) -> Iterator[str]:
-    """The URL of a running server, with its ``/v1``, that serves ``file`` by ``name``."""
+    """Serve the GGUF ``file`` under the model name ``name``; yields the server's URL, which ends in ``/v1``."""
     params = xllamacpp.CommonParams()
     params.model.path, params.model_alias = str(file), {name}
     params.n_ctx, params.n_parallel = window, 1
@@ -17,4 +17,4 @@ def llama_server(file: Path, name: str, *, window: int = 4096, threads: int = 2)
     params.verbosity, params.ui = -1, False
     server = xllamacpp.Server(params)
     yield f"{server.listening_address}/v1"
-    del server  # ends it
+    del server  # its destructor stops the server

@@ -1,8 +1,7 @@
-"""Models for tests that obey every instruction which a prompt shows them as one, and nothing that it shows as data.
+"""Models for tests of prompt injection, which obey every instruction in a prompt except in text marked as data.
 
-What stands between the two lines of a fence (``chains.models.prompt_sanitizing``) is data, and so is, in the
-question-answering prompt, what stands between "Text:" and the last "Question:". Everything else is an instruction to
-them, whoever wrote it: the test of a prompt is that no document's words ever stand there.
+Data is the text inside a fence (``chains.models.prompt_sanitizing``) and, in the question-answering prompt, between
+"Text:" and the last "Question:". A model that obeys an injected instruction found it outside of these places.
 """
 
 import json
@@ -28,31 +27,31 @@ _REVEAL = re.compile(r"repeat everything", re.IGNORECASE)
 
 
 def unfenced(text: str) -> str:
-    """What of a text stands outside of its fences."""
-    kept: list[str] = []
-    closing: str | None = None
+    """The lines of a text that are outside of fences."""
+    outside: list[str] = []
+    last_line: str | None = None
     for line in text.split("\n"):
         words = line.split(" ")
-        if closing is None and len(words) == 3 and words[0] == "DATA" and words[2] == "begins":
-            closing = f"DATA {words[1]} ends"
-        elif closing is None:
-            kept.append(line)
-        elif line == closing:
-            closing = None
-    return "\n".join(kept)
+        if last_line is None and len(words) == 3 and words[0] == "DATA" and words[2] == "begins":
+            last_line = f"DATA {words[1]} ends"
+        elif last_line is None:
+            outside.append(line)
+        elif line == last_line:
+            last_line = None
+    return "\n".join(outside)
 
 
-def _outside(content: str) -> str:
-    before, found, rest = content.partition("Text:\n")
-    if found and "Question:" in rest:
-        content = before + rest.rpartition("\n\nQuestion:")[2]
-    return unfenced(content)
+def _without_data(prompt: str) -> str:
+    before, marker, rest = prompt.partition("Text:\n")
+    if marker and "Question:" in rest:
+        prompt = before + rest.rpartition("\n\nQuestion:")[2]
+    return unfenced(prompt)
 
 
 class ObeyingModel(BaseChatModel):
-    """Searches for the question, reads the first abstract and answers; and does whatever it is told besides.
+    """An agent's model: searches for the question, reads the first abstract, answers, and obeys instructions.
 
-    ``shown`` keeps the messages of every call.
+    ``shown`` records the messages of each call.
     """
 
     shown: list[list[BaseMessage]] = Field(default_factory=list)
@@ -69,36 +68,36 @@ class ObeyingModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=self._next(messages))])
 
     def _next(self, messages: list[BaseMessage]) -> AIMessage:
-        orders = "\n".join(_outside(str(one.text)) for one in messages if not isinstance(one, AIMessage))
-        done = {
+        instructions = "\n".join(_without_data(str(m.text)) for m in messages if not isinstance(m, AIMessage))
+        calls = {
             (call["name"], *call["args"].values())
-            for m in messages
-            if isinstance(m, AIMessage)
-            for call in m.tool_calls
+            for message in messages
+            if isinstance(message, AIMessage)
+            for call in message.tool_calls
         }
-        for name, argument in _CALL.findall(orders):
-            if not any(made[:2] == (name, argument) for made in done):
-                return _calling(name, argument, len(done))
-        results = [one for one in messages if isinstance(one, ToolMessage)]
+        for tool, argument in _CALL.findall(instructions):
+            if not any(call[:2] == (tool, argument) for call in calls):
+                return _tool_call(tool, argument, len(calls))
+        results = [message for message in messages if isinstance(message, ToolMessage)]
         if not results:
-            question = next(str(one.text) for one in messages if one.type == "human")
-            return _calling("search_literature", question, 0)
-        if len(results) == 1 and (found := re.search(r"\[1\] id (\S+):", str(results[0].text))):
-            return _calling("read_abstract", found[1], 1)
-        if _REVEAL.search(orders):
-            return AIMessage("\n".join(str(one.text) for one in messages))
-        told = _ANSWER.search(orders)
-        return AIMessage(f"I was told: {told[1]}." if told else "That is what the abstract says.")
+            question = next(str(message.text) for message in messages if message.type == "human")
+            return _tool_call("search_literature", question, 0)
+        if len(results) == 1 and (first_hit := re.search(r"\[1\] id (\S+):", str(results[0].text))):
+            return _tool_call("read_abstract", first_hit[1], 1)
+        if _REVEAL.search(instructions):
+            return AIMessage("\n".join(str(message.text) for message in messages))
+        order = _ANSWER.search(instructions)
+        return AIMessage(f"I was told: {order[1]}." if order else "That is what the abstract says.")
 
 
-def _calling(name: str, argument: str, number: int) -> AIMessage:
-    key = {"search_literature": "query", "read_abstract": "id"}.get(name, "statement")
-    args = {key: argument, **({"id": "good"} if name == "check_statement" else {})}
-    return AIMessage("", tool_calls=[{"name": name, "args": args, "id": f"call{number}"}])
+def _tool_call(tool: str, argument: str, number: int) -> AIMessage:
+    parameter = {"search_literature": "query", "read_abstract": "id"}.get(tool, "statement")
+    args = {parameter: argument, **({"id": "good"} if tool == "check_statement" else {})}
+    return AIMessage("", tool_calls=[{"name": tool, "args": args, "id": f"call{number}"}])
 
 
 class ObeyingWriter(BaseChatModel):
-    """The same as the model of ``chains.chat.writer``; ``shown`` keeps the messages of every call."""
+    """A model for ``chains.chat.writer``, which writes answers; ``shown`` records the messages of each call."""
 
     shown: list[Messages] = Field(default_factory=list)
 
@@ -107,18 +106,18 @@ class ObeyingWriter(BaseChatModel):
         return "obeying"
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        said = as_dicts(messages)
-        self.shown.append(said)
-        orders = "\n".join(_outside(one["content"]) for one in said if one["role"] != "assistant")
-        told = _ANSWER.search(orders)
-        text = f"I was told: {told[1]}." if told else "It says so [1]."
-        if _REVEAL.search(orders):
-            text = "\n".join(one["content"] for one in said) + text
+        shown = as_dicts(messages)
+        self.shown.append(shown)
+        instructions = "\n".join(_without_data(m["content"]) for m in shown if m["role"] != "assistant")
+        order = _ANSWER.search(instructions)
+        text = f"I was told: {order[1]}." if order else "It says so [1]."
+        if _REVEAL.search(instructions):
+            text = "\n".join(message["content"] for message in shown) + text
         return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
 
 
 class ObeyingLLM:
-    """A model for ``chains.qa.chain``: "yes" where the data says that something works, or the label that it is told."""
+    """A model for ``chains.qa.chain``: labels as instructed, else "yes" if the prompt has "works", else "maybe"."""
 
     name = "obeying"
     config = LLMConfig()
@@ -149,9 +148,9 @@ class ObeyingLLM:
     def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Batches:
         for place, (prompt, _) in enumerate(prompts):
             content = "\n".join(message["content"] for message in json.loads(prompt))
-            told = _ANSWER.search(_outside(content))
-            label = told[1].lower() if told else "yes" if "works" in content else "maybe"
-            yield [place], [[math.log(0.9 if one == label else 0.05) for one in labels]]
+            order = _ANSWER.search(_without_data(content))
+            answer = order[1].lower() if order else "yes" if "works" in content else "maybe"
+            yield [place], [[math.log(0.9 if label == answer else 0.05) for label in labels]]
 
     def writer(self, max_tokens: int) -> Runnable[Any, Any]:
         raise NotImplementedError

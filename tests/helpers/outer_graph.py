@@ -1,4 +1,4 @@
-"""A user's LangGraph graph with one node, which asks a chain, and a checkpointer."""
+"""A user's LangGraph graph around a chain: one node that asks it, and a checkpointer."""
 
 from collections.abc import Callable
 from typing import Any, TypedDict
@@ -13,7 +13,7 @@ class _State(TypedDict):
 
 
 def checkpointed_graph(ask: Callable[[str], Any]) -> Any:
-    """``invoke({"question": ...}, config with a thread_id)`` returns the state with the answer's label."""
+    """A graph that takes ``{"question": ...}`` and returns the state with the label of the answer of ``ask``."""
     graph = StateGraph(_State)
     graph.add_node("ask", lambda state: {"label": ask(state["question"]).label})
     graph.add_edge(START, "ask")
@@ -22,6 +22,6 @@ def checkpointed_graph(ask: Callable[[str], Any]) -> Any:
 
 
 def checkpointed_text(graph: Any) -> str:
-    """Everything that the checkpointer stored, as text."""
+    """The ``repr`` of all data in the graph's checkpointer."""
     saver = graph.checkpointer
     return repr(saver.storage) + repr(saver.blobs) + repr(saver.writes)

@@ -1,4 +1,4 @@
-"""Short training runs: a tiny chat model, two dozen pairs, nine steps."""
+"""QLoRA training runs of nine steps, and comparisons of their adapters."""
 
 import json
 from pathlib import Path
@@ -22,11 +22,11 @@ QUICK: dict[str, Any] = {
     "report_to": (),
     "dropout": 0.1,
 }
-TOLERANCE = 1e-6  # of weights of about 0.05, between a resumed run and an unbroken one
+TOLERANCE = 1e-6  # largest difference of weights, which are about 0.05, between a resumed and an uninterrupted run
 
 
 def write_pairs(folder: Path, split: str, count: int, labels: tuple[str, ...] = LABELS) -> Path:
-    """A split's file in MedNLI's format, its labels in turn."""
+    """Write ``count`` pairs of a split in MedNLI's format, with the labels in turn; returns the file."""
     rows = [
         {
             "sentence1": f"{split} patient {number} was given {'aspirin ' * (number % 5)}.",
@@ -44,7 +44,7 @@ def write_pairs(folder: Path, split: str, count: int, labels: tuple[str, ...] = 
 def train(
     base: Path, pairs: Path, output: Path, *, llm: dict[str, Any] | None = None, quiet: bool = True, **config: Any
 ) -> Path:
-    """A run of ``QUICK`` with what ``config`` changes."""
+    """Train with ``QUICK`` overridden by ``config``; returns the output folder."""
     return train_qlora(
         LLMConfig(model=str(base), device_map="cpu", **{"dtype": "float32", **(llm or {})}),
         PromptConfig(),
@@ -56,17 +56,18 @@ def train(
 
 
 def summary(output: Path) -> dict[str, Any]:
-    """The figures that a run left."""
-    return json.loads((output / "summary.json").read_text())
+    """The run's ``summary.json``."""
+    figures: dict[str, Any] = json.loads((output / "summary.json").read_text())
+    return figures
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
-    """The adapter that a run left."""
+    """The weights of the trained adapter."""
     return load_file(output / "adapter_model.safetensors")
 
 
-def distance(one: Path, other: Path) -> float:
-    """The largest difference between two adapters' weights."""
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    return max((value - theirs[key]).abs().max().item() for key, value in ours.items())
+def distance(run: Path, other_run: Path, weights_file: str = "adapter_model.safetensors") -> float:
+    """The largest absolute difference between the weights of two runs."""
+    tensors, others = load_file(run / weights_file), load_file(other_run / weights_file)
+    assert tensors.keys() == others.keys()
+    return max((tensor - others[name]).abs().max().item() for name, tensor in tensors.items())

@@ -1,7 +1,4 @@
-"""What every reader of documents promises, as tests: a subclass gives ``name``, ``raw``, ``readers`` and ``limit``.
-
-Formats of this project and classes of a user are held to the same tests.
-"""
+"""Contract tests of document readers, for this project's formats and for users' classes."""
 
 import gzip
 import io
@@ -21,7 +18,7 @@ Read = Callable[..., list[Extract]]
 
 
 class ReaderContract:
-    """``name`` is a file's name, ``raw`` what is in it, ``readers`` the setting ``documents.readers``."""
+    """A subclass provides fixtures: a file's ``name``, its content ``raw``, and the setting ``documents.readers``."""
 
     @pytest.fixture
     def readers(self) -> dict[str, str]:
@@ -30,50 +27,49 @@ class ReaderContract:
     @pytest.fixture
     def read(self, readers: dict[str, str]) -> Read:
         def read(name: str, raw: bytes, **settings: int) -> list[Extract]:
-            made = Readers(DocumentsConfig.model_validate({"readers": readers, **settings}))
-            assert made.can_read(name)
-            found = made.read(Source(name, lambda: io.BytesIO(raw)))
-            return [one for one in found if isinstance(one, Extract)]
+            document_readers = Readers(DocumentsConfig.model_validate({"readers": readers, **settings}))
+            assert document_readers.can_read(name)
+            results = document_readers.read(Source(name, lambda: io.BytesIO(raw)))
+            return [result for result in results if isinstance(result, Extract)]
 
         return read
 
-    def test_documents_have_keys_and_text(self, read: Read, name: str, raw: bytes) -> None:
+    def test_documents_have_unique_keys_and_text(self, read: Read, name: str, raw: bytes) -> None:
         documents = read(name, raw)
         assert documents
-        assert len({one.key for one in documents}) == len(documents)
-        assert all(one.key and one.text.strip() for one in documents)
+        assert len({document.key for document in documents}) == len(documents)
+        assert all(document.key and document.text.strip() for document in documents)
 
-    def test_parts_lie_in_the_text_and_hold_all_of_it(self, read: Read, name: str, raw: bytes) -> None:
-        for one in read(name, raw):
-            ends = [0, *(part.end for part in one.parts)]
-            assert all(part.start < part.end <= len(one.text) for part in one.parts)
-            assert all(end <= part.start for end, part in zip(ends, one.parts, strict=False))
-            assert "".join("".join(one.text[part.start : part.end].split()) for part in one.parts) == "".join(
-                one.text.split()
-            )
+    def test_parts_are_ordered_and_cover_the_text(self, read: Read, name: str, raw: bytes) -> None:
+        for document in read(name, raw):
+            text, parts = document.text, document.parts
+            ends = [0, *(part.end for part in parts)]
+            assert all(part.start < part.end <= len(text) for part in parts)
+            assert all(end <= part.start for end, part in zip(ends, parts, strict=False))
+            covered = "".join(text[part.start : part.end] for part in parts)
+            assert "".join(covered.split()) == "".join(text.split())  # only white space lies between parts
 
     def test_text_and_metadata_can_be_stored(self, read: Read, name: str, raw: bytes) -> None:
-        for one in read(name, raw):
-            one.text.encode()
-            assert "\x00" not in one.text
-            assert json.loads(json.dumps(dict(one.metadata))) == one.metadata
+        for document in read(name, raw):
+            document.text.encode()  # no lone surrogate
+            assert "\x00" not in document.text
+            assert json.loads(json.dumps(dict(document.metadata))) == document.metadata
 
-    def test_a_second_reading_gives_the_same(self, read: Read, name: str, raw: bytes) -> None:
+    def test_reading_is_deterministic(self, read: Read, name: str, raw: bytes) -> None:
         assert read(name, raw) == read(name, raw)
 
-    def test_a_compressed_file_has_the_same_text(self, read: Read, name: str, raw: bytes) -> None:
-        packed = read(f"{name}.gz", gzip.compress(raw))
-        assert [one.text for one in packed] == [one.text for one in read(name, raw)]
+    def test_gzipped_file_has_the_same_text(self, read: Read, name: str, raw: bytes) -> None:
+        gzipped = read(f"{name}.gz", gzip.compress(raw))
+        assert [document.text for document in gzipped] == [document.text for document in read(name, raw)]
 
-    def test_what_is_empty_or_damaged_is_read_or_refused_by_name(self, read: Read, name: str, raw: bytes) -> None:
-        chosen = random.Random(3)
-        damaged = [b"", b"\n", raw[: len(raw) // 2], raw[::-1], chosen.randbytes(500), b"\xff\xfe" + raw]
-        damaged += [bytes(byte ^ (chosen.random() < 0.02) for byte in raw) for _ in range(5)]
-        for one in damaged:
-            problem: DataError | None = None
+    def test_damaged_file_has_text_or_an_error_with_its_name(self, read: Read, name: str, raw: bytes) -> None:
+        rng = random.Random(3)
+        damaged = [b"", b"\n", raw[: len(raw) // 2], raw[::-1], rng.randbytes(500), b"\xff\xfe" + raw]
+        damaged += [bytes(byte ^ (rng.random() < 0.02) for byte in raw) for _ in range(5)]  # 2 % of low bits flipped
+        for content in damaged:
             try:
-                found = read(name, one)
+                documents, message = read(name, content), None
             except DataError as error:
-                problem, found = error, []
-            assert problem is None or name in str(problem)
-            assert all(document.text.strip() for document in found)
+                documents, message = [], str(error)
+            assert message is None or name in message
+            assert all(document.text.strip() for document in documents)

@@ -1,4 +1,4 @@
-"""Runs over the sample's first records, of answers that a test states, for reports."""
+"""Tasks and results folders for tests of reports: given predictions for the first records of the sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ PAIR_LABELS = ("entailment", "neutral", "contradiction")
 
 
 def records(n: int) -> list[QARecord]:
-    """The first ``n`` of the sample's test split."""
+    """The first ``n`` records of the sample's test split."""
     return _sample()[:n]
 
 
@@ -29,7 +29,7 @@ def _sample() -> list[QARecord]:
 
 
 def settings(**sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The default settings as a run keeps them; ``sections`` change some."""
+    """The default settings as ``results.json`` stores them; ``sections`` overrides values by section."""
     from medground.settings import Settings
 
     tree = Settings().model_dump(mode="json")
@@ -37,14 +37,13 @@ def settings(**sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ranking(ranks: Sequence[int | None], name: str = "dense") -> TaskResult:
-    """A retrieval task whose own abstracts stand at ``ranks`` among the first ten."""
-    asked = records(len(ranks))
+    """A retrieval task of ten hits a question; ``ranks`` gives the rank of each question's abstract, None if absent."""
     ids = [record.id for record in records(40)]
     samples = []
-    for record, rank in zip(asked, ranks, strict=True):
-        found = [id for id in ids if id != record.id][:10]
+    for record, rank in zip(records(len(ranks)), ranks, strict=True):
+        hits = [id for id in ids if id != record.id][:10]
         if rank is not None:
-            found.insert(rank - 1, record.id)
+            hits.insert(rank - 1, record.id)
         samples.append(
             {
                 "id": record.id,
@@ -52,34 +51,37 @@ def ranking(ranks: Sequence[int | None], name: str = "dense") -> TaskResult:
                 "prompt": None,
                 "output": None,
                 "label_scores": {},
-                "prediction": found[0],
+                "prediction": hits[0],
                 "target": record.id,
-                "retrieved": [{"id": id, "score": 1 - place / 20} for place, id in enumerate(found[:10])],
+                "retrieved": [{"id": id, "score": 1 - place / 20} for place, id in enumerate(hits[:10])],
             }
         )
     return TaskResult(task_from_name(f"retrieval_{name}"), ranking_metrics(ranks), samples)
 
 
 def answers(
-    name: str, predictions: Sequence[str | None], confidence: float | None = 0.8, **more: Sequence[Any]
+    name: str, predictions: Sequence[str | None], confidence: float | None = 0.8, **fields: Sequence[Any]
 ) -> TaskResult:
-    """A task of yes, no and maybe; ``more`` changes fields of the samples, a value each."""
-    asked = records(len(predictions))
-    scores = dict.fromkeys(LABELS, 0.0)
+    """A task with the labels yes, no and maybe.
+
+    Args:
+        confidence: probability of each prediction; None for answers that were generated, which have no probabilities.
+        fields: further fields of the samples, with a value for each sample.
+    """
     samples = [
         {
             "id": record.id,
             "question": record.question,
             "prompt": "the prompt, which no report shows",
             "output": None if confidence else str(prediction),
-            "label_scores": _scores(prediction, confidence, scores),
+            "label_scores": _scores(prediction, confidence, LABELS),
             "prediction": prediction,
             "target": "maybe" if name == "qa_wrong" else record.label,
             "retrieved": [] if name == "qa_none" else [{"id": record.id, "score": 0.7}],
             "notes": [],
-            **{field: values[place] for field, values in more.items()},
+            **{field: values[place] for field, values in fields.items()},
         }
-        for place, (record, prediction) in enumerate(zip(asked, predictions, strict=True))
+        for place, (record, prediction) in enumerate(zip(records(len(predictions)), predictions, strict=True))
     ]
     targets = [str(sample["target"]) for sample in samples]
     if name == "qa_wrong":
@@ -92,9 +94,11 @@ def answers(
 def verified(
     name: str, predictions: Sequence[str | None], verdicts: Sequence[str | None], support: Sequence[float]
 ) -> TaskResult:
-    """Answers with verdicts; the first sentence of the own abstract decides."""
-    asked = records(len(predictions))
-    sentences = [{"passage_id": record.id, "quote": record.context.split(".")[0] + "."} for record in asked]
+    """A task of verified answers; each verdict rests on the first sentence of the question's abstract.
+
+    ``support`` gives each answer's probability of "supported"; the rest is that of "contradicted".
+    """
+    questions = records(len(predictions))
     task = answers(
         name.replace("verified", "qa", 1),
         predictions,
@@ -102,17 +106,16 @@ def verified(
         verdict_scores=[
             {"supported": value, "contradicted": 1 - value, "not enough evidence": 0.0} for value in support
         ],
-        verified_against=[record.id for record in asked],
-        statement=[f"{record.question} The answer is yes." for record in asked],
-        sentence=sentences,
+        verified_against=[record.id for record in questions],
+        statement=[f"{record.question} The answer is yes." for record in questions],
+        sentence=[{"passage_id": record.id, "quote": record.context.split(".")[0] + "."} for record in questions],
     )
-    right = sum(sample["prediction"] == sample["target"] for sample in task.samples) / len(predictions)
-    return replace(task, task=task_from_name(name), estimates={"accuracy": Estimate(right)})
+    accuracy = sum(sample["prediction"] == sample["target"] for sample in task.samples) / len(predictions)
+    return replace(task, task=task_from_name(name), estimates={"accuracy": Estimate(accuracy)})
 
 
 def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str = "nli") -> TaskResult:
-    """A task on pairs."""
-    scores = dict.fromkeys(PAIR_LABELS, 0.0)
+    """An NLI task, on pairs of premise and hypothesis."""
     samples = [
         {
             "id": f"pair{place}",
@@ -120,7 +123,7 @@ def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str =
             "hypothesis": f"Pain changed by {place}.",
             "prompt": None,
             "output": None,
-            "label_scores": _scores(prediction, 0.9, scores),
+            "label_scores": _scores(prediction, 0.9, PAIR_LABELS),
             "prediction": prediction,
             "target": target,
             "retrieved": [],
@@ -130,34 +133,33 @@ def pairs(predictions: Sequence[str | None], targets: Sequence[str], name: str =
     return TaskResult(task_from_name(name), label_metrics(targets, predictions, PAIR_LABELS), samples)
 
 
-def full(folder: Path, **sections: Mapping[str, Any]) -> Path:
-    """A folder with a run of retrievers and one of a model, eight records each, as a grid has them."""
-    rankings, tasks = _full_tasks()
-    write_results(folder / "retrieval", rankings, settings())
-    write_results(folder / "tiny", tasks, settings(**sections))
+def write_grid(folder: Path, **sections: Mapping[str, Any]) -> Path:
+    """Write the results of a grid: a run of two retrievers and a run of a model with five tasks, of 8 samples each."""
+    retrieval_tasks, model_tasks = _grid_tasks()
+    write_results(folder / "retrieval", retrieval_tasks, settings())
+    write_results(folder / "tiny", model_tasks, settings(**sections))
     return folder
 
 
 @cache
-def _full_tasks() -> tuple[list[TaskResult], list[TaskResult]]:
-    """The tasks of ``full``, whose intervals are computed once."""
-    given: list[str | None] = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
+def _grid_tasks() -> tuple[list[TaskResult], list[TaskResult]]:
+    """The tasks of the two runs; they are cached because their intervals take long to compute."""
+    predictions: list[str | None] = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
     support = [0.9, 0.2, 0.8, 0.1, 0.7, 0.6, 0.3, 0.4]
     verdicts = ["supported" if value > 0.5 else "contradicted" for value in support]
-    none, gold = answers("qa_none", given), answers("qa_gold", [record.label for record in records(8)])
-    judged = [PAIR_LABELS[place % 3] for place in range(8)]
-    tasks = [
-        none,
-        gold,
+    pair_predictions = [PAIR_LABELS[place % 3] for place in range(8)]
+    model_tasks = [
+        answers("qa_none", predictions),
+        answers("qa_gold", [record.label for record in records(8)]),
         answers("qa_wrong", ["maybe"] * 7 + ["yes"]),
-        verified("verified_gold", given, verdicts, support),
-        pairs(judged, [*judged[1:], "neutral"]),
+        verified("verified_gold", predictions, verdicts, support),
+        pairs(pair_predictions, [*pair_predictions[1:], "neutral"]),
     ]
-    return [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], tasks
+    return [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], model_tasks
 
 
-def _scores(prediction: str | None, confidence: float | None, scores: Mapping[str, float]) -> dict[str, float]:
+def _scores(prediction: str | None, confidence: float | None, labels: Sequence[str]) -> dict[str, float]:
     if confidence is None:
         return {}
-    rest = (1 - confidence) / (len(scores) - 1)
-    return {label: confidence if label == prediction else rest for label in scores}
+    rest = (1 - confidence) / (len(labels) - 1)
+    return {label: confidence if label == prediction else rest for label in labels}

@@ -1,7 +1,4 @@
-"""What every retriever promises, as tests: a subclass gives the fixture ``make``.
-
-Classes of this project and of a user are held to the same tests.
-"""
+"""Contract tests of retrievers, for this project's classes and users'; a subclass provides the fixture ``make``."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,7 +27,7 @@ def ids(documents: Sequence[Document]) -> list[str | None]:
     return [document.id for document in documents]
 
 
-class Listener(BaseCallbackHandler):
+class QuestionRecorder(BaseCallbackHandler):
     def __init__(self) -> None:
         self.questions: list[str] = []
 
@@ -39,54 +36,54 @@ class Listener(BaseCallbackHandler):
 
 
 class RetrieverContract:
-    """``make(documents)`` gives the retriever over them, with ``top_k`` 3."""
+    """``make(documents)`` builds the retriever over the documents, with ``top_k=3``."""
 
-    def test_finds_the_right_document_first(self, make: Make) -> None:
-        found = make(DOCUMENTS).search(QUESTIONS, 1)
-        assert [ids(each) for each in found] == [["b1"], ["c3"], ["a2"]]
+    def test_relevant_document_ranks_first(self, make: Make) -> None:
+        results = make(DOCUMENTS).search(QUESTIONS, 1)
+        assert [ids(hits) for hits in results] == [["b1"], ["c3"], ["a2"]]
 
-    def test_documents_come_back_as_they_were_with_a_score(self, make: Make) -> None:
+    def test_hits_have_the_documents_text_and_metadata_and_a_score(self, make: Make) -> None:
         best = make(DOCUMENTS).invoke(QUESTIONS[0])[0]
         assert best.page_content == TEXTS["b1"]
         score = best.metadata.pop("score")
         assert isinstance(score, float)
         assert best.metadata == {"id": "b1", "year": 2020}
 
-    def test_sorted_and_each_id_once(self, make: Make) -> None:
-        for found in make(DOCUMENTS).search(QUESTIONS, 5):
-            scores = [document.metadata["score"] for document in found]
+    def test_hits_are_sorted_by_score_without_duplicates(self, make: Make) -> None:
+        for hits in make(DOCUMENTS).search(QUESTIONS, 5):
+            scores = [document.metadata["score"] for document in hits]
             assert scores == sorted(scores, reverse=True)
-            assert len(set(ids(found))) == len(found)
+            assert len(set(ids(hits))) == len(hits)
 
-    def test_invoke_gives_top_k(self, make: Make) -> None:
+    def test_invoke_returns_top_k_documents(self, make: Make) -> None:
         question = "aspirin statin blood pressure children therapy surgery"
         assert len(make(DOCUMENTS).invoke(question)) == 3
 
-    def test_more_asked_than_there_is(self, make: Make) -> None:
+    def test_k_above_the_corpus_size_returns_all_documents(self, make: Make) -> None:
         question = " ".join(TEXTS.values())
         assert sorted(str(id) for id in ids(make(DOCUMENTS).search([question], 99)[0])) == sorted(TEXTS)
 
     def test_ties_are_broken_by_id(self, make: Make) -> None:
-        twins = [Document(id=id, page_content="Aspirin lowered the risk.") for id in ("z", "m", "a", "q")]
-        found = make([*twins, *DOCUMENTS]).search(["Aspirin lowered the risk."], 3)[0]
-        assert ids(found) == ["a", "m", "q"]
+        duplicates = [Document(id=id, page_content="Aspirin lowered the risk.") for id in ("z", "m", "a", "q")]
+        hits = make([*duplicates, *DOCUMENTS]).search(["Aspirin lowered the risk."], 3)[0]
+        assert ids(hits) == ["a", "m", "q"]
 
-    def test_an_empty_corpus_has_no_answer(self, make: Make) -> None:
+    def test_empty_corpus_has_no_hits(self, make: Make) -> None:
         assert make([]).search(QUESTIONS, 3) == [[], [], []]
 
     def test_no_questions(self, make: Make) -> None:
         assert make(DOCUMENTS).search([], 3) == []
 
     @pytest.mark.parametrize("question", ["", "   \n\t "])
-    def test_an_empty_question_is_refused(self, make: Make, question: str) -> None:
+    def test_empty_question_is_refused(self, make: Make, question: str) -> None:
         with pytest.raises(UserError, match="question is empty"):
             make(DOCUMENTS).invoke(question)
 
-    def test_a_question_that_is_no_text_is_refused(self, make: Make) -> None:
+    def test_question_that_is_no_string_is_refused(self, make: Make) -> None:
         with pytest.raises(UserError, match="must be text, not int"):
             make(DOCUMENTS).search([17], 3)  # type: ignore[list-item]
 
-    def test_less_than_one_passage_is_refused(self, make: Make) -> None:
+    def test_k_below_1_is_refused(self, make: Make) -> None:
         with pytest.raises(UserError, match="at least 1"):
             make(DOCUMENTS).search(QUESTIONS, 0)
 
@@ -105,53 +102,52 @@ class RetrieverContract:
         ],
         ids=["100 kB", "control", "japanese", "arabic", "lone surrogate", "emoji", "mark", "sql", "one long word"],
     )
-    def test_strange_questions_are_answered(self, make: Make, question: str) -> None:
-        found = make(DOCUMENTS).search([question], 3)[0]
-        assert set(ids(found)) <= set(TEXTS)
+    def test_unusual_question_is_searched(self, make: Make, question: str) -> None:
+        hits = make(DOCUMENTS).search([question], 3)[0]
+        assert set(ids(hits)) <= set(TEXTS)
 
-    def test_batch_equals_single(self, make: Make) -> None:
+    def test_batch_equals_invoke(self, make: Make) -> None:
         retriever = make(DOCUMENTS)
-        batch = retriever.batch(QUESTIONS)
-        for question, found in zip(QUESTIONS, batch, strict=True):
-            alone = retriever.invoke(question)
-            assert ids(alone) == ids(found)
-            # A bfloat16 product may round otherwise in a batch of another shape.
-            scores = [document.metadata["score"] for document in alone]
-            assert scores == pytest.approx([document.metadata["score"] for document in found], abs=0.01)
+        for question, batch_hits in zip(QUESTIONS, retriever.batch(QUESTIONS), strict=True):
+            hits = retriever.invoke(question)
+            assert ids(hits) == ids(batch_hits)
+            # bfloat16 products round differently in batches of other shapes.
+            scores = [document.metadata["score"] for document in hits]
+            assert scores == pytest.approx([document.metadata["score"] for document in batch_hits], abs=0.01)
 
-    def test_async(self, make: Make) -> None:
+    def test_async_methods_equal_invoke(self, make: Make) -> None:
         retriever = make(DOCUMENTS)
 
-        async def both() -> tuple[list[Document], list[list[Document]]]:
+        async def search() -> tuple[list[Document], list[list[Document]]]:
             return await retriever.ainvoke(QUESTIONS[0]), await retriever.abatch(QUESTIONS)
 
-        one, many = asyncio.run(both())
-        assert ids(one) == ids(many[0]) == ids(retriever.invoke(QUESTIONS[0]))
+        single, batch = asyncio.run(search())
+        assert ids(single) == ids(batch[0]) == ids(retriever.invoke(QUESTIONS[0]))
 
-    def test_deterministic(self, make: Make) -> None:
+    def test_search_is_deterministic(self, make: Make) -> None:
         retriever = make(DOCUMENTS)
         assert retriever.search(QUESTIONS, 5) == retriever.search(QUESTIONS, 5)
 
-    def test_results_are_the_callers_own(self, make: Make) -> None:
+    def test_callers_may_change_the_returned_documents(self, make: Make) -> None:
         retriever = make(DOCUMENTS)
         retriever.invoke(QUESTIONS[0])[0].metadata["id"] = "changed"
         assert retriever.invoke(QUESTIONS[0])[0].metadata["id"] == "b1"
 
-    def test_one_id_for_two_texts_is_refused(self, make: Make) -> None:
+    def test_different_texts_with_the_same_id_are_refused(self, make: Make) -> None:
         with pytest.raises(UserError, match="Two different documents have the id 'b1'"):
             make([*DOCUMENTS, Document(id="b1", page_content="Another text.")])
 
-    def test_a_document_without_an_id_gets_one(self, make: Make) -> None:
-        found = make([Document(page_content="Aspirin lowered the risk of stroke.")]).invoke(QUESTIONS[0])
-        assert len(str(found[0].id)) == 16
+    def test_document_without_an_id_gets_a_16_character_id(self, make: Make) -> None:
+        hits = make([Document(page_content="Aspirin lowered the risk of stroke.")]).invoke(QUESTIONS[0])
+        assert len(str(hits[0].id)) == 16
 
-    def test_callbacks_hear_every_question_of_a_batch(self, make: Make) -> None:
-        listener = Listener()
-        found = make(DOCUMENTS).batch(QUESTIONS, config={"callbacks": [listener]})
-        assert sorted(listener.questions) == sorted(QUESTIONS)
-        assert [each[0].id for each in found] == ["b1", "c3", "a2"]
+    def test_callbacks_receive_every_question_of_a_batch(self, make: Make) -> None:
+        recorder = QuestionRecorder()
+        results = make(DOCUMENTS).batch(QUESTIONS, config={"callbacks": [recorder]})
+        assert sorted(recorder.questions) == sorted(QUESTIONS)
+        assert [hits[0].id for hits in results] == ["b1", "c3", "a2"]
 
-    def test_one_bad_question_need_not_spoil_a_batch(self, make: Make) -> None:
-        found = make(DOCUMENTS).batch([QUESTIONS[0], ""], return_exceptions=True)
-        assert ids(found[0])[0] == "b1"
-        assert isinstance(found[1], UserError)
+    def test_batch_returns_the_exception_of_an_empty_question(self, make: Make) -> None:
+        hits, error = make(DOCUMENTS).batch([QUESTIONS[0], ""], return_exceptions=True)
+        assert ids(hits)[0] == "b1"
+        assert isinstance(error, UserError)

@@ -1,4 +1,4 @@
-"""Every route of the service with a request that it answers, for tests that attack all of them."""
+"""All routes of the service, each with a valid request, for security tests that cover every route."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ MESSAGES = [{"role": "user", "content": "Does it help?"}]
 
 @dataclass(frozen=True)
 class Route:
-    """A route; ``{id}`` in the path is a conversation's."""
+    """A route; ``{id}`` in the path is the id of a conversation."""
 
     method: str
     path: str
     body: dict[str, Any] | None = None
-    public: bool = False  # answers without a login
+    public: bool = False  # needs no login
 
 
 ROUTES = (
@@ -41,10 +41,7 @@ ROUTES = (
 )
 
 
-def existing(app: FastAPI) -> set[tuple[str, str]]:
-    """Method and path of all routes of an application; anything but a plain route, such as a mount, is an error."""
-    found = set()
-    for route in app.routes:
-        assert isinstance(route, APIRoute), route
-        found |= {(method, route.path) for method in route.methods}
-    return found
+def app_routes(app: FastAPI) -> set[tuple[str, str]]:
+    """Method and path of all routes of an application, which may have no mounts."""
+    assert all(isinstance(route, APIRoute) for route in app.routes), app.routes
+    return {(method, route.path) for route in app.routes for method in route.methods}

@@ -1,8 +1,8 @@
-"""Written answers that a test states, with the verdicts of an entailment model over words."""
+"""Evaluates fixed written answers, verified by ``OverlapNLI``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from entailing import Entailing
+from overlap_nli import OverlapNLI
 
 from chains.answer import Answer, Passage
 from chains.qa.base import AnswerChain, Question
@@ -22,25 +22,22 @@ TEXTS = {
 CONCLUSIONS = {"Cited?": "Aspirin lowered pain."}
 
 
-class Scripted(AnswerChain):
-    """Writes ``texts`` by question, and has their sentences judged."""
-
-    def __init__(self, texts: Mapping[str, str] = TEXTS) -> None:
-        self._texts = texts
+class ScriptedChain(AnswerChain):
+    """Answers with the text in ``TEXTS`` for each question and verifies its sentences."""
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         answers = [
-            with_sentences(Answer(question=one.text, text=self._texts[one.text], passages=PASSAGES))
-            for one in questions
+            with_sentences(Answer(question=question.text, text=TEXTS[question.text], passages=PASSAGES))
+            for question in questions
         ]
-        return list(SentenceVerifier(Entailing()).verify(answers))
+        return list(SentenceVerifier(OverlapNLI()).verify(answers))
 
 
-def measured(*, pruned: bool = False) -> TaskResult:
-    """The task over all texts."""
+def evaluate_scripted(*, pruned: bool = False) -> TaskResult:
+    """The result of the task ``answers`` over all questions in ``TEXTS``."""
     records = [
         QARecord(id=question, question=question, contexts=("x",), label=None, conclusion=CONCLUSIONS.get(question, ""))
         for question in TEXTS
     ]
     task = AnswersTask(context="retrieved", retriever="words", pruned=pruned)
-    return task.evaluate_written(Scripted(), Entailing(), records, identity={}, quiet=True)
+    return task.evaluate_written(ScriptedChain(), OverlapNLI(), records, identity={}, quiet=True)

@@ -1,4 +1,4 @@
-"""The service on loopback in this process, over any chain."""
+"""The service on loopback in the test's process, with a scripted chain and checker in place of models."""
 
 import socket
 import threading
@@ -22,8 +22,8 @@ from medground.service.server import Server, make_server
 from medground.service.service import Service
 from medground.service.users import Users
 
-# One client, because each makes a TLS context, which takes longer than a request. It keeps no cookies and no connections:
-# httpcore can close an idle connection that another thread has just been given, and "close" leaves none idle.
+# One client for all tests: creating a client takes longer than a request, because of its TLS context. Cookies are off.
+# "Connection: close" prevents idle connections, which httpcore can close just after it gave them to another thread.
 HTTP = httpx.Client(
     timeout=30,
     trust_env=False,
@@ -39,7 +39,10 @@ def _wait(seconds: float, release: threading.Event | None) -> None:
 
 
 class Scripted(AnswerChain):
-    """Answers yes from one passage, after ``seconds`` for a batch, and once ``release`` is set; keeps its batches."""
+    """A chain whose answers are those of ``answer``, by default ``yes``; ``batches`` records the questions.
+
+    A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Scripted(AnswerChain):
 
 
 def yes(question: Question) -> Answer:
+    """The answer yes with one quote from one passage."""
     text = "Aspirin reduced stroke. Tea did not."
     return Answer(
         question=question.text,
@@ -71,9 +75,9 @@ def yes(question: Question) -> Answer:
 
 
 class FakeChecker:
-    """Supports every statement from one passage, after ``seconds`` for a batch, and once ``release`` is set.
+    """A checker for which one passage supports every statement, and a statement with "long" is an error.
 
-    A statement with "long" cannot be checked.
+    A batch takes ``seconds`` and, if ``release`` is given, lasts until that event is set.
     """
 
     def __init__(self, seconds: float = 0.0, release: threading.Event | None = None) -> None:
@@ -107,27 +111,25 @@ def make_service(
     checker: FakeChecker | None = None,
     **config: Any,
 ) -> Service:
-    service = Service(
-        ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"}
-    )
-    chat = Chat(
-        SharedChain(chain, service.passes.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
-    )
-    service.chat = chat
+    """A service with conversations in ``folder``, users by ``tokens``, and ``config`` as its settings."""
+    about = {"llm": "scripted", "retriever": "none"}
+    service = Service(ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), about)
+    conversations = Conversations(folder / "chat.sqlite3")
+    service.chat = Chat(SharedChain(chain, service.passes.share), conversations, count=len, budget=10_000)
     service.checker = service.passes.share((checker or FakeChecker()).check_all)
     return service
 
 
 @contextmanager
 def running(
-    service: Service, add: Callable[[Any], None] = lambda _: None, *, quiet: float = 0
+    service: Service, add_routes: Callable[[Any], None] = lambda _: None, *, quiet: float = 0
 ) -> Iterator[tuple[str, Server]]:
-    """The address of the running service, and the server; it ends as on SIGTERM.
+    """Run the service; yields its URL and the server, and at the end stops the server as SIGTERM does.
 
-    ``quiet`` is that of ``make_server``: 0 where no request is under way at the end.
+    ``quiet`` is that of ``make_server``; 0 suits tests that leave no request unanswered at the end.
     """
     app = make_app(service)
-    add(app)
+    add_routes(app)
     server = make_server(app, service, quiet=quiet)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -142,16 +144,16 @@ def running(
         assert not thread.is_alive(), "the service did not end"
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something has come true."""
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until ``condition()`` is true; fails after ``seconds``."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
+    while not condition():
+        assert time.monotonic() < end, f"the condition is still false after {seconds} seconds"
         time.sleep(0.01)
 
 
-def ask(url: str, text: str = "Does it help?", token: str | None = None, **more: Any) -> httpx.Response:
-    """One completion."""
+def ask(url: str, text: str = "Does it help?", token: str | None = None, **fields: Any) -> httpx.Response:
+    """Request a chat completion; ``fields`` are further fields of the request's body."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    body = {"model": "medground", "messages": [{"role": "user", "content": text}], **more}
+    body = {"model": "medground", "messages": [{"role": "user", "content": text}], **fields}
     return HTTP.post(f"{url}/v1/chat/completions", json=body, headers=headers)

@@ -1,4 +1,4 @@
-"""``medground serve`` in a process of its own."""
+"""``medground serve`` in a subprocess."""
 
 import os
 import re
@@ -16,12 +16,12 @@ GUARD = Path(__file__).parents[1] / "guard"
 
 @contextmanager
 def serving(
-    folder: Path, *arguments: str, before: Callable[[], None] | None = None
+    folder: Path, *arguments: str, preexec: Callable[[], None] | None = None
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Yields the address and the process.
+    """Run ``medground serve ARGUMENTS`` in ``folder``; yields the server's URL and the process.
 
-    ``before`` runs in the child process before the server starts (``preexec_fn``). The test fails if the server tried
-    to connect beyond loopback, or left a file in its temporary folder.
+    ``preexec`` runs in the child process before the server starts. The test fails if the server tried to connect beyond
+    loopback, or left a file in its temporary folder, since the file could contain a user's text.
     """
     log = folder / "guard.log"
     (temporary := folder / "tmp").mkdir(exist_ok=True)
@@ -29,22 +29,22 @@ def serving(
     environment["TMPDIR"] = str(temporary)
     command = [sys.executable, "-m", "medground", "serve", "--port", "0", "--quiet", *arguments]
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=before
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=preexec
     ) as process:
         assert process.stderr is not None
-        said = []
+        lines = []
         for line in process.stderr:
-            said.append(line)
-            if found := re.search(r"Serving at (\S+);", line):
+            lines.append(line)
+            if started := re.search(r"Serving at (\S+);", line):
                 break
         else:
-            pytest.fail("".join(said))
+            pytest.fail("".join(lines))
         try:
-            yield found[1], process
+            yield started[1], process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
     assert not log.exists(), log.read_text()
-    left = [path for path in temporary.rglob("*") if path.is_file()]
-    assert not left, left  # a leftover file could contain a user's text
+    leftovers = [path for path in temporary.rglob("*") if path.is_file()]
+    assert not leftovers, leftovers

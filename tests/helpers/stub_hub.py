@@ -1,4 +1,4 @@
-"""A model hub on loopback: the few addresses that huggingface_hub asks, with folders for repositories."""
+"""A model hub on loopback with the routes that huggingface_hub needs; local folders are its repositories."""
 
 import hashlib
 import json
@@ -22,14 +22,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(body=True)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the test's output clean."""
+        """Log nothing, to keep the test's output clean."""
 
     def _serve(self, *, body: bool) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")
-        parts = self.path.split("?")[0].strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
-        parts = parts[2:] if api else parts
-        name, rest = "/".join(parts[:2]), parts[2:]
+        """Answer OWNER/NAME/resolve/REVISION/FILE and api/models/OWNER/NAME/..., with or without the body."""
+        self.server.requests.append(f"{self.command} {self.path}")
+        segments = self.path.split("?")[0].strip("/").split("/")
+        api = segments[:2] == ["api", "models"]
+        segments = segments[2:] if api else segments
+        name, rest = "/".join(segments[:2]), segments[2:]
         folder = self.server.repositories.get(name)
         if folder is None:
             self._refuse(401, "RepoNotFound", "Repository not found")
@@ -37,8 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(name, folder, rest, body=body)
         elif rest[:1] == ["resolve"] and name in self.server.gated:
             self._refuse(403, "GatedRepo", f"Access to model {name} is restricted.")
-        elif rest[:1] == ["resolve"] and (folder / "/".join(rest[2:])).is_file():
-            self._send_file(folder / "/".join(rest[2:]), body=body)
+        elif rest[:1] == ["resolve"] and (file := folder / "/".join(rest[2:])).is_file():
+            self._send_file(file, body=body)
         else:
             self._refuse(404, "EntryNotFound", "Entry not found")
 
@@ -51,11 +52,11 @@ class _Handler(BaseHTTPRequestHandler):
             "siblings": [{"rfilename": path.relative_to(folder).as_posix()} for path in files],
         }
         if rest[:1] == ["tree"]:
-            below = folder / "/".join(rest[2:])
+            subfolder = folder / "/".join(rest[2:])
             answer = [
                 {"type": "file", "path": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "oid": "0"}
                 for path in files
-                if path.is_relative_to(below)
+                if path.is_relative_to(subfolder)
             ]
         content = json.dumps(answer).encode()
         self.send_response(200)
@@ -75,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        if body and path.name in self.server.dropped:
+        if body and path.name in self.server.dropped:  # close the connection after 1,000 bytes
             self.wfile.write(content[start : start + 1000])
             self.wfile.flush()
             self.connection.close()
@@ -95,14 +96,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what some tests are about."""
+        """Ignore errors of connections that a test closes on purpose."""
 
     def __init__(self, repositories: dict[str, Path]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = repositories
         self.gated: set[str] = set()
         self.dropped: set[str] = set()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     @property
     def url(self) -> str:
@@ -111,10 +112,10 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def stub_hub(**repositories: Path) -> Iterator[_Server]:
-    """A running hub; ``owner__name=folder`` serves that folder as ``owner/name``.
+    """Run a hub; ``owner__name=folder`` serves that folder as ``owner/name``.
 
-    ``gated`` holds repositories that want their terms accepted, ``dropped`` file names whose download breaks after
-    1,000 bytes, ``asked`` all requests.
+    The server's ``gated`` holds repositories whose terms must be accepted first, ``dropped`` the names of files whose
+    download breaks after 1,000 bytes; ``requests`` records method and path of all requests.
     """
     server = _Server({name.replace("__", "/"): folder for name, folder in repositories.items()})
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

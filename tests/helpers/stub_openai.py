@@ -1,4 +1,4 @@
-"""A loopback server with the part of OpenAI's protocol that chains/models/remote.py needs; it can be made to fail."""
+"""A server on loopback with the part of OpenAI's API that chains/models/remote.py uses, and scripted replies."""
 
 import json
 import threading
@@ -9,22 +9,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
-"""Status, a JSON document or a raw text, and headers."""
+"""Status, body (a JSON document, or raw text), and headers."""
 
 
-def said(text: str | None, *alternatives: dict[str, float]) -> dict[str, Any]:
-    """A chat completion with the fields of llama.cpp's server.
+def completion(text: str | None, *logprobs: dict[str, float]) -> dict[str, Any]:
+    """A chat completion as llama.cpp's server returns it.
 
-    That server names tokens by id too, has the end token as an empty text among the alternatives, gives usage and
-    timings, and leaves ``logprobs`` out where it has none.
+    Tokens have an id, the end token is an empty text among the alternatives, and ``logprobs`` is missing if empty.
 
     Args:
-        text: what the model wrote.
-        alternatives: log-probabilities at each token, the first that of the one written.
+        text: the text that the model wrote.
+        logprobs: for each generated token, log-probabilities by token; the first is that of the generated token.
     """
     content = [
-        _token(*next(iter(at.items()))) | {"top_logprobs": [_token(*one) for one in at.items()] + _END}
-        for at in alternatives
+        _token(*next(iter(position.items())))
+        | {"top_logprobs": [*(_token(*alternative) for alternative in position.items()), _token("", -9.0)]}
+        for position in logprobs
     ]
     choice: dict[str, Any] = {"finish_reason": "stop", "index": 0, "message": {"role": "assistant", "content": text}}
     if content:
@@ -40,58 +40,56 @@ def _token(token: str, logprob: float) -> dict[str, Any]:
     return {"id": sum(token.encode()), "token": token, "bytes": list(token.encode()), "logprob": logprob}
 
 
-_END = [_token("", -9.0)]
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "Stub"
 
     def do_GET(self) -> None:
-        self._answer(None)
+        self._reply(None)
 
     def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the test's output clean."""
+        """Log nothing, to keep the test's output clean."""
 
-    def _answer(self, body: Any) -> None:
+    def _reply(self, body: Any) -> None:
         headers = {name.title(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.path, body, headers))
+        self.server.requests.append((self.path, body, headers))
         reply = self.server.models if self.path.endswith("/models") else self.server.reply(body)
-        status, document, *added = reply
-        if status == 200 and body is not None and body.get("stream") and not isinstance(document, str):
-            self._stream(document["choices"][0]["message"]["content"])
-            return
-        content = (document if isinstance(document, str) else json.dumps(document)).encode()
+        status, document, *more = reply
+        reply_headers = {**more[0], "Connection": "close"} if more else {}
+        if isinstance(document, str):
+            self._send(status, "text/plain", document, reply_headers)
+        elif status == 200 and body is not None and body.get("stream"):
+            self._send(status, "text/event-stream", _events(document["choices"][0]["message"]["content"]), {})
+        else:
+            self._send(status, "application/json", json.dumps(document), reply_headers)
+
+    def _send(self, status: int, content_type: str, text: str, headers: dict[str, str]) -> None:
+        content = text.encode()
         self.send_response(status)
-        kind = "text/plain" if isinstance(document, str) else "application/json"
-        sent = {"Content-Length": str(len(content)), "Content-Type": kind, **(added[0] if added else {})}
-        for name, value in sent.items():
+        for name, value in {"Content-Length": str(len(content)), "Content-Type": content_type, **headers}.items():
             self.send_header(name, value)
-        if added:
-            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 
-    def _stream(self, text: str) -> None:
-        """A text as server-sent events, three characters in each."""
-        head = {"id": "1", "object": "chat.completion.chunk", "model": "stub", "created": 1}
-        pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
-        choices = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces]
-        choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-        events = [json.dumps({**head, "choices": [choice]}) for choice in choices]
-        content = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+
+def _events(text: str) -> str:
+    """A completion as server-sent events with three characters each."""
+    head = {"id": "1", "object": "chat.completion.chunk", "model": "stub", "created": 1}
+    deltas = [text[start : start + 3] for start in range(0, len(text), 3)]
+    choices = [{"index": 0, "delta": {"content": delta}, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    events = [json.dumps({**head, "choices": [choice]}) for choice in choices]
+    return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
 
 
 class Stub(ThreadingHTTPServer):
-    """``reply`` makes the reply to a completion's body, ``models`` is the one to /models; ``asked`` has all."""
+    """A server that replies ``reply(body)`` to completion requests and ``models`` to /models.
+
+    ``requests`` records path, body and headers of all requests.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -100,10 +98,10 @@ class Stub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
         self.models: Reply = (200, {"object": "list", "data": [{"id": "stub", "max_model_len": 2048}]})  # vLLM's form
-        self.asked: list[tuple[str, Any, dict[str, str]]] = []
+        self.requests: list[tuple[str, Any, dict[str, str]]] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what some tests are about."""
+        """Ignore errors of connections that a test closes on purpose."""
 
     @property
     def url(self) -> str:
@@ -111,23 +109,23 @@ class Stub(ThreadingHTTPServer):
 
     @property
     def bodies(self) -> list[Any]:
-        """The bodies of the completions that were asked for."""
-        return [body for path, body, _ in self.asked if path.endswith("/chat/completions")]
+        """The bodies of the completion requests."""
+        return [body for path, body, _ in self.requests if path.endswith("/chat/completions")]
 
 
-def slowly(reply: Reply, seconds: float) -> Callable[[Any], Reply]:
-    """A reply that takes its time."""
+def delayed(reply: Reply, seconds: float) -> Callable[[Any], Reply]:
+    """A function that returns ``reply`` after ``seconds``."""
 
-    def made(_: Any) -> Reply:
+    def wait_and_reply(_: Any) -> Reply:
         time.sleep(seconds)
         return reply
 
-    return made
+    return wait_and_reply
 
 
 @contextmanager
-def stub_openai(reply: Callable[[Any], Reply] = lambda _: (200, said("yes"))) -> Iterator[Stub]:
-    """A running server."""
+def stub_openai(reply: Callable[[Any], Reply] = lambda _: (200, completion("yes"))) -> Iterator[Stub]:
+    """Run a server, by default one that answers yes."""
     stub = Stub(reply)
     thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as PubMed's E-utilities do."""
+"""A server on loopback with the API of PubMed's E-utilities."""
 
 import json
 import threading
@@ -13,9 +13,10 @@ Article = Mapping[str, Any]
 
 
 class StubPubMed:
-    """Finds ``articles`` (id to title, text, year, or to xml) in the order given.
+    """A PubMed whose searches find the ids in ``order``, by default all ``articles``.
 
-    ``busy`` requests are told to wait first.
+    An article has a title and may have a text and a year, or it has the reply's whole ``xml``. The next ``busy``
+    fetches get status 429. ``answer``, if set, is the status and text of all replies; ``requests`` records all queries.
     """
 
     def __init__(self, articles: Mapping[str, Article], order: Sequence[str] | None = None, busy: int = 0) -> None:
@@ -27,15 +28,15 @@ class StubPubMed:
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        """The server's address while it runs."""
+        """Run the server; yields its URL."""
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                query = parse_qs(parts.query)
+                url = urlsplit(self.path)
+                query = parse_qs(url.query)
                 stub.requests.append(query)
-                status, text = stub.reply(parts.path, query)
+                status, text = stub.reply(url.path, query)
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(text.encode())
@@ -63,17 +64,13 @@ class StubPubMed:
             self.busy -= 1
             return 429, "wait"
         id = query["id"][0]
-        one = self.articles[id]
-        if "xml" in one:
-            return 200, one["xml"]
-        text = f"<Abstract><AbstractText>{escape(one['text'])}</AbstractText></Abstract>" if one.get("text") else ""
-        date = (
-            f"<ArticleDate><Year>{one['year']}</Year><Month>1</Month><Day>2</Day></ArticleDate>"
-            if "year" in one
-            else ""
-        )
-        article = f"<Article><ArticleTitle>{one['title']}</ArticleTitle>{text}{date}</Article>"
-        return 200, (
-            f"<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID>{id}</PMID>{article}</MedlineCitation>"
-            "</PubmedArticle></PubmedArticleSet>"
-        )
+        article = self.articles[id]
+        if "xml" in article:
+            return 200, article["xml"]
+        content = f"<ArticleTitle>{article['title']}</ArticleTitle>"
+        if article.get("text"):
+            content += f"<Abstract><AbstractText>{escape(article['text'])}</AbstractText></Abstract>"
+        if "year" in article:
+            content += f"<ArticleDate><Year>{article['year']}</Year><Month>1</Month><Day>2</Day></ArticleDate>"
+        citation = f"<MedlineCitation><PMID>{id}</PMID><Article>{content}</Article></MedlineCitation>"
+        return 200, f"<PubmedArticleSet><PubmedArticle>{citation}</PubmedArticle></PubmedArticleSet>"

@@ -1,6 +1,6 @@
-"""What every evaluation task promises, as tests: a subclass gives ``stated``, an entry of ``eval.tasks``.
+"""Contract tests of evaluation tasks, for this project's and users', by the command line and the results folder.
 
-Tasks of this project and of a user are held to the same tests, over the command line and the results folder.
+A subclass provides the fixture ``stated``: the task's entry in the setting ``eval.tasks``.
 """
 
 import json
@@ -14,83 +14,83 @@ import pytest
 from eval.runs import read_run
 from eval.tasks import SECTIONS, Task, make_task, recorded_tasks
 
-Measure = Callable[[Path], dict[str, Any]]
+Evaluate = Callable[[Path], dict[str, Any]]
 
 
 class TaskContract:
-    """Tests over the results of ``medground eval tasks`` on a few records; one run of a task serves all but one."""
+    """Tests of the results of ``medground eval tasks`` on six records."""
 
     @pytest.fixture
     def task(self, stated: dict[str, Any]) -> Task:
         return make_task(stated["kind"], {key: value for key, value in stated.items() if key != "kind"})
 
     @pytest.fixture
-    def measure(self, command: Callable[..., Any], stated: dict[str, Any]) -> Measure:
-        """Run the task into a folder; returns ``results.json``."""
+    def evaluate(self, command: Callable[..., Any], stated: dict[str, Any]) -> Evaluate:
+        """Run the task into a results folder; returns ``results.json``."""
 
-        def measured(output: Path) -> dict[str, Any]:
+        def run_command(output: Path) -> dict[str, Any]:
             settings = (f"eval.tasks={json.dumps([stated])}", "retriever=bm25", "chain.verify=report")
-            given = [word for setting in settings for word in ("--set", setting)]
-            done = command("eval", "tasks", *given, "--limit=6", f"--output={output}", "--quiet")
-            assert done.status == 0, done.err
+            overrides = [word for setting in settings for word in ("--set", setting)]
+            outcome = command("eval", "tasks", *overrides, "--limit=6", f"--output={output}", "--quiet")
+            assert outcome.status == 0, outcome.err
             return results_of(output)
 
-        return measured
+        return run_command
 
     @pytest.fixture(scope="class")
     def folders(self) -> dict[str, Path]:
-        """Results folders of the class, by their task."""
+        """Results folders by task, shared by the tests of a class."""
         return {}
 
     @pytest.fixture
     def run(
         self,
         stated: dict[str, Any],
-        measure: Measure,
+        evaluate: Evaluate,
         folders: dict[str, Path],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Path:
-        """The results folder of the run that the tests of a task share; they only read it."""
+        """The results folder of the task's first run, which the tests share and do not change."""
         key = json.dumps(stated)
         if key not in folders:
             folder = tmp_path_factory.mktemp("run")
-            measure(folder)
+            evaluate(folder)
             folders[key] = folder
         return folders[key]
 
-    def test_it_has_a_name_for_files_and_a_section(self, task: Task) -> None:
+    def test_task_has_a_file_name_a_section_and_a_title(self, task: Task) -> None:
         assert task.name
         assert "/" not in task.name
         assert task.section in SECTIONS
         assert task.title({})
         assert task == type(task).model_validate(task.model_dump())
 
-    def test_its_results_are_figures_with_samples_of_each_record(self, task: Task, run: Path) -> None:
+    def test_results_are_finite_and_samples_unique(self, task: Task, run: Path) -> None:
         figures = results_of(run)["results"][task.name]
         assert figures
         assert all(value is None or math.isfinite(value) for value in figures.values())
-        assert {name for name in task.section.metrics if name in figures}
+        assert set(task.section.metrics) & set(figures)
         samples = samples_of(run, task)
         assert samples
-        assert len({(one["id"], one.get("key")) for one in samples}) == len(samples)
-        assert all("target" in one for one in samples)
+        assert len({(sample["id"], sample.get("key")) for sample in samples}) == len(samples)
+        assert all("target" in sample for sample in samples)
 
-    def test_the_same_run_gives_the_same(self, task: Task, run: Path, measure: Measure, tmp_path: Path) -> None:
-        again = measure(tmp_path / "again")
-        assert again["results"] == results_of(run)["results"]
-        first, second = (folder / f"samples_{task.name}.jsonl" for folder in (run, tmp_path / "again"))
+    def test_evaluation_is_deterministic(self, task: Task, run: Path, evaluate: Evaluate, tmp_path: Path) -> None:
+        repeated = evaluate(tmp_path / "repeated")
+        assert repeated["results"] == results_of(run)["results"]
+        first, second = (folder / f"samples_{task.name}.jsonl" for folder in (run, tmp_path / "repeated"))
         assert first.read_text() == second.read_text()
 
-    def test_its_figures_follow_from_its_samples(self, task: Task, run: Path) -> None:
+    def test_figures_can_be_recomputed_from_samples(self, task: Task, run: Path) -> None:
         samples = samples_of(run, task)
-        labels = tuple(dict.fromkeys(one for sample in samples for one in sample.get("label_scores") or {}))
-        again = task.metrics(samples, labels or ("yes", "no", "maybe"))
-        for name, estimate in again.items():
+        labels = tuple(dict.fromkeys(label for sample in samples for label in sample.get("label_scores") or {}))
+        estimates = task.metrics(samples, labels or ("yes", "no", "maybe"))
+        for name, estimate in estimates.items():
             assert results_of(run)["results"][task.name][name] == pytest.approx(estimate.value), name
 
-    def test_a_report_reads_it_from_its_fields(self, task: Task, run: Path) -> None:
-        (read,) = recorded_tasks([task.name], results_of(run)["tasks"]).values()
-        assert (read.name, read.section, read.scorer.name) == (task.name, task.section, task.scorer.name)
+    def test_task_can_be_restored_from_the_results(self, task: Task, run: Path) -> None:
+        (restored,) = recorded_tasks([task.name], results_of(run)["tasks"]).values()
+        assert (restored.name, restored.section, restored.scorer.name) == (task.name, task.section, task.scorer.name)
         assert task.name in read_run(run).tasks
 
 

@@ -1,13 +1,12 @@
-"""The three training methods behind one interface, each with a model and data of a moment."""
+"""The three training methods behind one interface, each with a tiny model and small data."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import qlora_runs
-from safetensors.torch import load_file
+from qlora_runs import summary  # noqa: F401  (for tests of this module's methods)
 
 from corpus.config import PairsConfig
 from corpus.records import QARecord
@@ -19,19 +18,20 @@ from finetune.encoder.trainer import EncoderTrainer
 from finetune.qlora.trainer import PairTrainer
 from finetune.trainer import BaseTrainer
 
-PAIRS = PairsConfig(limit=48)
+PAIRS = PairsConfig(limit=48)  # of the embedded sample
+QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 8, "every": 4, "report_to": (), "learning_rate": 3e-3}
 WORDS = ["aspirin", "statin", "vaccine", "placebo", "surgery", "stroke"]
 WORDS += ["mortality", "pressure", "diabetes", "children", "adults", "pain"]
 
 
 def records(first: int, count: int) -> list[QARecord]:
-    """Each about a pair of words, which the question names by other words, so that there is something to learn."""
-    made = []
+    """Records whose question, context and conclusion share a pair of words, so that an embedder can learn to match."""
+    result = []
     for number in range(first, first + count):
-        one, two = WORDS[number % 12], WORDS[(number * 5 + number // 12 + 1) % 12]
-        text = f"{one} {two} was in the treated group."
-        made.append(QARecord(str(number), f"does {one} lower {two}?", (text,), None, conclusion=f"{one} fell {two}"))
-    return made
+        drug, outcome = WORDS[number % 12], WORDS[(number * 5 + number // 12 + 1) % 12]
+        question, context = f"does {drug} lower {outcome}?", f"{drug} {outcome} was in the treated group."
+        result.append(QARecord(str(number), question, (context,), None, conclusion=f"{drug} fell {outcome}"))
+    return result
 
 
 TRAIN, DEV = records(0, 24), records(24, 8)
@@ -39,13 +39,13 @@ TRAIN, DEV = records(0, 24), records(24, 8)
 
 @dataclass(frozen=True)
 class Method:
-    """A method of training.
+    """A training method.
 
     Attributes:
-        train: ``train(output, **config)`` runs it, for 9 to 13 steps with a checkpoint every few.
+        train: ``train(output, **config)`` trains for 9 to 13 steps and saves a checkpoint every 3 or 4.
         trainer: the class of its trainer.
-        weights_file: the file of the trained weights.
-        section: the settings.
+        weights_file: the name of the file of trained weights.
+        section: its section of the settings.
     """
 
     train: Callable[..., Path]
@@ -53,33 +53,23 @@ class Method:
     weights_file: str
     section: str
 
-    def distance(self, one: Path, other: Path) -> float:
-        """The largest difference between two results' weights."""
-        ours, theirs = load_file(one / self.weights_file), load_file(other / self.weights_file)
-        assert ours.keys() == theirs.keys()
-        return max((value - theirs[name]).abs().max().item() for name, value in ours.items())
-
-
-def summary(output: Path) -> dict[str, Any]:
-    """The figures that a run left."""
-    figures: dict[str, Any] = json.loads((output / "summary.json").read_text())
-    return figures
+    def distance(self, run: Path, other_run: Path) -> float:
+        """The largest absolute difference between the weights of two runs."""
+        return qlora_runs.distance(run, other_run, self.weights_file)
 
 
 def encoder_config(base: Path, **settings: Any) -> EncoderConfig:
-    """Settings of 12 steps on ``PAIRS``."""
-    usual = {"model": str(base), "epochs": 2, "batch_size": 8, "max_length": 48, "every": 4, "report_to": ()}
-    return EncoderConfig.model_validate({**usual, "learning_rate": 3e-3, **settings})
+    """Settings of 12 steps on ``PAIRS``, overridden by ``settings``."""
+    return EncoderConfig.model_validate({**QUICK, "model": str(base), "max_length": 48, **settings})
 
 
 def embedder_config(base: Path, **settings: Any) -> EmbedderTrainConfig:
-    """Settings of about 13 steps on ``TRAIN``."""
-    usual = {"model": str(base), "epochs": 2, "batch_size": 8, "max_length": 16, "every": 4, "report_to": ()}
-    return EmbedderTrainConfig.model_validate({**usual, "learning_rate": 3e-3, **settings})
+    """Settings of about 13 steps on ``TRAIN``, overridden by ``settings``."""
+    return EmbedderTrainConfig.model_validate({**QUICK, "model": str(base), "max_length": 16, **settings})
 
 
 def qlora(base: Path, pairs: Path) -> Method:
-    """QLoRA in 4 bits."""
+    """QLoRA of the chat model ``base`` in 4 bits on ``pairs``, a folder in MedNLI's format."""
 
     def run(output: Path, *, quiet: bool = True, **config: Any) -> Path:
         return qlora_runs.train(base, pairs, output, llm={"quantization": "4bit"}, quiet=quiet, **config)
@@ -88,7 +78,7 @@ def qlora(base: Path, pairs: Path) -> Method:
 
 
 def encoder(base: Path) -> Method:
-    """An encoder on the sample's pairs."""
+    """Training of an encoder on ``PAIRS``, the sample's first."""
 
     def run(output: Path, *, quiet: bool = True, **config: Any) -> Path:
         return train_encoder(encoder_config(base, **config), output, pairs=PAIRS, quiet=quiet)
@@ -97,7 +87,7 @@ def encoder(base: Path) -> Method:
 
 
 def embedder(base: Path) -> Method:
-    """An embedder on ``TRAIN`` and ``DEV``."""
+    """Training of an embedder on ``TRAIN`` and ``DEV``."""
 
     def run(output: Path, *, quiet: bool = True, **config: Any) -> Path:
         return train_embedder(embedder_config(base, **config), output, train=TRAIN, dev=DEV, quiet=quiet)

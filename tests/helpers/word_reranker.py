@@ -1,4 +1,4 @@
-"""In a cross-encoder's place: the words that question and passage share among all of theirs."""
+"""A reranker for tests that stands in for a cross-encoder."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,10 @@ import numpy as np
 
 
 class WordReranker:
-    """Takes what ``retrievers.kinds.rerank.load_reranker`` takes; keeps the pairs that it was asked about."""
+    """Scores pairs of question and passage by the Jaccard index of their words; ``pairs`` records them.
+
+    The constructor accepts the arguments of ``retrievers.kinds.rerank.load_reranker``, which it replaces.
+    """
 
     fingerprint = "words"
 
@@ -15,9 +18,9 @@ class WordReranker:
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         self.pairs += pairs
-        return np.array([self._share(*pair) for pair in pairs])
+        return np.array([_jaccard_index(*pair) for pair in pairs])
 
-    @staticmethod
-    def _share(question: str, passage: str) -> float:
-        words = [{word.strip("?.,;").lower() for word in text.split()} for text in (question, passage)]
-        return len(words[0] & words[1]) / max(1, len(words[0] | words[1]))
+
+def _jaccard_index(question: str, passage: str) -> float:
+    asked, present = ({word.strip("?.,;").lower() for word in text.split()} for text in (question, passage))
+    return len(asked & present) / max(1, len(asked | present))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from known_sentences import WRITERS, grouped
+from known_sentences import WRITERS, random_groups
 
 from chains.citations import select
 from chains.qa.base import as_passage
@@ -58,7 +58,6 @@ def squeezed(text: str) -> str:
 @pytest.mark.parametrize("seed", range(2))
 def test_every_known_sentence_is_found_and_quoted_to_the_character(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
-    chance.folder = tmp_path  # type: ignore[attr-defined]
     known: list[tuple[str, str]] = []
     for number, writer in enumerate(WRITERS):
         own = known_sentences(chance, 12, 100 * (number + 1))
@@ -86,4 +85,4 @@ def test_every_known_sentence_is_found_and_quoted_to_the_character(seed: int, tm
 def _written(
     writer: Callable[[random.Random, list[list[str]]], tuple[str, bytes]], chance: random.Random, own: list[str]
 ) -> tuple[str, bytes]:
-    return writer(chance, grouped(chance, own))
+    return writer(chance, random_groups(chance, own))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from served import HTTP, running
-from stub_openai import Stub, said, stub_openai
+from stub_openai import Stub, completion, stub_openai
 
 from medground.ingest import searched_corpus
 from medground.pipeline import Pipeline
@@ -70,8 +70,8 @@ def stub() -> Iterator[Stub]:
 
     def reply(body: Any) -> Any:
         if body.get("logprobs"):
-            return 200, said("yes", {"yes": math.log(0.8), "no": math.log(0.1)})
-        return 200, said(stub.script)
+            return 200, completion("yes", {"yes": math.log(0.8), "no": math.log(0.1)})
+        return 200, completion(stub.script)
 
     with stub_openai(reply) as stub:
         stub.script = ""  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import report_runs as runs
-from scripted_answers import measured
+from scripted_answers import evaluate_scripted
 
 from corpus.records import LABELS
 from eval.report.page import Report, write_report
@@ -49,7 +49,7 @@ def browser() -> Iterator[Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a full run of eight records, with two maps."""
     folder = tmp_path_factory.mktemp("report")
-    tasks = read_tasks([runs.full(folder / "runs")]).tasks
+    tasks = read_tasks([runs.write_grid(folder / "runs")]).tasks
     texts = {record.id: record.context for record in runs.records(40)}
     pairs = [MapPair(one.id, one.question, one.context, one.label) for one in runs.records(8)]
     places = [(0.1 * n, 0.1, 0.1 * n, 0.9) for n in range(8)]
@@ -79,7 +79,7 @@ def show(browser: Any) -> Iterator[Opening]:
         shown = Opened(page)
         page.on("console", lambda message: shown.said.append(message.text))
         page.on("pageerror", lambda error: shown.said.append(str(error)))
-        page.on("request", lambda request: shown.asked.append(request.url))
+        page.on("request", lambda request: shown.requests.append(request.url))
         opened.append((path, shown))
         page.goto(path.as_uri())
         return shown
@@ -87,7 +87,7 @@ def show(browser: Any) -> Iterator[Opening]:
     yield open_page
     for path, shown in opened:
         assert shown.said == []
-        assert {url for url in shown.asked if not url.startswith("data:")} == {path.as_uri()}
+        assert {url for url in shown.requests if not url.startswith("data:")} == {path.as_uri()}
         shown.page.context.close()
 
 
@@ -307,7 +307,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_written_answers_show_the_support_of_their_sentences(show: Opening, tmp_path: Path, theme: str) -> None:
-    write_results(tmp_path / "run", [measured(), measured(pruned=True)], runs.settings())
+    write_results(tmp_path / "run", [evaluate_scripted(), evaluate_scripted(pruned=True)], runs.settings())
     tasks = read_tasks([tmp_path / "run"]).tasks
     file, _ = write_report(tmp_path, Report(tasks, texts=[{}] * len(tasks)))
     page = show(file, theme=theme).page

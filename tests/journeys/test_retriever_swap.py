@@ -122,5 +122,5 @@ def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, co
         stated = [part for one in llm for part in ("--set", one)]
         ended = command("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *stated)
         assert ended.status == 0, ended.err
-        assert [path for path, *_ in model.asked].count("/v1/models") == 1  # asked for when it is loaded
+        assert [path for path, *_ in model.requests].count("/v1/models") == 1  # asked for when it is loaded
         assert any("retrieved" in line for line in ended.out.splitlines())

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from served import until
 from served_process import serving
-from stub_openai import Reply, said, stub_openai
+from stub_openai import Reply, completion, stub_openai
 
 from chains.chat import Conversations
 
@@ -158,7 +158,7 @@ def test_1500_half_sent_requests_hold_up_nobody(tmp_path: Path) -> None:
     body = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     halves = (b"", head, head + b"Content-Length: 99\r\n\r\n{", b"GET /v1/models HTTP/1.1\r\nHo")
-    with serving(tmp_path, "--set", "serve.page=false", before=few) as (address, _):
+    with serving(tmp_path, "--set", "serve.page=false", preexec=few) as (address, _):
         port = int(address.rsplit(":", 1)[1])
         httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60, trust_env=False)  # what is computed once
         started = time.monotonic()
@@ -193,7 +193,7 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> 
     def never(_: object) -> Reply:
         asked.set()
         over.wait(60)
-        return 200, said("yes")
+        return 200, completion("yes")
 
     with stub_openai(never) as model, ThreadPoolExecutor(1) as pool:
         llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub"]

@@ -2,10 +2,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from entailing import Entailing
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from obeying import ObeyingLLM, ObeyingWriter
+from overlap_nli import OverlapNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
@@ -26,7 +26,7 @@ def writer(*texts: str) -> Writer:
 
 
 def written(verify: Verify, *texts: str, **more: Any) -> WrittenAnswers:
-    judge = None if verify == "off" else lambda answer: SentenceVerifier(Entailing()).verify([answer])[0]
+    judge = None if verify == "off" else lambda answer: SentenceVerifier(OverlapNLI()).verify([answer])[0]
     return WrittenAnswers(writer(*texts), judge, verify, **more)
 
 

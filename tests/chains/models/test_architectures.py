@@ -16,9 +16,9 @@ from common.errors import UserError
 
 WRITTEN = 4
 _random = torch.Generator().manual_seed(1)
-SHARED = torch.randint(3, architectures.WORDS, (24,), generator=_random).tolist()
+SHARED = torch.randint(3, architectures.VOCABULARY_SIZE, (24,), generator=_random).tolist()
 PROMPTS = [
-    [*SHARED, 3 + place, *torch.randint(3, architectures.WORDS, (length,), generator=_random).tolist()]
+    [*SHARED, 3 + place, *torch.randint(3, architectures.VOCABULARY_SIZE, (length,), generator=_random).tolist()]
     for place, length in enumerate((0, 45, 7, 30))
 ]
 # Each prompt alone, all at once, and what is shared in batches of some and all at once.
@@ -31,8 +31,8 @@ WHOLE = ("mpt", "phi 3, long", "mamba", "recurrentgemma", "openai-gpt", "gemma 4
 @pytest.fixture(
     scope="module",
     params=[
-        *architectures.USUAL,
-        *(pytest.param(name, marks=pytest.mark.slow) for name in architectures.OTHERS),
+        *architectures.COMMON,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in architectures.RARE),
     ],
 )
 def named(request) -> tuple[str, PreTrainedModel]:
@@ -102,4 +102,4 @@ def test_an_adapter_of_learned_prompts_writes_what_it_writes_alone_and_scores_no
 
 
 def test_all_architectures_that_share_are_tried() -> None:
-    assert {kind for kind, _ in {**architectures.USUAL, **architectures.OTHERS}.values()} >= _SPLITTING
+    assert {kind for kind, _ in {**architectures.COMMON, **architectures.RARE}.values()} >= _SPLITTING

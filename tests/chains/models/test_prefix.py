@@ -21,7 +21,9 @@ LABELS = {"one token": ((5,), (6,), (7,)), "several": ((5, 6, 9), (5,), (6, 7))}
 
 
 def some(length: int, seed: int = 1) -> list[int]:
-    return torch.randint(3, architectures.WORDS, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.randint(
+        3, architectures.VOCABULARY_SIZE, (length,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
 
 
 def few_shot(shared: int, count: int, own: int = 20) -> list[list[int]]:
@@ -127,7 +129,7 @@ def test_adapters_that_put_tokens_before_a_text_share_nothing() -> None:
 def test_a_packed_llama_shares_too(shared: int, own: int) -> None:
     torch.manual_seed(4)
     config = LlamaConfig(
-        vocab_size=architectures.WORDS,
+        vocab_size=architectures.VOCABULARY_SIZE,
         hidden_size=48,
         num_hidden_layers=3,
         num_attention_heads=4,

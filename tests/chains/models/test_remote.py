@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from stub_openai import Stub, said, stub_openai
+from stub_openai import Stub, completion, stub_openai
 from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
@@ -32,7 +32,7 @@ def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    with stub_openai(lambda _: (200, said("yes", YES))) as running:
+    with stub_openai(lambda _: (200, completion("yes", YES))) as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def test_a_question_is_answered_by_the_labels_probabilities(stub: Stub) -> None:
 
 @pytest.mark.parametrize("decide", ["score", "generate"])
 def test_without_probabilities_the_text_is_read(stub: Stub, decide) -> None:
-    stub.reply = lambda _: (200, said("No, it does not."))
+    stub.reply = lambda _: (200, completion("No, it does not."))
     answer = qa_chain(llm(stub), context="none", decide=decide).invoke("Does it?")
     assert (answer.label, answer.label_scores, answer.output) == ("no", {}, "No, it does not.")
     assert answer.notes == (
@@ -68,7 +68,11 @@ def test_without_probabilities_the_text_is_read(stub: Stub, decide) -> None:
 
 def test_a_server_that_refuses_to_give_probabilities_is_asked_without(stub: Stub) -> None:
     def reply(body):
-        return (400, {"error": {"message": "logprobs are not supported"}}) if "logprobs" in body else (200, said("no"))
+        return (
+            (400, {"error": {"message": "logprobs are not supported"}})
+            if "logprobs" in body
+            else (200, completion("no"))
+        )
 
     stub.reply = reply
     assert qa_chain(llm(stub), context="none").invoke("Does it?").label == "no"
@@ -78,7 +82,7 @@ def test_a_server_that_refuses_to_give_probabilities_is_asked_without(stub: Stub
 
 
 def test_a_pair_is_judged(stub: Stub) -> None:
-    stub.reply = lambda _: (200, said("contradiction", {"contr": -0.1, "ent": -2.5, "neutral": -5.0}))
+    stub.reply = lambda _: (200, completion("contradiction", {"contr": -0.1, "ent": -2.5, "neutral": -5.0}))
     judgement = nli_chain(llm(stub)).invoke({"premise": "All slept.", "hypothesis": "None slept."})
     assert judgement.label == "contradiction"
     assert list(judgement.label_scores) == ["entailment", "neutral", "contradiction"]
@@ -90,7 +94,7 @@ def test_many_are_asked_at_once_and_come_back_in_order(stub: Stub) -> None:
 
     def reply(body):
         together.wait()
-        return (200, said("yes" if "q1" in body["messages"][0]["content"] else "no"))
+        return (200, completion("yes" if "q1" in body["messages"][0]["content"] else "no"))
 
     stub.reply = reply
     answers = qa_chain(llm(stub, concurrency=4), context="none").batch([f"Is it q{n}?" for n in range(8)])
@@ -119,7 +123,7 @@ def test_what_a_cache_holds_is_not_asked_for_again(stub: Stub, tmp_path: Path) -
 
 
 def test_what_was_read_from_text_comes_back_from_a_cache_as_that(stub: Stub, tmp_path: Path) -> None:
-    stub.reply = lambda _: (200, said("Maybe."))
+    stub.reply = lambda _: (200, completion("Maybe."))
     chain = qa_chain(llm(stub, ResultCache(tmp_path / "journal.jsonl")), context="none")
     first, again = chain.invoke("Is it?"), chain.invoke("Is it?")
     assert (again.label, again.output, again.notes, again.reused) == ("maybe", "Maybe.", first.notes, True)
@@ -187,13 +191,13 @@ def test_an_answer_that_is_not_of_the_protocol(stub: Stub, document: object, dec
 
 
 def test_a_model_that_says_nothing(stub: Stub) -> None:
-    stub.reply = lambda _: (200, said(None))
+    stub.reply = lambda _: (200, completion(None))
     answer = qa_chain(llm(stub), context="none").invoke("Is it?")
     assert (answer.label, answer.output) == (None, "")
 
 
 def test_the_first_error_ends_a_run_and_what_came_before_it_is_kept(stub: Stub, tmp_path: Path) -> None:
-    replies = iter([(200, said("yes", YES))] * 3)
+    replies = iter([(200, completion("yes", YES))] * 3)
     stub.reply = lambda _: next(replies, (500, "boom"))
     cache = ResultCache(tmp_path / "journal.jsonl")
     with pytest.raises(RefusedError, match="boom"):
@@ -207,7 +211,7 @@ def test_a_prompt_that_is_too_long_is_only_its_own_error(stub: Stub, tmp_path: P
     def reply(body):
         if "long" in body["messages"][0]["content"]:
             return 400, {"error": {"message": "This model's maximum context length is 2048 tokens."}}
-        return 200, said("yes", YES)
+        return 200, completion("yes", YES)
 
     stub.reply = reply
     cache = ResultCache(tmp_path / "journal.jsonl") if kept else None
@@ -232,7 +236,7 @@ def test_the_key_is_read_from_the_environment(stub: Stub, monkeypatch: pytest.Mo
     monkeypatch.setenv("OPENAI_API_KEY", "not-for-this-server")
     model = llm(stub)
     qa_chain(model, context="none").invoke("Is it?")
-    assert {headers["Authorization"] for _, _, headers in stub.asked} == {"Bearer sesame"}
+    assert {headers["Authorization"] for _, _, headers in stub.requests} == {"Bearer sesame"}
     assert "sesame" not in model.config.model_dump_json()
 
 
@@ -263,7 +267,7 @@ def test_an_address_beyond_this_machine_is_told_once(
 )
 def test_alternatives_count_for_the_label_that_they_begin(alternatives, labels, row) -> None:
     at = {token: math.log(share) for token, share in alternatives.items()}
-    found = label_row(said("", {"\n": -0.1, "yes": -9.0}, at)["choices"][0]["logprobs"], labels)
+    found = label_row(completion("", {"\n": -0.1, "yes": -9.0}, at)["choices"][0]["logprobs"], labels)
     assert (found and [math.exp(value) for value in found]) == (row and pytest.approx(row))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stub_openai import Stub, said, slowly, stub_openai
+from stub_openai import Stub, completion, delayed, stub_openai
 
 from chains.config import LLMConfig
 from chains.models.remote import connect
@@ -38,7 +38,7 @@ def failure(stub: Stub, kind: type[ServerError] = RefusedError, **how: Any) -> s
 def test_it_is_asked_as_a_langchain_model(stub: Stub) -> None:
     model = connect(LLMConfig(kind="openai", base_url=stub.url, model="stub")).chat
     assert model.invoke("Is it?", max_tokens=5).content == "yes"
-    path, body, _ = stub.asked[-1]
+    path, body, _ = stub.requests[-1]
     assert path == "/v1/chat/completions"
     assert (body["messages"], body["max_tokens"]) == ([{"role": "user", "content": "Is it?"}], 5)
     assert model.get_num_tokens("Is it so?") == 3
@@ -49,12 +49,12 @@ def test_only_this_projects_variable_holds_the_key(stub: Stub, monkeypatch: pyte
         monkeypatch.setenv(name, "http://127.0.0.1:1/private")
     monkeypatch.setenv("MEDGROUND_LLM_KEY", "sesame")
     assert ask(stub) == "yes"
-    headers = stub.asked[-1][2]
+    headers = stub.requests[-1][2]
     assert headers["Authorization"] == "Bearer sesame"
     assert "private" not in json.dumps(headers)
     monkeypatch.delenv("MEDGROUND_LLM_KEY")
     ask(stub)
-    assert stub.asked[-1][2]["Authorization"] == "Bearer none"
+    assert stub.requests[-1][2]["Authorization"] == "Bearer none"
 
 
 def test_a_proxy_is_not_asked_about_this_machine(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_each_way_of_asking_has_the_same_errors(stub: Stub, how: str) -> None:
     stub.reply = lambda _: (401, {"error": {"message": "no entry"}})
     wanted = "needs an API key: set the environment variable MEDGROUND_LLM_KEY. It says: no entry"
     assert wanted in error(remote_chat("stub", stub.url))
-    stub.reply = slowly((200, said("yes")), 1)
-    stub.asked.clear()
+    stub.reply = delayed((200, completion("yes")), 1)
+    stub.requests.clear()
     assert "did not answer within 0.2 seconds" in error(remote_chat("stub", stub.url, timeout=0.2))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
@@ -102,7 +102,7 @@ def test_each_way_of_asking_has_the_same_errors(stub: Stub, how: str) -> None:
         started = time.monotonic()
         assert f"No server can be reached at {url} (llm.base_url)" in error(remote_chat("stub", url))
     assert time.monotonic() - started < 5  # no further tries
-    assert len(stub.asked) == 1
+    assert len(stub.requests) == 1
 
 
 def test_a_connection_that_breaks(stub: Stub) -> None:
@@ -119,7 +119,7 @@ def test_a_kept_connection_that_the_server_closes_is_made_anew(stub: Stub, drops
     def reply(_: object) -> Any:
         if next(dropped, None) is not None:
             raise ConnectionAbortedError
-        return 200, said("again")
+        return 200, completion("again")
 
     stub.reply = reply
     if drops == 1:
@@ -192,7 +192,7 @@ def test_a_busy_server_is_asked_again_when_it_says(stub: Stub, status: int) -> N
 
     def reply(_: object) -> Any:
         again = next(waits, None)
-        return (200, said("yes")) if again is None else (status, {}, {"Retry-After": again})
+        return (200, completion("yes")) if again is None else (status, {}, {"Retry-After": again})
 
     stub.reply = reply
     started = time.monotonic()

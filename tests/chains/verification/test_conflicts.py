@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from entailing import Entailing
 from langchain_core.documents import Document
-from stub_openai import said, stub_openai
+from overlap_nli import OverlapNLI
+from stub_openai import completion, stub_openai
 
 from chains.answer import Answer, Passage, Verification
 from chains.config import CheckConfig
@@ -34,12 +34,12 @@ OTHER = passage("other", "Tea was liked by all.")
 
 
 def found(answer: Answer) -> Answer:
-    return add_conflicts(make_checker(None, Entailing(), CheckConfig(threshold=0.6)), [answer])[0]
+    return add_conflicts(make_checker(None, OverlapNLI(), CheckConfig(threshold=0.6)), [answer])[0]
 
 
 def written(text: str, *passages: Passage) -> Answer:
     answer = with_sentences(Answer(question="Does zinc help?", text=text, passages=passages))
-    return SentenceVerifier(Entailing()).verify([answer])[0]
+    return SentenceVerifier(OverlapNLI()).verify([answer])[0]
 
 
 def test_both_sides_are_quoted_newest_first() -> None:
@@ -110,8 +110,8 @@ def url() -> Iterator[str]:
     def reply(body: Any) -> Any:
         prompt = body["messages"][-1]["content"]
         if "Statement: " not in prompt:
-            return 200, said("yes")
-        return 200, said("contradiction" if " not " in prompt.split("Text:")[1] else "entailment")
+            return 200, completion("yes")
+        return 200, completion("contradiction" if " not " in prompt.split("Text:")[1] else "entailment")
 
     with stub_openai(reply) as stub:
         yield stub.url
@@ -146,7 +146,7 @@ def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_
 def quoted(question: str, *passages: Passage) -> Answer:
     """An extractive answer, with the conflicts of its quotes."""
     retriever = BM25Retriever([Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in passages])
-    checker = make_checker(None, Entailing(), CheckConfig(threshold=0.6))
+    checker = make_checker(None, OverlapNLI(), CheckConfig(threshold=0.6))
     return add_conflicts(checker, [extractive_chain(retriever).invoke(question)], quotes=True)[0]
 
 
@@ -174,7 +174,7 @@ def test_quotes_that_agree_are_no_conflict(passages: tuple[Passage, ...]) -> Non
 def test_extractive_answers_report_conflicts_where_an_encoder_judges(
     verify: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pipeline, "judge", lambda _: Entailing())
+    monkeypatch.setattr(Pipeline, "judge", lambda _: OverlapNLI())
     stated = {
         "llm.kind": "extractive",
         "nli.kind": "encoder",

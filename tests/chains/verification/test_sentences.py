@@ -2,8 +2,8 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from entailing import Entailing
 from langchain_core.embeddings import Embeddings
+from overlap_nli import OverlapNLI
 
 from chains.answer import Answer, Passage
 from chains.verification.sentences import (
@@ -27,7 +27,7 @@ def written(text: str, *passages: str, attribute: bool = False) -> Answer:
 
 
 def judged(text: str, *passages: str, scored: bool = True) -> Answer:
-    return SentenceVerifier(Entailing(scored=scored)).verify([written(text, *passages)])[0]
+    return SentenceVerifier(OverlapNLI(scored=scored)).verify([written(text, *passages)])[0]
 
 
 def verdicts(answer: Answer) -> list[str | None]:
@@ -155,7 +155,7 @@ def test_a_judge_that_writes_gives_verdicts_without_probabilities() -> None:
 
 
 def test_all_answers_are_judged_in_three_passes_at_most() -> None:
-    model = Entailing()
+    model = OverlapNLI()
     answers = [written("Aspirin lowered pain [1]. It was zinc [1][2]."), written("Zinc raised growth.")]
     found = SentenceVerifier(model).verify(answers)
     assert [verdicts(one) for one in found] == [["supported", "not enough evidence"], ["supported"]]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from known_sentences import WRITERS, as_docx, as_pubmed, grouped, sentences
+from known_sentences import WRITERS, as_docx, as_pubmed, random_groups, sentences
 
 from corpus.config import DocumentsConfig
 from corpus.documents.catalogue import Passages
@@ -103,10 +103,9 @@ def mutated(chance: random.Random, raw: bytes) -> bytes:
 
 def fuzz(writer: Writer, count: int, folder: Path) -> None:
     chance = random.Random(f"fuzz {writer.__name__}")
-    chance.folder = folder  # type: ignore[attr-defined]
     (folder / "in").mkdir()
     for number in range(count):
-        name, raw = writer(chance, grouped(chance, sentences(chance, 12)))
+        name, raw = writer(chance, random_groups(chance, sentences(chance, 12)))
         changed = raw if writer is as_docx_inside else mutated(chance, raw)
         (folder / "in" / f"{number:03}{Path(name).suffix}").write_bytes(changed)
     (folder / "in" / "zzz.txt").write_text("Corvinol lowers uric acid.")

@@ -1,7 +1,7 @@
 """corpus/documents/layout.py: columns, paragraphs, headings and tables of PDF pages."""
 
 import pytest
-from document_files import laid_pdf
+from document_files import positioned_pdf
 from reading import read_one
 
 from corpus.documents.layout import Stretch, in_columns, page_text
@@ -96,7 +96,7 @@ def test_words_set_one_by_one_are_no_cells() -> None:
 
 @pytest.mark.parametrize("matrix", ["1 0 0 1 0 0", "0.5 0 0 0.5 20 30", "0 1 -1 0 595 0"])
 def test_pages_that_are_scaled_or_turned_have_the_same_layout(matrix: str) -> None:
-    raw = laid_pdf(
+    raw = positioned_pdf(
         [
             (50, 740, 16, "F1", "Croup"),
             (50, 715, 10, "F1", "Give dexamethasone"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from answered_runs import DATE, config, nli_task, qa_task, written
-from written_runs import without_fields
+from written_runs import remove_task_fields
 
 from common.errors import DataError, UserError
 from eval.export.harness import export_harness
@@ -109,7 +109,7 @@ def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
 def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
     written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
-    without_fields(tmp_path / "run")
+    remove_task_fields(tmp_path / "run")
     export_harness([read_run(tmp_path / "run")], tmp_path)
     shown = {
         name: json.loads((tmp_path / name / f"results_{STAMP}.json").read_text())

@@ -12,7 +12,7 @@ from eval.stats.estimate import Estimate
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[ReportTask]:
-    return list(read_tasks([runs.full(tmp_path)]).tasks)
+    return list(read_tasks([runs.write_grid(tmp_path)]).tasks)
 
 
 def test_confusion_counts_the_right_label_by_the_given_one(tasks: list[ReportTask]) -> None:

@@ -46,7 +46,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A grid's tasks."""
-    return read_tasks([runs.full(tmp_path_factory.mktemp("full"))]).tasks
+    return read_tasks([runs.write_grid(tmp_path_factory.mktemp("full"))]).tasks
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from eval.report.tasks import read_tasks
 def data(tmp_path: Path) -> dict[str, Any]:
     texts = {record.id: record.context for record in runs.records(40)}
     payload = Payload()
-    for task in read_tasks([runs.full(tmp_path)]).tasks:
+    for task in read_tasks([runs.write_grid(tmp_path)]).tasks:
         payload.add_task(task, {} if task.name == "qa_gold" else texts)
     return payload.data
 

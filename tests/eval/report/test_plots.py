@@ -28,7 +28,7 @@ def embedding_map(name: str) -> EmbeddingMap:
 
 
 def test_each_kind_of_figure_is_drawn(tmp_path: Path) -> None:
-    paths = write_plots(tmp_path, read_tasks([runs.full(tmp_path / "runs")]).tasks, [embedding_map("mini/lm")])
+    paths = write_plots(tmp_path, read_tasks([runs.write_grid(tmp_path / "runs")]).tasks, [embedding_map("mini/lm")])
     assert [path.name for path in paths] == [
         "recall_at_k.png",
         "confusion_tiny.png",
@@ -113,7 +113,7 @@ def test_the_first_few_answers_do_not_stretch_the_scale() -> None:
 
 
 def test_recall_has_a_curve_and_a_band_for_each_retriever(tmp_path: Path) -> None:
-    (figure,) = recall_figures(read_tasks([runs.full(tmp_path)]).tasks)
+    (figure,) = recall_figures(read_tasks([runs.write_grid(tmp_path)]).tasks)
     axes = Figure().add_subplot()
     draw_recall(axes, figure)
     assert (len(axes.lines), len(axes.collections)) == (2, 2)
@@ -128,7 +128,7 @@ def test_of_one_question_there_is_no_band() -> None:
 
 def test_reliability_has_a_bar_and_an_interval_for_each_bin(tmp_path: Path) -> None:
     axes = Figure().add_subplot()
-    draw_reliability(axes, reliabilities(read_tasks([runs.full(tmp_path)]).tasks)[0])
+    draw_reliability(axes, reliabilities(read_tasks([runs.write_grid(tmp_path)]).tasks)[0])
     assert (len(axes.patches), len(axes.collections)) == (2, 2)
 
 

@@ -9,7 +9,7 @@ from eval.results import write_results
 
 
 def test_the_title_tells_what_was_measured_on_what(tmp_path: Path) -> None:
-    assert title(read_tasks([runs.full(tmp_path)]).tasks) == (
+    assert title(read_tasks([runs.write_grid(tmp_path)]).tasks) == (
         "Retrieval, answers, inference and verified answers on the sample"
     )
     write_results(tmp_path / "o", [runs.answers("qa_none", ["yes"])], runs.settings(data={"path": "d/ori.json"}))
@@ -17,7 +17,7 @@ def test_the_title_tells_what_was_measured_on_what(tmp_path: Path) -> None:
 
 
 def test_facts(tmp_path: Path) -> None:
-    told = dict(facts(read_tasks([runs.full(tmp_path)]).tasks))
+    told = dict(facts(read_tasks([runs.write_grid(tmp_path)]).tasks))
     assert told["Models"] == "medground-tiny"
     assert told["Retrievers"] == "dense, bm25"
     assert "sample, test split (n = 8)" in told["Data"]

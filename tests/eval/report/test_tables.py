@@ -14,7 +14,7 @@ from eval.tasks.base import ANSWERS
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[ReportTask]:
-    return list(read_tasks([runs.full(tmp_path)]).tasks)
+    return list(read_tasks([runs.write_grid(tmp_path)]).tasks)
 
 
 def tables(tasks: list[ReportTask], section_id: str) -> dict[str, View]:

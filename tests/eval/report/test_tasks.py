@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import report_runs as runs
-from written_runs import without_fields
+from written_runs import remove_task_fields
 
 from common.errors import DataError, UserError
 from eval.report.tasks import ReportInput, ReportTask, read_tasks
@@ -18,7 +18,7 @@ def by_name(measured: ReportInput) -> dict[str, ReportTask]:
 
 
 def test_all_runs_below_a_folder_are_read_and_named_by_their_place_in_it(tmp_path: Path) -> None:
-    measured = read_tasks([runs.full(tmp_path / "grid")])
+    measured = read_tasks([runs.write_grid(tmp_path / "grid")])
     assert [(task.run, task.name, task.section.id) for task in measured.tasks] == [
         ("retrieval", "retrieval_dense", "retrieval"),
         ("retrieval", "retrieval_bm25", "retrieval"),
@@ -31,7 +31,7 @@ def test_all_runs_below_a_folder_are_read_and_named_by_their_place_in_it(tmp_pat
 
 
 def test_figures_are_computed_from_the_samples(tmp_path: Path) -> None:
-    tasks = by_name(read_tasks([runs.full(tmp_path)]))
+    tasks = by_name(read_tasks([runs.write_grid(tmp_path)]))
     found = tasks["retrieval_dense"].estimates
     assert found["accuracy@1"].value == 5 / 8
     assert found["recall@5"].value == 7 / 8
@@ -48,7 +48,7 @@ def test_figures_are_computed_from_the_samples(tmp_path: Path) -> None:
 
 
 def test_a_rank_counts_from_one(tmp_path: Path) -> None:
-    task = by_name(read_tasks([runs.full(tmp_path)]))["retrieval_dense"]
+    task = by_name(read_tasks([runs.write_grid(tmp_path)]))["retrieval_dense"]
     assert [rank(sample) for sample in task.samples] == [1, 2, None, 1, 1, 3, 1, 1]
     assert [task.scorer.is_right(sample) for sample in task.samples] == [
         True,
@@ -93,7 +93,7 @@ def test_nli_beside_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
     made[0] = replace(made[0], task=NLITask(shots=0, tuned=False))
     write_results(tmp_path, made, runs.settings(nli={"adapter": "adapters/nli"}))
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
-    without_fields(tmp_path)
+    remove_task_fields(tmp_path)
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
 
 
@@ -109,7 +109,7 @@ def test_a_run_named_twice_counts_once_and_runs_of_one_name_are_told_apart(tmp_p
 
 
 def test_a_grid_tells_what_others_report_and_what_failed(tmp_path: Path) -> None:
-    runs.full(tmp_path)
+    runs.write_grid(tmp_path)
     cell = {"part": "qa", "metric": "accuracy", "published": 0.75, "run": "tiny", "task": "qa_gold"}
     grid = {"cells": [cell, cell | {"published": None, "task": "qa_none"}], "failures": {"big": "No card."}}
     (tmp_path / "grid.json").write_text(json.dumps(grid | {"published": "a paper"}))
@@ -122,7 +122,7 @@ def test_a_grid_tells_what_others_report_and_what_failed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 1, "failures": {}}', '{"cells": [{}], "failures": {}}'])
 def test_a_damaged_grid_file_is_told(tmp_path: Path, text: str) -> None:
-    runs.full(tmp_path)
+    runs.write_grid(tmp_path)
     (tmp_path / "grid.json").write_text(text)
     with pytest.raises(DataError, match=r"grid\.json: does not have medground.s format"):
         read_tasks([tmp_path])
@@ -136,7 +136,7 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
 
 
 def test_missing_samples_are_told(tmp_path: Path) -> None:
-    runs.full(tmp_path)
+    runs.write_grid(tmp_path)
     (tmp_path / "tiny" / "samples_qa_gold.jsonl").unlink()
     with pytest.raises(UserError, match="the samples of qa_gold are missing"):
         read_tasks([tmp_path])

@@ -19,4 +19,4 @@ def test_only_what_the_report_uses_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_full_report_explains_all(tmp_path: Path) -> None:
-    assert {"verdict", "gain", "ECE", "Brier", "confidence", "risk, coverage"} <= names(runs.full(tmp_path))
+    assert {"verdict", "gain", "ECE", "Brier", "confidence", "risk, coverage"} <= names(runs.write_grid(tmp_path))

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted_answers import TEXTS, measured
+from scripted_answers import TEXTS, evaluate_scripted
 
 from eval.compare import Side, compare
 from eval.results import write_results
@@ -11,7 +11,7 @@ from eval.tasks import AnswersTask
 
 
 def test_recall_and_precision_are_alces() -> None:
-    result = measured()
+    result = evaluate_scripted()
     cited, wrong, uncited, refused = result.samples
     assert (cited["citation_recall"], cited["citation_precision"]) == (1.0, pytest.approx(2 / 3))
     assert (wrong["citation_recall"], wrong["citation_precision"]) == (0.0, 0.0)
@@ -23,14 +23,14 @@ def test_recall_and_precision_are_alces() -> None:
 
 
 def test_the_reference_is_compared_both_ways() -> None:
-    cited, wrong, *_ = measured().samples
+    cited, wrong, *_ = evaluate_scripted().samples
     assert (cited["entails_reference"], cited["entailed_by_reference"]) == (True, False)
     assert cited["rouge_l"] == pytest.approx(2 * 3 / 9)
     assert wrong["rouge_l"] is wrong["entails_reference"] is None
 
 
 def test_pruning_removes_what_is_not_supported() -> None:
-    samples = measured(pruned=True).samples
+    samples = evaluate_scripted(pruned=True).samples
     assert [one["output"] for one in samples][::2] == [TEXTS["Cited?"], "Zinc raised growth."]
     assert [one["withheld"] for one in samples] == [False, True, False, False]
     assert samples[1]["citation_recall"] is None
@@ -39,7 +39,7 @@ def test_pruning_removes_what_is_not_supported() -> None:
 
 
 def test_before_and_after_are_compared_over_the_answers_that_both_have(tmp_path: Path) -> None:
-    write_results(tmp_path, [measured(), measured(pruned=True)], {})
+    write_results(tmp_path, [evaluate_scripted(), evaluate_scripted(pruned=True)], {})
     run = read_run(tmp_path)
     plain, pruned = (Side(run, task) for task in run.tasks.values())
     assert plain.task == AnswersTask(context="retrieved", retriever="words")

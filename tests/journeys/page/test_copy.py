@@ -1,4 +1,4 @@
-"""Text that the page puts on the clipboard."""
+"""The chat page's button Copy."""
 
 from pathlib import Path
 
@@ -27,10 +27,10 @@ def answer_with_notes(question: Question) -> Answer:
     )
 
 
-def test_a_copied_answer_has_its_notes(tmp_path: Path) -> None:
+def test_copied_answer_includes_its_notes(tmp_path: Path) -> None:
     service = make_service(Scripted(0.0, answer_with_notes), tmp_path)
-    with running(service, add_page) as (url, _), chromium() as browser, visit(browser, url) as shown:
-        page = shown.page
+    with running(service, add_page) as (url, _), chromium() as browser, visit(browser, url) as visited:
+        page = visited.page
         copied = []
         for index, question in enumerate(("Has zinc shortened colds?", "Has tea shortened colds?")):
             page.fill("#question", question)

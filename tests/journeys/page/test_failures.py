@@ -1,4 +1,4 @@
-"""An answer that is stopped, a service without room, a lost connection, a conversation deleted elsewhere."""
+"""The chat page after a stopped answer, a refused question, a lost connection and a deleted conversation."""
 
 import socket
 import threading
@@ -7,158 +7,173 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
-from chat_page import OTHER, accessible, answer, answers, ask, opened, ready, said, scripted, wait
+from chat_page import (
+    OTHER_QUESTION,
+    ask,
+    assert_accessible,
+    make_answer,
+    open_page,
+    scripted_service,
+    wait_for,
+    wait_for_answers,
+    wait_for_status,
+    wait_until_ready,
+)
+from served import ask as request_answer
 from served import until
 
 pytestmark = pytest.mark.slow
 
 
-class TestWhenSomethingFails:
-    def test_an_answer_is_stopped(self, browser: Any, tmp_path: Path) -> None:
-        with scripted(tmp_path, answer, 3.0) as (url, service), opened(browser, url) as shown:
-            page = shown.page
-            ready(page)
-            for stop in (lambda: page.click("#stop"), lambda: page.keyboard.press("Escape")):
-                page.fill("#question", OTHER)
-                page.focus("#question")
-                page.keyboard.press("Enter")
-                page.wait_for_selector("#stop")
-                stop()
-                said(page, "This question is not kept.")
-                assert page.evaluate("document.activeElement.id") == "question"
-                until(lambda: service.admission.active == 0, 10)
-            assert service.chat.conversations.list("local") == []
-            page.click(".turn >> nth=0 >> text=Edit")
-            assert page.input_value("#question") == OTHER
-            page.click("text=Ask again")
-            answers(page, 1)
-
-    def test_what_is_typed_outlasts_a_reload(self, browser: Any, tmp_path: Path) -> None:
-        with scripted(tmp_path, answer, 1.5) as (url, _), opened(browser, url) as shown:
-            page = shown.page
-            ready(page)
-            page.keyboard.type("A draft\u202e")
-            page.reload()
-            ready(page)
-            assert page.input_value("#question") == "A draft\u202e"
-            page.fill("#question", OTHER)
-            page.keyboard.press("Enter")
-            page.keyboard.type("The next one")
-            page.wait_for_selector("#stop")
-            page.reload()
-            ready(page)
-            assert page.input_value("#question") == "The next one"
-            page.click("text=Ask again")
-            answers(page, 1)
-            assert page.inner_text(".question") == OTHER
-            assert page.input_value("#question") == "The next one"
-            page.reload()
-            answers(page, 1)
-            assert page.input_value("#question") == "The next one"
-
-    @pytest.mark.parametrize("closing", [False, True])
-    def test_a_service_without_room_is_asked_again(self, browser: Any, tmp_path: Path, closing: bool) -> None:
-        with scripted(tmp_path, answer, 2.0, batch=1, queue=0) as (url, service), opened(browser, url) as shown:
-            page = shown.page
-            ready(page)
-            held = None
-            if closing:
-                service.admission._closing = True
-            else:
-                held = threading.Thread(target=httpx.post, args=(f"{url}/v1/chat/completions",), kwargs={
-                    "json": {"messages": [{"role": "user", "content": "Is it so?"}]}, "trust_env": False, "timeout": 30,
-                })  # fmt: skip
-                held.start()
-                until(lambda: service.admission.active == 1)
-            page.keyboard.type(OTHER)
-            page.keyboard.press("Enter")
-            page.wait_for_selector("text=Asking again in")
-            assert "asked again in" in page.inner_text("#status")
-            accessible(page)
-            if closing:
-                service.admission._closing = False
-                page.click("text=Ask now")
-            answers(page, 1)
-            if held is not None:
-                held.join()
-            shown.errors = [one for one in shown.errors if "429" not in one and "503" not in one]
-
-    def test_a_lost_connection_is_said_and_the_question_asked_again(self, browser: Any, tmp_path: Path) -> None:
-        with (
-            scripted(tmp_path, answer, 1.0) as (real, service),
-            Proxy(real) as proxy,
-            opened(browser, proxy.url) as shown,
-        ):
-            page = shown.page
-            ready(page)
-            ask(page, OTHER)
-            page.fill("#question", "And in men?")
+def test_stopped_question_is_not_stored_and_can_be_asked_again(browser: Any, tmp_path: Path) -> None:
+    with scripted_service(tmp_path, make_answer, 3.0) as (url, service), open_page(browser, url) as visited:
+        page = visited.page
+        wait_until_ready(page)
+        for stop in (lambda: page.click("#stop"), lambda: page.keyboard.press("Escape")):
+            page.fill("#question", OTHER_QUESTION)
+            page.focus("#question")
             page.keyboard.press("Enter")
             page.wait_for_selector("#stop")
-            page.wait_for_timeout(300)
-            proxy.cut()
-            page.wait_for_selector("text=The connection was lost before the answer was complete.")
-            page.click("text=Ask again")
-            page.wait_for_selector("text=The service cannot be reached.")
-            accessible(page)
-            page.click("#search")
-            page.keyboard.type("x")
-            said(page, "cannot be reached")
-            proxy.mend()
-            page.click("text=Ask again")
-            answers(page, 2)
-            (kept,) = service.chat.conversations.list("local")
-            assert kept.turns == 2
-            shown.errors = [one for one in shown.errors if "net::ERR" not in one]
+            stop()
+            wait_for_status(page, "This question is not kept.")
+            assert page.evaluate("document.activeElement.id") == "question"
+            until(lambda: service.admission.active == 0, 10)
+        assert service.chat.conversations.list("local") == []
+        page.click(".turn >> nth=0 >> text=Edit")
+        assert page.input_value("#question") == OTHER_QUESTION
+        page.click("text=Ask again")
+        wait_for_answers(page, 1)
 
-    def test_an_answer_that_was_stored_is_not_asked_for_twice(self, browser: Any, tmp_path: Path) -> None:
-        with (
-            scripted(tmp_path, answer, 1.0) as (real, service),
-            Proxy(real) as proxy,
-            opened(browser, proxy.url) as shown,
-        ):
-            page = shown.page
-            ready(page)
-            ask(page, OTHER)
-            proxy.mute = True  # what the service answers does not arrive
-            page.fill("#question", "And in men?")
-            page.keyboard.press("Enter")
-            until(lambda: service.chat.conversations.list("local")[0].turns == 2, 20)
-            proxy.cut()
-            page.wait_for_selector("text=Ask again")
-            proxy.mute = False
-            proxy.mend()
-            page.click("text=Ask again")
-            answers(page, 2)
-            assert service.chat.conversations.list("local")[0].turns == 2
-            shown.errors = [one for one in shown.errors if "net::ERR" not in one]
 
-    def test_a_conversation_that_was_deleted_elsewhere(self, browser: Any, tmp_path: Path) -> None:
-        with scripted(tmp_path, answer) as (url, service), opened(browser, url) as shown:
-            page = shown.page
-            ready(page)
-            ask(page, OTHER)
-            service.chat.conversations.delete("local", page.url.partition("#")[2])
-            page.fill("#question", "And in men?")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("text=Asking again begins a new one.")
-            page.click("text=Ask again")
-            wait(page, "document.querySelectorAll('.conversation').length === 1")
-            page.goto(f"{url}/#{'0' * 32}")
-            said(page, "There is no conversation")
-            assert page.inner_text("#title") == "New conversation"
-            shown.errors = [one for one in shown.errors if "404" not in one]
+def test_draft_and_unanswered_question_survive_a_reload(browser: Any, tmp_path: Path) -> None:
+    with scripted_service(tmp_path, make_answer, 1.5) as (url, _), open_page(browser, url) as visited:
+        page = visited.page
+        wait_until_ready(page)
+        page.keyboard.type("A draft\u202e")
+        page.reload()
+        wait_until_ready(page)
+        assert page.input_value("#question") == "A draft\u202e"
+        page.fill("#question", OTHER_QUESTION)
+        page.keyboard.press("Enter")
+        page.keyboard.type("The next one")
+        page.wait_for_selector("#stop")
+        page.reload()
+        wait_until_ready(page)
+        assert page.input_value("#question") == "The next one"
+        page.click("text=Ask again")
+        wait_for_answers(page, 1)
+        assert page.inner_text(".question") == OTHER_QUESTION
+        assert page.input_value("#question") == "The next one"
+        page.reload()
+        wait_for_answers(page, 1)
+        assert page.input_value("#question") == "The next one"
+
+
+@pytest.mark.parametrize("shutting_down", [False, True], ids=["queue full", "shutting down"])
+def test_refused_question_is_sent_again(browser: Any, tmp_path: Path, shutting_down: bool) -> None:
+    with (
+        scripted_service(tmp_path, make_answer, 2.0, batch=1, queue=0) as (url, service),
+        open_page(browser, url) as visited,
+    ):
+        page = visited.page
+        wait_until_ready(page)
+        other_request = threading.Thread(target=request_answer, args=(url,))
+        if shutting_down:
+            service.admission._closing = True
+        else:
+            other_request.start()
+            until(lambda: service.admission.active == 1)
+        page.keyboard.type(OTHER_QUESTION)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Asking again in")
+        assert "asked again in" in page.inner_text("#status")
+        assert_accessible(page)
+        if shutting_down:
+            service.admission._closing = False
+            page.click("text=Ask now")
+        wait_for_answers(page, 1)
+        if not shutting_down:
+            other_request.join()
+        visited.ignore_errors("429", "503")
+
+
+def test_lost_connection_is_reported_and_question_can_be_asked_again(browser: Any, tmp_path: Path) -> None:
+    with (
+        scripted_service(tmp_path, make_answer, 1.0) as (url, service),
+        Proxy(url) as proxy,
+        open_page(browser, proxy.url) as visited,
+    ):
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, OTHER_QUESTION)
+        page.fill("#question", "And in men?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#stop")
+        page.wait_for_timeout(300)
+        proxy.disconnect()
+        page.wait_for_selector("text=The connection was lost before the answer was complete.")
+        page.click("text=Ask again")
+        page.wait_for_selector("text=The service cannot be reached.")
+        assert_accessible(page)
+        page.click("#search")
+        page.keyboard.type("x")
+        wait_for_status(page, "cannot be reached")
+        proxy.reconnect()
+        page.click("text=Ask again")
+        wait_for_answers(page, 2)
+        (conversation,) = service.chat.conversations.list("local")
+        assert conversation.turns == 2
+        visited.ignore_errors("net::ERR")
+
+
+def test_asking_again_shows_a_stored_answer_without_a_new_turn(browser: Any, tmp_path: Path) -> None:
+    with (
+        scripted_service(tmp_path, make_answer, 1.0) as (url, service),
+        Proxy(url) as proxy,
+        open_page(browser, proxy.url) as visited,
+    ):
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, OTHER_QUESTION)
+        proxy.drop_replies = True
+        page.fill("#question", "And in men?")
+        page.keyboard.press("Enter")
+        until(lambda: service.chat.conversations.list("local")[0].turns == 2, 20)
+        proxy.disconnect()
+        page.wait_for_selector("text=Ask again")
+        proxy.drop_replies = False
+        proxy.reconnect()
+        page.click("text=Ask again")
+        wait_for_answers(page, 2)
+        assert service.chat.conversations.list("local")[0].turns == 2
+        visited.ignore_errors("net::ERR")
+
+
+def test_question_in_a_deleted_conversation_begins_a_new_one(browser: Any, tmp_path: Path) -> None:
+    with scripted_service(tmp_path, make_answer) as (url, service), open_page(browser, url) as visited:
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, OTHER_QUESTION)
+        service.chat.conversations.delete("local", page.url.partition("#")[2])
+        page.fill("#question", "And in men?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Asking again begins a new one.")
+        page.click("text=Ask again")
+        wait_for(page, "document.querySelectorAll('.conversation').length === 1")
+        page.goto(f"{url}/#{'0' * 32}")
+        wait_for_status(page, "There is no conversation")
+        assert page.inner_text("#title") == "New conversation"
+        visited.ignore_errors("404")
 
 
 class Proxy:
-    """A TCP proxy whose connections can be cut; ``mute`` holds back what the service says."""
+    """A TCP proxy in front of the service that can be disconnected, and drops replies while ``drop_replies`` is set."""
 
     def __init__(self, url: str) -> None:
-        self._to = urlsplit(url).port
-        self._open: list[socket.socket] = []
-        self.mute = False
+        self._service_port = urlsplit(url).port
+        self._connections: list[socket.socket] = []
+        self.drop_replies = False
         self._listen(0)
 
     def _listen(self, port: int) -> None:
@@ -173,34 +188,34 @@ class Proxy:
                 client, _ = listening.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
-            self._open += [client, server]
+            server = socket.create_connection(("127.0.0.1", self._service_port))
+            self._connections += [client, server]
             for source, target, replies in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pump, args=(source, target, replies), daemon=True).start()
+                threading.Thread(target=self._forward, args=(source, target, replies), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, replies: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, replies: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if not (replies and self.mute):
+                if not (replies and self.drop_replies):
                     target.sendall(data)
 
-    def cut(self) -> None:
-        """Close all connections, and take no new ones."""
+    def disconnect(self) -> None:
+        """Close all connections and accept no new ones."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        for one in self._open:
+        for connection in self._connections:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._open.clear()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._connections.clear()
 
-    def mend(self) -> None:
-        """Listen again at the same address."""
+    def reconnect(self) -> None:
+        """Accept connections again, at the same address."""
         self._listen(self._port)
 
     def __enter__(self) -> "Proxy":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # it may be cut already
-            self.cut()
+        with suppress(OSError):  # raised if it is disconnected already
+            self.disconnect()

@@ -1,4 +1,4 @@
-"""Another site's page, open in the same browser, reads and changes nothing."""
+"""A hostile site's page, open in the same browser, can neither read nor change the service's data."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from chat_page import EVIL, TOKEN, ready, turn
+from chat_page import EVIL_HOST, TOKEN, make_turn, wait_until_ready
 from chromium import visit
 from served import Scripted, make_service, running
 
@@ -18,41 +18,41 @@ from medground.service.static import add_page
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("tokens", [None, {"ann": TOKEN}])
-@pytest.mark.parametrize("host", [EVIL, "127.0.0.1"])
-def test_another_site_reads_and_changes_nothing(
+@pytest.mark.parametrize("tokens", [None, {"ann": TOKEN}], ids=["without login", "with login"])
+@pytest.mark.parametrize("host", [EVIL_HOST, "127.0.0.1"])
+def test_hostile_site_reads_and_changes_nothing(
     browser: Any, tmp_path: Path, tokens: dict[str, str] | None, host: str
 ) -> None:
     service = make_service(Scripted(), tmp_path, tokens)
     user = "ann" if tokens else "local"
-    id = service.chat.conversations.create(user, turn("Secret question"), "Secret title")
-    with running(service, add_page) as (url, _), attacker() as port, visit(browser, url) as shown:
-        page = shown.page
+    id = service.chat.conversations.create(user, make_turn("Secret question"), "Secret title")
+    with running(service, add_page) as (url, _), hostile_site() as port, visit(browser, url) as visited:
+        page = visited.page
         if tokens:
             page.fill("#token", TOKEN)
             page.keyboard.press("Enter")
-        ready(page)
-        evil = page.context.new_page()  # beside the page that is logged in
+        wait_until_ready(page)
+        evil = page.context.new_page()  # shares the cookies of the page that is logged in
         evil.goto(f"http://{host}:{port}/")
-        own, rebound = url, f"http://{EVIL}:{urlsplit(url).port}"
-        tried = evil.evaluate(ATTACK, {"urls": [own, own.replace("127.0.0.1", "localhost"), rebound], "id": id})
-        assert [one for one in tried if one["read"]] == []
-        assert len(tried) > 30
-        evil.wait_for_timeout(1000)  # forms and frames
+        rebound = f"http://{EVIL_HOST}:{urlsplit(url).port}"  # the service under the site's name (DNS rebinding)
+        attempts = evil.evaluate(ATTACK, {"urls": [url, url.replace("127.0.0.1", "localhost"), rebound], "id": id})
+        assert [attempt for attempt in attempts if attempt["read"]] == []
+        assert len(attempts) > 30  # the script ran to its end
+        evil.wait_for_timeout(1000)  # for forms and frames to load
         frames = "Array.from({ length: frames.length }, (_, number) => frames[number])"
-        peek = "(frame) => { try { return frame.document.body.innerText } catch { return '' } }"
-        assert evil.evaluate(f"{frames}.map({peek}).join('')") == ""
+        frame_text = "(frame) => { try { return frame.document.body.innerText } catch { return '' } }"
+        assert evil.evaluate(f"{frames}.map({frame_text}).join('')") == ""
         evil.goto(f"{rebound}/v1/conversations")
         assert "Secret title" not in evil.evaluate("document.documentElement.textContent")
-        (kept,) = service.chat.conversations.list(user)
-        assert (kept.id, kept.title, kept.turns) == (id, "Secret title", 1)
+        (conversation,) = service.chat.conversations.list(user)
+        assert (conversation.id, conversation.title, conversation.turns) == (id, "Secret title", 1)
 
 
 @contextmanager
-def attacker() -> Iterator[int]:
-    """The port of another site's server."""
+def hostile_site() -> Iterator[int]:
+    """Run the server of an empty page; yields its port."""
 
-    class Empty(BaseHTTPRequestHandler):
+    class EmptyPage(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
@@ -62,17 +62,17 @@ def attacker() -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Empty)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     with closing(server.socket):
         yield server.server_port
         server.shutdown()
 
 
-# Everything by which a page may reach another origin. A request that is answered with a body that can be read counts
-# as read; one that cannot be read may still change something, which the test looks for in the service itself.
+# Sends requests to another origin in every way that a page can, and returns each attempt with the text that it could
+# read. A request without a readable reply can still change data, for which the test checks the conversations.
 ATTACK = """async ({ urls, id }) => {
-  const tried = [];
+  const attempts = [];
   const reach = async (name, request) => {
     let read = '';
     try {
@@ -80,7 +80,7 @@ ATTACK = """async ({ urls, id }) => {
       if (response.type !== 'opaque') read = await response.text();
       if (response.status === 403) read = '';
     } catch {}
-    tried.push({ name, read });
+    attempts.push({ name, read });
   };
   const messages = [{ role: 'user', content: 'Is it so?' }];
   const chat = JSON.stringify({ messages, medground: { conversation: 'new' } });
@@ -125,5 +125,5 @@ ATTACK = """async ({ urls, id }) => {
     script.src = `${url}/v1/conversations`;
     document.body.append(script);
   }
-  return tried;
+  return attempts;
 }"""

@@ -1,4 +1,4 @@
-"""Everything that the page offers, by mouse and by keyboard, over ``medground serve`` itself."""
+"""All features of the chat page, by mouse and by keyboard, with ``medground serve`` over the sample."""
 
 import json
 import re
@@ -6,21 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_page import OTHER, QUESTION, answers, ask, conversations, opened, ready, said, tab_to, wait
+from chat_page import (
+    OTHER_QUESTION,
+    QUESTION,
+    ask,
+    conversations,
+    open_page,
+    tab_to,
+    wait_for,
+    wait_for_answers,
+    wait_for_status,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.slow
 
 
-def test_everything_by_mouse(browser: Any, emptied: str) -> None:
-    with opened(browser, emptied) as shown:
-        page = shown.page
-        ready(page)
+def test_all_features_work_by_mouse(browser: Any, served_empty: str) -> None:
+    with open_page(browser, served_empty) as visited:
+        page = visited.page
+        wait_until_ready(page)
         assert "sample" in page.inner_text("#note")
         assert "Model: " in page.inner_text("#about")
         page.click("#question")
         page.keyboard.type(QUESTION)
         page.click("#send")
-        answers(page, 1)
+        wait_for_answers(page, 1)
         assert page.inner_text(".answer-text") in ("Yes.", "No.", "Maybe.")
         quote = page.inner_text(".quotes q").strip("“”")
         marked = page.locator("#evidence-body mark.quoted:not(.legend mark)")
@@ -36,7 +47,7 @@ def test_everything_by_mouse(browser: Any, emptied: str) -> None:
         assert not marked.first.is_visible()
 
         page.click("text=Copy")
-        said(page, "copied")
+        wait_for_status(page, "copied")
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.startswith(page.inner_text(".answer-text"))
         assert f"“{quote}”" in copied
@@ -49,66 +60,66 @@ def test_everything_by_mouse(browser: Any, emptied: str) -> None:
         page.click("#rename")
         page.fill("#new-title", "Rotesartan – κνησμός")
         page.click("#rename-dialog >> text=Rename >> nth=-1")
-        said(page, "renamed")
+        wait_for_status(page, "renamed")
         assert page.inner_text("#title") == page.inner_text(".conversation-title") == "Rotesartan – κνησμός"
 
-        for choice, ending in (("Markdown", "md"), ("JSON", "json")):
+        for format, suffix in (("Markdown", "md"), ("JSON", "json")):
             page.click("#export")
             with page.expect_download() as download:
-                page.click(f"#export-dialog button:has-text('{choice}')")
-            assert download.value.suggested_filename == f"Rotesartan-κνησμός.{ending}"
+                page.click(f"#export-dialog button:has-text('{format}')")
+            assert download.value.suggested_filename == f"Rotesartan-κνησμός.{suffix}"
             text = Path(download.value.path()).read_text(encoding="utf-8")
             assert QUESTION in text
-            assert quote in (text if ending == "md" else json.dumps(json.loads(text), ensure_ascii=False))
+            assert quote in (text if suffix == "md" else json.dumps(json.loads(text), ensure_ascii=False))
 
         page.reload()
-        answers(page, 2)
+        wait_for_answers(page, 2)
         assert page.inner_text("#title") == "Rotesartan – κνησμός"
         page.click("#new")
-        ready(page)
+        wait_until_ready(page)
         assert page.is_visible("text=Ask a medical question")
-        ask(page, OTHER, 1)
-        wait(page, "document.querySelectorAll('.conversation').length === 2")
+        ask(page, OTHER_QUESTION, 1)
+        wait_for(page, "document.querySelectorAll('.conversation').length === 2")
         page.fill("#search", "κνησμός")
-        wait(page, "document.querySelectorAll('.conversation').length === 1")
+        wait_for(page, "document.querySelectorAll('.conversation').length === 1")
         page.click(".conversation")
-        answers(page, 2)
+        wait_for_answers(page, 2)
         page.go_back()
-        answers(page, 1)
+        wait_for_answers(page, 1)
         page.fill("#search", "no such words")
         page.wait_for_selector("text=No conversation found.")
         page.fill("#search", "")
-        wait(page, "document.querySelectorAll('.conversation').length === 2")
+        wait_for(page, "document.querySelectorAll('.conversation').length === 2")
 
         page.click("#theme")
         page.click("#theme")
         assert page.inner_text("#theme") == "Theme: dark"
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.reload()
-        answers(page, 1)
+        wait_for_answers(page, 1)
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark != "rgb(244, 246, 248)"
 
-        for left in (1, 0):
+        for remaining in (1, 0):
             page.click(".conversation >> nth=0")
             page.wait_for_selector(".conversation[aria-current]")
             page.click("#delete")
             page.click("#delete-dialog >> text=Cancel")
-            assert len(conversations(emptied)) == left + 1
+            assert len(conversations(served_empty)) == remaining + 1
             page.click("#delete")
             page.click("#delete-dialog button[type=submit]")
-            said(page, "deleted")
-            assert len(conversations(emptied)) == left
+            wait_for_status(page, "deleted")
+            assert len(conversations(served_empty)) == remaining
 
 
-def test_everything_by_keyboard(browser: Any, emptied: str) -> None:
-    with opened(browser, emptied) as shown:
-        page = shown.page
-        ready(page)
+def test_all_features_work_by_keyboard(browser: Any, served_empty: str) -> None:
+    with open_page(browser, served_empty) as visited:
+        page = visited.page
+        wait_until_ready(page)
         keys = page.keyboard
         keys.type(QUESTION)
         keys.press("Shift+Enter")
         keys.press("Enter")
-        answers(page, 1)
+        wait_for_answers(page, 1)
         quote = page.inner_text(".quotes q").strip("“”")
         tab_to(page, ".quotes .number", "Shift+Tab")
         keys.press("Enter")
@@ -123,7 +134,7 @@ def test_everything_by_keyboard(browser: Any, emptied: str) -> None:
         keys.press("Escape")
         keys.press("Tab")
         keys.press("Enter")
-        said(page, "copied")
+        wait_for_status(page, "copied")
         assert quote in page.evaluate("navigator.clipboard.readText()")
 
         tab_to(page, "#rename", "Shift+Tab")
@@ -131,7 +142,7 @@ def test_everything_by_keyboard(browser: Any, emptied: str) -> None:
         keys.press("Control+A")
         keys.type("By keyboard")
         keys.press("Enter")
-        said(page, "renamed")
+        wait_for_status(page, "renamed")
         assert page.inner_text("#title") == "By keyboard"
         assert page.evaluate("document.activeElement.id") == "rename"
         keys.press("Tab")
@@ -146,33 +157,33 @@ def test_everything_by_keyboard(browser: Any, emptied: str) -> None:
 
         tab_to(page, "#new", "Shift+Tab")
         keys.press("Enter")
-        ready(page)
-        keys.type(OTHER)
+        wait_until_ready(page)
+        keys.type(OTHER_QUESTION)
         keys.press("Enter")
-        answers(page, 1)
+        wait_for_answers(page, 1)
         tab_to(page, "#search", "Shift+Tab")
         keys.type("keyboard")
-        wait(page, "document.querySelectorAll('.conversation').length === 1")
+        wait_for(page, "document.querySelectorAll('.conversation').length === 1")
         keys.press("Control+A")
         keys.press("Delete")
-        wait(page, "document.querySelectorAll('.conversation').length === 2")
+        wait_for(page, "document.querySelectorAll('.conversation').length === 2")
         tab_to(page, ".conversation")
         keys.press("ArrowDown")
         keys.press("Enter")
-        wait(page, "document.getElementById('title').textContent === 'By keyboard'")
+        wait_for(page, "document.getElementById('title').textContent === 'By keyboard'")
         tab_to(page, "#theme", "Shift+Tab")
         keys.press("Enter")
         assert page.inner_text("#theme") == "Theme: light"
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")  # the link past the list
+        keys.press("Tab")
+        keys.press("Enter")  # on the link that skips the list of conversations
         assert page.evaluate("document.activeElement.id") == "question"
         for _ in range(2):
             tab_to(page, ".conversation", "Shift+Tab")
             keys.press("Enter")
-            ready(page)
+            wait_until_ready(page)
             tab_to(page, "#delete", "Shift+Tab")
             keys.press("Enter")
             keys.press("Tab")
             keys.press("Enter")
-            said(page, "deleted")
-        assert conversations(emptied) == []
+            wait_for_status(page, "deleted")
+        assert conversations(served_empty) == []

@@ -1,12 +1,23 @@
-"""The views of the page: they fit the window, are accessible, and mark quotes and sentences."""
+"""Views of the chat page: they fit the window, are accessible, and highlight quotes and verdicts of sentences."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_page import OTHER, TEXT, accessible, answer, ask, opened, ready, said, scripted, turn
+from chat_page import (
+    OTHER_QUESTION,
+    ask,
+    assert_accessible,
+    make_answer,
+    make_quote,
+    make_turn,
+    open_page,
+    scripted_service,
+    wait_for_status,
+    wait_until_ready,
+)
 
-from chains.answer import Answer, Citation, Sentence, Verdict, Verification
+from chains.answer import Answer, Sentence, Verdict, Verification
 from chains.qa.base import Question
 from corpus.sentences import sentence_spans
 
@@ -15,26 +26,27 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1000, 360])
-def test_each_view_fits_and_is_accessible(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
+def test_views_fit_the_window_and_are_accessible(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
     with (
-        scripted(tmp_path, answer) as (url, service),
-        opened(browser, url, width=width, theme=theme) as shown,
+        scripted_service(tmp_path, make_answer) as (url, service),
+        open_page(browser, url, width=width, theme=theme) as visited,
     ):
         service.note = "The sample was searched."
-        page = shown.page
+        page = visited.page
 
         def check() -> None:
             assert page.evaluate("document.documentElement.scrollWidth") == width
-            accessible(page)
+            assert_accessible(page)
 
-        ready(page)
+        wait_until_ready(page)
         check()
-        ask(page, OTHER)
+        ask(page, OTHER_QUESTION)
         ask(page, "And in men?", 2)
-        said(page, "Answered with 2 quotes. Verdict: supported.")
+        wait_for_status(page, "Answered with 2 quotes. Verdict: supported.")
         check()
         page.click(".turn >> nth=1 >> text=Evidence")
         check()
+        # Up to 1180 pixels the evidence covers the conversation, and up to 860 a button shows the conversations.
         page.click(".turn >> nth=1 >> .number" if width > 1180 else "#evidence-body summary")
         if width <= 1180:
             assert page.evaluate("document.getElementById('chat').inert")
@@ -54,17 +66,17 @@ def test_each_view_fits_and_is_accessible(browser: Any, tmp_path: Path, width: i
             page.keyboard.press("Escape")
 
 
-def test_quotes_are_marked_where_they_stand(browser: Any, tmp_path: Path) -> None:
-    with scripted(tmp_path, answer) as (url, _), opened(browser, url) as shown:
-        page = shown.page
-        ready(page)
-        ask(page, OTHER)
+def test_quotes_are_highlighted_in_their_passages(browser: Any, tmp_path: Path) -> None:
+    with scripted_service(tmp_path, make_answer) as (url, _), open_page(browser, url) as visited:
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, OTHER_QUESTION)
         body = page.locator("#evidence-body")
         cards = body.locator("details")
-        assert [one[-1] for one in cards.locator(".number").all_inner_texts()] == ["1", "2", "3"]
-        assert [one.get_attribute("data-passage") for one in cards.all()] == [f"trial.pdf#{n}" for n in (1, 2, 3)]
-        assert page.locator(".quotes .number").all_inner_texts() == ["2", "1"]  # the numbers of their passages
-        assert [one.get_attribute("open") is not None for one in cards.all()] == [True, True, False]
+        assert [number[-1] for number in cards.locator(".number").all_inner_texts()] == ["1", "2", "3"]
+        assert [card.get_attribute("data-passage") for card in cards.all()] == [f"trial.pdf#{n}" for n in (1, 2, 3)]
+        assert page.locator(".quotes .number").all_inner_texts() == ["2", "1"]  # the quotes' passages
+        assert [card.get_attribute("open") is not None for card in cards.all()] == [True, True, False]
         assert body.locator(".passage-text mark.quoted").all_text_contents() == [
             "We randomised",
             "Aspirin reduced stroke in women.",
@@ -79,31 +91,29 @@ def test_quotes_are_marked_where_they_stand(browser: Any, tmp_path: Path) -> Non
         assert page.evaluate("document.activeElement.parentElement.dataset.passage") == "trial.pdf#2"
 
 
-WRITTEN = (
+ANSWER_TEXT = (
     "\U0001f9ea Aspirin reduced stroke in women [2]. Tea did as well [2][3]. It was given daily. In children the dose "
     "is unknown. See [9] of the report."
 )
+# For each sentence of ANSWER_TEXT: verdict, cited passages, attributed, and the quote that decides the verdict.
+VERDICTS: list[tuple[Verdict | None, tuple[int, ...], bool, str | None]] = [
+    ("supported", (2,), False, "Aspirin reduced stroke in women."),
+    ("contradicted", (2, 3), False, "Tea did not \U0001f375."),
+    ("supported", (1,), True, "We randomised 39,876 women."),
+    ("not enough evidence", (), False, None),
+    (None, (), False, None),
+]
 
 
-def written(question: Question) -> Answer:
-    """An answer in sentences: supported, contradicted, attributed, without evidence, and without a verdict."""
-    plain = answer(question, WRITTEN)
-    judged: list[tuple[Verdict | None, tuple[int, ...], bool, str | None]] = [
-        ("supported", (2,), False, "Aspirin reduced stroke in women."),
-        ("contradicted", (2, 3), False, "Tea did not \U0001f375."),
-        ("supported", (1,), True, "We randomised 39,876 women."),
-        ("not enough evidence", (), False, None),
-        (None, (), False, None),
-    ]
+def answer_with_verdicts(question: Question) -> Answer:
     sentences = []
-    for (start, end), (verdict, cited, attributed, quote) in zip(sentence_spans(WRITTEN), judged, strict=True):
-        id = f"trial.pdf#{cited[0]}" if cited else "trial.pdf#1"
-        at = TEXT.index(quote) if quote else 0
-        span = Citation(passage_id=id, quote=quote, start=at, end=at + len(quote), score=0.9) if quote else None
-        verification = Verification(statement="s", passage_id=id, sentence=span) if verdict else None
+    for (start, end), (verdict, cited, attributed, text) in zip(sentence_spans(ANSWER_TEXT), VERDICTS, strict=True):
+        passage_id = f"trial.pdf#{cited[0]}" if cited else "trial.pdf#1"
+        quote = make_quote(passage_id, text) if text else None
+        verification = Verification(statement="s", passage_id=passage_id, sentence=quote) if verdict else None
         sentences.append(
             Sentence(
-                text=WRITTEN[start:end],
+                text=ANSWER_TEXT[start:end],
                 start=start,
                 end=end,
                 citations=cited,
@@ -112,37 +122,41 @@ def written(question: Question) -> Answer:
                 verification=verification,
             )
         )
-    return plain.model_copy(update={"sentences": tuple(sentences), "label": None, "removed": (sentences[1],)})
+    answer = make_answer(question, ANSWER_TEXT)
+    return answer.model_copy(update={"sentences": tuple(sentences), "label": None, "removed": (sentences[1],)})
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")])
-def test_sentences_show_their_support(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
-    with scripted(tmp_path, written) as (url, _), opened(browser, url, width=width, theme=theme) as shown:
-        page = shown.page
-        ready(page)
-        ask(page, OTHER)
-        said(page, "2 of 4 sentences supported")
-        accessible(page)
+def test_sentences_show_verdicts_and_evidence(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
+    with (
+        scripted_service(tmp_path, answer_with_verdicts) as (url, _),
+        open_page(browser, url, width=width, theme=theme) as visited,
+    ):
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, OTHER_QUESTION)
+        wait_for_status(page, "2 of 4 sentences supported")
+        assert_accessible(page)
         sentences = page.locator(".sentence")
-        assert [one.get_attribute("class") for one in sentences.all()] == [
+        assert [sentence.get_attribute("class") for sentence in sentences.all()] == [
             f"sentence {verdict}" for verdict in ("supported", "contradicted", "supported", "not")
         ]
-        colours = [one.evaluate("node => getComputedStyle(node).backgroundColor") for one in sentences.all()]
+        style = "node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).textDecorationStyle]"
+        colours, underlines = zip(*(sentence.evaluate(style) for sentence in sentences.all()), strict=True)
         assert len(set(colours)) == 3
         assert colours[0] == colours[2]
-        # Not by colour alone: a sign, a line of another kind, and words for screen readers.
-        assert page.locator(".sentence .sign").all_inner_texts() == ["✓", "✗", "✓", "?"]
-        lines = [one.evaluate("node => getComputedStyle(node).textDecorationStyle") for one in sentences.all()]
-        assert lines == ["solid", "double", "solid", "dotted"]
-        named = [one.get_attribute("aria-label") for one in page.locator(".sentence .sign").all()]
-        assert named == [
+        # Verdicts differ by more than colour: by sign, underline and label for screen readers.
+        signs = page.locator(".sentence .sign")
+        assert signs.all_inner_texts() == ["✓", "✗", "✓", "?"]
+        assert underlines == ("solid", "double", "solid", "dotted")
+        assert [sign.get_attribute("aria-label") for sign in signs.all()] == [
             "Sentence 1: supported. Show the evidence",
             "Sentence 2: contradicted. Show the evidence",
             "Sentence 3: supported, attributed to [1]. Show the evidence",
             "Sentence 4: not enough evidence. Show the evidence",
         ]
         assert page.locator(".answer-text").inner_text().endswith("See [9] of the report.")
-        # On hover, within the window.
+        # Hovering a sentence shows its evidence in a box within the window.
         boxes = page.locator(".why")
         assert not any(box.is_visible() for box in boxes.all())
         sentences.nth(1).hover()
@@ -150,29 +164,29 @@ def test_sentences_show_their_support(browser: Any, tmp_path: Path, width: int, 
         assert "Contradicted" in boxes.nth(1).inner_text()
         assert "Tea did not" in boxes.nth(1).inner_text()
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        place = boxes.nth(1).bounding_box()
-        assert place["x"] >= 0
-        assert place["x"] + place["width"] <= width
-        accessible(page)
-        # On keyboard focus; Escape hides it and stops nothing.
+        rectangle = boxes.nth(1).bounding_box()
+        assert rectangle["x"] >= 0
+        assert rectangle["x"] + rectangle["width"] <= width
+        assert_accessible(page)
+        # Keyboard focus shows the box, too, and Escape hides it.
         page.mouse.move(1, 1)
-        page.locator(".sentence .sign").nth(0).focus()
+        signs.nth(0).focus()
         assert [box.is_visible() for box in boxes.all()] == [True, False, False, False]
         page.keyboard.press("Escape")
         assert not any(box.is_visible() for box in boxes.all())
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Show passage 2"
         assert boxes.nth(1).is_visible()
-        # A mark leads to its passage, a sign to the span that decided.
+        # A citation mark leads to its passage, and a sign to the passage with the deciding quote.
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.parentElement.dataset.passage") == "trial.pdf#2"
         body = page.locator("#evidence-body")
         assert body.locator(".passage-text mark.against").all_text_contents() == ["Tea did not \U0001f375."]
         assert "Removed sentences" in body.inner_text()
-        accessible(page)
+        assert_accessible(page)
         if width <= 1180:
             page.click("#evidence >> text=Close")
-        page.locator(".sentence .sign").nth(2).click()
+        signs.nth(2).click()
         assert page.evaluate("document.activeElement.parentElement.dataset.passage") == "trial.pdf#1"
         assert body.locator("details[data-passage='trial.pdf#1'] mark.for").all_text_contents() == [
             "We randomised",
@@ -180,18 +194,18 @@ def test_sentences_show_their_support(browser: Any, tmp_path: Path, width: int, 
         ]
 
 
-def test_much_and_long_text_fits(browser: Any, tmp_path: Path) -> None:
-    long = "pneumonoultramicroscopicsilicovolcanoconiosis" * 40
+def test_long_words_and_long_lists_fit_a_narrow_window(browser: Any, tmp_path: Path) -> None:
+    long_word = "pneumonoultramicroscopicsilicovolcanoconiosis" * 40
 
-    def many(question: Question) -> Answer:
-        return answer(question, text=f"{long}\n" * 30, count=40)
+    def long_answer(question: Question) -> Answer:
+        return make_answer(question, text=f"{long_word}\n" * 30, count=40)
 
-    with scripted(tmp_path, many) as (url, service), opened(browser, url, width=360) as shown:
+    with scripted_service(tmp_path, long_answer) as (url, service), open_page(browser, url, width=360) as visited:
         for number in range(60):
-            service.chat.conversations.create("local", turn(long), f"{number} {long}"[:200])
-        page = shown.page
-        ready(page)
-        ask(page, f"{long} {OTHER}")
+            service.chat.conversations.create("local", make_turn(long_word), f"{number} {long_word}"[:200])
+        page = visited.page
+        wait_until_ready(page)
+        ask(page, f"{long_word} {OTHER_QUESTION}")
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert page.locator("#evidence-body details").count() == 40
         page.click(".answer >> text=Evidence (40)")
@@ -200,4 +214,4 @@ def test_much_and_long_text_fits(browser: Any, tmp_path: Path) -> None:
         page.click("#show-conversations")
         assert page.locator(".conversation").count() == 61
         assert page.evaluate("document.documentElement.scrollWidth") == 360
-        assert page.evaluate("document.documentElement.scrollHeight") == 800
+        assert page.evaluate("document.documentElement.scrollHeight") == 800  # the window's height

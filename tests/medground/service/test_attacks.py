@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from routes import MESSAGES, ROUTES, Route, existing
+from routes import MESSAGES, ROUTES, Route, app_routes
 from served import HTTP, Scripted, ask, make_service, running
 
 from medground.service.app import make_app
@@ -59,7 +59,7 @@ def test_every_route_is_known_here(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
     app = make_app(service)
     add_page(app)
-    assert existing(app) == {(route.method, route.path) for route in ROUTES}
+    assert app_routes(app) == {(route.method, route.path) for route in ROUTES}
     service.stop()
 
 

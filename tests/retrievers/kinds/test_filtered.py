@@ -49,7 +49,7 @@ def test_it_looks_on_until_enough_have_passed() -> None:
     inner = FixedRetriever(scores, metadata={f"{number:04}": {"year": number} for number in range(1000)})
     retriever = FilteredRetriever(inner, FilterConfig(retriever="inner", year_from=700, top_k=3))
     assert [one.id for one in retriever.invoke("q")] == ["0700", "0701", "0702"]
-    assert [depth for _, depth in inner.asked] == [50, 200, 800]
+    assert [depth for _, depth in inner.calls] == [50, 200, 800]
 
 
 def test_only_questions_that_lack_passages_are_asked_again() -> None:
@@ -57,13 +57,13 @@ def test_only_questions_that_lack_passages_are_asked_again() -> None:
     inner = FixedRetriever(low, {"easy": {"x": 1.0}}, {"x": {"year": 2}, "099": {"year": 2}})
     retriever = FilteredRetriever(inner, FilterConfig(retriever="inner", year_from=1))
     assert [[one.id for one in ones] for ones in retriever.search(["easy", "hard"], 1)] == [["x"], ["099"]]
-    assert [questions for questions, _ in inner.asked] == [["easy", "hard"], ["hard"]]
+    assert [questions for questions, _ in inner.calls] == [["easy", "hard"], ["hard"]]
 
 
 def test_below_the_threshold_it_looks_no_further() -> None:
     inner = FixedRetriever({f"{number:04}": 1000.0 - number for number in range(1000)})
     FilteredRetriever(inner, FilterConfig(retriever="inner", min_score=998.0)).search(["q"], 5)
-    assert len(inner.asked) == 1
+    assert len(inner.calls) == 1
 
 
 def test_years_the_wrong_way_round_are_refused() -> None:

@@ -35,4 +35,4 @@ def test_each_is_asked_once_for_all_questions_and_deep_enough() -> None:
     hybrid = HybridRetriever({"one": one}, HybridConfig(retrievers={"one": 1}, candidates=7, top_k=2))
     hybrid.batch(["q", "r"])
     hybrid.search(["q"], 20)
-    assert one.asked == [(["q", "r"], 7), (["q"], 20)]
+    assert one.calls == [(["q", "r"], 7), (["q"], 20)]

@@ -19,7 +19,7 @@ def test_all_wordings_of_all_questions_are_one_search_each_once() -> None:
     inner = FixedRetriever({"a": 3.0})
     written = {"q": ["q", " r ", "r", "", "?!", "s", "t"], "u": []}
     make(inner, written, rewrites=6, candidates=4).search(["q", "u"], 2)
-    assert inner.asked == [(["q", "r", "s", "u"], 4)]
+    assert inner.calls == [(["q", "r", "s", "u"], 4)]
 
 
 def test_no_more_wordings_than_wanted_are_taken() -> None:
@@ -33,10 +33,10 @@ def test_no_more_wordings_than_wanted_are_taken() -> None:
     config = MultiQueryConfig(retriever="inner", rewrites=2)
     MultiQueryRetriever(inner, RunnableLambda(write), config).search(["q"], 60)
     assert counts == [2]
-    assert inner.asked == [(["q", "r", "s"], 60)]
+    assert inner.calls == [(["q", "r", "s"], 60)]
 
 
 def test_wordings_that_no_file_can_hold_are_searched_for_all_the_same() -> None:
     inner = FixedRetriever({"a": 3.0})
     make(inner, {"q": ["r \ud800"]}).search(["q"], 1)
-    assert inner.asked[0][0] == ["q", "r ?"]
+    assert inner.calls[0][0] == ["q", "r ?"]

@@ -25,7 +25,7 @@ def test_the_first_candidates_come_in_the_crossencoders_order() -> None:
     found = retriever.search(["text a", "text c"], 2)
     assert [[one.id for one in ones] for ones in found] == [["a", "b"], ["c", "a"]]
     assert found[0][0].metadata["score"] == 1.0
-    assert inner.asked == [(["text a", "text c"], 9)]
+    assert inner.calls == [(["text a", "text c"], 9)]
     assert len(reranker.pairs) == 6
 
 
