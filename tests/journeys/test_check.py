@@ -1,4 +1,4 @@
-"""A letter checked against indexed documents, by a judge that knows which sentence decides each statement."""
+"""``medground check`` on a letter, with an NLI model that knows the sentence which decides each statement."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -47,8 +47,8 @@ Smoking weakens the effect of inhaled corticosteroids. Children under five years
 """,
 }
 
-# Each statement of the letter with the sentence that decides it and how; the last six are false.
-TRUE = {
+# Statements of the letter that the library supports, each with the supporting sentence.
+SUPPORTED = {
     "Zinc lozenges make a cold two days shorter.": "Zinc lozenges shortened colds by two days.",
     "Nausea is the adverse effect that lozenges of zinc cause most often.": "Nausea was the most frequent adverse "
     "effect of the lozenges.",
@@ -75,7 +75,8 @@ TRUE = {
     "A child of three years needs a spacer with a face mask.": "Children under five years need a spacer with a face "
     "mask.",
 }
-FALSE = {
+# Statements of the letter that the library contradicts, each with the contradicting sentence.
+CONTRADICTED = {
     "Zinc lozenges prevent colds in the household.": "Zinc lozenges did not prevent colds in household contacts.",
     "Metformin causes weight gain.": "It does not cause weight gain.",
     "Antibiotics may wait for six hours in septic shock.": "Antibiotics should be given within one hour of the "
@@ -86,7 +87,9 @@ FALSE = {
     "the airways.",
     "No patient stops a statin because of muscle pain.": "Muscle pain led 3% of the patients to stop their statin.",
 }
-NO_STATEMENTS = {
+EVIDENCE = {**SUPPORTED, **CONTRADICTED}
+# Segments of the letter that are no statements, with their kinds.
+OTHER_SEGMENTS = {
     "Dear Dr Smith,": "greeting",
     "Thank you for referring this patient.": "request",
     "MEDICATION": "heading",
@@ -98,63 +101,65 @@ NO_STATEMENTS = {
 
 
 def letter() -> str:
-    true, false = list(TRUE), list(FALSE)
+    supported, contradicted = list(SUPPORTED), list(CONTRADICTED)
     paragraphs = [
-        ["Thank you for referring this patient.", *true[:4], *false[:2]],
+        ["Thank you for referring this patient.", *supported[:4], *contradicted[:2]],
         ["MEDICATION"],
-        [*true[4:9], false[2], "Should the statin be stopped?", false[3]],
-        [*true[9:], *false[4:], "Please repeat the lactate."],
+        [*supported[4:9], contradicted[2], "Should the statin be stopped?", contradicted[3]],
+        [*supported[9:], *contradicted[4:], "Please repeat the lactate."],
     ]
-    body = "\n\n".join(" ".join(one) for one in paragraphs)
+    body = "\n\n".join(map(" ".join, paragraphs))
     return f"Dear Dr Smith,\n\n{body}\n\nYours sincerely,\nDr A. Jones\n"
 
 
-class Perfect(NLIModel):
-    """Knows the sentences that decide the letter's statements; of any other premise it says neutral."""
+class PerfectNLI(NLIModel):
+    """Judges by ``SUPPORTED`` and ``CONTRADICTED``; a premise without the deciding sentence is neutral."""
 
     labels = ("entailment", "neutral", "contradiction")
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        return [self._one(" ".join(premise.split()), hypothesis) for premise, hypothesis in pairs]
+        return [self._judge(" ".join(premise.split()), hypothesis) for premise, hypothesis in pairs]
 
-    def _one(self, premise: str, hypothesis: str) -> Judgement:
+    def _judge(self, premise: str, hypothesis: str) -> Judgement:
         label = "neutral"
-        for known, found in ((TRUE, "entailment"), (FALSE, "contradiction")):
-            if hypothesis in known and known[hypothesis] in premise:
-                label = found
-        return Judgement(label=label, label_scores={one: 0.98 if one == label else 0.01 for one in self.labels})
+        if hypothesis in EVIDENCE and EVIDENCE[hypothesis] in premise:
+            label = "entailment" if hypothesis in SUPPORTED else "contradiction"
+        return Judgement(label=label, label_scores={name: 0.98 if name == label else 0.01 for name in self.labels})
 
 
 @pytest.fixture
-def indexed(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """The commands over the indexed library, with the perfect judge in place of a sequence classifier."""
-    monkeypatch.setattr(Pipeline, "judge", lambda self: Perfect())
+def check(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run ``medground check ARGUMENTS`` over the indexed library with ``PerfectNLI`` in place of an encoder."""
+    monkeypatch.setattr(Pipeline, "judge", lambda self: PerfectNLI())
     folder = Path("library")
     folder.mkdir()
     for name, text in LIBRARY.items():
         (folder / name).write_text(text, encoding="utf-8")
     assert command("index", "library", "--quiet").status == 0
 
-    def check(*arguments: str) -> Any:
+    def run(*arguments: str) -> Any:
         return command("check", *arguments, "--quiet", "--set", "nli.kind=encoder", "--set", "nli.model=perfect")
 
-    return check
+    return run
 
 
-def test_the_false_statements_of_a_letter_are_marked(indexed: Callable[..., Any]) -> None:
+def test_json_report_has_the_verdict_and_quote_of_each_statement(check: Callable[..., Any]) -> None:
     Path("letter.txt").write_text(letter(), encoding="utf-8")
-    outcome = indexed("--file", "letter.txt", "--json")
+    outcome = check("--file", "letter.txt", "--json")
     assert outcome.status == 0
     report = json.loads(outcome.out)
-    checks = {one["text"]: one["check"] for one in report["segments"] if one["kind"] == "statement"}
+    segments = report["segments"]
+    checks = {segment["text"]: segment["check"] for segment in segments if segment["kind"] == "statement"}
     assert list(checks) == sorted(checks, key=letter().index)
-    assert set(checks) == {*TRUE, *FALSE}
-    assert {text for text, one in checks.items() if one["verdict"] == "contradicted"} == set(FALSE)
-    assert {text for text, one in checks.items() if one["verdict"] == "supported"} == set(TRUE)
-    for text, one in checks.items():
-        (quote,) = one["supporting"] if text in TRUE else one["contradicting"]
-        assert {**TRUE, **FALSE}[text] in " ".join(quote["quote"].split())
-    assert {one["text"]: one["kind"] for one in report["segments"] if one["kind"] != "statement"} == NO_STATEMENTS
+    assert {text: check["verdict"] for text, check in checks.items()} == {
+        **dict.fromkeys(SUPPORTED, "supported"),
+        **dict.fromkeys(CONTRADICTED, "contradicted"),
+    }
+    for text, result in checks.items():
+        (quote,) = result["supporting"] if text in SUPPORTED else result["contradicting"]
+        assert EVIDENCE[text] in " ".join(quote["quote"].split())
+    other_kinds = {segment["text"]: segment["kind"] for segment in segments if segment["kind"] != "statement"}
+    assert other_kinds == OTHER_SEGMENTS
     assert report["complete"]
     assert report["counts"] == {
         "statements": 20,
@@ -167,24 +172,24 @@ def test_the_false_statements_of_a_letter_are_marked(indexed: Callable[..., Any]
     }
 
 
-def test_the_printed_report_is_the_text_with_its_verdicts(indexed: Callable[..., Any]) -> None:
+def test_printed_report_has_the_letter_with_verdicts(check: Callable[..., Any]) -> None:
     Path("letter.txt").write_text(letter(), encoding="utf-8")
-    outcome = indexed("--file", "letter.txt")
+    outcome = check("--file", "letter.txt")
     assert outcome.status == 0
     printed = " ".join(outcome.out.split())
-    for text in (*TRUE, *FALSE):
-        assert f"{text} {'Supported' if text in TRUE else 'Contradicted'} by 1 passage." in printed
+    for text in EVIDENCE:
+        assert f"{text} {'Supported' if text in SUPPORTED else 'Contradicted'} by 1 passage." in printed
     assert "Dear Dr Smith, not checked: greeting" in printed
     assert outcome.out.endswith(
         "statements: 20 (14 supported, 6 contradicted); 7 parts of the text are no statements\n"
     )
 
 
-def test_one_statement(indexed: Callable[..., Any]) -> None:
-    outcome = indexed("Zinc lozenges prevent colds in the household.")
+def test_single_statement_is_checked(check: Callable[..., Any]) -> None:
+    outcome = check("Zinc lozenges prevent colds in the household.")
     assert outcome.status == 0
     assert outcome.out.startswith("Contradicted by 1 passage.\n")
     assert "  against [library/zinc.jsonl/z1#" in outcome.out
     assert "] 2019 score 0.980" in outcome.out
     assert "household contacts.\u201d" in " ".join(outcome.out.split())
-    assert json.loads(indexed("Metformin causes weight gain.", "--json").out)["verdict"] == "contradicted"
+    assert json.loads(check("Metformin causes weight gain.", "--json").out)["verdict"] == "contradicted"

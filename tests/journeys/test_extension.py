@@ -1,4 +1,4 @@
-"""Retrievers and embedders of the user's, from a file outside the repository, by settings alone."""
+"""Users' own retrievers and embedders: classes in a file outside the repository that the settings name."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from retrievers import make_retrievers
 from retrievers.base import Retriever
 from retrievers.embedders import make_embedder
 
-MINE = '''
+USER_CLASSES = r'''
 import re
 from typing import Any, ClassVar
 
@@ -47,37 +47,37 @@ class Letters(Embeddings):
 
 
 class Fixed(BaseRetriever):
-    """Finds the same text whatever is asked."""
+    """Returns the same text for every question."""
 
     text: str
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        return [Document(page_content=self.text, metadata={"asked": query})]
+        return [Document(page_content=self.text, metadata={"question": query})]
 
 
-class Newest(BaseRetriever):
-    """Reverses what another retriever finds; made from the corpus."""
+class Reversed(BaseRetriever):
+    """Reverses the hits of another retriever."""
 
     documents: list[Document]
     retriever: BaseRetriever
 
     @classmethod
-    def from_documents(cls, documents: list[Document], **arguments: Any) -> "Newest":
+    def from_documents(cls, documents: list[Document], **arguments: Any) -> "Reversed":
         return cls(documents=documents, **arguments)
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        found = [one.model_copy(update={"metadata": {}}) for one in self.retriever.invoke(query)]
-        assert {one.id for one in found} <= {one.id for one in self.documents}
-        return found[::-1]
+        hits = [hit.model_copy(update={"metadata": {}}) for hit in self.retriever.invoke(query)]
+        assert {hit.id for hit in hits} <= {document.id for document in self.documents}
+        return hits[::-1]
 
 
-def shared(question: str, text: str) -> float:
-    asked, read = (set(re.findall(r"\w+", one.lower())) for one in (question, text))
-    return len(asked & read) / max(1, len(asked | read))
+def jaccard_index(question: str, text: str) -> float:
+    asked, present = (set(re.findall(r"\w+", words.lower())) for words in (question, text))
+    return len(asked & present) / max(1, len(asked | present))
 
 
 class Words(BaseRetriever):
-    """A LangChain retriever over the corpus: the share of words that question and text have in common."""
+    """A LangChain retriever that scores by the Jaccard index of the words of question and text."""
 
     documents: list[Document]
 
@@ -87,124 +87,125 @@ class Words(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         return [
-            Document(id=one.id, page_content=one.page_content, metadata={**one.metadata, "score": score})
-            for one in self.documents
-            if (score := shared(query, one.page_content)) >= 0
+            Document(
+                id=document.id,
+                page_content=document.page_content,
+                metadata={**document.metadata, "score": jaccard_index(query, document.page_content)},
+            )
+            for document in self.documents
         ]
 
 
-class LeastConfig(RetrieverConfig):
-    kind: str = "mine.Least"
-    least: float = 0
+class ThresholdConfig(RetrieverConfig):
+    kind: str = "user_classes.Threshold"
+    min_score: float = 0
 
 
-class Least(Retriever):
-    """A retriever in this project's own form."""
+class Threshold(Retriever):
+    """A subclass of this project's ``Retriever``."""
 
-    config_class: ClassVar[type[RetrieverConfig]] = LeastConfig
+    config_class: ClassVar[type[RetrieverConfig]] = ThresholdConfig
 
     documents: list[Document]
-    least: float
+    min_score: float
 
     @classmethod
-    def build(cls, config: LeastConfig, context: Any) -> "Least":
-        return cls(documents=identified(context.documents), least=config.least, top_k=config.top_k)
+    def build(cls, config: ThresholdConfig, context: Any) -> "Threshold":
+        return cls(documents=identified(context.documents), min_score=config.min_score, top_k=config.top_k)
 
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
-        scored = [[Hit(one, shared(question, one.page_content)) for one in self.documents] for question in questions]
-        return [[hit for hit in hits if hit.score >= self.least] for hits in scored]
+        return [
+            [
+                Hit(document, score)
+                for document in self.documents
+                if (score := jaccard_index(question, document.page_content)) >= self.min_score
+            ]
+            for question in questions
+        ]
 '''
 
 SETTINGS = """
 store: {path: store}
-embedders: {letters: {model: mine.Letters, size: 32}}
+embedders: {letters: {model: user_classes.Letters, size: 32}}
 retrievers:
-  near: {kind: dense, embedder: letters}
-  fixed: {kind: mine.Fixed, text: Aspirin is old.}
-  newest: {kind: mine.Newest, retriever: near}
-  both: {kind: hybrid, retrievers: {near: 1, fixed: 1}, fusion: rrf}
-retriever: near
+  letters: {kind: dense, embedder: letters}
+  fixed: {kind: user_classes.Fixed, text: Aspirin is old.}
+  reversed: {kind: user_classes.Reversed, retriever: letters}
+  hybrid: {kind: hybrid, retrievers: {letters: 1, fixed: 1}, fusion: rrf}
+retriever: letters
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the classes, the settings, and two documents, a.txt being nearer to "aspirin and stroke"."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-    (tmp_path / "mine.py").write_text(MINE)
-    (tmp_path / "mine.yaml").write_text(SETTINGS)
+    monkeypatch.delitem(sys.modules, "user_classes", raising=False)
+    (tmp_path / "user_classes.py").write_text(USER_CLASSES)
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/a.txt").write_text("Aspirin lowers the risk of stroke.")
     (tmp_path / "docs/b.txt").write_text("Zzz zzz zzz.")
     return tmp_path
 
 
-class TestMine(RetrieverContract):
-    """Classes of the user's keep the contract of every retriever."""
-
-    @pytest.fixture(
-        params=[{"kind": "mine.Words"}, {"kind": "mine.Least", "least": 0}], ids=lambda stated: stated["kind"]
-    )
+class TestUserRetrievers(RetrieverContract):
+    @pytest.fixture(params=["Words", "Threshold"])
     def make(self, request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         monkeypatch.chdir(folder)
-        stated = {**request.param, "top_k": 3}
-        settings = load_settings(None, {"retrievers.mine": stated, "store.path": "store"})
+        config = {"kind": f"user_classes.{request.param}", "top_k": 3}
+        settings = load_settings(None, {"retrievers.user": config, "store.path": "store"})
 
         def build(documents: Sequence[Document]) -> Retriever:
             return make_retrievers(
                 settings.retrievers,
-                ["mine"],
+                ["user"],
                 documents,
-                corpus="mine",
+                corpus="user",
                 embedders=settings.embedders,
                 store=settings.store,
                 quiet=True,
-            )["mine"]
+            )["user"]
 
         return build
 
 
-class TestMyEmbedder(EmbedderContract):
-    """An embedder of the user's keeps the contract of every embedder."""
-
+class TestUserEmbedder(EmbedderContract):
     @pytest.fixture
     def embedder(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Embeddings:
         monkeypatch.chdir(folder)
-        settings = load_settings(None, {"embedders.mine": {"model": "mine.Letters", "size": 32}})
-        return make_embedder(settings.embedders["mine"])
+        settings = load_settings(None, {"embedders.user": {"model": "user_classes.Letters", "size": 32}})
+        return make_embedder(settings.embedders["user"])
 
 
-def found(command: Callable[..., Any], retriever: str) -> list[dict[str, object]]:
-    arguments = ("retrieve", "aspirin and stroke", "--json", "--config=mine.yaml", f"--set=retriever={retriever}")
+def retrieve(command: Callable[..., Any], retriever: str) -> list[dict[str, object]]:
+    arguments = ("retrieve", "aspirin and stroke", "--json", "--config=settings.yaml", f"--set=retriever={retriever}")
     passages: list[dict[str, object]] = json.loads(command(*arguments).out)["passages"]
     return passages
 
 
-def test_index_and_retrieve_with_classes_of_the_users(folder: Path, command: Callable[..., Any]) -> None:
-    assert command("index", "docs", "--config=mine.yaml").status == 0
-    assert [one["id"] for one in found(command, "near")] == ["docs/a.txt#1", "docs/b.txt#1"]
-    assert [one["id"] for one in found(command, "newest")] == ["docs/b.txt#1", "docs/a.txt#1"]
-    (fixed,) = found(command, "fixed")
+def test_commands_index_and_retrieve_with_user_classes(folder: Path, command: Callable[..., Any]) -> None:
+    assert command("index", "docs", "--config=settings.yaml").status == 0
+    assert [passage["id"] for passage in retrieve(command, "letters")] == ["docs/a.txt#1", "docs/b.txt#1"]
+    assert [passage["id"] for passage in retrieve(command, "reversed")] == ["docs/b.txt#1", "docs/a.txt#1"]
+    (fixed,) = retrieve(command, "fixed")
     assert (fixed["text"], fixed["score"]) == ("Aspirin is old.", 1.0)
-    assert "Aspirin is old." in [one["text"] for one in found(command, "both")]
+    assert "Aspirin is old." in [passage["text"] for passage in retrieve(command, "hybrid")]
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("retrievers.fixed.kind=nowhere.Fixed", "there is no module nowhere"),
-        ("retrievers.fixed.kind=mine.Gone", "has no class Gone"),
-        ("retrievers.fixed.kind=mine.Letters", "is not a subclass of langchain_core.retrievers.BaseRetriever"),
-        ("retrievers.fixed={kind: mine.Newest}", "cannot be made from its settings"),
-        (
-            "embedders.letters={model: mine.Fixed}",
-            "is not a subclass of langchain_core.embeddings",
-        ),
+        ("retrievers.fixed.kind=user_classes.Gone", "has no class Gone"),
+        ("retrievers.fixed.kind=user_classes.Letters", "is not a subclass of langchain_core.retrievers.BaseRetriever"),
+        ("retrievers.fixed={kind: user_classes.Reversed}", "cannot be made from its settings"),
+        ("embedders.letters={model: user_classes.Fixed}", "is not a subclass of langchain_core.embeddings"),
         ("embedders.letters.sise=3", "cannot be made from its settings"),
     ],
 )
-def test_a_class_that_does_not_fit_is_named(folder: Path, command: Callable[..., Any], setting: str, said: str) -> None:
-    chosen = "near" if "letters" in setting else "fixed"
-    done = command("retrieve", "x", "--config=mine.yaml", "--set", setting, "--set", f"retriever={chosen}")
-    assert done.status == 1
-    assert said in done.err
+def test_unusable_class_is_an_error(folder: Path, command: Callable[..., Any], setting: str, message: str) -> None:
+    retriever = setting.split(".")[1].partition("=")[0]
+    outcome = command("retrieve", "x", "--config=settings.yaml", "--set", setting, "--set", f"retriever={retriever}")
+    assert outcome.status == 1
+    assert message in outcome.err
