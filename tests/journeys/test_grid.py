@@ -1,12 +1,12 @@
-"""The grid of the embedded default, killed at ten random moments, ends with the results of an unbroken run."""
+"""``medground eval grid``, killed ten times at random moments and resumed, gives the results of one whole run."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,19 @@ import pytest
 from common.result_cache import CACHE_FILE
 
 KILLS = 10
-LIMIT = 120
+RECORDS = 120
 
 
-def start(output: Path, store: Path) -> "subprocess.Popen[bytes]":
-    # Batches of a few prompts, so that there are many moments to be killed at; float32, so that what goes through the
-    # model together after a kill, and what did before it, give the same figures save for rounding.
-    over = [f"store.path={store}", "llm.batch_tokens=1024", "llm.dtype=float32", "embedders.minilm.dtype=float32"]
-    options = ["--limit", str(LIMIT), "--output", str(output), "--quiet", *(f"--set={one}" for one in over)]
+def start_grid(output: Path, store: Path) -> "subprocess.Popen[bytes]":
+    # Small batches give many moments between which a kill can fall. float32 makes the scores of a record almost
+    # independent of the other records in its batch, which differ between the two runs.
+    overrides = [f"store.path={store}", "llm.batch_tokens=1024", "llm.dtype=float32", "embedders.minilm.dtype=float32"]
+    options = ["--limit", str(RECORDS), "--output", str(output), "--quiet", *(f"--set={item}" for item in overrides)]
     command = [sys.executable, "-m", "medground", "eval", "grid", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finished(process: "subprocess.Popen[bytes]") -> None:
+def wait_for_success(process: "subprocess.Popen[bytes]") -> None:
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err.decode()
 
@@ -48,52 +48,53 @@ def samples(folder: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def scores(sample: dict[str, Any]) -> list[float]:
-    """The scores of what was retrieved, taken out of the sample."""
+def pop_scores(sample: dict[str, Any]) -> list[float]:
+    """Remove the scores of passages from the sample and return them."""
     return [passage.pop("score") or 0.0 for passage in sample["retrieved"]]
 
 
-@pytest.mark.slow
-def test_killed_ten_times_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    finished(start(tmp_path / "whole", store))
-    output, rng = tmp_path / "killed", random.Random(11)
-    cache = output / CACHE_FILE
-    total = size(tmp_path / "whole" / CACHE_FILE)
-    for number in range(KILLS):
-        before = size(cache)
-        process = start(output, store)
-        enough = before + rng.random() * max(total - before, 0) / (KILLS - number)
-        while size(cache) <= enough and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(rng.random() * 0.05)
-        assert process.poll() is None, f"it ended before kill {number + 1}"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    lines = cache.read_text().splitlines()
-    kept = [json.loads(line)["key"] for line in lines if line.startswith("{") and line.endswith("}")]
-    finished(start(output, store))
-
+def cached_keys(cache: Path) -> list[str]:
     keys = []
     for line in cache.read_text().splitlines():
-        try:
+        with suppress(ValueError):  # a line that a kill cut off
             keys.append(json.loads(line)["key"])
-        except ValueError:  # the torn end of a kill
-            continue
+    return keys
+
+
+@pytest.mark.slow
+def test_grid_killed_ten_times_ends_with_the_results_of_a_whole_run(tmp_path: Path) -> None:
+    store, whole, killed = (tmp_path / name for name in ("store", "whole", "killed"))
+    wait_for_success(start_grid(whole, store))
+    rng, cache = random.Random(11), killed / CACHE_FILE
+    total = size(whole / CACHE_FILE)
+    for number in range(KILLS):
+        size_before = size(cache)
+        process = start_grid(killed, store)
+        size_at_kill = size_before + rng.random() * max(total - size_before, 0) / (KILLS - number)
+        while size(cache) <= size_at_kill and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.05)
+        assert process.poll() is None, f"the grid ended before kill {number + 1}"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    cached_before = cached_keys(cache)
+    wait_for_success(start_grid(killed, store))
+
+    keys = cached_keys(cache)
     assert len(keys) == len(set(keys))  # no finished record was computed again
-    last = results(output)
-    computed = sum(run["computed"] for run in last.values())
-    reused = sum(run["reused"] for run in last.values())
-    assert computed == len(keys) - len(kept)
-    assert computed + reused == sum(len(part) for part in samples(output).values())
-    ours, theirs = samples(output), samples(tmp_path / "whole")
-    assert ours.keys() == theirs.keys()
-    for name, part in ours.items():
-        for a, b in zip(part, theirs[name], strict=True):
-            assert a.pop("label_scores") == pytest.approx(b.pop("label_scores"), abs=1e-4)
-            assert scores(a) == pytest.approx(scores(b), abs=1e-4)
-            assert a == b
-    whole = results(tmp_path / "whole")
-    for name, run in last.items():
+    runs = results(killed)
+    computed = sum(run["computed"] for run in runs.values())
+    reused = sum(run["reused"] for run in runs.values())
+    assert computed == len(keys) - len(cached_before)
+    killed_samples, whole_samples = samples(killed), samples(whole)
+    assert computed + reused == sum(map(len, killed_samples.values()))
+    assert killed_samples.keys() == whole_samples.keys()
+    for name, task_samples in killed_samples.items():
+        for sample, expected in zip(task_samples, whole_samples[name], strict=True):
+            assert sample.pop("label_scores") == pytest.approx(expected.pop("label_scores"), abs=1e-4)
+            assert pop_scores(sample) == pytest.approx(pop_scores(expected), abs=1e-4)
+            assert sample == expected
+    whole_runs = results(whole)
+    for name, run in runs.items():
         for task, figures in run["results"].items():
-            assert figures == pytest.approx(whole[name]["results"][task], abs=1e-4)
+            assert figures == pytest.approx(whole_runs[name]["results"][task], abs=1e-4)

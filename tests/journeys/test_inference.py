@@ -1,6 +1,7 @@
-"""Inference on the command line: measured, taught, measured again, merged, and put to use on answers."""
+"""NLI on the command line: adapters and encoders are trained, evaluated, merged, and used to verify answers."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,30 +9,28 @@ from typing import Any
 import pytest
 
 Command = Callable[..., Any]
-BM25 = ("--set", "retriever=bm25")  # which has nothing to embed
+BM25 = ("--set", "retriever=bm25")  # faster than the default, as it embeds nothing
 QUESTION = "Should a rise in lung volume be expected with drasegamab?"
 
 
 @pytest.fixture
 def adapter(command: Command, tmp_path: Path) -> Path:
-    """An adapter after two steps."""
+    """An NLI adapter for medground-tiny after two training steps."""
     steps = ("--set", "train.qlora.max_steps=2", "--set", "train.qlora.every=2", "--limit", "12")
     outcome = command("train", "qlora", "--output", "adapter", "--quiet", *steps)
     assert outcome.status == 0, outcome.err
     return tmp_path / "adapter"
 
 
-def test_an_adapter_is_taught_measured_merged_and_checks_answers(
-    command: Command, adapter: Path, tmp_path: Path
-) -> None:
+def test_adapter_is_evaluated_merged_and_verifies_answers(command: Command, adapter: Path, tmp_path: Path) -> None:
     assert (adapter / "adapter_config.json").is_file()
     options = ("--limit", "4", "--quiet", "--json")
     evaluated = command("eval", "nli", *options)
     assert "best for these pairs: nli.temperature " in evaluated.err
-    before = json.loads(evaluated.out)
-    after = json.loads(command("eval", "nli", *options, "--set", f"llm.adapter={adapter}").out)
-    assert before["n"] == after["n"] == 4
-    assert {"accuracy", "macro_f1", "unparsed", "f1_entailment", "recall_neutral"} <= set(after["results"]["nli"])
+    base = json.loads(evaluated.out)
+    adapted = json.loads(command("eval", "nli", *options, "--set", f"llm.adapter={adapter}").out)
+    assert base["n"] == adapted["n"] == 4
+    assert {"accuracy", "macro_f1", "unparsed", "f1_entailment", "recall_neutral"} <= set(adapted["results"]["nli"])
     samples = [json.loads(line) for line in (tmp_path / "results/nli/samples_nli.jsonl").read_text().splitlines()]
     assert {"premise", "hypothesis", "prompt", "label_scores", "prediction", "target", "key"} <= set(samples[0])
 
@@ -42,22 +41,23 @@ def test_an_adapter_is_taught_measured_merged_and_checks_answers(
     answered = command("ask", QUESTION, *BM25, "--set", "llm.model=merged", "--json", "--quiet")
     assert json.loads(answered.out)["label"] in ("yes", "no", "maybe")
 
-    verified = ("--set", "chain.verify=report", "--set", f"nli.adapter={adapter}")
-    answer = json.loads(command("ask", QUESTION, *BM25, *verified, "--json", "--quiet").out)
+    verification = ("--set", "chain.verify=report", "--set", f"nli.adapter={adapter}")
+    answer = json.loads(command("ask", QUESTION, *BM25, *verification, "--json", "--quiet").out)
     assert answer["verdict"] in ("supported", "contradicted", "not enough evidence")
     assert sum(answer["verification"]["scores"].values()) == pytest.approx(1)
-    plain = json.loads(command("ask", QUESTION, *BM25, "--json", "--quiet").out)
-    assert answer["label_scores"] == pytest.approx(plain["label_scores"])  # the adapter is off while it answers
-    assert "verdict: " in command("ask", QUESTION, *BM25, *verified, "--quiet").out
+    unverified = json.loads(command("ask", QUESTION, *BM25, "--json", "--quiet").out)
+    assert answer["label_scores"] == pytest.approx(unverified["label_scores"])  # answers are made without the adapter
+    assert "verdict: " in command("ask", QUESTION, *BM25, *verification, "--quiet").out
 
-    measured = json.loads(command("eval", "qa", *options, *BM25, *verified).out)["results"]
-    assert {"verified_retrieved_bm25", "verified_gold", "verified_wrong", "verified_swapped"} <= set(measured)
+    figures = json.loads(command("eval", "qa", *options, *BM25, *verification).out)["results"]
+    assert {"verified_retrieved_bm25", "verified_gold", "verified_wrong", "verified_swapped"} <= set(figures)
     assert (tmp_path / "results/qa/risk_verified_gold.png").stat().st_size > 1000
 
 
-def test_an_encoder_is_taught_and_judges(command: Command) -> None:
-    rows = [{"sentence1": f"Pain {word}.", "sentence2": "It hurts.", "gold_label": label} for word, label in WORDS]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
+def test_trained_encoder_is_evaluated_and_verifies_answers(command: Command) -> None:
+    labels = {"Pain rose.": "entailment", "Pain vanished.": "contradiction", "Pain was not asked about.": "neutral"}
+    pairs = [{"sentence1": text, "sentence2": "It hurts.", "gold_label": label} for text, label in labels.items()] * 4
+    lines = "".join(json.dumps(pair) + "\n" for pair in pairs)
     Path("pairs.d").mkdir()
     for split in ("train", "dev", "test"):
         Path(f"pairs.d/mli_{split}_v1.jsonl").write_text(lines)
@@ -65,25 +65,20 @@ def test_an_encoder_is_taught_and_judges(command: Command) -> None:
     outcome = command("train", "encoder", "--output", "enc", "--data", "pairs.d", "--quiet", *options)
     assert outcome.status == 0, outcome.err
     encoder = ("--set", "nli.kind=encoder", "--set", "nli.model=enc")
-    measured = json.loads(command("eval", "nli", "--data", "pairs.d", "--json", "--quiet", *encoder).out)
-    assert measured["n"] == len(WORDS)
-    answer = json.loads(
-        command("ask", QUESTION, *BM25, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet").out
-    )
+    results = json.loads(command("eval", "nli", "--data", "pairs.d", "--json", "--quiet", *encoder).out)
+    assert results["n"] == len(pairs)
+    outcome = command("ask", QUESTION, *BM25, "--set", "chain.verify=abstain", *encoder, "--json", "--quiet")
+    answer = json.loads(outcome.out)
     assert (answer["label"] is None) == (answer["withheld"] is not None)
 
 
-WORDS = (*[("rose", "entailment"), ("vanished", "contradiction"), ("was not asked about", "neutral")] * 4,)
-
-
-def test_other_labels_and_columns_by_settings(command: Command) -> None:
-    Path("mine.csv").write_text("text,claim,verdict\nPain rose.,It hurts.,T\nPain fell.,It hurts.,F\n")
-    Path("mine.yaml").write_text(
-        "pairs:\n  path: mine.csv\n  columns: {premise: text, hypothesis: claim, label: verdict, id: null}\n"
+def test_labels_and_columns_of_pairs_can_be_set(command: Command) -> None:
+    Path("claims.csv").write_text("text,claim,verdict\nPain rose.,It hurts.,T\nPain fell.,It hurts.,F\n")
+    Path("claims.yaml").write_text(
+        "pairs:\n  path: claims.csv\n  columns: {premise: text, hypothesis: claim, label: verdict, id: null}\n"
         "  labels: {T: 'yes', F: 'no'}\n"
     )
-    outcome = command("eval", "nli", "--config", "mine.yaml", "--json", "--quiet")
+    outcome = command("eval", "nli", "--config", "claims.yaml", "--json", "--quiet")
     assert outcome.status == 0, outcome.err
     figures = json.loads(outcome.out)["results"]["nli"]
-    scored = {name for name in figures if name.startswith("f1_") and not name.endswith("_stderr")}
-    assert scored == {"f1_yes", "f1_no"}  # and none of the default labels
+    assert {name for name in figures if re.fullmatch("f1_[a-z]+", name)} == {"f1_yes", "f1_no"}

@@ -1,11 +1,10 @@
-"""One numbering of passages: 30 scripted answers through ask, chat, service and agent."""
+"""Citation marks in written answers: ask, chat and service give the same text, numbers and passages."""
 
 import io
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from medground.settings import load_settings
 
 QUESTION = "Is itch score decreased by rotesartan in men with breast cancer?"
 PASSAGES = 3
-# What the model writes, what the reader gets, and the passages that each sentence cites.
-SCRIPTS: list[tuple[str, str, list[list[int]]]] = [
+# The text that the model writes, the text of the answer, and the numbers of the passages that each sentence cites.
+CASES: list[tuple[str, str, list[list[int]]]] = [
     ("It fell [1].", "It fell [1].", [[1]]),
     ("It fell [3]. It rose [2].", "It fell [3]. It rose [2].", [[3], [2]]),
     ("It fell. [1] It rose. [2]", "It fell. [1] It rose. [2]", [[1], [2]]),
@@ -59,22 +58,23 @@ SCRIPTS: list[tuple[str, str, list[list[int]]]] = [
     ("<think>Passage [9] says so.</think>It fell [2].", "It fell [2].", [[2]]),
     ("It fell [1] but it rose [2", "It fell [1] but it rose", [[1]]),
 ]
-REMOVED = {"It fell [4].", "It fell [1, 7].", "It fell [2-5].", "It fell [0]. It rose [12]."}
-ROUTES = ("ask", "chat", "whole", "streamed")
-Given = tuple[str, dict[str, Any]]  # the text that a reader sees, and the answer as JSON
+# Texts of the model that cite passages beyond the last.
+INVALID_CITATIONS = {"It fell [4].", "It fell [1, 7].", "It fell [2-5].", "It fell [0]. It rose [12]."}
+ROUTES = ("ask", "chat", "service", "service, streamed")
+Reply = tuple[str, dict[str, Any]]  # the text that a reader sees, and the answer as JSON
 
 
 @pytest.fixture(scope="module")
 def stub() -> Iterator[Stub]:
-    """A model that answers yes, and writes what ``stub.script`` says."""
+    """A model that labels with yes and writes ``stub.written``."""
 
     def reply(body: Any) -> Any:
-        if body.get("logprobs"):
+        if body.get("logprobs"):  # a request for the scores of labels
             return 200, completion("yes", {"yes": math.log(0.8), "no": math.log(0.1)})
-        return 200, completion(stub.script)
+        return 200, completion(stub.written)
 
     with stub_openai(reply) as stub:
-        stub.script = ""  # type: ignore[attr-defined]
+        stub.written = ""  # type: ignore[attr-defined]
         yield stub
 
 
@@ -91,41 +91,40 @@ def overrides(stub: Stub, folder: Path) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def service(pipeline: Pipeline) -> Iterator[str]:
-    made = Service(ServeConfig(passes=1), Users({}, "local"), pipeline.about)
-    made.chat = pipeline.chat(made.passes.share)
-    with running(made) as (url, _):
-        yield url
+def make_pipeline(stub: Stub, folder: Path) -> Pipeline:
+    settings = load_settings(None, {}, overrides(stub, folder))
+    return Pipeline.from_settings(settings, searched_corpus(settings, data_named=True), quiet=True)
 
 
 @pytest.fixture(scope="module")
-def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Callable[[], Given]]]:
-    """Each way to an answer to the question."""
-    settings = load_settings(None, {}, overrides(stub, tmp_path_factory.mktemp("numbering")))
-    pipeline = Pipeline.from_settings(settings, searched_corpus(settings, data_named=True), quiet=True)
+def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Callable[[], Reply]]]:
+    """Functions that ask the question, by route."""
+    pipeline = make_pipeline(stub, tmp_path_factory.mktemp("numbering"))
     answerer, chat = pipeline.answerer(), pipeline.chat()
+    service = Service(ServeConfig(passes=1), Users({}, "local"), pipeline.about)
+    service.chat = pipeline.chat(service.passes.share)
+    body = {"model": "medground", "messages": [{"role": "user", "content": QUESTION}]}
 
-    def asked() -> Given:
+    def ask() -> Reply:
         answer = answerer.invoke(QUESTION).model_dump(mode="json")
         return answer["text"], answer
 
-    def chatted() -> Given:
+    def ask_chat() -> Reply:
         events = list(chat.stream([], QUESTION))
         text = "".join(event.text for event in events if event.kind == "token")
         turn = events[-1].turn  # type: ignore[union-attr]
         assert turn.text == text
         return text, turn.answer.model_dump(mode="json")
 
-    with service(pipeline) as url:
+    with running(service) as (url, _):
 
-        def whole() -> Given:
-            document = HTTP.post(f"{url}/v1/chat/completions", json=body()).json()
+        def ask_service() -> Reply:
+            document = HTTP.post(f"{url}/v1/chat/completions", json=body).json()
             return document["choices"][0]["message"]["content"], document["medground"]
 
-        def streamed() -> Given:
+        def ask_streaming_service() -> Reply:
             text, extension = "", {}
-            with HTTP.stream("POST", f"{url}/v1/chat/completions", json=body(stream=True)) as response:
+            with HTTP.stream("POST", f"{url}/v1/chat/completions", json={**body, "stream": True}) as response:
                 for line in response.iter_lines():
                     if line.startswith("data: {"):
                         chunk = json.loads(line.removeprefix("data: "))
@@ -133,73 +132,65 @@ def routes(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
                         extension = chunk.get("medground", extension)
             return text, extension
 
-        yield {"ask": asked, "chat": chatted, "whole": whole, "streamed": streamed}
+        yield dict(zip(ROUTES, (ask, ask_chat, ask_service, ask_streaming_service), strict=True))
 
 
-def body(**more: Any) -> dict[str, Any]:
-    return {"model": "medground", "messages": [{"role": "user", "content": QUESTION}], **more}
-
-
-def shown_numbers(prompt: str) -> dict[int, str]:
-    """The passages in a prompt by their numbers."""
+def passages_in(prompt: str) -> dict[int, str]:
+    """The first line of each passage in a prompt, by the passage's number."""
     data = re.search(r"DATA \w+ begins\n(.*)\nDATA \w+ ends", prompt, re.DOTALL)
     assert data is not None
     return {int(number): text for number, text in re.findall(r"(?m)^\[(\d+)\] (.*)$", data[1])}
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize(("script", "text", "cited"), SCRIPTS)
-def test_every_route_gives_the_same_numbers(
-    stub: Stub, routes: dict[str, Callable[[], Given]], route: str, script: str, text: str, cited: list[list[int]]
+@pytest.mark.parametrize(("written", "text", "cited"), CASES)
+def test_routes_give_the_same_text_and_citations(
+    stub: Stub, routes: dict[str, Callable[[], Reply]], route: str, written: str, text: str, cited: list[list[int]]
 ) -> None:
-    stub.script = script  # type: ignore[attr-defined]
+    stub.written = written  # type: ignore[attr-defined]
     content, answer = routes[route]()
-    written = next(one for one in reversed(stub.bodies) if not one.get("logprobs"))
-    shown = shown_numbers(written["messages"][-1]["content"])
+    request = next(body for body in reversed(stub.bodies) if not body.get("logprobs"))
+    prompt_passages = passages_in(request["messages"][-1]["content"])
     passages = answer["passages"]
     assert len(passages) == PASSAGES
     assert answer["text"] == text
-    assert [one["citations"] for one in answer["sentences"] if not one["attributed"]] == cited
-    for one in answer["sentences"]:
-        assert text[one["start"] : one["end"]] == one["text"]
-    # A mark leads to the passage that the model saw under this number.
-    for number in (number for numbers in cited for number in numbers):
-        assert shown[number].split() == passages[number - 1]["text"].split("\n")[0].split()
-    # Numbers that do not exist are named in a note.
-    assert any("were removed" in note for note in answer["notes"]) == (script in REMOVED)
-    if route in ("whole", "streamed"):
-        said_text, _, notes = content.partition("\n\n[")
-        assert said_text == text
-        footnotes = dict(re.findall(r"(?m)^\[?(\d+)\] (\S+?):? ", notes))
-        for number, passage in enumerate(passages, start=1):
-            if str(number) in footnotes:
-                assert footnotes[str(number)].rstrip(":") == passage["id"]
-        assert {number for numbers in cited for number in numbers} <= set(map(int, footnotes))
+    assert [sentence["citations"] for sentence in answer["sentences"] if not sentence["attributed"]] == cited
+    for sentence in answer["sentences"]:
+        assert text[sentence["start"] : sentence["end"]] == sentence["text"]
+    cited_numbers = {number for numbers in cited for number in numbers}
+    for number in cited_numbers:  # passages have the same numbers in the answer as in the prompt
+        assert prompt_passages[number].split() == passages[number - 1]["text"].split("\n")[0].split()
+    assert any("were removed" in note for note in answer["notes"]) == (written in INVALID_CITATIONS)
+    if route.startswith("service"):
+        answer_text, _, notes = content.partition("\n\n[")
+        assert answer_text == text
+        footnotes = {int(number): id for number, id in re.findall(r"(?m)^\[?(\d+)\] (\S+?):? ", notes)}
+        for number, id in footnotes.items():
+            if number <= PASSAGES:
+                assert id.rstrip(":") == passages[number - 1]["id"]
+        assert cited_numbers <= footnotes.keys()
     else:
         assert content == text
 
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
-def test_later_turns_number_their_own_passages(stub: Stub, routes: Any, turn: int, tmp_path: Path) -> None:
-    settings = load_settings(None, {}, overrides(stub, tmp_path))
-    chat = Pipeline.from_settings(settings, searched_corpus(settings, data_named=True), quiet=True).chat()
+def test_each_turn_numbers_its_passages_anew(stub: Stub, turn: int, tmp_path: Path) -> None:
+    chat = make_pipeline(stub, tmp_path).chat()
     history: list[Any] = []
     for number in range(1, turn + 1):
-        stub.script = f"It fell [{number}]."  # type: ignore[attr-defined]
+        stub.written = f"It fell [{number}]."  # type: ignore[attr-defined]
         history.append(chat.reply(history, QUESTION if number == 1 else "And in women?"))
     last = history[-1].answer
     assert last.sentences[0].citations == (turn,)
     messages = stub.bodies[-1]["messages"]
-    shown = shown_numbers(messages[-1]["content"])
-    assert shown[turn] in last.passages[turn - 1].text
-    assert all("[" not in one["content"] for one in messages if one["role"] == "assistant")
+    assert passages_in(messages[-1]["content"])[turn] in last.passages[turn - 1].text
+    assert all("[" not in message["content"] for message in messages if message["role"] == "assistant")
 
 
-def test_ask_prints_the_numbers_of_the_json(command: Any, stub: Stub, tmp_path: Path) -> None:
-    stub.script = "It fell [3]. It rose [9]."  # type: ignore[attr-defined]
-    options = [part for key, value in overrides(stub, tmp_path).items() for part in ("--set", f"{key}={value}")]
-    told = command("ask", QUESTION, "--json", "--quiet", *options)
-    answer = json.loads(told.out)
+def test_ask_prints_the_same_numbers_as_its_json(command: Any, stub: Stub, tmp_path: Path) -> None:
+    stub.written = "It fell [3]. It rose [9]."  # type: ignore[attr-defined]
+    options = [f"--set={key}={value}" for key, value in overrides(stub, tmp_path).items()]
+    answer = json.loads(command("ask", QUESTION, "--json", "--quiet", *options).out)
     assert answer["text"] == "It fell [3]. It rose."
     assert answer["sentences"][0]["citations"] == [3]
     printed = command("ask", QUESTION, "--quiet", *options).out
@@ -209,17 +200,16 @@ def test_ask_prints_the_numbers_of_the_json(command: Any, stub: Stub, tmp_path: 
     assert "note: citations of passage 9 were removed: only 3 passages were read" in printed
 
 
-def test_quotes_stand_under_their_passage_s_number(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = command("ask", QUESTION, "--json", "--quiet", "--set", "llm.kind=extractive", "--set", "retriever=bm25")
-    answer = json.loads(told.out)
+def test_extractive_answers_number_quotes_by_passage(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--quiet", "--set", "llm.kind=extractive", "--set", "retriever=bm25")
+    answer = json.loads(command("ask", QUESTION, "--json", *options).out)
     numbers = {passage["id"]: number for number, passage in enumerate(answer["passages"], start=1)}
-    assert [one["citations"] for one in answer["sentences"]] == [
-        [numbers[quote["passage_id"]]] for quote in answer["citations"]
-    ]
-    for one, quote in zip(answer["sentences"], answer["citations"], strict=True):
-        assert answer["text"][one["start"] : one["end"]] == one["text"] == " ".join(quote["quote"].split())
-        assert one["verdict"] is None
+    for sentence, quote in zip(answer["sentences"], answer["citations"], strict=True):
+        assert sentence["citations"] == [numbers[quote["passage_id"]]]
+        span = answer["text"][sentence["start"] : sentence["end"]]
+        assert span == sentence["text"] == " ".join(quote["quote"].split())
+        assert sentence["verdict"] is None
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{QUESTION}\n"))
-    chatted = command("chat", "--quiet", "--set", "llm.kind=extractive", "--set", "retriever=bm25").out
+    printed = command("chat", *options).out
     for quote in answer["citations"]:
-        assert f"  [{numbers[quote['passage_id']]}] {quote['passage_id']} score" in chatted
+        assert f"  [{numbers[quote['passage_id']]}] {quote['passage_id']} score" in printed
