@@ -16,6 +16,7 @@ from eval.stats.metrics import label_metrics, ranking_metrics, share, unparsed
 from eval.tasks import task_from_name
 
 PAIR_LABELS = ("entailment", "neutral", "contradiction")
+PREDICTIONS = ("yes", "no", "yes", "no", "maybe", "yes", None, "no")  # of qa_none and verified_gold in a grid
 
 
 def records(n: int) -> list[QARecord]:
@@ -144,15 +145,14 @@ def write_grid(folder: Path, **sections: Mapping[str, Any]) -> Path:
 @cache
 def _grid_tasks() -> tuple[list[TaskResult], list[TaskResult]]:
     """The tasks of the two runs; they are cached because their intervals take long to compute."""
-    predictions: list[str | None] = ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
     support = [0.9, 0.2, 0.8, 0.1, 0.7, 0.6, 0.3, 0.4]
     verdicts = ["supported" if value > 0.5 else "contradicted" for value in support]
     pair_predictions = [PAIR_LABELS[place % 3] for place in range(8)]
     model_tasks = [
-        answers("qa_none", predictions),
+        answers("qa_none", PREDICTIONS),
         answers("qa_gold", [record.label for record in records(8)]),
         answers("qa_wrong", ["maybe"] * 7 + ["yes"]),
-        verified("verified_gold", predictions, verdicts, support),
+        verified("verified_gold", PREDICTIONS, verdicts, support),
         pairs(pair_predictions, [*pair_predictions[1:], "neutral"]),
     ]
     return [ranking([1, 2, None, 1, 1, 3, 1, 1]), ranking([1] * 8, "bm25")], model_tasks

@@ -1,4 +1,4 @@
-"""An embedder trained on claims and their evidence ranks the quotes of extractive answers."""
+"""Embedders and cross-encoders that rank the quotes of extractive answers."""
 
 import json
 import random
@@ -20,56 +20,59 @@ from retrievers.kinds.rerank import Reranker
 
 WORDS = ("aspirin", "statin", "vaccine", "placebo", "surgery", "stroke", "mortality", "pressure", "diabetes", "pain")
 PAIRS = random.Random(0).sample(list(combinations(WORDS, 2)), 45)
-TRAINED, ASKED = PAIRS[:35], PAIRS[35:]
+TRAIN_PAIRS, TEST_PAIRS = PAIRS[:35], PAIRS[35:]
+
+
+def claim(pair: tuple[str, str]) -> str:
+    return f"{pair[0]} and {pair[1]}"
 
 
 def evidence(pair: tuple[str, str]) -> str:
-    return f"{pair[0].capitalize()} and {pair[1]} fell."
+    return f"{claim(pair).capitalize()} fell."
 
 
 def sentences(pair: tuple[str, str], seed: int) -> list[str]:
-    """One sentence in three is evidence; all have the same words of the question."""
-    one, other = pair
-    made = [evidence(pair), f"{one.capitalize()} and {other} trial.", f"{one.capitalize()} and {other} in children."]
-    return random.Random(seed).sample(made, 3)
+    """The evidence and two other sentences in random order; each has both words of the claim."""
+    texts = [evidence(pair), f"{claim(pair).capitalize()} trial.", f"{claim(pair).capitalize()} in children."]
+    return random.Random(seed).sample(texts, 3)
 
 
 def write_claims(folder: Path) -> Path:
-    """Claims on the pairs for training, in SciFact's format."""
+    """Write claims on ``TRAIN_PAIRS`` and their abstracts in SciFact's format; returns the file of claims."""
     claims, documents = [], []
-    for number, pair in enumerate(TRAINED):
+    for number, pair in enumerate(TRAIN_PAIRS):
         abstract = sentences(pair, number)
         label = [{"sentences": [abstract.index(evidence(pair))], "label": "SUPPORT"}]
-        claims.append({"id": number, "claim": f"{pair[0]} and {pair[1]}", "evidence": {str(number): label}})
+        claims.append({"id": number, "claim": claim(pair), "evidence": {str(number): label}})
         documents.append({"doc_id": number, "title": "", "abstract": abstract})
     for name, rows in (("claims", claims), ("corpus", documents)):
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return folder / "claims.jsonl"
 
 
-def right(embedder: str, folder: Path) -> int:
-    """For how many of the other pairs the evidence is quoted first."""
+def correct_first_quotes(embedder: str, folder: Path) -> int:
+    """The number of the 10 ``TEST_PAIRS`` whose evidence is quoted first."""
     documents = [
         Document(id=" ".join(pair), page_content=" ".join(sentences(pair, 100 + number)))
-        for number, pair in enumerate(ASKED)
+        for number, pair in enumerate(TEST_PAIRS)
     ]
-    stated = {
+    overrides = {
         "llm.kind": "extractive",
         "retriever": "bm25",
         "store.path": str(folder / "store"),
         "embedders.quotes.model": embedder,
         "chain.quote_embedder": "quotes",
     }
-    pipeline = Pipeline.from_settings(load_settings(None, {}, stated), Corpus("pairs", documents), quiet=True)
-    answers = pipeline.answerer().batch([f"{pair[0]} and {pair[1]}" for pair in ASKED])
-    return sum(answer.citations[0].quote == evidence(pair) for answer, pair in zip(answers, ASKED, strict=True))
+    pipeline = Pipeline.from_settings(load_settings(None, {}, overrides), Corpus("pairs", documents), quiet=True)
+    answers = pipeline.answerer().batch([claim(pair) for pair in TEST_PAIRS])
+    return sum(answer.citations[0].quote == evidence(pair) for answer, pair in zip(answers, TEST_PAIRS, strict=True))
 
 
 @pytest.mark.slow
-def test_an_embedder_trained_on_claims_ranks_the_quotes(tmp_path: Path) -> None:
+def test_embedder_trained_on_claims_quotes_evidence_first(tmp_path: Path) -> None:
     base, output = save_tiny_embedder(tmp_path / "base"), tmp_path / "tuned"
-    how = {"task": "evidence", "model": base, "negatives": 2, "epochs": 8, "max_length": 16, "learning_rate": 3e-3}
-    options = [word for key, value in how.items() for word in ("--set", f"train.embedder.{key}={value}")]
+    config = {"task": "evidence", "model": base, "negatives": 2, "epochs": 8, "max_length": 16, "learning_rate": 3e-3}
+    options = [f"--set=train.embedder.{key}={value}" for key, value in config.items()]
     claims = write_claims(tmp_path)
     result = CliRunner().invoke(app, ["train", "embedder", "--data", str(claims), "--output", str(output), *options])
     assert result.exit_code == 0, result.output
@@ -80,29 +83,29 @@ def test_an_embedder_trained_on_claims_ranks_the_quotes(tmp_path: Path) -> None:
     card = (output / "README.md").read_text(encoding="utf-8")
     assert "fine-tuned to find the evidence of a claim" in card
     assert "chain: {quote_embedder: tuned}" in card
-    assert right(str(output), tmp_path) >= 9
-    assert right(str(base), tmp_path) <= 6
+    assert correct_first_quotes(str(output), tmp_path) >= 9
+    assert correct_first_quotes(str(base), tmp_path) <= 6
 
 
-def test_a_quote_embedder_that_the_settings_lack() -> None:
+def test_unknown_quote_embedder_is_an_error() -> None:
     with pytest.raises(UserError, match=r"chain\.quote_embedder: there is no embedder 'quotes'"):
         load_settings(None, {"chain.quote_embedder": "quotes"})
 
 
-def test_a_cross_encoder_ranks_the_quotes(tmp_path: Path) -> None:
+def test_quotes_are_sorted_by_relevance_to_the_cross_encoder(tmp_path: Path) -> None:
     classifier = str(make_classifier(tmp_path / "classifier"))
     texts = ["Aspirin lowered pain.", "Aspirin was safe.", "Aspirin was given to children."]
     question = "aspirin"
-    stated = {"llm.kind": "extractive", "retriever": "bm25", "store.path": str(tmp_path / "store")}
+    overrides = {"llm.kind": "extractive", "retriever": "bm25", "store.path": str(tmp_path / "store")}
 
-    def quotes(**more: str) -> list[str]:
-        settings = load_settings(None, {}, {**stated, **{f"chain.{key}": value for key, value in more.items()}})
+    def quotes(**chain: str) -> list[str]:
+        settings = load_settings(None, {}, {**overrides, **{f"chain.{key}": value for key, value in chain.items()}})
         corpus = Corpus("texts", [Document(id=str(number), page_content=text) for number, text in enumerate(texts)])
         answer = Pipeline.from_settings(settings, corpus, quiet=True).answerer().invoke(question)
-        return [one.quote for one in answer.citations]
+        return [citation.quote for citation in answer.citations]
 
-    read = dict(zip(texts, Reranker(classifier, against=("neutral",)).relevance(question, texts), strict=True))
-    found = quotes(quote_cross_encoder=classifier)
-    assert found == sorted(texts, key=read.__getitem__, reverse=True) != quotes()
+    relevance = dict(zip(texts, Reranker(classifier, against=("neutral",)).relevance(question, texts), strict=True))
+    by_relevance = sorted(texts, key=relevance.__getitem__, reverse=True)
+    assert quotes(quote_cross_encoder=classifier) == by_relevance != quotes()
     with pytest.raises(UserError, match="nowhere"):
         quotes(quote_cross_encoder=str(tmp_path / "nowhere"))

@@ -1,4 +1,4 @@
-"""Questions over documents of the usual shapes: which sentence is quoted first, and when the evidence is weak."""
+"""Quotes from realistic documents: the first quote answers the question, and irrelevant evidence is called weak."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ serum urate is below 360 micromol/L. Do not stop allopurinol during an attack.
 3. Gout Society. Treatment of gout in kidney disease. Available from: https://gout.example [Accessed 2 May 2019].
 """
 
-LEFT = """Iron for restless legs: a trial
+TRIAL_LEFT_COLUMN = """Iron for restless legs: a trial
 Background. Restless legs disturb
 sleep in many adults. The aim of this
 trial was to find out whether oral
@@ -66,7 +66,7 @@ to iron sulphate or placebo for 12
 weeks. Symptoms were scored from 0 to
 40 by a nurse who did not know the
 groups."""
-RIGHT = """Results. The score fell by 10 points
+TRIAL_RIGHT_COLUMN = """Results. The score fell by 10 points
 with iron and by 3 points with
 placebo (p=0.002). Constipation was
 reported by 21% of the iron group and
@@ -80,7 +80,7 @@ restless legs. Sleep Lett. 2010;5:12-19.
 2. Bauer T, Cole S. Does iron help
 restless legs? J Sleep. 2012;8:1-7."""
 
-WARD = [
+WARD_HANDBOOK = [
     ("Title", "Ward handbook: insulin and potassium"),
     ("Heading 1", "Ketoacidosis"),
     (
@@ -142,6 +142,7 @@ Literature cited
 [2] Quist L. Screening of bus drivers for sleep apnoea. J Roads. 2013;2:14-19.
 """
 
+# Questions with a regular expression for the answer.
 ANSWERS = {
     "When is serum urate measured again after an attack of gout?": "four weeks later",
     "What dose of naproxen is started for a gout attack?": "500 mg twice daily",
@@ -168,7 +169,7 @@ ANSWERS = {
     "In which drivers was sleep apnoea found most often?": "43 cm",
 }  # fmt: skip
 
-NO_ANSWER = [
+UNANSWERABLE = [
     "Does acupuncture relieve migraine in pregnant women?",
     "What is the dose of vancomycin in endocarditis?",
     "How is a fractured wrist immobilised in children?",
@@ -181,7 +182,8 @@ NO_ANSWER = [
     "Which inhaler is used first in chronic obstructive lung disease?",
 ]
 
-JUNK = re.compile(
+# Markdown, tables of contents, journals in the lists of references, and navigation.
+MARKUP_OR_REFERENCE = re.compile(
     r"\]\(|https?://|\*\*|^\||\.{4}|J Joint|Urate Rev|Sleep Lett|J Sleep|Diabetes Ward|Sugar Reports|Traffic Med"
     r"|J Roads|Back to top|Home"
 )
@@ -189,7 +191,7 @@ JUNK = re.compile(
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Answer]]:
-    """The answer of the default chain over the documents; every question and every sentence is embedded once."""
+    """A function that answers with the default chain over the documents, and embeds no text twice."""
     from medground.ingest import add_documents, embed
     from medground.settings import load_settings
     from retrievers.embedders.minilm import MiniLMEmbedder
@@ -204,9 +206,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], An
 
     folder = tmp_path_factory.mktemp("documents")
     (folder / "gout.md").write_text(GUIDELINE)
-    lines = zip_longest(LEFT.split("\n"), RIGHT.split("\n"), fillvalue="")
+    lines = zip_longest(TRIAL_LEFT_COLUMN.split("\n"), TRIAL_RIGHT_COLUMN.split("\n"), fillvalue="")
     (folder / "legs.pdf").write_bytes(pdf_bytes(["\n".join(f"{left}\t{right}" for left, right in lines)]))
-    docx_file(folder / "ward.docx", WARD, title="Ward handbook: insulin and potassium")
+    docx_file(folder / "ward.docx", WARD_HANDBOOK, title="Ward handbook: insulin and potassium")
     (folder / "shingles.html").write_text(FAQ)
     (folder / "apnoea.txt").write_text(THESIS)
     settings = load_settings(None, {"store.path": str(folder / "store"), "embedders.minilm.dtype": "float32"})
@@ -218,25 +220,24 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], An
         yield cache(Pipeline.from_settings(settings, corpus, quiet=True).chain().invoke)
 
 
-def test_the_first_quote_holds_the_answer(ask: Callable[[str], Answer]) -> None:
+def test_first_quote_answers_most_questions(ask: Callable[[str], Answer]) -> None:
     answers = {question: ask(question) for question in ANSWERS}
     wrong = {
         question: answer.citations[0].readable
         for question, answer in answers.items()
         if not re.search(ANSWERS[question], answer.citations[0].readable)
     }
-    assert len(wrong) <= 4, wrong
+    assert len(wrong) <= 4, wrong  # known failures, to which a change of the ranking may not add
     weak = [question for question, answer in answers.items() if any("weak" in note for note in answer.notes)]
     assert len(weak) <= 3, weak
 
 
-def test_no_bibliography_and_no_markup_is_quoted(ask: Callable[[str], Answer]) -> None:
-    for question in (*ANSWERS, *NO_ANSWER):
-        answer = ask(question)
-        for citation in answer.citations:
-            assert not JUNK.search(citation.readable), (question, citation.readable)
+def test_quotes_have_no_references_and_no_markup(ask: Callable[[str], Answer]) -> None:
+    for question in (*ANSWERS, *UNANSWERABLE):
+        for citation in ask(question).citations:
+            assert not MARKUP_OR_REFERENCE.search(citation.readable), (question, citation.readable)
 
 
-def test_evidence_on_something_else_is_weak(ask: Callable[[str], Answer]) -> None:
-    sure = [question for question in NO_ANSWER if not any("weak" in note for note in ask(question).notes)]
-    assert len(sure) <= 2, sure
+def test_evidence_for_most_unanswerable_questions_is_weak(ask: Callable[[str], Answer]) -> None:
+    not_weak = [question for question in UNANSWERABLE if not any("weak" in note for note in ask(question).notes)]
+    assert len(not_weak) <= 2, not_weak

@@ -1,4 +1,4 @@
-"""``medground report`` on the command line; test_report_browser.py opens its page."""
+"""``medground report`` on the command line. The page is tested in test_report_browser.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ import report_runs as runs
 from eval.results import write_results
 
 
-def test_a_report_is_written_to_the_first_run(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_report_is_written_to_the_run_or_to_output(command: Callable[..., Any], tmp_path: Path) -> None:
     write_results(tmp_path / "run", [runs.ranking([1, 2], "bm25")], runs.settings())
     outcome = command("report", "run")
     assert outcome.status == 0
@@ -18,26 +18,27 @@ def test_a_report_is_written_to_the_first_run(command: Callable[..., Any], tmp_p
     assert "no retriever of these runs embeds texts" in outcome.err
     html = (tmp_path / "run" / "report.html").read_text()
     assert runs.records(1)[0].context.split(".")[0] in html
-    elsewhere = command("report", "run", "--output", "there", "--quiet")
-    assert elsewhere.status == 0
-    assert {path.name for path in (tmp_path / "there").iterdir()} == {"report.html", "recall_at_k.png"}
+    assert command("report", "run", "--output", "out", "--quiet").status == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "recall_at_k.png"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["none"], "none does not exist"),
         (["."], "holds no results.json"),
         (["run", "--output", "run/results.json"], "cannot be written"),
-        (["cut"], "the samples of retrieval_bm25 are missing"),
+        (["incomplete"], "the samples of retrieval_bm25 are missing"),
     ],
 )
-def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path, arguments: list[str], told: str) -> None:
-    if arguments != ["."]:
-        for name in ("run", "cut"):
+def test_unreadable_run_is_an_error(
+    command: Callable[..., Any], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    if arguments != ["."]:  # the folder stays empty for "."
+        for name in ("run", "incomplete"):
             write_results(tmp_path / name, [runs.ranking([1], "bm25")], runs.settings())
-        (tmp_path / "cut" / "samples_retrieval_bm25.jsonl").unlink()
+        (tmp_path / "incomplete" / "samples_retrieval_bm25.jsonl").unlink()
     outcome = command("report", *arguments)
     assert outcome.status == 1
-    assert told in outcome.err
+    assert message in outcome.err
     assert "Traceback" not in outcome.err

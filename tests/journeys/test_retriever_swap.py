@@ -1,4 +1,4 @@
-"""Every kind of retriever in the place of every other, by a change of the settings file alone."""
+"""All kinds of retrievers are interchangeable in a chain by a change of the settings."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from stub_pubmed import StubPubMed
 
 from chains.answer import Answer
 from common.errors import UserError
+from common.result_cache import ResultCache
 from corpus.records import LABELS
 from medground.ingest import data_corpus
 from medground.pipeline import Pipeline
@@ -50,77 +51,69 @@ def settings_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     model = make_classifier(folder / "classifier")
     stub = StubPubMed({id: {"title": "t", "text": text} for id, text in TEXTS.items()})
     with stub.running() as url:
-        listed = RETRIEVERS.replace("MODEL", str(model)).replace("URL", url)
+        retrievers = RETRIEVERS.replace("MODEL", str(model)).replace("URL", url)
         (folder / "settings.yaml").write_text(
-            f"data: {{path: {folder}/records.json}}\nstore: {{path: {folder}/store}}\nretrievers:{listed}"
+            f"data: {{path: {folder}/records.json}}\nstore: {{path: {folder}/store}}\nretrievers:{retrievers}"
         )
         yield folder / "settings.yaml"
 
 
-def test_every_kind_is_here() -> None:
+def test_settings_have_every_kind_of_retriever() -> None:
     assert sorted(KINDS) == sorted(registry.KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_chain_answers_with_any_retriever(settings_file: Path, kind: str) -> None:
+def test_chain_answers_with_each_retriever(settings_file: Path, kind: str) -> None:
     settings = load_settings(settings_file, {"retriever": kind})
     chain = Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
-    first, second = chain.batch([QUESTION, "Does aspirin lower risk in adults with diabetes?"])
-    for answer in (first, second):
+    for answer in chain.batch([QUESTION, "Does aspirin lower risk in adults with diabetes?"]):
         assert isinstance(answer, Answer)
         assert answer.passages[0].id == "11"
         assert answer.passages[0].text == TEXTS["11"]
         assert answer.label in LABELS
 
 
-def test_what_is_found_in_the_corpus_is_remembered_and_what_pubmed_says_is_not(
-    settings_file: Path, tmp_path: Path
-) -> None:
-    from common.result_cache import ResultCache
-
+def test_hits_are_cached_except_from_pubmed(settings_file: Path, tmp_path: Path) -> None:
     settings = load_settings(settings_file)
     corpus = data_corpus(settings)
     names = [name for name in KINDS if name != "multi_query"]
-    made = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(names)
-    cache = ResultCache(tmp_path / "journal.jsonl")
-    found = Pipeline.from_settings(settings, corpus, cache=cache, quiet=True).retrievers(names)
-    assert [name for name, one in found.items() if not isinstance(one, CachedRetriever)] == ["pubmed"]
-    for name, one in found.items():
-        assert one.search([QUESTION], 10) == made[name].search([QUESTION], 10), name
+    uncached = Pipeline.from_settings(settings, corpus, quiet=True).retrievers(names)
+    cache = ResultCache(tmp_path / "cache.jsonl")
+    cached = Pipeline.from_settings(settings, corpus, cache=cache, quiet=True).retrievers(names)
+    assert [name for name in names if not isinstance(cached[name], CachedRetriever)] == ["pubmed"]
+    for name in names:
+        assert cached[name].search([QUESTION], 10) == uncached[name].search([QUESTION], 10), name
 
 
-def identities(settings_file: Path, *overrides: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
-    return Pipeline.from_settings(load_settings(settings_file, *overrides)).retriever_identity
+def test_identity_depends_on_the_settings_of_inner_retrievers(settings_file: Path) -> None:
+    def identities(overrides: dict[str, Any]) -> dict[str, Any]:
+        pipeline = Pipeline.from_settings(load_settings(settings_file, overrides))
+        return {name: pipeline.retriever_identity(name) for name in KINDS}
+
+    base, other_k1 = identities({}), identities({"retrievers.bm25.k1": 0.5})
+    changed = {name for name in KINDS if base[name] != other_k1[name]}
+    assert changed == {"bm25", "hybrid", "multi_query", "rerank", "filter"}
+    other_top_k = identities({"retrievers.dense.top_k": 9})  # a hybrid has its own depth
+    assert base["hybrid"] == other_top_k["hybrid"]
 
 
-def test_a_retriever_is_another_when_what_it_builds_on_is(settings_file: Path) -> None:
-    base = identities(settings_file)
-    changed = identities(settings_file, {"retrievers.bm25.k1": 0.5})
-    for name in ("hybrid", "multi_query", "rerank", "filter"):
-        assert base(name) != changed(name), name
-    for name in ("dense", "mmr", "parent"):
-        assert base(name) == changed(name), name
-    deeper = identities(settings_file, {"retrievers.dense.top_k": 9})
-    assert base("hybrid") == deeper("hybrid")
-
-
-def test_rewriting_needs_a_language_model(settings_file: Path) -> None:
+def test_multi_query_needs_a_language_model(settings_file: Path) -> None:
     settings = load_settings(settings_file, {"retriever": "multi_query", "llm.kind": "extractive"})
     with pytest.raises(UserError, match=r"needs a language model, and llm\.kind is extractive"):
         Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
-def test_a_crossencoder_that_is_not_there_is_the_users_mistake(settings_file: Path) -> None:
+def test_missing_cross_encoder_is_an_error(settings_file: Path) -> None:
     settings = load_settings(settings_file, {"retriever": "rerank", "retrievers.rerank.model": "./nowhere"})
     with pytest.raises(UserError, match="nowhere"):
         Pipeline.from_settings(settings, data_corpus(settings), quiet=True).chain()
 
 
-def test_the_model_that_answers_is_the_one_that_rewrites(settings_file: Path, command) -> None:
+def test_multi_query_shares_the_model_that_answers(settings_file: Path, command: Callable[..., Any]) -> None:
     with stub_openai() as model:
-        llm = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub", "retriever=multi_query"]
-        stated = [part for one in llm for part in ("--set", one)]
-        ended = command("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *stated)
-        assert ended.status == 0, ended.err
-        assert [path for path, *_ in model.requests].count("/v1/models") == 1  # asked for when it is loaded
-        assert any("retrieved" in line for line in ended.out.splitlines())
+        settings = ["llm.kind=openai", f"llm.base_url={model.url}", "llm.model=stub", "retriever=multi_query"]
+        overrides = [f"--set={item}" for item in settings]
+        outcome = command("eval", "qa", "--quiet", "--split", "all", "--config", str(settings_file), *overrides)
+        assert outcome.status == 0, outcome.err
+        assert [path for path, *_ in model.requests].count("/v1/models") == 1  # one request for each loaded model
+        assert "retrieved" in outcome.out

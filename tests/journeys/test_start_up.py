@@ -1,4 +1,4 @@
-"""A warm library: what a process imports to answer, and what it sees of another process's work."""
+"""An indexed library: imports of a process that answers, updates by another process, and killed updates."""
 
 import contextlib
 import json
@@ -26,34 +26,36 @@ HEAVY = (
     "scipy",
     "bm25s",
 )
-HYBRID = "retrievers.both={kind: hybrid, retrievers: {dense: 0.5, bm25: 0.5}}"
+HYBRID = "--set=retrievers.hybrid={kind: hybrid, retrievers: {dense: 0.5, bm25: 0.5}}"
 QUESTION = "Does aspirin lower the risk of stroke?"
 STORE = "--set=store.path=store"
-EXACT = "--set=embedders.minilm.dtype=float32"
+FLOAT32 = "--set=embedders.minilm.dtype=float32"
 
-MODULES = """
+# Runs each of the commands; prints its arguments, exit status and the heavy modules imported so far.
+RUN_COMMANDS = """
 import json, sys
 from medground.cli import main
 for arguments in {commands}:
     try:
         main(arguments)
-    except SystemExit as ended:
-        loaded = [name for name in {heavy} if name in sys.modules]
-        print(json.dumps([arguments, ended.code, loaded]), file=sys.stderr)
+    except SystemExit as exit:
+        imported = [name for name in {heavy} if name in sys.modules]
+        print(json.dumps([arguments, exit.code, imported]), file=sys.stderr)
 """
 
-SEARCHING = """
+# Reads questions from stdin; prints the ids of the hits by retriever.
+SEARCH = """
 import json, sys
 from medground.pipeline import Pipeline
 from medground.ingest import searched_corpus
 from medground.settings import load_settings
-settings = load_settings(None, {"store.path": "store", "embedders.minilm.dtype": "float32", "retrievers.both":
-    {"kind": "hybrid", "retrievers": {"dense": 0.5, "bm25": 0.5}}, "retrievers.parts": {"kind": "parent"}})
+settings = load_settings(None, {"store.path": "store", "embedders.minilm.dtype": "float32", "retrievers.hybrid":
+    {"kind": "hybrid", "retrievers": {"dense": 0.5, "bm25": 0.5}}, "retrievers.parent": {"kind": "parent"}})
 pipeline = Pipeline.from_settings(settings, searched_corpus(settings), quiet=True)
-retrievers = pipeline.retrievers(["dense", "bm25", "both", "parts"])
+retrievers = pipeline.retrievers(["dense", "bm25", "hybrid", "parent"])
 for question in sys.stdin:
-    found = {name: [one.id for one in retriever.search([question], 9)[0]] for name, retriever in retrievers.items()}
-    print(json.dumps(found), flush=True)
+    ids = {name: [hit.id for hit in retriever.search([question], 9)[0]] for name, retriever in retrievers.items()}
+    print(json.dumps(ids), flush=True)
 """
 
 
@@ -62,12 +64,12 @@ def environment() -> dict[str, str]:
 
 
 def index(folder: Path, *arguments: str) -> None:
-    """Bring the library up to date in this process; those that search are others."""
+    """Run ``medground index`` in this process."""
     from medground.cli import main
 
-    with contextlib.chdir(folder), pytest.raises(SystemExit) as ended:
-        main(["index", "docs", STORE, EXACT, "--quiet", *arguments])
-    assert not ended.value.code
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as exit_info:
+        main(["index", "docs", STORE, FLOAT32, "--quiet", *arguments])
+    assert not exit_info.value.code
 
 
 @pytest.fixture(scope="module")
@@ -83,93 +85,97 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def library(indexed: Path, tmp_path: Path) -> Path:
-    """A copy of a library that is indexed."""
+    """A copy of the indexed library that a test may change."""
     return shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
 
 
-def test_answering_from_a_warm_library_imports_no_heavy_library(library: Path) -> None:
-    """One process asks with each retriever in turn: what one of them imports stays imported."""
+def test_answering_from_an_indexed_library_imports_no_heavy_library(library: Path) -> None:
     commands = [
-        [command, QUESTION, STORE, f"--set=retriever={retriever}", f"--set={HYBRID}", EXACT, "--json"]
+        [command, QUESTION, STORE, f"--set=retriever={retriever}", HYBRID, FLOAT32, "--json"]
         for command in ("ask", "retrieve")
-        for retriever in ("dense", "bm25", "both")
+        for retriever in ("dense", "bm25", "hybrid")
     ]
-    code = MODULES.format(heavy=HEAVY, commands=commands)
-    command_line = [sys.executable, "-c", code]
-    done = subprocess.run(command_line, cwd=library, capture_output=True, text=True, env=environment(), check=True)
-    ended = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("[[")]
-    assert ended == [[command, 0, []] for command in commands]
-    answers = read_json(done.stdout)
+    command_line = [sys.executable, "-c", RUN_COMMANDS.format(heavy=HEAVY, commands=commands)]
+    process = subprocess.run(command_line, cwd=library, capture_output=True, text=True, env=environment(), check=True)
+    exits = [json.loads(line) for line in process.stderr.splitlines() if line.startswith("[[")]
+    assert exits == [[command, 0, []] for command in commands]
+    answers = read_json(process.stdout)
     assert len(answers) == len(commands)
     assert all(answer["passages"][0]["id"].startswith("docs/a.txt") for answer in answers)
 
 
 def read_json(text: str) -> list[dict[str, Any]]:
-    """The values that follow each other in a text."""
-    values, place = [], 0
-    while text[place:].strip():
-        place += len(text[place:]) - len(text[place:].lstrip())
-        value, place = json.JSONDecoder().raw_decode(text, place)
+    """The concatenated JSON values in a text."""
+    values = []
+    while text := text.lstrip():
+        value, end = json.JSONDecoder().raw_decode(text)
         values.append(value)
+        text = text[end:]
     return values
 
 
-def test_a_running_process_sees_what_index_changed(library: Path) -> None:
-    parts = "--set=retrievers.parts={kind: parent}"
-    index(library, parts)
-    searching = [sys.executable, "-c", SEARCHING]
+def test_running_process_sees_updates_by_another_process(library: Path) -> None:
+    parent = "--set=retrievers.parent={kind: parent}"
+    index(library, parent)
     with subprocess.Popen(
-        searching, cwd=library, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, "-c", SEARCH],
+        cwd=library,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
     ) as process:
 
-        def ask(question: str) -> dict[str, list[str]]:
+        def search(question: str) -> dict[str, list[str]]:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(question + "\n")
             process.stdin.flush()
-            found: dict[str, list[str]] = json.loads(process.stdout.readline())
-            return found
+            ids: dict[str, list[str]] = json.loads(process.stdout.readline())
+            return ids
 
-        assert {name: ids[0] for name, ids in ask("aspirin stroke").items()} == dict.fromkeys(
-            ["dense", "bm25", "both", "parts"], "docs/a.txt#1"
-        )
+        for name, ids in search("aspirin stroke").items():
+            assert ids[0] == "docs/a.txt#1", name
         (library / "docs/a.txt").unlink()
         (library / "docs/c.txt").write_text("The measles vaccine was safe in children.")
-        index(library, parts)
-        for name, ids in ask("aspirin stroke").items():
+        index(library, parent)
+        for name, ids in search("aspirin stroke").items():
             assert "docs/a.txt#1" not in ids, name
-        for name, ids in ask("measles vaccine in children").items():
+        for name, ids in search("measles vaccine in children").items():
             assert ids[0] == "docs/c.txt#1", name
 
 
-KILLED = """
+# Runs ``medground index`` and kills its process at the step that the argument names.
+KILLED_INDEX = """
 import os, signal, sys
 from medground.cli import main
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-import retrievers.indexing as indexing, retrievers.lexical as lexical, medground.ingest as corpora
+import retrievers.indexing as indexing, retrievers.lexical as lexical
 match sys.argv[1]:
-    case "embedding": indexing._store = kill
-    case "removal": indexing._remove_others = kill
-    case "note": indexing._note = lambda store, revision, **_: None if revision is None else kill()
-    case "words": lexical._build = kill
-    case "naming": lexical.write_whole = kill
+    case "storing vectors": indexing._store = kill
+    case "removing vectors": indexing._remove_others = kill
+    case "noting the revision": indexing._note = lambda store, revision, **_: None if revision is None else kill()
+    case "building BM25": lexical._build = kill
+    case "writing BM25": lexical.write_whole = kill
 main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=float32", "--quiet"])
 """
+STEPS = ["storing vectors", "removing vectors", "noting the revision", "building BM25", "writing BM25"]
 
 
-@pytest.mark.parametrize("moment", ["embedding", "removal", "note", "words", "naming"])
-def test_vectors_and_words_agree_after_a_kill(library: Path, moment: str, command: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_index_after_a_killed_index_completes_vectors_and_bm25(
+    library: Path, step: str, command: Callable[..., Any]
+) -> None:
     (library / "docs/a.txt").unlink()
     (library / "docs/c.txt").write_text("The measles vaccine was safe in children.")
-    status, _ = run_code(KILLED, moment, cwd=library)
+    status, _ = run_code(KILLED_INDEX, step, cwd=library)
     assert status == -signal.SIGKILL
-    done = command("index", "docs", STORE, EXACT, "--quiet")
-    assert done.status == 0, done.err
+    outcome = command("index", "docs", STORE, FLOAT32, "--quiet")
+    assert outcome.status == 0, outcome.err
     for retriever in ("dense", "bm25"):
-        chosen = (STORE, EXACT, f"--set=retriever={retriever}", "--json")
-        printed = command("retrieve", "measles vaccine aspirin stroke metformin", *chosen)
-        found = {one["id"] for one in json.loads(printed.out)["passages"]}
-        assert found == {"docs/b.txt#1", "docs/c.txt#1"}
+        options = (STORE, FLOAT32, f"--set=retriever={retriever}", "--json")
+        printed = command("retrieve", "measles vaccine aspirin stroke metformin", *options).out
+        assert {passage["id"] for passage in json.loads(printed)["passages"]} == {"docs/b.txt#1", "docs/c.txt#1"}
