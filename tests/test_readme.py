@@ -47,5 +47,5 @@ def test_python_examples_run(command: Callable[..., Any], tmp_path: Path) -> Non
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(example, namespace)
     assert "asthma" in namespace["answer"].citations[0].quote
-    assert isinstance(namespace["written"].invoke("Is asthma treated?"), str)
-    assert namespace["labelled"].invoke("Do inhaled corticosteroids reduce exacerbations?").passages
+    assert isinstance(namespace["rag_chain"].invoke("Is asthma treated?"), str)
+    assert namespace["label_chain"].invoke("Do inhaled corticosteroids reduce exacerbations?").passages
