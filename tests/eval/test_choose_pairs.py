@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import label_task, retrieval_task, verified_task, written
+from written_runs import label_task, retrieval_task, verified_task, write_run
 
 from common.errors import UserError
 from eval.compare import Side, choose_pairs, left_over, pair
@@ -28,9 +28,9 @@ def _chosen(*names: Path | str) -> list[tuple[str, str]]:
 
 def test_each_later_run_is_held_against_the_first_that_has_the_task(tmp_path: Path) -> None:
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
-    written(a, _task("qa_none"), _task("qa_gold"))
-    written(b, _task("qa_gold"), _task("nli"))
-    written(c, _task("nli"), _task("qa_gold"), _task("qa_none"))
+    write_run(a, _task("qa_none"), _task("qa_gold"))
+    write_run(b, _task("qa_gold"), _task("nli"))
+    write_run(c, _task("nli"), _task("qa_gold"), _task("qa_none"))
     assert _chosen(a, b, c) == [
         (f"{a}:qa_gold", f"{b}:qa_gold"),
         (f"{b}:nli", f"{c}:nli"),
@@ -41,16 +41,16 @@ def test_each_later_run_is_held_against_the_first_that_has_the_task(tmp_path: Pa
 
 def test_tasks_that_one_run_alone_has_are_left_over(tmp_path: Path) -> None:
     a, b = str(tmp_path / "a"), str(tmp_path / "b:c")
-    written(tmp_path / "a", _task("qa_none"), _task("qa_retrieved_dense"))
-    written(tmp_path / "b:c", _task("qa_retrieved_bm25"), _task("qa_none"))
+    write_run(tmp_path / "a", _task("qa_none"), _task("qa_retrieved_dense"))
+    write_run(tmp_path / "b:c", _task("qa_retrieved_bm25"), _task("qa_none"))
     assert [side.name for side in left_over([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
     assert left_over([f"{a}:qa_none", f"{b}:qa_none"]) == []
     assert left_over([a]) == []
 
 
 def test_a_folder_stands_for_the_runs_below_it(tmp_path: Path) -> None:
-    written(tmp_path / "grid" / "a", _task())
-    written(tmp_path / "grid" / "b", _task())
+    write_run(tmp_path / "grid" / "a", _task())
+    write_run(tmp_path / "grid" / "b", _task())
     assert _chosen(tmp_path / "grid") == [(f"{tmp_path}/grid/a:qa_gold", f"{tmp_path}/grid/b:qa_gold")]
 
 
@@ -59,7 +59,7 @@ def test_one_run_alone_compares_its_tasks_over_the_same_records(tmp_path: Path) 
     tasks = [retrieval_task("retrieval_dense", [1, 1, 2]), retrieval_task("retrieval_bm25", [1, 2, 2])]
     tasks += [_task("qa_none"), others, _task("qa_retrieved_dense"), _task("qa_gold"), _task("nli", 2)]
     tasks += [verified_task(f"verified_{name}", TARGETS, TARGETS, ["supported"] * 3) for name in ("gold", "swapped")]
-    written(tmp_path, *tasks)
+    write_run(tmp_path, *tasks)
     assert _chosen(tmp_path) == [
         (f"{tmp_path}:{a}", f"{tmp_path}:{b}")
         for a, b in [
@@ -72,21 +72,21 @@ def test_one_run_alone_compares_its_tasks_over_the_same_records(tmp_path: Path) 
 
 
 def test_tasks_of_other_names_are_compared_when_they_are_named(tmp_path: Path) -> None:
-    written(tmp_path / "a", _task("qa_none"), _task("qa_gold"))
-    written(tmp_path / "b:c", _task("nli_before"))
+    write_run(tmp_path / "a", _task("qa_none"), _task("qa_gold"))
+    write_run(tmp_path / "b:c", _task("nli_before"))
     a, b = f"{tmp_path}/a", f"{tmp_path}/b:c"
     assert _chosen(f"{a}:qa_gold", f"{a}:qa_none", f"{b}:nli_before") == [
         (f"{a}:qa_gold", f"{a}:qa_none"),
         (f"{a}:qa_gold", f"{b}:nli_before"),
     ]
-    written(tmp_path / "b", _task("nli_before"))
+    write_run(tmp_path / "b", _task("nli_before"))
     assert _chosen(b, tmp_path / "b") == [(f"{b}:nli_before", f"{tmp_path}/b:nli_before")]  # a folder, not a task c
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
-    written(a, _task("qa_gold"), _task("nli", 2))
-    written(b, _task("qa_none"))
+    write_run(a, _task("qa_gold"), _task("nli", 2))
+    write_run(b, _task("qa_none"))
     refused = {
         (a,): "a has no two tasks of one kind over the same records; it has qa_gold, nli",
         (a, b): "The runs have no task in common: .*a has qa_gold, nli; .*b has qa_none.*FOLDER:TASK",
@@ -108,8 +108,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
 
 def test_records_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None:
     whole = _task()
-    a = written(tmp_path / "a", replace(whole, samples=whole.samples[1::-1]))
-    b = written(tmp_path / "b", replace(whole, samples=[*whole.samples[1:], {**whole.samples[0], "id": "9"}]))
+    a = write_run(tmp_path / "a", replace(whole, samples=whole.samples[1::-1]))
+    b = write_run(tmp_path / "b", replace(whole, samples=[*whole.samples[1:], {**whole.samples[0], "id": "9"}]))
     paired = pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
     assert [(one["id"], other["id"]) for one, other in paired.samples] == [("1", "1")]
     assert (paired.only_in_a, paired.only_in_b) == (1, 2)
@@ -125,7 +125,7 @@ def test_records_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None
 def test_data_that_changed_in_between_is_refused(
     tmp_path: Path, number: int, fields: dict[str, str], told: str
 ) -> None:
-    a, b = written(tmp_path / "a", _task()), written(tmp_path / "b", _changed(_task(), number, **fields))
+    a, b = write_run(tmp_path / "a", _task()), write_run(tmp_path / "b", _changed(_task(), number, **fields))
     with pytest.raises(UserError, match=told):
         pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
 
@@ -133,13 +133,13 @@ def test_data_that_changed_in_between_is_refused(
 def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
     task = _task()
     elsewhere = replace(task, samples=[{**sample, "id": f"x{sample['id']}"} for sample in task.samples])
-    a, b = written(tmp_path / "a", task), written(tmp_path / "b", elsewhere)
+    a, b = write_run(tmp_path / "a", task), write_run(tmp_path / "b", elsewhere)
     with pytest.raises(UserError, match="no record in common"):
         pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
-    twice = written(tmp_path / "twice", _changed(task, 1, id="0"))
+    twice = write_run(tmp_path / "twice", _changed(task, 1, id="0"))
     with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 occurs twice"):
         pair(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
-    ranking = written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
+    ranking = write_run(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
     with pytest.raises(UserError, match="no metric in common"):
         pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
     with pytest.raises(UserError, match=r"verified_gold: record 0 has no verdict\. Run the evaluation"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from written_runs import label_task, retrieval_task, verified_task, written
+from written_runs import label_task, retrieval_task, verified_task, write_run
 
 from common.errors import UserError
 from corpus.records import LABELS
@@ -23,7 +23,7 @@ YES_NO = ["yes", "yes", "yes", "no"]
 
 
 def _one(folder: Path, a: TaskResult, b: TaskResult) -> Comparison:
-    sides = [Side(written(folder / name, task), task.task) for name, task in (("a", a), ("b", b))]
+    sides = [Side(write_run(folder / name, task), task.task) for name, task in (("a", a), ("b", b))]
     (comparison,) = compare([(sides[0], sides[1])])
     return comparison
 
@@ -54,7 +54,7 @@ def test_labels_are_compared_as_statsmodels_and_scipy_would(tmp_path: Path) -> N
         for share in (0.2, 0.25, 0.4, 0.6)
     ]
     for number, given in enumerate(answers):
-        written(tmp_path / str(number), label_task("qa_gold", targets.tolist(), given.tolist()))
+        write_run(tmp_path / str(number), label_task("qa_gold", targets.tolist(), given.tolist()))
     comparisons = compare(choose_pairs([str(tmp_path / str(number)) for number in range(4)]))
 
     right = [given == targets for given in answers]

@@ -2,7 +2,7 @@ from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
-from written_runs import label_task, retrieval_task, written
+from written_runs import label_task, retrieval_task, write_run
 
 from eval.compare import SHOWN, choose_pairs, compare, compare_tables
 
@@ -20,8 +20,8 @@ def _shown(*names: Path) -> list[list[str]]:
 
 def test_a_comparison_of_two_runs(tmp_path: Path) -> None:
     targets = ["yes"] * 8
-    written(tmp_path / "[a]", label_task("qa_gold", [*targets, "no"], [*targets[:1], *[None] * 7, "no"]))
-    written(tmp_path / "b", label_task("qa_gold", targets, targets))
+    write_run(tmp_path / "[a]", label_task("qa_gold", [*targets, "no"], [*targets[:1], *[None] * 7, "no"]))
+    write_run(tmp_path / "b", label_task("qa_gold", targets, targets))
     figures, tests, changed = _shown(tmp_path / "[a]", tmp_path / "b")
     assert "[a]" in "".join(figures[:4])  # a folder's name, not markup
     rows = [line.split() for line in figures if "accuracy" in line or "macro_f1" in line]
@@ -35,7 +35,7 @@ def test_a_comparison_of_two_runs(tmp_path: Path) -> None:
 
 def test_tasks_of_one_run_are_named_on_both_sides(tmp_path: Path) -> None:
     many = SHOWN + 5
-    written(tmp_path, retrieval_task("retrieval_dense", [1] * many), retrieval_task("retrieval_bm25", [None] * many))
+    write_run(tmp_path, retrieval_task("retrieval_dense", [1] * many), retrieval_task("retrieval_bm25", [None] * many))
     figures, tests, changed = _shown(tmp_path)
     for lines in (figures, tests):
         assert any(line.startswith("A retrieval_dense") for line in lines)
@@ -47,7 +47,7 @@ def test_tasks_of_one_run_are_named_on_both_sides(tmp_path: Path) -> None:
 
 def test_equal_answers_leave_no_list_of_changes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        written(tmp_path / name, label_task("nli", ["yes"], ["yes"]))
+        write_run(tmp_path / name, label_task("nli", ["yes"], ["yes"]))
     figures, tests = _shown(tmp_path / "a", tmp_path / "b")
     assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in figures)
     assert tests[-1].split() == ["nli", "1", "0", "0", "0", "1.000", "1.000"]
@@ -58,6 +58,6 @@ def test_texts_from_data_cannot_steer_the_terminal(tmp_path: Path) -> None:
         task = label_task("qa_gold", ["yes"], ["yes"])
         task.samples[0]["prediction"] = answer  # type: ignore[index]
         del task.estimates["accuracy"]  # type: ignore[attr-defined]
-        written(tmp_path / name, task)
+        write_run(tmp_path / name, task)
     *_, changed = _shown(tmp_path / "a", tmp_path / "b")
     assert "[red]\\x1b[31m" in changed[-1]

@@ -72,7 +72,7 @@ def nli_task(predictions: Sequence[str], targets: Sequence[str], name: str = "nl
     return TaskResult(task_from_name(name), label_metrics(targets, predictions, PAIR_LABELS), samples)
 
 
-def written(
+def write_run(
     folder: Path, tasks: Sequence[TaskResult], settings: Mapping[str, Any] | None = None, date: datetime = DATE
 ) -> Run:
     """Write the tasks to ``folder`` and read them back as a run."""

@@ -1,7 +1,7 @@
 """Actions and checks on the chat page in a browser, and a service with scripted answers."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from chromium import Visit, visit
+from chromium import visit
 from served import Scripted, make_service, running
 
 from chains.answer import Answer, Citation, Passage, Verification
@@ -24,11 +24,15 @@ EVIL_HOST = "evil.example"  # resolved to 127.0.0.1 by the browser
 
 
 @contextmanager
-def open_page(browser: Any, url: str, **options: Any) -> Iterator[Visit]:
-    """Open the page; fails at the end if its console has an error or it sent a request to another host."""
+def open_page(browser: Any, url: str, *, ignored_errors: Sequence[str] = (), **options: Any) -> Iterator[Any]:
+    """Open the page and wait for it; yields playwright's ``Page``.
+
+    Fails at the end if a request went to another host, or if an error in the console has none of ``ignored_errors``.
+    """
     with visit(browser, url, **options) as visited:
-        yield visited
-        assert visited.errors == []
+        wait_for(visited.page, "['question', 'token'].includes(document.activeElement?.id)")
+        yield visited.page
+        assert [error for error in visited.errors if not any(part in error for part in ignored_errors)] == []
         assert visited.hosts() == {urlsplit(url).netloc}
 
 

@@ -41,10 +41,6 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
-    def ignore_errors(self, *parts: str) -> None:
-        """Forget the errors so far that contain one of ``parts``."""
-        self.errors = [error for error in self.errors if not any(part in error for part in parts)]
-
     def hosts(self) -> set[str]:
         """Host and port of each request."""
         return {urlsplit(url).netloc for url in self.requests if not url.startswith("blob:")}

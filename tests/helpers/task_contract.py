@@ -1,6 +1,6 @@
 """Contract tests of evaluation tasks, for this project's and users', by the command line and the results folder.
 
-A subclass provides the fixture ``stated``: the task's entry in the setting ``eval.tasks``.
+A subclass provides the fixture ``task_config``, an entry of the setting ``eval.tasks``.
 """
 
 import json
@@ -21,15 +21,15 @@ class TaskContract:
     """Tests of the results of ``medground eval tasks`` on six records."""
 
     @pytest.fixture
-    def task(self, stated: dict[str, Any]) -> Task:
-        return make_task(stated["kind"], {key: value for key, value in stated.items() if key != "kind"})
+    def task(self, task_config: dict[str, Any]) -> Task:
+        return make_task(task_config["kind"], {key: value for key, value in task_config.items() if key != "kind"})
 
     @pytest.fixture
-    def evaluate(self, command: Callable[..., Any], stated: dict[str, Any]) -> Evaluate:
+    def evaluate(self, command: Callable[..., Any], task_config: dict[str, Any]) -> Evaluate:
         """Run the task into a results folder; returns ``results.json``."""
 
         def run_command(output: Path) -> dict[str, Any]:
-            settings = (f"eval.tasks={json.dumps([stated])}", "retriever=bm25", "chain.verify=report")
+            settings = (f"eval.tasks={json.dumps([task_config])}", "retriever=bm25", "chain.verify=report")
             overrides = [word for setting in settings for word in ("--set", setting)]
             outcome = command("eval", "tasks", *overrides, "--limit=6", f"--output={output}", "--quiet")
             assert outcome.status == 0, outcome.err
@@ -45,13 +45,13 @@ class TaskContract:
     @pytest.fixture
     def run(
         self,
-        stated: dict[str, Any],
+        task_config: dict[str, Any],
         evaluate: Evaluate,
         folders: dict[str, Path],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Path:
         """The results folder of the task's first run, which the tests share and do not change."""
-        key = json.dumps(stated)
+        key = json.dumps(task_config)
         if key not in folders:
             folder = tmp_path_factory.mktemp("run")
             evaluate(folder)

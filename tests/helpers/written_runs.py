@@ -60,7 +60,7 @@ def remove_task_fields(folder: Path) -> None:
     path.write_text(json.dumps(payload), encoding="utf-8")
 
 
-def written(folder: Path, *tasks: TaskResult) -> Run:
+def write_run(folder: Path, *tasks: TaskResult) -> Run:
     """Write the tasks to ``folder`` and read them back as a run."""
     write_results(folder, tasks, {})
     return read_run(folder)

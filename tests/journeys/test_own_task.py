@@ -98,19 +98,21 @@ def test_results_of_user_tasks_are_compared_reported_and_exported_without_the_cl
     assert list(json.loads(export.read_text())["results"]) == ["qa_gold", "Reversed_gold", "constant_no"]
 
 
+USER_TASK_CONFIGS = {
+    "Reversed": {"kind": "user_tasks.Reversed", "context": "gold", "sentences": 4},
+    "Constant": {"kind": "user_tasks.Constant", "answer": "no"},
+}
+
+
 class TestUserTasks(TaskContract):
-    @pytest.fixture(
-        params=[
-            {"kind": "user_tasks.Reversed", "context": "gold", "sentences": 4},
-            {"kind": "user_tasks.Constant", "answer": "no"},
-        ],
-        ids=lambda stated: stated["kind"],
-    )
-    def stated(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    @pytest.fixture(params=USER_TASK_CONFIGS)
+    def task_config(
+        self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, Any]:
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
         monkeypatch.delitem(sys.modules, "user_tasks", raising=False)
         (tmp_path / "user_tasks.py").write_text(USER_TASKS)
-        return dict(request.param)
+        return USER_TASK_CONFIGS[request.param]
 
 
 @pytest.mark.parametrize(

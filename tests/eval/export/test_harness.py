@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answered_runs import DATE, config, nli_task, qa_task, written
+from answered_runs import DATE, config, nli_task, qa_task, write_run
 from written_runs import remove_task_fields
 
 from common.errors import DataError, UserError
@@ -27,7 +27,7 @@ def _exported(run: Run, output: Path) -> dict[str, Any]:
 
 
 def test_files_lie_where_the_harness_puts_them(tmp_path: Path) -> None:
-    run = written(tmp_path / "run", [GOLD, NONE])
+    run = write_run(tmp_path / "run", [GOLD, NONE])
     exported = export_harness([run], tmp_path / "out")
     folder = tmp_path / "out" / "org__model"
     expected = {f"results_{STAMP}.json", f"samples_qa_gold_{STAMP}.jsonl", f"samples_qa_none_{STAMP}.jsonl"}
@@ -37,7 +37,7 @@ def test_files_lie_where_the_harness_puts_them(tmp_path: Path) -> None:
 
 
 def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
-    results = _exported(written(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
+    results = _exported(write_run(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
     gold = results["results"]["qa_gold"]
     assert gold["acc,none"] == pytest.approx(2 / 3)
     assert gold["acc_stderr,none"] == GOLD.estimates["accuracy"].stderr
@@ -59,7 +59,7 @@ def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
 
 def test_metrics_that_are_neither_good_nor_bad_have_no_direction(tmp_path: Path) -> None:
     figures = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
-    run = written(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), figures, GOLD.samples)])
+    run = write_run(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), figures, GOLD.samples)])
     assert _exported(run, tmp_path)["higher_is_better"] == {
         "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
     }
@@ -67,7 +67,7 @@ def test_metrics_that_are_neither_good_nor_bad_have_no_direction(tmp_path: Path)
 
 def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
     settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
-    run = written(tmp_path / "run", [GOLD, NONE], settings)
+    run = write_run(tmp_path / "run", [GOLD, NONE], settings)
     results = _exported(run, tmp_path)
     assert results["versions"] == dict.fromkeys(("qa_gold", "qa_none"), version("medground"))
     assert results["n-shot"] == {"qa_gold": 0, "qa_none": 0}
@@ -97,7 +97,7 @@ def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
 
 def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
     nli = nli_task(["entailment", "neutral"], ["entailment", "contradiction"])
-    run = written(tmp_path / "run", [nli], config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
+    run = write_run(tmp_path / "run", [nli], config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
     results = _exported(run, tmp_path / "out")
     assert results["n-shot"] == {"nli": 6}
     assert results["config"]["limit"] == 2
@@ -108,7 +108,7 @@ def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
 
 def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
-    written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
+    write_run(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
     remove_task_fields(tmp_path / "run")
     export_harness([read_run(tmp_path / "run")], tmp_path)
     shown = {
@@ -122,9 +122,9 @@ def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
 
 
 def test_what_was_measured_at_another_time_has_its_own_file(tmp_path: Path) -> None:
-    written(tmp_path / "run", [GOLD], config("first"))
+    write_run(tmp_path / "run", [GOLD], config("first"))
     next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
-    run = written(tmp_path / "run", [NONE], config("second"), date=next_day)
+    run = write_run(tmp_path / "run", [NONE], config("second"), date=next_day)
     export_harness([run], tmp_path / "out")
     first = json.loads((tmp_path / "out" / "first" / f"results_{STAMP}.json").read_text())
     second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())
@@ -134,7 +134,7 @@ def test_what_was_measured_at_another_time_has_its_own_file(tmp_path: Path) -> N
 
 
 def test_runs_of_one_model_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    runs = [written(tmp_path / name, [GOLD]) for name in ("a", "b")]
+    runs = [write_run(tmp_path / name, [GOLD]) for name in ("a", "b")]
     for _ in range(2):  # a second time nothing is added
         export_harness(runs, tmp_path / "out")
         stamps = [file.stem.partition("_")[2] for file in sorted((tmp_path / "out" / "org__model").glob("results_*"))]
@@ -144,9 +144,9 @@ def test_runs_of_one_model_in_one_second_do_not_overwrite_each_other(tmp_path: P
 def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
     found = [{"id": "1", "prediction": "1", "target": "1"}]
     retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found)
-    run = written(tmp_path / "both", [retrieval, GOLD])
+    run = write_run(tmp_path / "both", [retrieval, GOLD])
     assert export_harness([run], tmp_path / "out").left_out == ("retrieval_bm25",)
-    run = written(tmp_path / "one", [retrieval])
+    run = write_run(tmp_path / "one", [retrieval])
     with pytest.raises(UserError, match=r"Nothing to export.*the tasks are retrieval_bm25\. Name a folder"):
         export_harness([run], tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -156,12 +156,12 @@ def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
     ("model", "folder"), [("embedded", "medground-tiny"), ("../up", "__up"), ("..", "unnamed"), ("/a/b", "__a__b")]
 )
 def test_no_model_name_leads_out_of_the_folder(model: str, folder: str, tmp_path: Path) -> None:
-    export_harness([written(tmp_path / "run", [GOLD], config(model))], tmp_path / "out")
+    export_harness([write_run(tmp_path / "run", [GOLD], config(model))], tmp_path / "out")
     assert [found.name for found in (tmp_path / "out").iterdir()] == [folder]
 
 
 def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
-    run = written(tmp_path / "run", [GOLD])
+    run = write_run(tmp_path / "run", [GOLD])
     path = tmp_path / "run" / "results.json"
     path.write_text(json.dumps({**run.payload, "date": "yesterday"}))
     with pytest.raises(DataError, match=r"has no date for qa_gold"):
@@ -169,7 +169,7 @@ def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_way_is_a_users_mistake(tmp_path: Path) -> None:
-    run = written(tmp_path / "run", [GOLD])
+    run = write_run(tmp_path / "run", [GOLD])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "org__model").write_text("")
     with pytest.raises(UserError, match="out cannot be written to"):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from answered_runs import config, nli_task, qa_task, written
+from answered_runs import config, nli_task, qa_task, write_run
 
 from eval.export.harness import export_harness
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         qa_task("qa_none", ["yes", None], ["yes", "no"], generated=True),
         nli_task(["neutral", "entailment"], ["neutral", "neutral"]),
     ]
-    run = written(root / "run", tasks, config(llm={"system": "Be brief."}))
+    run = write_run(root / "run", tasks, config(llm={"system": "Be brief."}))
     export_harness([run], root / "out")
     return root / "out" / "org__model"
 

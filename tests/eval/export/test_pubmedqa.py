@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answered_runs import config, nli_task, qa_task, written
+from answered_runs import config, nli_task, qa_task, write_run
 
 from common.errors import DataError, UserError
 from eval.export.pubmedqa import export_pubmedqa
@@ -19,7 +19,7 @@ def test_the_official_metrics_are_those_of_the_run(tmp_path: Path) -> None:
     """PubMedQA's script: the ids are the same on both sides; accuracy and macro F1 by scikit-learn."""
     from sklearn.metrics import accuracy_score, f1_score
 
-    run = written(tmp_path / "run", [_task("qa_retrieved_dense", "maybe")])
+    run = write_run(tmp_path / "run", [_task("qa_retrieved_dense", "maybe")])
     exported = export_pubmedqa([run], tmp_path / "out")
     assert exported.file == tmp_path / "out" / "predictions_qa_retrieved_dense.json"
     assert exported.warning is None
@@ -33,7 +33,7 @@ def test_the_official_metrics_are_those_of_the_run(tmp_path: Path) -> None:
 
 
 def test_retrieved_goes_before_the_others(tmp_path: Path) -> None:
-    run = written(tmp_path, [_task("qa_none", "no"), _task("qa_retrieved_bm25"), _task("qa_gold", "maybe")])
+    run = write_run(tmp_path, [_task("qa_none", "no"), _task("qa_retrieved_bm25"), _task("qa_gold", "maybe")])
     assert export_pubmedqa([run], tmp_path).task == "qa_retrieved_bm25"
     named = export_pubmedqa([run], tmp_path, "qa_gold")
     assert json.loads(named.file.read_text())["100"] == "maybe"
@@ -41,22 +41,22 @@ def test_retrieved_goes_before_the_others(tmp_path: Path) -> None:
 
 def test_the_only_one_needs_no_name(tmp_path: Path) -> None:
     pairs = nli_task(["neutral"], ["neutral"])
-    run = written(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames"), pairs])
+    run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames"), pairs])
     assert export_pubmedqa([run], tmp_path).task == "qa_gold"
 
 
 def test_what_could_be_several_is_asked_for(tmp_path: Path) -> None:
-    run = written(tmp_path / "a", [_task("qa_none"), _task("qa_gold")])
+    run = write_run(tmp_path / "a", [_task("qa_none"), _task("qa_gold")])
     with pytest.raises(UserError, match=r"Several results could be meant: qa_none, qa_gold in .*a\. Name one folder"):
         export_pubmedqa([run], tmp_path / "out")
-    runs = [written(tmp_path / name, [_task("qa_retrieved_dense")]) for name in ("b", "c")]
+    runs = [write_run(tmp_path / name, [_task("qa_retrieved_dense")]) for name in ("b", "c")]
     with pytest.raises(UserError, match=r"qa_retrieved_dense in .*b, .*c\. Name one folder"):
         export_pubmedqa(runs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
-    run = written(tmp_path / "run", [_task("qa_gold", None)])
+    run = write_run(tmp_path / "run", [_task("qa_gold", None)])
     with pytest.raises(UserError, match=r"1 of 3 answers name no label \(the first is of 100\).*chain\.decide=score"):
         export_pubmedqa([run], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -64,16 +64,16 @@ def test_an_answer_without_a_label_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["qa_wrong", "qa_gold_newnames", "nli", "gold"])
 def test_a_task_that_does_not_answer_pubmedqa_is_refused(task: str, tmp_path: Path) -> None:
-    run = written(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames")])
+    run = write_run(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames")])
     with pytest.raises(UserError, match=rf"--task {task} is none of qa_none, qa_gold and qa_retrieved_NAME"):
         export_pubmedqa([run], tmp_path, task)
 
 
 def test_a_task_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
-    run = written(tmp_path, [_task("qa_gold")])
+    run = write_run(tmp_path, [_task("qa_gold")])
     with pytest.raises(UserError, match=r"There is no task qa_none; the tasks are qa_gold\."):
         export_pubmedqa([run], tmp_path, "qa_none")
-    run = written(tmp_path / "nli", [nli_task(["neutral"], ["neutral"])])
+    run = write_run(tmp_path / "nli", [nli_task(["neutral"], ["neutral"])])
     with pytest.raises(UserError, match=r"no task that answers PubMedQA's questions; the tasks are nli\."):
         export_pubmedqa([run], tmp_path)
 
@@ -90,7 +90,7 @@ def test_a_task_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
 def test_what_the_official_script_would_not_take_is_said(
     data: dict[str, Any], warning: str | None, tmp_path: Path
 ) -> None:
-    run = written(tmp_path, [_task("qa_gold")], config(data=data))
+    run = write_run(tmp_path, [_task("qa_gold")], config(data=data))
     told = export_pubmedqa([run], tmp_path).warning
     assert (told is None) if warning is None else (told is not None and warning in told)
 
@@ -99,4 +99,4 @@ def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
     task = _task("qa_gold")
     task.samples[1]["id"] = "100"
     with pytest.raises(DataError, match=r"samples_qa_gold\.jsonl: holds an id twice"):
-        export_pubmedqa([written(tmp_path, [task])], tmp_path / "out")
+        export_pubmedqa([write_run(tmp_path, [task])], tmp_path / "out")

@@ -22,6 +22,6 @@ def test_every_kind_is_here() -> None:
 
 
 class TestKinds(TaskContract):
-    @pytest.fixture(params=STATED, ids=lambda stated: stated["kind"])
-    def stated(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+    @pytest.fixture(params=STATED, ids=lambda task_config: task_config["kind"])
+    def task_config(self, request: pytest.FixtureRequest) -> dict[str, Any]:
         return dict(request.param)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import label_task, remove_task_fields, written
+from written_runs import label_task, remove_task_fields, write_run
 
 from common.errors import UserError
 from eval.runs import read_run
@@ -92,7 +92,7 @@ def test_a_class_of_a_results_folder_is_not_imported(tmp_path: Path, monkeypatch
 
 
 def test_results_without_fields_are_read(tmp_path: Path) -> None:
-    written(tmp_path, *(label_task(name, ["yes"], ["yes"]) for name in ("qa_gold", "nli", "nli_tuned")))
+    write_run(tmp_path, *(label_task(name, ["yes"], ["yes"]) for name in ("qa_gold", "nli", "nli_tuned")))
     assert read_run(tmp_path).tasks["nli"] == NLITask()
     remove_task_fields(tmp_path)
     run = read_run(tmp_path)
@@ -101,7 +101,7 @@ def test_results_without_fields_are_read(tmp_path: Path) -> None:
         "nli": NLITask(shots=0, tuned=False),
         "nli_tuned": NLITask(tuned=True),
     }
-    written(tmp_path, label_task("qa_none", ["yes"], ["yes"]))  # beside tasks that have no fields
+    write_run(tmp_path, label_task("qa_none", ["yes"], ["yes"]))  # beside tasks that have no fields
     assert list(read_run(tmp_path).tasks) == ["qa_gold", "nli", "nli_tuned", "qa_none"]
 
 

@@ -27,9 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_stopped_question_is_not_stored_and_can_be_asked_again(browser: Any, tmp_path: Path) -> None:
-    with scripted_service(tmp_path, make_answer, 3.0) as (url, service), open_page(browser, url) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with scripted_service(tmp_path, make_answer, 3.0) as (url, service), open_page(browser, url) as page:
         for stop in (lambda: page.click("#stop"), lambda: page.keyboard.press("Escape")):
             page.fill("#question", OTHER_QUESTION)
             page.focus("#question")
@@ -47,9 +45,7 @@ def test_stopped_question_is_not_stored_and_can_be_asked_again(browser: Any, tmp
 
 
 def test_draft_and_unanswered_question_survive_a_reload(browser: Any, tmp_path: Path) -> None:
-    with scripted_service(tmp_path, make_answer, 1.5) as (url, _), open_page(browser, url) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with scripted_service(tmp_path, make_answer, 1.5) as (url, _), open_page(browser, url) as page:
         page.keyboard.type("A draft\u202e")
         page.reload()
         wait_until_ready(page)
@@ -74,10 +70,8 @@ def test_draft_and_unanswered_question_survive_a_reload(browser: Any, tmp_path: 
 def test_refused_question_is_sent_again(browser: Any, tmp_path: Path, shutting_down: bool) -> None:
     with (
         scripted_service(tmp_path, make_answer, 2.0, batch=1, queue=0) as (url, service),
-        open_page(browser, url) as visited,
+        open_page(browser, url, ignored_errors=("429", "503")) as page,
     ):
-        page = visited.page
-        wait_until_ready(page)
         other_request = threading.Thread(target=request_answer, args=(url,))
         if shutting_down:
             service.admission._closing = True
@@ -95,17 +89,14 @@ def test_refused_question_is_sent_again(browser: Any, tmp_path: Path, shutting_d
         wait_for_answers(page, 1)
         if not shutting_down:
             other_request.join()
-        visited.ignore_errors("429", "503")
 
 
 def test_lost_connection_is_reported_and_question_can_be_asked_again(browser: Any, tmp_path: Path) -> None:
     with (
         scripted_service(tmp_path, make_answer, 1.0) as (url, service),
         Proxy(url) as proxy,
-        open_page(browser, proxy.url) as visited,
+        open_page(browser, proxy.url, ignored_errors=("net::ERR",)) as page,
     ):
-        page = visited.page
-        wait_until_ready(page)
         ask(page, OTHER_QUESTION)
         page.fill("#question", "And in men?")
         page.keyboard.press("Enter")
@@ -124,17 +115,14 @@ def test_lost_connection_is_reported_and_question_can_be_asked_again(browser: An
         wait_for_answers(page, 2)
         (conversation,) = service.chat.conversations.list("local")
         assert conversation.turns == 2
-        visited.ignore_errors("net::ERR")
 
 
 def test_asking_again_shows_a_stored_answer_without_a_new_turn(browser: Any, tmp_path: Path) -> None:
     with (
         scripted_service(tmp_path, make_answer, 1.0) as (url, service),
         Proxy(url) as proxy,
-        open_page(browser, proxy.url) as visited,
+        open_page(browser, proxy.url, ignored_errors=("net::ERR",)) as page,
     ):
-        page = visited.page
-        wait_until_ready(page)
         ask(page, OTHER_QUESTION)
         proxy.drop_replies = True
         page.fill("#question", "And in men?")
@@ -147,13 +135,13 @@ def test_asking_again_shows_a_stored_answer_without_a_new_turn(browser: Any, tmp
         page.click("text=Ask again")
         wait_for_answers(page, 2)
         assert service.chat.conversations.list("local")[0].turns == 2
-        visited.ignore_errors("net::ERR")
 
 
 def test_question_in_a_deleted_conversation_begins_a_new_one(browser: Any, tmp_path: Path) -> None:
-    with scripted_service(tmp_path, make_answer) as (url, service), open_page(browser, url) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with (
+        scripted_service(tmp_path, make_answer) as (url, service),
+        open_page(browser, url, ignored_errors=("404",)) as page,
+    ):
         ask(page, OTHER_QUESTION)
         service.chat.conversations.delete("local", page.url.partition("#")[2])
         page.fill("#question", "And in men?")
@@ -164,7 +152,6 @@ def test_question_in_a_deleted_conversation_begins_a_new_one(browser: Any, tmp_p
         page.goto(f"{url}/#{'0' * 32}")
         wait_for_status(page, "There is no conversation")
         assert page.inner_text("#title") == "New conversation"
-        visited.ignore_errors("404")
 
 
 class Proxy:

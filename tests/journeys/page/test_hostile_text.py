@@ -45,9 +45,8 @@ def test_hostile_answers_and_questions_are_shown_as_text(browser: Any, tmp_path:
             update={"passages": (passage,), "citations": (quote,), "notes": (HOSTILE,), "verification": None}
         )
 
-    with scripted_service(tmp_path, hostile) as (url, service), open_page(browser, url) as visited:
+    with scripted_service(tmp_path, hostile) as (url, service), open_page(browser, url) as page:
         service.note, service.about["llm"] = HOSTILE, HOSTILE
-        page = visited.page
         page.reload()
         wait_until_ready(page)
         for count in (1, 2):
@@ -76,9 +75,7 @@ def test_hostile_documents_are_shown_as_text(browser: Any, tmp_path: Path) -> No
     (docs / "b.md").write_text(f"# {HOSTILE}\n\n## Results <b>\n\n{body}\n", encoding="utf-8")
     command = [sys.executable, "-m", "medground", "index", "docs", "--quiet"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    with serving(tmp_path) as (url, _), open_page(browser, url) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with serving(tmp_path) as (url, _), open_page(browser, url) as page:
         ask(page, QUESTION)
         assert_harmless(page)
         panel = page.inner_text("#evidence-body")
@@ -89,9 +86,8 @@ def test_hostile_documents_are_shown_as_text(browser: Any, tmp_path: Path) -> No
 
 def test_hostile_url_fragments_do_nothing(browser: Any, served: str) -> None:
     for fragment in ("#<img src=x onerror=window.ran=1>", "#../../healthz", "#%2e%2e%2fmodels", "#javascript:1"):
-        with open_page(browser, f"{served}/{fragment}") as visited:
-            wait_until_ready(visited.page)
-            assert_harmless(visited.page)
+        with open_page(browser, f"{served}/{fragment}") as page:
+            assert_harmless(page)
 
 
 def assert_harmless(page: Any) -> None:

@@ -35,8 +35,7 @@ def login_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (360, "dark")])
 def test_login_and_logout_keep_users_and_tokens_apart(browser: Any, login_url: str, width: int, theme: str) -> None:
-    with open_page(browser, login_url, width=width, theme=theme) as visited:
-        page = visited.page
+    with open_page(browser, login_url, width=width, theme=theme, ignored_errors=("401", "404")) as page:
         wait_for(page, "document.activeElement?.id === 'token'")
         assert_accessible(page)
         page.keyboard.type("wrong" * 5)
@@ -71,12 +70,10 @@ def test_login_and_logout_keep_users_and_tokens_apart(browser: Any, login_url: s
         assert page.locator(".conversation").count() == 0
         page.goto(f"{login_url}/#{conversation_id}")
         wait_for_status(page, "There is no conversation")
-        visited.ignore_errors("401", "404")
 
 
 def test_question_sent_after_the_session_ended_can_be_asked_again_after_login(browser: Any, login_url: str) -> None:
-    with open_page(browser, login_url) as visited:
-        page = visited.page
+    with open_page(browser, login_url, ignored_errors=("401",)) as page:
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         wait_until_ready(page)
@@ -90,4 +87,3 @@ def test_question_sent_after_the_session_ended_can_be_asked_again_after_login(br
         page.click("text=Ask again")
         wait_for_answers(page, 1)
         assert page.inner_text(".question") == OTHER_QUESTION
-        visited.ignore_errors("401")

@@ -23,9 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_all_features_work_by_mouse(browser: Any, served_empty: str) -> None:
-    with open_page(browser, served_empty) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with open_page(browser, served_empty) as page:
         assert "sample" in page.inner_text("#note")
         assert "Model: " in page.inner_text("#about")
         page.click("#question")
@@ -112,9 +110,7 @@ def test_all_features_work_by_mouse(browser: Any, served_empty: str) -> None:
 
 
 def test_all_features_work_by_keyboard(browser: Any, served_empty: str) -> None:
-    with open_page(browser, served_empty) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with open_page(browser, served_empty) as page:
         keys = page.keyboard
         keys.type(QUESTION)
         keys.press("Shift+Enter")

@@ -29,10 +29,9 @@ pytestmark = pytest.mark.slow
 def test_views_fit_the_window_and_are_accessible(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
     with (
         scripted_service(tmp_path, make_answer) as (url, service),
-        open_page(browser, url, width=width, theme=theme) as visited,
+        open_page(browser, url, width=width, theme=theme) as page,
     ):
         service.note = "The sample was searched."
-        page = visited.page
 
         def check() -> None:
             assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -67,9 +66,7 @@ def test_views_fit_the_window_and_are_accessible(browser: Any, tmp_path: Path, w
 
 
 def test_quotes_are_highlighted_in_their_passages(browser: Any, tmp_path: Path) -> None:
-    with scripted_service(tmp_path, make_answer) as (url, _), open_page(browser, url) as visited:
-        page = visited.page
-        wait_until_ready(page)
+    with scripted_service(tmp_path, make_answer) as (url, _), open_page(browser, url) as page:
         ask(page, OTHER_QUESTION)
         body = page.locator("#evidence-body")
         cards = body.locator("details")
@@ -130,10 +127,8 @@ def answer_with_verdicts(question: Question) -> Answer:
 def test_sentences_show_verdicts_and_evidence(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
     with (
         scripted_service(tmp_path, answer_with_verdicts) as (url, _),
-        open_page(browser, url, width=width, theme=theme) as visited,
+        open_page(browser, url, width=width, theme=theme) as page,
     ):
-        page = visited.page
-        wait_until_ready(page)
         ask(page, OTHER_QUESTION)
         wait_for_status(page, "2 of 4 sentences supported")
         assert_accessible(page)
@@ -200,10 +195,9 @@ def test_long_words_and_long_lists_fit_a_narrow_window(browser: Any, tmp_path: P
     def long_answer(question: Question) -> Answer:
         return make_answer(question, text=f"{long_word}\n" * 30, count=40)
 
-    with scripted_service(tmp_path, long_answer) as (url, service), open_page(browser, url, width=360) as visited:
+    with scripted_service(tmp_path, long_answer) as (url, service), open_page(browser, url, width=360) as page:
         for number in range(60):
             service.chat.conversations.create("local", make_turn(long_word), f"{number} {long_word}"[:200])
-        page = visited.page
         wait_until_ready(page)
         ask(page, f"{long_word} {OTHER_QUESTION}")
         assert page.evaluate("document.documentElement.scrollWidth") == 360

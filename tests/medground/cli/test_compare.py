@@ -3,11 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from written_runs import label_task, retrieval_task, written
+from written_runs import label_task, retrieval_task, write_run
 
 
 def test_two_tasks_are_compared_and_written(tmp_path: Path, command: Callable[..., Any]) -> None:
-    written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1]), retrieval_task("retrieval_bm25", [1, 2]))
+    write_run(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1]), retrieval_task("retrieval_bm25", [1, 2]))
     names = ("r:retrieval_bm25", "r:retrieval_dense")
     shown = command("compare", *names, "--output", "out")
     assert shown.status == 0
@@ -24,7 +24,7 @@ def test_two_tasks_are_compared_and_written(tmp_path: Path, command: Callable[..
 def test_tasks_without_a_counterpart_are_told(tmp_path: Path, command: Callable[..., Any]) -> None:
     for name, retriever in (("a", "hybrid"), ("b", "bm25")):
         tasks = [label_task(task, ["yes"], ["yes"]) for task in ("qa_gold", f"qa_retrieved_{retriever}")]
-        written(tmp_path / name, *tasks)
+        write_run(tmp_path / name, *tasks)
     shown = command("compare", "a", "b", "--output", "out")
     assert shown.err == (
         "Not compared, as one run alone has them: a:qa_retrieved_hybrid, b:qa_retrieved_bm25. To compare tasks of "
@@ -38,13 +38,13 @@ def test_tasks_without_a_counterpart_are_told(tmp_path: Path, command: Callable[
 
 def test_json_without_an_output_folder_writes_nothing(tmp_path: Path, command: Callable[..., Any]) -> None:
     for name in ("a", "b"):
-        written(tmp_path / name, label_task("qa_gold", ["yes"], ["yes"]))
+        write_run(tmp_path / name, label_task("qa_gold", ["yes"], ["yes"]))
     assert json.loads(command("compare", "a", "b", "--json").out)["comparisons"][0]["n"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, command: Callable[..., Any]) -> None:
-    written(tmp_path / "a", label_task("qa_gold", ["yes"], ["yes"]))
+    write_run(tmp_path / "a", label_task("qa_gold", ["yes"], ["yes"]))
     for names, told in {("a",): "a has no two tasks", ("a", "absent"): "absent does not exist"}.items():
         outcome = command("compare", *names)
         assert outcome.status == 1

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from answered_runs import config, qa_task, written
+from answered_runs import config, qa_task, write_run
 
 from eval.results import TaskResult
 from eval.stats.metrics import ranking_metrics
@@ -31,20 +31,20 @@ def test_an_evaluation_goes_to_the_harness_and_to_pubmedqa(command: Callable[...
 
 def test_every_run_below_the_folder_goes_to_the_harness(command: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("a", "b"):
-        written(tmp_path / "grid" / name, [GOLD], config(name))
+        write_run(tmp_path / "grid" / name, [GOLD], config(name))
     assert command("export", "grid", "--format", "lm-eval", "--output", "out").status == 0
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["a", "b"]
 
 
 def test_what_is_left_out_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
     found = [{"id": "1", "prediction": "1", "target": "1"}]
-    written(tmp_path / "run", [TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found), GOLD])
+    write_run(tmp_path / "run", [TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found), GOLD])
     exported = command("export", "run", "--format", "lm-eval", "--output", "out")
     assert exported.err == "left out, because no model assigns labels in it: retrieval_bm25\n"
 
 
 def test_mistakes_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
-    written(tmp_path / "run", [GOLD])
+    write_run(tmp_path / "run", [GOLD])
     missing = command("export", "none", "--format", "lm-eval", "--output", "out")
     assert (missing.status, missing.err[:31]) == (1, "medground: none does not exist.")
     assert command("export", "run", "--format", "csv", "--output", "out").status == 2
