@@ -4,13 +4,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 VOCABULARY_SIZE = 120
 _COMMON = {
@@ -28,11 +22,7 @@ _COMMON = {
 _GPT2: dict[str, Any] = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
 _EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 _SLIDING: dict[str, Any] = {"sliding_window": 16}
-_GEMMA3 = {
-    **_SLIDING,
-    "head_dim": 12,
-    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-}
+_GEMMA3 = {**_SLIDING, "head_dim": 12, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
 _VISION = {
     "hidden_size": 16,
     "intermediate_size": 16,

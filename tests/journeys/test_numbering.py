@@ -49,11 +49,7 @@ CASES: list[tuple[str, str, list[list[int]]]] = [
     ("It fell【2】. It rose［3］.", "It fell[2]. It rose[3].", [[2], [3]]),
     ("It fell by 5 (95% CI [2-9]) [1].", "It fell by 5 (95% CI [2-9]) [1].", [[1]]),
     ("The median was 7 [4-12] days [3].", "The median was 7 [4-12] days [3].", [[3]]),
-    (
-        "Dr. Roe gave 2 mg i.v. [1] daily. It fell [2].",
-        "Dr. Roe gave 2 mg i.v. [1] daily. It fell [2].",
-        [[1], [2]],
-    ),
+    ("Dr. Roe gave 2 mg i.v. [1] daily. It fell [2].", "Dr. Roe gave 2 mg i.v. [1] daily. It fell [2].", [[1], [2]]),
     ("- It fell [1]\n- It rose [2]", "- It fell [1]\n- It rose [2]", [[1], [2]]),
     ("<think>Passage [9] says so.</think>It fell [2].", "It fell [2].", [[2]]),
     ("It fell [1] but it rose [2", "It fell [1] but it rose", [[1]]),

@@ -96,10 +96,7 @@ WARD_HANDBOOK = [
         "3.5 to 5.5 mmol/L\t40 mmol\t4 hours\nbelow 3.5 mmol/L\tcall intensive care\t1 hour",
     ),
     ("Heading 1", "Hypoglycaemia"),
-    (
-        "Normal",
-        "Give 20 g of fast carbohydrate to a patient who can swallow. Give glucagon 1 mg into a muscle if not.",
-    ),
+    ("Normal", "Give 20 g of fast carbohydrate to a patient who can swallow. Give glucagon 1 mg into a muscle if not."),
     ("Heading 1", "Bibliography"),
     ("Normal", "Frost, J., & Lund, A. (2015). Insulin by pump in ketoacidosis. Diabetes Ward, 7(3), 44-51."),
     ("Normal", "Petrov, I. (2018). How much glucagon is given for hypoglycaemia? Sugar Reports, 2, 5-9."),
