@@ -10,8 +10,6 @@ import json
 import secrets
 import shutil
 import threading
-import time
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,13 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from langchain_core.documents import Document
 
-from common.atomic_write import write_whole
+from common.atomic_write import remove_other_versions, write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, encodable
 from retrievers.document_ids import identified, with_id
-from retrievers.indexing import REVISION, Documents, ServerDocuments
+from retrievers.indexing import Documents, ServerDocuments
+from retrievers.store import REVISION
+from retrievers.string_table import StringTable, encoded
 
 if TYPE_CHECKING:
     import bm25s
@@ -41,8 +41,7 @@ ABOUT = "about.json"
 DOCUMENTS_FILE = "documents.jsonl"
 OFFSETS = "offsets.npy"
 SCORES, PLACES, BEGINS = "scores.npy", "places.npy", "begins.npy"  # see Postings
-WORDS, WORD_ENDS, COLUMNS = "words.npy", "word_ends.npy", "columns.npy"  # the sorted words, for binary search
-ABANDONED_SECONDS = 3600.0  # a version that was not completed for so long belongs to a process that was killed
+WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``) and the column of each
 
 
 class Parameters(NamedTuple):
@@ -273,16 +272,7 @@ class LexicalIndex:
             shutil.rmtree(target, ignore_errors=True)
             raise
         write_whole(self._folder / CURRENT, f"{name}\n")
-        self._remove_others(name)
-
-    def _remove_others(self, name: str) -> None:
-        """Remove the other versions, but not what another process is writing now."""
-        for folder in self._folder.iterdir():
-            if folder.name in (name, CURRENT) or not folder.is_dir():
-                continue
-            with suppress(OSError):
-                if (folder / ABOUT).exists() or time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+        remove_other_versions(self._folder, name, ABOUT)
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
@@ -306,13 +296,12 @@ def _postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int]) -> Postings:
 def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: Path) -> None:
     import numpy as np
 
-    words = sorted((word.encode("utf-8", "surrogatepass"), column) for word, column in vocabulary.items())
+    words = sorted((encoded(word), column) for word, column in vocabulary.items())
+    StringTable.write(folder, WORD, [word for word, _ in words])
     arrays = {
         SCORES: bm25.scores["data"],
         PLACES: bm25.scores["indices"],
         BEGINS: bm25.scores["indptr"],
-        WORDS: np.frombuffer(b"".join(word for word, _ in words), dtype=np.uint8),
-        WORD_ENDS: np.cumsum([len(word) for word, _ in words], dtype=np.int64),
         COLUMNS: np.array([column for _, column in words], dtype=np.int32),
     }
     for name, array in arrays.items():
@@ -322,16 +311,12 @@ def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: P
 def _read_postings(folder: Path, documents: int) -> Postings:
     import numpy as np
 
-    names = (SCORES, PLACES, BEGINS, WORDS, WORD_ENDS, COLUMNS)
-    scores, places, begins, words, ends, columns = (np.load(folder / name, mmap_mode="r") for name in names)
-
-    def word_at(rank: int) -> bytes:
-        return bytes(words[ends[rank - 1] if rank else 0 : ends[rank]])
+    names = (SCORES, PLACES, BEGINS, COLUMNS)
+    scores, places, begins, columns = (np.load(folder / name, mmap_mode="r") for name in names)
+    words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
-        sought = word.encode("utf-8", "surrogatepass")
-        rank = bisect_left(range(len(ends)), sought, key=word_at)
-        return int(columns[rank]) if rank < len(ends) and word_at(rank) == sought else None
+        return None if (row := words.row(word)) is None else int(columns[row])
 
     return Postings(scores, places, begins, documents, column)
 

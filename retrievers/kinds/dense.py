@@ -10,15 +10,12 @@ from retrievers.config import RetrieverConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
 from retrievers.indexing import read_document
-from retrievers.store import Store
+from retrievers.store import BATCH, Store
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from retrievers.registry import Context
 
 TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
-BATCH = 512  # query vectors in a query, ids in a get
 
 
 class DenseConfig(RetrieverConfig):
@@ -58,23 +55,12 @@ class DenseRetriever(Retriever):
         with self._store.errors():
             self._store.refresh()
             near = [
-                best
+                _best(found, k)
                 for start in range(0, len(questions), BATCH)
-                for best in self._nearest(vectors[start : start + BATCH], k)
+                for found in self._store.nearest(vectors[start : start + BATCH], k + TIES)
             ]
             documents = self._read(sorted({id for best in near for id, _ in best}))
         return [[Hit(documents[id], score) for id, score in best if id in documents] for best in near]
-
-    def _nearest(self, vectors: "np.ndarray", k: int) -> list[list[tuple[str, float]]]:
-        """The ids and similarities of the ``k`` nearest of each vector, best first."""
-        count = self._store.collection.count()
-        if count == 0:
-            return [[] for _ in vectors]
-        found = self._store.collection.query(
-            query_embeddings=vectors, n_results=min(k + TIES, count), include=["distances"]
-        )
-        rows = zip(found["ids"], found["distances"] or [], strict=True)
-        return [_best(dict(zip(ids, distances, strict=True)), k) for ids, distances in rows]
 
     def _read(self, ids: list[str]) -> dict[str, Document]:
         documents: dict[str, Document] = {}
@@ -85,6 +71,5 @@ class DenseRetriever(Retriever):
         return documents
 
 
-def _best(distances: dict[str, float], k: int) -> list[tuple[str, float]]:
-    similarities = ((id, 1.0 - float(distance)) for id, distance in distances.items())
-    return sorted(similarities, key=lambda pair: (-pair[1], pair[0]))[:k]
+def _best(cosines: dict[str, float], k: int) -> list[tuple[str, float]]:
+    return sorted(cosines.items(), key=lambda pair: (-pair[1], pair[0]))[:k]

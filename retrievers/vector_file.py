@@ -1,0 +1,176 @@
+"""Exact search by cosine in a file of a collection's vectors.
+
+Chroma reads the whole graph of a collection into memory before it searches, 2.4 kB a vector of 384 numbers, and then
+searches it approximately. The file is read block by block, so a process needs no more memory for a larger collection.
+
+A file belongs to one state of a collection, which is named in the collection's metadata, and is a folder,
+``vectors/COLLECTION/STATE/``. It is written before the metadata name its state, and the file of the former state is
+removed afterwards, so that no search reads a file that differs from the collection.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.atomic_write import remove_other_versions
+from retrievers.string_table import StringTable, encoded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FOLDER = "vectors"
+ABOUT = "about.json"  # written last: a folder with it is complete
+FORMAT = 1
+ID, ROWS, DIGESTS = "id", "vectors.npy", "digests.npy"
+DIGEST_BYTES = 16  # of the digest of a text
+BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
+PAGE = 5000  # vectors to fetch at a time
+# Returns the unit vectors of texts by their ids, without those that the collection lacks.
+Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
+
+
+class VectorFile:
+    """The unit vectors of a collection, sorted by id."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a file.
+
+        Raises:
+            OSError, EOFError, ValueError: it is missing, incomplete, damaged or of another version.
+        """
+        import numpy as np
+
+        if json.loads((folder / ABOUT).read_text(encoding="utf-8")) != {"format": FORMAT}:
+            raise ValueError("another version of medground wrote it")
+        self._path = folder / ROWS
+        self._rows = np.load(self._path, mmap_mode="r")
+        self._digests = np.load(folder / DIGESTS, mmap_mode="r")
+        self._ids = StringTable(folder, ID)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def nearest(self, questions: "np.ndarray", count: int) -> list[dict[str, float]]:
+        """The ids and cosines of the ``count`` nearest vectors of each question.
+
+        Args:
+            questions: unit vectors, (questions, size).
+            count: number of vectors for each question, or all if the file has fewer.
+        """
+        import numpy as np
+
+        scores: np.ndarray = np.empty((len(questions), 0), dtype=np.float32)
+        rows: np.ndarray = np.empty((len(questions), 0), dtype=np.int64)
+        for begin, block in self._blocks():
+            block_rows = np.arange(begin, begin + len(block))
+            rows = np.concatenate([rows, np.broadcast_to(block_rows, (len(questions), len(block)))], axis=1)
+            scores = np.concatenate([scores, questions @ block.T], axis=1)
+            if scores.shape[1] > count:
+                best = np.argpartition(scores, -count, axis=1)[:, -count:]
+                scores, rows = (np.take_along_axis(one, best, axis=1) for one in (scores, rows))
+        # A matrix product's last digit depends on a vector's place in the block; equal texts must have equal scores.
+        exact = (self._rows[rows].astype(np.float64) * questions[:, None, :]).sum(axis=2)
+        return [
+            {self._id(row): float(score) for row, score in zip(*pair, strict=True)}
+            for pair in zip(rows.tolist(), exact, strict=True)
+        ]
+
+    def _blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
+        """The first row and the vectors of each block, read because mapped pages would count as memory in use."""
+        import numpy as np
+
+        count, size = self._rows.shape
+        step = max(1, BLOCK_BYTES // (4 * size))
+        with self._path.open("rb") as file:
+            file.seek(self._rows.offset)
+            for begin in range(0, count, step):
+                rows = min(step, count - begin)
+                yield begin, np.fromfile(file, dtype=np.float32, count=rows * size).reshape(rows, size)
+
+    def vectors(self, ids: Sequence[str]) -> "dict[str, np.ndarray]":
+        """The unit vectors of the ids that the file has."""
+        rows = {id: self._ids.row(id) for id in ids}
+        return {id: self._rows[row] for id, row in rows.items() if row is not None}
+
+    def unchanged(self, digests: Mapping[str, bytes]) -> "dict[str, np.ndarray]":
+        """The unit vectors of the ids whose text has the same digest as when the file was written."""
+        known = self._digests.tobytes()
+        ids = (id.decode("utf-8", "surrogatepass") for id in self._ids)
+        return {
+            id: self._rows[row]
+            for row, id in enumerate(ids)
+            if digests.get(id, b"")[:DIGEST_BYTES] == known[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+        }
+
+    def _id(self, row: int) -> str:
+        return self._ids[row].decode("utf-8", "surrogatepass")
+
+
+class VectorFiles:
+    """The vector files of a collection in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: tuple[str, VectorFile] | None = None
+
+    def open(self, state: str) -> VectorFile | None:
+        """The file of a state; None if it is missing, damaged or of another version."""
+        if self._opened is None or self._opened[0] != state:
+            try:
+                self._opened = state, VectorFile(self._folder / state)
+            except (OSError, EOFError, ValueError):
+                return None
+        return self._opened[1]
+
+    def write(self, state: str, digests: Mapping[str, bytes], before: str, fetch: Fetch) -> None:
+        """Write the file of a new state.
+
+        No file is written if the collection lacks one of the texts: then another process is changing it.
+
+        Args:
+            state: name of the state.
+            digests: digests of the texts by id.
+            before: name of the former state; vectors of texts that are unchanged since then are taken from its file.
+            fetch: fetches the other vectors.
+        """
+        import numpy as np
+
+        if not digests:
+            return
+        folder = self._folder / state
+        folder.mkdir(mode=0o700, parents=True)
+        former = self.open(before)
+        known = former.unchanged(digests) if former else {}
+        ids = sorted(digests, key=encoded)
+        rows: Any = None  # np.memmap
+        for begin in range(0, len(ids), PAGE):
+            page = ids[begin : begin + PAGE]
+            vectors = {id: known[id] for id in page if id in known}
+            vectors |= fetch([id for id in page if id not in vectors])
+            if len(vectors) < len(page):
+                shutil.rmtree(folder, ignore_errors=True)
+                return
+            block = np.stack([vectors[id] for id in page])
+            if rows is None:
+                shape = (len(ids), block.shape[1])
+                rows = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
+            rows[begin : begin + len(page)] = block
+        rows.flush()
+        np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), dtype="V16"))
+        StringTable.write(folder, ID, list(map(encoded, ids)))
+        (folder / ABOUT).write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
+
+    def remove_others(self, state: str) -> None:
+        """Remove the files of other states."""
+        if self._folder.exists():
+            remove_other_versions(self._folder, state, ABOUT)
+
+
+def unit(vectors: "np.ndarray") -> "np.ndarray":
+    """Each row as float32 with length 1; zeros stay zeros."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
