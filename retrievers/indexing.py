@@ -20,7 +20,7 @@ from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.document_ids import with_id
 from retrievers.secure_delete import mark, purge
-from retrievers.store import REVISION, STATE, Store, other_collections, store_errors
+from retrievers.store import COUNT, REVISION, STATE, Store, other_collections, store_errors
 from retrievers.vector_file import FOLDER
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ PAGE = 5000
 DIGEST = "_digest"
 JSON = "_json"
 TEXT_DIGITS = 32  # hex digits of the text's digest; the rest is the metadata's
-COUNT = "count"  # count of documents at the time of the revision
 PRUNED = "pruned"  # the revision to which a collection that is not filled any more was pruned
 
 Item = TypeVar("Item")
@@ -78,8 +77,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
-        if revision is not None and _is_filled_with(store, revision, documents):
-            return IndexReport(total=store.collection.count(), embedded=0, removed=0)
+        if revision is not None and (stored := _count_of(store, revision, documents)) is not None:
+            store.remove_former_vector_files()  # a killed process may have left texts there
+            return IndexReport(total=stored, embedded=0, removed=0)
         changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
         _note(store, None)
     digests = _digests(documents)
@@ -105,7 +105,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
         state = store.state
         if changed or removed or store.lacks_vector_file:
             state = secrets.token_hex(8)
-            store.write_vector_file(state, digests)
+            store.write_vector_file(state, _each_once(documents, digests), digests)
         _note(store, revision, state)
         store.remove_former_vector_files()
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
@@ -298,12 +298,16 @@ def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -
         collection.delete(ids=part)
 
 
-def _is_filled_with(store: Store, revision: str, documents: Documents) -> bool:
+def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
+    """The number of the store's documents if it was last filled with this revision; else None."""
     known = store.collection.metadata or {}
     if known.get(REVISION) != revision or store.lacks_vector_file:
-        return False
+        return None
     wanted = known.get(COUNT)  # absent in stores of version 0.1.0
-    return store.collection.count() == (len(documents) if wanted is None else wanted)
+    if store.folder is not None and wanted is not None:
+        return int(wanted)  # counting would read Chroma's graph
+    count = store.collection.count()
+    return count if count == (len(documents) if wanted is None else wanted) else None
 
 
 def _note(store: Store, revision: str | None, state: str = "") -> None:

@@ -25,7 +25,8 @@ from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, encodable
-from retrievers.document_ids import identified, with_id
+from retrievers.document_file import DocumentFile, write_documents
+from retrievers.document_ids import identified
 from retrievers.indexing import Documents, ServerDocuments
 from retrievers.store import REVISION
 from retrievers.string_table import StringTable, encoded
@@ -38,8 +39,6 @@ FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
-DOCUMENTS_FILE = "documents.jsonl"
-OFFSETS = "offsets.npy"
 SCORES, PLACES, BEGINS = "scores.npy", "places.npy", "begins.npy"  # see Postings
 WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``) and the column of each
 
@@ -139,15 +138,12 @@ class Version:
     """One version of an index on disk. Its files are memory-mapped: a search reads only its words' parts of them."""
 
     def __init__(self, folder: Path) -> None:
-        import numpy as np
 
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if self.about.get("format") != FORMAT:
             raise ValueError("another version of medground wrote it")
         self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
-        self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
-        self._file = (folder / DOCUMENTS_FILE).open("rb")
-        self._reading = threading.Lock()
+        self._documents = DocumentFile(folder)
 
     def scores(self, words: Sequence[str]) -> "np.ndarray | None":
         """See ``Lexical``."""
@@ -159,14 +155,11 @@ class Version:
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
-        with self._reading:
-            self._file.seek(int(self._offsets[place]))
-            line = self._file.readline()
-        return Document(**json.loads(line))
+        return self._documents[place]
 
     def close(self) -> None:
         """Close the file of documents."""
-        self._file.close()
+        self._documents.close()
 
 
 class LexicalIndex:
@@ -203,6 +196,8 @@ class LexicalIndex:
             known = self._known()
             if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
+            else:  # a process killed before it removed a former version has left texts there
+                remove_other_versions(self._folder, str(self._current_name()), ABOUT)
         except OSError as error:
             raise UserError(
                 f"The index of words in {self._folder} cannot be written ({error.strerror or error}). Check the "
@@ -256,7 +251,7 @@ class LexicalIndex:
         target = self._folder / name
         target.mkdir(mode=0o700)
         try:
-            built = _build(_written(documents, target), self._parameters)
+            built = _build(write_documents(documents, target), self._parameters)
             if built:
                 _write_postings(*built, target)
             about = {
@@ -319,32 +314,6 @@ def _read_postings(folder: Path, documents: int) -> Postings:
         return None if (row := words.row(word)) is None else int(columns[row])
 
     return Postings(scores, places, begins, documents, column)
-
-
-def _written(documents: Iterable[Document], folder: Path) -> Iterable[Document]:
-    """The documents, each id once, each written to the folder's files as it is handed on.
-
-    Raises:
-        UserError: two different documents have one id.
-    """
-    import numpy as np
-
-    digests: dict[str, bytes] = {}
-    offsets: list[int] = []
-    place = 0
-    with (folder / DOCUMENTS_FILE).open("wb") as file:
-        for document in map(with_id, documents):
-            id, digest = str(document.id), hashlib.sha256(document.page_content.encode()).digest()[:16]
-            known = digests.setdefault(id, digest)
-            if known != digest:
-                raise UserError(f"Two different documents have the id {id!r}. Give each its own.")
-            if known is not digest:
-                continue
-            content = {"id": id, "page_content": document.page_content, "metadata": document.metadata}
-            offsets.append(place)
-            place += file.write(json.dumps(content, default=str).encode("ascii") + b"\n")
-            yield document
-    np.save(folder / OFFSETS, np.asarray(offsets, dtype=np.int64))
 
 
 def _opened(folder: Path) -> Version:

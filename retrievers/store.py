@@ -7,12 +7,13 @@ import hashlib
 import re
 import sqlite3
 import threading
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from common.errors import UserError
@@ -34,6 +35,7 @@ METRIC: Literal["cosine"] = "cosine"
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
 # Keys of a collection's metadata. The revision of its documents is empty while they are being changed.
 REVISION = "revision"
+COUNT = "count"  # of the documents of the revision
 STATE = "state"  # the value changes with every change of the texts
 BATCH = 512  # query vectors in a query, ids in a get
 LOCK_SECONDS = 10.0  # other indexing processes hold the lock briefly
@@ -104,26 +106,9 @@ class Store:
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
-    def nearest(self, questions: "np.ndarray", count: int) -> list[dict[str, float]]:
-        """The ids and cosines of the ``count`` nearest vectors of each question vector (questions, size).
-
-        The search is exact in the file of vectors. A server's collection, or one without a current file, is searched in
-        Chroma's graph.
-        """
-        if (stored := self.collection.count()) == 0:
-            return [{} for _ in questions]
-        file = self._vector_file()
-        changing = not (self.collection.metadata or {}).get(REVISION)
-        if file and (changing or len(file) == stored):  # else another program has added or removed texts
-            return file.nearest(unit(questions), count)
-        self.refresh_graph()
-        found = self.collection.query(query_embeddings=questions, n_results=min(count, stored), include=["distances"])
-        pairs = zip(found["ids"], found["distances"] or [], strict=True)
-        return [{id: 1.0 - float(distance) for id, distance in zip(*pair, strict=True)} for pair in pairs]
-
     def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of the ids that the collection has."""
-        file = self._vector_file()
+        file = self.vector_file()
         return file.vectors(ids) if file else self._graph_vectors(ids)
 
     def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
@@ -142,23 +127,25 @@ class Store:
         """The name of the state of the collection's texts; empty before it is first indexed."""
         return str((self.collection.metadata or {}).get(STATE, ""))
 
+    def vector_file(self) -> VectorFile | None:
+        """The file for exact search; None on a server, and if the file is missing or damaged."""
+        return self._vector_files.open(self.state) if self._vector_files is not None and self.state else None
+
     @property
     def lacks_vector_file(self) -> bool:
-        """Whether the folder has texts but no file of their vectors for exact search."""
-        return self.folder is not None and self._vector_file() is None and self.collection.count() > 0
+        """Whether the folder has texts but no file of their vectors."""
+        filled = (self.collection.metadata or {}).get(COUNT) != 0
+        return self.folder is not None and filled and self.vector_file() is None
 
-    def write_vector_file(self, state: str, digests: Mapping[str, bytes]) -> None:
-        """Write the file of vectors of a new state; ``digests`` are those of the texts by id."""
+    def write_vector_file(self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]) -> None:
+        """Write the file of vectors of a new state; ``digests`` are those of the documents' texts by id."""
         if self._vector_files is not None:
-            self._vector_files.write(state, digests, self.state, self._graph_vectors)
+            self._vector_files.write(state, documents, digests, self.state, self._graph_vectors)
 
     def remove_former_vector_files(self) -> None:
         """Remove the files of vectors of states before the present one."""
         if self._vector_files is not None:
             self._vector_files.remove_others(self.state)
-
-    def _vector_file(self) -> VectorFile | None:
-        return self._vector_files.open(self.state) if self._vector_files is not None and self.state else None
 
     def errors(self) -> Any:
         """A context that turns Chroma's errors into a ``UserError`` that names the store."""

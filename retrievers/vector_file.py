@@ -1,6 +1,6 @@
-"""Exact search by cosine in a file of a collection's vectors.
+"""Exact search by cosine in a file of a collection's vectors and documents.
 
-Chroma reads the whole graph of a collection into memory before it searches, 2.4 kB a vector of 384 numbers, and then
+Chroma reads the whole graph of a collection into memory at the first access, 2.4 kB a vector of 384 numbers, and then
 searches it approximately. The file is read block by block, so a process needs no more memory for a larger collection.
 
 A file belongs to one state of a collection, which is named in the collection's metadata, and is a folder,
@@ -10,11 +10,14 @@ removed afterwards, so that no search reads a file that differs from the collect
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.documents import Document
+
 from common.atomic_write import remove_other_versions
+from retrievers.document_file import DocumentFile, write_documents
 from retrievers.string_table import StringTable, encoded
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 FOLDER = "vectors"
 ABOUT = "about.json"  # written last: a folder with it is complete
 FORMAT = 1
-ID, ROWS, DIGESTS = "id", "vectors.npy", "digests.npy"
+ID, PLACES, ROWS, DIGESTS = "id", "places.npy", "vectors.npy", "digests.npy"
 DIGEST_BYTES = 16  # of the digest of a text
 BLOCK_BYTES = 8 * 2**20  # of vectors in memory at a time
 PAGE = 5000  # vectors to fetch at a time
@@ -32,7 +35,7 @@ Fetch = Callable[[list[str]], "Mapping[str, np.ndarray]"]
 
 
 class VectorFile:
-    """The unit vectors of a collection, sorted by id."""
+    """The unit vectors of a collection and its documents, by row."""
 
     def __init__(self, folder: Path) -> None:
         """Open a file.
@@ -47,13 +50,19 @@ class VectorFile:
         self._path = folder / ROWS
         self._rows = np.load(self._path, mmap_mode="r")
         self._digests = np.load(folder / DIGESTS, mmap_mode="r")
-        self._ids = StringTable(folder, ID)
+        self._ids = StringTable(folder, ID)  # sorted; ``_places`` has the row of each
+        self._places = np.load(folder / PLACES, mmap_mode="r")
+        self._documents = DocumentFile(folder)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def nearest(self, questions: "np.ndarray", count: int) -> list[dict[str, float]]:
-        """The ids and cosines of the ``count`` nearest vectors of each question.
+    def document(self, row: int) -> Document:
+        """The document of a row."""
+        return self._documents[row]
+
+    def nearest(self, questions: "np.ndarray", count: int) -> list[list[tuple[int, float]]]:
+        """The rows and cosines of the ``count`` nearest vectors of each question, in any order.
 
         Args:
             questions: unit vectors, (questions, size).
@@ -72,10 +81,7 @@ class VectorFile:
                 scores, rows = (np.take_along_axis(one, best, axis=1) for one in (scores, rows))
         # A matrix product's last digit depends on a vector's place in the block; equal texts must have equal scores.
         exact = (self._rows[rows].astype(np.float64) * questions[:, None, :]).sum(axis=2)
-        return [
-            {self._id(row): float(score) for row, score in zip(*pair, strict=True)}
-            for pair in zip(rows.tolist(), exact, strict=True)
-        ]
+        return [list(zip(*pair, strict=True)) for pair in zip(rows.tolist(), exact.tolist(), strict=True)]
 
     def _blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
         """The first row and the vectors of each block, read because mapped pages would count as memory in use."""
@@ -89,10 +95,10 @@ class VectorFile:
                 rows = min(step, count - begin)
                 yield begin, np.fromfile(file, dtype=np.float32, count=rows * size).reshape(rows, size)
 
-    def vectors(self, ids: Sequence[str]) -> "dict[str, np.ndarray]":
+    def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of the ids that the file has."""
-        rows = {id: self._ids.row(id) for id in ids}
-        return {id: self._rows[row] for id, row in rows.items() if row is not None}
+        found = {id: self._ids.row(id) for id in ids}
+        return {id: self._rows[self._places[number]] for id, number in found.items() if number is not None}
 
     def unchanged(self, digests: Mapping[str, bytes]) -> "dict[str, np.ndarray]":
         """The unit vectors of the ids whose text has the same digest as when the file was written."""
@@ -100,12 +106,9 @@ class VectorFile:
         ids = (id.decode("utf-8", "surrogatepass") for id in self._ids)
         return {
             id: self._rows[row]
-            for row, id in enumerate(ids)
+            for id, row in zip(ids, self._places.tolist(), strict=True)
             if digests.get(id, b"")[:DIGEST_BYTES] == known[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
         }
-
-    def _id(self, row: int) -> str:
-        return self._ids[row].decode("utf-8", "surrogatepass")
 
 
 class VectorFiles:
@@ -124,42 +127,48 @@ class VectorFiles:
                 return None
         return self._opened[1]
 
-    def write(self, state: str, digests: Mapping[str, bytes], before: str, fetch: Fetch) -> None:
+    def write(
+        self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes], before: str, fetch: Fetch
+    ) -> None:
         """Write the file of a new state.
 
-        No file is written if the collection lacks one of the texts: then another process is changing it.
+        No file is written without documents, or if the collection lacks one because another process is changing it.
 
         Args:
             state: name of the state.
-            digests: digests of the texts by id.
+            documents: the documents.
+            digests: digests of their texts by id.
             before: name of the former state; vectors of texts that are unchanged since then are taken from its file.
             fetch: fetches the other vectors.
         """
         import numpy as np
 
-        if not digests:
-            return
         folder = self._folder / state
         folder.mkdir(mode=0o700, parents=True)
+        ids = [str(document.id) for document in write_documents(documents, folder)]
         former = self.open(before)
         known = former.unchanged(digests) if former else {}
-        ids = sorted(digests, key=encoded)
         rows: Any = None  # np.memmap
         for begin in range(0, len(ids), PAGE):
             page = ids[begin : begin + PAGE]
             vectors = {id: known[id] for id in page if id in known}
             vectors |= fetch([id for id in page if id not in vectors])
             if len(vectors) < len(page):
-                shutil.rmtree(folder, ignore_errors=True)
-                return
+                rows = None
+                break
             block = np.stack([vectors[id] for id in page])
             if rows is None:
                 shape = (len(ids), block.shape[1])
                 rows = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
             rows[begin : begin + len(page)] = block
+        if rows is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         rows.flush()
         np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), dtype="V16"))
-        StringTable.write(folder, ID, list(map(encoded, ids)))
+        table = sorted((encoded(id), row) for row, id in enumerate(ids))
+        StringTable.write(folder, ID, [id for id, _ in table])
+        np.save(folder / PLACES, np.array([row for _, row in table], dtype=np.int64))
         (folder / ABOUT).write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
 
     def remove_others(self, state: str) -> None:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
@@ -11,8 +10,11 @@ from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
 from retrievers.indexing import read_document
 from retrievers.store import BATCH, Store
+from retrievers.vector_file import unit
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from retrievers.registry import Context
 
 TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
@@ -54,22 +56,32 @@ class DenseRetriever(Retriever):
         vectors = np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32)
         with self._store.errors():
             self._store.refresh()
-            near = [
-                _best(found, k)
+            return [
+                hits
                 for start in range(0, len(questions), BATCH)
-                for found in self._store.nearest(vectors[start : start + BATCH], k + TIES)
+                for hits in self._nearest(vectors[start : start + BATCH], k + TIES)
             ]
-            documents = self._read(sorted({id for best in near for id, _ in best}))
-        return [[Hit(documents[id], score) for id, score in best if id in documents] for best in near]
 
-    def _read(self, ids: list[str]) -> dict[str, Document]:
-        documents: dict[str, Document] = {}
-        for start in range(0, len(ids), BATCH):
-            batch = self._store.collection.get(ids=ids[start : start + BATCH], include=["documents", "metadatas"])
-            rows = zip(batch["ids"], batch["documents"] or [], batch["metadatas"] or [], strict=True)
-            documents.update((id, read_document(id, text, metadata or {})) for id, text, metadata in rows)
-        return documents
-
-
-def _best(cosines: dict[str, float], k: int) -> list[tuple[str, float]]:
-    return sorted(cosines.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+    def _nearest(self, vectors: "np.ndarray", count: int) -> list[list[Hit]]:
+        if file := self._store.vector_file():
+            return [
+                [Hit(file.document(row), cosine) for row, cosine in found]
+                for found in file.nearest(unit(vectors), count)
+            ]
+        self._store.refresh_graph()
+        collection = self._store.collection
+        if not (stored := collection.count()):
+            return [[] for _ in vectors]
+        found = collection.query(
+            query_embeddings=vectors,
+            n_results=min(count, stored),
+            include=["distances", "documents", "metadatas"],
+        )
+        columns = (found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [])
+        return [
+            [
+                Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))
+                for id, text, metadata, distance in zip(*rows, strict=True)
+            ]
+            for rows in zip(*columns, strict=True)
+        ]

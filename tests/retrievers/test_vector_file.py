@@ -12,14 +12,14 @@ from langchain_core.documents import Document
 import retrievers.vector_file
 from common.fingerprints import documents_digest
 from retrievers.config import StoreConfig
-from retrievers.indexing import index
+from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
 from retrievers.vector_file import VectorFile, VectorFiles, unit
 
 SIZE = 24
-# In UTF-8 order d10 precedes d2. One id is a prefix of another, one is a lone surrogate.
-IDS = [*(f"d{n}" for n in range(200)), "d", "Ä", "日本", "\ud800", "a/b#1"]
+# In UTF-8 order d10 precedes d2, and one id is a prefix of another.
+IDS = [*(f"d{n}" for n in range(200)), "d", "Ä", "日本", "a/b#1"]
 
 
 def vectors_of(ids: list[str]) -> dict[str, np.ndarray]:
@@ -32,10 +32,14 @@ def digests_of(ids: list[str]) -> dict[str, bytes]:
     return {id: f"{IDS.index(id):016}".encode() * 2 for id in ids}
 
 
-def written(folder: Path, ids: list[str], state: str = "one") -> VectorFile:
+def documents_of(ids: list[str]) -> list[Document]:
+    return [Document(id=id, page_content=f"text of {id!r}", metadata={"year": 2000}) for id in ids]
+
+
+def written(folder: Path, ids: list[str]) -> VectorFile:
     files = VectorFiles(folder)
-    files.write(state, digests_of(ids), "", vectors_of)
-    file = files.open(state)
+    files.write("one", documents_of(ids), digests_of(ids), "", vectors_of)
+    file = files.open("one")
     assert file is not None
     return file
 
@@ -53,7 +57,8 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
     file = written(tmp_path, IDS)
     questions = unit(np.random.default_rng(6).normal(size=(5, SIZE)))
     vectors = vectors_of(IDS)
-    for question, found in zip(questions, file.nearest(questions, count), strict=True):
+    for question, rows in zip(questions, file.nearest(questions, count), strict=True):
+        found = {str(file.document(row).id): cosine for row, cosine in rows}
         cosines = {id: float(vector @ question) for id, vector in vectors.items()}
         best = sorted(cosines, key=lambda id: -cosines[id])[:count]
         assert sorted(found, key=lambda id: -found[id]) == best
@@ -64,13 +69,13 @@ def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None
 def test_equal_vectors_have_equal_scores_whatever_their_block(tmp_path: Path) -> None:
     row = vectors_of(["d1"])["d1"]
     files = VectorFiles(tmp_path)
-    files.write("one", digests_of(IDS), "", lambda ids: dict.fromkeys(ids, row))
+    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, row))
     file = files.open("one")
     assert file is not None
     question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
     (found,) = file.nearest(question, len(IDS))
     assert len(found) == len(IDS)
-    assert len(set(found.values())) == 1
+    assert len({cosine for _, cosine in found}) == 1
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -80,6 +85,11 @@ def test_vectors_are_found_by_id(tmp_path: Path) -> None:
     assert list(found) == IDS
     for id, vector in vectors_of(IDS).items():
         assert np.array_equal(found[id], vector)
+
+
+def test_documents_are_read_by_row(tmp_path: Path) -> None:
+    file = written(tmp_path, IDS)
+    assert [file.document(row) for row in range(len(file))] == documents_of(IDS)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -93,7 +103,7 @@ def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> No
         return vectors_of(ids)
 
     files = VectorFiles(tmp_path)
-    files.write("two", digests, "one", fetch)
+    files.write("two", documents_of(IDS[50:]), digests, "one", fetch)
     assert sorted(fetched) == sorted(["d60", *IDS[100:]])
     file = files.open("two")
     assert file is not None
@@ -104,7 +114,7 @@ def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> No
 
 def test_no_file_is_written_while_the_collection_lacks_a_text(tmp_path: Path) -> None:
     files = VectorFiles(tmp_path)
-    files.write("one", digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
+    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
     assert files.open("one") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -139,7 +149,8 @@ def nearest(store: Store, text: str) -> list[str]:
 def test_a_search_reads_the_file_and_not_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index(opened(tmp_path), DOCUMENTS, quiet=True)
     store = opened(tmp_path)
-    monkeypatch.setattr(type(store.collection), "query", lambda *_, **__: pytest.fail("searched the graph"))
+    for method in ("query", "get", "count"):  # each would read the graph
+        monkeypatch.setattr(type(store.collection), method, lambda *_, **__: pytest.fail("read the graph"))
     assert nearest(store, "finding7 treated")[0] == "d7"
 
 
@@ -181,8 +192,9 @@ def test_vectors_of_removed_texts_leave_the_folder(tmp_path: Path) -> None:
     assert nearest(store, "finding25 treated") == []
 
 
-def test_texts_added_by_another_program_are_found_in_the_graph(tmp_path: Path) -> None:
+def test_indexing_completes_a_collection_that_another_program_changed(tmp_path: Path) -> None:
     store = opened(tmp_path)
     index(store, DOCUMENTS, quiet=True)
-    store.vectors.add_documents([Document(id="added", page_content="metformin")])
-    assert nearest(store, "metformin")[0] == "added"
+    store.collection.delete(ids=["d3"])
+    assert nearest(store, "finding3 treated")[0] == "d3"
+    assert index(store, DOCUMENTS[:29], quiet=True) == IndexReport(total=29, embedded=1, removed=1)
