@@ -19,9 +19,9 @@ from common.fingerprints import documents_digest
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.document_ids import with_id
+from retrievers.files.vectors import FOLDER
 from retrievers.secure_delete import mark, purge
 from retrievers.store import COUNT, REVISION, STATE, Store, other_collections, store_errors
-from retrievers.vector_file import FOLDER
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -77,9 +77,9 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
-        if revision is not None and (stored := _count_of(store, revision, documents)) is not None:
+        if revision is not None and (count := _count_of(store, revision, documents)) is not None:
             store.remove_former_vector_files()  # a killed process may have left texts there
-            return IndexReport(total=stored, embedded=0, removed=0)
+            return IndexReport(total=count, embedded=0, removed=0)
         changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
         _note(store, None)
     digests = _digests(documents)

@@ -25,11 +25,11 @@ from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, encodable
-from retrievers.document_file import DocumentFile, write_documents
 from retrievers.document_ids import identified
+from retrievers.files.documents import DocumentFile, write_documents
+from retrievers.files.strings import StringTable, encoded
 from retrievers.indexing import Documents, ServerDocuments
 from retrievers.store import REVISION
-from retrievers.string_table import StringTable, encoded
 
 if TYPE_CHECKING:
     import bm25s

@@ -1,6 +1,6 @@
 """The vector store: Chroma, with a collection for each corpus, embedder and metric.
 
-In a folder, each collection also has a file of its vectors for exact search (``vector_file``).
+In a folder, each collection also has a file of its vectors for exact search (``files.vectors``).
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint
+from retrievers.files.vectors import FOLDER, VectorFile, VectorFiles, unit
 from retrievers.secure_delete import DATABASE
-from retrievers.vector_file import FOLDER, VectorFile, VectorFiles, unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
+from retrievers.files.vectors import unit
 from retrievers.indexing import read_document
 from retrievers.store import BATCH, Store
-from retrievers.vector_file import unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ from retrievers.base import Hit, Retriever, WrappingRetriever
 from retrievers.config import Count, RetrieverConfig, Share, WrappingConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
+from retrievers.files.vectors import unit
 from retrievers.store import Store
-from retrievers.vector_file import unit
 
 if TYPE_CHECKING:
     import numpy as np

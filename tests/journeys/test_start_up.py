@@ -150,7 +150,7 @@ def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 import retrievers.indexing as indexing, retrievers.lexical as lexical
-from retrievers.vector_file import VectorFiles
+from retrievers.files.vectors import VectorFiles
 match sys.argv[1]:
     case "embedding": indexing._store = kill
     case "removal": indexing._remove_others = kill

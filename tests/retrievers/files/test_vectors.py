@@ -9,13 +9,13 @@ import pytest
 from embedders import WordEmbedder
 from langchain_core.documents import Document
 
-import retrievers.vector_file
+import retrievers.files.vectors
 from common.fingerprints import documents_digest
 from retrievers.config import StoreConfig
+from retrievers.files.vectors import VectorFile, VectorFiles, unit
 from retrievers.indexing import IndexReport, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.store import REVISION, Store, open_store
-from retrievers.vector_file import VectorFile, VectorFiles, unit
 
 SIZE = 24
 # In UTF-8 order d10 precedes d2, and one id is a prefix of another.
@@ -47,8 +47,8 @@ def written(folder: Path, ids: list[str]) -> VectorFile:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven vectors in a block and eleven in a page of fetched vectors."""
-    monkeypatch.setattr(retrievers.vector_file, "BLOCK_BYTES", 7 * 4 * SIZE)
-    monkeypatch.setattr(retrievers.vector_file, "PAGE", 11)
+    monkeypatch.setattr(retrievers.files.vectors, "BLOCK_BYTES", 7 * 4 * SIZE)
+    monkeypatch.setattr(retrievers.files.vectors, "PAGE", 11)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -198,3 +198,11 @@ def test_indexing_completes_a_collection_that_another_program_changed(tmp_path: 
     store.collection.delete(ids=["d3"])
     assert nearest(store, "finding3 treated")[0] == "d3"
     assert index(store, DOCUMENTS[:29], quiet=True) == IndexReport(total=29, embedded=1, removed=1)
+
+
+def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) -> None:
+    file = written(tmp_path, IDS)
+    VectorFiles(tmp_path).remove_others("two")
+    assert list(tmp_path.iterdir()) == []
+    ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
+    assert file.document(row).id == "d7"

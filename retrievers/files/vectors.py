@@ -10,6 +10,7 @@ removed afterwards, so that no search reads a file that differs from the collect
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from common.atomic_write import remove_other_versions
-from retrievers.document_file import DocumentFile, write_documents
-from retrievers.string_table import StringTable, encoded
+from retrievers.files.documents import DocumentFile, write_documents
+from retrievers.files.strings import StringTable, encoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +48,9 @@ class VectorFile:
 
         if json.loads((folder / ABOUT).read_text(encoding="utf-8")) != {"format": FORMAT}:
             raise ValueError("another version of medground wrote it")
-        self._path = folder / ROWS
-        self._rows = np.load(self._path, mmap_mode="r")
+        self._rows = np.load(folder / ROWS, mmap_mode="r")
+        self._file = (folder / ROWS).open("rb")  # stays readable when another process replaces the folder
+        self._reading = threading.Lock()
         self._digests = np.load(folder / DIGESTS, mmap_mode="r")
         self._ids = StringTable(folder, ID)  # sorted; ``_places`` has the row of each
         self._places = np.load(folder / PLACES, mmap_mode="r")
@@ -89,11 +91,11 @@ class VectorFile:
 
         count, size = self._rows.shape
         step = max(1, BLOCK_BYTES // (4 * size))
-        with self._path.open("rb") as file:
-            file.seek(self._rows.offset)
-            for begin in range(0, count, step):
-                rows = min(step, count - begin)
-                yield begin, np.fromfile(file, dtype=np.float32, count=rows * size).reshape(rows, size)
+        for begin in range(0, count, step):
+            with self._reading:
+                self._file.seek(self._rows.offset + 4 * size * begin)
+                block = np.fromfile(self._file, dtype=np.float32, count=size * min(step, count - begin))
+            yield begin, block.reshape(-1, size)
 
     def vectors(self, ids: Iterable[str]) -> "dict[str, np.ndarray]":
         """The unit vectors of the ids that the file has."""
