@@ -143,40 +143,55 @@ class VectorFiles:
             before: name of the former state; vectors of texts that are unchanged since then are taken from its file.
             fetch: fetches the other vectors.
         """
-        import numpy as np
-
         folder = self._folder / state
         folder.mkdir(mode=0o700, parents=True)
-        ids = [str(document.id) for document in write_documents(documents, folder)]
         former = self.open(before)
-        known = former.unchanged(digests) if former else {}
-        rows: Any = None  # np.memmap
-        for begin in range(0, len(ids), PAGE):
-            page = ids[begin : begin + PAGE]
-            vectors = {id: known[id] for id in page if id in known}
-            vectors |= fetch([id for id in page if id not in vectors])
-            if len(vectors) < len(page):
-                rows = None
-                break
-            block = np.stack([vectors[id] for id in page])
-            if rows is None:
-                shape = (len(ids), block.shape[1])
-                rows = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
-            rows[begin : begin + len(page)] = block
-        if rows is None:
+        try:
+            complete = _write(folder, documents, digests, former.unchanged(digests) if former else {}, fetch)
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            return
-        rows.flush()
-        np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), dtype="V16"))
-        table = sorted((encoded(id), row) for row, id in enumerate(ids))
-        StringTable.write(folder, ID, [id for id, _ in table])
-        np.save(folder / PLACES, np.array([row for _, row in table], dtype=np.int64))
-        (folder / ABOUT).write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
+            raise
+        if not complete:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove_others(self, state: str) -> None:
         """Remove the files of other states."""
         if self._folder.exists():
             remove_other_versions(self._folder, state, ABOUT)
+
+
+def _write(
+    folder: Path,
+    documents: Iterable[Document],
+    digests: Mapping[str, bytes],
+    unchanged: "Mapping[str, np.ndarray]",
+    fetch: Fetch,
+) -> bool:
+    """Write the files to an empty folder; False if there are no documents or ``fetch`` lacks one."""
+    import numpy as np
+
+    ids = [str(document.id) for document in write_documents(documents, folder)]
+    rows: Any = None  # np.memmap
+    for begin in range(0, len(ids), PAGE):
+        page = ids[begin : begin + PAGE]
+        vectors = {id: unchanged[id] for id in page if id in unchanged}
+        vectors |= fetch([id for id in page if id not in vectors])
+        if len(vectors) < len(page):
+            return False
+        block = np.stack([vectors[id] for id in page])
+        if rows is None:
+            shape = (len(ids), block.shape[1])
+            rows = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
+        rows[begin : begin + len(page)] = block
+    if rows is None:
+        return False
+    rows.flush()
+    np.save(folder / DIGESTS, np.frombuffer(b"".join(digests[id][:DIGEST_BYTES] for id in ids), dtype="V16"))
+    table = sorted((encoded(id), row) for row, id in enumerate(ids))
+    StringTable.write(folder, ID, [id for id, _ in table])
+    np.save(folder / PLACES, np.array([row for _, row in table], dtype=np.int64))
+    (folder / ABOUT).write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
+    return True
 
 
 def unit(vectors: "np.ndarray") -> "np.ndarray":

@@ -1,5 +1,6 @@
 """Exact search in files of vectors, and which file belongs to which state of a collection."""
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,6 +120,15 @@ def test_no_file_is_written_while_the_collection_lacks_a_text(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+    def fail(_: list[str]) -> dict[str, np.ndarray]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        VectorFiles(tmp_path).write("one", documents_of(IDS), digests_of(IDS), "", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("damage", ["truncated", "another format", "incomplete", "not JSON"])
 def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
     written(tmp_path, IDS)
@@ -206,3 +216,27 @@ def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
     ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
     assert file.document(row).id == "d7"
+
+
+def test_every_text_is_found_after_many_removals_and_changes(tmp_path: Path) -> None:
+    """Chroma's graph loses live records then (chroma-core/chroma#7758)."""
+    rng = np.random.default_rng(8)
+    vectors = {f"text {n}": row for n, row in enumerate(rng.normal(size=(1000, 16)).tolist())}
+
+    class RandomVectors(WordEmbedder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [vectors.get(text, [1.0] * 16) for text in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.embed_documents([text])[0]
+
+    store = open_store(StoreConfig(path=str(tmp_path)), "corpus", RandomVectors())
+    documents = {str(n): Document(id=str(n), page_content=f"text {n}") for n in range(700)}
+    index(store, list(documents.values()), quiet=True)
+    for n in range(0, 700, 2):
+        del documents[str(n)]
+    for n in range(1, 300, 2):
+        documents[str(n)] = Document(id=str(n), page_content=f"text {700 + n}")
+    index(store, list(documents.values()), quiet=True)
+    found = DenseRetriever(store).search([one.page_content for one in documents.values()], 1)
+    assert [str(one.id) for (one,) in found] == list(documents)
