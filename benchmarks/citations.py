@@ -114,12 +114,12 @@ def choices(embedder: Embeddings, frequencies: Lookup, relevance: Relevance | No
 
 @contextmanager
 def _least(value: float) -> Iterator[None]:
-    """Change ``chains.citations.LEAST``, the factor of a sentence without a finding."""
-    before, chains.citations.LEAST = chains.citations.LEAST, value
+    """Change ``chains.citations.MIN_FINDING_FACTOR``, the factor of a sentence without a finding."""
+    before, chains.citations.MIN_FINDING_FACTOR = chains.citations.MIN_FINDING_FACTOR, value
     try:
         yield
     finally:
-        chains.citations.LEAST = before
+        chains.citations.MIN_FINDING_FACTOR = before
 
 
 def shown(quotes: Quotes) -> Quotes:
