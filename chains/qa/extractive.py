@@ -14,7 +14,7 @@ from common.errors import UserError
 from retrievers.base import Retriever
 from retrievers.embedders.token_limits import shorten
 
-NEAR = 0.5  # minimum score of further quotes, relative to the best sentence's
+MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
 
 
 def extractive_chain(
@@ -78,7 +78,7 @@ class ExtractiveChain(AnswerChain):
             read = shorten(self.embedder, read)
         selection = select(read, passages, self.embedder, self.frequencies, self.relevance)
         ranked = selection.citations
-        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self.max_sentences]
+        citations = [one for one in ranked if one.score >= MIN_RELATIVE_SCORE * ranked[0].score][: self.max_sentences]
         found = []
         if not passages:
             found = ["no passage was found"]

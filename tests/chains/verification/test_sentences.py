@@ -10,7 +10,7 @@ from chains.verification.sentences import (
     SentenceVerifier,
     is_refusal,
     prune,
-    source_of,
+    nearest_passage,
     statement_of,
     windows,
     with_sentences,
@@ -82,9 +82,9 @@ def test_a_sentence_is_attributed_from_a_cosine_of_0_7(degrees: int, citations: 
     answer = Answer(question=QUESTION, text="Said is 0.", passages=passages)
     (sentence,) = with_sentences(answer, Angles(), attribute=True).sentences
     assert (sentence.citations, sentence.attributed) == (citations, bool(citations))
-    number, nearness = source_of("Said is 0.", passages, Angles())
+    number, nearness = nearest_passage("Said is 0.", passages, Angles())
     assert (number, nearness) == (2, pytest.approx(math.cos(math.radians(degrees))))
-    assert source_of("Said is 0.", ()) == (0, 0.0)
+    assert nearest_passage("Said is 0.", ()) == (0, 0.0)
 
 
 def test_two_cited_passages_are_judged_together_where_neither_supports_alone() -> None:
