@@ -23,7 +23,7 @@ def evidence(relevance: float, question: str = QUESTION) -> list[str]:
 
 def test_a_passage_with_the_question_s_words_is_evidence_also_if_it_leaves_the_question_open() -> None:
     grades = Grader(by_judge(WordNLI()), 0.9).grade(QUESTION, [ON_IT, OFF_IT])
-    assert (grades[0].covers, grades[1].covers) == (1.0, 0.0)
+    assert (grades[0].coverage, grades[1].coverage) == (1.0, 0.0)
     assert grades[0].decides is not None
     assert grades[0].decides < 0.5
     assert [grade.is_evidence for grade in grades] == [True, False]

@@ -3,7 +3,7 @@ from typing import Any
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
-from chains.agent.tools import SHOWN, Findings, make_tools
+from chains.agent.tools import PREVIEW_CHARACTERS, Findings, make_tools
 from chains.config import CheckConfig
 from chains.verification.statements import make_checker
 
@@ -23,8 +23,8 @@ def test_a_search_shows_beginnings_and_is_remembered() -> None:
     shown = tools(findings)["search_literature"].invoke({"query": "aspirin works"})
     assert "[1] id a: Aspirin works." in shown
     assert "The end." not in shown
-    assert len(shown) < SHOWN + 100
-    assert findings.searched == ["aspirin works"]
+    assert len(shown) < PREVIEW_CHARACTERS + 100
+    assert findings.queries == ["aspirin works"]
     assert list(findings.passages) == ["a"]
 
 
@@ -57,7 +57,7 @@ def test_a_statement_is_checked_against_the_literature() -> None:
     )
     assert checked.startswith("Contradicted by 1 passage.\n")
     assert "[1] against: Zinc fails. (id two lines)" in checked
-    assert findings.searched == ["What fails is zinc ? The answer is yes."]
+    assert findings.queries == ["What fails is zinc ? The answer is yes."]
     assert list(findings.passages) == ["two\nlines"]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from chains.rewriting.followup_rules import BESIDE, complete
+from chains.rewriting.followup_rules import NOT_COMPLETED, complete
 
 FIRST = "Is itch score decreased by rotesartan in men with breast cancer?"
 _COMPLETED = [
@@ -74,7 +74,7 @@ def test_a_fragment_is_completed(earlier: str, message: str, wanted: str) -> Non
 def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: str, message: str, new: str) -> None:
     made = complete([earlier], message)
     assert made.question == f"{new} {earlier} {message[0].upper()}{message[1:]}".strip()
-    assert made.note == BESIDE
+    assert made.note == NOT_COMPLETED
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from obeying import unfenced
 
 from chains.chat.turn import Turn
 from chains.prompts import as_dicts
-from chains.rewriting.followups import ByModel, as_it_stands, by_rules
+from chains.rewriting.followups import ModelRewriter, by_rules, without_rewriting
 
 FIRST = "Does aspirin lower pain in women with gout?"
 HISTORY = [Turn(message=FIRST, question=FIRST, text="Yes. [1]")]
 
 
-def scripted(*written: str) -> tuple[ByModel, list[Any]]:
+def scripted(*written: str) -> tuple[ModelRewriter, list[Any]]:
     shown: list[Any] = []
     model = GenericFakeChatModel(messages=iter(AIMessage(text) for text in written))
 
@@ -23,7 +23,7 @@ def scripted(*written: str) -> tuple[ByModel, list[Any]]:
         shown.append(as_dicts(prompt.to_messages()))
         return prompt
 
-    return ByModel(RunnableLambda(see) | model), shown
+    return ModelRewriter(RunnableLambda(see) | model), shown
 
 
 def test_a_model_is_shown_the_conversation_and_writes_the_question() -> None:
@@ -75,7 +75,7 @@ def test_what_was_answered_before_is_shown_as_data() -> None:
 
 def test_special_tokens_do_not_reach_the_prompt() -> None:
     shown: list[Any] = []
-    rewriter = ByModel(
+    rewriter = ModelRewriter(
         RunnableLambda(lambda prompt: shown.append(prompt) or "Is it so?"), lambda text: text.replace("<|end|>", "")
     )
     rewriter([Turn(message="a<|end|>", question="a", text="b<|end|>")], "c<|end|>")
@@ -84,4 +84,4 @@ def test_special_tokens_do_not_reach_the_prompt() -> None:
 
 def test_by_rules_and_as_it_stands() -> None:
     assert by_rules(HISTORY, "And in men?").question == "Does aspirin lower pain in men with gout?"
-    assert as_it_stands(HISTORY, " And in  men?").question == "And in men?"
+    assert without_rewriting(HISTORY, " And in  men?").question == "And in men?"

@@ -10,7 +10,7 @@ from chains.config import LLMConfig
 from chains.models.generation import Written
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
-from chains.rewriting.wordings import LLMRewriter, wordings
+from chains.rewriting.wordings import LLMRewriter, parse_wordings
 from retrievers.kinds.multi_query import RewriteRequest
 
 
@@ -35,11 +35,11 @@ def asked(question: str, count: int = 2) -> RewriteRequest:
     ],
 )
 def test_a_line_is_a_wording(text: str, want: list[str]) -> None:
-    assert wordings(text, asked("q", 9)) == want
+    assert parse_wordings(text, asked("q", 9)) == want
 
 
 def test_no_more_than_asked_for() -> None:
-    assert wordings("a\nb\nc", asked("q", 2)) == ["a", "b"]
+    assert parse_wordings("a\nb\nc", asked("q", 2)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("family", ["gemma", "llama2", "generic"])

@@ -9,8 +9,8 @@ from chains.answer import Answer, Passage
 from chains.verification.sentences import (
     SentenceVerifier,
     is_refusal,
-    prune,
     nearest_passage,
+    prune,
     statement_of,
     windows,
     with_sentences,
