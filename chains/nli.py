@@ -117,18 +117,18 @@ def draw_shots(
     labels: Sequence[str],
     k: int,
     *,
-    asked: Sequence[NLIPair] = (),
+    test_pairs: Sequence[NLIPair] = (),
     seed: int = _SHOT_SEED,
 ) -> list[Shot]:
     """``k`` random examples of each label from the training pairs, in alternating order of labels.
 
-    Pairs that have a premise of ``asked``, the pairs to judge, are not drawn.
+    Training pairs with a premise of ``test_pairs`` are not drawn.
 
     Raises:
         UserError: a label has fewer than ``k`` such training pairs.
     """
     rng = random.Random(seed)
-    allowed = apart_from(asked, train)
+    allowed = apart_from(test_pairs, train)
     drawn: list[list[Shot]] = []
     for label in labels:
         of_label = [pair for pair in allowed if pair.label == label]

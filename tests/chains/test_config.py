@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from chains.config import ChainConfig, LLMConfig, PromptConfig
 
 
-def test_defaults_are_the_embedded_model() -> None:
+def test_default_model_is_the_embedded_one() -> None:
     config = LLMConfig()
     assert (config.kind, config.model, config.dtype, config.quantization) == ("huggingface", "embedded", "auto", "none")
     assert PromptConfig().family == "auto"
@@ -15,7 +15,7 @@ def test_defaults_are_the_embedded_model() -> None:
     "settings",
     [{"dtype": "int4"}, {"max_new_tokens": 0}, {"model": ""}, {"quantization": "2bit"}, {"modle": "x"}],
 )
-def test_bad_settings_are_refused(settings: dict[str, object]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         LLMConfig(**settings)
 

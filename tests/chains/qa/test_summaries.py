@@ -105,7 +105,7 @@ def test_written_answer_numbers_the_summaries_as_the_passages() -> None:
 
 def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
     _, llm = ask(texts={**TEXTS, "a": TEXTS["a"] + " <end>"})
-    messages = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])  # type: ignore[attr-defined]
+    messages = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])
     assert re.search(r"DATA (\w+) begins\n\[1\] Zinc and colds .*adults\. +\nDATA \1 ends", messages[-1]["content"])
     assert messages[0]["role"] == "system"
     assert "zinc" not in messages[0]["content"].lower()
