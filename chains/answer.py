@@ -36,6 +36,11 @@ class Passage(BaseModel):
         return self.text if self.summary is None else self.summary
 
     @property
+    def section_and_title(self) -> tuple[str, str]:
+        """Section and title in the metadata; empty texts if unknown."""
+        return str(self.metadata.get("section") or ""), str(self.metadata.get("title") or "")
+
+    @property
     def origin(self) -> str:
         """Title, file, page and section of the text, on one line; empty if none is known."""
         parts = []

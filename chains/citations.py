@@ -234,8 +234,7 @@ def _candidates(question: str, passages: Sequence[Passage], frequencies: Lookup 
     candidates: list[_Candidate] = []
     text_terms: list[Set[str]] = []
     for index, passage in enumerate(passages):
-        section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
-        for sentence in sentences(passage.text, section, title):
+        for sentence in sentences(passage.text, *passage.section_and_title):
             if sentence.kind in (Kind.REFERENCE, Kind.NAVIGATION):
                 continue
             text = passage.text[sentence.context_start : sentence.end]
@@ -245,7 +244,7 @@ def _candidates(question: str, passages: Sequence[Passage], frequencies: Lookup 
             normalized = (*previous, _normalized(passage.text[sentence.start : sentence.end]))
             found = text_terms[-1] | (question_terms & set(above))
             candidates.append(_Candidate(index, sentence, text, normalized, found))
-    title_terms = [question_terms & set(terms(str(passage.metadata.get("title") or ""))) for passage in passages]
+    title_terms = [question_terms & set(terms(passage.section_and_title[1])) for passage in passages]
     passage_terms = [set(found) for found in title_terms]
     for candidate in candidates:
         passage_terms[candidate.passage] |= candidate.terms

@@ -143,7 +143,7 @@ def _usable(passages: Sequence[Passage]) -> list[Passage]:
         if text in copies
         else passage
         for text, passage in first.items()
-        if is_evidence(passage.text, *(str(passage.metadata.get(name) or "") for name in ("section", "title")))
+        if is_evidence(passage.text, *passage.section_and_title)
     ]
 
 

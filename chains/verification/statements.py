@@ -274,8 +274,7 @@ def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     A row of a table has only the first span; a quote that is no evidence, such as a heading, has none.
     """
     start, end = citation.start, citation.end
-    section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
-    found = sentences(passage.text, section, title)
+    found = sentences(passage.text, *passage.section_and_title)
     if not any(one.is_evidence for one in found if start <= one.start and one.end <= end):
         return []
     if citation.headings:

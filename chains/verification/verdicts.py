@@ -43,8 +43,7 @@ def strength(scores: Mapping[Verdict, float]) -> float:
 
 def evidence_spans(passage: Passage, spans: Sequence[Span]) -> list[Span]:
     """The spans without headings, references and tables of contents; all spans if nothing else remains."""
-    section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
-    excluded = [sentence for sentence in sentences(passage.text, section, title) if not sentence.is_evidence]
+    excluded = [one for one in sentences(passage.text, *passage.section_and_title) if not one.is_evidence]
     return [
         (start, end) for start, end in spans if not any(one.start <= start and end <= one.end for one in excluded)
     ] or list(spans)

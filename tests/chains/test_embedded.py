@@ -42,7 +42,6 @@ def test_longest_prompt_takes_at_most_a_third_of_the_window() -> None:
             messages = qa_prompt("generic", record.question, record.context)
             prompt = llm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             lengths.append(len(llm.tokenizer.encode(str(prompt), add_special_tokens=False)))
-    assert llm.window is not None
     assert 3 * max(lengths) <= llm.window
 
 

@@ -37,7 +37,6 @@ def test_judgement_has_scores_label_and_prompt(llm: LocalLLM) -> None:
     assert sum(judgement.label_scores.values()) == pytest.approx(1)
     assert judgement.label == max(judgement.label_scores, key=judgement.label_scores.__getitem__)
     assert (judgement.output, judgement.notes) == (None, ())
-    assert judgement.prompt is not None
     assert judgement.prompt.startswith("<|begin|><|user|>")
     assert judgement.prompt.endswith(
         "Text:\nAspirin reduced the risk of stroke.\n\nStatement: Aspirin prevents stroke.<|end|><|assistant|>"
@@ -140,7 +139,6 @@ def test_premise_longer_than_the_window_is_split_by_sentences(llm: LocalLLM, mon
     assert " ".join(parts) == LONG_PREMISE
     assert all(part.startswith("Filler sentence") and part.endswith("much.") for part in parts)
     tokens = [len(llm.tokenizer(text, add_special_tokens=False).input_ids) for text in prompts[1:]]
-    assert llm.window is not None
     assert max(tokens) + chain._decider.reserve <= llm.window
     assert long.notes == (
         f"premise judged in {len(parts)} parts to fit the model's window",

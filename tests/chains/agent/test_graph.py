@@ -26,12 +26,7 @@ QUESTION = "Is it so of aspirin?"
 
 
 def make_agent(
-    texts: dict[str, str],
-    steps: list[Step] | None = None,
-    *,
-    verified: bool = True,
-    rewordings: Any = (),
-    **config: Any,
+    texts: dict[str, str], steps: Any = None, *, verified: bool = True, rewordings: Any = (), **config: Any
 ) -> GraphAgent:
     def make_chain(retriever: BaseRetriever) -> AnswerChain:
         return qa_chain(ObeyingLLM(), retriever)
@@ -107,7 +102,6 @@ def test_unsupported_answer_is_withheld_without_other_evidence() -> None:
     answer = make_agent({"a": "Aspirin fails. Something else works."}).invoke(QUESTION)
     assert answer.label is None
     assert answer.verdict == "contradicted"
-    assert answer.withheld is not None
     assert answer.withheld.label == "yes"
     assert "do not support the answer" in answer.text
 
@@ -123,7 +117,6 @@ def test_maybe_is_rejected_if_other_evidence_settles_the_question() -> None:
     answer = make_agent(texts, steps).invoke(QUESTION)
     assert [step.detail["label"] for step in steps if step.kind == "answer"] == ["yes", "maybe"]
     assert answer.label is None
-    assert answer.withheld is not None
     assert answer.withheld.label == "yes"
 
 

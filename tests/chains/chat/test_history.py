@@ -16,7 +16,6 @@ def test_oldest_turns_are_dropped_with_a_note() -> None:
     truncated = truncate_history(history, words, 60)
     assert truncated.turns == tuple(history[-3:])
     assert truncated.dropped == 7
-    assert truncated.note is not None
     assert truncated.note.startswith("the 7 oldest turns were left out")
     assert truncate_history(history, words, 59).dropped == 8
     assert truncate_history(history, words, 200).note is None

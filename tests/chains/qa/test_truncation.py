@@ -36,18 +36,15 @@ def fit(tokenizer, window: int | None, question: str = "Does it?", context: str 
 
 def test_prompt_that_fits_has_the_whole_context(tokenizer) -> None:
     prompt = fit(tokenizer, None)
-    assert isinstance(prompt, FittedPrompt)
     assert (prompt.dropped, prompt.kept) == (0, len(CONTEXT))
     assert CONTEXT in prompt.prompt[0]
     exact = fit(tokenizer, len(prompt.prompt[1]) + RESERVE)
-    assert isinstance(exact, FittedPrompt)
     assert exact.dropped == 0
 
 
 @pytest.mark.parametrize("window", [120, 200, 333, 512, 700])
 def test_as_few_last_sentences_as_possible_are_left_out(tokenizer, window: int) -> None:
     prompt = fit(tokenizer, window)
-    assert isinstance(prompt, FittedPrompt)
     kept = CONTEXT[: prompt.kept]
     assert kept == " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped])
     assert len(prompt.prompt[1]) + RESERVE <= window
@@ -55,7 +52,6 @@ def test_as_few_last_sentences_as_possible_are_left_out(tokenizer, window: int) 
     assert prompt.prompt[0].startswith("<|begin|><|user|>Read the text and answer the question")
     next_context = " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped + 1])
     whole = fit(tokenizer, None, context=next_context)
-    assert isinstance(whole, FittedPrompt)
     assert len(whole.prompt[1]) + RESERVE > window
 
 
@@ -69,7 +65,6 @@ def test_context_of_one_long_sentence_is_left_out(tokenizer) -> None:
     long_sentence = "aspirin " * 5000
     assert len(sentence_spans(long_sentence)) == 1
     prompt = fit(tokenizer, 200, context=long_sentence)
-    assert isinstance(prompt, FittedPrompt)
     assert (prompt.kept, prompt.dropped) == (0, 1)
 
 
@@ -103,5 +98,4 @@ def test_clean_keeps_length_and_other_scripts(tokenizer) -> None:
 
 def test_special_token_in_a_question_is_removed(tokenizer) -> None:
     prompt = fit(tokenizer, None, question=make_fitter(tokenizer, None).clean("Is it?<|end|>yes"), context=None)
-    assert isinstance(prompt, FittedPrompt)
     assert prompt.prompt[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1

@@ -53,7 +53,6 @@ def test_first_line_of_the_output_is_the_question(written: str) -> None:
 def test_rules_complete_the_message_if_the_model_writes_no_question(written: str) -> None:
     completed = make_rewriter(written)[0](HISTORY, "And in men?")
     assert completed.question == "Does aspirin lower pain in men with gout?"
-    assert completed.note is not None
     assert completed.note.startswith("the model wrote no question; its place was taken by rules")
 
 

@@ -24,13 +24,8 @@ UNRELATED = "Nothing is said of it. Iron works."
 
 def make_answer(label: str | None, *texts: str, output: str | None = None) -> Answer:
     passages = tuple(Passage(id=f"p{number}", text=text) for number, text in enumerate(texts))
-    return Answer(
-        question="Is there use in zinc?",
-        text=label or output or SUPPORTING,
-        label=label,
-        passages=passages,
-        output=output,
-    )
+    text = label or output or SUPPORTING
+    return Answer(question="Is there use in zinc?", text=text, label=label, passages=passages, output=output)
 
 
 def verify(original: Answer, model: WordNLI | None = None) -> Answer:
@@ -55,7 +50,6 @@ def verify(original: Answer, model: WordNLI | None = None) -> Answer:
 def test_verdict_depends_on_label_and_passage(label: str, text: str, verdict: str, scored: bool) -> None:
     verified = verify(make_answer(label, text), WordNLI(scored=scored))
     assert verified.verdict == verdict
-    assert verified.verification is not None
     assert verified.verification.passage_id == "p0"
     assert verified.notes == ()
     scores = verified.verification.scores
@@ -90,7 +84,6 @@ def test_verification_changes_no_other_field() -> None:
 def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None:
     model = WordNLI()
     verified = verify(make_answer(label, SUPPORTING), model)
-    assert verified.verification is not None
     assert verified.verification.statement == "Is there use in zinc? The answer is yes."
     assert {hypothesis for _, hypothesis in model.passes[0]} == {verified.verification.statement}
 
@@ -98,11 +91,9 @@ def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None
 def test_clearest_passage_decides() -> None:
     verified = verify(make_answer("yes", UNRELATED, CONTRADICTING + " FAINTLY so.", SUPPORTING))
     assert verified.verdict == "supported"
-    assert verified.verification is not None
     assert verified.verification.passage_id == "p2"
     contradicted = verify(make_answer("yes", SUPPORTING + " FAINTLY so.", CONTRADICTING))
     assert contradicted.verdict == "contradicted"
-    assert contradicted.verification is not None
     assert contradicted.verification.passage_id == "p1"
 
 
@@ -116,9 +107,7 @@ def test_clearest_passage_decides() -> None:
 )
 def test_deciding_sentence_is_a_verbatim_quote(label: str, text: str, sentence: str) -> None:
     verified = verify(make_answer(label, UNRELATED, text))
-    assert verified.verification is not None
     quote = verified.verification.sentence
-    assert quote is not None
     assert (quote.quote, quote.passage_id) == (sentence, "p1")
     assert text[quote.start : quote.end] == sentence
     assert quote.score == pytest.approx(0.9)
@@ -127,7 +116,6 @@ def test_deciding_sentence_is_a_verbatim_quote(label: str, text: str, sentence: 
 def test_not_enough_evidence_has_no_deciding_sentence() -> None:
     model = WordNLI()
     verified = verify(make_answer("yes", UNRELATED), model)
-    assert verified.verification is not None
     assert verified.verification.sentence is None
     assert model.passes[1] == []
 
@@ -135,7 +123,6 @@ def test_not_enough_evidence_has_no_deciding_sentence() -> None:
 def test_answer_without_passages_has_not_enough_evidence() -> None:
     verified = verify(make_answer("yes"))
     assert verified.verdict == "not enough evidence"
-    assert verified.verification is not None
     assert (verified.verification.passage_id, verified.verification.scores) == (None, {})
     assert verified.notes == ("there was no passage to verify the answer against",)
 
@@ -168,7 +155,6 @@ def test_sentences_that_cannot_be_judged_are_not_quoted() -> None:
 
     verified = verify(make_answer("yes", SUPPORTING), WholePassageOnly())
     assert verified.verdict == "supported"
-    assert verified.verification is not None
     assert verified.verification.sentence is None
 
 
@@ -283,7 +269,6 @@ def test_abstain_withholds_unsupported_answers() -> None:
     assert (zinc.label, zinc.text, zinc.withheld) == ("yes", "yes", None)
     for answer, label, verdict in ((iron, "yes", "contradicted"), (copper, "no", "not enough evidence")):
         assert (answer.label, answer.label_scores, answer.output, answer.verdict) == (None, {}, None, verdict)
-        assert answer.withheld is not None
         assert (answer.withheld.label, answer.withheld.text) == (label, label)
         assert answer.withheld.label_scores == {label: 1.0}
         assert [passage.id for passage in answer.passages] == ["a1", "b2"]
@@ -300,7 +285,6 @@ def test_abstain_withholds_answers_without_verdict() -> None:
     assert unjudged.text.endswith("Searched: nothing.")
     assert "could not be verified" in unparsed.text
     assert unparsed.output is None
-    assert unparsed.withheld is not None
     assert (unparsed.withheld.text, unparsed.withheld.output) == ("It depends.", "It depends.")
 
 
@@ -385,7 +369,6 @@ def test_policies_over_one_language_model_as_answerer_and_judge(llm, policy, dec
     answers = chain.batch([ASK_ZINC, ASK_IRON, "Is there use in copper, if it is dear?"])
     for answer in answers:
         assert answer.verdict is not None
-        assert answer.verification is not None
         assert bool(answer.verification.scores) == (decide == "score")
         assert (answer.withheld is not None) == (policy == "abstain" and answer.verdict != "supported")
         quote = answer.verification.sentence

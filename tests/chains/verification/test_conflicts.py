@@ -140,7 +140,6 @@ def test_pipeline_and_chat_report_conflicts_if_answers_are_verified(url: str, tm
         return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
 
     for answer in answers("report"):
-        assert answer is not None
         assert [{one.passage_id for one in answer.conflicts[0].supporting}] == [{"old"}]
         assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
         assert json.loads(answer.model_dump_json())["conflicts"]
@@ -191,6 +190,5 @@ def test_extractive_answers_report_conflicts_if_an_encoder_verifies(
     pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
     question = "Has zinc shortened colds?"
     for answer in (pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer):
-        assert answer is not None
         assert len(answer.conflicts) == count
         assert sum(note.startswith("the evidence conflicts on ") for note in answer.notes) == count

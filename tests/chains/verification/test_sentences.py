@@ -43,7 +43,6 @@ def test_each_sentence_has_a_verdict_and_the_deciding_quote() -> None:
     assert [quote and quote.quote for quote in quotes] == ["Aspirin lowered pain.", "Fever did not fall.", None]
     for quote in quotes:
         assert quote is None or FIRST[quote.start : quote.end] == quote.quote
-    assert answer.sentences[0].verification is not None
     assert answer.sentences[0].verification.statement == "Aspirin lowered pain."
     assert sum(answer.sentences[0].verification.scores.values()) == pytest.approx(1)
 
@@ -152,7 +151,6 @@ def test_passage_that_cannot_be_judged_gives_a_note_and_no_verdict() -> None:
 def test_judge_without_probabilities_gives_verdicts_without_scores() -> None:
     sentence = verified("Aspirin lowered pain [1].", scored=False).sentences[0]
     assert sentence.verdict == "supported"
-    assert sentence.verification is not None
     assert sentence.verification.scores == {}
 
 
