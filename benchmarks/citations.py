@@ -39,7 +39,7 @@ from langchain_core.embeddings import Embeddings
 
 import chains.citations
 from chains.answer import Citation, Passage
-from chains.citations import Lookup, Relevance, cite, coverage, select
+from chains.citations import FrequencyLookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
 from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.sentences import nearest_passage
@@ -93,7 +93,7 @@ class CachedEmbedder(Embeddings):
         return self._embedder.embed_query(text)
 
 
-def choices(embedder: Embeddings, frequencies: Lookup, relevance: Relevance | None) -> dict[str, Choice]:
+def choices(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Choice]:
     """The ways to choose quotes, by name; the second is the chain's."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:

@@ -47,7 +47,7 @@ _ANSWER_KIND = re.compile(  # in "which drug causes", the word "drug": the kind 
     r"|\W*(?:\w+\s)?[Ww]elche[mnrs]?\s(?P<german>[A-ZÄÖÜ]\w+)\s(?=[a-zäöü])"
 )
 
-Lookup = Callable[[Set[str]], "Frequencies | None"]
+FrequencyLookup = Callable[[Set[str]], "Frequencies | None"]
 """Document frequencies of terms in a corpus; see ``Retriever.frequencies``."""
 Relevance = Callable[[str, Sequence[str]], Sequence[float]]
 """How likely each text is to answer a question, from 0 to 1; see ``Reranker.relevance``."""
@@ -57,7 +57,7 @@ def cite(
     question: str,
     passages: Sequence[Passage],
     embedder: "Embeddings | None" = None,
-    frequencies: Lookup | None = None,
+    frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> list[Citation]:
     """Sentences of all passages that bear on the question, best first.
@@ -112,7 +112,7 @@ def select(
     question: str,
     passages: Sequence[Passage],
     embedder: "Embeddings | None" = None,
-    frequencies: Lookup | None = None,
+    frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> Selection:
     """``cite`` with a judgement of the evidence; the arguments are the same."""
@@ -229,7 +229,7 @@ class _Candidates:
     share: Callable[[Set[str]], float]
 
 
-def _candidates(question: str, passages: Sequence[Passage], frequencies: Lookup | None) -> _Candidates:
+def _candidates(question: str, passages: Sequence[Passage], frequencies: FrequencyLookup | None) -> _Candidates:
     question_terms = frozenset(terms(question))
     candidates: list[_Candidate] = []
     text_terms: list[Set[str]] = []

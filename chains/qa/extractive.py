@@ -7,7 +7,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Citation, Passage, Sentence
-from chains.citations import Lookup, Relevance, notices, select
+from chains.citations import FrequencyLookup, Relevance, notices, select
 from chains.marks import passage_numbers
 from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from common.errors import UserError
@@ -24,7 +24,7 @@ def extractive_chain(
     passages: int = 5,
     max_sentences: int = 3,
     notes: Sequence[str] = (),
-    frequencies: Lookup | None = None,
+    frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> "ExtractiveChain":
     """A chain that answers with the most relevant sentences of the retrieved passages.
@@ -65,7 +65,7 @@ class ExtractiveChain(AnswerChain):
     passages: int
     max_sentences: int
     notes: tuple[str, ...]
-    frequencies: Lookup | None
+    frequencies: FrequencyLookup | None
     relevance: Relevance | None = None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:

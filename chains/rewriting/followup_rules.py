@@ -29,7 +29,7 @@ _YES_NO = re.compile(
     r"^(?:do|does|did|is|are|was|were|can|could|will|would|should|shall|may|might|must|has|have|had)\b", re.IGNORECASE
 )
 _QUESTION_WORD = re.compile(r"^(?:what|which|who|whose)\b", re.IGNORECASE)
-_REFERENCE = re.compile(  # words that refer to an earlier message  # words that refer to an earlier message
+_REFERENCE = re.compile(  # words that refer to an earlier message
     r"\b(?:it|its|this|they|their|them|these|those|such|same|so)\b|\bthere\b(?=\s*(?:[?,]|$))"
     r"|\bthe (?:drug|treatment|medicine|medication|therapy|intervention)\b(?! (?:of|for|with)\b)",
     re.IGNORECASE,
@@ -47,15 +47,16 @@ _VERB = re.compile(
     r"\b(?:do|does|did|is|are|was|were|be|been|can|could|will|would|should|shall|may|might|must|has|have|had)\b",
     re.IGNORECASE,
 )
-_SITUATION = re.compile(
+_SITUATION = re.compile(  # replaced if a follow-up names other people
     r"\s+(?:in|during)\s+(?:pregnancy|lactation|breastfeeding|childhood|infancy|adolescence|adulthood|old age)"
     r"(?=\s*\?|$)",
     re.IGNORECASE,
 )
 # One of several kinds of a treatment or disease: second-line, type 1, hepatitis C.
-_HYPHENATED_KIND = re.compile(r"(?P<kind>\w+)-(?P<head>\w+)(?P<rest>(?: \w+)*)", re.IGNORECASE)
+_HYPHENATED_KIND = re.compile(r"\w+-(?P<head>\w+)(?P<rest>(?: \w+)*)", re.IGNORECASE)
 _KIND_OF_TREATMENT = re.compile(r"\w+-(?:line|term|dose|release|acting|stage|grade|degree|generation)", re.IGNORECASE)
-_NUMBERED_KIND = re.compile(r"(?P<head>[^\W\d_]{3,}) (?P<kind>[A-Z]|\d{1,2}[a-z]?|[IVX]{1,4})")
+_KIND_NUMBER = r"(?:[A-Z]|\d{1,2}[a-z]?|[IVX]{1,4})"
+_NUMBERED_KIND = re.compile(rf"(?P<head>[^\W\d_]{{3,}}) {_KIND_NUMBER}")
 _PEOPLE = (
     r"(?:(?:older|elderly|younger|young|middle-aged|adult|adolescent|pregnant|healthy|obese|overweight|hospitali[sz]ed|"
     r"postmenopausal|male|female)\s+)*"
@@ -178,7 +179,8 @@ def _is_self_contained(message: str) -> bool:
         return False
     if _QUESTION_WORD.match(message) or _NAMES_ONE_SUBJECT.fullmatch(message):
         return subjects >= 1
-    return subjects >= (2 if _YES_NO.match(message) or not _is_short(message) else 3)
+    is_short = len(message.split()) <= 2 * _MAX_FRAGMENT_WORDS
+    return subjects >= (3 if is_short and not _YES_NO.match(message) else 2)  # short messages are often fragments
 
 
 def _subjects(message: str) -> set[str]:
@@ -187,17 +189,13 @@ def _subjects(message: str) -> set[str]:
     return {word.lower() for word in content_words(text)} - _ATTRIBUTES - _GENERAL_WORDS
 
 
-def _is_short(message: str) -> bool:
-    return len(message.split()) <= 2 * _MAX_FRAGMENT_WORDS
-
-
 def _with_other_kind(question: str, fragment: str) -> str | None:
     """The question with the kind in the fragment: second-line for first-line, hepatitis C for hepatitis B."""
     fragment = re.sub(rf"^{_PREPOSITION} ", "", fragment, flags=re.IGNORECASE)
     if new := _HYPHENATED_KIND.fullmatch(fragment):
         old = re.search(rf"\b\w+-{new['head']}{new['rest']}\b", question, re.IGNORECASE)
     elif new := _NUMBERED_KIND.fullmatch(fragment):
-        old = re.search(rf"\b{new['head']} {_NUMBERED_KIND.pattern.rpartition(' ')[2]}\b", question, re.IGNORECASE)
+        old = re.search(rf"\b{new['head']} {_KIND_NUMBER}\b", question, re.IGNORECASE)
     else:
         return None
     return None if old is None else question[: old.start()] + _with_case_of(old[0], fragment) + question[old.end() :]

@@ -20,7 +20,7 @@ from chains.verification.verdicts import (
 from common.errors import UserError
 from corpus.sentences import sentence_spans
 
-_OUTCOMES: dict[Verdict | None, str] = {
+_RETRY_REASONS: dict[Verdict | None, str] = {
     "contradicted": "was contradicted",
     "not enough evidence": "had not enough evidence",
 }
@@ -283,4 +283,4 @@ def _withholding_reason(answer: Answer) -> str:
 def _retry_reason(first: Answer) -> str:
     passages = count_passages(len(first.passages))
     answer = f'the first answer, "{first.label}" from {passages}' if first.label else "the first answer"
-    return f"{answer}, {_OUTCOMES.get(first.verdict, 'was not verified')}"
+    return f"{answer}, {_RETRY_REASONS.get(first.verdict, 'was not verified')}"

@@ -168,13 +168,8 @@ def test_several_answers_are_judged_in_two_passes_and_stay_in_order() -> None:
         make_answer("maybe", UNRELATED),
     ]
     verified = Verifier(model).verify(original)
-    assert [found.verdict for found in verified] == [
-        "supported",
-        None,
-        "contradicted",
-        "not enough evidence",
-        "not enough evidence",
-    ]
+    unknown = "not enough evidence"
+    assert [answer.verdict for answer in verified] == ["supported", None, "contradicted", unknown, unknown]
     # The first pass has the four passages of answers with a label, the second the six sentences of two of them.
     assert [len(pairs) for pairs in model.passes] == [4, 6]
     assert verified == [verify(one) for one in original]
@@ -205,15 +200,15 @@ TEXTS = {
 
 
 class ScriptedChain(AnswerChain):
-    """Answers with the label of a question's last word, from the passages with the given ids."""
+    """Answers with the label of a question's last word, from fixed passages; records the questions of each call."""
 
     def __init__(self, labels: dict[str, str | None], *ids: str) -> None:
-        self.asked: list[list[str]] = []
+        self.questions: list[list[str]] = []
         self._labels = labels
         self._passages = tuple(Passage(id=name, text=TEXTS[name]) for name in ids)
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        self.asked.append([question.text for question in questions])
+        self.questions.append([question.text for question in questions])
         return [self._one(question.text) for question in questions]
 
     def _one(self, question: str) -> Answer | UserError:
@@ -242,7 +237,7 @@ def test_report_returns_every_answer_with_its_verdict() -> None:
     assert [answer.verdict for answer in answers] == ["supported", "contradicted", "not enough evidence"]
     assert [answer.label for answer in answers] == ["yes", "yes", "yes"]
     assert all(answer.withheld is None for answer in answers)
-    assert base_chain.asked == [[ASK_ZINC, ASK_IRON, ASK_COPPER]]
+    assert base_chain.questions == [[ASK_ZINC, ASK_IRON, ASK_COPPER]]
     assert chain.invoke({"question": ASK_ZINC}) == answers[0] == next(chain.stream(ASK_ZINC))
     assert asyncio.run(chain.abatch([ASK_ZINC, ASK_IRON])) == answers[:2]
 
@@ -298,13 +293,10 @@ def test_retry_returns_the_first_supported_answer() -> None:
     assert [zinc.label, iron.label, copper.label] == ["yes", "no", "yes"]
     assert {zinc.verdict, iron.verdict, copper.verdict} == {"supported"}
     assert zinc.notes == ()
-    assert iron.notes == (
-        'asked again with 2 passages: the first answer, "yes" from 1 passage, had not enough evidence',
-    )
-    assert copper.notes == (
-        'asked again with 4 passages: the first answer, "no" from 1 passage, had not enough evidence',
-    )
-    assert (second.asked, third.asked) == ([[ASK_IRON, ASK_COPPER]], [[ASK_COPPER]])
+    [iron_note], [copper_note] = iron.notes, copper.notes
+    assert iron_note == 'asked again with 2 passages: the first answer, "yes" from 1 passage, had not enough evidence'
+    assert copper_note == 'asked again with 4 passages: the first answer, "no" from 1 passage, had not enough evidence'
+    assert (second.questions, third.questions) == ([[ASK_IRON, ASK_COPPER]], [[ASK_COPPER]])
 
 
 def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
@@ -320,9 +312,8 @@ def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
 
 
 def test_retry_notes_that_no_more_passages_were_found() -> None:
-    chain = verified_chain(
-        ScriptedChain({"copper": "no"}, "a1"), WordNLI(), verify="retry", wider=[ScriptedChain({"copper": "no"}, "a1")]
-    )
+    base_chain = ScriptedChain({"copper": "no"}, "a1")
+    chain = verified_chain(base_chain, WordNLI(), verify="retry", wider=[base_chain])
     assert chain.invoke(ASK_COPPER).notes == ("no more passages were found: no answer was supported",)
 
 
