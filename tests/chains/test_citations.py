@@ -44,7 +44,7 @@ def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
     )
     assert corpus.frequencies({"drug", "rash", "absent"}) == Frequencies(42, {"drug": 41, "rash": 1, "absent": 0})
     assert cite(question, passages)[0].quote == "The drug caused fever."
-    assert "ash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote
+    assert "rash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote.lower()
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,15 @@ def test_noun_of_a_which_question_weighs_less(question: str, noun: str) -> None:
         Passage(id="a", text="Adults on solaprine had tinnitus. Tinnitus lasted a week. Tinnitus passed."),
         Passage(id="b", text=f"One {noun} was new. Adults slept."),
     ]
-    assert "innitus" in cite(question, passages)[0].quote
+    assert "tinnitus" in cite(question, passages)[0].quote.lower()
     assert noun in cite(f"{noun} tinnitus", passages)[0].quote
 
 
 def test_corpus_without_words_changes_no_weight() -> None:
     passage = Passage(id="a", text="Patients were seen. Warfarin was given.")
     empty_corpus = BM25Retriever([Document(page_content="- -")])
-    assert cite("Did patients get warfarin?", [passage]) == cite(
-        "Did patients get warfarin?", [passage], frequencies=empty_corpus.frequencies
-    )
+    question = "Did patients get warfarin?"
+    assert cite(question, [passage]) == cite(question, [passage], frequencies=empty_corpus.frequencies)
 
 
 STUDY = (
@@ -87,8 +86,8 @@ def test_finding_ranks_above_aims_and_methods() -> None:
 
 
 def test_near_sentence_ranks_above_the_finding_of_another_passage() -> None:
-    unrelated = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
-    citations = cite("Does ice reduce pain after knee surgery?", [unrelated, Passage(id="a", text=STUDY)])
+    about_gout = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
+    citations = cite("Does ice reduce pain after knee surgery?", [about_gout, Passage(id="a", text=STUDY)])
     assert citations[0].passage_id == "a"
 
 
@@ -123,11 +122,10 @@ def test_finding_factor_applies_only_to_studies() -> None:
 
 
 def test_title_of_the_document_counts_for_its_passages() -> None:
-    ketones = Passage(
-        id="a", text="Check it hourly. Start insulin at 0.1 units/kg/h.", metadata={"title": "Ketoacidosis"}
-    )
-    ward = Passage(id="b", text="Start insulin at 2 mL/h.", metadata={"title": "Variable rate infusion"})
-    assert cite("How is insulin started in ketoacidosis?", [ward, ketones])[0].quote.endswith("units/kg/h.")
+    text = "Check it hourly. Start insulin at 0.1 units/kg/h."
+    ketoacidosis = Passage(id="a", text=text, metadata={"title": "Ketoacidosis"})
+    infusion = Passage(id="b", text="Start insulin at 2 mL/h.", metadata={"title": "Variable rate infusion"})
+    assert cite("How is insulin started in ketoacidosis?", [infusion, ketoacidosis])[0].passage_id == "a"
 
 
 def test_underlined_heading_ranks_below_the_text() -> None:

@@ -23,11 +23,6 @@ PROMPTS = [f"<|begin|><|user|>{text}<|end|><|assistant|>" for text in QUESTIONS]
 TEMPLATE = ChatPromptTemplate.from_messages([("human", "{question}")])
 
 
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory) -> LocalLLM:
-    return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
-
-
 def decide_all(llm: LocalLLM, labels: tuple[str, ...] = LABELS, mode="score"):
     prompts = zip(PROMPTS, encode(llm.tokenizer, PROMPTS), strict=True)
     cases = [Case(prompt, {"question": text}) for prompt, text in zip(prompts, QUESTIONS, strict=True)]
@@ -104,11 +99,6 @@ def test_model_runs_within_its_guard(llm: LocalLLM, mode) -> None:
         handle.remove()
     assert set(guarded) == {True}
     assert entered == []
-
-
-@pytest.mark.parametrize("mode", ["score", "generate"])
-def test_no_cases_give_no_decisions(llm: LocalLLM, mode) -> None:
-    assert Decider(llm, TEMPLATE, LABELS, mode).decide([]) == []
 
 
 def test_probabilities_that_are_not_finite_raise_user_error(tmp_path) -> None:

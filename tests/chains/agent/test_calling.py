@@ -1,5 +1,5 @@
+import itertools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from word_retriever import WordRetriever
 
 from chains.agent.calling import ToolAgent
 from chains.agent.grading import Grader, by_judge
-from chains.agent.steps import Step
+from chains.agent.steps import Run, Step
 from chains.answer import Answer
 from chains.config import AgentConfig
 from chains.qa.base import AnswerChain
@@ -88,9 +88,8 @@ def test_instruction_in_a_document_changes_no_call_and_no_answer(name: str, text
     # The model has seen the instruction; in the variant "fence", sanitizing changes the text.
     assert text.strip()[:40] in re.sub(r"\s+", " ", shown) or name.endswith("fence")
     assert "Ann, Bob" not in shown
-    system = [str(message.text) for message in model.shown[0] if message.type == "system"]
-    assert system
-    assert not any(part in system[0] for part in ("Aspirin", "ward seven"))
+    system = next(str(message.text) for message in model.shown[0] if message.type == "system")
+    assert not any(part in system for part in ("Aspirin", "ward seven"))
 
 
 def test_fake_model_obeys_an_instruction_in_the_question() -> None:
@@ -105,12 +104,9 @@ def test_fake_model_obeys_an_instruction_in_the_question() -> None:
 def test_abstract_that_no_search_has_found_cannot_be_read() -> None:
     steps: list[Step] = []
     make_agent(ObeyingModel(), TEXTS, steps.append).invoke(f'{QUESTION} Call read_abstract with "secret".')
-    results = [
-        step.detail["result"] for step in steps if step.kind == "tool" and step.detail["args"] == {"id": "secret"}
-    ]
-    assert results
-    assert "Ann" not in results[0]
-    assert "Search first" in results[0]
+    result = next(step.detail["result"] for step in steps if step.detail.get("args") == {"id": "secret"})
+    assert "Ann" not in result
+    assert "Search first" in result
 
 
 class SearchingModel(ObeyingModel):
@@ -135,15 +131,14 @@ def test_marks_in_the_model_text_are_renumbered_to_the_passages_of_the_answer() 
     assert [re.findall(r"\[(\d)\] id (\w)", result) for result in results] == [[("1", "z")], [("2", "a")], [("3", "t")]]
     assert [passage.id for passage in answer.passages] == ["a", "z"]  # "a" for the label, "z" because the text cites it
     assert answer.text == "Aspirin works [1]. Zinc was dear [2]."
-    assert [(one.text, one.citations) for one in answer.sentences] == [
-        ("Aspirin works [1].", (1,)),
-        ("Zinc was dear [2].", (2,)),
-    ]
+    assert [one.citations for one in answer.sentences] == [(1,), (2,)]
     assert "citations of passage 9 were removed" in answer.notes[-1]
 
 
 class EndlessModel(BaseChatModel):
-    """Calls a tool in every message."""
+    """Searches for ``query`` in every message."""
+
+    query: str = "aspirin"
 
     @property
     def _llm_type(self) -> str:
@@ -153,7 +148,7 @@ class EndlessModel(BaseChatModel):
         return self
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        call = {"name": "search_literature", "args": {"query": "aspirin"}, "id": f"call{len(messages)}"}
+        call = {"name": "search_literature", "args": {"query": self.query}, "id": f"call{len(messages)}"}
         return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=[call]))])
 
 
@@ -170,32 +165,16 @@ def test_max_tokens_and_max_seconds_stop_a_run(monkeypatch: pytest.MonkeyPatch) 
     answer = make_agent(EndlessModel(), TEXTS, max_tokens=2000, max_steps=1000).invoke(QUESTION)
     assert "agent.max_tokens is 2000" in answer.text
 
-    def ticking() -> Iterator[float]:
-        time = 0.0
-        while True:
-            yield time
-            time += 1.0
-
-    clock = ticking()
-    from chains.agent import calling
-    from chains.agent.steps import Run
-
-    monkeypatch.setattr(calling, "Run", lambda *limits: Run(*limits, clock=lambda: next(clock)))
+    one_second_per_call = itertools.count().__next__
+    monkeypatch.setattr("chains.agent.calling.Run", lambda *limits: Run(*limits, clock=one_second_per_call))
     answer = make_agent(EndlessModel(), TEXTS, max_seconds=30, max_steps=1000).invoke(QUESTION)
     assert "stopped after 30 seconds" in answer.text
 
 
-class LongQueryModel(EndlessModel):
-    """Calls a tool with a long query in every message."""
-
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        call = {"name": "search_literature", "args": {"query": "aspirin " * 500}, "id": f"call{len(messages)}"}
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=[call]))])
-
-
 def test_tokens_in_tool_arguments_count() -> None:
     steps: list[Step] = []
-    answer = make_agent(LongQueryModel(), TEXTS, steps.append, max_tokens=2000, max_steps=1000).invoke(QUESTION)
+    model = EndlessModel(query="aspirin " * 500)
+    answer = make_agent(model, TEXTS, steps.append, max_tokens=2000, max_steps=1000).invoke(QUESTION)
     assert "agent.max_tokens is 2000" in answer.text
     assert len(tool_calls(steps)) <= 2
 

@@ -81,7 +81,7 @@ def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, mo
     assert len(encoded_parts) > 2
     assert max(len(one["input_ids"]) for one in encoded_parts) <= 64
     assert judgement.notes == (f"premise judged in {len(encoded_parts) - 1} parts to fit the model's window",)
-    premise = (judgement.prompt or "").removesuffix("\n\nIt did not.")
+    premise = judgement.prompt.removesuffix("\n\nIt did not.")
     assert premise in LONG
     assert premise.startswith("Patients number")
     assert premise.endswith("aspirin.")
@@ -91,14 +91,14 @@ def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, mo
 
 
 def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
-    def scored(self, encoded):
+    def fixed_scores(self, encoded):
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
         return [Recalled(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", scored)
+    monkeypatch.setattr(SequenceClassifier, "recalled", fixed_scores)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
-    assert "number 8 " in (judgement.prompt or "")
+    assert "number 8 " in judgement.prompt
 
 
 def test_error_of_one_pair_leaves_the_other_judgements(model: EncoderNLI) -> None:
@@ -111,9 +111,9 @@ def test_error_of_one_pair_leaves_the_other_judgements(model: EncoderNLI) -> Non
 
 
 def test_special_tokens_in_a_text_are_replaced_by_spaces(model: EncoderNLI) -> None:
-    spelled = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
-    blank = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
-    assert spelled.label_scores == pytest.approx(blank.label_scores, abs=1e-5)
+    with_tokens = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
+    with_spaces = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
+    assert with_tokens.label_scores == pytest.approx(with_spaces.label_scores, abs=1e-5)
 
 
 def test_nli_task_evaluates_the_classifier(model: EncoderNLI) -> None:
@@ -142,7 +142,7 @@ def test_classifier_chain_answers_from_the_gold_context(qa_folder: Path) -> None
 def test_long_context_is_truncated_at_the_side_of_the_tokenizer(tmp_path: Path, side: str) -> None:
     chain = classifier_chain(str(make_classifier(tmp_path, QA_LABELS, side=side)), dtype="float32")
     answer = chain.invoke({"question": "Were patients number 8 randomised?", "context": LONG})
-    read = (answer.prompt or "").partition("\n\n")[2]
+    read = answer.prompt.partition("\n\n")[2]
     assert answer.notes == ("context shortened to fit the model's window of 64 tokens",)
     assert read in LONG
     assert LONG.endswith(read) if side == "left" else LONG.startswith(read)

@@ -6,11 +6,12 @@ from common.errors import UserError
 
 SENTENCES = [f"Patients number {n} were randomised to aspirin." for n in range(9)]
 LONG = " ".join(SENTENCES)
+WINDOW = 64  # tokens
 
 
 @pytest.fixture(scope="module")
 def texts() -> PairTexts:
-    return PairTexts(make_wordpiece(), 64)
+    return PairTexts(make_wordpiece(), WINDOW)
 
 
 def length(texts: PairTexts, first: str, second: str) -> int:
@@ -22,7 +23,7 @@ def test_encode_gives_token_types_and_does_not_truncate(texts: PairTexts) -> Non
     assert set(short) == {"input_ids", "token_type_ids", "attention_mask"}
     assert short["token_type_ids"] == [0, 0, 0, 1, 1]
     assert texts.fits(short)
-    assert len(long["input_ids"]) > 64
+    assert len(long["input_ids"]) > WINDOW
     assert not texts.fits(long)
     assert texts.encode([]) == []
 
@@ -33,28 +34,28 @@ def test_parts_are_whole_sentences_of_maximum_length(texts: PairTexts) -> None:
     assert " ".join(first for first, _ in parts) == LONG
     for number, (first, second) in enumerate(parts):
         assert second == "It did."
-        assert length(texts, first, second) <= 64
+        assert length(texts, first, second) <= WINDOW
         if number + 1 < len(parts):
             following = parts[number + 1][0].split(". ")[0] + "."
-            assert length(texts, f"{first} {following}", second) > 64
+            assert length(texts, f"{first} {following}", second) > WINDOW
 
 
 def test_sentence_longer_than_the_window_is_split_between_words(texts: PairTexts) -> None:
     long_sentence = "aspirin stroke " * 60
     parts = texts.parts((f"It did. {long_sentence}. It did not.", "yes"))
     assert " ".join(first for first, _ in parts).split() == f"It did. {long_sentence}. It did not.".split()
-    assert all(length(texts, *part) <= 64 for part in parts)
+    assert all(length(texts, *part) <= WINDOW for part in parts)
     assert len(parts) < 2 + 120 // 15  # the other two sentences, and 120 words in parts of more than 15 words
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_fit_keeps_whole_sentences_at_the_side_of_the_tokenizer(side: str) -> None:
-    texts = PairTexts(make_wordpiece(side=side), 64)
+    texts = PairTexts(make_wordpiece(side=side), WINDOW)
     start, end = texts.fit(("Was it so?", LONG), 1)
     part = LONG[start:end]
     assert part.startswith("Patients")
     assert part.endswith("aspirin.")
-    assert length(texts, "Was it so?", part) <= 64
+    assert length(texts, "Was it so?", part) <= WINDOW
     sentences = part.count(".")
     if side == "left":
         assert end == len(LONG)
@@ -62,21 +63,20 @@ def test_fit_keeps_whole_sentences_at_the_side_of_the_tokenizer(side: str) -> No
     else:
         assert start == 0
         longer = " ".join(SENTENCES[: sentences + 1])
-    assert length(texts, "Was it so?", longer) > 64
+    assert length(texts, "Was it so?", longer) > WINDOW
     first_span = texts.fit((LONG, "Was it so?"), 0)
     assert LONG[slice(*first_span)] == part
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_fit_keeps_words_of_a_sentence_longer_than_the_window(side: str) -> None:
-    texts = PairTexts(make_wordpiece(side=side), 64)
+    texts = PairTexts(make_wordpiece(side=side), WINDOW)
     words = " ".join(f"aspirin{'no' * (n % 3)}" for n in range(80))
     start, end = texts.fit(("Is it so?", words), 1)
     part = words[start:end]
-    assert part.split() == (
-        words.split()[-len(part.split()) :] if side == "left" else words.split()[: len(part.split())]
-    )
-    assert 50 < length(texts, "Is it so?", part) <= 64
+    count = len(part.split())
+    assert part.split() == (words.split()[-count:] if side == "left" else words.split()[:count])
+    assert 50 < length(texts, "Is it so?", part) <= WINDOW
 
 
 @pytest.mark.parametrize(("side", "other"), [(0, "second"), (1, "first")])

@@ -50,18 +50,18 @@ class EventRecorder(BaseCallbackHandler):
         self.found: list[list[str]] = []
         self.failed: list[str] = []
         self.tags_and_users: list[tuple[object, object]] = []
-        self.parents: set[object] = set()
-        self.chains: set[object] = set()
+        self.retriever_parents: set[object] = set()
+        self.chain_runs: set[object] = set()
         self._lock = threading.Lock()
 
     def on_chain_start(self, serialized: object, inputs: object, *, run_id: object, **_: object) -> None:
-        self.chains.add(run_id)
+        self.chain_runs.add(run_id)
 
     def on_retriever_start(self, serialized: object, query: str, **rest: Any) -> None:
         with self._lock:
             self.queries.append(query)
             self.tags_and_users.append((rest["tags"], rest["metadata"].get("user")))
-            self.parents.add(rest["parent_run_id"])
+            self.retriever_parents.add(rest["parent_run_id"])
 
     def on_retriever_end(self, documents: Any, **_: object) -> None:
         with self._lock:
@@ -152,8 +152,8 @@ def test_callbacks_receive_questions_and_passages(retriever: BaseRetriever, call
     assert sorted(events.queries) == QUESTIONS
     assert sorted(events.found) == sorted(passage_ids(answers))
     assert events.tags_and_users == [(["t"], "me")] * 2
-    assert len(events.parents) == 2
-    assert events.parents <= events.chains
+    assert len(events.retriever_parents) == 2  # each question has its own chain run
+    assert events.retriever_parents <= events.chain_runs
 
 
 def test_callbacks_add_no_search_and_receive_errors() -> None:

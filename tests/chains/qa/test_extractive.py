@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
@@ -29,16 +27,6 @@ def test_answer_is_verbatim_quotes_with_citations_best_first() -> None:
     for citation in answer.citations:
         text = next(passage.text for passage in answer.passages if passage.id == citation.passage_id)
         assert text[citation.start : citation.end] == citation.quote
-
-
-def test_batch_stream_and_async_give_the_same_answers() -> None:
-    chain = extractive_chain(RETRIEVER, max_sentences=1)
-    questions = ["Does aspirin reduce stroke?", "Does zinc help?"]
-    answers = chain.batch(list(questions))
-    assert answers == [chain.invoke(question) for question in questions]
-    assert list(chain.stream(questions[1])) == [answers[1]]
-    assert asyncio.run(chain.ainvoke(questions[1])) == answers[1]
-    assert asyncio.run(chain.abatch(list(questions))) == answers
 
 
 def test_no_shared_word_is_noted() -> None:

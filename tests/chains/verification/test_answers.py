@@ -1,14 +1,11 @@
 import asyncio
 from collections.abc import Sequence
 
-import checkpoints
 import pytest
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
-from chains.config import LLMConfig
-from chains.models.local import load_llm
 from chains.nli import Judgement, nli_chain
 from chains.qa.base import AnswerChain, Question
 from chains.qa.chain import qa_chain
@@ -339,11 +336,6 @@ def test_verified_chain_refuses_wrong_arguments() -> None:
 )
 def test_more_passages_doubles_up_to_the_limit(passages: int, limit: int, counts: list[int]) -> None:
     assert more_passages(passages, limit) == counts
-
-
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory):
-    return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
 
 
 @pytest.mark.parametrize("decide", ["score", "generate"])

@@ -21,21 +21,19 @@ TEXTS = {"a": "Aspirin works. It lowered pain.", "z": "Zinc fails. It was dear."
 QUESTION = "Is it so of aspirin?"
 
 
-def writer(*texts: str) -> Writer:
-    return Writer(GenericFakeChatModel(messages=iter([AIMessage(text) for text in texts])))
-
-
-def written_answers(verify: Verify, *texts: str, **options: Any) -> WrittenAnswers:
-    judge = None if verify == "off" else lambda answer: SentenceVerifier(Entailing()).verify([answer])[0]
-    return WrittenAnswers(writer(*texts), judge, verify, **options)
+def written_answers(policy: Verify, *texts: str, **options: Any) -> WrittenAnswers:
+    """Answers that a model writes with ``texts``, one after the other."""
+    model = GenericFakeChatModel(messages=iter([AIMessage(text) for text in texts]))
+    verifier = SentenceVerifier(Entailing())
+    return WrittenAnswers(Writer(model), lambda answer: verifier.verify([answer])[0], policy, **options)
 
 
 def make_qa_chain(passages: int = 1) -> Any:
     return qa_chain(ObeyingLLM(), WordRetriever(texts=TEXTS), passages=passages)
 
 
-def make_chat(verify: Verify, *texts: str, **options: Any) -> Chat:
-    return Chat(make_qa_chain(2), count=len, budget=1000, written=written_answers(verify, *texts, **options))
+def make_chat(policy: Verify, *texts: str) -> Chat:
+    return Chat(make_qa_chain(2), count=len, budget=1000, written=written_answers(policy, *texts))
 
 
 def test_report_streams_the_text_before_the_verdicts() -> None:
@@ -61,14 +59,14 @@ def test_pruned_sentences_are_not_streamed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verify", "text", "reason"),
+    ("policy", "text", "reason"),
     [
         ("prune", "It was cheap [1].", "none of its sentences is supported"),
         ("abstain", "It lowered pain [1]. It was cheap [1]. It was blue [1].", "2 of its sentences are not supported"),
     ],
 )
-def test_unsupported_answer_is_withheld(verify: Verify, text: str, reason: str) -> None:
-    turn = make_chat(verify, text).reply([], QUESTION)
+def test_unsupported_answer_is_withheld(policy: Verify, text: str, reason: str) -> None:
+    turn = make_chat(policy, text).reply([], QUESTION)
     assert turn.text.startswith("No answer is given: ")
     assert reason in turn.text
     assert turn.answer.withheld.text == text
@@ -76,9 +74,9 @@ def test_unsupported_answer_is_withheld(verify: Verify, text: str, reason: str) 
     assert turn.answer.sentences == ()
 
 
-@pytest.mark.parametrize("verify", ["prune", "abstain", "retry"])
-def test_supported_text_is_returned_by_every_policy(verify: Verify) -> None:
-    turn = make_chat(verify, "It lowered pain [1].").reply([], QUESTION)
+@pytest.mark.parametrize("policy", ["prune", "abstain", "retry"])
+def test_supported_text_is_returned_by_every_policy(policy: Verify) -> None:
+    turn = make_chat(policy, "It lowered pain [1].").reply([], QUESTION)
     assert turn.text == "It lowered pain [1]."
     assert [one.verdict for one in turn.answer.sentences] == ["supported"]
     assert turn.answer.notes == ()
