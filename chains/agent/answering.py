@@ -10,14 +10,14 @@ from chains.qa.base import AnswerChain
 
 MakeChain = Callable[[Runnable[str, list[Document]]], AnswerChain]
 """Makes an answering chain over a retriever."""
-Verify = Callable[[Answer], Answer]
+AddVerdict = Callable[[Answer], Answer]
 """Returns the answer with its verdict."""
 
 NO_EVIDENCE = "none of the passages found is evidence on the question"
 NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
 
 
-def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
+def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: AddVerdict | None) -> Answer:
     """The answer from the evidence, with its verdict if ``verify`` is set."""
     documents = [
         Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score}) for one in evidence

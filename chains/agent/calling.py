@@ -9,7 +9,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, is_acceptable, withhold
+from chains.agent.answering import (
+    NO_EVIDENCE,
+    NOT_SUPPORTED,
+    AddVerdict,
+    MakeChain,
+    answer_from,
+    is_acceptable,
+    withhold,
+)
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
@@ -52,7 +60,7 @@ class ToolAgent(AnswerChain):
     retriever: BaseRetriever
     make_chain: MakeChain
     grader: Grader
-    verify: Verify | None
+    verify: AddVerdict | None
     config: AgentConfig
     checker: Checker | None = None
     on_step: Callable[[Step], None] = lambda _: None

@@ -27,7 +27,7 @@ class Grade:
     @property
     def settles_question(self) -> bool:
         """Whether the probability ``settling`` is above 0.5."""
-        return self.settling is not None and self.settling > 0.5
+        return _settles(self.settling)
 
 
 SettlingProbabilities = Callable[[str, Sequence[Passage]], list[float | None]]
@@ -53,15 +53,15 @@ class Grader:
         """A grade for each passage, in order; rarity of words is measured among these passages."""
         shares = coverage(question, [passage.text for passage in passages])
         probabilities = self.settling_probabilities(question, passages)
-        return [
-            Grade(passage, share, settling, self._is_evidence(share, settling))
-            for passage, share, settling in zip(passages, shares, probabilities, strict=True)
-        ]
+        grades = []
+        for passage, share, settling in zip(passages, shares, probabilities, strict=True):
+            minimum = self.relevance / 2 if _settles(settling) else self.relevance
+            grades.append(Grade(passage, share, settling, is_evidence=share >= minimum))
+        return grades
 
-    def _is_evidence(self, share: float, settling: float | None) -> bool:
-        if share >= self.relevance:
-            return True
-        return settling is not None and settling > 0.5 and share >= self.relevance / 2
+
+def _settles(probability: float | None) -> bool:
+    return probability is not None and probability > 0.5
 
 
 def by_judge(judge: NLIModel) -> SettlingProbabilities:

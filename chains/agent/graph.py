@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, is_acceptable, withhold
+from chains.agent.answering import (
+    NO_EVIDENCE,
+    NOT_SUPPORTED,
+    AddVerdict,
+    MakeChain,
+    answer_from,
+    is_acceptable,
+    withhold,
+)
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.answer import Answer, Passage
@@ -71,7 +79,7 @@ class GraphAgent(AnswerChain):
     retriever: BaseRetriever
     make_chain: MakeChain
     grader: Grader
-    verify: Verify | None
+    verify: AddVerdict | None
     reword: Reword
     config: AgentConfig
     on_step: Callable[[Step], None] = lambda _: None

@@ -23,8 +23,8 @@ class Chat:
         chain: answers self-contained questions.
         conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
-        verifier: verifies an answer after its text was sent; None if the chain verifies, or if nothing is verified.
-        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if nothing is verified.
+        verifier: verifies an answer after its text was sent; None if the chain verifies or answers are not verified.
+        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if answers are not verified.
         written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.
@@ -101,7 +101,7 @@ class Chat:
     def converse(self, user: str, conversation: str | None, message: str) -> Iterator[ChatEvent]:
         """``stream`` in a user's stored conversation; the turn is stored before ``DoneEvent`` is yielded.
 
-        With ``conversation`` None, a new one is created together with this turn.
+        If ``conversation`` is None, a new conversation is created with the turn.
         """
         store = self.conversations
         history = store.read(user, conversation) if conversation is not None else ()
@@ -117,7 +117,7 @@ class Chat:
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:
         """The turns of a history that the client sends as pairs of role and text; other roles are ignored.
 
-        Rules make its questions self-contained, whichever rewriter handles the newest message.
+        Rules make the questions self-contained, whichever rewriter handles the newest message.
         """
         turns: list[Turn] = []
         for role, text in messages:
@@ -135,5 +135,5 @@ class Chat:
 
 
 def brief(answer: Answer) -> str:
-    """The answer's label as a sentence, or its text where it has none."""
+    """The answer's label as a sentence; the answer's text if it has no label or the label was generated."""
     return f"{answer.label.capitalize()}." if answer.label is not None and answer.output is None else answer.text

@@ -100,7 +100,7 @@ class QAChain(AnswerChain):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        cases = [Case(one.prompt, asdict(one.asked), questions[index].config) for index, _, one in prompts]
+        cases = [Case(one.prompt, asdict(one.inputs), questions[index].config) for index, _, one in prompts]
         decisions = self.decider.decide(cases)
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             if isinstance(decision, UserError):

@@ -23,7 +23,7 @@ class FittedPrompt:
     """A prompt that fits the window, with ``kept`` characters of the context; ``dropped`` sentences are left out."""
 
     prompt: Prompt
-    asked: QuestionInContext
+    inputs: QuestionInContext
     kept: int
     dropped: int
 
@@ -42,14 +42,14 @@ class PromptFitter:
         self._reserve = reserve
         self.clean = llm.clean
 
-    def fit(self, asked: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
+    def fit(self, inputs: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
         """A prompt for each question, or the error if a question is too long even without its context.
 
         All prompts are tokenised together; prompts that do not fit are shortened one by one, by bisection over their
         sentences.
         """
         fitted: list[FittedPrompt | UserError] = []
-        for one, prompt in zip(asked, self._prompts(asked), strict=True):
+        for one, prompt in zip(inputs, self._prompts(inputs), strict=True):
             if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
                 fitted.append(FittedPrompt(prompt, one, kept=len(one.context or ""), dropped=0))
             else:
@@ -61,16 +61,16 @@ class PromptFitter:
         count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
-    def _prompts(self, asked: Sequence[QuestionInContext]) -> list[Prompt]:
-        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in asked])
+    def _prompts(self, inputs: Sequence[QuestionInContext]) -> list[Prompt]:
+        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in inputs])
 
-    def _shorten(self, asked: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
+    def _shorten(self, inputs: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
         """The prompt with as many sentences as fit; ``prompt`` has all sentences and does not fit."""
         room = window - self._reserve
-        ends = [0] if asked.context is None else [0, *(end for _, end in sentence_spans(asked.context))]
+        ends = [0] if inputs.context is None else [0, *(end for _, end in sentence_spans(inputs.context))]
 
         def with_sentences(count: int) -> FittedPrompt:
-            shorter = QuestionInContext(asked.question, (asked.context or "")[: ends[count]])
+            shorter = QuestionInContext(inputs.question, (inputs.context or "")[: ends[count]])
             return FittedPrompt(self._prompts([shorter])[0], shorter, ends[count], len(ends) - 1 - count)
 
         def fits(number: int) -> bool:  # of number - 1 sentences, because count_fitting begins with 1
@@ -78,7 +78,7 @@ class PromptFitter:
 
         if number := count_fitting(len(ends) - 1, fits):
             return with_sentences(number - 1)
-        if asked.context is not None:
+        if inputs.context is not None:
             prompt = with_sentences(0).prompt
         return TooLongError(
             f"The question is too long: with its instruction it has {self._llm.length(prompt)} tokens, and {room} fit "

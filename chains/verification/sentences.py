@@ -114,9 +114,9 @@ class SentenceVerifier:
             for place, one in enumerate(answer.sentences)
             if _is_judged(answer, one)
         ]
-        self._by_window(claims)
-        self._jointly([claim for claim in claims if claim.may_be_joint])
-        self._by_sentence([claim for claim in claims if claim.verdict != "not enough evidence"])
+        self._judge_windows(claims)
+        self._judge_jointly([claim for claim in claims if claim.needs_joint_judgement])
+        self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
         sentences = [list(answer.sentences) for answer in answers]
         notes = [dict.fromkeys(answer.notes) for answer in answers]
         for claim in claims:
@@ -127,7 +127,7 @@ class SentenceVerifier:
             for answer, judged, noted in zip(answers, sentences, notes, strict=True)
         ]
 
-    def _by_window(self, claims: Sequence["_Claim"]) -> None:
+    def _judge_windows(self, claims: Sequence["_Claim"]) -> None:
         cases = [
             (claim, number, passage, span)
             for claim in claims
@@ -143,8 +143,8 @@ class SentenceVerifier:
             else:
                 claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
 
-    def _jointly(self, claims: Sequence["_Claim"]) -> None:
-        premises = ["\n\n".join(window.text for window in claim.nearest_of_each) for claim in claims]
+    def _judge_jointly(self, claims: Sequence["_Claim"]) -> None:
+        premises = ["\n\n".join(window.text for window in claim.nearest_windows) for claim in claims]
         judgements = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
         for claim, judgement in zip(claims, judgements, strict=True):
             if isinstance(judgement, Judgement):
@@ -152,7 +152,7 @@ class SentenceVerifier:
                 if most_probable(scores) == "supported":
                     claim.joint = scores
 
-    def _by_sentence(self, claims: Sequence["_Claim"]) -> None:
+    def _judge_sentences(self, claims: Sequence["_Claim"]) -> None:
         cases = [(claim, span) for claim in claims for span in claim.deciding_sentences]
         judgements = self.model.judge(
             [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in cases if claim.deciding]
@@ -198,7 +198,7 @@ def prune(answer: Answer) -> Answer:
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether a sentence claims something: it has letters, unlike the number of a list item, and is no refusal."""
+    """Whether a sentence has letters, unlike the number of a list item, and is no refusal, and there are passages."""
     text = without_marks(sentence.text, len(answer.passages))
     return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
@@ -223,8 +223,8 @@ class _Claim:
     """A sentence to judge, with the judgements so far.
 
     Attributes:
-        index: of the answer.
-        place: of the sentence in the answer.
+        index: position of the answer in the batch.
+        place: position of the sentence in the answer.
         joint: scores of the windows of several passages together, if they support the sentence.
         quotes: sentences of the deciding window, with the probability of the verdict as their score.
     """
@@ -267,7 +267,7 @@ class _Claim:
         return most_probable(self.scores) if self.scores else "not enough evidence"
 
     @property
-    def nearest_of_each(self) -> list[_Window]:
+    def nearest_windows(self) -> list[_Window]:
         """From each passage, the window with the most words of the sentence, in the order of the passages."""
         shares = coverage(self.statement, [window.text for window in self.windows])
         best: dict[int, tuple[float, _Window]] = {}
@@ -277,9 +277,9 @@ class _Claim:
         return [window for _, window in best.values()]
 
     @property
-    def may_be_joint(self) -> bool:
+    def needs_joint_judgement(self) -> bool:
         """Whether to judge the windows of several cited passages together."""
-        return len(self.sentence.citations) > 1 and len(self.nearest_of_each) > 1 and self.verdict != "supported"
+        return len(self.sentence.citations) > 1 and len(self.nearest_windows) > 1 and self.verdict != "supported"
 
     @property
     def deciding_sentences(self) -> list[Span]:

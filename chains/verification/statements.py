@@ -215,7 +215,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sentence of a passage, alone or with its neighbours, and its quote, whose score is not used."""
+    """A sentence of a passage, alone or with its neighbours, as a quote; the quote's score is not used."""
 
     passage: Passage
     citation: Citation
