@@ -84,8 +84,8 @@ def cite(
     Args:
         question: in any script.
         passages: best first; ``section`` and ``title`` of their metadata name headings.
-        embedder: compares by meaning; without one, only words count, and sentences without a word of the question are
-            left out.
+        embedder: compares by meaning; without an embedder, only words count, and sentences without a word of the
+            question are left out.
         frequencies: document frequencies of terms in the corpus; without them, only the passages' sentences weigh the
             words.
         relevance: of a cross-encoder that reads the question with each of the 24 best sentences. Its score is half of

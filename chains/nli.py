@@ -65,7 +65,7 @@ class NLIModel(OnePassRunnable[Mapping[str, str], Judgement]):
     def _in_one_pass(
         self,
         inputs: Sequence[Mapping[str, str]],
-        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (part of the interface)
     ) -> list[Exception | Judgement]:
         return [*apply_to_valid([_parse_input(input) for input in inputs], self.judge)]
 
@@ -95,8 +95,8 @@ def nli_chain(
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``.
         labels: the candidate labels, two or more.
-        shots: examples before each pair (``draw_shots``). If they exceed the window, the last ones are left out, and
-            the judgement's notes say so.
+        shots: examples before each pair (``draw_shots``). If they exceed the window, the last examples are left out,
+            with a note.
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.

@@ -72,10 +72,10 @@ class Chat:
                 "Shorten it."
             )
         truncated = truncate_history(history, self._count, self._budget)
-        completed = self._rewriter(truncated.turns, message)
-        notes = tuple(note for note in (truncated.note, completed.note) if note)
-        yield QuestionEvent(message=message, question=completed.question, notes=notes)
-        answer = self._chain.invoke(completed.question)
+        rewritten = self._rewriter(truncated.turns, message)
+        notes = tuple(note for note in (truncated.note, rewritten.note) if note)
+        yield QuestionEvent(message=message, question=rewritten.question, notes=notes)
+        answer = self._chain.invoke(rewritten.question)
         text = ""
         for piece in self._pieces(truncated.turns, answer):
             if isinstance(piece, Answer):
@@ -92,7 +92,7 @@ class Chat:
             answer = self._conflicts(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield VerdictEvent(answer=answer)
-        yield DoneEvent(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))
+        yield DoneEvent(turn=Turn(message=message, question=rewritten.question, text=text, answer=answer, notes=notes))
 
     def reply(self, history: Sequence[Turn], message: str) -> Turn:
         """The whole turn; see ``stream``."""

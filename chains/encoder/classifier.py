@@ -95,7 +95,7 @@ class EncoderNLI(NLIModel):
 
 
 class ClassifierChain(AnswerChain):
-    """A chain made by ``classifier_chain``; a context longer than the window is truncated, and a note reports it."""
+    """A chain made by ``classifier_chain``; a context longer than the window is truncated, with a note."""
 
     def __init__(self, classifier: SequenceClassifier) -> None:
         if unknown := [label for label in classifier.labels if label not in LABELS]:

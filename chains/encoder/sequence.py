@@ -149,7 +149,7 @@ def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
 
 
 def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Give a tokenizer without a padding token one that the model has an embedding for; padding is masked."""
+    """Set a missing padding token to a token for which the model has an embedding; padding is masked."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.config.pad_token_id = tokenizer.pad_token_id

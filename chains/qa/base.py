@@ -38,7 +38,7 @@ class Question:
 
 
 class AnswerChain(OnePassRunnable[ChainInput, Answer]):
-    """A LangChain ``Runnable`` from a question to an ``Answer``; ``stream`` yields the one Answer.
+    """A LangChain ``Runnable`` from a question to an ``Answer``; ``stream`` yields a single Answer.
 
     The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
 

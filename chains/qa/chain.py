@@ -38,7 +38,7 @@ def qa_chain(
 
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. For a model that is not a
-            ``LabelScorer``, such as LangChain's, labels are parsed from its text, and a note says so.
+            ``LabelScorer``, such as those of LangChain, labels are parsed from generated text, with a note.
         retriever: any LangChain retriever; required for ``context="retrieved"``.
         context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses the label from generated

@@ -36,7 +36,7 @@ def extractive_chain(
 
     Args:
         retriever: source of the passages.
-        embedder: compares question and sentences by meaning; without one, only by words.
+        embedder: compares question and sentences by meaning; without an embedder, only words count.
         passages: number of retrieved passages.
         max_sentences: maximum number of quotes.
         notes: added to every answer.

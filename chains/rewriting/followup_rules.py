@@ -108,19 +108,19 @@ NOT_COMPLETED = "the follow-up could not be completed by rule: it is asked toget
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
-    """A self-contained question, and a note on its completion; the note is None if the message is self-contained."""
+class RewrittenQuestion:
+    """A self-contained question, and a note on the rewriting; the note is None if the message is self-contained."""
 
     question: str
     note: str | None = None
 
 
-def complete(earlier: Sequence[str], message: str) -> Completed:
+def complete(earlier: Sequence[str], message: str) -> RewrittenQuestion:
     """``message`` made self-contained from the ``earlier`` self-contained questions, oldest first."""
     message = " ".join(message.split())
     last = next((one for one in reversed(earlier) if len(one) <= _MAX_CHARACTERS), None)
     if last is None or len(message) > _MAX_CHARACTERS or _is_self_contained(message):
-        return Completed(message)
+        return RewrittenQuestion(message)
     topic = _topic(last)
     fragment = _CLOSING.sub("", _OPENING.sub("", message).rstrip(" ?.!"))
     completed = (
@@ -130,8 +130,8 @@ def complete(earlier: Sequence[str], message: str) -> Completed:
         or _with_its_subject(topic, _OPENING.sub("", message))
     )
     if completed is not None:
-        return Completed(completed, f"read as: {completed}")
-    return Completed(" ".join([*_new_words(topic, message), topic, _capital(message)]), NOT_COMPLETED)
+        return RewrittenQuestion(completed, f"read as: {completed}")
+    return RewrittenQuestion(" ".join([*_new_words(topic, message), topic, _capital(message)]), NOT_COMPLETED)
 
 
 def _new_words(topic: str, message: str) -> list[str]:

@@ -7,7 +7,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable
 
 from chains.prompts import fenced_turns, standalone_template
-from chains.rewriting.followup_rules import Completed, complete
+from chains.rewriting.followup_rules import RewrittenQuestion, complete
 
 if TYPE_CHECKING:
     from chains.chat.turn import Turn
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 400  # of a generated question
 
 
-QuestionRewriter = Callable[["Sequence[Turn]", str], Completed]
+QuestionRewriter = Callable[["Sequence[Turn]", str], RewrittenQuestion]
 """Makes a message self-contained from the turns of a history."""
 
 
-def by_rules(history: "Sequence[Turn]", message: str) -> Completed:
+def by_rules(history: "Sequence[Turn]", message: str) -> RewrittenQuestion:
     """The question completed by ``followup_rules.complete``, without a model."""
     return complete([turn.question for turn in history], message)
 
 
-def without_rewriting(history: "Sequence[Turn]", message: str) -> Completed:  # noqa: ARG001  (part of the interface)
+def without_rewriting(history: "Sequence[Turn]", message: str) -> RewrittenQuestion:  # noqa: ARG001
     """The message with single spaces."""
-    return Completed(" ".join(message.split()))
+    return RewrittenQuestion(" ".join(message.split()))
 
 
 class ModelRewriter:
@@ -43,11 +43,11 @@ class ModelRewriter:
         self.chain: Runnable[Any, str] = standalone_template() | model | StrOutputParser()
         self._clean = clean
 
-    def __call__(self, history: "Sequence[Turn]", message: str) -> Completed:
+    def __call__(self, history: "Sequence[Turn]", message: str) -> RewrittenQuestion:
         """The question; the first message of a conversation is not rewritten."""
         message = " ".join(message.split())
         if not history:
-            return Completed(message)
+            return RewrittenQuestion(message)
         turns = [(self._clean(turn.message), self._clean(turn.text)) for turn in history]
         question = _first_line(
             self.chain.invoke({"conversation": fenced_turns(turns), "message": self._clean(message)})
@@ -55,8 +55,8 @@ class ModelRewriter:
         if question is None:
             completed = by_rules(history, message)
             note = "the model wrote no question; its place was taken by rules"
-            return Completed(completed.question, f"{note}: {completed.note}" if completed.note else note)
-        return Completed(question, None if question == message else f"read as: {question}")
+            return RewrittenQuestion(completed.question, f"{note}: {completed.note}" if completed.note else note)
+        return RewrittenQuestion(question, None if question == message else f"read as: {question}")
 
 
 def _first_line(text: str) -> str | None:

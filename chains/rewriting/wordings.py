@@ -35,7 +35,7 @@ class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
     def _in_one_pass(
         self,
         inputs: Sequence[RewriteRequest],
-        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (part of the interface)
     ) -> list[Exception | list[str]]:
         variables = [
             {"question": self._llm.clean(request["question"]).strip(), "ways": number_of_ways(request["count"])}

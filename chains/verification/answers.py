@@ -54,8 +54,8 @@ class Verifier:
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with ``verdict`` and ``verification``, in order.
 
-        The model judges all passages in one pass, then all sentences of the deciding passages. A passage that it cannot
-        judge is left out, and a note says so.
+        The model judges all passages in one pass, then all sentences of the deciding passages. A passage that the model
+        cannot judge is left out, with a note.
         """
         verified = list(answers)
         claims: dict[int, _Claim] = {}

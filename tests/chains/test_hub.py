@@ -45,7 +45,7 @@ def load_in_process(home: Path, url: str, *names: str, **variables: str) -> list
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environment |= {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **variables}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "guard")
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "guard")  # refuses and logs connections beyond loopback
     environment["MEDGROUND_GUARD_LOG"] = str(home / "guard.log")
     process = subprocess.run(
         [sys.executable, "-c", LOAD_AND_ASK, *names],

@@ -15,7 +15,7 @@ from chains.chat.events import ChatEvent
 from chains.chat.writer import Writer, WrittenAnswers
 from chains.qa.chain import qa_chain
 from chains.qa.extractive import extractive_chain
-from chains.rewriting.followup_rules import Completed
+from chains.rewriting.followup_rules import RewrittenQuestion
 from chains.verification.answers import Verifier, verified_chain
 from common.errors import UserError
 
@@ -76,9 +76,9 @@ def test_completed_follow_up_is_searched_for() -> None:
 def test_dropped_oldest_turns_are_noted() -> None:
     history_lengths: list[int] = []
 
-    def rewriter(history: Sequence[Turn], message: str) -> Completed:
+    def rewriter(history: Sequence[Turn], message: str) -> RewrittenQuestion:
         history_lengths.append(len(history))
-        return Completed(message)
+        return RewrittenQuestion(message)
 
     history = [Turn(message=f"m{n}", question=f"m{n}", text="No.") for n in range(20)]
     turn = make_chat(budget=50, rewriter=rewriter).reply(history, QUESTION)
