@@ -159,7 +159,7 @@ class Answer(BaseModel):
     the sentences removed by ``chain.verify: prune``, with their positions in the original text. ``conflicts`` are the
     statements of a verified answer on which its passages disagree; a note describes each.
 
-    ``reused`` says that all results of the model came from the cache.
+    ``reused``: whether all results of the model came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)

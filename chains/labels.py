@@ -62,7 +62,7 @@ class Case(NamedTuple):
 class Decider:
     """Decides between ``labels`` after a prompt.
 
-    A model that is not a ``LabelScorer`` generates text, and a note says that its labels are parsed.
+    A model that is not a ``LabelScorer`` generates text, and a note reports that labels are parsed.
 
     Args:
         llm: the model.

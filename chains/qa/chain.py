@@ -141,10 +141,10 @@ class QAChain(AnswerChain):
         )
 
     def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
-        notes = [self.fitter.note(prompt.dropped)] if prompt.dropped else []
+        notes = [self.fitter.note(prompt.dropped_sentences)] if prompt.dropped_sentences else []
         if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
-        evidence = self._evidence(question, passages, prompt.kept)
+        evidence = self._evidence(question, passages, prompt.context_characters)
         return evidence.model_copy(
             update={
                 "text": (decision.output or decision.label or "").strip(),

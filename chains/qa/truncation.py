@@ -20,12 +20,12 @@ class QuestionInContext:
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits the window, with ``kept`` characters of the context; ``dropped`` sentences are left out."""
+    """A prompt that fits the window, with the first characters of the context; its last sentences may be dropped."""
 
     prompt: Prompt
     inputs: QuestionInContext
-    kept: int
-    dropped: int
+    context_characters: int
+    dropped_sentences: int
 
 
 class PromptFitter:
@@ -51,14 +51,14 @@ class PromptFitter:
         fitted: list[FittedPrompt | UserError] = []
         for one, prompt in zip(inputs, self._prompts(inputs), strict=True):
             if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
-                fitted.append(FittedPrompt(prompt, one, kept=len(one.context or ""), dropped=0))
+                fitted.append(FittedPrompt(prompt, one, context_characters=len(one.context or ""), dropped_sentences=0))
             else:
                 fitted.append(self._shorten(one, prompt, self._window))
         return fitted
 
-    def note(self, dropped: int) -> str:
-        """The note on ``dropped`` sentences."""
-        count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
+    def note(self, dropped_sentences: int) -> str:
+        """The note on a shortened context."""
+        count = f"{dropped_sentences} sentence" + ("s" if dropped_sentences > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
     def _prompts(self, inputs: Sequence[QuestionInContext]) -> list[Prompt]:

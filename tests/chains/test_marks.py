@@ -35,10 +35,8 @@ def test_streamed_pieces_give_the_same_text_as_the_whole(text: str, seed: int) -
 
 
 def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
-    written = []
-    for piece in MarkWriter(3).write(iter(["It fell ", "by 5 [", "1", "]", " and", " rose"])):
-        written.append(piece)
-    assert written == ["It fell", " by 5", " [1]", " and", " rose"]
+    written = MarkWriter(3).write(["It fell ", "by 5 [", "1", "]", " and", " rose"])
+    assert list(written) == ["It fell", " by 5", " [1]", " and", " rose"]
 
 
 @pytest.mark.parametrize(

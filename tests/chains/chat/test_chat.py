@@ -43,9 +43,9 @@ def kinds(events: Sequence[ChatEvent]) -> list[str]:
 def test_events_are_question_token_answer_verdict_and_done() -> None:
     events = list(make_chat(verifier=verified).stream([], QUESTION))
     assert kinds(events) == ["question", "token", "answer", "verdict", "done"]
-    given, verdict, done = events[2:]
-    assert given.answer.verdict is None
-    assert given.answer.citations[0].passage_id == "a"
+    answered, verdict, done = events[2:]
+    assert answered.answer.verdict is None
+    assert answered.answer.citations[0].passage_id == "a"
     assert verdict.answer.verdict == "supported"
     assert done.turn.answer == verdict.answer
     assert done.turn.text == "Yes."

@@ -28,8 +28,8 @@ def folder_bytes(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
-def create(store: Conversations, user: str = "ann", message: str = "first") -> str:
-    return store.create(user, make_turn(message))
+def create(store: Conversations, message: str = "first") -> str:
+    return store.create("ann", make_turn(message))
 
 
 def test_read_returns_all_turns_in_order(store: Conversations) -> None:

@@ -36,23 +36,23 @@ def fit(tokenizer, window: int | None, question: str = "Does it?", context: str 
 
 def test_prompt_that_fits_has_the_whole_context(tokenizer) -> None:
     prompt = fit(tokenizer, None)
-    assert (prompt.dropped, prompt.kept) == (0, len(CONTEXT))
+    assert (prompt.dropped_sentences, prompt.context_characters) == (0, len(CONTEXT))
     assert CONTEXT in prompt.prompt[0]
     exact = fit(tokenizer, len(prompt.prompt[1]) + RESERVE)
-    assert exact.dropped == 0
+    assert exact.dropped_sentences == 0
 
 
 @pytest.mark.parametrize("window", [120, 200, 333, 512, 700])
 def test_as_few_last_sentences_as_possible_are_left_out(tokenizer, window: int) -> None:
     prompt = fit(tokenizer, window)
-    kept = CONTEXT[: prompt.kept]
-    assert kept == " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped])
+    context = CONTEXT[: prompt.context_characters]
+    assert context == " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped_sentences])
     assert len(prompt.prompt[1]) + RESERVE <= window
-    assert f"Text:\n{kept}\n\nQuestion: Does it?" in prompt.prompt[0]
+    assert f"Text:\n{context}\n\nQuestion: Does it?" in prompt.prompt[0]
     assert prompt.prompt[0].startswith("<|begin|><|user|>Read the text and answer the question")
-    next_context = " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped + 1])
-    whole = fit(tokenizer, None, context=next_context)
-    assert len(whole.prompt[1]) + RESERVE > window
+    longer_context = " ".join(SENTENCES[: len(SENTENCES) - prompt.dropped_sentences + 1])
+    longer = fit(tokenizer, None, context=longer_context)
+    assert len(longer.prompt[1]) + RESERVE > window
 
 
 def test_note_has_the_number_of_sentences(tokenizer) -> None:
@@ -65,7 +65,7 @@ def test_context_of_one_long_sentence_is_left_out(tokenizer) -> None:
     long_sentence = "aspirin " * 5000
     assert len(sentence_spans(long_sentence)) == 1
     prompt = fit(tokenizer, 200, context=long_sentence)
-    assert (prompt.kept, prompt.dropped) == (0, 1)
+    assert (prompt.context_characters, prompt.dropped_sentences) == (0, 1)
 
 
 @pytest.mark.parametrize("context", [None, "", CONTEXT])

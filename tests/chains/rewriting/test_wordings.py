@@ -65,16 +65,16 @@ def test_batch_gives_the_same_wordings_as_single_questions(llm: LocalLLM) -> Non
 
 
 def test_count_limits_the_wordings_and_sets_the_tokens(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[list[list[int]], int]] = []
+    generations: list[tuple[list[list[int]], int]] = []
 
     def write(model: Any, tokenizer: Any, ids: list[list[int]], *, max_new_tokens: int, **_: Any) -> Any:
-        seen.append((ids, max_new_tokens))
+        generations.append((ids, max_new_tokens))
         yield list(range(len(ids))), [Written("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
 
     monkeypatch.setattr("chains.models.local_chat.written_batches", write)
     inputs = [make_request("Does aspirin reduce stroke?"), make_request("q", 1)]
     assert LLMRewriter(llm).batch(inputs) == [["One?", "Two?"], ["One?"]]
-    [(ids, max_new_tokens)] = seen
+    [(ids, max_new_tokens)] = generations
     assert max_new_tokens == 2 * TOKENS_PER_WORDING
     assert len(ids[0]) > len(ids[1])
 

@@ -318,8 +318,8 @@ def test_retry_notes_that_no_more_passages_were_found() -> None:
 def test_quotes_are_unchanged_by_every_policy(policy) -> None:
     base_chain = extractive_chain(WordRetriever(texts=TEXTS), passages=2)
     chain = verified_chain(base_chain, WordNLI(), verify=policy, wider=[ScriptedChain({"zinc": "yes"}, "a1")])
-    plain, verified = base_chain.invoke(ASK_ZINC), chain.invoke(ASK_ZINC)
-    assert verified.text == plain.text == "Zinc works here."
+    unverified, verified = base_chain.invoke(ASK_ZINC), chain.invoke(ASK_ZINC)
+    assert verified.text == unverified.text == "Zinc works here."
     assert verified.verdict is None
     assert verified.notes == ("not verified: the answer does not say yes, no or maybe",)
 
