@@ -178,13 +178,8 @@ class Conversations:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _conversations_of_0_1_0(
-    connection: sqlite3.Connection,
-) -> Iterator[tuple[tuple[str, str, str, str, str], list[Turn]]]:
-    """The rows and turns of the conversations in a file of 0.1.0.
-
-    Conversations without turns, which a killed process left, are omitted.
-    """
+def _conversations_of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, ...], list[Turn]]]:
+    """Rows and turns of the conversations in a file of 0.1.0, except those that a killed process left without turns."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
     load = JsonPlusSerializer().loads_typed

@@ -25,10 +25,7 @@ class TruncatedHistory:
 
 
 def truncate_history(history: Sequence[Turn], count: Callable[[str], int], budget: int) -> TruncatedHistory:
-    """As many of the newest turns as fit in ``budget`` tokens, with their messages, questions and answers.
-
-    ``count`` counts the tokens of a text.
-    """
+    """As many of the newest turns as fit in ``budget`` tokens; ``count`` counts the tokens of a text."""
     room = budget
     for fitting, turn in enumerate(reversed(history)):
         questions = turn.message if turn.message == turn.question else f"{turn.message}\n{turn.question}"

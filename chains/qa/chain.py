@@ -127,10 +127,7 @@ class QAChain(AnswerChain):
         return QuestionInContext(clean(question.text).strip(), clean(context) if passages else None)
 
     def _evidence(self, question: str, passages: Sequence[Passage], in_prompt: int | None = None) -> Answer:
-        """An answer without a text: the passages, and citations from them.
-
-        ``in_prompt`` is the number of characters of the context in the prompt; None cites from whole passages.
-        """
+        """An answer without a text: passages, and citations from the first ``in_prompt`` characters of the context."""
         searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,

@@ -45,8 +45,7 @@ class PromptFitter:
     def fit(self, inputs: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
         """A prompt for each question, or the error if a question is too long even without its context.
 
-        All prompts are tokenised together; prompts that do not fit are shortened one by one, by bisection over their
-        sentences.
+        All prompts are tokenised together; prompts that do not fit are shortened by bisection over their sentences.
         """
         fitted: list[FittedPrompt | UserError] = []
         for one, prompt in zip(inputs, self._prompts(inputs), strict=True):

@@ -39,10 +39,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_in_process(home: Path, url: str, *names: str, **variables: str) -> list[str]:
-    """The line that a process prints for each of ``names``: a label, or an error.
-
-    A name is a model, or a model and an adapter.
-    """
+    """The label or error that a process prints for each of ``names``: a model, or a model and an adapter."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environment |= {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **variables}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "guard")  # refuses and logs connections beyond loopback
