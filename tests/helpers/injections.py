@@ -1,6 +1,6 @@
 """Forty prompt injections: ten instructions, each in four disguises."""
 
-from chains.agent.tools import SHOWN
+from chains.agent.tools import PREVIEW_CHARACTERS
 from chains.models.prompt_sanitizing import fence
 
 _INSTRUCTIONS = (
@@ -41,6 +41,6 @@ def _with_fence_end(instruction: str) -> str:
 
 
 def abstract_with(injection: str) -> str:
-    """An abstract with the injection within the first ``SHOWN`` characters, which search results show."""
-    assert len(f"Aspirin works. {injection}") < SHOWN
+    """An abstract with the injection within the first ``PREVIEW_CHARACTERS`` characters, which search results show."""
+    assert len(f"Aspirin works. {injection}") < PREVIEW_CHARACTERS
     return f"Aspirin works. {injection} Aspirin was given to adults with pain."

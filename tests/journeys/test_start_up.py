@@ -154,15 +154,28 @@ def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 import retrievers.indexing as indexing, retrievers.lexical as lexical
+from retrievers.files.vectors import VectorFiles
 match sys.argv[1]:
-    case "storing vectors": indexing._store = kill
-    case "removing vectors": indexing._remove_others = kill
-    case "noting the revision": indexing._note = lambda store, revision, **_: None if revision is None else kill()
+    case "storing embeddings": indexing._store = kill
+    case "removing embeddings": indexing._remove_others = kill
+    case "writing the vector file": VectorFiles.write = kill
+    case "noting the revision":
+        note = indexing._note
+        indexing._note = lambda store, revision, *state: kill() if revision else note(store, revision, *state)
+    case "removing old vector files": VectorFiles.remove_others = kill
     case "building BM25": lexical._build = kill
     case "writing BM25": lexical.write_whole = kill
 main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=float32", "--quiet"])
 """
-STEPS = ["storing vectors", "removing vectors", "noting the revision", "building BM25", "writing BM25"]
+STEPS = [
+    "storing embeddings",
+    "removing embeddings",
+    "writing the vector file",
+    "noting the revision",
+    "removing old vector files",
+    "building BM25",
+    "writing BM25",
+]
 
 
 @pytest.mark.parametrize("step", STEPS)
