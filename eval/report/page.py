@@ -26,7 +26,7 @@ from eval.report.provenance import facts, run_table, terms, title, versions
 from eval.report.tables import headlines, recall_values, reliability_values, risk_values, section_tables
 from eval.report.tasks import ReportTask
 from eval.report.views import between
-from eval.results import writes
+from eval.results import writing
 from eval.stats.estimate import Estimate
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import VERIFICATION
@@ -102,7 +102,7 @@ def write_report(folder: Path, report: Report) -> tuple[Path, list[Path]]:
         UserError: a file cannot be written.
     """
     page = folder / PAGE
-    with writes(page):
+    with writing(page):
         # The name of a file may hold characters that UTF-8 has no code for.
         write_whole(page, render(report).encode("utf-8", "replace").decode("utf-8"))
     return page, write_plots(folder, report.tasks, report.maps)

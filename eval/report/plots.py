@@ -22,7 +22,7 @@ from eval.report.figures import (
 )
 from eval.report.projection import EmbeddingMap
 from eval.report.tasks import ReportTask
-from eval.results import TaskResult, writes
+from eval.results import TaskResult, writing
 from eval.tasks.scorers import VERDICTS
 
 if TYPE_CHECKING:
@@ -230,6 +230,6 @@ def _panels(
 
 
 def _save(figure: "Figure", path: Path) -> Path:
-    with writes(path):
+    with writing(path):
         figure.savefig(path, format="png")
     return path

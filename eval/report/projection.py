@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.atomic_write import write_whole
 from common.fingerprints import content_key
-from eval.results import writes
+from eval.results import writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def project(
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_HEADER)
     rows.writerows([pair.id, *position] for pair, position in zip(pairs, positions, strict=True))
-    with writes(cache):
+    with writing(cache):
         write_whole(cache, f"{_KEY}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
     return positions
 

@@ -6,7 +6,7 @@ import pytest
 from written_runs import label_task, retrieval_task, verified_task, written
 
 from common.errors import UserError
-from eval.compare import Side, choose_pairs, left_over, pair
+from eval.compare import Side, choose_pairs, pair_samples, unmatched_tasks
 from eval.results import TaskResult
 from eval.tasks import task_from_name
 
@@ -43,9 +43,9 @@ def test_tasks_that_one_run_alone_has_are_left_over(tmp_path: Path) -> None:
     a, b = str(tmp_path / "a"), str(tmp_path / "b:c")
     written(tmp_path / "a", _task("qa_none"), _task("qa_retrieved_dense"))
     written(tmp_path / "b:c", _task("qa_retrieved_bm25"), _task("qa_none"))
-    assert [side.name for side in left_over([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
-    assert left_over([f"{a}:qa_none", f"{b}:qa_none"]) == []
-    assert left_over([a]) == []
+    assert [side.name for side in unmatched_tasks([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
+    assert unmatched_tasks([f"{a}:qa_none", f"{b}:qa_none"]) == []
+    assert unmatched_tasks([a]) == []
 
 
 def test_a_folder_stands_for_the_runs_below_it(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_records_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None
     whole = _task()
     a = written(tmp_path / "a", replace(whole, samples=whole.samples[1::-1]))
     b = written(tmp_path / "b", replace(whole, samples=[*whole.samples[1:], {**whole.samples[0], "id": "9"}]))
-    paired = pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
+    paired = pair_samples(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
     assert [(one["id"], other["id"]) for one, other in paired.samples] == [("1", "1")]
     assert (paired.only_in_a, paired.only_in_b) == (1, 2)
 
@@ -127,7 +127,7 @@ def test_data_that_changed_in_between_is_refused(
 ) -> None:
     a, b = written(tmp_path / "a", _task()), written(tmp_path / "b", _changed(_task(), number, **fields))
     with pytest.raises(UserError, match=told):
-        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
+        pair_samples(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
 
 
 def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
@@ -135,12 +135,12 @@ def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
     elsewhere = replace(task, samples=[{**sample, "id": f"x{sample['id']}"} for sample in task.samples])
     a, b = written(tmp_path / "a", task), written(tmp_path / "b", elsewhere)
     with pytest.raises(UserError, match="no record in common"):
-        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
+        pair_samples(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
     twice = written(tmp_path / "twice", _changed(task, 1, id="0"))
     with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 occurs twice"):
-        pair(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
+        pair_samples(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
     ranking = written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
     with pytest.raises(UserError, match="no metric in common"):
-        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
+        pair_samples(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
     with pytest.raises(UserError, match=r"verified_gold: record 0 has no verdict\. Run the evaluation"):
-        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("verified_gold")))
+        pair_samples(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("verified_gold")))

@@ -4,7 +4,7 @@ from pathlib import Path
 from rich.console import Console
 from written_runs import label_task, retrieval_task, written
 
-from eval.compare import SHOWN, choose_pairs, compare, compare_tables
+from eval.compare import MAX_CHANGED_ROWS, choose_pairs, compare, compare_tables
 
 
 def _shown(*names: Path) -> list[list[str]]:
@@ -34,14 +34,14 @@ def test_a_comparison_of_two_runs(tmp_path: Path) -> None:
 
 
 def test_tasks_of_one_run_are_named_on_both_sides(tmp_path: Path) -> None:
-    many = SHOWN + 5
+    many = MAX_CHANGED_ROWS + 5
     written(tmp_path, retrieval_task("retrieval_dense", [1] * many), retrieval_task("retrieval_bm25", [None] * many))
     figures, tests, changed = _shown(tmp_path)
     for lines in (figures, tests):
         assert any(line.startswith("A retrieval_dense") for line in lines)
         assert any(line.startswith("B retrieval_bm25") for line in lines)
     assert any(line.split()[-6:] == ["0", "15", "0", "0", "6.1e-05", "6.1e-05"] for line in tests)
-    assert sum("other 0" in line for line in changed) == SHOWN
+    assert sum("other 0" in line for line in changed) == MAX_CHANGED_ROWS
     assert changed[-1] == "and 5 more: see --json"
 
 
