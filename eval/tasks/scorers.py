@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
-from eval.stats.citations import PER_ANSWER, REFERENCE, citation_metrics
+from eval.stats.citations import ANSWER_METRICS, REFERENCE_METRICS, citation_metrics
 from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
@@ -140,7 +140,7 @@ UNSUPPORTABLE = Scorer(
 CITATIONS = Scorer(
     "citations",
     lambda samples, _: citation_metrics(samples),
-    {name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
+    {name: _measure(name) for name in (*ANSWER_METRICS, *REFERENCE_METRICS, "words")},
     is_right=_is_cited,
     is_success=_is_cited,
     answer=lambda sample: None if sample["citation_recall"] is None else f"recall {sample['citation_recall']:.2f}",
