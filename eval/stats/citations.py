@@ -50,27 +50,18 @@ def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> lis
     irrelevant if its passage alone does not entail the sentence and the other passages together do; otherwise it is
     precise. A sentence that is not supported has no precise citations.
     """
-    cited = [number for number, sentence in enumerate(sentences) if sentence.passages]
-    entailed = entails([("\n".join(sentences[number].passages), sentences[number].statement) for number in cited])
-    supported = {number for number, is_entailed in zip(cited, entailed, strict=True) if is_entailed}
-    several = [
-        (number, index)
-        for number in sorted(supported)
-        if len(sentences[number].passages) > 1
-        for index in range(len(sentences[number].passages))
-    ]
-    alone = entails(
-        [(sentences[number].passages[citation], sentences[number].statement) for number, citation in several]
-    )
+
+    def entailed(citations: Sequence[tuple[int, tuple[str, ...]]]) -> Sequence[bool]:
+        """Whether passages together entail the sentence with the number."""
+        return entails([("\n".join(passages), sentences[number].statement) for number, passages in citations])
+
+    cited = [(number, sentence.passages) for number, sentence in enumerate(sentences) if sentence.passages]
+    supported = dict(pair for pair, is_entailed in zip(cited, entailed(cited), strict=True) if is_entailed)
+    several = [(number, texts, i) for number, texts in supported.items() if len(texts) > 1 for i in range(len(texts))]
+    alone = entailed([(number, passages[i : i + 1]) for number, passages, i in several])
     insufficient = [citation for citation, is_entailed in zip(several, alone, strict=True) if not is_entailed]
-    others = [
-        "\n".join(text for other, text in enumerate(sentences[number].passages) if other != index)
-        for number, index in insufficient
-    ]
-    without = entails(
-        [(text, sentences[number].statement) for text, (number, _) in zip(others, insufficient, strict=True)]
-    )
-    irrelevant = Counter(number for (number, _), entailed in zip(insufficient, without, strict=True) if entailed)
+    without = entailed([(number, passages[:i] + passages[i + 1 :]) for number, passages, i in insufficient])
+    irrelevant = Counter(number for (number, *_), is_entailed in zip(insufficient, without, strict=True) if is_entailed)
     return [
         CitationScore(
             is_supported=number in supported,
