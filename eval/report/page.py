@@ -128,13 +128,11 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
         "recalls": [
             {
                 "title": "",
-                "chart": svg_image(
-                    figure, draw_recall, f"Recall at k of {_curve_names(figure.curves)}, n = {figure.n}"
-                ),
-                "points": recall_values(figure),
-                "caption": f"{figure.data}, n = {figure.n:,}. Bands: 95 % intervals (Wilson).",
+                "chart": svg_image(plot, draw_recall, f"Recall at k of {_curve_names(plot.curves)}, n = {plot.n}"),
+                "points": recall_values(plot),
+                "caption": f"{plot.data}, n = {plot.n:,}. Bands: 95 % intervals (Wilson).",
             }
-            for figure in recall_figures(of_section)
+            for plot in recall_figures(of_section)
         ],
         "confusion_title": "Verdicts on right and wrong answers" if section == VERIFICATION else "Confusion matrices",
         "confusions": [
@@ -143,26 +141,23 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
         ],
         "reliabilities": [
             {
-                "title": heading(diagram.run, diagram.task),
+                "title": heading(plot.run, plot.task),
                 "chart": svg_image(
-                    diagram,
-                    draw_reliability,
-                    f"Reliability of {diagram.task}, {diagram.run}, n = {diagram.n}",
-                    small=True,
+                    plot, draw_reliability, f"Reliability of {plot.task}, {plot.run}, n = {plot.n}", small=True
                 ),
-                "points": reliability_values(diagram),
-                "caption": f"ECE {diagram.ece.value:.3f}{_in_brackets(diagram.ece)}, n = {diagram.n:,}",
+                "points": reliability_values(plot),
+                "caption": f"ECE {plot.ece.value:.3f}{_in_brackets(plot.ece)}, n = {plot.n:,}",
             }
-            for diagram in reliabilities(of_section)
+            for plot in reliabilities(of_section)
         ],
         "risks": [
             {
-                "title": heading(figure.run, figure.task) if figure.task else figure.run if has_several_runs else "",
-                "chart": svg_image(figure, draw_risk, f"Risk by coverage of {_curve_names(figure.curves)}"),
-                "points": risk_values(figure),
-                "caption": f"{figure.order}, n = {', '.join(f'{n:,}' for n in figure.n)}.",
+                "title": heading(plot.run, plot.task) if plot.task else plot.run if has_several_runs else "",
+                "chart": svg_image(plot, draw_risk, f"Risk by coverage of {_curve_names(plot.curves)}"),
+                "points": risk_values(plot),
+                "caption": f"{plot.order}, n = {', '.join(f'{n:,}' for n in plot.n)}.",
             }
-            for figure in risk_figures(of_section)
+            for plot in risk_figures(of_section)
         ],
     }
 

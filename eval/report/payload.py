@@ -79,19 +79,16 @@ class Payload:
         return data
 
     def _row(self, task: ReportTask, sample: Sample, texts: Mapping[str, str]) -> dict[str, Any]:
+        passages: list[float | None] = []
+        for hit in sample["retrieved"]:
+            id = str(hit["id"])
+            passages += [self._passage_index(id, texts.get(id)), _rounded(hit.get("score"))]
         row: dict[str, Any] = {
             "record": self._record_index(_record_texts(sample)),
             "right": int(task.scorer.is_right(sample)),
             "prediction": sample["prediction"],
             "target": sample["target"],
-            "passages": [
-                index_or_score
-                for hit in sample["retrieved"]
-                for index_or_score in (
-                    self._passage_index(str(hit["id"]), texts.get(str(hit["id"]))),
-                    _rounded(hit.get("score")),
-                )
-            ],
+            "passages": passages,
             "scores": _scores(sample["label_scores"], task.labels),
             "output": sample.get("output"),
             "notes": [str(note) for note in sample["notes"]],
@@ -109,14 +106,8 @@ class Payload:
             }
         if task.section == WRITTEN:
             row["sentences"] = [
-                [
-                    sentence["text"],
-                    sentence["verdict"],
-                    int(sentence["attributed"]),
-                    sentence["citations"],
-                    sentence.get("evidence"),
-                ]
-                for sentence in sample["judged"]
+                [one["text"], one["verdict"], int(one["attributed"]), one["citations"], one.get("evidence")]
+                for one in sample["judged"]
             ]
         return row
 

@@ -100,16 +100,15 @@ class AnswersTask(QATask):
         outcomes = self.answers(chain, records, quiet=quiet)
         answers = [apply_policy(answer, "prune") if self.pruned else answer for answer in outcomes.results]
         scored = self.samples(outcomes.records, answers, identity)
+        measures = _measures(outcomes.records, answers, judge)
         samples = [
             {
                 **sample,
-                **measures,
+                **of_answer,
                 "output": answer.text,
                 "key": content_key(answer=sample["key"], text=answer.text, pruned=self.pruned),
             }
-            for sample, measures, answer in zip(
-                scored, _measures(outcomes.records, answers, judge), answers, strict=True
-            )
+            for sample, of_answer, answer in zip(scored, measures, answers, strict=True)
         ]
         return self.result(samples, (), outcomes, identity)
 
@@ -119,10 +118,7 @@ def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLI
 
     def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
         judgements = judge.judge(pairs) if pairs else []
-        return [
-            isinstance(judgement, Judgement) and most_probable(verdict_scores(judgement)) == "supported"
-            for judgement in judgements
-        ]
+        return [isinstance(j, Judgement) and most_probable(verdict_scores(j)) == "supported" for j in judgements]
 
     written_scores = _scores(answers, entails, with_attributed=False)
     attributed_scores = _scores(answers, entails, with_attributed=True)

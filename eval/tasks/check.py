@@ -92,16 +92,8 @@ class CheckTask(Task):
 
     def _items(self, data: ClaimData) -> list[_Item]:
         if self.context == "given":
-            return [
-                _Item(evidence.id, claim.text, evidence.verdict, (evidence,))
-                for claim in data.claims
-                for evidence in claim.evidence
-            ]
-        return [
-            _Item(claim.id, claim.text, claim.verdict, claim.evidence)
-            for claim in data.claims
-            if claim.verdict is not None
-        ]
+            return [_Item(e.id, claim.text, e.verdict, (e,)) for claim in data.claims for e in claim.evidence]
+        return [_Item(c.id, c.text, c.verdict, c.evidence) for c in data.claims if c.verdict is not None]
 
     def _given_passages(self, item: _Item, data: ClaimData) -> tuple[Passage, ...] | None:
         if self.context == "retrieved":

@@ -79,9 +79,8 @@ class VerificationTask(QATask):
         unverified = self.samples(outcomes.records, outcomes.results, identity)
         if verifier is not None:
             outcomes = outcomes._replace(results=verifier.verify(_swapped(outcomes.results, outcomes.records)))
-        samples = [
-            {**sample, **_verdict_fields(answer)} for sample, answer in zip(unverified, outcomes.results, strict=True)
-        ]
+        verdicts = map(_verdict_fields, outcomes.results)
+        samples = [sample | verdict for sample, verdict in zip(unverified, verdicts, strict=True)]
         return self.result(samples, LABELS, outcomes, identity)
 
 

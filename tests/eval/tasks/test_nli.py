@@ -151,11 +151,9 @@ def test_an_unexpected_exception_is_raised_unchanged() -> None:
         NLITask().evaluate(Broken(), PAIRS, identity=IDENTITY, quiet=True)
 
 
-def test_no_pairs_and_invalid_tags_are_refused() -> None:
+def test_no_pairs_are_refused() -> None:
     with pytest.raises(UserError, match="there are no pairs"):
         NLITask().evaluate(WordNLI(), [], identity=IDENTITY, quiet=True)
-    with pytest.raises(UserError, match="file name"):
-        NLITask(tag="a/b").evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
 
 
 def test_progress_bar_is_on_stderr_and_absent_if_quiet(capsys: pytest.CaptureFixture[str]) -> None:

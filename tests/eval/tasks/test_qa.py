@@ -194,7 +194,6 @@ def test_keys_depend_on_prompt_or_passages_and_on_identity() -> None:
         ("qa_gold", [], "no records"),
         ("qa_gold", [*RECORDS, _record(9, None)], r"1 of 6 records have no label .*r9"),
         ("qa_wrong", RECORDS[:1], "Use more records"),
-        ("qa_retrieved_a/b", RECORDS, "file name"),
     ],
 )
 def test_unsuitable_records_are_refused_before_the_chain_runs(task: str, records: list[QARecord], message: str) -> None:

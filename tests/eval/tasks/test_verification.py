@@ -1,7 +1,6 @@
 import re
 from collections.abc import Sequence
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from chains.qa.base import AnswerChain, Question
 from chains.verification.answers import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
-from eval.report.plots import write_risk_plots
-from eval.results import TaskResult, write_results
+from eval.results import TaskResult
 from eval.stats.verification import verification_metrics
 from eval.tables import result_tables
 from eval.tasks import VerificationTask, task_from_name
@@ -214,15 +212,6 @@ def test_one_sample_has_no_interval_and_none_are_refused() -> None:
 def test_unverified_answers_rank_last() -> None:
     samples = [sample(None, "no"), sample("contradicted", "yes", 0.0), sample("supported", "yes", 0.9)]
     assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
-
-
-def test_results_are_written_and_plotted(tmp_path: Path) -> None:
-    results = [gold(), task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)]
-    write_results(tmp_path, results, {})
-    assert (tmp_path / "samples_verified_gold.jsonl").is_file()
-    plots = write_risk_plots(tmp_path, [*results, TaskResult(task_from_name("qa_gold"), {}, [])])
-    assert plots == [tmp_path / "risk_verified_gold.png"]
-    assert plots[0].read_bytes().startswith(b"\x89PNG")
 
 
 def table_lines(results: Sequence[TaskResult]) -> list[str]:
