@@ -22,7 +22,7 @@ from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
-MAX_CHANGED_ROWS = 10  # changed records of a comparison that its table lists
+MAX_CHANGED_ROWS = 10  # in the table of a comparison's changed records
 _INPUT_FIELDS = ("question", "premise", "hypothesis")
 
 
@@ -81,7 +81,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedRecord:
     """A record on which only one side succeeds: its target, both answers, and the side that is ``right``, a or b."""
 
     id: str
@@ -103,7 +103,7 @@ class Comparison:
     figures: Mapping[str, Difference]
     test: McNemar
     p_holm: float
-    changed: Sequence[Changed] = field(repr=False)
+    changed: Sequence[ChangedRecord] = field(repr=False)
 
 
 def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
@@ -235,7 +235,7 @@ def _compare_pairs(pairs: Pairs) -> Comparison:
         figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))
     successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in pairs.samples]
     changed = [
-        Changed(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
+        ChangedRecord(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
         for (a, b), (success_a, success_b) in zip(pairs.samples, successes, strict=True)
         if success_a != success_b
     ]

@@ -22,12 +22,12 @@ from eval.stats.estimate import RESAMPLES
 from eval.tasks import NLITask, Task
 from eval.tasks.scorers import RANKING
 
-SOURCE = "medground"  # the field in which the harness names its model backend: "hf", "vllm" and so on
+SOURCE = "medground"  # in place of the harness's model backend, such as "hf" or "vllm"
 INVALID = "[invalid]"  # the harness's text for an answer that its filters cannot parse
 GREEDY = {"do_sample": False}  # the generation arguments of greedy decoding, which every task uses
 _METRIC_NAMES = {"accuracy": "acc", "share_maybe": "acc"}
 _LOWER_IS_BETTER = re.compile("unparsed|unverified|ece|brier|aurc.*|risk@.*")
-_NO_DIRECTION = re.compile("share_(supported|contradicted|not_enough_evidence)")  # better or worse by the answers
+_NO_DIRECTION = re.compile("share_(supported|contradicted|not_enough_evidence)")  # neither high nor low is better
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Group:
-    """The tasks that one model did in one run on one date, which share a results file.
+    """The tasks of a run with the same model and date, which share a results file.
 
-    ``model`` holds the harness's ``model_args``; ``source`` the settings, versions and date; ``samples`` are by task.
+    ``model`` holds the harness's ``model_args``; ``source`` holds settings, versions and date; ``samples`` are by task.
     """
 
     run: Run
@@ -77,7 +77,7 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
             folder = output / name
             folder.mkdir(exist_ok=True)
             timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
-            samples = {task: harness_samples(ours) for task, ours in group.samples.items()}
+            samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
             sample_files = {task: folder / f"samples_{task}_{timestamp}.jsonl" for task in samples}
             for task, file in sample_files.items():
                 write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples[task]))

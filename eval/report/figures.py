@@ -56,8 +56,8 @@ class RecallCurve:
 
 
 @dataclass(frozen=True)
-class RecallFigure:
-    """Recall curves over the same ``n`` questions of ``data``."""
+class RecallPlot:
+    """A plot of recall curves over the same ``n`` questions of ``data``."""
 
     data: str
     n: int
@@ -74,8 +74,8 @@ class RiskCurve:
 
 
 @dataclass(frozen=True)
-class RiskFigure:
-    """The risk-coverage curves of one plot.
+class RiskPlot:
+    """A plot of risk-coverage curves.
 
     ``task`` is the task of all curves, or None if each curve is of another task; ``order`` names the score that ranks
     the answers; ``n`` holds the different numbers of answers of the curves.
@@ -110,26 +110,26 @@ def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
     ]
 
 
-def recall_figures(tasks: Sequence[ReportTask]) -> list[RecallFigure]:
-    """One plot for all retrieval tasks over the same questions."""
+def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
+    """A plot for each group of retrieval tasks over the same questions."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         if task.scorer == RANKING:
             groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
-    figures = []
+    plots = []
     for group in groups.values():
         has_several_runs = len({task.run for task in group}) > 1
         curves = []
         for task in group:
             name = task.task.condition + (f" ({task.run})" if has_several_runs else "")
             curves.append(RecallCurve(name, _recall_at_each_k(task)))
-        figures.append(RecallFigure(data_name(group[0]), len(group[0].samples), curves))
-    return figures
+        plots.append(RecallPlot(data_name(group[0]), len(group[0].samples), curves))
+    return plots
 
 
-def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
-    """One plot per run and section, with answers ranked by the label's probability, and one per verified task."""
-    figures = []
+def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
+    """A plot per run and section, with answers ranked by the label's probability, and a plot per verified task."""
+    plots = []
     scored: dict[tuple[str, str], list[ReportTask]] = {}
     for task in tasks:
         if task.scorer in LABELLING and task.is_scored:
@@ -137,13 +137,13 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
     for (run, _), group in scored.items():
         curves = [_confidence_curve(task) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
-        figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
+        plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
             curves = verified_curves(task.samples, task.estimates, "by")
             order = "Surest by verdict, or by the answer's own confidence"
-            figures.append(RiskFigure(task.run, task.name, order, (len(task.samples),), curves))
-    return figures
+            plots.append(RiskPlot(task.run, task.name, order, (len(task.samples),), curves))
+    return plots
 
 
 def data_name(task: ReportTask) -> str:
@@ -211,6 +211,7 @@ def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate]
 
 
 def _confidence_curve(task: ReportTask) -> RiskCurve:
+    """The curve of answers ranked by their label's probability; its area is that of ``risk_metrics``."""
     right = [task.scorer.is_right(sample) for sample in task.samples]
     points = risk_points([confidence(sample) for sample in task.samples], right)
     starts = [0.0, *(point.coverage for point in points[:-1])]

@@ -15,9 +15,9 @@ from eval.report.figures import (
     RecallCurve,
     RiskCurve,
     confusions,
-    recall_figures,
+    recall_plots,
     reliabilities,
-    risk_figures,
+    risk_plots,
 )
 from eval.report.payload import Payload
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots
@@ -132,7 +132,7 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
                 "points": recall_values(plot),
                 "caption": f"{plot.data}, n = {plot.n:,}. Bands: 95 % intervals (Wilson).",
             }
-            for plot in recall_figures(of_section)
+            for plot in recall_plots(of_section)
         ],
         "confusion_title": "Verdicts on right and wrong answers" if section == VERIFICATION else "Confusion matrices",
         "confusions": [
@@ -157,7 +157,7 @@ def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str,
                 "points": risk_values(plot),
                 "caption": f"{plot.order}, n = {', '.join(f'{n:,}' for n in plot.n)}.",
             }
-            for plot in risk_figures(of_section)
+            for plot in risk_plots(of_section)
         ],
     }
 

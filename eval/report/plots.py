@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from eval.report.figures import (
     Confusion,
-    RecallFigure,
+    RecallPlot,
     Reliability,
-    RiskFigure,
+    RiskPlot,
     confusions,
-    recall_figures,
+    recall_plots,
     reliabilities,
-    risk_figures,
+    risk_plots,
     verified_curves,
 )
 from eval.report.projection import EmbeddingMap
@@ -55,7 +55,7 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
         same = sum(other == stem or re.fullmatch(re.escape(stem) + r"-\d+", other) is not None for other in figures)
         figures[f"{stem}-{same + 1}" if same else stem] = figure
 
-    for recall in recall_figures(tasks):
+    for recall in recall_plots(tasks):
         add("recall_at_k", _panels([recall], draw_recall, size=_WIDE))
     for run in dict.fromkeys(task.run for task in tasks):
         of_run = [task for task in tasks if task.run == run]
@@ -64,7 +64,7 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
         if diagrams := reliabilities(of_run):
             heading = f"{run}: accuracy by confidence (95% intervals)"
             add(f"reliability_{run}", _panels(diagrams, draw_reliability, heading))
-        if risks := risk_figures(of_run):
+        if risks := risk_plots(of_run):
             add(f"risk_coverage_{run}", _panels(risks, draw_risk, size=_WIDE, columns=1))
     for embedding_map in maps:
         add(embedding_map.file_name, _panels([embedding_map], _draw_map, size=(8.0, 6.0)))
@@ -81,7 +81,7 @@ def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
     for result in results:
         if result.task.scorer == VERDICTS:
             curves = verified_curves(result.samples, result.estimates, "surest by")
-            data = RiskFigure(result.name, None, "", (len(result.samples),), curves)
+            data = RiskPlot(result.name, None, "", (len(result.samples),), curves)
             paths.append(_save(_panels([data], draw_risk, size=_WIDE), folder / f"risk_{result.name}.png"))
     return paths
 
@@ -90,7 +90,7 @@ def svg_image(data: Any, draw: Callable[["Axes", Any], None], label: str, *, sma
     """A plot as an ``img`` element for the page, without its title.
 
     Args:
-        data: what ``draw`` draws, such as a ``RecallFigure``.
+        data: what ``draw`` draws, such as a ``RecallPlot``.
         draw: ``draw_recall``, ``draw_reliability`` or ``draw_risk``.
         label: the alternative text.
         small: whether the plot has the size of a panel instead of the page's width.
@@ -108,9 +108,9 @@ def svg_image(data: Any, draw: Callable[["Axes", Any], None], label: str, *, sma
     )
 
 
-def draw_recall(axes: "Axes", figure: RecallFigure) -> None:
+def draw_recall(axes: "Axes", plot: RecallPlot) -> None:
     """Draw recall by k, with each curve's 95% intervals as a band."""
-    for index, curve in enumerate(figure.curves):
+    for index, curve in enumerate(plot.curves):
         ks = range(1, len(curve.points) + 1)
         style = _style(index)
         axes.plot(ks, [point.value for point in curve.points], label=_literal(curve.name), **style)
@@ -118,10 +118,10 @@ def draw_recall(axes: "Axes", figure: RecallFigure) -> None:
             low, high = [point.low or 0.0 for point in curve.points], [point.high or 0.0 for point in curve.points]
             axes.fill_between(ks, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.set(xlabel="k: number of passages", ylabel="recall@k (95% intervals)")
-    axes.set_title(_literal(f"{figure.data}, n = {figure.n:,}"))
-    lows = [point.value if point.low is None else point.low for curve in figure.curves for point in curve.points]
+    axes.set_title(_literal(f"{plot.data}, n = {plot.n:,}"))
+    lows = [point.value if point.low is None else point.low for curve in plot.curves for point in curve.points]
     axes.set_ylim(min(int(min(lows) * 10) / 10, 0.9), 1.005)
-    axes.set_xticks(range(1, max(len(curve.points) for curve in figure.curves) + 1))
+    axes.set_xticks(range(1, max(len(curve.points) for curve in plot.curves) + 1))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
 
@@ -142,22 +142,22 @@ def draw_reliability(axes: "Axes", diagram: Reliability) -> None:
     _label_panel(axes, title, "confidence", "accuracy")
 
 
-def draw_risk(axes: "Axes", figure: RiskFigure) -> None:
+def draw_risk(axes: "Axes", plot: RiskPlot) -> None:
     """Draw risk by coverage, with a dashed line at the risk of all answers if the curves share it."""
-    for index, curve in enumerate(figure.curves):
+    for index, curve in enumerate(plot.curves):
         coverage, risk = [point.coverage for point in curve.points], [point.risk for point in curve.points]
         style = _style(index) | {"marker": "." if len(coverage) < 30 else None}
         axes.step(coverage, risk, where="pre", label=_literal(f"{curve.name}: area {curve.area:.3f}"), **style)
-    overall_risks = {curve.points[-1].risk for curve in figure.curves}
+    overall_risks = {curve.points[-1].risk for curve in plot.curves}
     if len(overall_risks) == 1:
         axes.axhline(*overall_risks, color="grey", linestyle="--", linewidth=1)
-    stable = [point.risk for curve in figure.curves for point in curve.points if point.coverage >= _MIN_COVERAGE]
+    stable = [point.risk for curve in plot.curves for point in curve.points if point.coverage >= _MIN_COVERAGE]
     axes.set(xlabel="coverage: share of the answers given", ylabel="risk: share of them that is wrong")
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * max(0.1, *stable)))
-    task = f": {figure.task}" if figure.task else ""
-    axes.set_title(_literal(f"{figure.run}{task}, n = {', '.join(f'{n:,}' for n in figure.n)}"))
+    task = f": {plot.task}" if plot.task else ""
+    axes.set_title(_literal(f"{plot.run}{task}, n = {', '.join(f'{n:,}' for n in plot.n)}"))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize="small", title=figure.order, title_fontsize="small")
+    axes.legend(frameon=False, fontsize="small", title=plot.order, title_fontsize="small")
 
 
 def _draw_confusion(axes: "Axes", matrix: Confusion) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from eval.report.figures import RecallFigure, Reliability, RiskFigure, data_name
+from eval.report.figures import RecallPlot, Reliability, RiskPlot, data_name
 from eval.report.tasks import ReportTask
 from eval.report.views import Cell, Row, View, count_cell, difference_cell, metric_cell, task_cell
 from eval.stats.metrics import absent_labels, label_metrics, majority
@@ -13,25 +13,26 @@ from eval.tasks import SECTIONS, Section
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
 from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
-# Metrics by column, for each table.
-_RANKING = {
+_VALUES_TITLE = "Values of the figure"
+_RISK_TITLE = "Risk: the share of wrong answers among the best supported"
+# The metrics of a table, by the title of their column.
+_RETRIEVAL_METRICS = {
     "accuracy@1": "accuracy@1",
     "recall@5": "recall@5",
     "recall@10": "recall@10",
     "MRR@10": "mrr@10",
     "nDCG@10": "ndcg@10",
 }
-_VALUES_TITLE = "Values of the figure"
-_LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
-_CALIBRATION = {"ECE": "ece", "Brier": "brier"}
-_CITED = {
+_LABEL_METRICS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
+_CALIBRATION_METRICS = {"ECE": "ece", "Brier": "brier"}
+_CITATION_METRICS = {
     "citation recall": "citation_recall",
     "citation precision": "citation_precision",
     "recall with attributed": "attributed_recall",
     "supported": "sentence_support",
     "contradicted": "sentence_contradicted",
 }
-_TEXTS = {
+_TEXT_METRICS = {
     "sentences": "sentences",
     "words": "words",
     "refused": "refused",
@@ -40,11 +41,11 @@ _TEXTS = {
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
 }
-_EVIDENCE = {
+_EVIDENCE_METRICS = {
     name.replace("evidence_", ""): name
     for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 }
-_RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
+_RISK_METRICS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
 }
@@ -70,7 +71,7 @@ def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
     return [view.without_constant("run") for view in views]
 
 
-def recall_values(plot: RecallFigure) -> View:
+def recall_values(plot: RecallPlot) -> View:
     """The values of a plot of recall by k."""
     rows = [
         Row(curve.name, cells={str(k): metric_cell(point) for k, point in enumerate(curve.points, start=1)})
@@ -96,7 +97,7 @@ def reliability_values(diagram: Reliability) -> View:
     return View(_VALUES_TITLE, "confidence", ("mean", "accuracy", "n"), tuple(rows), is_folded=True)
 
 
-def risk_values(plot: RiskFigure) -> View:
+def risk_values(plot: RiskPlot) -> View:
     """The risk of each curve at every tenth of coverage."""
     coverages = {f"{tenth}0%": tenth / 10 for tenth in range(1, 11)}
     rows = []
@@ -132,8 +133,8 @@ def _label_view(tasks: Sequence[ReportTask]) -> View:
     for group in _same_records(tasks):
         labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
-            cells = {name: task_cell(task, metric, drawn=True) for name, metric in _LABELS.items()}
-            cells |= {name: task_cell(task, metric) for name, metric in _CALIBRATION.items()}
+            cells = {name: task_cell(task, metric, drawn=True) for name, metric in _LABEL_METRICS.items()}
+            cells |= {name: task_cell(task, metric) for name, metric in _CALIBRATION_METRICS.items()}
             rows.append(Row(task.title, task.name, {**cells, "unparsed": _unparsed(task), **_common_cells(task)}))
         if labelled:
             rows.append(_majority_row(labelled[0]))
@@ -144,7 +145,7 @@ def _label_view(tasks: Sequence[ReportTask]) -> View:
                 notes.append("With another record's abstract the right answer is \u201cmaybe\u201d.")
                 cells = {"accuracy": task_cell(task, "share_maybe", drawn=True), "unparsed": _unparsed(task)}
                 rows.append(Row(task.title, task.name, cells | _common_cells(task)))
-    columns = ("run", *_LABELS, *_CALIBRATION, "unparsed", "n", "data")
+    columns = ("run", *_LABEL_METRICS, *_CALIBRATION_METRICS, "unparsed", "n", "data")
     return View("Labels given", "task", columns, tuple(rows), " ".join(dict.fromkeys(notes)))
 
 
@@ -213,7 +214,7 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
         partial(
             _metric_view,
             "Each question's own abstract among the passages found",
-            _RANKING,
+            _RETRIEVAL_METRICS,
             first_column="retriever",
             drawn="accuracy@1",
         ),
@@ -223,13 +224,18 @@ _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     VERIFICATION.id: (
         _verdict_view,
         _supported_accuracy_view,
-        partial(_metric_view, "Risk: the share of wrong answers among the best supported", _RISKS, last_columns=("n",)),
+        partial(
+            _metric_view,
+            "Risk: the share of wrong answers among the best supported",
+            _RISK_METRICS,
+            last_columns=("n",),
+        ),
     ),
     WRITTEN.id: (
-        partial(_metric_view, "Citations and support of written sentences", _CITED),
-        partial(_metric_view, "Length, refusals and references", _TEXTS),
+        partial(_metric_view, "Citations and support of written sentences", _CITATION_METRICS),
+        partial(_metric_view, "Length, refusals and references", _TEXT_METRICS),
     ),
-    CHECKING.id: (_label_view, _by_label_view, partial(_metric_view, "Evidence", _EVIDENCE)),
+    CHECKING.id: (_label_view, _by_label_view, partial(_metric_view, "Evidence", _EVIDENCE_METRICS)),
 }
 
 
@@ -238,7 +244,7 @@ def _majority_row(task: ReportTask) -> Row:
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
     baseline = label_metrics(targets, [answer] * len(targets), task.labels)
-    cells = {name: metric_cell(baseline[metric], drawn=True) for name, metric in _LABELS.items()}
+    cells = {name: metric_cell(baseline[metric], drawn=True) for name, metric in _LABEL_METRICS.items()}
     return Row(f"always \u201c{answer}\u201d", cells={**cells, "n": count_cell(len(targets))}, is_reference=True)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import report_runs as runs
 
-from eval.report.figures import confusions, data_name, recall_figures, reliabilities, risk_figures
+from eval.report.figures import confusions, data_name, recall_plots, reliabilities, risk_plots
 from eval.report.tasks import ReportTask, read_tasks
 from eval.results import write_results
 from eval.stats.estimate import Estimate
@@ -47,19 +47,19 @@ def test_retrieval_has_no_confusion(tasks: list[ReportTask]) -> None:
 
 
 def test_recall_curves_have_a_value_for_each_k(tasks: list[ReportTask]) -> None:
-    (figure,) = recall_figures(tasks)
-    dense, bm25 = figure.curves
+    (plot,) = recall_plots(tasks)
+    dense, bm25 = plot.curves
     assert [point.value for point in dense.points] == [5 / 8, 6 / 8] + [7 / 8] * 8
     assert [point.value for point in bm25.points] == [1.0] * 10
-    assert (dense.name, bm25.name, figure.n) == ("dense", "bm25", 8)
+    assert (dense.name, bm25.name, plot.n) == ("dense", "bm25", 8)
 
 
-def test_recall_curves_over_different_questions_are_in_different_figures(tmp_path: Path) -> None:
+def test_recall_curves_over_different_questions_are_in_different_plots(tmp_path: Path) -> None:
     write_results(tmp_path / "a", [runs.ranking([1, 1])], runs.settings())
     write_results(tmp_path / "b", [runs.ranking([1, 2])], runs.settings())
     write_results(tmp_path / "c", [runs.ranking([1, 2, 3])], runs.settings())
-    figures = recall_figures(read_tasks([tmp_path]).tasks)
-    assert [[curve.name for curve in figure.curves] for figure in figures] == [["dense (a)", "dense (b)"], ["dense"]]
+    plots = recall_plots(read_tasks([tmp_path]).tasks)
+    assert [[curve.name for curve in plot.curves] for plot in plots] == [["dense (a)", "dense (b)"], ["dense"]]
 
 
 def test_reliability_needs_probabilities(tasks: list[ReportTask], tmp_path: Path) -> None:
@@ -70,19 +70,19 @@ def test_reliability_needs_probabilities(tasks: list[ReportTask], tmp_path: Path
     write_results(tmp_path / "g", [runs.answers("qa_gold", ["yes", "no"], confidence=None)], runs.settings())
     generated = read_tasks([tmp_path / "g"]).tasks
     assert reliabilities(generated) == []
-    assert risk_figures(generated) == []
+    assert risk_plots(generated) == []
 
 
-def test_risk_curves_are_grouped_by_section_and_each_verified_task_has_its_own_figure(tasks: list[ReportTask]) -> None:
-    figures = risk_figures(tasks)
-    assert [(figure.task, [curve.name for curve in figure.curves]) for figure in figures] == [
+def test_risk_curves_are_grouped_by_section_and_each_verified_task_has_its_own_plot(tasks: list[ReportTask]) -> None:
+    plots = risk_plots(tasks)
+    assert [(plot.task, [curve.name for curve in plot.curves]) for plot in plots] == [
         (None, ["qa_none", "qa_gold"]),
         (None, ["nli"]),
         ("verified_gold", ["by the verdict's support", "by the answer's own confidence"]),
     ]
     verified = next(task for task in tasks if task.name == "verified_gold")
-    assert figures[2].curves[0].area == pytest.approx(verified.estimates["aurc"].value)
-    assert figures[2].curves[1].area == pytest.approx(verified.estimates["aurc_confidence"].value)
+    assert plots[2].curves[0].area == pytest.approx(verified.estimates["aurc"].value)
+    assert plots[2].curves[1].area == pytest.approx(verified.estimates["aurc_confidence"].value)
 
 
 def test_unverified_answers_rank_last_by_support(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_unverified_answers_rank_last_by_support(tmp_path: Path) -> None:
     samples[0] |= {"verdict_scores": {}, "prediction": samples[0]["target"]}
     samples[1] |= {"prediction": "wrong"}
     write_results(tmp_path, [replace(task, samples=samples, estimates={"accuracy": Estimate(0.5)})], runs.settings())
-    curve = risk_figures(read_tasks([tmp_path]).tasks)[0].curves[0]
+    curve = risk_plots(read_tasks([tmp_path]).tasks)[0].curves[0]
     assert [(point.coverage, point.risk) for point in curve.points] == [(0.5, 1.0), (1.0, 0.5)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import report_runs as runs
 
-from eval.report.figures import recall_figures, reliabilities, risk_figures
+from eval.report.figures import recall_plots, reliabilities, risk_plots
 from eval.report.page import Report, render
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
@@ -139,12 +139,12 @@ def test_values_of_every_plot_are_in_a_table(tasks: Any, html: str) -> None:
         [re.sub(r"<[^>]+>|&[^;]+;", " ", cell).split()[0] for cell in re.findall(r"<td.*?</td>", chart, re.DOTALL)]
         for chart in charts
     ]
-    for recall in recall_figures(tasks):
+    for recall in recall_plots(tasks):
         tables.remove([f"{point.value:.3f}" for curve in recall.curves for point in curve.points])
     for diagram in reliabilities(tasks):
         values = [(f"{one.confidence:.3f}", f"{one.accuracy.value:.3f}", str(one.n)) for one in diagram.bins]
         tables.remove([value for of_bin in values for value in of_bin])
-    for risk in risk_figures(tasks):  # ten coverages per curve, the last of which is 100 %
+    for risk in risk_plots(tasks):  # ten coverages per curve, the last of which is 100 %
         overall = [f"{curve.points[-1].risk:.3f}" for curve in risk.curves]
         tables.remove(next(cells for cells in tables if len(cells) == 10 * len(overall) and cells[9::10] == overall))
     assert tables == []

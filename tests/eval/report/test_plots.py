@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.errors import UserError
-from eval.report.figures import RecallCurve, RecallFigure, RiskCurve, RiskFigure, recall_figures, reliabilities
+from eval.report.figures import RecallCurve, RecallPlot, RiskCurve, RiskPlot, recall_plots, reliabilities
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots, write_risk_plots
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
@@ -79,14 +79,11 @@ def verified_result(*verdicts: str) -> TaskResult:
     return TaskResult(task_from_name("verified_gold"), verification_metrics(samples), samples)
 
 
-def test_risk_plots_are_of_verified_answers_and_need_no_display(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_risk_plots_of_verified_answers_need_no_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "tkagg")  # a backend that needs a display
     monkeypatch.delenv("DISPLAY", raising=False)
-    result, other_result = (
-        verified_result("supported", second, "contradicted") for second in ("supported", "contradicted")
-    )
+    result = verified_result("supported", "supported", "contradicted")
+    other_result = verified_result("supported", "contradicted", "contradicted")
     (path,) = write_risk_plots(tmp_path / "new", [result, runs.ranking([1])])
     assert path.name == "risk_verified_gold.png"
     image = matplotlib.image.imread(path)
@@ -105,7 +102,7 @@ def risk_axes(*curves: list[tuple[float, float]]) -> Axes:
     """A plot of curves whose points are given as coverage and risk."""
     risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve], 0.0) for n, curve in enumerate(curves)]
     axes = Figure().add_subplot()
-    draw_risk(axes, RiskFigure("run", None, "order", (10,), risk_curves))
+    draw_risk(axes, RiskPlot("run", None, "order", (10,), risk_curves))
     return axes
 
 
@@ -119,16 +116,16 @@ def test_risk_at_low_coverage_does_not_set_the_scale() -> None:
 
 
 def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Path) -> None:
-    (figure,) = recall_figures(read_tasks([runs.full(tmp_path)]).tasks)
+    (plot,) = recall_plots(read_tasks([runs.full(tmp_path)]).tasks)
     axes = Figure().add_subplot()
-    draw_recall(axes, figure)
+    draw_recall(axes, plot)
     assert (len(axes.lines), len(axes.collections)) == (2, 2)
     assert axes.lines[0].get_ydata()[0] == 0.625
 
 
 def test_recall_without_intervals_has_no_band() -> None:
     axes = Figure().add_subplot()
-    draw_recall(axes, RecallFigure("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
+    draw_recall(axes, RecallPlot("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
     assert not axes.collections
 
 
@@ -140,8 +137,8 @@ def test_reliability_has_a_bar_and_an_interval_for_each_bin(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ['"><script>alert(1)</script>', "$\\frac$", "a $ b", "\u00e9\u4e2d"])
 def test_names_are_drawn_literally_and_escaped(name: str) -> None:
-    figure = RecallFigure("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
-    image = svg_image(figure, draw_recall, name)
+    plot = RecallPlot("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
+    image = svg_image(plot, draw_recall, name)
     assert Markup.escape(name) in image
     content = image.partition("base64,")[2].partition('"')[0]
     drawing = ElementTree.fromstring(base64.b64decode(content))
