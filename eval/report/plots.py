@@ -35,7 +35,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#555555")
 _LINES = ("-", "--", ":", "-.", "--", ":")
 _MARKERS = "os^Dv*"
 _WIDE, _SMALL = (7.0, 4.5), (2.9, 2.9)  # inches
-_COLUMNS = 4
+_COLUMNS = 4  # panels in a row
 _MIN_COVERAGE = 0.05  # risk at lower coverage is mostly chance and does not affect the axis
 
 
@@ -55,8 +55,8 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
         same = sum(other == stem or re.fullmatch(re.escape(stem) + r"-\d+", other) is not None for other in figures)
         figures[f"{stem}-{same + 1}" if same else stem] = figure
 
-    for recall in recall_plots(tasks):
-        add("recall_at_k", _panels([recall], draw_recall, size=_WIDE))
+    for plot in recall_plots(tasks):
+        add("recall_at_k", _panels([plot], draw_recall, size=_WIDE))
     for run in dict.fromkeys(task.run for task in tasks):
         of_run = [task for task in tasks if task.run == run]
         if matrices := confusions(of_run):
@@ -64,8 +64,8 @@ def write_plots(folder: Path, tasks: Sequence[ReportTask], maps: Sequence[Embedd
         if diagrams := reliabilities(of_run):
             heading = f"{run}: accuracy by confidence (95% intervals)"
             add(f"reliability_{run}", _panels(diagrams, draw_reliability, heading))
-        if risks := risk_plots(of_run):
-            add(f"risk_coverage_{run}", _panels(risks, draw_risk, size=_WIDE, columns=1))
+        if plots := risk_plots(of_run):
+            add(f"risk_coverage_{run}", _panels(plots, draw_risk, size=_WIDE, columns=1))
     for embedding_map in maps:
         add(embedding_map.file_name, _panels([embedding_map], _draw_map, size=(8.0, 6.0)))
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
@@ -81,8 +81,8 @@ def write_risk_plots(folder: Path, results: Sequence[TaskResult]) -> list[Path]:
     for result in results:
         if result.task.scorer == VERDICTS:
             curves = verified_curves(result.samples, result.estimates, "surest by")
-            data = RiskPlot(result.name, None, "", (len(result.samples),), curves)
-            paths.append(_save(_panels([data], draw_risk, size=_WIDE), folder / f"risk_{result.name}.png"))
+            plot = RiskPlot(result.name, None, "", (len(result.samples),), curves)
+            paths.append(_save(_panels([plot], draw_risk, size=_WIDE), folder / f"risk_{result.name}.png"))
     return paths
 
 

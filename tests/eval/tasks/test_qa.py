@@ -43,7 +43,7 @@ class MarkerChain(Runnable[dict[str, str], Answer]):
         if "TOO LONG" in text:
             return UserError("The question is too long.")
         if "BROKEN" in text:
-            return RuntimeError("out of order")
+            return RuntimeError("unexpected")
         word = text.partition("ANSWER ")[2].split(" ")[0]
         label = word if word in ("yes", "no", "maybe") else None
         passages = [Passage(id=chain_input["passage_id"], text=text)] if text else []
@@ -67,8 +67,8 @@ RECORDS = [
     _record(1, "yes"),
     _record(2, "no"),
     _record(3, "maybe"),
-    _record(4, "maybe", "unclear"),
-    _record(5, "no", "yes"),
+    _record(4, "maybe", "unclear"),  # answered without a label
+    _record(5, "no", "yes"),  # answered wrongly
 ]
 
 
@@ -258,7 +258,7 @@ def test_progress_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) 
     ("word", "kind", "message"),
     [
         ("TOO LONG", UserError, r"qa_gold, record r130: The question is too long"),
-        ("BROKEN", RuntimeError, "out of order"),
+        ("BROKEN", RuntimeError, "unexpected"),
     ],
 )
 def test_user_errors_name_the_record_and_other_errors_are_raised(

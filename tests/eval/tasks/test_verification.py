@@ -109,6 +109,7 @@ def test_context_wrong_has_metrics_of_verdicts_only() -> None:
 
 
 def test_context_swapped_gives_the_other_abstract_only_to_the_verifier() -> None:
+    # The abstract of r2 supports every answer, that of r1 contradicts the answer of r0, and the others say nothing.
     texts = {0: "Drug0 works", 1: "Drug0 fails", 2: "Drug0 works. Drug1 works. Drug2 works. Drug3 works"}
     records = [record(n, "yes", f"{texts.get(n, '')}. ANSWER yes 0.{n + 1}.") for n in range(4)]
     result = VerificationTask(context="swapped").evaluate(
