@@ -61,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The samples of the records that A and B share, in A's order, and the numbers of records of A or B alone."""
+    """The pairs of samples of common records, in A's order, and the numbers of records that only A or only B has."""
 
     a: Side
     b: Side

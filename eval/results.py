@@ -48,7 +48,7 @@ class TaskResult:
     """Metrics and samples of one task.
 
     Attributes:
-        samples: one per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
+        samples: a sample per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
             key``.
         reused: the number of samples that come from the cache of an earlier run.
         identity: everything besides data and prompts that determines the samples, such as model and settings, in JSON

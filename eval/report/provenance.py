@@ -11,8 +11,8 @@ from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATIO
 _GLOSSARY = {
     "95 % interval": (
         "Wilson's interval where a figure is a share, else a percentile bootstrap over the records with a fixed seed "
-        "(for ECE a basic one); none where the records are all alike, which a bootstrap cannot judge. It covers the "
-        "uncertainty that comes from the records drawn, and no other."
+        "(for ECE a basic one); none if all records are alike, since their resamples do not vary. It covers only the "
+        "uncertainty that comes from the choice of records."
     ),
     "accuracy@1, recall@k": (
         "The share of the questions whose own abstract is the first, or among the first k, passages found."
@@ -23,7 +23,7 @@ _GLOSSARY = {
     "accuracy": "The share of the answers whose label is the right one. An answer without a label is wrong.",
     "macro F1": "The mean of F1 over all labels, each with the same weight however rare it is.",
     "unparsed": "How many answers name no label.",
-    "confidence": "The probability of the label that was given.",
+    "confidence": "The probability of the predicted label.",
     "ECE": (
         "Expected calibration error: the mean distance between accuracy and confidence in 15 bins of equal width. "
         "Chance alone puts it above 0; its interval is corrected for that, and can lie below the figure."
@@ -31,15 +31,16 @@ _GLOSSARY = {
     "Brier": "The squared distance between the labels' probabilities and the right label; 0 is best, 2 worst.",
     "citation recall, precision": (
         "Recall: the share of the sentences that their cited passages, joined, entail. Precision: the share of the "
-        "citations that are needed for that; a citation is not if its passage alone does not entail the sentence and "
-        "the others do (ALCE, Gao et al. 2023). Recall with attributed counts citations that were found afterwards."
+        "citations that are needed for that; a citation is not needed if its passage alone does not entail the "
+        "sentence and the others do (ALCE, Gao et al. 2023). Recall with attributed also counts citations that were "
+        "added afterwards."
     ),
-    "supported, contradicted": "Shares of the sentences that claim something, by their own verdicts.",
+    "supported, contradicted": "Of the sentences that claim something, the shares with these verdicts.",
     "verdict": "An entailment model's judgement of an answer, given the passages that the answer is based on.",
     "evidence": (
-        "found: the share of the claims with deciding documents of which one was among the passages. precision, "
-        "recall, F1: of the quoted sentences, by SciFact's rule: one is correct if its rationale is quoted whole and "
-        "on the document's side."
+        "found: of the claims with deciding documents, the share with one of them among the passages. precision, "
+        "recall, F1: of the quoted sentences, by SciFact's rule: a sentence is correct if its rationale is quoted "
+        "completely and for the document's label."
     ),
     "gain": "Accuracy of the supported answers less accuracy of all.",
     "risk, coverage": (

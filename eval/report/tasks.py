@@ -23,7 +23,7 @@ _MAPPING_FIELDS = ("label_scores", "verdict_scores")
 
 @dataclass(frozen=True)
 class ReportTask:
-    """One task of one run.
+    """A task of a run.
 
     ``run`` is the run's name in the report; ``labels`` are the candidate labels, empty for retrieval and written
     answers; ``source`` holds settings, versions, date and number of records of the run; ``published`` holds published

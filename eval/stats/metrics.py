@@ -109,7 +109,7 @@ def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
 
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
-    """Counts by target (rows) and prediction (columns, the last one for None)."""
+    """Counts by target (rows) and prediction (columns); the last column counts predictions of None."""
     rows = {label: row for row, label in enumerate(labels)}
     columns: dict[str | None, int] = dict(zip((*labels, None), range(len(labels) + 1), strict=True))
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)

@@ -75,10 +75,10 @@ def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Coun
 
 def _curve(cells: Counts) -> tuple[Floats, Floats]:
     """Coverage and risk at each score, of shape (samples, scores), from counts of shape (samples, scores, 2)."""
-    given = cells.sum(axis=2).cumsum(axis=1)
-    wrong = cells[:, :, 1].cumsum(axis=1)
-    risk = np.divide(wrong, given, out=np.zeros(given.shape), where=given > 0)
-    return given / given[:, -1:], risk
+    n_answers = cells.sum(axis=2).cumsum(axis=1)
+    n_wrong = cells[:, :, 1].cumsum(axis=1)
+    risk = np.divide(n_wrong, n_answers, out=np.zeros(n_answers.shape), where=n_answers > 0)
+    return n_answers / n_answers[:, -1:], risk
 
 
 def _area_and_risks(cells: Counts) -> Floats:

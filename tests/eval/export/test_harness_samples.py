@@ -33,7 +33,7 @@ def test_scored_labels_become_choices_with_log_probabilities() -> None:
     assert (first["doc_id"], second["doc_id"]) == (0, 1)
     prompt = "Text 0. Does drug 0 help?"
     assert first["arguments"] == {
-        f"gen_args_{place}": {"arg_0": prompt, "arg_1": label} for place, label in enumerate(("yes", "no", "maybe"))
+        f"gen_args_{index}": {"arg_0": prompt, "arg_1": label} for index, label in enumerate(("yes", "no", "maybe"))
     }
     expected = [[str(math.log(0.1)), "None"], [str(math.log(0.8)), "None"], [str(math.log(0.1)), "None"]]
     assert first["filtered_resps"] == expected

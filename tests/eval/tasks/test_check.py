@@ -34,7 +34,7 @@ CLAIMS = [
 
 
 class Judge(NLIModel):
-    """A premise with "works" entails, one with "fails" contradicts; a hypothesis with "too long" cannot be judged."""
+    """A premise entails if it has "works" and contradicts if it has "fails"; a hypothesis "too long" is an error."""
 
     labels = ("entailment", "neutral", "contradiction")
 
