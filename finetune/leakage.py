@@ -11,7 +11,7 @@ Leakage = Mapping[str, list[str] | None]
 
 
 def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:
-    """Look for the premises of ``train`` in ``dev`` and in the whole test split of ``pairs``."""
+    """Find the premises of ``train`` that occur in ``dev`` or in the whole test split of ``pairs``."""
     try:
         test = load_pairs(pairs.model_copy(update={"limit": None}), "test").pairs
     except UserError:  # training needs no test split
@@ -20,9 +20,9 @@ def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsC
 
 
 def leakage_warning(leakage: Leakage) -> str | None:
-    """A warning for readers of the figures; None where no premise is repeated."""
-    found = {split: premises for split, premises in leakage.items() if premises}
-    if not found:
+    """A warning that the figures of these splits are too high; None where no premise is repeated."""
+    repeated = {split: premises for split, premises in leakage.items() if premises}
+    if not repeated:
         return None
-    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in found.items())
+    counts = ", ".join(f"{len(premises)} in {split}" for split, premises in repeated.items())
     return f"Premises of the training pairs are repeated in other splits ({counts}), whose figures are too high."
