@@ -1,6 +1,7 @@
-"""finetune/qlora/data.py: the pairs of a run, and unusable data."""
+"""finetune/qlora/data.py: the pairs of a run, and data that it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
-def test_answer_pairs_are_mixed_in(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     records = [QARecord(str(n), "Is it so?", (f"It {'is' * n}.",), "yes") for n in range(4)]
     output = train_qlora(
         LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
@@ -25,13 +26,13 @@ def test_answer_pairs_are_mixed_in(chat_base: Path, pair_folder: Path, tmp_path:
         answers=records,
         quiet=True,
     )
-    assert summary(output)["answer_pairs"] == 10
-    assert summary(output)["train_pairs"] == 34
+    assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
+    assert summary(output)["train_pairs"] == 24 + 10
     with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):
         train(chat_base, pair_folder, tmp_path / "none", answer_pairs=True)
 
 
-def test_long_pairs_are_left_out_and_said(
+def test_long_pairs_are_left_out_and_reported(
     chat_base: Path, pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"sentence1": "Aspirin. " * 200, "sentence2": "It was ent.", "gold_label": "entailment"}
@@ -53,31 +54,29 @@ def test_long_pairs_are_left_out_and_said(
 
 
 def test_repeated_premises_are_reported(chat_base: Path, tmp_path: Path) -> None:
-    for split in ("train", "dev", "test"):
-        write_pairs(tmp_path, "train", 12)
-        (tmp_path / "mli_train_v1.jsonl").rename(tmp_path / f"mli_{split}_v1.part")
-    for part in tmp_path.glob("*.part"):
-        part.rename(part.with_suffix(".jsonl"))
+    train_file = write_pairs(tmp_path, "train", 12)
+    for split in ("dev", "test"):
+        shutil.copy(train_file, tmp_path / f"mli_{split}_v1.jsonl")
     output = train(chat_base, tmp_path, tmp_path / "run", max_steps=3)
     repeated = summary(output)["repeated_premises"]
     assert len(repeated["dev"]) == len(repeated["test"]) == 12
     assert "repeated in other splits (12 in dev, 12 in test)" in (output / "README.md").read_text()
 
 
-def test_one_class(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_training_pairs_of_one_label_are_refused(chat_base: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path, "train", 6, ("neutral",))
     write_pairs(tmp_path, "dev", 6)
     with pytest.raises(UserError, match="All 6 training examples have the label neutral"):
         train(chat_base, tmp_path, tmp_path / "run")
 
 
-def test_two_classes(chat_base: Path, tmp_path: Path) -> None:
+def test_two_renamed_labels_are_trained(chat_base: Path, tmp_path: Path) -> None:
     for split, count in (("train", 12), ("dev", 4)):
-        write_pairs(tmp_path, split, count, ("follows", "not"))
+        write_pairs(tmp_path, split, count, ("follows", "refuted"))
     output = train_qlora(
         LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
         PromptConfig(),
-        PairsConfig(path=str(tmp_path), labels={"follows": "yes", "not": "no"}),
+        PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"}),
         QLoRAConfig(**QUICK),
         tmp_path / "run",
         quiet=True,
@@ -86,7 +85,7 @@ def test_two_classes(chat_base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_an_empty_split(chat_base: Path, pair_folder: Path, tmp_path: Path, split: str) -> None:
+def test_an_empty_split_is_refused(chat_base: Path, tmp_path: Path, split: str) -> None:
     write_pairs(tmp_path, "train", 6)
     write_pairs(tmp_path, "dev", 6)
     (tmp_path / f"mli_{split}_v1.jsonl").write_text("")
@@ -94,12 +93,12 @@ def test_an_empty_split(chat_base: Path, pair_folder: Path, tmp_path: Path, spli
         train(chat_base, tmp_path, tmp_path / "run")
 
 
-def test_a_label_that_is_not_in_the_map(chat_base: Path, tmp_path: Path) -> None:
+def test_a_label_missing_from_pairs_labels_is_refused(chat_base: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path, "train", 6, ("entailment", "perhaps"))
     with pytest.raises(UserError, match=r"'perhaps' is not a label of pairs\.labels"):
         train(chat_base, tmp_path, tmp_path / "run")
 
 
-def test_one_file_for_all_splits(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
+def test_one_file_for_all_splits_is_refused(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="one file for all splits"):
         train(chat_base, pair_folder / "mli_train_v1.jsonl", tmp_path)
