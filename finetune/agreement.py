@@ -41,16 +41,15 @@ class PairScorer:
 
     Args:
         llm: the first model to score; pairs longer than its window are left out.
-        pairs: the pairs, at least one.
+        pairs: the pairs.
         labels: the candidate labels, two or more.
         family: the prompts' wording.
 
     Raises:
-        UserError: there are no pairs, fewer than two labels, or only pairs longer than the window.
+        UserError: no pair fits the window.
     """
 
     def __init__(self, llm: LocalLLM, pairs: Sequence[NLIPair], labels: Sequence[str], *, family: PromptFamily) -> None:
-        check_comparable(pairs, labels)
         self._labels = tuple(labels)
         self._family = family
         self.pairs = tuple(
@@ -91,14 +90,6 @@ class PairScorer:
         prompts = nli_prompts(llm, pairs, self._labels, self._family)
         texts, ids = [text for text, _ in prompts], [prompt_ids for _, prompt_ids in prompts]
         return with_labels(llm.tokenizer, texts, ids, self._labels, label_lead(llm.tokenizer))
-
-
-def check_comparable(pairs: Sequence[NLIPair], labels: Sequence[str]) -> None:
-    """Raise ``UserError`` if there are no pairs, or fewer than two labels."""
-    if not pairs:
-        raise UserError("There are no pairs to compare the models on. Choose other data, or another split.")
-    if len(set(labels)) < 2:
-        raise UserError(f"A comparison needs two labels or more; there is {', '.join(labels) or 'none'}.")
 
 
 def compare(first: Scores, second: Scores) -> Comparison:

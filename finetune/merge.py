@@ -24,7 +24,7 @@ from common.errors import UserError
 from common.fingerprints import plain
 from common.logs import no_bars
 from corpus.inference.pairs import NLIPair
-from finetune.agreement import Comparison, PairScorer, Scores, check_comparable, compare
+from finetune.agreement import Comparison, PairScorer, Scores, compare
 
 REPORT = "merge.json"
 
@@ -139,7 +139,10 @@ def merge(
             "rounding. Set llm.quantization to none: the adapter is merged into the 16- or 32-bit base (llm.dtype), "
             "and the result can still be loaded in 4 bits."
         )
-    check_comparable(pairs, labels)
+    if not pairs:
+        raise UserError("There are no pairs to compare the models on. Choose other data, or another split.")
+    if len(set(labels)) < 2:
+        raise UserError(f"A comparison needs two labels or more; there is {', '.join(labels) or 'none'}.")
     dtype = str(resolve_dtype(llm)).removeprefix("torch.")
     changes = {"model": _find_base(adapter, llm), "adapter": adapter, "merge_adapter": False, "dtype": dtype}
     base = llm.model_copy(update=changes)

@@ -67,13 +67,14 @@ def model_card(
     base = summary["recipe"]["model"]
     on_hub = base.count("/") == 1 and not base.startswith((".", "/", "~"))
     warning = leakage_warning(summary.get("repeated_premises", {}))
+    peak = summary["peak_memory"]
     table = {
         **rows,
         "checkpoint": f"step {summary['step']} of {summary['steps']}",
         "trained parameters": f"{summary['trainable_parameters']:,} of {summary['parameters']:,}",
         "speed": speed,
         "time": f"{summary['seconds_training']} s of training, {summary['seconds']} s in all",
-        "peak memory": _gibibytes(summary["peak_memory"]),
+        "peak memory": "unknown" if peak is None else f"{peak / 2**30:.2f} GiB",
     }
     blocks = [
         ["---", f"library_name: {library}"],
@@ -98,7 +99,3 @@ def dev_figure(value: float | None) -> str:
 def base_name(model: str) -> str:
     """The name in a card of the base encoder or embedder."""
     return "all-MiniLM-L6-v2" if model == "embedded" else model
-
-
-def _gibibytes(count: int | None) -> str:
-    return "unknown" if count is None else f"{count / 2**30:.2f} GiB"

@@ -42,6 +42,11 @@ class Device:
     on_cpu: bool
     dtype: torch.dtype
 
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as in settings, such as ``bfloat16``."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 def find_device() -> Device:
     """This machine's accelerator if it has one; bfloat16 on GPUs that support it natively, else float32."""

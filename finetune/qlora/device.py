@@ -40,9 +40,8 @@ def fit_to_device(llm: LLMConfig, config: QLoRAConfig) -> DeviceSettings:
     substitutions = []
     if llm.dtype == "float16" and not on_cuda:
         llm = llm.model_copy(update={"dtype": "auto"})
-        substitutions.append(
-            f"llm.dtype is {_name(resolve_dtype(llm))} instead of float16, which needs an NVIDIA card in training"
-        )
+        dtype = str(resolve_dtype(llm)).removeprefix("torch.")
+        substitutions.append(f"llm.dtype is {dtype} instead of float16, which needs an NVIDIA card in training")
     if config.optimizer != "adamw" and not on_cuda:
         substitutions.append(
             f"train.qlora.optimizer is adamw instead of {config.optimizer}, which needs an NVIDIA card"
@@ -85,7 +84,3 @@ def _check(llm: LLMConfig, config: QLoRAConfig) -> None:
             f"train.qlora.method is full, and {llm.quantization} weights cannot be trained. Set llm.quantization to "
             "none, or train.qlora.method to lora."
         )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

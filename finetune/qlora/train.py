@@ -90,7 +90,7 @@ class QLoRAJob(Job[PairTrainer]):
             "weights": weights_digest(base.model)[:16],
             "quantization": self.settings.llm.quantization,
             "double_quant": self.settings.llm.double_quant,
-            "dtype": str(self.settings.device.dtype).removeprefix("torch."),
+            "dtype": self.settings.device.dtype_name,
             "family": base.family(self.prompt.family),
             "processes": processes(),
             "labels": self.data.labels,
@@ -153,7 +153,7 @@ class QLoRAJob(Job[PairTrainer]):
             },
             "examples_per_second": round((state.epoch or 0) * len(data.train.examples) / seconds, 1),
             "tokens_per_second": round(state.num_input_tokens_seen / seconds),
-            "compute": str(self.settings.device.dtype).removeprefix("torch."),
+            "compute": self.settings.device.dtype_name,
             "substitutions": self.settings.substitutions,
         }
 

@@ -55,13 +55,6 @@ def test_pairs_longer_than_the_window_are_left_out(llm) -> None:
         PairScorer(llm, [long], LABELS, family="llama2")
 
 
-def test_no_pairs_or_one_label_are_refused(llm) -> None:
-    with pytest.raises(UserError, match="no pairs"):
-        PairScorer(llm, [], LABELS, family="llama2")
-    with pytest.raises(UserError, match="two labels or more; there is neutral"):
-        PairScorer(llm, PAIRS, ["neutral", "neutral"], family="llama2")
-
-
 def test_scores_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     broken = load_llm(LLMConfig(model=str(checkpoints.make_gemma(tmp_path)), dtype="float32"))
     scorer = PairScorer(broken, PAIRS, LABELS, family="gemma")

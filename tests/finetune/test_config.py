@@ -28,8 +28,3 @@ def test_integers_are_not_coerced_from_other_types(section: type[BaseModel], nam
 def test_a_setting_of_another_task_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=f"{next(iter(settings))} is of task"):
         EncoderConfig(**settings)
-
-
-def test_every_setting_has_a_description() -> None:
-    for section in (QLoRAConfig, EncoderConfig, EmbedderTrainConfig):
-        assert [name for name, field in section.model_fields.items() if not field.description] == []

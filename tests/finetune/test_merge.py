@@ -155,7 +155,7 @@ def test_unsuitable_and_missing_bases_adapters_and_pairs_are_refused(folders, ad
         str(orphan), out
     )
     assert "no pairs to compare" in error_message(adapters["gemma"], out, pairs=[])
-    assert "two labels" in error_message(adapters["gemma"], out, labels=["neutral"])
+    assert "two labels or more; there is neutral" in error_message(adapters["gemma"], out, labels=["neutral"])
 
 
 def test_the_output_must_be_a_new_or_empty_folder(adapters, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,18 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
+def train_on(
+    pairs: PairsConfig, base: Path, output: Path, *, answers: Sequence[QARecord] = (), answer_pairs: bool = False
+) -> Path:
+    llm = LLMConfig(model=str(base), device_map="cpu", dtype="float32")
+    return train_qlora(
+        llm, PromptConfig(), pairs, QLoRAConfig(**QUICK, answer_pairs=answer_pairs), output, answers=answers
+    )
+
+
 def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     records = [QARecord(str(n), "Is it so?", (f"It {'is' * n}.",), "yes") for n in range(4)]
-    output = train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(pair_folder)),
-        QLoRAConfig(**QUICK, answer_pairs=True),
-        tmp_path,
-        answers=records,
-        quiet=True,
-    )
+    output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, answer_pairs=True, answers=records)
     assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
     assert summary(output)["train_pairs"] == 24 + 10
     with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):
@@ -39,14 +41,7 @@ def test_long_pairs_are_left_out_and_reported(
     for split in ("train", "dev"):
         text = (pair_folder / f"mli_{split}_v1.jsonl").read_text()
         (tmp_path / f"mli_{split}_v1.jsonl").write_text(text + json.dumps(row) + "\n")
-    output = tmp_path / "run"
-    train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(tmp_path)),
-        QLoRAConfig(**QUICK),
-        output,
-    )
+    output = train_on(PairsConfig(path=str(tmp_path)), chat_base, tmp_path / "run")
     assert summary(output)["left_out"] == {"train": 1, "dev": 1}
     assert "1 training pairs are too long" in capsys.readouterr().err
     with pytest.raises(UserError, match="Every pair of the train split is longer"):
@@ -73,14 +68,8 @@ def test_training_pairs_of_one_label_are_refused(chat_base: Path, tmp_path: Path
 def test_two_renamed_labels_are_trained(chat_base: Path, tmp_path: Path) -> None:
     for split, count in (("train", 12), ("dev", 4)):
         write_pairs(tmp_path, split, count, ("follows", "refuted"))
-    output = train_qlora(
-        LLMConfig(model=str(chat_base), device_map="cpu", dtype="float32"),
-        PromptConfig(),
-        PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"}),
-        QLoRAConfig(**QUICK),
-        tmp_path / "run",
-        quiet=True,
-    )
+    pairs = PairsConfig(path=str(tmp_path), labels={"follows": "yes", "refuted": "no"})
+    output = train_on(pairs, chat_base, tmp_path / "run")
     assert summary(output)["labels"] == ["yes", "no"]
 
 

@@ -64,11 +64,9 @@ def test_the_folder_has_plot_summary_and_card(chat_base: Path, pair_folder: Path
     assert figures["dev_accuracy"]["before"] is not None
     assert figures["examples_per_second"] > 0
     assert figures["tokens_per_second"] > 10 * figures["examples_per_second"]
-    assert 0 < figures["trainable_parameters"] < figures["parameters"]
     assert figures["repeated_premises"] == {"dev": [], "test": None}
     card = (output / "README.md").read_text()
     assert "24 for training" in card
-    assert "None" not in card
 
 
 def test_replaced_settings_are_printed_and_stated_in_summary_and_card(
