@@ -167,14 +167,14 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _check_recipe(output: Path, stored: object, wanted: Mapping[str, Any]) -> None:
+def _check_recipe(output: Path, stored: object, recipe: Mapping[str, Any]) -> None:
     """Raise ``UserError`` if two recipes differ; a model's name may differ where its weights are the same."""
     stored = stored if isinstance(stored, dict) else {}
-    same_weights = stored.get("weights") is not None and stored.get("weights") == wanted.get("weights")
+    same_weights = stored.get("weights") is not None and stored.get("weights") == recipe.get("weights")
     differences = [
-        f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
-        for name in dict.fromkeys([*stored, *wanted])
-        if stored.get(name) != wanted.get(name) and not (name == "model" and same_weights)
+        f"{name} was {stored.get(name)!r} and is {recipe.get(name)!r}"
+        for name in dict.fromkeys([*stored, *recipe])
+        if stored.get(name) != recipe.get(name) and not (name == "model" and same_weights)
     ]
     if differences:
         raise UserError(

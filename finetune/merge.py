@@ -44,7 +44,7 @@ class Bound:
         return f"at least {self.agreement:.0%} and at most {self.logit_difference:g}"
 
 
-# Logits between 16 and 32 are multiples of 1/8 in bfloat16 and of 1/64 in float16, and each layer rounds anew.
+# Logits between 16 and 32 are multiples of 1/8 in bfloat16 and of 1/64 in float16; the rounding of all layers adds up.
 BOUNDS = {"float32": Bound(1.0, 0.01), "bfloat16": Bound(0.99, 1.0), "float16": Bound(0.99, 0.25)}
 
 
@@ -93,7 +93,7 @@ class MergeReport:
         return "\n".join([*lines, *self.notes])
 
     def check(self) -> None:
-        """Raise ``UserError`` where the merged model is outside the bound; its files stay on disk."""
+        """Raise ``UserError`` if the merged model is outside the bound; its files stay on disk."""
         if not self.passed:
             advice = "" if self.dtype == "float32" else "Merge into another folder with llm.dtype float32, or "
             advice += "use the adapter unmerged (llm.adapter)."
@@ -122,8 +122,8 @@ def merge(
     Args:
         adapter: folder or hub id of a LoRA adapter.
         output: a folder that does not exist or is empty.
-        llm: the base and its number format. If the model is ``embedded``, the adapter names its base itself.
-            ``llm.adapter`` is ignored.
+        llm: the base and its number format. If the model is ``embedded``, the base is the one in the
+            adapter's configuration. ``llm.adapter`` is ignored.
         pairs: pairs to compare the models on.
         labels: the candidate labels, two or more.
         prompt_family: the prompts' wording.

@@ -19,7 +19,6 @@ from common.errors import UserError
 from eval.results import prepare_output_folder
 from finetune.checkpoints import (
     SUMMARY_FILE,
-    Checkpoint,
     check_no_model,
     find_resumable,
     is_finished,
@@ -32,7 +31,7 @@ from finetune.distributed import is_main
 from finetune.report import common_figures
 from finetune.trainer import BaseTrainer, EvaluateAndSave, ProgressBar, best_step
 
-T = TypeVar("T", bound=BaseTrainer)
+TrainerT = TypeVar("TrainerT", bound=BaseTrainer)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def find_device() -> Device:
     return Device(on_cpu, torch.bfloat16 if native_bf16 else torch.float32)
 
 
-class Job(ABC, Generic[T]):
+class Job(ABC, Generic[TrainerT]):
     """A training method: its recipe, its trainer, and its part of the summary and the model card."""
 
     def device(self) -> Device:
@@ -67,7 +66,7 @@ class Job(ABC, Generic[T]):
         """The data and weights that determine the result, as JSON; a run adds its settings."""
 
     @abstractmethod
-    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> T:
+    def make_trainer(self, arguments: dict[str, Any], *, resumed: bool, **others: Any) -> TrainerT:
         """Build the trainer.
 
         Args:
@@ -77,7 +76,7 @@ class Job(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def figures(self, trainer: T, step: int) -> dict[str, Any]:
+    def figures(self, trainer: TrainerT, step: int) -> dict[str, Any]:
         """The method's part of ``summary.json``; the result is the checkpoint of ``step``."""
 
     @staticmethod
@@ -85,7 +84,7 @@ class Job(ABC, Generic[T]):
     def card(summary: Mapping[str, Any]) -> str:
         """The text of the model card."""
 
-    def write_extras(self, trainer: T, output: Path) -> None:
+    def write_extras(self, trainer: TrainerT, output: Path) -> None:
         """Write further files beside the card; none by default."""
 
 
@@ -118,7 +117,7 @@ class Run:
         """Print a message on stderr, in the main process only."""
         self._console.print(message, soft_wrap=True, highlight=False, markup=False)
 
-    def train(self, job: Job[T]) -> Path:
+    def train(self, job: Job[TrainerT]) -> Path:
         """Train or resume, and write the result with its summary and card into the folder.
 
         An interrupted or failed run publishes its best checkpoint so far, without summary and card.
@@ -127,7 +126,7 @@ class Run:
             UserError: the folder holds a run with another recipe, the GPU memory is too small, the training diverges,
                 a checkpoint cannot be saved, or a tracker of ``report_to`` is not installed.
         """
-        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))
+        recipe = json.loads(json.dumps({**job.recipe(), **self._config.recipe()}))  # as it is read from a checkpoint
         if is_finished(self._output, recipe):
             self.print(f"{self._output} already holds the result of this run. Remove it to train again.")
             return self._output
@@ -164,18 +163,13 @@ class Run:
                 step = best_step(trainer.state.log_history) if self._config.keep == "best" else None
                 result = publish_best(self._output, step)
         if result is not None:
-            self._report(job, trainer, recipe, result, resumed)
+            common = common_figures(trainer, recipe, result, resumed, time.perf_counter() - self._started)
+            summary = {**job.figures(trainer, result.step), **common}
+            job.write_extras(trainer, self._output)
+            write_whole(self._output / "README.md", job.card(summary))
+            write_json(self._output / SUMMARY_FILE, summary)
         trainer.accelerator.wait_for_everyone()
         return self._output
-
-    def _report(
-        self, job: Job[T], trainer: T, recipe: Mapping[str, Any], result: Checkpoint, resumed: Checkpoint | None
-    ) -> None:
-        common = common_figures(trainer, recipe, result, resumed, time.perf_counter() - self._started)
-        summary = {**job.figures(trainer, result.step), **common}
-        job.write_extras(trainer, self._output)
-        write_whole(self._output / "README.md", job.card(summary))
-        write_json(self._output / SUMMARY_FILE, summary)
 
     def _arguments(self, device: Device) -> dict[str, Any]:
         """Arguments of transformers' ``TrainingArguments``."""
@@ -200,7 +194,7 @@ class Run:
     def _memory_advice(self) -> str:
         section, fields = self._section, type(self._config).model_fields
         changes = [f"{section}.batch_size lower" + f" and {section}.accumulation higher" * ("accumulation" in fields)]
-        if self._config.__dict__.get("max_length"):
+        if getattr(self._config, "max_length", None):
             changes.append(f"{section}.max_length lower")
         if "gradient_checkpointing" in fields:
             changes.append(f"{section}.gradient_checkpointing to true")

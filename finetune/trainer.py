@@ -40,7 +40,7 @@ def best_step(log: Log) -> int | None:
 class BaseTrainer(Trainer):
     """transformers' ``Trainer`` with a clock of the training steps, dev figures and complete checkpoints.
 
-    As a base class it stands before a library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
+    Subclasses list it before a library's trainer: ``class PairTrainer(BaseTrainer, SFTTrainer)``.
 
     Args:
         recipe: written into checkpoints; a run resumes only from checkpoints with the same recipe.
@@ -68,7 +68,7 @@ class BaseTrainer(Trainer):
         self._evaluate_model = evaluate_model
         self._started: float | None = None  # None while the clock is stopped
         args = others["args"]
-        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one card, or spreads the layers over several
+        args._n_gpu = min(1, args.n_gpu)  # no DataParallel: a process uses one GPU, or spreads the layers over several
         super().__init__(**others)
 
     @property

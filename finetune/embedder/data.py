@@ -11,7 +11,7 @@ from corpus.records import QARecord, documents
 from finetune.config import EmbedderTrainConfig
 from retrievers.kinds.bm25 import BM25Retriever
 
-_DOCUMENTS_PER_DEV_DOCUMENT = 10  # of task ``evidence``
+_DOCUMENTS_PER_DEV_DOCUMENT = 10  # with task ``evidence``, one in 10 documents is for dev claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     documents = sorted({document for _, document, _ in labelled})
     dev_count = 0 if config.teach_dev else len(documents) // _DOCUMENTS_PER_DEV_DOCUMENT
     dev_documents = set(rng.sample(documents, dev_count))
-    labelled.sort(key=lambda claim: claim[1] in dev_documents)  # training claims first
+    labelled.sort(key=lambda entry: entry[1] in dev_documents)  # by document: training claims first
     sentences = {
         id: [claims.by_id[id].page_content[start:end] for start, end in claims.sentences[id]]
         for id in dict.fromkeys(document for _, document, _ in labelled)
@@ -102,7 +102,8 @@ def make_evidence_data(config: EmbedderTrainConfig, claims: ClaimData) -> Embedd
     if len(train_indices) < config.negatives + 2:
         raise UserError(
             f"The training claims' documents have {len(train_indices)} different sentences, too few for "
-            f"train.embedder.negatives {config.negatives}. Name another file in claims.path, or set it lower."
+            f"train.embedder.negatives {config.negatives}. Name another file in claims.path, or set the "
+            "negatives lower."
         )
     train: list[Example] = []
     dev: list[Example] = []

@@ -23,8 +23,8 @@ SCALE = 20.0  # multiplies the cosines in the loss; the library's default
 class EmbedderTrainer(BaseTrainer, SentenceTransformerTrainer):
     """Trains an embedder with ``MultipleNegativesRankingLoss`` (Henderson et al. 2017).
 
-    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` has those of all
-    epochs, as one epoch of the trainer; texts are truncated to ``max_length`` tokens.
+    The loss is the cross-entropy of a text's abstract among all abstracts of the batch. ``batches`` are those of all
+    epochs; texts are truncated to ``max_length`` tokens.
     """
 
     def __init__(

@@ -87,7 +87,8 @@ def _with_new_head(auto: Any, model: "PreTrainedModel") -> "PreTrainedModel":
     """A classifier with the encoder of ``model`` and a random head, without the weights of other labels."""
     classifier: PreTrainedModel = auto.from_config(model.config, dtype=torch.float32)
     classifier.base_model.load_state_dict(model.base_model.state_dict())
-    return classifier.eval()
+    classifier.eval()
+    return classifier
 
 
 def _set_layers(architecture: Any, config: EncoderConfig) -> None:

@@ -4,6 +4,7 @@ import json
 import resource
 import shutil
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,24 @@ LABELS = ("entailment", "neutral", "contradiction")
 PAIRS = [
     NLIPair(f"p{number}", premise, hypothesis, LABELS[number % 3])
     for number, (premise, hypothesis) in enumerate(
-        (premise, hypothesis)
-        for premise in ("Aspirin reduced the risk of stroke.", "Bleeding did not change. Patients were old.")
-        for hypothesis in ("Aspirin works.", "Placebo reduced bleeding.")
+        product(
+            ("Aspirin reduced the risk of stroke.", "Bleeding did not change. Patients were old."),
+            ("Aspirin works.", "Placebo reduced bleeding."),
+        )
     )
 ]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, Path]:
+def bases(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
     return {name: checkpoints.MAKERS[name](root / name) for name in ("gemma", "llama2", "gpt2")}
 
 
 @pytest.fixture(scope="module")
-def adapters(folders, tmp_path_factory) -> dict[str, str]:
+def adapters(bases, tmp_path_factory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("adapters")
-    return {name: str(checkpoints.make_adapter(base, root / name)) for name, base in folders.items()}
+    return {name: str(checkpoints.make_adapter(base, root / name)) for name, base in bases.items()}
 
 
 def run(adapter: str, output: Path, *, llm: dict[str, Any] | None = None, **arguments: Any) -> MergeReport:
@@ -65,12 +67,12 @@ def error_message(adapter: str, output: Path, **arguments: Any) -> str:
     ("name", "dtype"), [("gemma", "float32"), ("gemma", "bfloat16"), ("llama2", "bfloat16"), ("gpt2", "float32")]
 )
 def test_the_merged_model_has_the_logits_of_base_and_adapter(
-    folders, adapters, tmp_path: Path, name: str, dtype: str
+    bases, adapters, tmp_path: Path, name: str, dtype: str
 ) -> None:
     report = run(adapters[name], tmp_path / "merged", llm={"dtype": dtype})
     report.check()
     assert report.passed
-    assert report.base == str(folders[name])  # from the adapter's configuration
+    assert report.base == str(bases[name])  # from the adapter's configuration
     assert report.pairs == len(PAIRS)
     assert report.compared.agreement >= BOUNDS[dtype].agreement
     assert report.compared.logit_difference <= BOUNDS[dtype].logit_difference
@@ -84,7 +86,7 @@ def test_the_merged_model_has_the_logits_of_base_and_adapter(
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert model.dtype == getattr(torch, dtype)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
-    attached = load_llm(LLMConfig(model=str(folders[name]), adapter=adapters[name], dtype=dtype, device_map="cpu"))
+    attached = load_llm(LLMConfig(model=str(bases[name]), adapter=adapters[name], dtype=dtype, device_map="cpu"))
     assert tokenizer.chat_template == attached.tokenizer.chat_template
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
@@ -94,7 +96,7 @@ def test_the_merged_model_has_the_logits_of_base_and_adapter(
 
 @pytest.mark.parametrize("name", ["gemma", "llama2"])
 def test_qa_chain_answers_alike_with_the_merged_model_and_the_adapter(
-    folders, adapters, tmp_path: Path, name: str
+    bases, adapters, tmp_path: Path, name: str
 ) -> None:
     run(adapters[name], tmp_path / "merged")
     retriever = WordRetriever(texts={pair.id: pair.premise for pair in PAIRS})
@@ -102,8 +104,8 @@ def test_qa_chain_answers_alike_with_the_merged_model_and_the_adapter(
     answers = {}
     for model, settings in {
         "merged": {"model": str(tmp_path / "merged")},
-        "attached": {"model": str(folders[name]), "adapter": adapters[name]},
-        "base": {"model": str(folders[name])},
+        "attached": {"model": str(bases[name]), "adapter": adapters[name]},
+        "base": {"model": str(bases[name])},
     }.items():
         llm = load_llm(LLMConfig(dtype="float32", device_map="cpu", **settings))
         answers[model] = qa_chain(llm, retriever).batch(questions)
@@ -123,8 +125,8 @@ def test_an_adapter_of_the_embedded_model_of_another_installation(tmp_path: Path
     assert load_llm(LLMConfig(model=report.output)).window == 1024
 
 
-def test_llm_model_takes_precedence_over_the_base_named_by_the_adapter(folders, adapters, tmp_path: Path) -> None:
-    copy = shutil.copytree(folders["gemma"], tmp_path / "copy")
+def test_llm_model_takes_precedence_over_the_base_named_by_the_adapter(bases, adapters, tmp_path: Path) -> None:
+    copy = shutil.copytree(bases["gemma"], tmp_path / "copy")
     assert run(adapters["gemma"], tmp_path / "merged", llm={"model": str(copy)}).base == str(copy)
 
 
@@ -135,17 +137,17 @@ def test_a_setting_to_quantise_the_base_is_refused(adapters, tmp_path: Path, qua
     assert "Set llm.quantization to none" in message
 
 
-def test_a_base_stored_in_4_bits_is_refused(folders, adapters, tmp_path: Path) -> None:
-    llm = load_llm(LLMConfig(model=str(folders["gemma"]), quantization="4bit", dtype="float32"))
+def test_a_base_stored_in_4_bits_is_refused(bases, adapters, tmp_path: Path) -> None:
+    llm = load_llm(LLMConfig(model=str(bases["gemma"]), quantization="4bit", dtype="float32"))
     llm.model.save_pretrained(tmp_path / "stored")
     llm.tokenizer.save_pretrained(tmp_path / "stored")
     message = error_message(adapters["gemma"], tmp_path / "merged", llm={"model": str(tmp_path / "stored")})
     assert "16- or 32-bit original" in message
 
 
-def test_unsuitable_and_missing_bases_adapters_and_pairs_are_refused(folders, adapters, tmp_path: Path) -> None:
+def test_unsuitable_and_missing_bases_adapters_and_pairs_are_refused(bases, adapters, tmp_path: Path) -> None:
     out = tmp_path / "merged"
-    assert "does not fit" in error_message(adapters["gpt2"], out, llm={"model": str(folders["gemma"])})
+    assert "does not fit" in error_message(adapters["gpt2"], out, llm={"model": str(bases["gemma"])})
     assert "no such folder" in error_message(str(tmp_path / "absent"), out)
     orphan = shutil.copytree(adapters["gemma"], tmp_path / "orphan")
     settings = json.loads((orphan / "adapter_config.json").read_text())

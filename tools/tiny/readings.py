@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from corpus.records import LABELS, Label
+from corpus.records import LABELS
 from tools.sample import lexicon
 from tools.sample.abstracts import (
     Finding,
@@ -143,9 +143,7 @@ class Readings:
         if self._mixture.given_answers:
             branches.append(self._truth_of_answer(study))
         if not easy and rng.random() < 0.1:
-            distractor = self._abstract_text(
-                self._draw_study(easy=True), easy=True, all_sections=self._draw_all_sections(easy=True)
-            )
+            distractor = self._abstract_text(self._draw_study(easy=True), easy=True)
             text = "\n\n".join(rng.sample((text, distractor), 2))
         rng.shuffle(branches)
         return Reading(self._stem(self._instruction(), text), tuple(branches))
@@ -183,7 +181,9 @@ class Readings:
         directions: tuple[lexicon.Direction, ...] = ("down", "up")
         for _ in range(4):
             for direction in rng.sample(directions, 2):
-                branches.append((question(study, outcome, direction, rng, style), str(study.answer(outcome, direction))))
+                branches.append(
+                    (question(study, outcome, direction, rng, style), str(study.answer(outcome, direction)))
+                )
         return Reading(self._stem(self._instruction(), text), tuple(branches))
 
     def _asked_direction(self, easy: bool) -> Reading:
@@ -205,8 +205,12 @@ class Readings:
         """Whether a text is an abstract's sections, drawn at random, or its results alone."""
         return self._rng.random() < (0.2 if easy else 0.6)
 
-    def _abstract_text(self, study: Study, easy: bool, topic: str | None = None, *, all_sections: bool) -> str:
-        """The abstract of ``study``: all sections, or the results alone."""
+    def _abstract_text(
+        self, study: Study, easy: bool, topic: str | None = None, *, all_sections: bool | None = None
+    ) -> str:
+        """The abstract of ``study``: all sections or the results alone, at random by default."""
+        if all_sections is None:
+            all_sections = self._draw_all_sections(easy)
         sections = abstract(study, self._rng, topic=topic, style=self._style(easy), asides=0 if easy else None)
         return "\n".join(sections.values()) if all_sections else sections["RESULTS"]
 
@@ -224,7 +228,7 @@ class Readings:
         if self._reserved.allows(study, (unreported,)):
             about_unreported = question(study, unreported, rng.choice(("down", "up")), rng, self._style(easy))
             branches.append((about_unreported, f"{describe_change(None)}: maybe"))
-        text = self._abstract_text(study, easy, all_sections=self._draw_all_sections(easy))
+        text = self._abstract_text(study, easy)
         return Reading(self._stem(REASONED_INSTRUCTION, text), tuple(branches))
 
     def _draw_note(self, easy: bool) -> Note:
@@ -237,7 +241,7 @@ class Readings:
         """Questions answered with the sentence that reports the result of a drug on an outcome, if there is one."""
         rng = self._rng
         study = self._draw_study(easy)
-        text = self._abstract_text(study, easy, all_sections=self._draw_all_sections(easy))
+        text = self._abstract_text(study, easy)
         sentences = SENTENCE_END.split(text)
         branches: list[Branch] = []
         for finding in study.findings:
@@ -346,8 +350,7 @@ class Readings:
         study = self._draw_study(easy)
         finding = study.findings[0]
         last_sentence = conclusion(study, finding.outcome, finding.direction, rng)
-        text = self._abstract_text(study, easy, all_sections=self._draw_all_sections(easy))
-        return Reading(f"{BEGIN}{text} {last_sentence}{END}")
+        return Reading(f"{BEGIN}{self._abstract_text(study, easy)} {last_sentence}{END}")
 
     def _instruction(self) -> str | None:
         """A random instruction; None for the prompt of evaluation and serving, in three of four cases."""

@@ -224,7 +224,12 @@ def train_tiny(output: Path, recipe: TinyRecipe | None = None, *, save_every: in
                 _save_state(output, model, optimizers, **state)
                 save(model, tokenizer, output / f"checkpoint-{done}")
     save(model, tokenizer, output)
-    summary = {"recipe": asdict(recipe), "tokens": tokens_seen, "seconds": round(seconds, 1), "torch": torch.__version__}
+    summary = {
+        "recipe": asdict(recipe),
+        "tokens": tokens_seen,
+        "seconds": round(seconds, 1),
+        "torch": torch.__version__,
+    }
     (output / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
     (output / STATE_FILE).unlink(missing_ok=True)
     return output

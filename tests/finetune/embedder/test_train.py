@@ -30,6 +30,7 @@ def test_summary_and_card_have_counts_and_dev_accuracy(trained: Path, embedder_b
     summary = json.loads((trained / "summary.json").read_text())
     evaluations = {entry["step"]: entry for entry in summary["log"] if "eval_accuracy" in entry}
     assert summary["dev_accuracy@1"] == evaluations[summary["step"]]["eval_accuracy"]
+    # two pairs, of question and of conclusion, for each of 24 training records
     assert (summary["train_pairs"], summary["dev_questions"], summary["negatives"]) == (48, 8, 0)
     card = (trained / "README.md").read_text()
     assert f"| dev accuracy@1 | {summary['dev_accuracy@1']:.3f} |" in card
@@ -92,7 +93,7 @@ def test_teach_dev_trains_on_the_dev_questions_too(embedder_base: Path, tmp_path
         embedder_config(embedder_base, teach_dev=True, epochs=1), tmp_path / "out", train=TRAIN, dev=DEV, quiet=True
     )
     summary = json.loads((output / "summary.json").read_text())
-    assert (summary["train_pairs"], summary["dev_questions"]) == (64, 0)
+    assert (summary["train_pairs"], summary["dev_questions"]) == (2 * len(TRAIN + DEV), 0)
 
 
 def test_training_uses_the_prompts_of_retrieval(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from finetune.encoder.schedule import Schedule, Stage
 
-LENGTHS = [5 + 7 * n % 31 for n in range(20)]
+LENGTHS = [5 + 7 * n % 31 for n in range(20)]  # all different
 
 
 def schedule(*stages: Stage, warmup: float = 0.5, seed: int = 1) -> Schedule:

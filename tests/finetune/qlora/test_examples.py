@@ -8,10 +8,10 @@ from checkpoints import MAKERS
 from chains.config import LLMConfig
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode, with_labels
-from chains.models.templates import label_lead
+from chains.models.templates import answer_end, label_lead
 from chains.nli import nli_chain
 from corpus.inference.pairs import NLIPair
-from finetune.qlora.data import IGNORED, Example, answer_end, dataset_row, encode_pairs
+from finetune.qlora.data import IGNORED, Example, dataset_row, encode_pairs
 
 LABELS = ("entailment", "neutral", "contradiction")
 # with text that needs cleaning: a null character, and special tokens of the models

@@ -144,7 +144,9 @@ def test_nli_pairs_have_mednli_fields_balanced_labels_and_premises_of_one_split(
         (Finding("bone density", "effect", "up"), "up", "maybe"),
     ],
 )
-def test_the_answer_follows_from_finding_and_asked_direction(finding: Finding, direction: Direction, answer: str) -> None:
+def test_the_answer_follows_from_finding_and_asked_direction(
+    finding: Finding, direction: Direction, answer: str
+) -> None:
     study = Study("lorafenib", "placebo", "adults", "asthma", (finding,))
     assert study.answer("pain score", direction) == answer
 

@@ -97,10 +97,10 @@ def test_steps_have_the_requested_number_of_tokens(tokenizer: PreTrainedTokenize
             assert batch.ids.shape[1] <= 700
 
 
-def test_training_lowers_the_loss_and_saves_model_and_summary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = replace(SMALL, parts=(Part("first", 55, 8e-3, 0.6),), embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5)
+def test_training_lowers_the_loss_and_saves_model_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(
+        SMALL, parts=(Part("first", 55, 8e-3, 0.6),), embedding_rate_share=1.0, easy_steps=1000, warmup_steps=5
+    )
     losses: list[float] = []
 
     def record_loss(*arguments):
