@@ -16,15 +16,7 @@ RUN_FILE = "run.json"  # written last into a checkpoint: a checkpoint without it
 SUMMARY_FILE = "summary.json"
 _CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 _MODULE_NAME = re.compile(r"\d+_\w+")  # folder of a sentence-transformers module, such as 1_Pooling
-_FILES_TO_RESUME = {
-    "optimizer.pt",
-    "scheduler.pt",
-    "scaler.pt",
-    "training_args.bin",
-    "trainer_state.json",
-    "README.md",
-    RUN_FILE,
-}
+_RESUME_FILES = {"optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin", "trainer_state.json", RUN_FILE}
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,9 @@ def publish(checkpoint: Path, output: Path) -> None:
             (output / path.name).mkdir(exist_ok=True)
             for file in path.iterdir():
                 _link(file, output / path.name / file.name)
-        elif path.is_file() and path.name not in _FILES_TO_RESUME and not path.name.startswith("rng_state"):
+        elif (
+            path.is_file() and path.name not in {*_RESUME_FILES, "README.md"} and not path.name.startswith("rng_state")
+        ):
             _link(path, output / path.name)
 
 

@@ -51,10 +51,8 @@ def build() -> Any:
     word_vectors = node("Gather", [weight("words", VOCABULARY, WIDTH), "input_ids"], "word_vectors")
     shape = node("Shape", ["input_ids"], "shape")
     length = node("Slice", [shape, constant("one", [1], [1]), constant("two", [2], [1])], "length")
-    slice_inputs = [
-        weight("positions", POSITIONS, WIDTH), constant("start", [0], [1]), length, constant("axis", [0], [1])
-    ]  # fmt: skip
-    embeddings = node("Add", [word_vectors, node("Slice", slice_inputs, "places")], "summed")
+    operands = [weight("positions", POSITIONS, WIDTH), constant("start", [0], [1]), length, constant("axis", [0], [1])]
+    embeddings = node("Add", [word_vectors, node("Slice", operands, "places")], "summed")
     scale_and_shift = [weight("embeddings.scale", WIDTH), weight("embeddings.shift", WIDTH)]
     states = node("LayerNormalization", [embeddings, *scale_and_shift], "states", axis=-1, epsilon=EPSILON)
     mask = node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)

@@ -36,7 +36,7 @@ LABEL_SHARES = (0.55, 0.34, 0.11)  # of yes, no and maybe, as in PubMedQA's expe
 NULL_SHARE = 0.8  # share of null findings among the records with answer no; the others have the opposite effect
 NLI_LABEL: dict[Label, str] = {"yes": "entailment", "no": "contradiction", "maybe": "neutral"}
 FINDING_WEIGHTS = (6, 3, 1)  # of effect, null and unclear among findings that no question is about
-NLI_PREMISES = {"train": 1000, "dev": 100, "test": 150}
+NLI_PREMISE_COUNTS = {"train": 1000, "dev": 100, "test": 150}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,10 @@ def draw_sample() -> Sample:
             drawn.append(record)
         return tuple(drawn)
 
-    main = list(records("mg", 600, "common", therapies=True))
+    main_records = records("mg", 600, "common", therapies=True)
     return Sample(
-        train=tuple(main[:300]),
-        test=tuple(main[300:]),
+        train=main_records[:300],
+        test=main_records[300:],
         new_names=records("nn", 300, "common", therapies=False),
         new_phrases=records("np", 300, "held_out", therapies=True),
     )
@@ -176,7 +176,7 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
     rng = random.Random(SEED + 1)
     seen: set[str] = set()
     splits: dict[str, tuple[_Premise, ...]] = {}
-    for split, count in NLI_PREMISES.items():
+    for split, count in NLI_PREMISE_COUNTS.items():
         premises: list[_Premise] = []
         while len(premises) < count:
             source: Note | Study
@@ -185,7 +185,7 @@ def draw_premises() -> dict[str, tuple[_Premise, ...]]:
                 text = source.text
             else:
                 outcomes = rng.sample(lexicon.OUTCOMES, rng.randint(1, 2))
-                first = draw_finding(rng, outcomes[0], (2, 1, 0))
+                first = draw_finding(rng, outcomes[0], (2, 1, 0))  # not unclear, so that statements can be entailed
                 findings = (first, *(draw_finding(rng, outcome, FINDING_WEIGHTS) for outcome in outcomes[1:]))
                 source = draw_study(rng, lexicon.drug_name(rng), findings)
                 text = abstract(source, rng, asides=rng.randint(0, 1))["RESULTS"]
@@ -240,7 +240,7 @@ def files() -> dict[str, str]:
         "newnames.json": _json({record.id: record.row for record in sample.new_names}),
         "newphrases.json": _json({record.id: record.row for record in sample.new_phrases}),
     }
-    for split in NLI_PREMISES:
+    for split in NLI_PREMISE_COUNTS:
         texts[f"mli_{split}_v1.jsonl"] = "".join(_nli_lines(split))
     return texts
 

@@ -57,13 +57,7 @@ _TREATMENT_AND_OUTCOME_PATTERNS = (  # the population stays
     "Is {Y} {part} by {D} in this group?",
     "And what does {D} do to {Y} in them?",
 )
-_GROUP_PATTERNS = (
-    "And in {G}?",
-    "What about {G}?",
-    "Is it the same in {G}?",
-    "Does it work in {G}?",
-    "And for {G}?",
-)
+_GROUP_PATTERNS = ("And in {G}?", "What about {G}?", "Is it the same in {G}?", "Does it work in {G}?", "And for {G}?")
 _POPULATION_PATTERNS = (
     "And in {G} with {cond}?",
     "What about {G} with {cond}?",

@@ -30,24 +30,19 @@ def test_batches_repeat_no_abstract_and_epochs_no_example(negatives: int) -> Non
 
 
 def test_only_the_last_batches_of_an_epoch_are_smaller() -> None:
-    sizes = [len(batch) for batch in Batches(examples(40), 8, 1, seed=1)]
+    batches = Batches(examples(40), 8, 1, seed=1)
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == len(sizes)
     assert sum(sizes) == 80
     assert set(sizes[:-3]) == {8}
 
 
 def test_equal_texts_are_in_different_batches() -> None:
     all_examples = [Example("the same", 0), Example("the same", 1), Example("another", 2)]
-    assert all(
-        len({all_examples[index].text for index in batch}) == len(batch)
-        for batch in Batches(all_examples, 3, 4, seed=0)
-    )
+    for batch in Batches(all_examples, 3, 4, seed=0):
+        assert len({all_examples[index].text for index in batch}) == len(batch)
 
 
 def test_the_seed_determines_the_batches() -> None:
     first, same_seed, other_seed = (list(Batches(examples(20), 4, 2, seed=seed)) for seed in (1, 1, 2))
     assert first == same_seed != other_seed
-
-
-def test_the_length_is_the_number_of_batches() -> None:
-    batches = Batches(examples(20), 4, 2, seed=1)
-    assert len(batches) == len(list(batches))

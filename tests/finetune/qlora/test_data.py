@@ -80,14 +80,3 @@ def test_an_empty_split_is_refused(chat_base: Path, tmp_path: Path, split: str) 
     (tmp_path / f"mli_{split}_v1.jsonl").write_text("")
     with pytest.raises(UserError, match=rf"mli_{split}_v1\.jsonl: is empty"):
         train(chat_base, tmp_path, tmp_path / "run")
-
-
-def test_a_label_missing_from_pairs_labels_is_refused(chat_base: Path, tmp_path: Path) -> None:
-    write_pairs(tmp_path, "train", 6, ("entailment", "perhaps"))
-    with pytest.raises(UserError, match=r"'perhaps' is not a label of pairs\.labels"):
-        train(chat_base, tmp_path, tmp_path / "run")
-
-
-def test_one_file_for_all_splits_is_refused(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="one file for all splits"):
-        train(chat_base, pair_folder / "mli_train_v1.jsonl", tmp_path)

@@ -112,9 +112,7 @@ def test_a_run_killed_three_times_ends_with_the_same_adapter(tmp_path: Path) -> 
         "Resuming from checkpoint-6.",
     ]
     killed, uninterrupted = tmp_path / "killed", tmp_path / "uninterrupted"
-    losses = [
-        [entry["loss"] for entry in summary(output)["log"] if "loss" in entry] for output in (killed, uninterrupted)
-    ]
+    losses = [[entry["loss"] for entry in summary(run)["log"] if "loss" in entry] for run in (killed, uninterrupted)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
     assert (killed / LAST_ADAPTER).read_bytes() == (uninterrupted / LAST_ADAPTER).read_bytes()
