@@ -16,18 +16,15 @@ from finetune.config import QLoRAConfig
 from finetune.qlora.train import train_qlora
 
 
-def train_on(
-    pairs: PairsConfig, base: Path, output: Path, *, answers: Sequence[QARecord] = (), answer_pairs: bool = False
-) -> Path:
+def train_on(pairs: PairsConfig, base: Path, output: Path, answers: Sequence[QARecord] = ()) -> Path:
     llm = LLMConfig(model=str(base), device_map="cpu", dtype="float32")
-    return train_qlora(
-        llm, PromptConfig(), pairs, QLoRAConfig(**QUICK, answer_pairs=answer_pairs), output, answers=answers
-    )
+    config = QLoRAConfig(**QUICK, answer_pairs=bool(answers))
+    return train_qlora(llm, PromptConfig(), pairs, config, output, answers=answers)
 
 
 def test_answer_pairs_are_added_to_the_training_pairs(chat_base: Path, pair_folder: Path, tmp_path: Path) -> None:
     records = [QARecord(str(n), "Is it so?", (f"It {'is' * n}.",), "yes") for n in range(4)]
-    output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, answer_pairs=True, answers=records)
+    output = train_on(PairsConfig(path=str(pair_folder)), chat_base, tmp_path, records)
     assert summary(output)["answer_pairs"] == 10  # a yes and a no for each record, and 2 with unrelated abstracts
     assert summary(output)["train_pairs"] == 24 + 10
     with pytest.raises(UserError, match=r"train\.qlora\.answer_pairs is true, but no question"):

@@ -37,7 +37,7 @@ def test_no_text_has_a_test_triple_or_a_new_drug_name(texts: list[str]) -> None:
     by_drug = defaultdict(list)
     for drug, condition, outcome in reserved().triples:
         by_drug[drug].append((condition.lower(), outcome.lower()))
-    drugs = re.compile(r"[a-z]{6,}|[a-z]+(?:[- ][a-z]+)+")  # therapies have several words
+    drugs = re.compile(r"[a-z]{6,}|[a-z]+(?:[- ][a-z]+)+")  # phrases, for some therapies
     for text in map(str.lower, texts):
         words = set(drugs.findall(text)) | set(re.findall(r"[a-z]+", text))
         assert not words & names
