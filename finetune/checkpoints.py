@@ -49,7 +49,7 @@ def mark_complete(folder: Path, run: Mapping[str, Any]) -> None:
 
 
 def rotate(output: Path, keep: int | None, best: int | None) -> None:
-    """Delete the oldest checkpoints until ``keep`` are left, but never the last one and that of step ``best``.
+    """Delete the oldest checkpoints until ``keep`` are left, but never the last and that of step ``best``.
 
     ``keep`` None deletes none.
     """

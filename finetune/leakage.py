@@ -7,7 +7,7 @@ from corpus.config import PairsConfig
 from corpus.inference.pairs import NLIPair, load_pairs, repeated_premises
 
 Leakage = Mapping[str, list[str] | None]
-"""The repeated premises of each split; None where there is no such split."""
+"""The repeated premises by split; None for a split that does not exist."""
 
 
 def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsConfig) -> Leakage:
@@ -20,7 +20,7 @@ def find_leakage(train: Sequence[NLIPair], dev: Sequence[NLIPair], pairs: PairsC
 
 
 def leakage_warning(leakage: Leakage) -> str | None:
-    """A warning that the figures of these splits are too high; None where no premise is repeated."""
+    """A warning that the figures of splits with repeated premises are too high; None if no premise is repeated."""
     repeated = {split: premises for split, premises in leakage.items() if premises}
     if not repeated:
         return None

@@ -149,7 +149,10 @@ class BaseTrainer(Trainer):
 
 
 class EvaluateAndSave(TrainerCallback):
-    """Evaluates and saves every ``every`` steps and at the end; stops ``patience`` evaluations after the best one."""
+    """Evaluates and saves every ``every`` steps and at the end; stops early.
+
+    Training stops after ``patience`` evaluations without improvement; None never stops early.
+    """
 
     def __init__(self, every: int, patience: int | None) -> None:
         self._every = every

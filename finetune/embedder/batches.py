@@ -9,7 +9,7 @@ from finetune.embedder.data import Example
 
 
 class Batches(Sampler[list[int]]):
-    """Batches of example indices for all epochs, which the trainer runs as one. The seed determines the order.
+    """Batches of example indices for all epochs, which the trainer runs as one epoch. The seed determines the order.
 
     No text or abstract is in a batch twice, since the loss takes all other abstracts of a batch as negatives. An
     example that would repeat a text moves to a later batch. The library's ``NoDuplicatesBatchSampler`` does the same,

@@ -20,7 +20,7 @@ class Stage:
 
 
 class Schedule(Sampler[int]):
-    """The examples of all epochs of all stages, which the trainer runs as one. The seed determines the order.
+    """The examples of all epochs of all stages, which the trainer runs as one epoch. The seed determines the order.
 
     Args:
         stages: in training order.

@@ -44,7 +44,7 @@ def answer_loss(model: Any, batch: Mapping[str, Tensor], shared: int) -> Tensor:
     Args:
         model: a causal model that takes ``logits_to_keep``.
         batch: ``input_ids``, ``attention_mask`` and ``labels`` of shape (rows, tokens), padded on the right.
-        shared: number of tokens that all rows begin with; 0 computes every row whole.
+        shared: number of tokens that all rows begin with; 0 shares none.
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     targets = batch["labels"][:, 1:]

@@ -87,7 +87,7 @@ class PairTrainer(BaseTrainer, SFTTrainer):
 
 
 class SetEpoch(TrainerCallback):
-    """Sets the sampler's epoch; accelerate does not where a run of several processes resumes within an epoch."""
+    """Sets the sampler's epoch, which accelerate leaves out if a distributed run resumes within an epoch."""
 
     def __init__(self, sampler: SeededSampler) -> None:
         self._sampler = sampler

@@ -67,16 +67,16 @@ class Reserved:
 def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> SampleRecord:
     """A record on ``drug``. If its label is maybe, the abstract may leave out the outcome of the question."""
     label: Label = rng.choices(LABELS, LABEL_SHARES)[0]
-    asked: Direction = rng.choice(("down", "up"))
+    asked_direction: Direction = rng.choice(("down", "up"))
     outcome, other = rng.sample(lexicon.OUTCOMES, 2)
     is_reported = True
     kind: FindingKind
-    direction = asked
+    direction = asked_direction
     if label == "yes":
         kind = "effect"
     elif label == "no":
         kind = "null" if rng.random() < NULL_SHARE else "effect"
-        direction = opposite(asked) if kind == "effect" else asked
+        direction = opposite(asked_direction) if kind == "effect" else asked_direction
     else:
         kind = "unclear"
         is_reported = rng.random() < 0.75
@@ -86,29 +86,30 @@ def _draw_record(rng: random.Random, id_: str, drug: str, style: Style) -> Sampl
     study = draw_study(rng, drug, findings)
     sections = abstract(study, rng, style=style)
     row: dict[str, object] = {
-        "QUESTION": question(study, outcome, asked, rng, style),
+        "QUESTION": question(study, outcome, asked_direction, rng, style),
         "CONTEXTS": list(sections.values()),
         "LABELS": list(sections),
         "MESHES": [study.condition, outcome],
         "YEAR": str(rng.randint(1996, 2025)),
-        "LONG_ANSWER": conclusion(study, outcome, asked, rng, style),
+        "LONG_ANSWER": conclusion(study, outcome, asked_direction, rng, style),
         "final_decision": label,
     }
-    if study.answer(outcome, asked) != label:
-        raise RuntimeError(f"record {id_} has the label {label}, and its abstract {study.answer(outcome, asked)}")
+    answer = study.answer(outcome, asked_direction)
+    if answer != label:
+        raise RuntimeError(f"record {id_} has the label {label}, and its abstract {answer}")
     return SampleRecord(id_, study, outcome, row, label)
 
 
-def _draw_interventions(rng: random.Random, count: int, taken: set[str], *, therapies: bool) -> Iterator[str]:
-    """``count`` new drug names, which are added to ``taken``; with ``therapies`` a tenth are therapies instead."""
+def _draw_interventions(rng: random.Random, count: int, used_names: set[str], *, therapies: bool) -> Iterator[str]:
+    """``count`` new drug names, which are added to ``used_names``; with ``therapies`` a tenth are therapies instead."""
     for _ in range(count):
         if therapies and rng.random() < 0.1:
             yield rng.choice(lexicon.THERAPIES)
             continue
         name = lexicon.drug_name(rng)
-        while name in taken:
+        while name in used_names:
             name = lexicon.drug_name(rng)
-        taken.add(name)
+        used_names.add(name)
         yield name
 
 
@@ -129,12 +130,12 @@ class Sample:
 def draw_sample() -> Sample:
     """The sample, the same at every call."""
     rng = random.Random(SEED)
-    taken: set[str] = set()
+    used_names: set[str] = set()
     triples: set[tuple[str, str, str]] = set()
 
     def records(prefix: str, count: int, style: Style, *, therapies: bool) -> tuple[SampleRecord, ...]:
         drawn = []
-        for number, drug in enumerate(_draw_interventions(rng, count, taken, therapies=therapies), 1):
+        for number, drug in enumerate(_draw_interventions(rng, count, used_names, therapies=therapies), 1):
             record = _draw_record(rng, f"{prefix}{number:04d}", drug, style)
             while not triples.isdisjoint(_triples(record)):
                 record = _draw_record(rng, record.id, drug, style)

@@ -24,7 +24,7 @@ STATEMENT: dict[Topic, dict[State, tuple[str, ...]]] = _DATA["statement"]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """The state of a thing in a note; ``names`` are those of the thing, the one in notes first."""
+    """The state of a thing in a note; ``names`` are an entry of ``THINGS``."""
 
     topic: Topic
     names: tuple[str, ...]

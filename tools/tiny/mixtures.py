@@ -6,7 +6,8 @@ from typing import Literal
 from tools.sample.patterns import Style
 
 Stage = Literal["first", "second", "third"]
-# asked: with the label; reasoned: with the reported change, then the label; free: in words; quoted: with a sentence
+# Questions are answered with the label (asked), with the reported change and the label (reasoned), with a phrase (free)
+# or with a sentence of the text (quoted).
 KINDS = (
     "asked_abstract",
     "reasoned_abstract",
