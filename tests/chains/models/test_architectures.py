@@ -9,7 +9,7 @@ from generated import generate_texts
 from peft import PromptTuningConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from chains.models.architectures import _SPLITTING
+from chains.models.architectures import _PREFIX_SHARING
 from chains.models.prefix import shared_prefix_length
 from chains.models.scoring import Scorable, label_log_likelihoods
 from common.errors import UserError
@@ -102,4 +102,4 @@ def test_an_adapter_of_learned_prompts_writes_what_it_writes_alone_and_scores_no
 
 
 def test_all_architectures_that_share_are_tried() -> None:
-    assert {kind for kind, _ in {**architectures.USUAL, **architectures.OTHERS}.values()} >= _SPLITTING
+    assert {kind for kind, _ in {**architectures.USUAL, **architectures.OTHERS}.values()} >= _PREFIX_SHARING

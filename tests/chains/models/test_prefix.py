@@ -91,12 +91,12 @@ def test_reading_goes_on_from_the_prefix_without_changing_it(llama: PreTrainedMo
     with torch.inference_mode():
         expected = llama(torch.tensor([[*some(30), *some(9, 2)]])).logits[:, -9:]
         for _ in range(2):
-            kept = prefix.cache(keep=True)
+            kept = prefix.cache(extend=True)
             first = llama(torch.tensor([some(9, 2)[:4]]), past_key_values=kept).logits
             assert kept.get_seq_length() == 34
             rest = llama(torch.tensor([some(9, 2)[4:]]), past_key_values=kept).logits
             torch.testing.assert_close(torch.cat([first, rest], 1), expected, atol=1e-4, rtol=0)
-            dropped = prefix.cache(keep=False)
+            dropped = prefix.cache(extend=False)
             llama(torch.tensor([some(9, 2)]), past_key_values=dropped)
             assert dropped.get_seq_length() == 30
 
@@ -140,7 +140,7 @@ def test_a_packed_llama_shares_too(shared: int, own: int) -> None:
     packed = pack_llama(model)
     assert packed is not None
     prompts = few_shot(shared, 4, own)
-    prefix = packed.read(prompts[0][:shared])
+    prefix = packed.prefix_keys_values(prompts[0][:shared])
     found = packed.next_token_log_probabilities([prompt[shared:] for prompt in prompts], prefix)
     torch.testing.assert_close(found, packed.next_token_log_probabilities(prompts), atol=1e-4, rtol=1e-4)
     asked = [Scorable(prompt, LABELS["one token"]) for prompt in prompts]
