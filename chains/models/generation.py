@@ -76,14 +76,14 @@ def stop_at_end_of(lead: Sequence[int], end: int) -> "StoppingCriteria":
     return EndOfAnswer()
 
 
-class Written(NamedTuple):
+class Continuation(NamedTuple):
     """A continuation without special tokens, and the number of generated tokens including the end token."""
 
     text: str
     tokens: int
 
 
-def written_batches(
+def continuation_batches(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[list[int]],
@@ -92,7 +92,7 @@ def written_batches(
     batch_tokens: int,
     share: bool = True,
     **generation: Any,
-) -> Iterator[tuple[list[int], Sequence[Written]]]:
+) -> Iterator[tuple[list[int], Sequence[Continuation]]]:
     """Continue each prompt greedily; yields batches of prompt indices and their continuations.
 
     Args:
@@ -119,7 +119,7 @@ def written_batches(
     def prefix() -> SharedPrefix:
         return SharedPrefix(model, prompts[0][:shared])
 
-    def write(batch: list[int]) -> list[Written]:
+    def write(batch: list[int]) -> list[Continuation]:
         import torch
 
         width = max(len(prompts[index]) for index in batch)
@@ -139,7 +139,9 @@ def written_batches(
                 **({"past_key_values": prefix().cache(extend=True)} if shared else {}),
                 **generation,
             )
-        return [Written(decoder.decode(row), _count_generated(row, model, pad)) for row in output[:, width:].tolist()]
+        return [
+            Continuation(decoder.decode(row), _count_generated(row, model, pad)) for row in output[:, width:].tolist()
+        ]
 
     lengths = [len(ids) - shared + shared // CACHED_PER_COMPUTED + max_new_tokens for ids in prompts]
     return in_batches(lengths, batch_tokens, write, LARGE_MODEL_ADVICE)

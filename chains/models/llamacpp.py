@@ -20,7 +20,7 @@ import httpx
 from chains.config import Family, LLMConfig
 from chains.models.base import Prompt, TooLongError
 from chains.models.fetch import gguf_of
-from chains.models.gguf import gguf_path, metadata
+from chains.models.gguf import gguf_path, read_metadata
 from chains.models.known import known_model
 from chains.models.local import TemplatePrompts
 from chains.models.prompt_sanitizing import TURN_MARK
@@ -58,7 +58,7 @@ def load_llamacpp(config: LLMConfig, cache: ResultCache | None = None) -> "Llama
     except ImportError as error:
         raise UserError(f"llm.kind llamacpp needs xllamacpp ({error}): pip install 'medground[llamacpp]'.") from error
     file = _file(config)
-    about = metadata(file)
+    about = read_metadata(file)
     architecture = str(about.get("general.architecture"))
     _check_kind(file, architecture, about)
     trained = int(about.get(f"{architecture}.context_length") or _WINDOW)

@@ -23,7 +23,7 @@ from pydantic import PrivateAttr
 
 from chains.models.base import check_room
 from chains.models.batching import in_order
-from chains.models.generation import Decoder, Written, check_finite, stop_at_end_of, written_batches
+from chains.models.generation import Continuation, Decoder, check_finite, continuation_batches, stop_at_end_of
 from chains.models.reasoning import opening_of
 from chains.models.templates import render
 from chains.prompts import as_dicts
@@ -63,7 +63,7 @@ class LocalPipeline(HuggingFacePipeline):
         stop = self._stops(stop)
         with local.guard():
             options = {"batch_tokens": local.config.batch_tokens, **self._options(stop, kwargs)}
-            written: list[Written] = in_order(written_batches(local.model, local.tokenizer, ids, **options))
+            written: list[Continuation] = in_order(continuation_batches(local.model, local.tokenizer, ids, **options))
         generations = [
             [Generation(text=_until(one.text, stop)[0], generation_info=_usage(len(prompt), one.tokens))]
             for prompt, one in zip(ids, written, strict=True)

@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from chains.config import Decide, LLMConfig
 from chains.labels import Case, Decider, parse_label
-from chains.models.generation import Written
+from chains.models.generation import Continuation
 from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode
 from common.errors import UserError
@@ -56,9 +56,9 @@ def test_scores_that_underflow_still_sum_to_one(llm: LocalLLM) -> None:
 
 def test_generated_text_is_read_without_regard_to_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     written = ["NO, it is not.", " Entailment", "who knows"]
-    said = [Written(text, 3) for text in written]
+    said = [Continuation(text, 3) for text in written]
     monkeypatch.setattr(
-        "chains.models.local_chat.written_batches",
+        "chains.models.local_chat.continuation_batches",
         lambda *args, **kwargs: [([2], said[2:]), ([0, 1], said[:2])],
     )
     decisions = decide(llm, how="generate")
@@ -79,9 +79,9 @@ def test_generation_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: p
 
     def write(*args, max_new_tokens: int, **kwargs):
         given.append(max_new_tokens)
-        return [(range(len(PROMPTS)), [Written("no", 1)] * len(PROMPTS))]
+        return [(range(len(PROMPTS)), [Continuation("no", 1)] * len(PROMPTS))]
 
-    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
+    monkeypatch.setattr("chains.models.local_chat.continuation_batches", write)
     decide(short, how="generate")
     assert given == [longest]
 

