@@ -92,7 +92,4 @@ class OnePassRunnable(Runnable[Input, Output], ABC):
             if len(inputs) == 1:
                 return [error]
         half = len(inputs) // 2
-        return [
-            *self._halving(inputs[:half], configs[:half]),
-            *self._halving(inputs[half:], configs[half:]),
-        ]
+        return [*self._halving(inputs[:half], configs[:half]), *self._halving(inputs[half:], configs[half:])]

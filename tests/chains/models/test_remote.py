@@ -12,7 +12,7 @@ from word_retriever import WordRetriever
 
 from chains.config import LLMConfig
 from chains.labels import Case, Decider
-from chains.models.remote import RemoteLLM, connect, label_row
+from chains.models.remote import RemoteLLM, connect, label_logprobs
 from chains.models.remote_errors import RefusedError, ServerError
 from chains.nli import nli_chain
 from chains.prompts import qa_prompt, qa_template
@@ -263,7 +263,7 @@ def test_an_address_beyond_this_machine_is_told_once(
 )
 def test_alternatives_count_for_the_label_that_they_begin(alternatives, labels, row) -> None:
     at = {token: math.log(share) for token, share in alternatives.items()}
-    found = label_row(said("", {"\n": -0.1, "yes": -9.0}, at)["choices"][0]["logprobs"], labels)
+    found = label_logprobs(said("", {"\n": -0.1, "yes": -9.0}, at)["choices"][0]["logprobs"], labels)
     assert (found and [math.exp(value) for value in found]) == (row and pytest.approx(row))
 
 
@@ -274,4 +274,4 @@ def test_alternatives_count_for_the_label_that_they_begin(alternatives, labels, 
      {"tokens": ["yes"], "token_logprobs": [-0.1]}],
 )  # fmt: skip
 def test_malformed_probabilities_are_none(logprobs: object) -> None:
-    assert label_row(logprobs, LABELS) is None
+    assert label_logprobs(logprobs, LABELS) is None
