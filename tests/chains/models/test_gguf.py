@@ -81,9 +81,7 @@ def converted_names(cache: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
-def test_a_broken_file_is_refused_and_not_cached(
-    content: bytes, cache: Path, tmp_path: Path
-) -> None:
+def test_a_broken_file_is_refused_and_not_cached(content: bytes, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(content)
     before = converted_names(cache)
     with pytest.raises(UserError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
