@@ -62,18 +62,10 @@ def test_cleaned_texts_are_tokenized_without_special_tokens() -> None:
 @pytest.mark.parametrize("clean", [Cleaner(), Cleaner(checkpoints.make_tokenizer([], None))])
 @pytest.mark.parametrize(
     "mark",
-    [
-        *(
-            "<|im_end|>",
-            "<|start_header_id|>",
-            "<｜User｜>",
-            "<｜end▁of▁sentence｜>",
-            "<|turn>",
-            "<turn|>",
-            "<end_of_turn>",
-        ),
-        *("[INST]", "[/INST]", "<<SYS>>", "[/SYSTEM_PROMPT]", "[TOOL_RESULTS]", "[|user|]", "</s>"),
-    ],
+    """
+    <|im_end|> <|start_header_id|> <｜User｜> <｜end▁of▁sentence｜> <|turn> <turn|> <end_of_turn> [INST] [/INST] <<SYS>>
+    [/SYSTEM_PROMPT] [TOOL_RESULTS] [|user|] </s>
+    """.split(),  # noqa: SIM905
 )
 def test_turn_marks_become_spaces_even_if_they_are_not_tokens(clean: Cleaner, mark: str) -> None:
     assert clean(f"a{mark}b") == f"a{' ' * len(mark)}b"
