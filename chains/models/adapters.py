@@ -65,7 +65,7 @@ def add_adapter(
     config.inference_mode = True
     config.base_model_name_or_path = None  # compared above; peft would warn about copies in other folders
     embeddings: Any = model.get_input_embeddings()
-    rows = embeddings.weight.shape[0]
+    rows = embeddings.weight.shape[0]  # one per token
     needed = _saved_rows(model, saved) or _rows_for_trained_tokens(config, rows)
     if needed not in (None, rows):
         if not resize or tokenizer_source(adapter) is None:
@@ -105,7 +105,7 @@ def add_adapter(
 def _saved_rows(model: "PreTrainedModel", saved: Mapping[str, Any]) -> int | None:
     """Number of tokens of the embeddings saved with an adapter; None without embeddings."""
     embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
-    names = {name for name, module in model.named_modules() if any(module is one for one in embeddings)}
+    names = {name for name, module in model.named_modules() if any(module is layer for layer in embeddings)}
     for name, weight in saved.items():
         module = name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".base_layer")
         if module.removesuffix(".token_adapter") in names:

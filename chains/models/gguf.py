@@ -63,7 +63,7 @@ def read_metadata(file: Path) -> dict[str, Any]:
         raise _missing_error(file) from error
     except (OSError, RecursionError, ValueError, LookupError, struct.error) as error:
         raise UserError(
-            f"Model {file}: this is no whole GGUF file ({error}). Download it again, or correct llm.model."
+            f"Model {file}: this is not a complete GGUF file ({error}). Download it again, or correct llm.model."
         ) from error
 
 

@@ -73,7 +73,7 @@ def scored_batches(
         return iter(())
     if has_prompt_tuning(model):
         raise UserError(
-            "The adapter puts tokens of its own before a prompt, so labels cannot be scored after it. "
+            "The adapter inserts virtual tokens before a prompt, so labels cannot be scored. "
             "Set chain.decide to generate."
         )
     ids = [prompt.ids for prompt in prompts]

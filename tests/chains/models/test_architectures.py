@@ -101,7 +101,7 @@ def test_a_prompt_tuning_adapter_generates_in_batches_but_cannot_score() -> None
     tokenizer = architectures.numbered_tokenizer()
     texts = generate_texts(model, tokenizer, PROMPTS, max_new_tokens=NEW_TOKENS, batch_tokens=100_000)
     assert texts == expected
-    with pytest.raises(UserError, match=r"tokens of its own.*chain\.decide to generate"):
+    with pytest.raises(UserError, match=r"virtual tokens.*chain\.decide to generate"):
         label_log_likelihoods(model, [Scorable(PROMPTS[0], LABELS["one token"])], 100)
 
 

@@ -64,7 +64,7 @@ def test_usage_counts_the_tokens_of_prompt_and_answer(llm: Any) -> None:
 def test_a_batch_has_the_answers_of_single_calls_in_order(llm: Any) -> None:
     questions = [QUESTION, "Is it?", "Was it so?"]
     answers = llm.writer(4).batch(questions)
-    assert [answer.text for answer in answers] == [llm.chat.invoke(one, max_tokens=4).text for one in questions]
+    assert [answer.text for answer in answers] == [llm.chat.invoke(text, max_tokens=4).text for text in questions]
 
 
 def test_a_prompt_longer_than_the_window_is_refused(llm: Any) -> None:

@@ -35,7 +35,7 @@ class Form:
         system: a system turn, "" if the template drops it, or None if it raises an error.
         bos: the text at the beginning.
         lead: text between ``assistant`` and an answer that is not in the generation prompt.
-        opens: end of the generation prompt that is not before a given answer.
+        opens: end of the generation prompt, absent before the answers of earlier turns.
         closes: the tag that closes the reasoning opened by the generation prompt.
         parts: whether message content is a list of parts.
         date: Jinja code that writes the date.

@@ -207,10 +207,10 @@ def test_a_known_model_is_taken_from_its_package(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no whole GGUF file"),
-        (b"GGUF", "no whole GGUF file"),
+        (b"", "not a complete GGUF file"),
+        (b"GGUF", "not a complete GGUF file"),
         (b"no model at all" * 100, "does not begin as GGUF"),
-        (b"GGUF\x03\0\0\0" + b"\xff" * 64, "no whole GGUF file"),
+        (b"GGUF\x03\0\0\0" + b"\xff" * 64, "not a complete GGUF file"),
     ],
 )
 def test_files_in_other_formats_are_refused(content: bytes, reason: str, tmp_path: Path) -> None:
