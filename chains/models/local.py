@@ -113,7 +113,7 @@ class LocalLLM(TemplatePrompts):
         """Digest of everything that can affect the answer to a prompt.
 
         That is weights, adapter, architecture, tokenizer, texts around an answer, dtype, device and library versions.
-        Neither the folder's name nor the chat template is included, whose effect is in the prompt.
+        The folder's name has no effect, and that of the chat template is part of the prompt.
         """
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return content_key(
@@ -213,7 +213,7 @@ def load_llm(config: LLMConfig, cache: ResultCache | None = None) -> LocalLLM:
 
 
 def _pass_contiguous_states(model: "PreTrainedModel") -> None:
-    """Make the hidden states that a model's output layer (head) gets contiguous.
+    """Pass contiguous hidden states to a model's output layer (head).
 
     transformers passes the head a slice, the last position of each prompt. In bfloat16 on a CPU, torch copies the
     head's weights for each row of a batch that is not contiguous: for SmolLM2 and 64 prompts 3.5 GB and 9.4 s instead
