@@ -97,11 +97,11 @@ def scored_batches(
         chosen = [suffixes[index] for index in batch]
         with torch.inference_mode():
             if later_tokens:
-                rows = _multi_token(model, chosen, prefix())
+                rows = _score_multitoken(model, chosen, prefix())
             elif packed is None:
-                rows = _single_token(model, chosen, prefix())
+                rows = _score_one_token(model, chosen, prefix())
             else:
-                rows = _packed(packed, chosen, packed_prefix())
+                rows = _score_packed(packed, chosen, packed_prefix())
         return [tuple(row) for row in rows.tolist()]
 
     lengths = [len(suffix.ids) + shared // CACHED_PER_COMPUTED for suffix in suffixes]
@@ -162,6 +162,7 @@ def _common_tail(texts: Sequence[str]) -> str:
 def _tokenised_together(
     tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], continuations: Sequence[str]
 ) -> Scorable:
+    """The prompt and continuations, divided before the first token that a continuation changes."""
     sequences = encode(tokenizer, [text + continuation for continuation in continuations])
     unchanged = min(len(ids), *(len(sequence) - 1 for sequence in sequences))
     while any(sequence[:unchanged] != ids[:unchanged] for sequence in sequences):  # a few tokens may merge with a label
@@ -169,7 +170,7 @@ def _tokenised_together(
     return Scorable(ids[:unchanged], tuple(tuple(sequence[unchanged:]) for sequence in sequences))
 
 
-def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
+def _score_packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[KeysValues] | None") -> "Tensor":
     """Label scores (prompts, labels) by the packed model, for labels of one token."""
     import torch
 
@@ -177,7 +178,7 @@ def _packed(packed: "PackedLlama", prompts: Sequence[Scorable], prefix: "list[Ke
     return packed.next_token_log_probabilities([prompt.ids for prompt in prompts], prefix).gather(1, labels)
 
 
-def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+def _score_one_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
     """Label scores (prompts, labels) for labels of one token.
 
     Prompts are padded on the right: a causal model never attends to later tokens, so no mask is needed, and logits are
@@ -193,7 +194,7 @@ def _single_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix:
     return logits.float().log_softmax(-1).gather(1, labels.to(logits.device))
 
 
-def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
+def _score_multitoken(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: "SharedPrefix | None") -> "Tensor":
     """Label scores (prompts, labels) for labels of several tokens.
 
     Prompts are padded on the left, so that all end at the same position in the cache.
@@ -201,7 +202,7 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
     import torch
 
     if is_recurrent(model):
-        return _uncached(model, prompts)
+        return _score_uncached(model, prompts)
     device = model.device
     width = max(len(prompt.ids) for prompt in prompts)
     shared = 0 if prefix is None else len(prefix)
@@ -217,7 +218,7 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
         **_mask_and_positions(model, mask, positions),
     )
     if getattr(output, "past_key_values", None) is None:
-        return _uncached(model, prompts)
+        return _score_uncached(model, prompts)
     first = output.logits[:, -1].float().log_softmax(-1)
     columns = []
     for label_ids in zip(*(prompt.labels for prompt in prompts), strict=True):  # one label's token ids, by prompt
@@ -225,14 +226,14 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
         longest = max(map(len, label_ids))
         if longest > 1:
             padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids], device=device)
-            counted = torch.tensor(
+            counted = torch.tensor(  # False for padding
                 [[i < len(tokens) for i in range(1, longest)] for tokens in label_ids], device=device
             )
             step = torch.arange(longest - 1, device=device)
             full_mask = torch.cat([mask, torch.ones_like(padded[:, :-1])], dim=1)
             continued = model(
                 input_ids=padded[:, :-1],
-                past_key_values=_copied(output.past_key_values),
+                past_key_values=_copy_cache(output.past_key_values),
                 use_cache=True,
                 **_mask_and_positions(model, full_mask, mask.sum(1, keepdim=True) + step),
             )
@@ -243,7 +244,7 @@ def _multi_token(model: "PreTrainedModel", prompts: Sequence[Scorable], prefix: 
     return torch.stack(columns, dim=1)
 
 
-def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
+def _score_uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor":
     """Label scores (prompts, labels) with prompt and label as one text, padded on the right.
 
     For models without a usable key-value cache.
@@ -255,7 +256,7 @@ def _uncached(model: "PreTrainedModel", prompts: Sequence[Scorable]) -> "Tensor"
         longest = max(map(len, label_ids))
         texts = [Scorable([*prompt.ids, *tokens[:-1]], ()) for prompt, tokens in zip(prompts, label_ids, strict=True)]
         preceding = torch.tensor([[len(prompt.ids) - 1] for prompt in prompts]) + torch.arange(longest)  # positions
-        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])
+        counted = torch.tensor([[i < len(tokens) for i in range(longest)] for tokens in label_ids])  # False for padding
         padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in label_ids])
         ids = _padded(texts)
         output = model(
@@ -279,8 +280,8 @@ def _padded(prompts: Sequence[Scorable], *, left: bool = False) -> "Tensor":
     )
 
 
-def _copied(past: Any) -> Any:
-    """A copy of a cache that can be continued without changing ``past``."""
+def _copy_cache(past: Any) -> Any:
+    """A copy of a key-value cache that can be extended without changing ``past``."""
     from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
     def replaces_tensors(layer: Any) -> bool:
