@@ -80,17 +80,12 @@ class Form:
             "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
             "{{ raise_exception('Roles must alternate') }}{% endif %}{% endfor %}"
         )
+        user, assistant = turn(self.user, joined), turn(self.assistant + self.lead + "{}" + self.end)
         return (
-            head + f"{{{{ {self.bos!r} }}}}{self.date}"
-            "{% for message in messages %}{% if message.role == 'system' %}"
-            + system
-            + "{% elif message.role == 'user' %}"
-            + turn(self.user, joined)
-            + "{% else %}"
-            + turn(self.assistant + self.lead + "{}" + self.end)
-            + "{% endif %}{% endfor %}{% if add_generation_prompt %}"
-            + f"{{{{ {self.assistant + self.opens!r} }}}}"
-            + "{% endif %}"
+            f"{head}{{{{ {self.bos!r} }}}}{self.date}{{% for message in messages %}}"
+            f"{{% if message.role == 'system' %}}{system}{{% elif message.role == 'user' %}}{user}"
+            f"{{% else %}}{assistant}{{% endif %}}{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{{{{ {self.assistant + self.opens!r} }}}}{{% endif %}}"
         )
 
 
