@@ -47,7 +47,7 @@ def test_bfloat16_is_near(reference: SentenceEmbedder) -> None:
 
 
 def test_batches_of_questions_are_embedded_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 2 * len(TEXTS) - 1)
+    monkeypatch.setattr("retrievers.embedders.minilm.ONNX_MAX_TEXTS", 2 * len(TEXTS) - 1)
     embedder = MiniLMEmbedder("bfloat16", query_prompt="query: ")
     first, bulk = embedder.embed_queries(TEXTS), embedder.embed_queries(TEXTS)
     expected = SentenceEmbedder(str(packaged_minilm()), dtype="bfloat16", query_prompt="query: ").embed_queries(TEXTS)
@@ -66,7 +66,7 @@ def test_threads_load_the_bulk_embedder_once(monkeypatch: pytest.MonkeyPatch) ->
             time.sleep(0.2)
             super().__init__(*arguments, **named)
 
-    monkeypatch.setattr("retrievers.embedders.minilm.FEW", 0)
+    monkeypatch.setattr("retrievers.embedders.minilm.ONNX_MAX_TEXTS", 0)
     monkeypatch.setattr("retrievers.embedders.sentence.SentenceEmbedder", Slow)
     embedder = MiniLMEmbedder("bfloat16")
     with ThreadPoolExecutor(4) as threads:
