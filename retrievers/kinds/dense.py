@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from retrievers.registry import Context
 
-TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
+TIES = 16  # extra neighbours to fetch, so that the base class can break ties at rank k by id
 
 
 class DenseConfig(RetrieverConfig):
@@ -28,14 +28,14 @@ class DenseConfig(RetrieverConfig):
 
 
 class DenseRetriever(Retriever):
-    """The nearest passages of a store by cosine; the score is the cosine similarity, 1 at best."""
+    """Finds the nearest passages in a store; the score is the cosine similarity, at most 1."""
 
     config_class: ClassVar[type[RetrieverConfig]] = DenseConfig
 
     _store: Store = PrivateAttr()
 
     def __init__(self, store: Store, top_k: int = 5) -> None:
-        """Search the passages that ``store`` already holds; ``build`` updates it first."""
+        """Search the passages in ``store`` as it is; ``build`` updates the store first."""
         super().__init__(top_k=top_k)
         self._store = store
 

@@ -5,7 +5,7 @@ from embedders import WordEmbedder
 from langchain_core.documents import Document
 
 from retrievers.config import StoreConfig
-from retrievers.kinds.parent import ParentRetriever, PartKind, cut
+from retrievers.kinds.parent import ParentRetriever, PartKind, split
 from retrievers.store import Store, open_store
 
 LONG = Document(
@@ -22,10 +22,10 @@ def opened(path: Path, embedder: WordEmbedder) -> Store:
 
 
 def test_parts_are_whole_sentences_or_lines() -> None:
-    sentences = [part.page_content for part in cut(LONG, "sentence")]
+    sentences = [part.page_content for part in split(LONG, "sentence")]
     assert sentences[:3] == ["Aspirin is old.", "Many things were measured here.", "The kidney was not looked at."]
     assert "* * *" not in sentences
-    sections = [(part.id, part.page_content) for part in cut(LONG, "section")]
+    sections = [(part.id, part.page_content) for part in split(LONG, "section")]
     assert sections == [
         ("long#0", "Aspirin is old. Many things were measured here."),
         ("long#1", "The kidney was not looked at."),
@@ -36,7 +36,7 @@ def test_parts_are_whole_sentences_or_lines() -> None:
 @pytest.mark.parametrize("parts", ["sentence", "section"])
 def test_a_text_without_letters_is_its_own_part(parts: PartKind) -> None:
     for text in ("--- ---", ""):
-        assert [part.page_content for part in cut(Document(id="x", page_content=text), parts)] == [text]
+        assert [part.page_content for part in split(Document(id="x", page_content=text), parts)] == [text]
 
 
 def test_the_best_part_finds_the_whole_document(tmp_path: Path) -> None:
