@@ -114,12 +114,12 @@ class Steps:
         self.done[name] = json.loads(file.read_text(encoding="utf-8"))
         return self.done[name]
 
-    def train(self, name: str, kind: str, settings: Settings, *options: str) -> Path:
-        """Train a model or an adapter with these settings and command-line options; returns its folder."""
+    def train(self, name: str, kind: str, settings: Settings, recipe: Settings, *options: str) -> Path:
+        """Train a model or an adapter; ``recipe`` are the settings of section ``train.KIND``. Returns its folder."""
         output = self.work / "models" / name
-        self.run(
-            f"train-{name}", ["train", kind, "--output", str(output), *options], settings, lambda: _summary(output)
-        )
+        settings = {**settings, **{f"train.{kind}.{key}": value for key, value in recipe.items()}}
+        command = ["train", kind, "--output", str(output), *options]
+        self.run(f"train-{name}", command, settings, lambda: _summary(output))
         return output
 
     def evaluate(self, name: str, pairs: Settings, settings: Settings, *options: str) -> Path:
@@ -132,10 +132,6 @@ class Steps:
 
 def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _train_settings(kind: str, recipe: Settings) -> Settings:
-    return {f"train.{kind}.{key}": value for key, value in recipe.items()}
 
 
 def _summary(output: Path) -> Figures:
@@ -174,11 +170,8 @@ def _pair_figures(output: Path, pairs: Settings) -> Figures:
     figures = _task_figures(output, task)
     train = load_pairs(_pairs_config(pairs), "train").pairs
     seen = {_normalized(text) for pair in train for text in (pair.premise, pair.hypothesis)}
-    unseen = [
-        each
-        for each in _samples(output, task)
-        if not {_normalized(each["premise"]), _normalized(each["hypothesis"])} & seen
-    ]
+    samples = _samples(output, task)
+    unseen = [each for each in samples if seen.isdisjoint(_normalized(each[key]) for key in ("premise", "hypothesis"))]
     return {**figures, "no_text_in_training": _accuracy(unseen) if unseen else None}
 
 
@@ -192,10 +185,9 @@ def _normalized(text: str) -> str:
 
 def transfer(steps: Steps, sick: Settings, healthver: Settings) -> None:
     """Part b: an encoder trained on SICK, then on HealthVer, whose file is small."""
-    first = _train_settings("encoder", {**ENCODER, "every": 141})
-    base = steps.train("sick-encoder", "encoder", {**sick, **first})
-    second = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
-    model = steps.train("healthver-from-sick", "encoder", {**healthver, **_train_settings("encoder", second)})
+    base = steps.train("sick-encoder", "encoder", sick, {**ENCODER, "every": 141})
+    recipe = {**ENCODER, "model": str(base), "epochs": 5, "learning_rate": 1e-4, "every": 84}
+    model = steps.train("healthver-from-sick", "encoder", healthver, recipe)
     steps.evaluate("healthver-from-sick", healthver, _encoder_settings(model))
 
 
@@ -214,7 +206,7 @@ def judge_adapter(steps: Steps, sick: Settings, healthver: Settings, published: 
     base = _merged(steps, "sick", sick_adapter, sick)
     recipe = {**ADAPTER, "batch_size": 8, "accumulation": 2, "every": 57, "learning_rate": 2e-4}
     model = {"llm.model": str(base), "llm.dtype": "bfloat16"}
-    adapter = steps.train("healthver-more", "qlora", {**model, **pairs, **_train_settings("qlora", recipe)})
+    adapter = steps.train("healthver-more", "qlora", {**model, **pairs}, recipe)
     steps.evaluate("healthver-more", pairs, {**model, "llm.adapter": str(adapter)})
     if not (sick_adapter.exists() and adapter.exists()):  # --only has left out a training step
         return adapter
@@ -228,14 +220,11 @@ def judge_encoder(steps: Steps, general: Path, healthver: Settings, published: P
 
     ``general`` is the folder with pairs of SNLI, SICK and SciFact.
     """
-
-    def train(name: str, folder: Path, **recipe: object) -> Path:
-        settings = _train_settings("encoder", {**ENCODER, **recipe})
-        return steps.train(name, "encoder", {**_folder_settings(folder), **settings})
-
-    base = train("general-encoder", general, epochs=2, every=300)
+    general_recipe = {**ENCODER, "epochs": 2, "every": 300}
+    base = steps.train("general-encoder", "encoder", _folder_settings(general), general_recipe)
     folder = _write_pairs(steps, healthver, published, claims)
-    judge = train("judge-encoder", folder, model=str(base), learning_rate=1e-4, epochs=4, every=120)
+    recipe = {**ENCODER, "model": str(base), "learning_rate": 1e-4, "epochs": 4, "every": 120}
+    judge = steps.train("judge-encoder", "encoder", _folder_settings(folder), recipe)
     steps.evaluate("judge-encoder", _folder_settings(folder), _encoder_settings(judge))
     _check(steps, "judge-encoder", folder, _encoder_settings(judge))
     return judge
@@ -371,10 +360,9 @@ def _merged(steps: Steps, name: str, adapter: Path, pairs: Settings) -> Path:
 
 def _trained(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> tuple[Path, Path]:
     """Train a QLoRA adapter and an encoder on the pairs; returns the folders of the adapter and the encoder."""
-    encoder_settings = _train_settings("encoder", {**ENCODER, "every": recipe["every"]})
-    encoder = steps.train(f"{name}-encoder", "encoder", {**pairs, **encoder_settings})
-    qlora_settings = _train_settings("qlora", {**ADAPTER, **recipe})
-    return steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs, **qlora_settings}), encoder
+    encoder = steps.train(f"{name}-encoder", "encoder", pairs, {**ENCODER, "every": recipe["every"]})
+    adapter = steps.train(f"{name}-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs}, {**ADAPTER, **recipe})
+    return adapter, encoder
 
 
 def _encoder_settings(encoder: Path) -> Settings:
@@ -389,7 +377,7 @@ def inference(steps: Steps, name: str, pairs: Settings, recipe: Settings) -> Non
     _merged(steps, name, adapter, pairs)
     steps.evaluate(f"{name}-zero-shot", pairs, MODEL)
     steps.evaluate(f"{name}-3-shot", pairs, {**MODEL, "prompt.shots": 3})
-    lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs, **_train_settings("qlora", {**ADAPTER, **recipe})})
+    lora = steps.train(f"{name}-lora", "qlora", {**MODEL, **pairs}, {**ADAPTER, **recipe})
     steps.evaluate(f"{name}-lora", pairs, {**MODEL, "llm.adapter": str(lora)})
 
 
@@ -419,8 +407,8 @@ def questions(steps: Steps, records: Path) -> None:
     files = {f"pairs.files.{split}": f"{split}.jsonl" for split in PAIR_SPLITS}
     labels = {"pairs.labels": {label: label for label in QA_LABELS}}
     recipe = {**ADAPTER, "batch_size": 8, "every": 28, "epochs": 4, "learning_rate": 3e-4}
-    settings = {"pairs.path": str(folder), **files, **labels, **_train_settings("qlora", recipe)}
-    adapter = steps.train("pubmedqa-qlora", "qlora", {**MODEL, **FOUR_BITS, **settings})
+    pairs = {"pairs.path": str(folder), **files, **labels}
+    adapter = steps.train("pubmedqa-qlora", "qlora", {**MODEL, **FOUR_BITS, **pairs}, recipe)
     test = {"pairs.path": str(folder / "test.jsonl"), **labels}
     result = steps.work / "results" / "pubmedqa-qlora"
     steps.run(
@@ -436,6 +424,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
     quotes = steps.work / "quotes.jsonl"
     if not quotes.exists():
         _write_jsonl(quotes, _quote_pairs(records))
+    store = {"store.path": str(steps.work / "store")}
     judges = {"encoder": _encoder_settings(encoder), "adapter": {"nli.adapter": str(adapter)}}
     for name, judge in judges.items():
         support = steps.work / "results" / f"support-{name}"
@@ -450,13 +439,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
         steps.run(
             f"answers-{name}",
             ["eval", "answers", "--output", str(output), "--data", str(records), "--limit", "100"],
-            {
-                **MODEL,
-                **judge,
-                "llm.dtype": "bfloat16",
-                "chat.max_new_tokens": 96,
-                "store.path": str(steps.work / "store"),
-            },
+            {**MODEL, **judge, "llm.dtype": "bfloat16", "chat.max_new_tokens": 96, **store},
             partial(_all_metrics, output),
         )
         output = steps.work / "results" / f"verify-{name}"
@@ -517,15 +500,15 @@ def _support(output: Path) -> Figures:
 
 def speed(steps: Steps, pairs: Settings, count: int) -> None:
     """Part e: train ``count`` steps of 16 pairs with each recipe, then compare both on the same 1,000 test pairs."""
-    runs = {
+    recipes: dict[str, tuple[str, Settings]] = {
         "tutorial": ("tutorial_qlora.yaml", {}),
-        "ours": ("qlora.yaml", {**_train_settings("qlora", ADAPTER), "train.qlora.answer_pairs": False}),
+        "ours": ("qlora.yaml", {**ADAPTER, "answer_pairs": False}),
     }
     results = []
-    for name, (config, settings) in runs.items():
-        limits = {"train.qlora.max_steps": count, "train.qlora.every": count, "train.qlora.dev_limit": 16}
-        model = {"llm.model": MODEL["llm.model"], **pairs, **settings, **limits}
-        adapter = steps.train(f"speed-{name}", "qlora", model, "--config", str(bench.CONFIGS / config))
+    for name, (config, recipe) in recipes.items():
+        limited = {**recipe, "max_steps": count, "every": count, "dev_limit": 16}
+        model = {"llm.model": MODEL["llm.model"], **pairs}
+        adapter = steps.train(f"speed-{name}", "qlora", model, limited, "--config", str(bench.CONFIGS / config))
         judge = {**MODEL, "llm.adapter": str(adapter)}
         results.append(str(steps.evaluate(f"speed-{name}", pairs, judge, "--limit", "1000")))
     output = steps.work / "results" / "speed"

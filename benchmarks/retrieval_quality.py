@@ -19,7 +19,7 @@ about an hour and distractors half an hour.
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -129,16 +129,11 @@ Ranks = Mapping[FusionSettings, Sequence[int | None]]
 """By fusion, the rank of each question's own abstract, from 1; None if it was not found."""
 
 
-def grid() -> Iterator[FusionSettings]:
-    """All fusions that are compared."""
-    for fusion, (k1, b), candidates, weight in product(FUSIONS, BM25, CANDIDATES, WEIGHTS):
-        yield FusionSettings(fusion, k1, b, weight, candidates)
-
-
 def ranks_by_fusion(dense: Results, bm25: Mapping[tuple[float, float], Results], ids: Sequence[str]) -> Ranks:
     """The ranks of the questions ``ids`` under each fusion of the grid."""
     ranks: dict[FusionSettings, list[int | None]] = {}
-    for settings in grid():
+    for fusion, (k1, b), candidates, weight in product(FUSIONS, BM25, CANDIDATES, WEIGHTS):
+        settings = FusionSettings(fusion, k1, b, weight, candidates)
         fused_ids = [fused(settings, dense[id], bm25[settings.k1, settings.b][id]) for id in ids]
         ranks[settings] = [
             found.index(id) + 1 if id in found else None for id, found in zip(ids, fused_ids, strict=True)

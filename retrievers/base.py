@@ -62,10 +62,7 @@ class Retriever(BaseRetriever):
 
     @classmethod
     def identity(cls, config: Any, context: "Context") -> dict[str, Any]:
-        """Settings and fingerprints of models that determine the results, as JSON types.
-
-        Not included are the question, the corpus and the retrievers that this one builds on.
-        """
+        """Settings and model fingerprints that determine the results, besides question, corpus, inner retrievers."""
         settings: dict[str, Any] = config.model_dump(mode="json", exclude={"top_k"})
         if settings.get("embedder") is not None:
             from retrievers.embedders import fingerprint

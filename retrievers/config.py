@@ -60,13 +60,9 @@ class EmbedderConfig(Section):
     @classmethod
     def _by_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
         if cls is EmbedderConfig and isinstance(data, Mapping) and is_class_path(data.get("model")):
-            # Fields of EmbedderConfig are keyword arguments of the class only if they differ from their defaults.
-            fields = EmbedderConfig.model_fields
-            stated = {
-                key: value
-                for key, value in data.items()
-                if key not in fields or key == "model" or value != fields[key].default
-            }
+            # Of EmbedderConfig's fields, only those that differ from their defaults are arguments of the class.
+            defaults = {key: field.default for key, field in EmbedderConfig.model_fields.items() if key != "model"}
+            stated = {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
             return EmbedderClassConfig.model_validate(stated)
         return handler(data)
 
@@ -144,10 +140,7 @@ class RetrieverClassConfig(RetrieverConfig):
 
 
 def find_cycle(references: Mapping[str, Any]) -> list[str] | None:
-    """A cycle among ``references``, the names that each name refers to; None if there is none.
-
-    The cycle starts and ends with its first name in the order of ``references``.
-    """
+    """A cycle in ``references``, the names that each name refers to, such as [a, b, a]; None if there is none."""
     try:
         TopologicalSorter(references).prepare()
     except CycleError as error:

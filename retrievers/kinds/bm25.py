@@ -47,7 +47,7 @@ class BM25Retriever(Retriever):
         if isinstance(documents, LexicalIndex):
             self._index = documents
         else:
-            self._index = MemoryIndex(documents, _parameters(config))
+            self._index = MemoryIndex(documents, Parameters(config.k1, config.b))
 
     @classmethod
     def build(cls, config: BM25Config, context: "Context") -> Self:
@@ -92,8 +92,4 @@ def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
 def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
-    return LexicalIndex(store, context.corpus, _parameters(config), server).update(context.documents)
-
-
-def _parameters(config: BM25Config) -> Parameters:
-    return Parameters(config.k1, config.b)
+    return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)

@@ -63,21 +63,22 @@ class DenseRetriever(Retriever):
             ]
 
     def _nearest(self, vectors: "np.ndarray", count: int) -> list[list[Hit]]:
+        """The ``count`` nearest passages of each vector, from the vector file if there is one, else from Chroma."""
         if file := self._store.vector_file():
             return [
-                [Hit(file.document(row), cosine) for row, cosine in found]
-                for found in file.nearest(unit(vectors), count)
+                [Hit(file.document(row), cosine) for row, cosine in nearest]
+                for nearest in file.nearest(unit(vectors), count)
             ]
         self._store.refresh_graph()
         collection = self._store.collection
-        if not (stored := collection.count()):
+        if not (total := collection.count()):
             return [[] for _ in vectors]
-        found = collection.query(
+        result = collection.query(
             query_embeddings=vectors,
-            n_results=min(count, stored),
+            n_results=min(count, total),
             include=["distances", "documents", "metadatas"],
         )
-        columns = (found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [])
+        columns = (result["ids"], result["documents"] or [], result["metadatas"] or [], result["distances"] or [])
         return [
             [
                 Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))

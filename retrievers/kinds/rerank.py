@@ -38,19 +38,16 @@ class Reranker:
         device = get_device_name()
         _check_head(model)
         with hub_errors("Cross-encoder", model), no_bars():
-            cross_encoder: Any = CrossEncoder(
+            self._model: Any = CrossEncoder(
                 model,
                 device=device,
                 model_kwargs={"dtype": resolve_dtype(dtype, device), "use_safetensors": True},
                 trust_remote_code=False,
             )
-        self._model = cross_encoder
-        self._against = [] if cross_encoder.num_labels == 1 else _label_indices(model, cross_encoder, against)
+        self._against = [] if self._model.num_labels == 1 else _label_indices(model, self._model, against)
+        window, modules = self._model.max_seq_length, repr(self._model)
         self.fingerprint = content_key(
-            weights=weights_digest(cross_encoder),
-            against=self._against,
-            window=cross_encoder.max_seq_length,
-            modules=repr(cross_encoder),
+            weights=weights_digest(self._model), against=self._against, window=window, modules=modules
         )
 
     def scores(self, pairs: Sequence[tuple[str, str]], activation: Any = None) -> "np.ndarray":
@@ -59,17 +56,13 @@ class Reranker:
 
         if not pairs:
             return np.zeros(0)
-        encodable_pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
-        is_classifier = bool(self._against)
+        pairs = [(encodable(question), encodable(passage)) for question, passage in pairs]
+        softmax = bool(self._against)
         outputs = self._model.predict(
-            encodable_pairs,
-            batch_size=BATCH,
-            show_progress_bar=False,
-            activation_fn=activation,
-            apply_softmax=is_classifier,
+            pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=activation, apply_softmax=softmax
         )
         rows = np.asarray(outputs, dtype=np.float64).reshape(len(pairs), -1)
-        return 1 - rows[:, self._against].sum(axis=1) if is_classifier else rows[:, 0]
+        return 1 - rows[:, self._against].sum(axis=1) if self._against else rows[:, 0]
 
     def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
         """The score of each text, from 0 to 1: for a model with one output, the sigmoid of its logit."""

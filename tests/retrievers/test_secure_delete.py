@@ -8,18 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from embedders import WordEmbedder
+from embedders import open_word_store
 from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.secure_delete
 from common.errors import UserError
-from retrievers.config import StoreConfig
 from retrievers.indexing import fill, index
 from retrievers.kinds.dense import DenseRetriever
 from retrievers.kinds.parent import Parts
 from retrievers.secure_delete import DATABASE, MARK, purge
-from retrievers.store import Store, open_store
 
 SECRET = "the secretariat of Wolframstrasse"  # no other document contains "Wolfram" or its trigrams "olf" and "ams"
 
@@ -28,10 +26,6 @@ def make_documents(count: int, **texts: str) -> list[Document]:
     """``count`` documents, and those of ``texts`` by id."""
     all_texts = {f"d{i}": f"finding{i} in group{i % 7} treated" for i in range(count)} | texts
     return [Document(id=id, page_content=text, metadata={"title": f"about {id}"}) for id, text in all_texts.items()]
-
-
-def open_folder(folder: Path) -> Store:
-    return open_store(StoreConfig(path=str(folder)), "corpus", WordEmbedder())
 
 
 @pytest.fixture
@@ -49,47 +43,47 @@ def traces(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("replacement", [{}, {"secret": "other words"}], ids=["removed", "changed"])
 def test_index_purges_removed_and_changed_texts(folder: Path, replacement: dict[str, str]) -> None:
-    index(open_folder(folder), make_documents(300, secret=SECRET), quiet=True)
+    index(open_word_store(folder), make_documents(300, secret=SECRET), quiet=True)
     assert DATABASE in traces(folder)
-    index(open_folder(folder), make_documents(300, **replacement), quiet=True)
+    index(open_word_store(folder), make_documents(300, **replacement), quiet=True)
     assert traces(folder) == []
     assert not (folder / MARK).exists()
-    results = DenseRetriever(open_folder(folder)).search(["finding19 in group5 treated"], 400)[0]
+    results = DenseRetriever(open_word_store(folder)).search(["finding19 in group5 treated"], 400)[0]
     assert results[0].id == "d19"
     assert len(results) == 300 + len(replacement)
 
 
 def test_index_purges_changed_metadata_and_added_metadata_need_no_purge(folder: Path) -> None:
     secret, public = (Document(id="a", page_content="text", metadata={"title": title}) for title in (SECRET, "none"))
-    index(open_folder(folder), [secret], quiet=True)
+    index(open_word_store(folder), [secret], quiet=True)
     assert DATABASE in traces(folder)
-    index(open_folder(folder), [public], quiet=True)
+    index(open_word_store(folder), [public], quiet=True)
     assert traces(folder) == []
     with_year = public.model_copy(update={"metadata": {"title": "none", "year": 2011}})
-    fill(open_folder(folder), [with_year], quiet=True)
+    fill(open_word_store(folder), [with_year], quiet=True)
     assert not (folder / MARK).exists()
 
 
 def test_index_purges_removed_parts_of_documents(folder: Path) -> None:
     secret, public = f"One thing. {SECRET}. Another.", "One thing. Another."
     for text in (secret, public):
-        index(open_folder(folder), Parts(make_documents(3, secret=text), "sentence"), quiet=True)
+        index(open_word_store(folder), Parts(make_documents(3, secret=text), "sentence"), quiet=True)
     assert traces(folder) == []
-    assert open_folder(folder).collection.count() == 5  # one sentence in each of 3 documents, two in ``public``
+    assert open_word_store(folder).collection.count() == 5  # one sentence in each of 3 documents, two in ``public``
 
 
 def test_index_without_changes_makes_up_for_a_missed_purge(folder: Path) -> None:
-    index(open_folder(folder), make_documents(3, secret=SECRET), quiet=True)
-    fill(open_folder(folder), make_documents(3), quiet=True)  # removes without a purge
+    index(open_word_store(folder), make_documents(3, secret=SECRET), quiet=True)
+    fill(open_word_store(folder), make_documents(3), quiet=True)  # removes without a purge
     assert DATABASE in traces(folder)
-    index(open_folder(folder), make_documents(3), quiet=True)
+    index(open_word_store(folder), make_documents(3), quiet=True)
     assert traces(folder) == []
 
 
 def test_index_runs_no_purge_if_nothing_was_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a purge was run"))
-    index(open_folder(folder), make_documents(3), quiet=True)
-    index(open_folder(folder), make_documents(5), quiet=True)
+    index(open_word_store(folder), make_documents(3), quiet=True)
+    index(open_word_store(folder), make_documents(5), quiet=True)
     purge(None)
 
 
@@ -106,13 +100,13 @@ sys.stdin.read()
 
 def test_a_purge_stays_due_if_another_process_reads_the_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrievers.secure_delete, "LOCK_SECONDS", 0.1)
-    index(open_folder(folder), make_documents(3, secret=SECRET), quiet=True)
-    fill(open_folder(folder), make_documents(3), quiet=True)
+    index(open_word_store(folder), make_documents(3, secret=SECRET), quiet=True)
+    fill(open_word_store(folder), make_documents(3), quiet=True)
     command = [sys.executable, "-c", READER, str(folder / DATABASE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reading\n"
-        with pytest.raises(UserError, match="is in use by another process"), open_folder(folder).errors():
+        with pytest.raises(UserError, match="is in use by another process"), open_word_store(folder).errors():
             purge(folder)
         assert (folder / MARK).exists()
         reader.communicate()
@@ -140,10 +134,10 @@ indexing.index(store, [Document(id=f"d{i}", page_content=f"finding{i}") for i in
 
 def test_index_makes_up_for_a_purge_that_a_kill_prevented(folder: Path) -> None:
     public = [Document(id=f"d{i}", page_content=f"finding{i}") for i in range(3)]
-    index(open_folder(folder), [*public, Document(id="secret", page_content=SECRET)], quiet=True)
+    index(open_word_store(folder), [*public, Document(id="secret", page_content=SECRET)], quiet=True)
     assert run_code(KILLED, str(folder)) == (-signal.SIGKILL, "")
     assert DATABASE in traces(folder)
-    assert index(open_folder(folder), public, quiet=True).removed == 0
+    assert index(open_word_store(folder), public, quiet=True).removed == 0
     assert traces(folder) == []
 
 
@@ -161,8 +155,8 @@ print(len(results), results[0].page_content, results[0].metadata["title"])
 
 def test_another_process_finds_all_remaining_documents_after_a_purge(folder: Path) -> None:
     """A new process builds the graph of vectors from the log, which then has no texts."""
-    index(open_folder(folder), make_documents(60, secret=SECRET), quiet=True)
-    index(open_folder(folder), make_documents(60), quiet=True)
+    index(open_word_store(folder), make_documents(60, secret=SECRET), quiet=True)
+    index(open_word_store(folder), make_documents(60), quiet=True)
     status, printed = run_code(SEARCH, str(folder))
     assert status == 0
     assert printed.startswith("60 finding")

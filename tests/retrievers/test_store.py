@@ -15,29 +15,23 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
-from embedders import WordEmbedder, save_tiny_embedder
+from embedders import WordEmbedder, open_word_store, save_tiny_embedder
 from forked import run_code
 from langchain_core.documents import Document
 
 import retrievers.lexical
 import retrievers.store
 from common.errors import UserError
-from retrievers import make_retriever
-from retrievers.config import EmbedderConfig, StoreConfig
+from retrievers.config import StoreConfig
 from retrievers.indexing import index
 from retrievers.kinds.bm25 import BM25Config
 from retrievers.kinds.dense import DenseConfig, DenseRetriever
 from retrievers.kinds.hybrid import HybridConfig
 from retrievers.registry import make_retrievers
-from retrievers.store import Store, collection_name, open_store, other_collections
+from retrievers.store import collection_name, open_store, other_collections
 
 DOCUMENTS = [Document(id=f"d{i}", page_content=f"finding{i} treated") for i in range(4)]
-
-
-def open_corpus(folder: Path, corpus: str = "corpus") -> Store:
-    return open_store(StoreConfig(path=str(folder)), corpus, WordEmbedder())
 
 
 def test_the_collection_name_is_readable_and_depends_on_corpus_and_embedder() -> None:
@@ -50,26 +44,10 @@ def test_the_collection_name_is_readable_and_depends_on_corpus_and_embedder() ->
 
 @pytest.mark.parametrize("corpus", ["", "x", "a" * 600, "../../etc", "日本語", "-._-", "a\x00b", "\ud800"])
 def test_any_corpus_name_gives_a_valid_collection_name(tmp_path: Path, corpus: str) -> None:
-    store = open_corpus(tmp_path, corpus)
+    store = open_word_store(tmp_path, corpus)
     assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]", store.collection.name)  # Chroma's rule
     index(store, DOCUMENTS, quiet=True)
     assert store.collection.count() == 4
-
-
-def test_retrievers_with_different_embedders_have_different_collections(tmp_path: Path) -> None:
-    tiny = save_tiny_embedder(tmp_path / "tiny")
-    embedders = {"minilm": EmbedderConfig(), "tiny": EmbedderConfig(model=str(tiny))}
-    store = StoreConfig(path=str(tmp_path / "store"))
-    results = [
-        make_retriever(
-            DenseConfig(embedder=name), DOCUMENTS, corpus="c", embedders=embedders, store=store, quiet=True
-        ).search(["finding2 treated"], 4)[0]
-        for name in embedders
-    ]
-    assert len(other_collections(store, "c", ())) == 2
-    scores = [[document.metadata["score"] for document in documents] for documents in results]
-    assert [len(row) for row in scores] == [4, 4]
-    assert scores[0] != pytest.approx(scores[1])
 
 
 def test_other_weights_in_the_same_folder_get_another_collection(tmp_path: Path) -> None:
@@ -87,67 +65,38 @@ def test_other_weights_in_the_same_folder_get_another_collection(tmp_path: Path)
 
 
 def test_a_reopened_store_has_its_documents(tmp_path: Path) -> None:
-    index(open_corpus(tmp_path), DOCUMENTS, quiet=True)
-    reopened = open_corpus(tmp_path)
+    index(open_word_store(tmp_path), DOCUMENTS, quiet=True)
+    reopened = open_word_store(tmp_path)
     assert reopened.collection.count() == 4
     assert reopened.collection.configuration["hnsw"]["space"] == "cosine"
     assert reopened.vectors.similarity_search("finding3 treated", k=1)[0].id == "d3"
-
-
-def test_search_over_1000_vectors_is_exact(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    passages = rng.normal(size=(1000, 48)).astype(np.float32)
-    questions = rng.normal(size=(200, 48)).astype(np.float32)
-
-    class NumberEmbedder(WordEmbedder):
-        """The vector of a number; other texts, by which the store identifies the embedder, are the number 0."""
-
-        def embed_documents(self, texts: list[str]) -> list[list[float]]:
-            return [passages[int(text) if text.isdecimal() else 0].tolist() for text in texts]
-
-        def embed_query(self, text: str) -> list[float]:
-            return questions[int(text) if text.isdecimal() else 0].tolist()  # type: ignore[no-any-return]
-
-    store = open_store(StoreConfig(path=str(tmp_path)), "c", NumberEmbedder())
-    index(store, [Document(id=f"{i:04}", page_content=str(i)) for i in range(1000)], quiet=True)
-    results = DenseRetriever(store).search([str(i) for i in range(200)], 10)
-
-    def normalized(rows: np.ndarray) -> np.ndarray:
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    cosines = normalized(questions) @ normalized(passages).T
-    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
-    for row, documents in enumerate(results):
-        assert [int(str(document.id)) for document in documents] == nearest[row].tolist()
-        scores = [document.metadata["score"] for document in documents]
-        assert scores == pytest.approx(cosines[row, nearest[row]].tolist(), abs=1e-5)
 
 
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=r"is a file or lies under one\. Set store\.path"):
-            open_corpus(path)
+            open_word_store(path)
 
 
 def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "chroma.sqlite3").write_bytes(b"not a database" * 1000)
     with pytest.raises(UserError, match="is damaged or was written by another version"):
-        open_corpus(tmp_path)
+        open_word_store(tmp_path)
 
 
 def test_a_database_of_another_program_is_reported(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "chroma.sqlite3") as database:
         database.execute("create table migrations (a text)")
     with pytest.raises(UserError, match="store"):
-        open_corpus(tmp_path)
+        open_word_store(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(UserError, match="may not be written"):
-        open_corpus(tmp_path / "store")
+        open_word_store(tmp_path / "store")
 
 
 # Locks the database until its input is closed.
@@ -168,9 +117,9 @@ def test_a_database_that_another_process_locks_is_reported(tmp_path: Path, monke
         assert locker.stdout is not None
         assert locker.stdout.readline() == "locked\n"
         with pytest.raises(UserError, match="is in use by another process"):
-            open_corpus(tmp_path)
+            open_word_store(tmp_path)
         locker.communicate()
-    assert open_corpus(tmp_path).collection.count() == 0
+    assert open_word_store(tmp_path).collection.count() == 0
 
 
 def free_port() -> int:
@@ -291,10 +240,10 @@ def test_documents_are_indexed_and_found_on_a_server_until_it_stops(
 
 
 def test_a_new_folder_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Path) -> None:
-    open_corpus(tmp_path / "a" / "store")
+    open_word_store(tmp_path / "a" / "store")
     assert stat.S_IMODE((tmp_path / "a" / "store").stat().st_mode) == 0o700
     (tmp_path / "shared").mkdir(mode=0o755)
-    open_corpus(tmp_path / "shared")
+    open_word_store(tmp_path / "shared")
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755
 
 
@@ -326,11 +275,11 @@ def test_open_and_reopened_stores_have_what_another_process_indexed(tmp_path: Pa
         Document(id=id, page_content=text)
         for id, text in (("a", "aspirin"), ("b", "metformin"), ("c", "measles vaccine"))
     )
-    open_before = open_corpus(tmp_path / "store")
+    open_before = open_word_store(tmp_path / "store")
     index(open_before, [a, b], quiet=True)
     assert DenseRetriever(open_before).search(["aspirin"], 1)[0][0].id == "a"
     assert run_code(INDEX_IN_FOLDER, str(tmp_path / "store")) == (0, "")
-    reopened = open_corpus(tmp_path / "store")
+    reopened = open_word_store(tmp_path / "store")
     if reindexed:
         index(reopened, [b, c], quiet=True)
     for store in (reopened, open_before):

@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,23 +85,16 @@ def test_texts_are_embedded_under_the_prompts(
     assert np.allclose(embedder.embed_documents(["aspirin"]), expected[1:], atol=1e-5)
 
 
-def embedders_with_different_vectors(plain: Path, prompted: Path, other: Path) -> Iterator[SentenceEmbedder]:
-    yield SentenceEmbedder(str(plain), dtype="float32")
-    yield SentenceEmbedder(str(plain), dtype="bfloat16")
-    yield SentenceEmbedder(str(plain), dtype="float32", query_prompt="query: ")
-    yield SentenceEmbedder(str(plain), dtype="float32", passage_prompt="query: ")
-    yield SentenceEmbedder(str(prompted), dtype="float32")
-    yield SentenceEmbedder(str(other), dtype="float32")
-    with_smaller_window = SentenceEmbedder(str(plain), dtype="float32")
-    with_smaller_window.model.max_seq_length = 8
-    yield with_smaller_window
-
-
 def test_embedders_with_different_vectors_have_different_fingerprints(
     plain: Path, prompted: Path, tmp_path: Path
 ) -> None:
     other = save_tiny_embedder(tmp_path, seed=1)
-    fingerprints = [each.fingerprint for each in embedders_with_different_vectors(plain, prompted, other)]
+    embedders = [SentenceEmbedder(str(folder), dtype="float32") for folder in (plain, plain, prompted, other)]
+    embedders[1].model.max_seq_length = 8
+    embedders.append(SentenceEmbedder(str(plain), dtype="bfloat16"))
+    embedders.append(SentenceEmbedder(str(plain), dtype="float32", query_prompt="query: "))
+    embedders.append(SentenceEmbedder(str(plain), dtype="float32", passage_prompt="query: "))
+    fingerprints = [embedder.fingerprint for embedder in embedders]
     assert len(set(fingerprints)) == len(fingerprints)
     assert SentenceEmbedder(str(plain), dtype="float32").fingerprint == fingerprints[0]
 

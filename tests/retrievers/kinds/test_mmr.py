@@ -71,9 +71,3 @@ def test_a_candidate_missing_in_the_store_is_embedded(tmp_path: Path) -> None:
         results = mmr.search(["other", question], 3)[1]
         assert [document.id for document in results] == ids
         assert results[0].metadata["score"] == pytest.approx(1, abs=1e-4)
-
-
-def test_no_candidates_give_no_results(tmp_path: Path) -> None:
-    mmr = make_mmr(tmp_path, 1.0)
-    mmr._retriever = FixedRetriever({})
-    assert mmr.search(["q"], 3) == [[]]

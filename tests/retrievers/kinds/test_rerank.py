@@ -29,11 +29,6 @@ def test_candidates_are_sorted_by_the_crossencoders_scores() -> None:
     assert len(reranker.pairs) == 6  # 2 questions with 3 candidates each
 
 
-def test_no_candidates_give_no_results() -> None:
-    retriever = RerankRetriever(FixedRetriever({}), WordReranker(), RerankConfig(retriever="inner", model="words"))  # type: ignore[arg-type]
-    assert retriever.search(["q"], 3) == [[]]
-
-
 @pytest.mark.parametrize(
     ("labels", "against"), [(("yes", "no", "maybe"), ("maybe", "neutral")), (("a", "b", "c"), ("c", "A"))]
 )
