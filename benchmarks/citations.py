@@ -5,9 +5,9 @@
 
 PubMedQA (``--data``, with test_ground_truth.json beside it): the chain answers each question of the official test split
 with quotes from the five abstracts that BM25 ranks first among all 1,000. Measured are whether the first quote is from
-the question's own abstract, whether it is from a results section, and the share of the conclusion's words in the first
+the question's abstract, whether it is from a results section, and the share of the conclusion's words in the first
 quote (the abstracts lack their conclusions). Two more lines are the shares of answers whose evidence is marked as weak,
-with and without the question's own abstract among the five.
+with and without the question's abstract among the five.
 
 Citation Integrity (``--claims``, a folder with claims_PART.jsonl and corpus_PART.jsonl or corpus.jsonl in SciFact's
 layout): the chain quotes sentences for each claim from its candidate sentences, each of which is a paragraph. Measured

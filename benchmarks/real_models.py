@@ -1,4 +1,4 @@
-"""A pretrained 135M language model and a small encoder on real data, through medground's own commands.
+"""A pretrained 135M language model and a small encoder on real data, run by medground's commands.
 
     python benchmarks/real_models.py --part a --data DIR --work DIR
 
@@ -455,7 +455,7 @@ def verification(steps: Steps, records: Path, encoder: Path, adapter: Path) -> N
 def _quote_pairs(records: Path) -> list[dict[str, Any]]:
     """Pairs whose hypothesis is a correct answer, and whose premise are three quotes for its question.
 
-    The quotes are from the question's own abstract, labelled as entailment, and from another abstract, as neutral.
+    The quotes are from the question's abstract ("own"), labelled as entailment, or from another ("other"), as neutral.
     """
     embedder = MiniLMEmbedder()
     test = [record for record in load_records(DataConfig(path=str(records))) if record.label in ("yes", "no")]
@@ -477,7 +477,7 @@ def _all_metrics(output: Path) -> Figures:
 
 
 def _support(output: Path) -> Figures:
-    """Shares of entailment and contradiction for "own" and "other" abstracts, and their paired differences.
+    """Shares of entailment and contradiction for quotes of "own" and "other" abstracts, and their paired differences.
 
     An abstract without a quote for the question neither supports nor contradicts the answer.
     """

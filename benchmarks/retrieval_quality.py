@@ -2,8 +2,8 @@
 
     python benchmarks/retrieval_quality.py --data PATH/ori_pqal.json --work FOLDER --output quality.json
 
-Each question's own abstract is searched for among all 1,000. There are three parts; ``--parts`` selects which of the
-last two are run:
+Retrievers search all 1,000 abstracts for each question; the abstract with the question's id is correct. There are three
+parts; ``--parts`` selects which of the last two are run:
 
 - untuned: fusions of the packaged MiniLM with BM25 are compared on the training questions, which are those outside the
   official test split. The fusion with the highest accuracy@1, then MRR, is selected; nested cross-validation estimates
@@ -63,7 +63,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 Results = dict[str, list[Document]]
 """A retriever's results for each question, by the record's id."""
 IsCorrect = dict[str, dict[str, bool]]
-"""Whether a question's own abstract is ranked first, by retriever and the record's id."""
+"""Whether a question's abstract is ranked first, by retriever and the record's id."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def fused(settings: FusionSettings, dense: Sequence[Document], bm25: Sequence[Do
 
 
 Ranks = Mapping[FusionSettings, Sequence[int | None]]
-"""By fusion, the rank of each question's own abstract, from 1; None if it was not found."""
+"""By fusion, the rank of each question's abstract, from 1; None if it was not found."""
 
 
 def ranks_by_fusion(dense: Results, bm25: Mapping[tuple[float, float], Results], ids: Sequence[str]) -> Ranks:
@@ -142,7 +142,7 @@ def ranks_by_fusion(dense: Results, bm25: Mapping[tuple[float, float], Results],
 
 
 def merit(ranks: Sequence[int | None]) -> tuple[int, float]:
-    """The number of questions whose own abstract is first, and the sum of the reciprocal ranks."""
+    """The number of questions whose abstract is first, and the sum of the reciprocal ranks."""
     return ranks.count(1), sum(1 / rank for rank in ranks if rank)
 
 

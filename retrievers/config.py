@@ -1,6 +1,6 @@
 """Settings of embedders, retrievers and the store.
 
-Each kind of retriever has its settings in its own file, in ``retrievers.kinds``; ``retrievers.registry`` finds it.
+The settings class of a kind of retriever is in the kind's file in ``retrievers.kinds``.
 """
 
 import re

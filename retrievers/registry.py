@@ -172,16 +172,16 @@ def make_retrievers(
             that no document has.
     """
     check_cycles(configs)
-    made: dict[str, Retriever] = {}
-    context = Context(documents, corpus, embedders, store, made, rewriter, quiet=quiet)
+    retrievers: dict[str, Retriever] = {}
+    context = Context(documents, corpus, embedders, store, retrievers, rewriter, quiet=quiet)
 
     def make(name: str) -> "Retriever":
-        if name not in made:
+        if name not in retrievers:
             config = _lookup(configs, name, "retriever")
             for other in config.builds_on():
                 make(other)
-            made[name] = _build(config, context)
-        return made[name]
+            retrievers[name] = _build(config, context)
+        return retrievers[name]
 
     return {name: make(name) for name in names}
 

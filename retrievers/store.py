@@ -244,14 +244,14 @@ def _check_writable(database: Path) -> None:
 
 def _address(url: str) -> tuple[str, int, bool]:
     """Host and port, and whether the connection is encrypted."""
-    refused = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
+    invalid = UserError(f"store.url {url!r} is no address of a Chroma server. Write http://host:8000.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise refused from None
+        raise invalid from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise refused
+        raise invalid
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 8000), secure
 

@@ -27,8 +27,8 @@ def window_of(embedder: Embeddings) -> Window | None:
 def shorten(embedder: Embeddings, question: str) -> str:
     """The question, shortened to the embedder's window if it is longer.
 
-    Of its sentences that end in a question mark, as many are kept as fit, from the last backwards; if no sentence does,
-    of all its sentences. At least one sentence is kept.
+    The shortened question has the last of its sentences that end in a question mark, as many as fit the window, or else
+    the last of all its sentences; at least one sentence.
     """
     window = None if len(question) < SHORT_CHARACTERS else window_of(embedder)
     return question if window is None else cut_to_window(question, window)
