@@ -79,7 +79,7 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     revision = getattr(documents, REVISION, None)
     with store.errors():
         if revision is not None and (count := _count_of(store, revision, documents)) is not None:
-            store.remove_former_vector_files()  # a killed process may have left texts there
+            store.remove_former_vector_files()  # a killed process may have left them, with their texts
             return IndexReport(total=count, embedded=0, removed=0)
         changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
         _note(store, None)

@@ -168,7 +168,7 @@ class LexicalIndex:
     """
 
     def __init__(self, store: Path, corpus: str, parameters: Parameters, server: ServerDocuments | None = None) -> None:
-        # The 1 stays so that existing folders are found.
+        # Changing the 1 would give every existing index another folder name.
         digest = hashlib.sha256(repr((1, corpus, tuple(map(float, parameters)))).encode("utf-8", "replace"))
         self._folder = store / FOLDER / digest.hexdigest()[:16]
         self._corpus = corpus
@@ -192,7 +192,7 @@ class LexicalIndex:
             about = self._current_about()
             if about is None or (about["revision"], about.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
-            else:  # a process killed before it removed a former version has left texts there
+            else:  # a process may have been killed before it removed the previous version and its texts
                 remove_other_versions(self._folder, str(self._current_name()), ABOUT)
         except OSError as error:
             raise UserError(

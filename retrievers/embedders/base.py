@@ -20,7 +20,7 @@ class BatchEmbedder(Embeddings):
     """An embedder that embeds many questions in one pass.
 
     Attributes:
-        fingerprint: a text, or an object whose ``str`` is one, that changes whenever the vectors may change.
+        fingerprint: a value, compared as text, that changes whenever the vectors may change.
         window: the ``Window`` of a passage under the prompt; None if there is no limit or it is unknown.
     """
 

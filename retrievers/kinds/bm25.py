@@ -51,11 +51,11 @@ class BM25Retriever(Retriever):
 
     @classmethod
     def build(cls, config: BM25Config, context: "Context") -> Self:
-        return cls(_updated(config, context), config)
+        return cls(_updated_index(config, context), config)
 
     @classmethod
     def index(cls, config: BM25Config, context: "Context") -> int:
-        _updated(config, context)
+        _updated_index(config, context)
         return 0
 
     @classmethod
@@ -89,7 +89,7 @@ def _hits(index: SearchableIndex, words: list[str], k: int) -> list[Hit]:
     return [Hit(index.document(int(number)), float(scores[number])) for number in best]
 
 
-def _updated(config: BM25Config, context: "Context") -> LexicalIndex:
+def _updated_index(config: BM25Config, context: "Context") -> LexicalIndex:
     store = Path(context.store.path).expanduser()
     server = ServerDocuments(context.store, context.corpus) if context.store.url else None
     return LexicalIndex(store, context.corpus, Parameters(config.k1, config.b), server).update(context.documents)
