@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from common.errors import DataError
-from common.json_file import shown
+from common.json_file import escape
 
 DELIMITERS = (",", ";", "\t")  # spreadsheets write semicolons in locales with a decimal comma
 _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*\Z", re.IGNORECASE)  # Excel's first line that names the delimiter
@@ -47,7 +47,7 @@ def csv_rows(
             if header is None:
                 header = cells or None
                 if repeated := next((name for name, times in Counter(filter(None, cells)).items() if times > 1), None):
-                    raise DataError(where, "names a column twice.", record=f"line {begins}", field=shown(repeated))
+                    raise DataError(where, "names a column twice.", record=f"line {begins}", field=escape(repeated))
             elif any(cell.strip() for cell in cells[len(header) :]):
                 yield begins, DataError(where, "has more cells than the header names.", record=f"line {begins}")
             elif cells:

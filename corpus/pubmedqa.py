@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import DataError
-from common.json_file import JSONObject, flaw, kind_of, read_object, shown
+from common.json_file import JSONObject, escape, json_type, read_object, value_problem
 from corpus.config import Subset
 from corpus.records import LABELS, Label, QARecord
 
@@ -67,7 +67,7 @@ def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool)
     for number, row in enumerate(rows):
         pubid = row.get("pubid")
         if not isinstance(pubid, int | str):
-            raise DataError(where, f"must be a number, not {kind_of(pubid)}.", record=f"row {number}", field="pubid")
+            raise DataError(where, f"must be a number, not {json_type(pubid)}.", record=f"row {number}", field="pubid")
         context = row.get("context")
         parts = context if isinstance(context, Mapping) else {}
         value = {
@@ -90,12 +90,12 @@ def _from_rows(where: str, rows: Iterable[Mapping[str, Any]], *, labelled: bool)
 def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARecord:
     key = _checked_id(where, key)
     if not isinstance(value, dict):
-        raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {kind_of(value)}.", record=key)
-    if isinstance(value, JSONObject) and value.repeated:
-        raise DataError(where, "occurs twice in the record.", record=key, field=shown(value.repeated[0]))
+        raise DataError(where, f"must be an object with QUESTION and CONTEXTS, not {json_type(value)}.", record=key)
+    if isinstance(value, JSONObject) and value.duplicate_keys:
+        raise DataError(where, "occurs twice in the record.", record=key, field=escape(value.duplicate_keys[0]))
     for field, part in value.items():
-        if problem := flaw(field) or flaw(part):
-            raise DataError(where, problem, record=key, field=shown(field))
+        if problem := value_problem(field) or value_problem(part):
+            raise DataError(where, problem, record=key, field=escape(field))
     for field in ("QUESTION", "CONTEXTS", *(["final_decision"] if labelled else [])):
         if field not in value:
             raise DataError(where, "is missing.", record=key, field=field)
@@ -121,22 +121,22 @@ def _record(where: Path | str, key: str, value: Any, *, labelled: bool) -> QARec
 
 
 def _checked_id(where: Path | str, key: str) -> str:
-    if problem := flaw(key):
+    if problem := value_problem(key):
         raise DataError(where, problem, record=ascii(key))
     if not key.strip() or not key.isprintable():
-        raise DataError(where, "an id must be printable text and not empty.", record=f'"{shown(key)}"')
+        raise DataError(where, "an id must be printable text and not empty.", record=f'"{escape(key)}"')
     return key
 
 
 def _text(where: Path | str, key: str, field: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise DataError(where, f"must be a text, not {kind_of(value)}.", record=key, field=field)
+        raise DataError(where, f"must be a text, not {json_type(value)}.", record=key, field=field)
     return value
 
 
 def _texts(where: Path | str, key: str, field: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise DataError(where, f"must be a list of texts, not {kind_of(value)}.", record=key, field=field)
+        raise DataError(where, f"must be a list of texts, not {json_type(value)}.", record=key, field=field)
     return tuple(_text(where, key, f"{field}[{number}]", part) for number, part in enumerate(value))
 
 
@@ -144,13 +144,13 @@ def _year(where: Path | str, key: str, value: Any) -> int | None:
     if value in (None, ""):
         return None
     if isinstance(value, bool) or not isinstance(value, int | str) or not _YEAR.fullmatch(str(value)):
-        given = f'"{shown(str(value))}"' if isinstance(value, int | float | str) else kind_of(value)
+        given = f'"{escape(str(value))}"' if isinstance(value, int | float | str) else json_type(value)
         raise DataError(where, f"must be a year of four digits or null, not {given}.", record=key, field="YEAR")
     return int(value)
 
 
 def _label(where: Path | str, key: str, value: Any, *, field: str | None) -> Label:
     if value not in LABELS:
-        given = f'"{shown(value)}"' if isinstance(value, str) else kind_of(value)
+        given = f'"{escape(value)}"' if isinstance(value, str) else json_type(value)
         raise DataError(where, f"must be yes, no or maybe, not {given}.", record=key, field=field)
     return cast(Label, value)

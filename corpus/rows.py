@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError
-from common.json_file import flaw, kind_of, read_text, shown
+from common.json_file import escape, json_type, read_text, value_problem
 from corpus.csv_rows import csv_rows
 
 TABLES = (".csv", ".tsv")
@@ -74,7 +74,7 @@ def json_row(where: Path | str, record: str, line: str) -> dict[str, Any]:
         problem = f"is not JSON: {reason}. Write one object a line, or a table with a header (.csv, .tsv)."
         raise DataError(where, problem, record=record) from None
     if not isinstance(row, dict):
-        raise DataError(where, f"must be an object, not {kind_of(row)}.", record=record)
+        raise DataError(where, f"must be an object, not {json_type(row)}.", record=record)
     return row
 
 
@@ -82,9 +82,9 @@ def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str)
     """The text in a column, without surrounding white space."""
     value = row[column]
     if not isinstance(value, str):
-        problem: str | None = f"must be a text, not {kind_of(value)}."
+        problem: str | None = f"must be a text, not {json_type(value)}."
     else:
-        problem = flaw(value) or (None if value.strip() else "is empty.")
+        problem = value_problem(value) or (None if value.strip() else "is empty.")
     if problem is not None:
         raise DataError(where, problem, record=record, field=column)
     return str(value).strip()
@@ -92,7 +92,7 @@ def text_of(where: Path | str, record: str, row: Mapping[str, Any], column: str)
 
 def columns_of(row: Mapping[str, Any]) -> str:
     """The columns of a row, for messages."""
-    return ", ".join(shown(str(name)) for name in row) or "none"
+    return ", ".join(escape(str(name)) for name in row) or "none"
 
 
 def _array(path: Path, text: str) -> Rows:
@@ -103,5 +103,5 @@ def _array(path: Path, text: str) -> Rows:
         raise DataError(path, "is not a JSON array that can be read.", record=where) from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=f"row {number}")
+            raise DataError(path, f"must be an object, not {json_type(row)}.", record=f"row {number}")
         yield f"row {number}", row

@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
-from common.result_cache import Batches, ResultCache, recall
+from common.result_cache import Batches, ResultCache, get_or_compute
 from retrievers.base import Hit, Retriever
 
 CHUNK = 256  # questions per cache write
@@ -55,7 +55,7 @@ class CachedRetriever(Retriever):
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)
         keys = [content_key(question=question, depth=depth, retriever=self._key) for question in questions]
-        found = recall(self._cache, keys, lambda places: self._found(questions, places, depth))
+        found = get_or_compute(self._cache, keys, lambda places: self._found(questions, places, depth))
         self.reused += sum(one.reused for one in found)
         return [[Hit(self._documents[id], score) for id, score in one.value] for one in found]
 

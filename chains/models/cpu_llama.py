@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from common.cpu import PackedLinear, computes_bfloat16, packs_linear, rounded
+from common.cpu import PackedLinear, computes_bfloat16, packs_linear, padded_rows
 
 BLOCK = 128  # query tokens per attention product: few masked scores, and all fit the L2 cache
 MAX_BYTES = 2 << 30  # the packed weights are a second copy in memory
@@ -88,7 +88,7 @@ class PackedLlama:
         with torch.inference_mode():
             asked = len(prompts)
             tokens = sum(map(len, prompts))
-            if more := rounded(tokens) - tokens:  # pad with an extra prompt
+            if more := padded_rows(tokens) - tokens:  # pad with an extra prompt
                 prompts = [*prompts, [0] * more]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
@@ -96,7 +96,7 @@ class PackedLlama:
             states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
             for layer, keys_values in zip(self._layers, before[:-1], strict=True):
                 states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
-            last = [*range(asked), *[asked - 1] * (rounded(asked) - asked)]  # pad with copies of a row
+            last = [*range(asked), *[asked - 1] * (padded_rows(asked) - asked)]  # pad with copies of a row
             ends, bounds = stops[last] - 1, [bounds[place] for place in last]
             states = self._last.forward_ends(states, cosine, sine, bounds, ends, before[-1])[:asked]
             logits: Tensor = self._norm(states) @ self._head.T

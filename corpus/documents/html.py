@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from common.encoding import CONVERT, encoding_of
+from common.encoding import CONVERT_ADVICE, encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
 from corpus.documents.extract import Body, Extract, one_line
@@ -62,7 +62,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
 
     raw = read_bytes(source, config)
     if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
-        raise DataError(source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT}'}")
+        raise DataError(
+            source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT_ADVICE}'}"
+        )
     if any(_attributes(tag[0]) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
         raise DataError(source.name, f"has an element with more than {_ATTRIBUTES:,} attributes. Remove that element.")
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from common.errors import DataError
-from common.json_file import kind_of, shown
+from common.json_file import escape, json_type
 from corpus.config import DocumentColumns, DocumentsConfig
 from corpus.csv_rows import csv_rows
 from corpus.documents.extract import Body, Extract, one_line
@@ -61,13 +61,13 @@ def _document(
     source: Source, columns: DocumentColumns, number: int, line: int, row: Mapping[str, Any], seen: set[str]
 ) -> Extract | None:
     if columns.text not in row:
-        names = [shown(str(name)) for name in islice(row, SHOWN)]
+        names = [escape(str(name)) for name in islice(row, SHOWN)]
         there = ", ".join([*names, "..."] if len(row) > SHOWN else names) or "none"
         problem = f"is missing (columns here: {there}). Name the right one in documents.columns.text."
         raise DataError(source.name, problem, record=f"line {line}", field=columns.text)
     id = one_line(_text(source, line, row, columns.id)) or str(number)
     if id in seen:
-        raise DataError(source.name, f"the id {shown(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
+        raise DataError(source.name, f"the id {escape(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
     title = one_line(_text(source, line, row, columns.title))
     body = Body()
     body.add(title or "")
@@ -100,7 +100,7 @@ def _text(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise DataError(source.name, f"must be a text, not {kind_of(value)}.", record=f"line {line}", field=column)
+        raise DataError(source.name, f"must be a text, not {json_type(value)}.", record=f"line {line}", field=column)
     return str(value)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from common.errors import DataError, UserError
-from common.json_file import flaw, kind_of, shown
+from common.json_file import escape, json_type, value_problem
 from corpus.config import ClaimsConfig
 from corpus.rows import columns_of, file_rows, text_of
 from corpus.sample import DATA
@@ -147,7 +147,7 @@ def _scifact(
     for line, row in file_rows(corpus):
         document, spans = _document(corpus, f"line {line}", row)
         if document.id in sentences:
-            raise DataError(corpus, f"the document {shown(str(document.id))!r} occurs twice.", record=f"line {line}")
+            raise DataError(corpus, f"the document {escape(str(document.id))!r} occurs twice.", record=f"line {line}")
         documents.append(document)
         sentences[str(document.id)] = spans
     claims: dict[str, ClaimRecord] = {}
@@ -155,18 +155,18 @@ def _scifact(
         record = f"line {line}"
         evidence = row.get("evidence")
         if not isinstance(evidence, dict):
-            raise DataError(path, f"must be an object, not {kind_of(evidence)}.", record=record, field="evidence")
+            raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
         text, id = _text(path, record, row, "claim"), str(row.get("id", line))
         cited = row.get("cited_doc_ids")
         named = dict.fromkeys([*map(str, evidence), *(map(str, cited) if isinstance(cited, list) else ())])
         given = []
         for name in named:
             if name not in sentences:
-                problem = f"names the document {shown(name)!r}, which is not in {corpus}."
+                problem = f"names the document {escape(name)!r}, which is not in {corpus}."
                 raise DataError(path, problem, record=record, field="evidence")
             given.append(_rationales(path, record, id, name, evidence.get(name, []), len(sentences[name])))
         if id in claims:
-            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
+            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
         claims[id] = ClaimRecord(id, text, tuple(given))
     return list(claims.values()), documents, sentences
 
@@ -178,9 +178,9 @@ def _document(path: Path, record: str, row: Mapping[str, Any]) -> tuple[Document
         raise DataError(path, "has no doc_id.", record=record)
     title, abstract = row.get("title"), row.get("abstract", row.get("text"))
     abstract = [abstract] if isinstance(abstract, str) else abstract
-    if not isinstance(abstract, list) or not all(isinstance(one, str) and not flaw(one) for one in abstract):
+    if not isinstance(abstract, list) or not all(isinstance(one, str) and not value_problem(one) for one in abstract):
         raise DataError(path, "must be a list of sentences.", record=record, field="abstract")
-    text = f"{title.strip()}\n\n" if isinstance(title, str) and title.strip() and not flaw(title) else ""
+    text = f"{title.strip()}\n\n" if isinstance(title, str) and title.strip() and not value_problem(title) else ""
     metadata = {"title": text.strip()} if text else {}
     spans = []
     for one in abstract:
@@ -201,12 +201,14 @@ def _rationales(path: Path, record: str, claim: str, document: str, given: objec
             or not isinstance(numbers, list)
             or not all(isinstance(n, int) and 0 <= n < count for n in numbers)
         ):
-            problem = f"document {shown(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
+            problem = (
+                f"document {escape(document)!r} needs {{sentences, label}}, with numbers of its {count} sentences."
+            )
             raise DataError(path, problem, record=record, field="evidence")
         rationales.append(frozenset(numbers))
         verdicts.add(_verdict(path, record, one.get("label"), "evidence"))
     if len(verdicts) > 1:
-        raise DataError(path, f"gives document {shown(document)!r} two labels.", record=record, field="evidence")
+        raise DataError(path, f"gives document {escape(document)!r} two labels.", record=record, field="evidence")
     return Evidence(f"{claim}:{document}", document, next(iter(verdicts), "not enough evidence"), tuple(rationales))
 
 
@@ -222,7 +224,7 @@ def _rows(path: Path, rows: Sequence[Row]) -> tuple[list[ClaimRecord], list[Docu
         name = _column(path, record, row, "label")
         id = str(next((row[name] for name in _COLUMNS["id"] if row.get(name)), line))
         if id in ids:
-            raise DataError(path, f"the id {shown(id)!r} occurs twice.", record=record)
+            raise DataError(path, f"the id {escape(id)!r} occurs twice.", record=record)
         ids.add(id)
         document = documents.setdefault(premise, Document(id=f"e{len(documents) + 1}", page_content=premise))
         key = " ".join(claim.casefold().split())
@@ -250,5 +252,5 @@ def _verdict(path: Path, record: str, label: object, field: str) -> Verdict:
     verdict = _VERDICTS.get(str(label).strip().casefold())
     if verdict is None:
         known = "; ".join(", ".join(words) for words in _WORDS.values())
-        raise DataError(path, f"{shown(str(label))!r} is not a label. Known are {known}.", record=record, field=field)
+        raise DataError(path, f"{escape(str(label))!r} is not a label. Known are {known}.", record=record, field=field)
     return verdict

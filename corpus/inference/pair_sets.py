@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import DataError
-from common.json_file import kind_of, read_object, read_text, shown
+from common.json_file import escape, json_type, read_object, read_text
 from corpus.rows import Rows, file_rows, json_lines, table_rows
 
 PairSplit = Literal["train", "dev", "test"]
@@ -42,7 +42,7 @@ def _sick_rows(path: Path) -> Rows:
         elif (name := row["SemEval_set"].strip()) in splits:
             yield number, {**row, "split": splits[name], "entailment_judgment": row.get("entailment_label", "")}
         else:
-            problem = f"{shown(name)!r} is not a split ({', '.join(splits)})."
+            problem = f"{escape(name)!r} is not a split ({', '.join(splits)})."
             raise DataError(path, problem, record=f"line {number}", field="SemEval_set")
 
 
@@ -57,13 +57,13 @@ def _scifact_rows(path: Path) -> Rows:
         record = f"line {number}"
         evidence = row.get("evidence")
         if not isinstance(evidence, dict | None):
-            raise DataError(path, f"must be an object, not {kind_of(evidence)}.", record=record, field="evidence")
+            raise DataError(path, f"must be an object, not {json_type(evidence)}.", record=record, field="evidence")
         cited = row.get("cited_doc_ids") or list(evidence or ())
         if not isinstance(cited, list):
-            raise DataError(path, f"must be a list, not {kind_of(cited)}.", record=record, field="cited_doc_ids")
+            raise DataError(path, f"must be a list, not {json_type(cited)}.", record=record, field="cited_doc_ids")
         for document in map(str, cited):
             if document not in abstracts:
-                problem = f"cites the abstract {shown(document)}, which is not in {corpus.name}."
+                problem = f"cites the abstract {escape(document)}, which is not in {corpus.name}."
                 raise DataError(path, problem, record=record)
             yield (
                 number,
@@ -100,12 +100,12 @@ def _nli4ct_rows(path: Path) -> Rows:
 
     for key, row in read_object(path).items():
         if not isinstance(row, dict):
-            raise DataError(path, f"must be an object, not {kind_of(row)}.", record=shown(key))
+            raise DataError(path, f"must be an object, not {json_type(row)}.", record=escape(key))
         if "Primary_id" not in row:
-            raise DataError(path, "is missing.", record=shown(key), field="Primary_id")
+            raise DataError(path, "is missing.", record=escape(key), field="Primary_id")
         of = ("Primary", "Secondary") if row.get("Secondary_id") else ("Primary",)
         yield (
-            shown(key),
+            escape(key),
             {"Label": None, **row, "id": key, "premise": "\n\n".join(section(key, row, one) for one in of)},
         )
 

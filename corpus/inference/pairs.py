@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, UserError
-from common.json_file import kind_of, shown
+from common.json_file import escape, json_type
 from corpus.config import PairFiles, PairsConfig
 from corpus.inference.pair_sets import PAIR_SETS, PairSplit
 from corpus.rows import Rows, columns_of, file_rows, text_of
@@ -73,7 +73,7 @@ def load_pairs(config: PairsConfig, split: PairSplit | None = None) -> PairData:
             unlabelled += 1
             continue
         if pair.id in ids:
-            problem = f"the id {shown(pair.id)!r} occurs twice. Set pairs.columns.id to null to number the rows."
+            problem = f"the id {escape(pair.id)!r} occurs twice. Set pairs.columns.id to null to number the rows."
             raise DataError(where, problem, record=record)
         ids.add(pair.id)
         pairs.append(pair)
@@ -209,7 +209,7 @@ def _check_there(config: PairsConfig, path: Path, split: PairSplit) -> None:
     if known is None and not folder.is_dir():
         return
     names = sorted(one.name for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else []
-    held = ", ".join(map(shown, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
+    held = ", ".join(map(escape, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
     has = f"which holds {held}" if names else "which is empty" if folder.is_dir() else "which does not exist"
     advice = f"Set pairs.files.{split} to the name of the {split} split's file."
     if known is not None:
@@ -263,7 +263,7 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     """
     value = _column(where, record, row, name)
     if isinstance(value, list | dict):
-        raise DataError(where, f"must be a label, not {kind_of(value)}.", record=record, field=name)
+        raise DataError(where, f"must be a label, not {json_type(value)}.", record=record, field=name)
     given = _written(value)
     spellings: tuple[str, ...] = (given, whole[1]) if (whole := _WHOLE_NUMBER.fullmatch(given)) else (given,)
     if given.lower() in ("true", "false"):  # JSON's spelling, and that of data frames and YAML
@@ -274,7 +274,7 @@ def _label(where: str, record: str, row: Mapping[str, Any], name: str, config: P
     if _is_missing(value) or any(spelling in config.unlabelled for spelling in spellings):
         return None
     known = ", ".join(config.labels)
-    problem = f"{shown(given)!r} is not a label of pairs.labels ({known}). Add it there, or to pairs.unlabelled."
+    problem = f"{escape(given)!r} is not a label of pairs.labels ({known}). Add it there, or to pairs.unlabelled."
     raise DataError(where, problem, record=record, field=name)
 
 

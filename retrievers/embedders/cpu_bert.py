@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from common.cpu import PackedLinear, packs_linear, rounded
+from common.cpu import PackedLinear, packs_linear, padded_rows
 
 GROUP_TOKENS = 512  # per attention product, so that the scores fit the L2 cache
 
@@ -71,7 +71,7 @@ class PackedEncoder(nn.Module):
     def _encode(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
         """Encode states (tokens, width). A run is ``(count, length)``: ``count`` texts of ``length`` tokens."""
         tokens = len(states)
-        if padding := rounded(tokens) - tokens:
+        if padding := padded_rows(tokens) - tokens:
             states = torch.cat([states, states.new_zeros(padding, states.shape[1])])
             runs = [*runs, (padding, 1)]  # padding rows count as texts of one token
         for layer in self._layers:

@@ -71,7 +71,7 @@ def snli_hub(folder: Path) -> PairData:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.load_dataset", load_dataset)
-        patch.setattr("common.hub._reaches_hub", lambda: True)
+        patch.setattr("common.hub._is_hub_reachable", lambda: True)
         return load_pairs(PairsConfig(path="snli"), "dev")
 
 
