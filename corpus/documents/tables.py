@@ -118,7 +118,7 @@ def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Itera
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
     with _long_cells(config.max_bytes):
         lines = text_lines(source, stream, "", config)
-        yield from csv_rows(source.name, lines, tabs=tabs, done=stream.reset_limit)
+        yield from csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 
 
 def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:

@@ -41,7 +41,7 @@ def test_where_tabs_are_said_the_header_is_not_asked() -> None:
 def test_each_record_is_told() -> None:
     told: list[int] = []
     lines = StringIO('a;b\n\n"1\n2";3\n', newline="")
-    assert list(csv_rows("a.csv", lines, tabs=False, done=lambda: told.append(1))) == [(3, {"a": "1\n2", "b": "3"})]
+    assert list(csv_rows("a.csv", lines, tabs=False, on_record=lambda: told.append(1))) == [(3, {"a": "1\n2", "b": "3"})]
     assert len(told) == 3
 
 
