@@ -95,7 +95,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
     path = library_path(settings)
     own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
-    report = update_library(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
+    report = update_library(paths, path, passage_window(settings), settings.documents, excluded=own, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_nothing(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
