@@ -16,8 +16,8 @@ from corpus.documents.catalogue import Entry, Library, Member
 from corpus.documents.extract import Problem, Withdrawn, shortened
 from corpus.documents.passages import Window
 from corpus.documents.readers import Readers
-from corpus.documents.source import check_size, is_hidden, named, shown_name
-from corpus.documents.worker import Read, Worker
+from corpus.documents.source import check_size, escaped_name, is_hidden, unescaped_name
+from corpus.documents.worker import ReadResult, Worker
 
 MAX_HOLE = 100_000_000  # bytes of a hole in a sparse file
 EDITION = 6  # version of the passages: increase it when a reader or the splitting into sentences or passages changes
@@ -115,7 +115,7 @@ class _Update:
         optional = [
             value for value in (config.readers, config.encoding) if value
         ]  # only if set, as earlier versions had
-        settings = json.dumps([EDITION, window.limit, window.mark, config.columns.model_dump(), *optional])
+        settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file
 
@@ -187,7 +187,7 @@ class _Update:
                 self.report.removed += 1
 
     def add(self, path: Path) -> None:
-        """Read a file if it is new or changed, and count it in the report."""
+        """ReadResult a file if it is new or changed, and count it in the report."""
         place = self._place(path)
         known = self._known.get(place)
         name = known.name if known else _display_name(path, self._names)
@@ -242,7 +242,7 @@ class _Update:
         for member, documents in self._worker.members(path, name):
             yield member, self._entries(documents)
 
-    def _entries(self, documents: Iterator[Read]) -> Iterator[Entry]:
+    def _entries(self, documents: Iterator[ReadResult]) -> Iterator[Entry]:
         for document in documents:
             if isinstance(document, tuple):
                 extract, split = document
@@ -275,19 +275,19 @@ class _Update:
         self._report_problem(path, f"cannot be read ({error.strerror}).")
 
     def _report_problem(self, path: Path | str, problem: str) -> None:
-        name = shown_path(path)
+        name = escaped_path(path)
         self.report.failed.append(Problem(name, f"{name}: {problem}"))
 
     def _place(self, path: Path) -> str:
-        return shown_path(os.path.relpath(_real_path(path), self._store))
+        return escaped_path(os.path.relpath(_real_path(path), self._store))
 
     def _path_of(self, place: str) -> str:
-        return os.path.normpath(os.path.join(self._store, named(place)))  # noqa: PTH118
+        return os.path.normpath(os.path.join(self._store, unescaped_name(place)))  # noqa: PTH118
 
     def _is_below(self, place: str, roots: Sequence[str]) -> bool:
         """Whether a place is one of these absolute paths or lies below one."""
-        path = os.path.normpath(os.path.join(shown_path(self._store), place))  # noqa: PTH118
-        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(shown_path, roots))
+        path = os.path.normpath(os.path.join(escaped_path(self._store), place))  # noqa: PTH118
+        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in map(escaped_path, roots))
 
 
 def _visible_names(names: Collection[str], folder: str, excluded: Collection[str]) -> list[str]:
@@ -298,10 +298,12 @@ def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             if _has_hole(file.fileno()):  # hashing 100 GB of zeros would take minutes
-                raise DataError(shown_path(path), f"has a hole of more than {MAX_HOLE:,} bytes, so it is no document.")
+                raise DataError(
+                    escaped_path(path), f"has a hole of more than {MAX_HOLE:,} bytes, so it is no document."
+                )
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(shown_path(path), f"cannot be read ({error.strerror}).") from None
+        raise DataError(escaped_path(path), f"cannot be read ({error.strerror}).") from None
 
 
 def _has_hole(file: int) -> bool:
@@ -329,13 +331,13 @@ def _display_name(path: Path, taken: Collection[str]) -> str:
     """The path relative to the working folder if the file is below it and this name is free, else the absolute path."""
     absolute = Path(_real_path(path))
     here = Path.cwd()
-    name = shown_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
-    return name if name not in taken else shown_path(absolute)
+    name = escaped_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    return name if name not in taken else escaped_path(absolute)
 
 
-def shown_path(path: Path | str) -> str:
-    """A path as text; see ``shown_name``."""
-    return shown_name(os.fsdecode(path))
+def escaped_path(path: Path | str) -> str:
+    """A path as text; see ``escaped_name``."""
+    return escaped_name(os.fsdecode(path))
 
 
 def _with_progress(files: Sequence[Path], *, quiet: bool) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.source import Source, is_hidden, shown_name
+from corpus.documents.source import Source, escaped_name, is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TIMES = 100  # maximum unpacked size in multiples of max_bytes
@@ -132,4 +132,4 @@ def _open_tarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]
 
 def _inside(name: str) -> PurePosixPath:
     inside = PurePosixPath(name.replace("\\", "/"))
-    return PurePosixPath(*(shown_name(part) for part in inside.parts if part not in ("/", "..")))
+    return PurePosixPath(*(escaped_name(part) for part in inside.parts if part not in ("/", "..")))

@@ -13,10 +13,10 @@ from zipfile import BadZipFile, ZipFile
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
-from corpus.documents.source import Limited, Source, hint, read_bytes
+from corpus.documents.source import LimitedStream, Source, format_advice, read_bytes
 from corpus.documents.symbols import symbol
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
                 raise DataError(source.name, f"{problem} Raise the setting.")
             found = _Reader(archive, source.name, config).read()
     except BadZipFile:
-        advice = hint(raw) if not raw.startswith(b"PK") else None
+        advice = format_advice(raw) if not raw.startswith(b"PK") else None
         raise DataError(source.name, f"is not a .docx file, or a damaged one. {advice or ''}".rstrip()) from None
     except (KeyError, XMLSyntaxError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = one_line(str(error)) or type(error).__name__
@@ -90,7 +90,7 @@ class _Reader:
             self._styles = dict(self._read_styles(styles or ""))
         for kind in ("footnote", "endnote"):
             self._notes |= self._read_notes(kind, self._relations(document).get(f"/{kind}s"))
-        body = Body()
+        body = TextBuilder()
         section: str | None = None
         for element in self._blocks(document):
             if _name(element) == "p" and self._is_heading(element):
@@ -104,7 +104,7 @@ class _Reader:
 
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
         with self._archive.open(part) as stream:
-            root = etree.parse(Limited(stream, self._name, self._limit), parser).getroot()
+            root = etree.parse(LimitedStream(stream, self._name, self._limit), parser).getroot()
         _refuse_document_type(root)
         return root
 
@@ -129,7 +129,7 @@ class _Reader:
         kinds = ("{*}p", "{*}tbl")
         checked, waiting = False, 0
         with self._archive.open(part) as stream:
-            limited = Limited(stream, self._name, self._limit)
+            limited = LimitedStream(stream, self._name, self._limit)
             for _, element in etree.iterparse(
                 limited, tag=kinds, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
             ):

@@ -14,10 +14,10 @@ from typing import Any
 from common.encoding import CONVERT_ADVICE, encoding_of
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.formulas import formula, lowered, raised
 from corpus.documents.grid import Cell, table_blocks
-from corpus.documents.source import Source, hint, read_bytes
+from corpus.documents.source import Source, format_advice, read_bytes
 
 _UNSEEN = {
     *("audio", "canvas", "datalist", "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "select"),
@@ -61,9 +61,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     from lxml import etree, html
 
     raw = read_bytes(source, config)
-    if hint(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
+    if format_advice(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
         raise DataError(
-            source.name, f"is not an HTML file. {hint(raw) or f'It holds NUL characters. {CONVERT_ADVICE}'}"
+            source.name, f"is not an HTML file. {format_advice(raw) or f'It holds NUL characters. {CONVERT_ADVICE}'}"
         )
     if any(_attributes(tag[0]) > _ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
         raise DataError(source.name, f"has an element with more than {_ATTRIBUTES:,} attributes. Remove that element.")
@@ -75,7 +75,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     if fatal := [error for error in parser.error_log if error.level == etree.ErrorLevels.FATAL]:
         reason = one_line(fatal[0].message)
         raise DataError(source.name, f"is not HTML that can be read to its end ({reason}).")
-    body = Body()
+    body = TextBuilder()
     section: str | None = None
     for is_heading, text in _Page(root).blocks():
         if is_heading:

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, with_notice, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
@@ -40,7 +40,7 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
             notice = RETRACTED if retracted else CONCERN if "ECI" in record else None
             title = english_title(_field(record, "TI") or _field(record, "BTI"), _field(record, "TT"))
             title = with_notice(title, notice)
-            body = Body()
+            body = TextBuilder()
             body.add(title or "")
             for abstract in ("AB", "OAB"):
                 body.add(_UNLABELLED.sub("", _field(record, abstract) or ""))

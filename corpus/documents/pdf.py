@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.layout import Stretch, page_text
 from corpus.documents.pages import read_on
-from corpus.documents.source import Source, hint, read_bytes
+from corpus.documents.source import Source, format_advice, read_bytes
 
 if TYPE_CHECKING:
     from pypdf import PageObject
@@ -44,9 +44,9 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataErro
 
     raw = read_bytes(source, config)
     if b"%PDF-" not in raw[:_HEAD]:
-        raise DataError(source.name, f"is not a PDF file. {hint(raw) or ''}".rstrip())
+        raise DataError(source.name, f"is not a PDF file. {format_advice(raw) or ''}".rstrip())
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs every recoverable error
-    body = Body()
+    body = TextBuilder()
     try:
         reader = PdfReader(BytesIO(raw))
         encrypted = reader.is_encrypted and not reader.decrypt("")

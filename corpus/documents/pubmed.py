@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import DataError
 from corpus.config import DocumentsConfig
-from corpus.documents.extract import Body, Extract, Withdrawn, one_line
+from corpus.documents.extract import Extract, TextBuilder, Withdrawn, one_line
 from corpus.documents.formulas import formula, lowered, raised
-from corpus.documents.source import Limited, Source, hint, open_limited
+from corpus.documents.source import LimitedStream, Source, format_advice, open_limited
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -55,10 +55,10 @@ def hint_of(source: Source, config: DocumentsConfig) -> str | None:
     """A message on the file's real format, if its first bytes show it."""
     with open_limited(source, config) as stream:
         first = stream.read(16)
-    return "It is empty." if not first else hint(first)
+    return "It is empty." if not first else format_advice(first)
 
 
-def _records(source: Source, stream: Limited) -> Iterator[Extract | Withdrawn | DataError]:
+def _records(source: Source, stream: LimitedStream) -> Iterator[Extract | Withdrawn | DataError]:
     from lxml import etree
 
     # Start events show an unsupported root element before the end of a long file.
@@ -127,7 +127,7 @@ def _citation(source: Source, citation: Any) -> Extract | None:
     notice = _notice(citation, article)
     title = english_title(_text(article.find("ArticleTitle")), _text(article.find("VernacularTitle")))
     title = with_notice(title, notice)
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     _add_abstract(body, [*article.iterfind("Abstract/AbstractText"), *citation.iterfind("OtherAbstract/AbstractText")])
     return body.extract(
@@ -146,7 +146,7 @@ def _book(source: Source, document: Any) -> Extract | None:
     pmid = _pmid(source, document)
     book = _text(document.find("Book/BookTitle"))
     title = english_title(_text(document.find("ArticleTitle")), _text(document.find("VernacularTitle"))) or book
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     _add_abstract(body, [*document.iterfind("Abstract/AbstractText"), *document.iterfind("OtherAbstract/AbstractText")])
     dates = ("Book/PubDate/Year", "Book/PubDate/MedlineDate", "ContributionDate/Year")
@@ -163,7 +163,7 @@ def _pmid(source: Source, record: Any) -> str:
     return pmid
 
 
-def _add_abstract(body: Body, sections: list[Any]) -> None:
+def _add_abstract(body: TextBuilder, sections: list[Any]) -> None:
     for section in sections:
         label = one_line(section.get("Label"))
         if label is not None and _UNLABELLED.match(label):

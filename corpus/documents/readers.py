@@ -9,7 +9,7 @@ from common.errors import DataError, UserError
 from common.imports import import_class
 from corpus.config import DocumentsConfig
 from corpus.documents import archives
-from corpus.documents.extract import Body, Extract, Problem, Withdrawn, one_line
+from corpus.documents.extract import Extract, Problem, TextBuilder, Withdrawn, one_line
 from corpus.documents.source import SUFFIXES, Source, format_of, read_bytes
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _documents(source: Source, parser: "BaseBlobParser", blob: object) -> Iterat
 
 def _extract(key: str, document: "Document") -> Extract:
     page, section = document.metadata.get("page"), document.metadata.get("section")
-    body = Body()
+    body = TextBuilder()
     body.add(
         document.page_content,
         page=page if isinstance(page, int) else None,

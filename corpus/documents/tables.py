@@ -11,9 +11,9 @@ from common.errors import DataError
 from common.json_file import escape, json_type
 from corpus.config import DocumentColumns, DocumentsConfig
 from corpus.csv_rows import csv_rows
-from corpus.documents.extract import Body, Extract, one_line
+from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import year_in
-from corpus.documents.source import Limited, Source, format_of, open_limited, text_lines
+from corpus.documents.source import LimitedStream, Source, format_of, open_limited, text_lines
 from corpus.rows import json_row
 
 SHOWN = 20  # maximum number of columns named in an error
@@ -69,7 +69,7 @@ def _document(
     if id in seen:
         raise DataError(source.name, f"the id {escape(id)!r} occurs twice.", record=f"line {line}", field=columns.id)
     title = one_line(_text(source, line, row, columns.title))
-    body = Body()
+    body = TextBuilder()
     body.add(title or "")
     body.add(_text(source, line, row, columns.text))
     year = year_in(_text(source, line, row, columns.year))
@@ -113,7 +113,7 @@ def _list(source: Source, line: int, row: Mapping[str, Any], column: str | None)
     return [item for item in map(one_line, items) if item]
 
 
-def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
+def _csv_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     """Rows of a table; tabs separate the cells of a ``.tsv`` file, in other files the header decides."""
     tabs = source.name.lower().removesuffix(".gz").endswith(".tsv")
     with _long_cells(config.max_bytes):
@@ -121,7 +121,7 @@ def _csv_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Itera
         yield from csv_rows(source.name, lines, tabs=tabs, on_record=stream.reset_limit)
 
 
-def _json_rows(source: Source, stream: Limited, config: DocumentsConfig) -> Iterator[Row]:
+def _json_rows(source: Source, stream: LimitedStream, config: DocumentsConfig) -> Iterator[Row]:
     for number, line in enumerate(text_lines(source, stream, "\n", config), start=1):
         stream.reset_limit()
         if line.strip():

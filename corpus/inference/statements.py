@@ -245,10 +245,10 @@ def _document_texts(path: Path, config: DocumentsConfig) -> tuple[list[str], tup
     from corpus.documents import archives
     from corpus.documents.passages import words_window
     from corpus.documents.readers import Readers
-    from corpus.documents.source import check_size, shown_name
+    from corpus.documents.source import check_size, escaped_name
     from corpus.documents.worker import Worker
 
-    name, readers = shown_name(str(path)), Readers(config)
+    name, readers = escaped_name(str(path)), Readers(config)
     if not path.exists():
         raise DataError(name, "there is no such file. Check the path.")
     if not path.is_file():

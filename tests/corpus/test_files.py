@@ -350,7 +350,7 @@ def test_a_stop_keeps_the_files_that_are_done() -> None:
         return window.count(texts)
 
     with pytest.raises(KeyboardInterrupt):
-        update_library(["docs"], LIBRARY, Window(window.limit, stopping, window.mark), DocumentsConfig(), quiet=True)
+        update_library(["docs"], LIBRARY, Window(window.limit, stopping, window.fingerprint), DocumentsConfig(), quiet=True)
     assert ids() == ["docs/a.txt#1", "docs/b.txt#1"]
     assert counted(take("docs")) == (2, 0, 2, 0, 0)
     with sqlite3.connect(LIBRARY) as database:

@@ -17,7 +17,7 @@ from document_files import (
 from reading import read_all
 
 from common.errors import DataError
-from corpus.documents.passages import cut, words_window
+from corpus.documents.passages import split_document, words_window
 from corpus.documents.source import FORMATS, Format
 
 WORDS = " ".join(f"Finding {n} was seen in ward {n % 3}." for n in range(20))
@@ -53,7 +53,7 @@ def test_passages_cut_out_of_the_text_are_what_they_say(format: Format, tmp_path
     documents = read_all(name, raw)
     assert documents
     for document in documents:
-        passages = cut(document, words_window(30)).passages
+        passages = split_document(document, words_window(30)).passages
         inside = "".join(document.text[one.start : one.end] for one in passages)
         assert "".join(inside.split()) == "".join(document.text.split())
         assert all(one.start < one.end for one in passages)

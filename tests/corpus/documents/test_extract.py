@@ -1,10 +1,10 @@
 """corpus/documents/extract.py: texts put together from blocks, with the places of their parts."""
 
-from corpus.documents.extract import Body, clean, one_line
+from corpus.documents.extract import TextBuilder, clean, one_line
 
 
 def test_neighbours_on_a_page_and_in_a_section_are_one_part() -> None:
-    body = Body()
+    body = TextBuilder()
     body.add(" one\r\n", page=1, section="A")
     body.add(" \n\t", page=9)
     body.add("two", page=1, section="A")
@@ -22,7 +22,7 @@ def test_neighbours_on_a_page_and_in_a_section_are_one_part() -> None:
 
 
 def test_nothing_is_no_document() -> None:
-    body = Body()
+    body = TextBuilder()
     body.add(" \x00\u00ad ")
     assert body.extract("key", title="T") is None
 

@@ -9,7 +9,7 @@ from known_sentences import WRITERS, as_pdf, grouped, sentences
 from reading import read_one
 
 from corpus.documents.extract import Extract
-from corpus.documents.passages import cut, words_window
+from corpus.documents.passages import split_document, words_window
 from corpus.sentences import sentence_spans
 
 
@@ -18,7 +18,7 @@ def squeezed(text: str) -> str:
 
 
 def check(document: Extract, known: list[str], window: int) -> None:
-    passages = cut(document, words_window(window)).passages
+    passages = split_document(document, words_window(window)).passages
     found = [
         squeezed(document.text[passage.start : passage.end][start:end])
         for passage in passages

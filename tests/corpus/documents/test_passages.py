@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from corpus.documents.extract import Body, Extract, Part
-from corpus.documents.passages import PASSAGE_WORDS, Window, cut, narrowest, words_window
+from corpus.documents.extract import TextBuilder, Extract, Part
+from corpus.documents.passages import PASSAGE_WORDS, Window, split_document, common_window, words_window
 from corpus.sentences import word_spans
 
 WORDS = words_window()
@@ -16,7 +16,7 @@ def document(text: str) -> Extract:
 
 
 def texts(found: Extract, window: Window) -> list[str]:
-    return [found.text[one.start : one.end] for one in cut(found, window).passages]
+    return [found.text[one.start : one.end] for one in split_document(found, window).passages]
 
 
 def letters(limit: int, added: int = 2) -> Window:
@@ -40,7 +40,7 @@ def letters(limit: int, added: int = 2) -> Window:
 @pytest.mark.parametrize("window", [WORDS, letters(50), letters(9)], ids=["words", "letters", "few letters"])
 def test_no_passage_is_over_the_limit_and_nothing_is_lost(text: str, window: Window) -> None:
     found = texts(document(text), window)
-    assert not any(window.over(found))
+    assert not any(window.too_long(found))
     assert "".join("".join(found).split()) == "".join(text.split())
 
 
@@ -56,7 +56,7 @@ def test_of_a_huge_text_little_is_counted_at_a_time(text: str) -> None:
     window = Window(1000, count, "quarters")
     found = texts(document(text), window)
     assert most < 300_000
-    assert not any(window.over(found))
+    assert not any(window.too_long(found))
     assert sum(len(one.replace(" ", "")) for one in found) >= len("".join(text.split())) * 0.99
 
 
@@ -76,9 +76,9 @@ def test_paragraphs_stay_whole_where_they_fit() -> None:
 
 
 def test_a_sentence_that_is_too_long_is_split_at_words_and_counted() -> None:
-    made = cut(document("Short one. " + "word " * 500 + "end. Short again."), WORDS)
+    made = split_document(document("Short one. " + "word " * 500 + "end. Short again."), WORDS)
     assert made.long_sentences == 1
-    assert cut(document("Short one. Short again."), WORDS).long_sentences == 0
+    assert split_document(document("Short one. Short again."), WORDS).long_sentences == 0
 
 
 def test_a_table_that_is_too_long_is_split_at_the_ends_of_its_rows() -> None:
@@ -89,7 +89,7 @@ def test_a_table_that_is_too_long_is_split_at_the_ends_of_its_rows() -> None:
 
 
 def test_a_heading_stays_with_its_text() -> None:
-    body = Body()
+    body = TextBuilder()
     for section, text in (("Rate", "rate " * 30), ("Dose of apixaban", "dose " * 30), ("Stop", "stop " * 60)):
         body.add(section, section=section)
         body.add(text, section=section)
@@ -103,7 +103,7 @@ def test_a_heading_stays_with_its_text() -> None:
 
 
 def test_a_document_of_headings_alone_is_cut_where_a_passage_is_full() -> None:
-    body = Body()
+    body = TextBuilder()
     for number in range(200):
         body.add(f"Heading {number}", section=f"Heading {number}")
     found = body.extract("a")
@@ -112,13 +112,13 @@ def test_a_document_of_headings_alone_is_cut_where_a_passage_is_full() -> None:
 
 
 def test_a_passage_lies_on_one_page_and_tells_its_sections() -> None:
-    body = Body()
+    body = TextBuilder()
     body.add("First page.", page=1, section="A")
     body.add("Second page.", page=2, section="A")
     body.add("Still second.", page=2, section="B")
     found = body.extract("a")
     assert found is not None
-    made = cut(found, WORDS).passages
+    made = split_document(found, WORDS).passages
     assert [(one.page, one.section, found.text[one.start : one.end]) for one in made] == [
         (1, "A", "First page."),
         (2, "A; B", "Second page.\n\nStill second."),
@@ -136,19 +136,19 @@ def test_tokenizers_that_find_more_in_the_whole_than_in_its_parts() -> None:
 
 def test_what_fits_the_narrowest_fits_all() -> None:
     three, words = letters(60, added=3), words_window(8)
-    both = narrowest([three, words])
+    both = common_window([three, words])
     text = "Some words of other lengths are in every one of these sentences. " * 40
     found = texts(document(text), both)
-    assert not any(three.over(found) or words.over(found))
+    assert not any(three.too_long(found) or words.too_long(found))
     assert all(len(word_spans(one)) >= 5 for one in found[:-1])
     # 33 of 60 and 2 of 8 are 4.4 and 2 on a scale of 8.
     assert list(both.count(["x" * 15 + " " + "y" * 14])) == [5]
-    assert narrowest([three]).count(["abc"]) == three.count(["abc"])
-    assert not any(narrowest([letters(60)], 20).over(["x" * 18]))
-    assert narrowest([letters(60)], 20).over(["x" * 19]) == [True]
-    assert narrowest([letters(60)], 20).mark != narrowest([letters(60)]).mark
+    assert common_window([three]).count(["abc"]) == three.count(["abc"])
+    assert not any(common_window([letters(60)], 20).too_long(["x" * 18]))
+    assert common_window([letters(60)], 20).too_long(["x" * 19]) == [True]
+    assert common_window([letters(60)], 20).fingerprint != common_window([letters(60)]).fingerprint
 
 
 def test_the_limit_without_an_embedder() -> None:
     assert WORDS.limit == PASSAGE_WORDS
-    assert WORDS.over(["word " * PASSAGE_WORDS, "word " * (PASSAGE_WORDS + 1)]) == [False, True]
+    assert WORDS.too_long(["word " * PASSAGE_WORDS, "word " * (PASSAGE_WORDS + 1)]) == [False, True]

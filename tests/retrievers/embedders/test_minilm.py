@@ -37,7 +37,7 @@ def test_passages_are_cut_alike(reference: SentenceEmbedder) -> None:
     one, other = window_of(MiniLMEmbedder("float32")), window_of(reference)
     assert one is not None
     assert other is not None
-    assert (one.limit, one.mark, one.count(TEXTS)) == (other.limit, other.mark, other.count(TEXTS))
+    assert (one.limit, one.fingerprint, one.count(TEXTS)) == (other.limit, other.fingerprint, other.count(TEXTS))
 
 
 def test_bfloat16_is_near(reference: SentenceEmbedder) -> None:

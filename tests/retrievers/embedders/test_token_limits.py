@@ -27,7 +27,7 @@ def test_the_packaged_embedder_reads_256_tokens() -> None:
     fits, over, longer = embedder.embed_documents(["pain " * 254, "pain " * 254 + "stroke", "pain " * 254 + "nausea"])
     assert over == pytest.approx(longer)
     assert over == pytest.approx(fits)
-    assert window.over(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
+    assert window.too_long(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
     # Neither disturbs the other, and the vectors' collection stays the same.
     mark = embedder.fingerprint
     embedder.embed_documents(["pain " * 300])
@@ -41,8 +41,8 @@ def test_a_prompt_is_part_of_what_is_read(tmp_path: Path) -> None:
     prompted = made(SentenceEmbedder(folder, passage_prompt="passage pain "))
     assert (plain.limit, list(plain.count(["stroke"]))) == (16, [3])
     assert list(prompted.count(["stroke"])) == [5]
-    assert plain.mark != prompted.mark
-    assert plain.mark == made(SentenceEmbedder(folder, query_prompt="query ")).mark
+    assert plain.fingerprint != prompted.fingerprint
+    assert plain.fingerprint == made(SentenceEmbedder(folder, query_prompt="query ")).fingerprint
     with pytest.raises(UserError, match="Shorten passage_prompt"):
         window_of(SentenceEmbedder(folder, passage_prompt="pain " * 12))
 
