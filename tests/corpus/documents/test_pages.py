@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from corpus.documents.pages import read_on, without_running_heads
+from corpus.documents.pages import join_pages, without_running_heads
 
 
 def test_running_heads_and_feet_are_left_out() -> None:
@@ -43,7 +43,7 @@ def test_pages_that_are_all_alike_keep_their_text() -> None:
     ],
 )
 def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]) -> None:
-    assert read_on(pages) == read
+    assert join_pages(pages) == read
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_sentence_over_a_page_break_is_whole(pages: list[str], read: list[str]
     ],
 )
 def test_words_broken_at_a_lines_end(text: str, read: str) -> None:
-    assert read_on([text]) == [read]
+    assert join_pages([text]) == [read]
 
 
 def test_a_running_head_with_the_page_number_on_either_side_is_left_out() -> None:
@@ -82,25 +82,25 @@ def test_a_footnote_at_the_foot_does_not_stand_in_a_sentence_that_goes_on() -> N
         "There was no sign that zinc\n1 Funded by the Office of Trials.",
         "lowered blood pressure. Cough was rare.",
     ]
-    assert read_on(pages) == [
+    assert join_pages(pages) == [
         "There was no sign that zinc\nlowered blood pressure.\n\n1 Funded by the Office of Trials.",
         "Cough was rare.",
     ]
     whole = ["Zinc was given.\n1 Funded by the Office of Trials.", "It was cheap."]
-    assert read_on(whole) == whole
+    assert join_pages(whole) == whole
     numbered = ["It was seen in trial\n17 Zinc halved the", "number of deaths. It was cheap."]
-    assert read_on(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
+    assert join_pages(numbered)[0] == "It was seen in trial\n17 Zinc halved the\nnumber of deaths."
 
 
 def test_a_sentence_that_begins_within_a_pages_last_line_goes_on_whatever_follows() -> None:
     first = "Aspirin did not help the men.\nPain fell in women. In group"
     second = "502 of this trial tarvinol raised\nLDL in all adults. Nobody died."
-    assert read_on([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
+    assert join_pages([first, second])[0].endswith("In group\n502 of this trial tarvinol raised\nLDL in all adults.")
     heading = "Doses of tarvinol\nAdults take 5 mg."
-    assert read_on(["Pain fell in women.\nAspirin", heading])[1] == heading
+    assert join_pages(["Pain fell in women.\nAspirin", heading])[1] == heading
 
 
 def test_a_long_run_of_letters_takes_no_time() -> None:
     begin = time.process_time()
-    assert read_on(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
+    assert join_pages(["a" * 300_000 + "-\nb"]) == ["a" * 300_000 + "b"]
     assert time.process_time() - begin < 2
