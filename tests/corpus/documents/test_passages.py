@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from corpus.documents.extract import TextBuilder, Extract, Part
-from corpus.documents.passages import PASSAGE_WORDS, Window, split_document, common_window, words_window
+from corpus.documents.extract import Extract, Part, TextBuilder
+from corpus.documents.passages import PASSAGE_WORDS, Window, common_window, split_document, words_window
 from corpus.sentences import word_spans
 
 WORDS = words_window()
