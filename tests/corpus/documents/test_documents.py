@@ -1,4 +1,4 @@
-"""corpus/documents: every format is read by its own reader, and every passage lies where it says."""
+"""Reading and splitting of a valid and a malformed file of each format."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from corpus.documents.passages import split_document, words_window
 from corpus.documents.source import FORMATS, Format
 
 WORDS = " ".join(f"Finding {n} was seen in ward {n % 3}." for n in range(20))
-GOOD: dict[Format, tuple[str, str | bytes]] = {
+VALID: dict[Format, tuple[str, str | bytes]] = {
     "text": ("a.txt", f"\ufeffna\u00efve\r\n{WORDS}\r\n\r\n{WORDS}"),
     "markdown": ("a.md", f"{MARKDOWN}\n{WORDS}"),
     "html": ("a.html", HTML.replace("<ul>", f"<p>{WORDS}</p><ul>")),
@@ -46,22 +46,22 @@ MALFORMED: dict[Format, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_passages_cut_out_of_the_text_are_what_they_say(format: Format, tmp_path: Path) -> None:
-    name, raw = GOOD[format]
+def test_passages_have_all_text_in_order(format: Format, tmp_path: Path) -> None:
+    name, raw = VALID[format]
     if format == "docx":
         raw = docx_file(tmp_path / name, [("Heading 1", "A"), ("Normal", WORDS), ("table", "a\tb")]).read_bytes()
     documents = read_all(name, raw)
     assert documents
     for document in documents:
         passages = split_document(document, words_window(30)).passages
-        inside = "".join(document.text[one.start : one.end] for one in passages)
-        assert "".join(inside.split()) == "".join(document.text.split())
-        assert all(one.start < one.end for one in passages)
-        assert [one.start for one in passages] == sorted(one.start for one in passages)
+        text = "".join(document.text[passage.start : passage.end] for passage in passages)
+        assert "".join(text.split()) == "".join(document.text.split())
+        assert all(passage.start < passage.end for passage in passages)
+        assert [passage.start for passage in passages] == sorted(passage.start for passage in passages)
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_malformed_file_is_named(format: Format) -> None:
+def test_error_about_malformed_file_has_its_name(format: Format) -> None:
     name, raw = MALFORMED[format]
     with pytest.raises(DataError, match=name):
         read_all(name, raw)

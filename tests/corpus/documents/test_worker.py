@@ -42,6 +42,17 @@ class MisbehavingParser(BaseBlobParser):
 """
 
 
+READERS = {".act": "misbehaving.MisbehavingParser"}
+INDEX = """
+from pathlib import Path
+from corpus.config import DocumentsConfig
+from corpus.documents.passages import words_window
+from corpus.files import update_library
+config = DocumentsConfig(readers={readers})
+print(update_library(["docs"], Path("store/library.sqlite3"), words_window(), config, quiet=True).added)
+"""
+
+
 @pytest.fixture(autouse=True)
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -52,8 +63,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def update(*, user_reader: bool = True, **settings: Any) -> UpdateReport:
     """Index docs/, with ``user_reader`` for .act files; a user's reader makes the worker import LangChain."""
-    readers = {".act": "misbehaving.MisbehavingParser"} if user_reader else {}
-    config = DocumentsConfig(readers=readers, **settings)
+    config = DocumentsConfig(readers=READERS if user_reader else {}, **settings)
     return update_library(["docs"], LIBRARY, words_window(), config, quiet=True)
 
 
@@ -158,25 +168,16 @@ def test_module_in_the_current_folder_is_not_imported() -> None:
     Path("docs/a.txt").write_text("One.")
     Path("pickle.py").write_text("raise SystemExit(9)")
     Path("corpus.py").write_text("raise SystemExit(9)")
-    script = (
-        "from pathlib import Path\nfrom corpus.files import update_library\nfrom corpus.config import DocumentsConfig\n"
-        "from corpus.documents.passages import words_window\n"
-        "print(update_library(['docs'], Path('s/l.sqlite3'), words_window(), DocumentsConfig(), quiet=True).added)"
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", INDEX.format(readers={})], capture_output=True, text=True, check=False
     )
-    process = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
     assert (process.stdout, process.stderr) == ("1\n", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_process_ends_with_its_parent() -> None:
     Path("docs/a.act").write_text("sleep")
-    script = (
-        "from pathlib import Path\nfrom corpus.files import update_library\nfrom corpus.config import DocumentsConfig\n"
-        "from corpus.documents.passages import words_window\n"
-        "config = DocumentsConfig(readers={'.act': 'misbehaving.MisbehavingParser'})\n"
-        "update_library(['docs'], Path('s/l.sqlite3'), words_window(), config, quiet=True)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script])
+    parent = subprocess.Popen([sys.executable, "-c", INDEX.format(readers=READERS)])
     pid_file = Path("sleeping")
     for _ in range(600):
         if pid_file.exists() and pid_file.read_text():
