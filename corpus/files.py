@@ -112,9 +112,8 @@ class _Update:
         self._store = _real_path(store)
         self._known = library.files()
         self._inaccessible: list[str] = []  # absolute paths that cannot be read now; known files below them stay
-        optional = [
-            value for value in (config.readers, config.encoding) if value
-        ]  # only if set, as earlier versions had
+        # Only if set, as earlier versions had.
+        optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()
         self._withdrawn_count = self._long_sentence_count = 0  # of the current file

@@ -365,9 +365,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         if database.execute(_FOREIGN_CODE).fetchone() is not None:
             problem = "has views or triggers of another program. Remove the file and index your documents again."
             raise LibraryError(f"{path} {problem}")
-        database.execute(
-            f"CREATE TEMP VIEW live AS {_LIVE_DOCUMENTS}"
-        )  # takes precedence over a view ``live`` in the file
+        # Takes precedence over a view ``live`` in the file.
+        database.execute(f"CREATE TEMP VIEW live AS {_LIVE_DOCUMENTS}")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")  # off in some builds of SQLite
     except BaseException:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_UNMARKED_SUPERSCRIPT = re.compile(
-    r"(?:st|nd|rd|th|er|ère|re|e|o|os|a|TM|SM|MD)\Z"
-)  # ordinals and trademarks: 4th, Plavix(TM)
+# Ordinals and trademarks: 4th, Plavix(TM)
+_UNMARKED_SUPERSCRIPT = re.compile(r"(?:st|nd|rd|th|er|ère|re|e|o|os|a|TM|SM|MD)\Z")
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), "")  # Unicode's invisible operators
 _SPACED_OPERATORS = set("=<>≤≥≠≈≡∼~±∓×÷·+−-→∈∝⇒⟶")
 MAX_DEPTH = 100  # of elements in a formula; deeper ones are read as plain text

@@ -57,9 +57,8 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     """A line for each row, including cells that span it from above, while the repeated text is short enough."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
-    budget = (
-        _MAX_GROWTH * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
-    )  # characters for repeated cells
+    # Characters for repeated cells.
+    budget = _MAX_GROWTH * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
     above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and the number of its remaining rows
     for row in rows:
         cells: list[str] = []

@@ -43,13 +43,11 @@ _BROWSER_ENCODINGS = {
     **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
     **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"},
 }
-_WINDOWS_1252_CONTROLS = {
-    code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)
-}  # "&#150;" is a dash
+# "&#150;" is a dash.
+_WINDOWS_1252_CONTROLS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
-_QUOTED_ATTRIBUTE = re.compile(
-    rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')"
-)  # an attribute with a quoted value
+# An attribute with a quoted value.
+_QUOTED_ATTRIBUTE = re.compile(rb"(?<=[\s\"'])[^\s=/\"'<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 _MAX_ATTRIBUTES = 5000  # of an element; the parser's time grows with their square
 _CHARSET_BYTES = 2048  # searched for the declaration; the standard says 1,024
 

@@ -19,9 +19,8 @@ _NARROW, _WIDE, _OTHER, _CAPITAL, _MONOSPACED = 0.3, 0.85, 0.54, 0.13, 0.6  # ty
 _NARROW_CHARACTERS = frozenset("iljtfrI.,;:'|!()[]-/ ’·")
 _WIDE_CHARACTERS = frozenset("mwMW%@")
 _MIN_SIZE_DIFFERENCE = 0.08  # relative difference of font sizes that separates paragraphs
-_ITEM_MARK = re.compile(
-    r"(?:[^\w\s]{1,3}|o|\(?(?:\w{1,3}|\d+(?:\.\d+)+)[.)]|\[\d+\])\Z"
-)  # a list item's bullet or number
+# A list item's bullet or number.
+_ITEM_MARK = re.compile(r"(?:[^\w\s]{1,3}|o|\(?(?:\w{1,3}|\d+(?:\.\d+)+)[.)]|\[\d+\])\Z")
 _ITEM_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,2})*\Z")  # a list item's number, if only one stretch follows
 _UNFINISHED = re.compile(
     r"(?:[,;:(–—-]|\b(?:[Tt]he|an?|of|in|on|at|to|for|with|and|or|by|from|than|as|is|are|was|were))\Z"

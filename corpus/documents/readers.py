@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseBlobParser
     from langchain_core.documents import Document
 
+# Metadata that passages set themselves.
 _RESERVED_METADATA = (
     "id",
     "source",
@@ -25,7 +26,7 @@ _RESERVED_METADATA = (
     "start",
     "end",
     "score",
-)  # metadata that passages set themselves
+)
 _MAX_PROBLEMS = 20  # of a source that are reported one by one; the others are counted
 
 

@@ -36,13 +36,14 @@ SUFFIXES: dict[str, Format] = {
     ".tsv": "csv",
     ".jsonl": "jsonl",
 }
+# The others are read record by record.
 _WHOLE_FILE_FORMATS: tuple[Format, ...] = (
     "text",
     "markdown",
     "html",
     "pdf",
     "docx",
-)  # the others are read record by record
+)
 # Files that often have a wrong suffix: first bytes, description, and right suffix.
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", ".pdf"),
