@@ -99,13 +99,7 @@ class _Update:
     """
 
     def __init__(
-        self,
-        library: Library,
-        store: Path,
-        window: Window,
-        config: DocumentsConfig,
-        readers: Readers,
-        worker: Worker,
+        self, library: Library, store: Path, window: Window, config: DocumentsConfig, readers: Readers, worker: Worker
     ) -> None:
         self.report = UpdateReport()
         self._library, self._config, self._readers, self._worker = library, config, readers, worker

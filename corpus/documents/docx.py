@@ -231,10 +231,7 @@ class _Reader:
             yield (
                 _attribute(style, "styleId"),
                 _Style(
-                    "" if name is None else _value(name),
-                    None if based is None else _value(based),
-                    bool(hidden),
-                    align,
+                    "" if name is None else _value(name), None if based is None else _value(based), bool(hidden), align
                 ),
             )
 

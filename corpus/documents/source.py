@@ -37,13 +37,7 @@ SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
 }
 # The others are read record by record.
-_WHOLE_FILE_FORMATS: tuple[Format, ...] = (
-    "text",
-    "markdown",
-    "html",
-    "pdf",
-    "docx",
-)
+_WHOLE_FILE_FORMATS: tuple[Format, ...] = ("text", "markdown", "html", "pdf", "docx")
 # Files that often have a wrong suffix: first bytes, description, and right suffix.
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", ".pdf"),

@@ -240,12 +240,7 @@ def _folded(text: str) -> str:
 
 
 def _pair(
-    where: str,
-    record: str,
-    number: str,
-    row: Mapping[str, Any],
-    columns: Mapping[str, str | None],
-    config: PairsConfig,
+    where: str, record: str, number: str, row: Mapping[str, Any], columns: Mapping[str, str | None], config: PairsConfig
 ) -> NLIPair | None:
     """A row as a pair, with ``number`` as its id if it has none; None if it has no label."""
     for field in ("premise", "hypothesis", "label"):

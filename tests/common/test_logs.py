@@ -55,10 +55,7 @@ LOADERS: dict[str, tuple[Callable[..., Path], Callable[[str], object]]] = {
 
 @pytest.mark.parametrize(("make_model", "load"), LOADERS.values(), ids=LOADERS)
 def test_loading_a_model_shows_no_progress_bar(
-    make_model: Callable[..., Path],
-    load: Callable[[str], object],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    make_model: Callable[..., Path], load: Callable[[str], object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = str(make_model(tmp_path / "model"))
     capfd.readouterr()

@@ -55,8 +55,7 @@ def test_row_with_too_many_cells_is_error_with_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["a,b\n1,2,\n", "a,b,\n1,2,,,\n", "a,b\n1,2, \n", "sep=;\na;b\n1;2;\n", '"sep=\t"\na\tb\n1\t2\t\t\n'],
+    "text", ["a,b\n1,2,\n", "a,b,\n1,2,,,\n", "a,b\n1,2, \n", "sep=;\na;b\n1;2;\n", '"sep=\t"\na\tb\n1\t2\t\t\n']
 )
 def test_empty_cells_and_separator_line_of_spreadsheets_are_ignored(text: str) -> None:
     assert [{name: row[name] for name in "ab"} for _, row in rows(text)] == [{"a": "1", "b": "2"}]

@@ -32,15 +32,9 @@ from corpus.sentences import paragraph_spans, sentence_spans, word_spans
             "Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht. Am 19. Tag ging er.",
             ["Fall-Nr. 2203, geb. 04.08.1947, z. B. mit Gicht.", "Am 19. Tag ging er."],
         ),
-        (
-            "PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone",
-            ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"],
-        ),
+        ("PAST HISTORY\nGout and\nCOPD.\nALLERGIES:\nNone", ["PAST HISTORY", "Gout and\nCOPD.", "ALLERGIES:", "None"]),
         ("ALLERGIC TO ASPIRIN\nAND LATEX", ["ALLERGIC TO ASPIRIN\nAND LATEX"]),
-        (
-            "| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |",
-            ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"],
-        ),
+        ("| DRUG | DOSE |\n|---|---|\n| Aspirin | 75 mg |", ["| DRUG | DOSE |\n|---|---|", "| Aspirin | 75 mg |"]),
         ("", []),
         (" \n ", []),
     ],

@@ -41,11 +41,7 @@ def test_paragraphs_and_tables_have_their_heading_as_section(raw: bytes) -> None
     assert found.metadata == {"title": "A trial"}
     assert parts_of(found) == [
         (None, None, "Before all."),
-        (
-            "Methods",
-            None,
-            "Methods\n\nHeparin was given\nto 40 patients.\n\nDrug\tDose\nHeparin\t5,000 units",
-        ),
+        ("Methods", None, "Methods\n\nHeparin was given\nto 40 patients.\n\nDrug\tDose\nHeparin\t5,000 units"),
         ("Results", None, "Results\n\nNo clots."),
     ]
 

@@ -11,11 +11,7 @@ def test_visible_text_is_read_with_headings_as_sections() -> None:
     found = read_one("a.html", HTML)
     assert found.metadata == {"title": "Ward notes & rules"}
     assert parts_of(found) == [
-        (
-            "Ward notes",
-            None,
-            "Ward notes\n\nHeparin prevented clots in 40 patients.\nIt was stopped after a week.",
-        ),
+        ("Ward notes", None, "Ward notes\n\nHeparin prevented clots in 40 patients.\nIt was stopped after a week."),
         (
             "Doses",
             None,
@@ -129,10 +125,7 @@ def test_very_deep_page_is_an_error() -> None:
             "<table><tr><th rowspan=2>Grade<th colspan=2>Drug<tr><th>First<th>In allergy<tr><td>Low<td>A<td>B</table>",
             "Grade\tDrug First\tDrug In allergy\nLow\tA\tB",
         ),
-        (
-            "<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>",
-            "Doses\nDrug\tDose\nA\t5 mg",
-        ),
+        ("<table><tr><th colspan=2>Doses<tr><th>Drug<th>Dose<tr><td>A<td>5 mg</table>", "Doses\nDrug\tDose\nA\t5 mg"),
         ("<table><caption>Doses</caption><tr><td>A<td>1</table>", "Doses\n\nA\t1"),
         ("<table><tr><td><h2>Dose</h2><p>One.<p>Two.<td>Side</table>", "Dose\n\nOne.\n\nTwo.\n\nSide"),
     ],

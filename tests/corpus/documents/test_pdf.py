@@ -11,10 +11,7 @@ def test_each_page_with_text_is_a_part() -> None:
     pages = ["Heparin (5,000 units) helped.\nIt was safe.", "", "Doses \\ more."]
     found = read_one("a.pdf", pdf_bytes(pages, title="A trial"))
     assert found.metadata == {"title": "A trial"}
-    assert parts_of(found) == [
-        (None, 1, "Heparin (5,000 units) helped.\nIt was safe."),
-        (None, 3, "Doses \\ more."),
-    ]
+    assert parts_of(found) == [(None, 1, "Heparin (5,000 units) helped.\nIt was safe."), (None, 3, "Doses \\ more.")]
 
 
 def test_ligatures_become_letters_and_soft_hyphens_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,18 +174,9 @@ INROWS = {
         ROW | {"gold_label": "maybe"},
         "line 4, field gold_label: 'maybe' is not a label of pairs.labels (entailment, neutral, contradiction). Add it",
     ),
-    "number as label": (
-        ROW | {"gold_label": 1.0},
-        "line 4, field gold_label: '1' is not a label of pairs.labels",
-    ),
-    "fraction as label": (
-        ROW | {"gold_label": 1.5},
-        "line 4, field gold_label: '1.5' is not a label of pairs.labels",
-    ),
-    "true as label": (
-        ROW | {"gold_label": True},
-        "line 4, field gold_label: 'True' is not a label of pairs.labels",
-    ),
+    "number as label": (ROW | {"gold_label": 1.0}, "line 4, field gold_label: '1' is not a label of pairs.labels"),
+    "fraction as label": (ROW | {"gold_label": 1.5}, "line 4, field gold_label: '1.5' is not a label of pairs.labels"),
+    "true as label": (ROW | {"gold_label": True}, "line 4, field gold_label: 'True' is not a label of pairs.labels"),
     "duplicate id": (ROW | {"pairID": "x"}, "record line 4: the id 'x' occurs twice"),
 }
 
@@ -339,10 +330,7 @@ def test_split_by_column_with_names_of_splits(tmp_path: Path) -> None:
     names = ["Train", "validation", "validation", "test"]
     rows: list[dict[str, object]] = [{**row, "split": name} for name, row in zip(names, renamed_rows(), strict=True)]
     config = PairsConfig(
-        path=str(write_table(tmp_path / "pairs.csv", rows)),
-        columns=COLUMNS,
-        labels=LABELS,
-        split_by="split",
+        path=str(write_table(tmp_path / "pairs.csv", rows)), columns=COLUMNS, labels=LABELS, split_by="split"
     )
     found = {split: [pair.premise for pair in load_pairs(config, split).pairs] for split in ("train", "dev", "test")}
     texts = [str(row["note"]).strip() for row in renamed_rows()]
