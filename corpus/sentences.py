@@ -98,7 +98,7 @@ def paragraph_spans(text: str) -> list[Span]:
     spans: list[Span] = []
     begin = 0
     for match in _BLANK_LINES.finditer(text):
-        spans.append(_trim(text, begin, match.start()))
+        spans.append(trimmed(text, begin, match.start()))
         begin = match.end()
     return [span for span in spans if span[0] < span[1]]
 
@@ -124,7 +124,7 @@ def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Sp
         spans.append((begin, match.end()))
         begin = match.end()
     spans.append((begin, end))
-    return [span for span in (_trim(text, *span) for span in spans) if span[0] < span[1]]
+    return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
 
 def word_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -264,6 +264,7 @@ def _is_in_capitals(text: str, place: int) -> bool:
     return line.isupper() and sum(map(str.isalpha, line)) >= 4
 
 
-def _trim(text: str, start: int, end: int) -> Span:
+def trimmed(text: str, start: int, end: int) -> Span:
+    """The span without surrounding white space; its end is before its start if nothing else is in it."""
     span = text[start:end]
     return start + len(span) - len(span.lstrip()), start + len(span.rstrip())

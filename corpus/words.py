@@ -34,11 +34,7 @@ _LINE_END = r"[^\S\r\n]*\r?\n[^\S\r\n]*"
 def _token_pattern(first: str, inside: str, letter: str, after_letter: str) -> str:
     """The pattern of a token: letters and digits, with the characters that join them within a word.
 
-    Args:
-        first: pattern of the first character.
-        inside: pattern of the other characters.
-        letter: pattern of a letter.
-        after_letter: lookbehind for a letter.
+    The arguments are patterns of the first and other characters and of a letter, and a lookbehind for a letter.
     """
     prefix = "|".join(rf"(?<=\b[{text[0]}{text[0].upper()}]{text[1:]})" for text in _PREFIXES)
     joints = (
@@ -179,13 +175,11 @@ def _terms_of(token: str) -> tuple[str, ...]:
 
 def _hyphenated(parts: Sequence[str]) -> tuple[str, ...]:
     """The terms of a hyphenated word or identifier, as one word and in parts."""
-    terms_by_part = [(part, _terms_of(part)) for part in parts]
-    found = [
-        term
-        for part, part_terms in terms_by_part
-        if type(part_terms) is not _PossibleStopWord or part.isupper()
-        for term in part_terms
-    ]
+    found: list[str] = []
+    for part in parts:
+        part_terms = _terms_of(part)
+        if type(part_terms) is not _PossibleStopWord or part.isupper():
+            found += part_terms
     whole = "".join(parts)
     is_one_word = whole.isalpha() or (
         len(whole) <= _MAX_IDENTIFIER

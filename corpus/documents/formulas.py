@@ -16,11 +16,8 @@ def raised(before: str, text: str) -> str:
     text = text.strip()
     if not any(map(str.isalnum, text)) or text[0] in "[(,;–^®" or before.endswith(("^", "^(")):
         return text
-    if (
-        before[-1:].isalnum()
-        and _UNMARKED_SUPERSCRIPT.match(text)
-        and not (text in ("a", "e", "o") and before[-1:].isalpha())
-    ):
+    is_ambiguous = text in ("a", "e", "o") and before[-1:].isalpha()
+    if before[-1:].isalnum() and _UNMARKED_SUPERSCRIPT.match(text) and not is_ambiguous:
         return text
     return f"^{text}"
 

@@ -63,14 +63,12 @@ def read(source: Source, config: DocumentsConfig) -> Iterator[Extract]:
     from lxml import etree, html
 
     raw = read_bytes(source, config)
-    if format_advice(raw) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
-        raise DataError(
-            source.name, f"is not an HTML file. {format_advice(raw) or f'It holds NUL characters. {CONVERT_ADVICE}'}"
-        )
+    if (advice := format_advice(raw)) or (b"\0" in raw and encoding_of(raw) != "utf-16"):
+        advice = advice or f"It holds NUL characters. {CONVERT_ADVICE}"
+        raise DataError(source.name, f"is not an HTML file. {advice}")
     if any(_attribute_count(tag[0]) > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(raw)):
-        raise DataError(
-            source.name, f"has an element with more than {_MAX_ATTRIBUTES:,} attributes. Remove that element."
-        )
+        problem = f"has an element with more than {_MAX_ATTRIBUTES:,} attributes. Remove that element."
+        raise DataError(source.name, problem)
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(_decoded(raw).encode("utf-8", "replace"), parser=parser)
@@ -107,7 +105,7 @@ def _decoded(raw: bytes) -> str:
         with suppress(LookupError, UnicodeError):  # no encoding of this name, or not a text encoding
             encoding = codecs.lookup(encoding).name
             encoding = _BROWSER_ENCODINGS.get(encoding, encoding)
-            if b"<p>".decode(encoding) == "<p>":  # not so in UTF-16, in which the declaration is not written
+            if b"<p>".decode(encoding) == "<p>":  # false for UTF-16, in which the declaration cannot be written
                 return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8-sig")

@@ -98,11 +98,8 @@ def page_text(lines: Sequence[Sequence[Stretch]]) -> str:
     previous: _Line | None = None
     for line in laid_out:
         if previous is not None:
-            text += (
-                "\n\n"
-                if _ends_paragraph(previous, line, usual_distance.get(round(line.size), 1.5 * line.size))
-                else "\n"
-            )
+            distance = usual_distance.get(round(line.size), 1.5 * line.size)
+            text += "\n\n" if _ends_paragraph(previous, line, distance) else "\n"
         text += line.text
         previous = line
     return text

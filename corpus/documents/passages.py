@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from corpus.documents.extract import Extract, Part
-from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, word_spans
+from corpus.sentences import Span, heading_name, paragraph_spans, sentence_spans, trimmed, word_spans
 
 PASSAGE_WORDS = 200  # maximum length without an embedder
 BATCH_CHARACTERS = 1 << 18  # tokenized at once; a tokenizer needs about 100 bytes of memory for each
@@ -183,16 +183,11 @@ def _split_sentence(text: str, sentence: Span, window: Window) -> list[Span]:
         words = word_spans(text, near.start, near.stop)
         word_starts = [begin for begin, _ in words if start < begin < end and begin > near.start]
         split_at = min(word_starts, key=lambda at: abs(at - middle), default=middle)
-    halves = [_trimmed(text, start, split_at), _trimmed(text, split_at, end)]
+    halves = [trimmed(text, start, split_at), trimmed(text, split_at, end)]
     pieces: list[Span] = []
     for span, tokens in _counted(text, [half for half in halves if half[0] < half[1]], window):
         pieces += [span] if tokens <= window.limit or span[1] - span[0] <= 1 else _split_sentence(text, span, window)
     return pieces
-
-
-def _trimmed(text: str, start: int, end: int) -> Span:
-    span = text[start:end]
-    return end - len(span.lstrip()), start + len(span.rstrip())
 
 
 def _counted(text: str, spans: Sequence[Span], window: Window) -> list[tuple[Span, int]]:

@@ -12,7 +12,7 @@ from corpus.config import DocumentsConfig
 from corpus.documents.extract import Problem
 from corpus.evidence import Kind, Sentence, sentences, table_cells
 from corpus.rows import TABLES, columns_of, file_rows, text_of
-from corpus.sentences import sentence_spans, word_spans
+from corpus.sentences import Span, sentence_spans, trimmed, word_spans
 
 SegmentKind = Literal["statement", "heading", "question", "greeting", "request", "reference", "navigation", "fragment"]
 STATEMENT_COLUMNS = ("statement", "claim")  # in tables and JSON lines
@@ -123,24 +123,18 @@ def split_statements(text: str) -> list[Segment]:
     return segments
 
 
-def _split_greetings(text: str, sentence: Sentence) -> Iterator[tuple[int, int]]:
+def _split_greetings(text: str, sentence: Sentence) -> list[Span]:
     """The spans of a sentence and of greetings and closings in it, which fill whole lines before or after it."""
+    spans: list[Span] = []
     start = line_start = sentence.start
     for line in text[sentence.start : sentence.end].splitlines(keepends=True):
         line_end = line_start + len(line)
         if _CLOSING.match(line.strip()) or (start == line_start and _GREETING.match(line.strip())):
-            yield from _trimmed(text, start, line_start)
-            yield from _trimmed(text, line_start, line_end)
+            spans += [(start, line_start), (line_start, line_end)]
             start = line_end
         line_start = line_end
-    yield from _trimmed(text, start, sentence.end)
-
-
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span without white space around it, if it has other characters."""
-    span = text[start:end]
-    if span.strip():
-        yield start + len(span) - len(span.lstrip()), start + len(span.rstrip())
+    spans.append((start, sentence.end))
+    return [span for span in (trimmed(text, *span) for span in spans) if span[0] < span[1]]
 
 
 def _without_bullet(text: str) -> str:

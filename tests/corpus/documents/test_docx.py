@@ -21,14 +21,19 @@ BLOCKS = [
 ]
 
 
-def with_changed_document(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """The file with ``change`` applied to word/document.xml."""
-    source, result = zipfile.ZipFile(io.BytesIO(raw)), io.BytesIO()
-    with zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member in source.infolist():
-            content = source.read(member)
-            archive.writestr(member.filename, change(content) if member.filename == "word/document.xml" else content)
+def with_changed_parts(raw: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:
+    """The Word file with ``change`` applied to the name and content of each part; None removes a part."""
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if (content := change(name, old.read(name))) is not None:
+                new.writestr(name, content)
     return result.getvalue()
+
+
+def with_changed_document(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The Word file with ``change`` applied to word/document.xml."""
+    return with_changed_parts(raw, lambda name, part: change(part) if name == "word/document.xml" else part)
 
 
 @pytest.fixture
@@ -103,39 +108,33 @@ def test_text_box_follows_its_paragraph_once(inner: str, text: str) -> None:
 def test_notes_follow_the_paragraph_that_cites_them(raw: bytes) -> None:
     namespace = "xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'"
     relationships = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(written, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "word/_rels/document.xml.rels":
-                links = "".join(
-                    f"<Relationship Id='n{one}' Type='{relationships}/{one}s' Target='{one}s.xml'/>"
-                    for one in ("footnote", "endnote")
-                )
-                content = content.replace(b"</Relationships>", f"{links}</Relationships>".encode())
-            if name == "word/document.xml":
-                marks = "<w:r><w:footnoteReference w:id='2'/></w:r><w:r><w:endnoteReference w:id='2'/></w:r>"
-                content = content.replace(b"Before all.</w:t></w:r>", f"Before all.</w:t></w:r>{marks}".encode())
-            new.writestr(name, content)
-        for one in ("footnote", "endnote"):
-            notes = f"<w:{one} w:id='0' w:type='separator'><w:p><w:r><w:separator/></w:r></w:p></w:{one}>" + (
-                f"<w:{one} w:id='2'><w:p><w:r><w:t>The {one}.</w:t></w:r></w:p></w:{one}>"
+
+    def cite(name: str, part: bytes) -> bytes:
+        if name == "word/_rels/document.xml.rels":
+            links = "".join(
+                f"<Relationship Id='n{kind}' Type='{relationships}/{kind}s' Target='{kind}s.xml'/>"
+                for kind in ("footnote", "endnote")
             )
-            new.writestr(f"word/{one}s.xml", f"<w:{one}s {namespace}>{notes}</w:{one}s>")
-    text = read_one("a.docx", written.getvalue()).text
+            return part.replace(b"</Relationships>", f"{links}</Relationships>".encode())
+        if name == "word/document.xml":
+            citations = "<w:r><w:footnoteReference w:id='2'/></w:r><w:r><w:endnoteReference w:id='2'/></w:r>"
+            return part.replace(b"Before all.</w:t></w:r>", f"Before all.</w:t></w:r>{citations}".encode())
+        return part
+
+    file = io.BytesIO(with_changed_parts(raw, cite))
+    with zipfile.ZipFile(file, "a") as archive:
+        for kind in ("footnote", "endnote"):
+            separator = f"<w:{kind} w:id='0' w:type='separator'><w:p><w:r><w:separator/></w:r></w:p></w:{kind}>"
+            note = f"<w:{kind} w:id='2'><w:p><w:r><w:t>The {kind}.</w:t></w:r></w:p></w:{kind}>"
+            archive.writestr(f"word/{kind}s.xml", f"<w:{kind}s {namespace}>{separator}{note}</w:{kind}s>")
+    text = read_one("a.docx", file.getvalue()).text
     assert text.startswith("Before all.\n\nThe footnote.\n\nThe endnote.\n\nMethods")
 
 
-def test_title_is_that_of_the_core_properties(tmp_path: Path) -> None:
-    titled = docx_file(tmp_path / "a.docx", [("Normal", "Text.")], title="T").read_bytes()
-    assert read_one("a.docx", titled).metadata == {"title": "T"}
-    untitled = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(titled)) as old, zipfile.ZipFile(untitled, "w") as new:
-        for name in old.namelist():
-            if "core" not in name:
-                links = rb'<Relationship [^>]*core-properties[^>]*/>|<Override PartName="/docProps/core[^>]*/>'
-                new.writestr(name, re.sub(links, b"", old.read(name)))
-    assert read_one("a.docx", untitled.getvalue()).metadata == {}
+def test_file_without_core_properties_has_no_title(raw: bytes) -> None:
+    links = rb'<Relationship [^>]*core-properties[^>]*/>|<Override PartName="/docProps/core[^>]*/>'
+    untitled = with_changed_parts(raw, lambda name, part: None if "core" in name else re.sub(links, b"", part))
+    assert read_one("a.docx", untitled).metadata == {}
 
 
 def test_invalid_word_file_is_an_error(raw: bytes, tmp_path: Path) -> None:
