@@ -63,12 +63,12 @@ def without_running_heads(pages: Sequence[str]) -> list[str]:
     for depth in (_MAX_EDGE_LINES, 1):
         edges = [_edges(page, depth) for page in lines]
         running = _running([names for names in edges if names]) | _running(edges[::2], 3) | _running(edges[1::2], 3)
-        kept = [
+        remaining = [
             [line for at, line in enumerate(page) if not running & names.get(at, set())]
             for page, names in zip(lines, edges, strict=True)
         ]
-        if sum(len(line) for page in kept for line in page) >= _MIN_SHARE * size:
-            return ["\n".join(page) for page in kept]
+        if sum(len(line) for page in remaining for line in page) >= _MIN_SHARE * size:
+            return ["\n".join(page) for page in remaining]
     return list(pages)
 
 

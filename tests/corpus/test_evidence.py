@@ -108,7 +108,9 @@ def test_table_of_contents_is_no_evidence(contents: str) -> None:
 
 def test_line_without_a_stop_above_a_paragraph_is_its_heading() -> None:
     text = "Side effects of calcium\n\nA rash was seen.\n\n3.2 Dose in women\n\nGive 500 mg."
-    assert [(text[one.start : one.end], one.heading) for one in sentences(text) if one.is_evidence] == [
+    assert [
+        (text[sentence.start : sentence.end], sentence.heading) for sentence in sentences(text) if sentence.is_evidence
+    ] == [
         ("A rash was seen.", "Side effects of calcium"),
         ("Give 500 mg.", "3.2 Dose in women"),
     ]
@@ -140,7 +142,7 @@ def test_navigation_is_no_evidence(line: str) -> None:
 
 def test_question_is_heading_of_its_answer() -> None:
     text = "How long is calcium taken?\n\nFor two years."
-    (answer,) = [one for one in sentences(text) if one.is_evidence]
+    (answer,) = [sentence for sentence in sentences(text) if sentence.is_evidence]
     assert answer.heading == "How long is calcium taken?"
 
 
@@ -152,8 +154,8 @@ def test_question_is_heading_of_its_answer() -> None:
     ],
 )
 def test_rows_have_the_header_of_their_table(table: str) -> None:
-    rows = [one for one in sentences(f"Doses are low.\n\n{table}") if one.kind is Kind.ROW]
-    assert [list(table_cells(one.header)) for one in rows] == [["Drug", "Dose", "Route"]] * 2
+    rows = [sentence for sentence in sentences(f"Doses are low.\n\n{table}") if sentence.kind is Kind.ROW]
+    assert [list(table_cells(sentence.header)) for sentence in rows] == [["Drug", "Dose", "Route"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_rows_have_the_header_of_their_table(table: str) -> None:
 )
 def test_context_of_sentence_that_refers_back_includes_previous_sentence(sentence: str) -> None:
     text = f"Calcium prevented falls. {sentence} Zinc did not."
-    contexts = [text[one.context_start : one.end] for one in sentences(text)]
+    contexts = [text[found.context_start : found.end] for found in sentences(text)]
     assert contexts == ["Calcium prevented falls.", f"Calcium prevented falls. {sentence}", "Zinc did not."]
 
 
@@ -183,7 +185,7 @@ def test_context_of_sentence_that_refers_back_includes_previous_sentence(sentenc
 )
 def test_sentence_that_does_not_refer_back_has_no_context(next_text: str) -> None:
     found = sentences(f"Calcium prevented falls.{next_text}")
-    assert [one.context_start for one in found] == [one.start for one in found]
+    assert [sentence.context_start for sentence in found] == [sentence.start for sentence in found]
     assert len(found) == 2
 
 

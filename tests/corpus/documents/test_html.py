@@ -47,9 +47,7 @@ ENCODED_PAGES = {
     "utf-8": '<meta charset="utf-8"><p>na\u00efve'.encode(),
     "utf-16": '<meta charset="utf-8"><p>na\u00efve'.encode("utf-16"),
     "latin-1": '<meta charset="iso-8859-1"><p>na\u00efve'.encode("latin-1"),
-    "koi8-r": '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>na\u00efve'.encode(
-        "koi8-r", "ignore"
-    ),
+    "koi8-r": b'<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>nave',
     "undeclared utf-8": "<p>na\u00efve".encode(),
     "undeclared cp1252": "<p>na\u00efve".encode("cp1252"),
     "byte order mark": "\ufeff<meta charset=latin-1><p>na\u00efve".encode(),

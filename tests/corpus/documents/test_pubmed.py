@@ -39,7 +39,7 @@ def test_citation_has_sections_and_metadata() -> None:
 def test_compressed_file_has_citations_and_withdrawals() -> None:
     raw = gzip.compress(pubmed_xml([CITATION, citation("2", "No abstract")], deleted=["5", "6"]).encode())
     found = read_all("pubmed25n0001.xml.gz", raw)
-    assert [one.key for one in found] == ["pubmed:31000001", "pubmed:2", "pubmed:5", "pubmed:6"]
+    assert [document.key for document in found] == ["pubmed:31000001", "pubmed:2", "pubmed:5", "pubmed:6"]
     assert found[2:] == [Withdrawn("pubmed:5"), Withdrawn("pubmed:6")]
 
 
@@ -53,7 +53,9 @@ def test_year_is_read_from_medline_date(date: str, year: int | None) -> None:
 
 
 def test_citation_without_text_is_skipped() -> None:
-    assert [one.key for one in read_all("a.xml", pubmed_xml([citation("1", ""), citation("2", "x")]))] == ["pubmed:2"]
+    assert [document.key for document in read_all("a.xml", pubmed_xml([citation("1", ""), citation("2", "x")]))] == [
+        "pubmed:2"
+    ]
 
 
 # Prints the number of citations in a file and the peak memory of the process in kB.

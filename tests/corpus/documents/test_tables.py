@@ -27,7 +27,7 @@ def test_each_json_line_is_a_document() -> None:
 def test_columns_setting_names_the_columns() -> None:
     columns = {"text": "abstract", "id": None, "title": "name", "year": None, "mesh": None}
     found = read_all("a.tsv", "name\tabstract\tid\tyear\nN\tA, b\t9\t1999\n\tC\t9\t\n", columns=columns)
-    assert [(one.key, one.text, one.metadata) for one in found] == [
+    assert [(document.key, document.text, document.metadata) for document in found] == [
         ("a.tsv/1", "N\n\nA, b", {"title": "N"}),
         ("a.tsv/2", "C", {}),
     ]
@@ -43,7 +43,7 @@ def test_column_names_match_ignoring_case_and_spaces_unless_ambiguous(header: st
 
 def test_rows_without_text_are_skipped_but_count_for_ids() -> None:
     found = read_all("a.jsonl", '{"text": null}\n{"text": " "}\n{"text": "c"}\n')
-    assert [one.key for one in found] == ["a.jsonl/3"]
+    assert [document.key for document in found] == ["a.jsonl/3"]
 
 
 def test_long_cell_is_read_completely() -> None:
@@ -65,8 +65,10 @@ def test_table_with_semicolons_and_decimal_commas_is_read() -> None:
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-8-sig"])
 def test_byte_order_mark_is_accepted(codec: str) -> None:
-    assert [one.text for one in read_all("a.csv", "text;id\r\nna\u00efve;7\r\n".encode(codec))] == ["na\u00efve"]
-    assert [one.key for one in read_all("a.jsonl", '{"text": "a"}\n{"text": "b"}'.encode(codec))] == [
+    assert [document.text for document in read_all("a.csv", "text;id\r\nna\u00efve;7\r\n".encode(codec))] == [
+        "na\u00efve"
+    ]
+    assert [document.key for document in read_all("a.jsonl", '{"text": "a"}\n{"text": "b"}'.encode(codec))] == [
         "a.jsonl/1",
         "a.jsonl/2",
     ]

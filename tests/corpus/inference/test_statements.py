@@ -121,7 +121,7 @@ def test_query_of_sentence_that_refers_back_includes_previous_sentence() -> None
     ],
 )
 def test_statement_omits_only_the_bullet(text: str, statement: str) -> None:
-    assert [one.statement for one in split_statements(text)] == [statement]
+    assert [segment.statement for segment in split_statements(text)] == [statement]
 
 
 def test_statement_of_a_row_names_its_columns() -> None:
@@ -154,13 +154,13 @@ def test_wrapped_lines_are_one_statement(tmp_path: Path) -> None:
 def test_rows_of_a_file_are_statements(tmp_path: Path, name: str, text: str) -> None:
     found = read_text(tmp_path, name, text)
     assert statements_of(found) == ["Zinc cures colds, it is said", "Aspirin helps"]
-    assert [found.text[one.start : one.end] for one in found.segments] == statements_of(found)
+    assert [found.text[segment.start : segment.end] for segment in found.segments] == statements_of(found)
 
 
 def test_word_file_is_split(tmp_path: Path) -> None:
     file = docx_file(tmp_path / "letter.docx", [("Heading1", "Findings"), ("Normal", "Zinc shortens colds by a day.")])
     found = read_statements(file, CONFIG)
-    assert [(one.kind, one.statement) for one in found.segments] == [
+    assert [(segment.kind, segment.statement) for segment in found.segments] == [
         ("heading", "Findings"),
         ("statement", "Zinc shortens colds by a day."),
     ]
