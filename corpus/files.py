@@ -106,7 +106,7 @@ class _Update:
         self._store = _real_path(store)
         self._known = library.files()
         self._inaccessible: list[str] = []  # absolute paths that cannot be read now; known files below them stay
-        # Only if set, as earlier versions had.
+        # Settings that earlier versions did not have count only if set, so that their digests stay valid.
         optional = [value for value in (config.readers, config.encoding) if value]
         settings = json.dumps([EDITION, window.limit, window.fingerprint, config.columns.model_dump(), *optional])
         self._settings_digest = hashlib.sha256(settings.encode()).hexdigest()

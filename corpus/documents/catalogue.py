@@ -165,32 +165,32 @@ class Library:
         """Change the place and name of a file; a file stored at the new place is removed."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (new,))
-            [file, before] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
+            [file, old_name] = self._database.execute("SELECT id, name FROM files WHERE place = ?", (old,)).fetchone()
             self._database.execute("UPDATE files SET place = ?, rank = ? WHERE id = ?", (new, _rank(new), file))
-            if name != before:
-                self._rename(file, before, name)
+            if name != old_name:
+                self._rename(file, old_name, name)
 
     def remove(self, place: str) -> None:
         """Remove a file and its documents."""
         with self._change():
             self._database.execute("DELETE FROM files WHERE place = ?", (place,))
 
-    def _rename(self, file: int, before: str, name: str) -> None:
+    def _rename(self, file: int, old_name: str, name: str) -> None:
         """Rename a file, and its documents' keys and sources, which begin with its name."""
 
         def renamed(text: str) -> str:
-            return name + text[len(before) :] if text == before or text.startswith(f"{before}/") else text
+            return name + text[len(old_name) :] if text == old_name or text.startswith(f"{old_name}/") else text
 
         problems = json.loads(self._database.execute("SELECT problems FROM files WHERE id = ?", (file,)).fetchone()[0])
-        stored = json.dumps([[renamed(failed), why.replace(before, name, 1)] for failed, why in problems])
+        stored = json.dumps([[renamed(failed), why.replace(old_name, name, 1)] for failed, why in problems])
         self._database.execute("UPDATE files SET name = ?, problems = ? WHERE id = ?", (name, stored, file))
         rows = self._database.execute("SELECT id, key, metadata FROM documents WHERE file = ?", (file,)).fetchall()
         for id, key, metadata in rows:
-            known = json.loads(metadata)
-            if "source" in known:
-                known["source"] = renamed(known["source"])
+            values = json.loads(metadata)
+            if "source" in values:
+                values["source"] = renamed(values["source"])
             update = "UPDATE documents SET key = ?, metadata = ? WHERE id = ?"
-            self._database.execute(update, (renamed(key), json.dumps(known), id))
+            self._database.execute(update, (renamed(key), json.dumps(values), id))
 
     def _add_member(
         self, file: int | None, file_name: str, member_name: str, documents: Iterable[Entry]

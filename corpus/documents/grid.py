@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 HEADER_EVERY = 12  # rows after which a long table repeats its header, so that each passage has it
 HEADER_LENGTH = 2000  # maximum number of characters of a repeated header
@@ -28,13 +28,7 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     lines = [line for line in _lines(rows) if line.strip()]
     if not lines:
         return
-    header_rows = 0
-    while (
-        header_rows < min(len(rows), 3)
-        and rows[header_rows]
-        and all(cell.is_header or not cell.text for cell in rows[header_rows])
-    ):
-        header_rows += 1
+    header_rows = len(list(takewhile(_is_header, rows[:3])))
     header, body = _one_header(lines[:header_rows]) if header_rows > 1 else lines[:1], lines[header_rows or 1 :]
     lines = [*header, *body]
     if len(body) <= HEADER_EVERY + HEADER_EVERY // 2 or sum(map(len, header)) > HEADER_LENGTH:
@@ -42,6 +36,10 @@ def table_blocks(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
         return
     for first in range(0, len(body), HEADER_EVERY):
         yield "\n".join([*header, *body[first : first + HEADER_EVERY]])
+
+
+def _is_header(row: Sequence[Cell]) -> bool:
+    return bool(row) and all(cell.is_header or not cell.text for cell in row)
 
 
 def _one_header(lines: Sequence[str]) -> list[str]:
@@ -57,7 +55,7 @@ def _one_header(lines: Sequence[str]) -> list[str]:
 def _lines(rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     """A line for each row, including cells that span it from above, while the repeated text is short enough."""
     width = max((sum(_span(cell) for cell in row) for row in rows), default=0)
-    # Characters for repeated cells.
+    # Remaining number of characters for repeated cells.
     budget = _MAX_GROWTH * sum(len(cell.text) + 1 for row in rows for cell in row) + 1000
     above: dict[int, tuple[Cell, int]] = {}  # by column: a cell from above, and the number of its remaining rows
     for row in rows:

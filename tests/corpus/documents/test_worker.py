@@ -40,9 +40,8 @@ class MisbehavingParser(BaseBlobParser):
             raise RecursionError("too deep\\x1b[31m")
         yield Document(page_content=f"Read by {os.getpid()}.")
 """
-
-
 READERS = {".act": "misbehaving.MisbehavingParser"}
+# Code that indexes docs/ and prints the number of added files.
 INDEX = """
 from pathlib import Path
 from corpus.config import DocumentsConfig

@@ -17,6 +17,7 @@ PAIRS = [
     ("Potassium was 3.1\tmmol/l; ünruhig.", "The potassium is high.", "contradiction"),
     ("Old\u2028separators\x85 \x1cstay.", "Nothing is cut.", "neutral"),
 ]
+# Another choice of columns and labels.
 COLUMNS = PairColumns(premise="note", hypothesis="claim", label="verdict", id=None)
 LABELS = {"follows": "entailment", "open": "neutral", "0": "contradiction"}
 LABEL_IN_FILE = {label: in_file for in_file, label in LABELS.items()}
@@ -37,13 +38,17 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 
 def renamed_rows() -> list[dict[str, object]]:
-    return [{"age": 70, "verdict": LABEL_IN_FILE[label], "claim": h, "note": p} for p, h, label in PAIRS]
+    """The pairs as rows with ``COLUMNS`` and ``LABELS``."""
+    return [
+        {"age": 70, "verdict": LABEL_IN_FILE[label], "claim": hypothesis, "note": premise}
+        for premise, hypothesis, label in PAIRS
+    ]
 
 
 def load_mednli(folder: Path) -> PairData:
     rows = [
-        {"gold_label": label, "pairID": f"m{n}", "sentence1": p, "sentence2": h}
-        for n, (p, h, label) in enumerate(PAIRS)
+        {"gold_label": label, "pairID": f"m{number}", "sentence1": premise, "sentence2": hypothesis}
+        for number, (premise, hypothesis, label) in enumerate(PAIRS)
     ]
     return load_pairs(PairsConfig(path=str(write_jsonl(folder / "mli_dev_v1.jsonl", rows))))
 
@@ -54,17 +59,20 @@ def load_snli_file(folder: Path) -> PairData:
             "annotator_labels": [label],
             "captionID": "c",
             "gold_label": label,
-            "sentence1": f" {p}",
-            "sentence2": f"{h}\n",
+            "sentence1": f" {premise}",
+            "sentence2": f"{hypothesis}\n",
         }
-        for p, h, label in PAIRS
+        for premise, hypothesis, label in PAIRS
     ]
     rows.insert(1, {**rows[0], "gold_label": "-"})
     return load_pairs(PairsConfig(path=str(write_jsonl(folder / "snli_1.0_dev.jsonl", rows))))
 
 
 def load_snli_hub(folder: Path) -> PairData:
-    rows = [{"premise": p, "hypothesis": h, "label": HUB_LABEL[label]} for p, h, label in PAIRS]
+    rows = [
+        {"premise": premise, "hypothesis": hypothesis, "label": HUB_LABEL[label]}
+        for premise, hypothesis, label in PAIRS
+    ]
     rows.insert(2, {**rows[0], "label": -1})
 
     def load_dataset(name: str, *, revision: str, split: str) -> list[dict[str, object]]:
@@ -78,7 +86,7 @@ def load_snli_hub(folder: Path) -> PairData:
 
 
 def load_renamed(suffix: str) -> Callable[[Path], PairData]:
-    """A loader of a file with other names of columns and labels."""
+    """A loader that writes and reads a file of ``renamed_rows``."""
 
     def load(folder: Path) -> PairData:
         write = write_jsonl if suffix == ".jsonl" else write_table
