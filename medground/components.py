@@ -164,7 +164,7 @@ class Components:
         examples = []
         if count := settings.prompt.shots if shots is None else shots:
             train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
-            examples = draw_shots(train.pairs, labels, count, asked=measured)
+            examples = draw_shots(train.pairs, labels, count, test_pairs=measured)
         return nli_chain(
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )
