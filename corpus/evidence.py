@@ -212,7 +212,7 @@ def is_evidence(text: str, section: str = "", title: str = "") -> bool:
 
 
 def _split_headings(text: str, spans: Sequence[Span], widest: int) -> Iterator[tuple[int, int, bool]]:
-    """The sentences, with a heading on the line directly above a sentence apart, and whether each is such a heading.
+    """The sentences, each with whether it is a heading; a heading on the line above a sentence is split from it.
 
     A wrapped line is no heading: the first word of the next line would not have fitted on it (``widest`` characters).
     """

@@ -180,7 +180,7 @@ class _Update:
                 self.report.removed += 1
 
     def add(self, path: Path) -> None:
-        """ReadResult a file if it is new or changed, and count it in the report."""
+        """Read a file if it is new or changed, and count it in the report."""
         place = self._place(path)
         known = self._known.get(place)
         name = known.name if known else _display_name(path, self._names)

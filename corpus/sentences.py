@@ -52,7 +52,7 @@ _BEFORE_NUMBER = re.compile(
 _NUMBER = re.compile(r"[A-Z]?-?\d|[IVXLC]+\b|(?:Figs?|Tabs?|Tables?|Abb|Nos?|Nr)\b")
 _QUANTITY = re.compile(r"\d\s?(?:min|max|sec|h|s|d|n|p)\.$")  # "after 5 min. 30 samples"
 _BEFORE_NAME = re.compile(r"\b(?:[A-Za-z]\. ?){1,4}[A-Za-z]\.$|\b(?:et al|Inc|Ltd|Corp|Co|Bros|Jr|Ph\.D)\.$")
-_DOSING = re.compile(r"\b(?:[ap]\.m|[btq]\.i\.d|[qo]\.d|p\.o|p\.r\.n|i\.v|i\.m|s\.c)\.$")  # a name seldom follows
+_DOSING = re.compile(r"\b(?:[ap]\.m|[btq]\.i\.d|[qo]\.d|p\.o|p\.r\.n|i\.v|i\.m|s\.c)\.$")  # names seldom follow these
 _INITIAL = re.compile(r"(\S*)(?:\s|\A|(?<=[(-]))[^\W\d_a-zªº]\.$")
 _BEFORE_INITIAL = re.compile(
     r"(?:by|and|of|from|to|with|for|or|&|und|von|et|y|de|thank|der|die|.*[,;:(.]|[^\W\d_a-z].*|)\Z"

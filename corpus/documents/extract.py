@@ -45,14 +45,14 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The record ``key`` of this or an earlier file is withdrawn."""
+    """A notice that the record ``key`` of this or an earlier file is withdrawn."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The message ``why`` a file, a member of an archive, or one of its records or pages cannot be read."""
+    """A file, a member of an archive, or a part of it that cannot be read; ``why`` is the message for the user."""
 
     file: str
     why: str

@@ -43,7 +43,7 @@ _BROWSER_ENCODINGS = {
     **{"iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "shift_jis": "cp932", "euc_kr": "cp949"},
     **{"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs"},
 }
-# "&#150;" is a dash.
+# Browsers decode these control characters as Windows-1252: "&#150;" is a dash.
 _WINDOWS_1252_CONTROLS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{50000,}")
 # An attribute with a quoted value.

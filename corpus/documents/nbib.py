@@ -10,7 +10,7 @@ from corpus.documents.extract import Extract, TextBuilder, one_line
 from corpus.documents.pubmed import CONCERN, RETRACTED, english_title, key_of, with_notice, year_in
 from corpus.documents.source import Source, open_limited, text_lines
 
-_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # the literal heading that PubMed writes before a section without one
+_UNLABELLED = re.compile(r"\bUNLABELL?ED: ")  # PubMed writes it before a section without a heading
 
 
 def read(source: Source, config: DocumentsConfig) -> Iterator[Extract | DataError]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from corpus.sentences import sentence_spans
 
-_MAX_EDGE_LINES = 3  # at a page's top and bottom that may be running heads or feet
-_MIN_SHARE = 0.2  # of the text that must remain without running heads; the pages of forms are alike
+_MAX_EDGE_LINES = 3  # lines at a page's top and bottom that may be running heads or feet
+_MIN_SHARE = 0.2  # of the text that must remain without running heads, since the pages of forms are alike
 _BROKEN_WORD = re.compile(r"(?<![^\W\d_])(?P<first>[^\W\d_]++)(?:[-‐]|\u00ad)\n[ \t]*(?P<second>[^\W\d_]+)")
 _COMPOUND_STARTS = re.compile(  # first halves of words that keep their hyphen
     r"(?:low|high|long|short|well|self|non|double|single|half|all|cross|first|second|third|one|two|three|four|five|six|dose"
@@ -79,7 +79,7 @@ def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str
 
 
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
-    """By line number, the lines at a page's edges without their numbers, with their place from the top and bottom."""
+    """Names of the lines near a page's edges, by line number: side, distance from the edge, and text without numbers."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
     for place in range(min(depth, len(filled))):
@@ -94,7 +94,7 @@ def _without_numbers(line: str) -> str:
 
 
 def _rest_of_sentence(before: str, text: str) -> tuple[str, str]:
-    """The end of the sentence that the previous page breaks off in, and the rest of the text."""
+    """The start of ``text`` that ends the last sentence of the page ``before``, and the rest of ``text``."""
     before = before.rstrip()[-_MAX_SENTENCE:]
     rest = text[:_MAX_SENTENCE]
     spans = sentence_spans(f"{before}\n{rest}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseBlobParser
     from langchain_core.documents import Document
 
-# Metadata that passages set themselves.
+# Metadata of passages that the library sets.
 _RESERVED_METADATA = ("id", "source", "page", "section", "start", "end", "score")
 _MAX_PROBLEMS = 20  # of a source that are reported one by one; the others are counted
 
