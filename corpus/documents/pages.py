@@ -79,7 +79,7 @@ def _running(edges: Sequence[Mapping[int, set[str]]], least: int = 2) -> set[str
 
 
 def _edges(page: Sequence[str], depth: int) -> dict[int, set[str]]:
-    """Names of the lines near a page's edges, by line number: side, distance from the edge, and text without numbers."""
+    """Names of the lines near a page's edges, by line number: side, distance from it, and text without numbers."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     names: dict[int, set[str]] = {}
     for place in range(min(depth, len(filled))):
