@@ -21,7 +21,7 @@ from chains.models.adapters import merge_adapter, read_adapter
 from chains.models.local import EMBEDDED, LocalLLM, load_llm, resolve_dtype
 from chains.prompts import PromptFamily
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from common.logs import no_bars
 from corpus.inference.pairs import NLIPair
 from finetune.agreement import Comparison, PairScorer, Scores, compare
@@ -198,7 +198,7 @@ def merge(
             notes=tuple(notes),
         )
         with _write_errors(output):
-            (folder / REPORT).write_text(json.dumps(plain(asdict(report)), indent=1) + "\n", encoding="utf-8")
+            (folder / REPORT).write_text(json.dumps(to_jsonable(asdict(report)), indent=1) + "\n", encoding="utf-8")
     return report
 
 

@@ -95,7 +95,7 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
 
     path = library_path(settings)
     own = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
-    report = update_library(paths, path, passage_window(settings), settings.documents, own=own, quiet=quiet)
+    report = update_library(paths, path, passage_window(settings), settings.documents, excluded=own, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_nothing(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
@@ -136,10 +136,10 @@ def _prune_others(settings: Settings, corpus: Corpus, updated: set[str]) -> None
 
 def passage_window(settings: Settings) -> "Window":
     """The smallest window of all retrievers' embedders. Without embedders, words are counted."""
-    from corpus.documents.passages import narrowest, words_window
+    from corpus.documents.passages import common_window, words_window
 
     windows = list(embedder_windows(settings).values())
-    return narrowest(windows or [words_window()], settings.documents.max_tokens)
+    return common_window(windows or [words_window()], settings.documents.max_tokens)
 
 
 def embedder_windows(settings: Settings) -> "dict[str, Window]":
@@ -162,10 +162,10 @@ def library_path(settings: Settings) -> Path:
 def _nothing(settings: Settings, paths: Sequence[Path], report: "UpdateReport") -> str:
     """The error message if nothing could be read."""
     from corpus.documents.readers import Readers
-    from corpus.files import shown_path
+    from corpus.files import escaped_path
 
     if report.failed:
         return "\n".join(problem.why for problem in report.failed[:LISTED])
     others = f" ({len(report.skipped)} files of other types)" if report.skipped else ""
     kinds = ", ".join(Readers(settings.documents).suffixes)
-    return f"No readable file in {', '.join(map(shown_path, paths))}{others}. Supported file types: {kinds}."
+    return f"No readable file in {', '.join(map(escaped_path, paths))}{others}. Supported file types: {kinds}."

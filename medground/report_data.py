@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from common.json_file import shown
+from common.json_file import escape
 from corpus.load import corpus_name, load_records
 from corpus.pubmedqa import read_records
 from corpus.records import QARecord, documents
@@ -63,7 +63,7 @@ class ReportData:
             record = records.get(sample["id"])
             if record is None or record.question != sample.get("question"):
                 raise UserError(
-                    f"{settings.data.path} has changed since it was measured: record {shown(sample['id'])} is missing "
+                    f"{settings.data.path} has changed since it was measured: record {escape(sample['id'])} is missing "
                     "or has another question."
                 )
         return records

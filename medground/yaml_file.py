@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from common.errors import DataError
-from common.json_file import read_text, shown
+from common.json_file import escape, read_text
 
 _KEYS = 10_000  # maximum number of keys of a mapping, which nested merges (<<) can multiply
 
@@ -27,7 +27,7 @@ class _StrictLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {shown(key.value)!r} occurs twice", key.start_mark
+                        None, None, f"the key {escape(key.value)!r} occurs twice", key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)

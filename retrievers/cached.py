@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from pydantic import PrivateAttr
 
 from common.fingerprints import content_key, documents_digest
-from common.result_cache import Batches, ResultCache, recall
+from common.result_cache import Batches, ResultCache, get_or_compute
 from retrievers.base import Hit, Retriever
 
 BATCH = 256  # questions per search, and per write to the cache
@@ -57,7 +57,7 @@ class CachedRetriever(Retriever):
     def _search(self, questions: list[str], k: int) -> list[list[Hit]]:
         depth = max(k, self._depth)
         keys = [content_key(question=question, depth=depth, retriever=self._key) for question in questions]
-        results = recall(self._cache, keys, lambda missing: self._search_uncached(questions, missing, depth))
+        results = get_or_compute(self._cache, keys, lambda missing: self._search_uncached(questions, missing, depth))
         self.reused += sum(result.reused for result in results)
         return [[Hit(self._documents[id], score) for id, score in result.value] for result in results]
 

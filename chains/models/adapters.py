@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
-from common.hub import hub_errors, refused_pickle
+from common.hub import hub_errors, pickle_message
 from common.logs import no_bars
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_adapter(
     with hub_errors("Adapter", adapter):
         if model_file(adapter, "adapter_model.safetensors") is None:
             if model_file(adapter, "adapter_model.bin") is not None:
-                raise UserError(refused_pickle("Adapter", adapter, "adapter_model.bin"))
+                raise UserError(pickle_message("Adapter", adapter, "adapter_model.bin"))
             if Path(adapter).is_dir():
                 raise UserError(f"Adapter {adapter}: the folder has no adapter_model.safetensors. Copy it there again.")
         saved = peft.load_peft_weights(adapter, device="cpu")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from common.cpu import PackedLinear, computes_bfloat16, packs_linear, rounded
+from common.cpu import PackedLinear, computes_bfloat16, packs_linear, padded_rows
 
 BLOCK = 128  # query tokens per attention product: few masked scores are computed, and the scores fit the L2 cache
 MAX_BYTES = 2 << 30  # 2 GiB of weights; packing copies them
@@ -92,7 +92,7 @@ class PackedLlama:
         with torch.inference_mode():
             count = len(prompts)
             tokens = sum(map(len, prompts))
-            if padding := rounded(tokens) - tokens:  # as an extra prompt
+            if padding := padded_rows(tokens) - tokens:  # as an extra prompt
                 prompts = [*prompts, [0] * padding]
             stops = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0)
             bounds = list(pairwise([0, *stops.tolist()]))
@@ -100,7 +100,7 @@ class PackedLlama:
             states, cosine, sine = self._embed(prompts, 0 if prefix is None else prefix[0][0].shape[1])
             for layer, keys_values in zip(self._layers, prefixes[:-1], strict=True):
                 states, _ = layer.forward(states, cosine, sine, bounds, keys_values)
-            rows = [*range(count), *[count - 1] * (rounded(count) - count)]  # pad with copies of the last prompt
+            rows = [*range(count), *[count - 1] * (padded_rows(count) - count)]  # pad with copies of the last prompt
             ends, bounds = stops[rows] - 1, [bounds[row] for row in rows]
             states = self._last.forward_ends(states, cosine, sine, bounds, ends, prefixes[-1])[:count]
             logits: Tensor = self._norm(states) @ self._head.T

@@ -47,7 +47,7 @@ def index(
 
 
 def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quiet: bool) -> None:
-    from corpus.files import shown_path
+    from corpus.files import escaped_path
     from medground.ingest import add_documents, embed
 
     corpus, report = add_documents(settings, paths, quiet=quiet)
@@ -58,7 +58,7 @@ def _index_files(settings: "Settings", paths: list[Path], *, as_json: bool, quie
         counts = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "removed")}
         more = {
             "skipped": len(report.skipped),
-            "skipped_files": [shown_path(path) for path in report.skipped],
+            "skipped_files": [escaped_path(path) for path in report.skipped],
             "linked": len(report.linked),
             "copies": len(report.copies),
             "withdrawn": report.withdrawn,
@@ -88,7 +88,7 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
     embedded = embed(settings, corpus, quiet=quiet)
     texts = [passage.page_content for passage in corpus.passages]
     for name, window in embedder_windows(settings).items():
-        if over := sum(window.over(texts)):
+        if over := sum(window.too_long(texts)):
             say(f"{over} of {len(texts)} abstracts are longer than the {window.limit} tokens that {name} reads of each")
     if as_json:
         print_json({**_ready(settings, corpus), "embedded": embedded})
@@ -98,8 +98,8 @@ def _index_data(settings: "Settings", *, as_json: bool, quiet: bool) -> None:
 
 def _say_report(report: "UpdateReport") -> None:
     """Report failed, skipped, linked and duplicate files."""
-    from corpus.documents.source import listed_kinds
-    from corpus.files import shown_path
+    from corpus.documents.source import suffix_counts
+    from corpus.files import escaped_path
     from medground.ingest import LISTED
 
     for problem in report.failed[:LISTED]:
@@ -107,7 +107,7 @@ def _say_report(report: "UpdateReport") -> None:
     if (more := len(report.failed) - LISTED) > 0:
         say(f"failed: {more} more; --json lists them all")
     if report.skipped:
-        kinds = listed_kinds(shown_path(path) for path in report.skipped)
+        kinds = suffix_counts(escaped_path(path) for path in report.skipped)
         say(f"skipped {len(report.skipped)} of other kinds ({plain(kinds)})")
     if report.linked:
         say(

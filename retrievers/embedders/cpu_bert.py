@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from common.cpu import PackedLinear, packs_linear, rounded
+from common.cpu import PackedLinear, packs_linear, padded_rows
 
 GROUP_TOKENS = 512  # tokens per matrix product of attention, so that the scores fit the L2 cache
 
@@ -74,7 +74,7 @@ class PackedEncoder(nn.Module):
         A run is ``(count, length)``: ``count`` texts of ``length`` tokens each follow each other.
         """
         tokens = len(states)
-        if padding := rounded(tokens) - tokens:
+        if padding := padded_rows(tokens) - tokens:
             states = torch.cat([states, states.new_zeros(padding, states.shape[1])])
             runs = [*runs, (padding, 1)]  # rows of padding are handled as texts of one token
         for layer in self._layers:

@@ -18,7 +18,7 @@ from chains.config import LLMConfig
 from chains.models.local import EMBEDDED, load_llm
 from chains.qa.chain import qa_chain
 from common.errors import UserError
-from common.fingerprints import plain
+from common.fingerprints import to_jsonable
 from corpus.inference.pairs import NLIPair
 from finetune.agreement import Comparison
 from finetune.merge import BOUNDS, Bound, MergeReport, merge
@@ -80,7 +80,7 @@ def test_the_merged_model_has_the_logits_of_base_and_adapter(
     assert report.nf4.logit_difference > report.compared.logit_difference
     assert set(report.accuracy) == {"adapter", "merged", "nf4"}
     stored = json.loads((tmp_path / "merged" / "merge.json").read_text())
-    assert stored == plain(asdict(report))
+    assert stored == to_jsonable(asdict(report))
     assert f"within the bound for {dtype}" in report.text()
 
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")

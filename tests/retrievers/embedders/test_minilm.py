@@ -37,7 +37,11 @@ def test_the_window_equals_that_of_sentence_transformers(reference: SentenceEmbe
     window, expected = window_of(MiniLMEmbedder("float32")), window_of(reference)
     assert window is not None
     assert expected is not None
-    assert (window.limit, window.mark, window.count(TEXTS)) == (expected.limit, expected.mark, expected.count(TEXTS))
+    assert (window.limit, window.fingerprint, window.count(TEXTS)) == (
+        expected.limit,
+        expected.fingerprint,
+        expected.count(TEXTS),
+    )
 
 
 def test_bfloat16_vectors_are_near_those_in_float32(reference: SentenceEmbedder) -> None:

@@ -28,7 +28,7 @@ def test_the_packaged_embedder_ignores_tokens_beyond_its_window_of_256() -> None
     fits, over, other = embedder.embed_documents(["pain " * 254, "pain " * 254 + "stroke", "pain " * 254 + "nausea"])
     assert over == pytest.approx(other)
     assert over == pytest.approx(fits)
-    assert window.over(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
+    assert window.too_long(["pain " * 254, "pain " * 254 + "stroke"]) == [False, True]
 
 
 def test_embedding_and_counting_do_not_change_each_other_or_the_fingerprint() -> None:
@@ -45,8 +45,8 @@ def test_the_passage_prompt_counts(tmp_path: Path) -> None:
     prompted = known_window(SentenceEmbedder(folder, passage_prompt="passage pain "))
     assert (plain.limit, list(plain.count(["stroke"]))) == (16, [3])
     assert list(prompted.count(["stroke"])) == [5]
-    assert plain.mark != prompted.mark
-    assert plain.mark == known_window(SentenceEmbedder(folder, query_prompt="query ")).mark
+    assert plain.fingerprint != prompted.fingerprint
+    assert plain.fingerprint == known_window(SentenceEmbedder(folder, query_prompt="query ")).fingerprint
     with pytest.raises(UserError, match="Shorten passage_prompt"):
         window_of(SentenceEmbedder(folder, passage_prompt="pain " * 12))
 
