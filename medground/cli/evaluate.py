@@ -144,9 +144,9 @@ def answers(run: Run) -> None:
     """
     _refuse_extractive(run.settings, "eval answers", "writes sentences")
     pipeline = _pipeline(run)
-    from medground.tasks import PipelineResources, written_tasks
+    from medground.tasks import PipelineResources, written_answer_tasks
 
-    _measure(written_tasks(run.settings), PipelineResources(pipeline), run)
+    _measure(written_answer_tasks(run.settings), PipelineResources(pipeline), run)
     _say_if(pipeline.note)
 
 

@@ -38,8 +38,8 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
         config = config.model_copy(update={"batch": 1})
     pipeline = Pipeline.from_settings(settings, corpus, quiet=quiet)
     service = Service(config, users, pipeline.about, pipeline.note)
-    if pipeline.no_judge is not None:
-        service.checker_unavailable_reason = pipeline.no_judge
+    if pipeline.judge_unavailable_reason is not None:
+        service.checker_unavailable_reason = pipeline.judge_unavailable_reason
     elif settings.chain.context != "retrieved":
         service.checker_unavailable_reason = (
             f"Statements are checked by searching, and chain.context is {settings.chain.context}."

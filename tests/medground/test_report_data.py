@@ -90,7 +90,7 @@ def test_an_embedder_s_map_is_made_once(tmp_path: Path, monkeypatch: pytest.Monk
         (record.question, record.context, record.label) for record in runs.records(6)
     ]
     assert sources.map_gap == ""
-    monkeypatch.setattr("medground.report_data._vectors", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr("medground.report_data._embed_pairs", lambda *_: pytest.fail("embedded again"))
     assert ReportData().maps(tasks, tmp_path / "run", quiet=True)[0].positions == shown.positions
 
 
@@ -104,7 +104,7 @@ def test_two_data_sets_have_a_map_each(tmp_path: Path, monkeypatch: pytest.Monke
         made = np.random.default_rng(0).normal(size=(len(pairs), 4)).astype(np.float32)
         return made, made
 
-    monkeypatch.setattr("medground.report_data._vectors", vectors)
+    monkeypatch.setattr("medground.report_data._embed_pairs", vectors)
     own = written(tmp_path / "own", runs.ranking([1] * 4), data={"path": str(data_file(tmp_path, 4))})
     tasks = [*own, *written(tmp_path / "sample", runs.ranking([1] * 3))]
     maps = ReportData().maps(tasks, tmp_path, quiet=True)
