@@ -12,7 +12,7 @@ from common.errors import UserError
 from medground.components import judging_settings
 from medground.ingest import Corpus, data_corpus
 from medground.pipeline import Pipeline
-from medground.service.batching import Passes
+from medground.service.batching import Batcher
 from medground.service.run import make_service
 from medground.settings import Settings, load_settings
 
@@ -117,16 +117,16 @@ def test_report_judges_after_the_answer_and_abstain_before_it(tmp_path: Path) ->
 
 def test_verdicts_and_rewritten_questions_share_passes(tmp_path: Path) -> None:
     sizes: list[int] = []
-    passes = Passes(most=3, wait=5, observe=sizes.append)
+    batcher = Batcher(max_batch=3, max_wait=5, observe=sizes.append)
     stated = {"chain.verify": "report", "chat.rewrite": "llm"}
-    chat = pipeline(settings(tmp_path, **stated), sample("mg0312")).chat(passes.share)
+    chat = pipeline(settings(tmp_path, **stated), sample("mg0312")).chat(batcher.share)
     first = chat.reply  # it is not rewritten
     with ThreadPoolExecutor(3) as pool:
         begun = list(pool.map(lambda _: first([], QUESTION), range(3)))
         assert sizes == [3, 3]
         list(pool.map(lambda turn: chat.reply([turn], "And in women?"), begun))
     assert sizes == [3] * 5
-    passes.close()
+    batcher.close()
 
 
 def test_a_follow_up_without_room_for_the_model_is_completed_by_rule(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_the_shutdown_answers_or_refuses_every_request(tmp_path: Path) -> None:
                 body = {"messages": [{"role": "user", "content": "Does it help?"}]}
                 own.append(http.post(f"{url}/v1/chat/completions", json=body).status_code)
 
-    with ThreadPoolExecutor(64) as pool, running(service, quiet=0.5) as (url, server):
+    with ThreadPoolExecutor(64) as pool, running(service, quiet_seconds=0.5) as (url, server):
         done = [pool.submit(client, url, own) for own in statuses]
         until(lambda: sum(map(len, statuses)) > 200, 30)
         server.should_exit = True
@@ -228,7 +228,7 @@ def test_the_shutdown_answers_or_refuses_every_request(tmp_path: Path) -> None:
 
 def test_connections_that_were_not_accepted_yet_are_answered_too(tmp_path: Path) -> None:
     service = make_service(Scripted(), tmp_path)
-    with running(service, quiet=0.5) as (url, server):
+    with running(service, quiet_seconds=0.5) as (url, server):
         assert ask(url).status_code == 200
         blocked, go_on = threading.Event(), threading.Event()
         server.servers[0].get_loop().call_soon_threadsafe(lambda: (blocked.set(), go_on.wait(5)))
