@@ -143,7 +143,7 @@ def test_strings_of_requests_are_never_opened_as_files_or_addresses(url: str, se
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         listening.settimeout(0)
         listener = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        answers = []
+        responses: list[httpx.Response] = []
         body = {
             "model": "medground",
             "messages": [{"role": "user", "content": "Does it help?", "name": "x"}],
@@ -155,26 +155,31 @@ def test_strings_of_requests_are_never_opened_as_files_or_addresses(url: str, se
         parts = [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "url": "x"}]}]
         gradio = {"data": [{"path": "x", "meta": {"_type": "gradio.FileData"}}], "fn_index": 0, "session_hash": "x"}
         for text in paths_and_addresses(secret, listener):
+            encoded = quote(text, safe="")
             for route in ROUTES:
-                for sent in (body, {"messages": parts}, gradio) if "completions" in route.path else (route.body,):
-                    for keys in string_keys(sent):
-                        answers.append(call(url, route, body=replaced(sent, keys, text)))
-                encoded = quote(text, safe="")
-                answers.append(call(url, Route(route.method, f"{route.path}?query={encoded}&format={encoded}"), text))
-                answers.append(call(url, route, Referer=text, X_Forwarded_Host=text, X_Original_URL=text, Cookie=text))
+                bodies = (body, {"messages": parts}, gradio) if "completions" in route.path else (route.body,)
+                responses += [
+                    call(url, route, body=replaced(valid, keys, text))
+                    for valid in bodies
+                    for keys in string_keys(valid)
+                ]
+                with_query = Route(route.method, f"{route.path}?query={encoded}&format={encoded}")
+                responses.append(call(url, with_query, text))
+                headers = dict.fromkeys(("Referer", "X_Forwarded_Host", "X_Original_URL", "Cookie"), text)
+                responses.append(call(url, route, **headers))
                 for name in ("{id}", "{name}", "{model}"):
                     if name in route.path:
-                        answers.append(call(url, Route(route.method, route.path.replace(name, encoded), route.body)))
-                        answers.append(call(url, Route(route.method, route.path.replace(name, text), route.body)))
+                        paths = (route.path.replace(name, encoded), route.path.replace(name, text))
+                        responses += [call(url, Route(route.method, path, route.body)) for path in paths]
             for path in ("gradio_api/file=", "file=", "static/", "assets/", "config", "docs", "gradio_api/queue/join"):
-                answers.append(HTTP.get(f"{url}/{path}{quote(text)}"))
-        for answer in answers:
-            assert answer.status_code < 500, answer.request
-            assert "CONTENT OF THE FILE" not in answer.text
-            assert "root:" not in answer.text
+                responses.append(HTTP.get(f"{url}/{path}{quote(text)}"))
+        for response in responses:
+            assert response.status_code < 500, response.request
+            assert "CONTENT OF THE FILE" not in response.text
+            assert "root:" not in response.text  # of /etc/passwd
         with pytest.raises(BlockingIOError):  # no connection has arrived
             listening.accept()
-    assert len(answers) > 800  # each string went to each route
+    assert len(responses) > 800
 
 
 def test_users_cannot_reach_each_other_s_conversations(token_url: str) -> None:
@@ -293,7 +298,7 @@ def malformed_request(rng: random.Random, id: str) -> bytes:
     return b" ".join([method.encode(), target, version]) + b"\r\n" + b"\r\n".join(headers) + b"\r\n\r\n" + content
 
 
-def responses(url: str, requests: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def send_all(url: str, requests: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Each request with its response, which is empty if the connection was closed without one."""
     address = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
     for request in requests:
@@ -323,7 +328,7 @@ def test_malformed_requests_cause_no_server_error_leak_or_memory_growth(
         warm_memory, token = 0, tokens.get("ann")
         id = ask(url, token=token, medground={"conversation": "new"}).json()["medground"]["conversation"]
         requests = (malformed_request(rng, id) for _ in range(number))
-        for sent, (request, response) in enumerate(responses(url, requests)):
+        for sent, (request, response) in enumerate(send_all(url, requests)):
             status = response[9:12]  # after "HTTP/1.1 "
             counts[status] += 1
             assert not status.startswith(b"5"), (request, response)
