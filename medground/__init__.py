@@ -26,8 +26,8 @@ def load_chain(
 ) -> "AnswerChain":
     """Load the chain or agent of the settings; the default settings have the packaged model.
 
-    Like ``medground ask``, it searches your indexed documents. If there are none, or ``data.path`` is set, it searches
-    the abstracts of the data.
+    Like ``medground ask``, it searches your indexed documents. If there are none, or the settings name data, it
+    searches the abstracts of the data.
 
     Args:
         config: a settings file, or a mapping of settings.

@@ -40,21 +40,11 @@ class Components:
         quiet: whether progress bars are off.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        corpus: Corpus | None = None,
-        *,
-        cache: "ResultCache | None" = None,
-        retrievers: "Mapping[str, Retriever] | None" = None,
-        quiet: bool = False,
-    ) -> None:
-        """See ``from_settings``."""
-        self.settings = settings
-        self.quiet = quiet
-        self._corpus = corpus
-        self._cache = cache
-        self._retrievers = dict(retrievers or {})
+    def __init__(self, settings: Settings, corpus: Corpus | None, cache: "ResultCache | None", quiet: bool) -> None:
+        """Call ``from_settings`` instead."""
+        self.settings, self.quiet = settings, quiet
+        self._corpus, self._cache = corpus, cache
+        self._retrievers: dict[str, Retriever] = {}
 
     @classmethod
     def from_settings(
@@ -82,11 +72,13 @@ class Components:
             settings = load_settings(settings)
         elif not isinstance(settings, Settings):
             settings = load_settings(None, settings)
-        return cls(settings, corpus, cache=cache, retrievers=retrievers, quiet=quiet)
+        components = cls(settings, corpus, cache, quiet)
+        components._retrievers |= retrievers or {}
+        return components
 
     def over(self, corpus: Corpus, settings: Settings) -> Self:
         """A new object for another corpus and other settings, with the same result cache."""
-        return type(self)(settings, corpus, cache=self._cache, quiet=self.quiet)
+        return type(self)(settings, corpus, self._cache, self.quiet)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -139,7 +131,7 @@ class Components:
         """The NLI model of section ``nli``.
 
         With ``nli.adapter`` the language model is loaded once; the adapter is enabled for NLI pairs and disabled for
-        answers. A chain that was made before the judge must not run at the same time.
+        answers. Chains that were made before the judge must not run at the same time as the judge.
 
         Args:
             evaluated_pairs: pairs whose premises are in no few-shot example.

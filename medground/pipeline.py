@@ -86,7 +86,7 @@ class Pipeline(Components):
             )
         from chains.verification.answers import verified_chain
 
-        judge = None if verify == "off" else self._judge  # loaded first: with nli.adapter it replaces self.llm
+        judge = None if verify == "off" else self._judge  # loaded first, since nli.adapter changes self.llm
         context_retriever = self.retriever(retriever) if context == "retrieved" else None
         chain = self._qa_chain(context_retriever, context, open_questions=open_questions)
         if judge is None:

@@ -168,7 +168,7 @@ class PipelineResources:
         """The chain that writes answers in sentences, each with its verdict; no answer is withheld."""
         from chains.qa.base import MappedChain
 
-        judge = self._pipeline.judge()  # loaded first: with nli.adapter it replaces the pipeline's language model
+        judge = self._pipeline.judge()  # loaded first, since nli.adapter changes the pipeline's llm
         written_answers = self._pipeline.written_answers(retriever=retriever, verify="report")
         chain = MappedChain(self._pipeline.chain(context, retriever=retriever, verify="off"), written_answers.write_all)
         identity = {"nli": judge.fingerprint, "tokens": self._settings.chat.max_new_tokens}

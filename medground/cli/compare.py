@@ -20,9 +20,9 @@ def compare(
 ) -> None:
     """Compare runs, record by record.
 
-    Each task is compared with the same one of the first run that has it; a folder of several runs means all of them.
-    Of one run alone, the tasks over the same records are compared. FOLDER:TASK compares tasks of different names, such
-    as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are listed.
+    Each task is compared with the task of the same name in the first run that has it; a folder of several runs means
+    all of them. With one run only, its tasks over the same records are compared. FOLDER:TASK compares tasks of
+    different names, such as r:retrieval_dense r:retrieval_bm25. Tasks that only one of several runs has are listed.
 
     The difference has a paired bootstrap interval; right and wrong answers are tested with McNemar's exact test, and
     its p-value is corrected by Holm's method for all tests of the call. A retrieval is right if the question's own

@@ -29,8 +29,8 @@ def demo(output: Output = Path("results/demo"), limit: options.Limit = None, qui
     """Run retrieval, answers, fine-tuning and verification on the sample.
 
     It indexes the sample, evaluates retrieval and answers, trains an inference adapter, and shows a right and a wrong
-    answer with their verdicts. It uses only what is installed: no hub, no GPU, no settings. --limit limits the
-    number of records, pairs and steps.
+    answer with their verdicts. It needs no hub, no GPU and no settings. --limit limits the number of records, pairs
+    and steps.
     """
     settings = options.make_settings(None, None, limit=limit)
     from eval.results import prepare_output_folder, write_results

@@ -185,7 +185,7 @@ def tasks(run: Run) -> None:
     """Evaluate the tasks of the setting eval.tasks.
 
     Each entry has a kind (retrieval, qa, nli, verified, answers, check, or your own class as my_module.MyTask) and the
-    task's fields, such as {kind: qa, context: gold}. --limit holds for questions, pairs and claims.
+    task's fields, such as {kind: qa, context: gold}. --limit applies to questions, pairs and claims.
     """
     run = _limit_all(run)
     from medground.tasks import PipelineResources, settings_tasks
@@ -204,7 +204,7 @@ def grid(run: Run) -> None:
     """Evaluate many models on the same questions and pairs.
 
     The section eval.grid names them and their contexts. Each question is searched for once, equal prompts of one model
-    are answered once, and an interrupted run can be continued. --limit holds for questions and pairs.
+    are answered once, and an interrupted run can be continued. --limit applies to questions and pairs.
     """
     run = _limit_all(run)
     from eval.grid import GRID_FILE, grid_tables

@@ -19,11 +19,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.")],
     task: Annotated[
         str | None,
-        typer.Option(
-            "--task",
-            metavar="TASK",
-            help="For pubmedqa: the task of the answers; default: qa_retrieved_*, or the only one.",
-        ),
+        typer.Option("--task", metavar="TASK", help="For pubmedqa; default: qa_retrieved_*, or the only task."),
     ] = None,
 ) -> None:
     """Write results in the file format of another tool.

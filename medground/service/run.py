@@ -44,7 +44,7 @@ def make_service(settings: Settings, corpus: Corpus, *, quiet: bool) -> "Service
         service.checker_unavailable_reason = (
             f"Statements are checked by searching, and chain.context is {settings.chain.context}."
         )
-    else:  # made before the chat: with nli.adapter, the judge replaces the pipeline's language model
+    else:  # made before the chat, since nli.adapter changes the pipeline's llm
         service.checker = service.batcher.share(pipeline.checker().check_all)
     service.chat = pipeline.chat(service.batcher.share)
     return service

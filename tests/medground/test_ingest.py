@@ -188,14 +188,8 @@ def test_text_of_a_changed_document_is_removed_from_all_files_of_the_store(
 
     monkeypatch.chdir(tmp_path)
     tiny = {"embedders.minilm.model": str(save_tiny_embedder(tmp_path / "tiny"))}
-    with_parts = {
-        "retrievers": {
-            "sentences": {"kind": "parent"},
-            "sections": {"kind": "parent", "parts": "section"},
-            "dense": {"kind": "dense"},
-        },
-        "retriever": "sentences",
-    }
+    parts = {"sentences": {"kind": "parent"}, "sections": {"kind": "parent", "parts": "section"}}
+    with_parts = {"retrievers": {**parts, "dense": {"kind": "dense"}}, "retriever": "sentences"}
     Path("docs").mkdir()
     Path("docs/a.txt").write_text("Pain fell. Wolframstrasse is in Hamburg.\nThe rate fell.")
     Path("docs/b.txt").write_text("Risk fell.")

@@ -17,24 +17,16 @@ def test_without_tokens_every_client_is_the_local_user() -> None:
     assert [users.of_header(header) for header in (None, "", "Bearer x")] == ["local"] * 3
 
 
-@pytest.mark.parametrize(
-    ("header", "user"),
-    [
-        (f"Bearer {ANN_TOKEN}", "ann"),
-        (f"bearer  {BOB_TOKEN} ", "bob"),
-        (None, None),
-        ("", None),
-        ("Bearer", None),
-        ("Bearer ", None),
-        (f"Basic {ANN_TOKEN}", None),
-        (ANN_TOKEN, None),
-        (f"Bearer {ANN_TOKEN}x", None),
-        (f"Bearer {ANN_TOKEN[:-1]}", None),
-        ("Bearer ä\ud800", None),
-    ],
-)
-def test_only_a_valid_bearer_header_identifies_a_user(header: str | None, user: str | None) -> None:
+@pytest.mark.parametrize(("header", "user"), [(f"Bearer {ANN_TOKEN}", "ann"), (f"bearer  {BOB_TOKEN} ", "bob")])
+def test_bearer_token_identifies_its_user(header: str, user: str) -> None:
     assert Users({"ann": ANN_TOKEN, "bob": BOB_TOKEN}, "local").of_header(header) == user
+
+
+def test_other_authorization_headers_identify_no_user() -> None:
+    users = Users({"ann": ANN_TOKEN, "bob": BOB_TOKEN}, "local")
+    invalid = [ANN_TOKEN, f"Basic {ANN_TOKEN}", f"Bearer {ANN_TOKEN}x", f"Bearer {ANN_TOKEN[:-1]}", "Bearer ä\ud800"]
+    for header in (*invalid, None, "", "Bearer", "Bearer "):
+        assert users.of_header(header) is None, header
 
 
 def test_tokens_of_the_settings_and_of_the_file_are_joined(tmp_path: Path) -> None:
