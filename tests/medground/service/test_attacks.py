@@ -104,22 +104,13 @@ def test_foreign_origin_gets_403_with_a_valid_token(token_url: str) -> None:
 
 def paths_and_addresses(secret: Path, listener: str) -> list[str]:
     """Strings that name the secret file, other files, and the listening address, in forms that a server may accept."""
+    host = listener.partition("//")[2]
     return [
-        str(secret),
-        f"..{secret}",
-        "../" * 12 + str(secret)[1:],
-        f"file://{secret}",
-        f"{listener}/x",
-        f"//{listener.partition('//')[2]}/x",
-        f"\\\\{listener.partition('//')[2].partition(':')[0]}\\share",
-        f"http:{listener.partition(':')[2]}",
-        f"gopher:{listener.partition(':')[2]}",
-        "/etc/passwd",
-        "C:\\Windows\\win.ini",
-        "/proc/self/environ",
-        "medground:../../page",
+        str(secret), f"..{secret}", "../" * 12 + str(secret)[1:], f"file://{secret}", f"{listener}/x", f"//{host}/x",
+        f"\\\\{host.partition(':')[0]}\\share", f"http://{host}", f"gopher://{host}", "/etc/passwd",
+        "C:\\Windows\\win.ini", "/proc/self/environ", "medground:../../page",
         f"%2e%2e%2f{quote(str(secret), safe='')}",
-    ]
+    ]  # fmt: skip
 
 
 def string_keys(value: Any) -> Iterator[tuple[str | int, ...]]:
