@@ -39,10 +39,10 @@ from langchain_core.embeddings import Embeddings
 
 import chains.citations
 from chains.answer import Citation, Passage
-from chains.citations import Lookup, Relevance, cite, coverage, select
+from chains.citations import FrequencyLookup, Relevance, cite, coverage, select
 from chains.qa.base import as_passage
-from chains.qa.extractive import NEAR
-from chains.verification.sentences import source_of
+from chains.qa.extractive import MIN_RELATIVE_SCORE
+from chains.verification.sentences import nearest_passage
 from corpus.config import DataConfig
 from corpus.load import load_records
 from corpus.records import QARecord, documents
@@ -93,7 +93,7 @@ class CachedEmbedder(Embeddings):
         return self._embedder.embed_query(text)
 
 
-def choices(embedder: Embeddings, frequencies: Lookup, relevance: Relevance | None) -> dict[str, Choice]:
+def choices(embedder: Embeddings, frequencies: FrequencyLookup, relevance: Relevance | None) -> dict[str, Choice]:
     """The ways to choose quotes, by name; the second is the chain's."""
 
     def without_findings(question: str, passages: Sequence[Passage]) -> Quotes:
@@ -114,17 +114,17 @@ def choices(embedder: Embeddings, frequencies: Lookup, relevance: Relevance | No
 
 @contextmanager
 def _least(value: float) -> Iterator[None]:
-    """Change ``chains.citations.LEAST``, the factor of a sentence without a finding."""
-    before, chains.citations.LEAST = chains.citations.LEAST, value
+    """Change ``chains.citations.MIN_FINDING_FACTOR``, the factor of a sentence without a finding."""
+    before, chains.citations.MIN_FINDING_FACTOR = chains.citations.MIN_FINDING_FACTOR, value
     try:
         yield
     finally:
-        chains.citations.LEAST = before
+        chains.citations.MIN_FINDING_FACTOR = before
 
 
 def shown(quotes: Quotes) -> Quotes:
     """The quotes that the chain would show."""
-    return [one for one in quotes if one.score >= NEAR * quotes[0].score][:QUOTES]
+    return [one for one in quotes if one.score >= MIN_RELATIVE_SCORE * quotes[0].score][:QUOTES]
 
 
 def is_finding(citation: Citation, records: Mapping[str, QARecord]) -> bool:
@@ -252,9 +252,9 @@ def attribution(folder: Path, part: str, limit: int | None, embedder: Embeddings
                 nearest.setdefault(_paper(document.id), passages[str(document.id)])
             nearest.pop(_paper(one.document), None)
             others = list(nearest.values())[:PASSAGES]
-            number, nearness = source_of(one.claim, [passages[one.document], *others[: PASSAGES - 1]], by)
+            number, nearness = nearest_passage(one.claim, [passages[one.document], *others[: PASSAGES - 1]], by)
             near.append((nearness, number == 1))
-            far.append(source_of(one.claim, others, by)[1])
+            far.append(nearest_passage(one.claim, others, by)[1])
         print(
             f"Attribution by {name}, {part}: {len(cited)} claims over {PASSAGES} papers, with the cited one and without"
         )

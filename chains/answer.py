@@ -36,6 +36,11 @@ class Passage(BaseModel):
         return self.text if self.summary is None else self.summary
 
     @property
+    def section_and_title(self) -> tuple[str, str]:
+        """Section and title in the metadata; empty texts if unknown."""
+        return str(self.metadata.get("section") or ""), str(self.metadata.get("title") or "")
+
+    @property
     def origin(self) -> str:
         """Title, file, page and section of the text, on one line; empty if none is known."""
         parts = []
@@ -71,8 +76,8 @@ class Citation(BaseModel):
         cells = table_cells(self.quote) if self.headings else []
         if not cells:
             return " ".join(self.quote.split())
-        named = zip_longest(self.headings[: len(cells)], cells, fillvalue="")
-        return "; ".join(f"{heading}: {cell}" if heading else cell for heading, cell in named if cell)
+        columns = zip_longest(self.headings[: len(cells)], cells, fillvalue="")
+        return "; ".join(f"{heading}: {cell}" if heading else cell for heading, cell in columns if cell)
 
 
 class Verification(BaseModel):
@@ -97,8 +102,8 @@ class Sentence(BaseModel):
     """A sentence of an answer: ``answer.text[start:end] == text``, marks included.
 
     ``citations`` are the numbers of the passages (``chains.marks.passage_numbers``) that the sentence's marks name.
-    With ``attributed``, the sentence has no marks, and they name the passage that was found to support it. ``verdict``
-    and ``verification`` are an entailment model's for this sentence alone, None if it was not judged.
+    If ``attributed`` is true, the sentence has no marks, and ``citations`` is the passage identified as its source.
+    ``verdict`` and ``verification`` are an entailment model's for this sentence alone; None if it was not judged.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -127,7 +132,7 @@ class Conflict(BaseModel):
 
 
 class Withheld(BaseModel):
-    """An answer that was not given; the fields have the same meaning as in ``Answer``."""
+    """An answer that is not given; the fields have the same meaning as in ``Answer``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -147,14 +152,14 @@ class Answer(BaseModel):
     shortened context.
 
     ``verdict`` is an entailment model's, with its basis in ``verification``; both are None if the answer was not
-    verified. ``withheld`` holds an unsupported answer that was not given: ``text`` then says so, and ``verdict`` is
-    about ``withheld``.
+    verified. ``withheld`` is an unsupported answer that is not given: ``text`` then reports the abstention, and
+    ``verdict`` concerns ``withheld``.
 
     ``sentences`` are those of a written text, or the quotes of an extractive answer; empty for a label. ``removed`` are
-    the sentences that ``chain.verify: prune`` has removed, with their positions in the text before. ``conflicts`` are
-    the statements of a verified answer on which its passages disagree; a note describes each.
+    the sentences removed by ``chain.verify: prune``, with their positions in the original text. ``conflicts`` are the
+    statements of a verified answer on which its passages disagree; a note describes each.
 
-    ``reused`` says that all results of the model came from the cache.
+    ``reused``: whether all results of the model came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -181,7 +186,7 @@ class Answer(BaseModel):
         return self.model_copy(update={**update, "notes": (*self.notes, *notes)})
 
     def withhold(self, text: str) -> "Answer":
-        """A copy that abstains with ``text``; what was answered is kept in ``withheld``."""
-        kept = Withheld(**{name: getattr(self, name) for name in Withheld.model_fields})
-        abstention = dict(Withheld(text=text))  # the text, and the defaults of all other fields
-        return self.model_copy(update={**abstention, "withheld": kept})
+        """A copy that abstains with ``text`` and has this answer in ``withheld``."""
+        withheld = Withheld(**{name: getattr(self, name) for name in Withheld.model_fields})
+        abstention = dict(Withheld(text=text))  # ``text``, and the defaults of the other fields
+        return self.model_copy(update={**abstention, "withheld": withheld})

@@ -18,9 +18,9 @@ Verify = Literal["off", "report", "retry", "abstain", "prune"]
 _BARE_OFF = BeforeValidator(lambda value: "off" if value is False else value)  # YAML reads a bare ``off`` as false
 
 
-def check_choices(**given: tuple[str, Any]) -> None:
+def check_choices(**arguments: tuple[str, Any]) -> None:
     """Raise ``UserError`` if a value is outside its ``Literal``; each argument is a pair ``(value, literal)``."""
-    for name, (value, literal) in given.items():
+    for name, (value, literal) in arguments.items():
         if value not in (choices := get_args(literal)):
             raise UserError(f"{name} must be one of {', '.join(choices)}; this is {value!r}.")
 
@@ -102,10 +102,11 @@ class LLMConfig(Section):
     system: str | None = Field(default=None, description="System message before every prompt; null for none.")
 
     @model_validator(mode="after")
-    def _fits_kind(self) -> Self:
-        local, server = ("llamacpp",), ("openai",)
-        allowed = {"base_url": server, "window": server + local, "threads": local, "gpu_layers": local}
-        for name, kinds in allowed.items():
+    def _check_kind(self) -> Self:
+        """Refuse settings that do not apply to ``kind``."""
+        llamacpp, openai = ("llamacpp",), ("openai",)
+        kinds_of = {"base_url": openai, "window": openai + llamacpp, "threads": llamacpp, "gpu_layers": llamacpp}
+        for name, kinds in kinds_of.items():
             if getattr(self, name) is not None and self.kind not in kinds:
                 raise ValueError(
                     f"{name} is for kind {' or '.join(kinds)}, and the kind is {self.kind}; set it to null"
@@ -113,8 +114,8 @@ class LLMConfig(Section):
         if self.kind == "llamacpp":
             if self.model == "embedded":
                 raise ValueError("kind llamacpp needs model, a GGUF file or the name of a known model such as smollm2")
-            fixed = {"dtype": "auto", "quantization": "none", "adapter": None, "device_map": "auto"}
-            for name, default in fixed.items():
+            required = {"dtype": "auto", "quantization": "none", "adapter": None, "device_map": "auto"}
+            for name, default in required.items():
                 if getattr(self, name) != default:
                     raise ValueError(
                         f"{name} is for kind huggingface; a GGUF file has its own number format, and an adapter is "

@@ -18,7 +18,7 @@ from common.result_cache import Batches, recall
 
 UNLABELLED = "the generated text names no label"
 _UNSCORED = "the model gives no label probabilities: the label was parsed from its text"
-_AT_ONCE = 64  # prompts per batch; each batch is cached when it is done
+_BATCH_SIZE = 64  # prompts per batch of generation; each finished batch is cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Decision:
         label: None if the generated text has none.
         scores: probabilities of the labels, which sum to 1; empty if the label was parsed from ``output``.
         output: the generated text.
-        reused: whether it came from the cache.
+        reused: whether the decision came from the cache.
     """
 
     label: str | None
@@ -45,10 +45,10 @@ class LabelParser(BaseOutputParser[Decision]):
     labels: tuple[str, ...]
 
     def parse(self, text: str) -> Decision:
-        """The decision in ``text``; its label is None if there is none."""
+        """The decision in ``text``; its label is None if ``text`` decides on none."""
         by_word = {label.lower(): label for label in self.labels}
         word = parse_label(text, tuple(by_word))
-        return Decision(None if word is None else by_word[word], {}, text, () if word is not None else (UNLABELLED,))
+        return Decision(None, {}, text, (UNLABELLED,)) if word is None else Decision(by_word[word], {}, text)
 
 
 class Case(NamedTuple):
@@ -62,7 +62,7 @@ class Case(NamedTuple):
 class Decider:
     """Decides between ``labels`` after a prompt.
 
-    A model that is not a ``LabelScorer`` generates text, and a note says that its labels are parsed.
+    A model that is not a ``LabelScorer`` generates text, and a note reports that labels are parsed.
 
     Args:
         llm: the model.
@@ -71,10 +71,10 @@ class Decider:
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
 
     Attributes:
-        reserve: maximum number of tokens of an answer; for local scoring, those of the longest label.
+        reserve: maximum number of tokens of an answer; for local scoring, that of the longest label.
 
     Raises:
-        UserError: labels must be parsed, and one is not a plain word.
+        UserError: labels must be parsed, and one of them is not a plain word.
     """
 
     def __init__(self, llm: LLM, template: Runnable[Any, Any], labels: Sequence[str], decide: Decide) -> None:
@@ -91,8 +91,8 @@ class Decider:
                     "word in pairs.labels, or set chain.decide to score."
                 )
         longest = llm.label_length(labels)
-        only_scores = self._scorer is not None and llm.config.kind != "openai"  # a server may generate text instead
-        self.reserve = longest if only_scores else max(llm.config.max_new_tokens, longest)
+        never_generates = self._scorer is not None and llm.config.kind != "openai"  # a server may not return scores
+        self.reserve = longest if never_generates else max(llm.config.max_new_tokens, longest)
 
     @property
     def chain(self) -> Runnable[Any, Decision]:
@@ -118,23 +118,24 @@ class Decider:
 
     def _compute(self, cases: Sequence[Case], places: Sequence[int]) -> Batches:
         scored = self._scorer.score([case.prompt for case in cases], self._labels) if self._scorer else None
-        for batch, values in self._written(cases) if scored is None else scored:
+        for batch, values in self._generated(cases) if scored is None else scored:
             yield [places[index] for index in batch], values
 
-    def _written(self, cases: Sequence[Case]) -> Batches:
+    def _generated(self, cases: Sequence[Case]) -> Batches:
         """The generated text of each case, or the error if its prompt is too long; other errors are raised."""
         chain = self.chain
-        for start in range(0, len(cases), _AT_ONCE):
-            some = cases[start : start + _AT_ONCE]
-            inputs, configs = [case.inputs for case in some], [case.config or {} for case in some]
+        for start in range(0, len(cases), _BATCH_SIZE):
+            batch = cases[start : start + _BATCH_SIZE]
+            inputs, configs = [case.inputs for case in batch], [case.config or {} for case in batch]
             values: list[str | TooLongError | None] = []
-            for found in chain.batch(inputs, configs, return_exceptions=True):
-                if isinstance(found, Exception) and not isinstance(found, TooLongError):
-                    raise found
-                values.append(found if isinstance(found, TooLongError) else found.output)
-            yield range(start, start + len(some)), values
+            for decision in chain.batch(inputs, configs, return_exceptions=True):
+                if isinstance(decision, Exception) and not isinstance(decision, TooLongError):
+                    raise decision
+                values.append(decision if isinstance(decision, TooLongError) else decision.output)
+            yield range(start, start + len(batch)), values
 
     def _decision(self, value: str | Sequence[float | None]) -> Decision:
+        """The decision in a generated text, or by the log-likelihoods of the labels."""
         if not isinstance(value, str):
             return self._scored(value)
         decision = self._parser.parse(value)
@@ -151,29 +152,29 @@ class Decider:
 _LEAD_IN = re.compile(r"^(?:(?:the\s+)?(?:final\s+|short\s+)?answer(?:\s+is)?|reply|response)\s*[:\-]*\s*")
 _MARKUP = re.compile(r"[*_`#>\"“”]+")
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-# Words and characters that join two labels to a list or a choice, which is not an answer.
-_JOIN = re.compile(r"[\W_]*(?:and|or|nor|to|but)?[\W_]*")
-_JOINING = frozenset({"and", "or", "nor", "to", "but"})
-# A text that begins with "no" and one of these does not answer the question: "no doubt", "no one", "no clear answer".
-_LEAVES_OPEN = frozenset(
+_CONJUNCTIONS = ("and", "or", "nor", "to", "but")
+# What stands between two labels that form a list or a choice, which is not an answer: "yes and no", "yes/no".
+_JOIN = re.compile(rf"[\W_]*(?:{'|'.join(_CONJUNCTIONS)})?[\W_]*")
+# After "no" at the beginning of a text, these words do not answer: "no doubt", "no one", "no clear answer".
+_NO_ANSWER_AFTER_NO = frozenset(
     {"answer", "basis", "clear", "conclusion", "conclusions", "consensus", "data", "definite", "definitive", "doubt"}
     | {"idea", "information", "one", "question", "straightforward", "way"}
 )
 
 
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
-    """The label that ``text`` decides on, or None if it decides on none or on several.
+    """The label on which ``text`` decides, or None if it decides on none or on several.
 
-    Reasoning before the answer is skipped; if it is not closed, there is no answer. The rules read the first line of
-    the answer with words besides markup and lead-ins such as "Answer:". ``labels`` are in lower case.
+    Reasoning before the answer is skipped; if the reasoning has no end, there is no answer. The rules apply to the
+    first line of the answer that has words besides markup and lead-ins such as "Answer:". ``labels`` are in lower case.
 
-    - the first label word decides ("Yes, but no harm was seen" is yes); labels inside longer words do not
-      count ("another", "know", "yes-or-no");
-    - labels side by side, or joined by and, or, nor, to, but, are a contradiction or a menu ("yes and no");
-    - "not" before a label decides nothing ("not yes");
+    - The first label decides ("Yes, but no harm was seen" is yes); labels inside longer words do not count ("another",
+      "know", "yes-or-no").
+    - Labels side by side, or joined by and, or, nor, to or but, are a contradiction or a choice ("yes and no").
+    - A label after "not" decides nothing ("not yes").
     - "no" directly before another word is a determiner: it decides only at the beginning of the text ("No evidence was
-      found"), and not before words that leave the question open ("no doubt", "no clear answer");
-    - words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
+      found"), and not before words that leave the question open ("no doubt", "no clear answer").
+    - Words of doubt ("not sure", "perhaps") decide nothing; they do not mean maybe.
     """
     answer = answer_text(text)
     if answer is None:
@@ -196,9 +197,9 @@ def parse_label(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _is_determiner_no(line: str, words: Sequence[re.Match[str]], position: int) -> bool:
-    """Whether the "no" at ``position`` is a determiner of the next word, not an answer."""
+    """Whether the "no" at ``position`` determines the next word and is no answer."""
     if position + 1 == len(words):
         return False
     word, follower = words[position], words[position + 1]
-    determiner = line[word.end() : follower.start()].isspace() and follower[0] not in _JOINING
-    return determiner and (position > 0 or follower[0] in _LEAVES_OPEN)
+    is_before_word = line[word.end() : follower.start()].isspace() and follower[0] not in _CONJUNCTIONS
+    return is_before_word and (position > 0 or follower[0] in _NO_ANSWER_AFTER_NO)

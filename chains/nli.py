@@ -1,6 +1,6 @@
-"""Natural language inference (NLI) with a causal model, zero-shot or with examples in the prompt.
+"""Natural language inference (NLI): the interface of all NLI models, and a chain over a causal language model.
 
-An adapter trained for NLI (``medground train qlora``) is part of the model.
+The chain works zero-shot, with examples in the prompt, or with an adapter trained for NLI (``medground train qlora``).
 """
 
 import random
@@ -30,8 +30,8 @@ class Judgement(BaseModel):
     """How a hypothesis relates to a premise.
 
     ``label`` is None if the generated text names no label; ``label_scores`` are probabilities that sum to 1, empty if
-    the label was parsed from generated text. A premise longer than the model's window is judged in parts; this is the
-    judgement of the part that is least neutral. ``reused`` says that all parts came from the cache.
+    the label was parsed from generated text. A premise longer than the model's window is judged in parts, and the
+    judgement is that of the least neutral part. ``reused``: whether the judgements of all parts came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,22 +55,22 @@ class NLIModel(OnePassRunnable[Mapping[str, str], Judgement]):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies everything that can change the judgement of one prompt; empty if unknown."""
+        """A hash of everything besides the prompt that can change a judgement; empty if unknown."""
         return ""
 
     @abstractmethod
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
-        """A judgement or an error for each (premise, hypothesis), in order; all in one pass."""
+        """A judgement or an error for each pair (premise, hypothesis), in order; all pairs in one pass."""
 
     def _in_one_pass(
         self,
         inputs: Sequence[Mapping[str, str]],
-        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (part of the interface)
     ) -> list[Exception | Judgement]:
-        return [*apply_to_valid([_read(input) for input in inputs], self.judge)]
+        return [*apply_to_valid([_parse_input(input) for input in inputs], self.judge)]
 
 
-def _read(input: object) -> Pair | UserError:
+def _parse_input(input: object) -> Pair | UserError:
     fields: Mapping[object, object] = input if isinstance(input, Mapping) else {}
     texts = []
     for name in ("premise", "hypothesis"):
@@ -90,20 +90,20 @@ def nli_chain(
     prompt_family: Family = "auto",
     system: str | None = None,
 ) -> "NLIChain":
-    """A chain that says how a hypothesis relates to a premise.
+    """A chain that judges how a hypothesis relates to a premise.
 
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``.
         labels: the candidate labels, two or more.
-        shots: examples before each pair (``draw_shots``). If they exceed the window, the last ones are left out, and
-            the judgement's notes say so.
+        shots: examples before each pair (``draw_shots``). If they exceed the window, the last examples are left out,
+            with a note.
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses generated text.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.
 
     Raises:
-        UserError: fewer than two labels, a label that must be parsed and is not a plain word, or an argument of another
-            type.
+        UserError: there are fewer than two labels, a label that must be parsed is not a plain word, or an argument is
+            of another type.
     """
     model = as_llm(llm)
     check_choices(decide=(decide, Decide), prompt_family=(prompt_family, Family))
@@ -117,25 +117,25 @@ def draw_shots(
     labels: Sequence[str],
     k: int,
     *,
-    asked: Sequence[NLIPair] = (),
+    test_pairs: Sequence[NLIPair] = (),
     seed: int = _SHOT_SEED,
 ) -> list[Shot]:
-    """``k`` random examples of each label from the training pairs, the labels in turn.
+    """``k`` random examples of each label from the training pairs, in alternating order of labels.
 
-    Pairs whose premise is among ``asked``, the test pairs, are not drawn.
+    Training pairs with a premise of ``test_pairs`` are not drawn.
 
     Raises:
         UserError: a label has fewer than ``k`` such training pairs.
     """
     rng = random.Random(seed)
-    apart = apart_from(asked, train)
+    allowed = apart_from(test_pairs, train)
     drawn: list[list[Shot]] = []
     for label in labels:
-        of_label = [pair for pair in apart if pair.label == label]
+        of_label = [pair for pair in allowed if pair.label == label]
         if len(of_label) < k:
             raise UserError(
                 f"{k} examples of each label were asked for; {label} has {len(of_label)} training pairs"
-                + (" whose premise is not among those to judge" if len(apart) < len(train) else "")
+                + (" whose premise is not among those to judge" if len(allowed) < len(train) else "")
                 + ". Set prompt.shots lower, or name a folder in pairs.path and a larger file in pairs.files.train."
             )
         drawn.append([Shot(pair.premise, pair.hypothesis, pair.label) for pair in rng.sample(of_label, k)])
@@ -170,7 +170,7 @@ class NLIChain(NLIModel):
         """Render all prompts, split premises that do not fit, and run the model on all in batches of similar length."""
         clean = self._llm.clean
         cleaned = [(clean(premise).strip(), clean(hypothesis).strip()) for premise, hypothesis in pairs]
-        parts: list[tuple[int, Case, int]] = []  # index of the pair, its prompt, number of shots
+        parts: list[tuple[int, Case, int]] = []  # index of the pair, rendered prompt, number of shots in it
         judged: dict[int, Judgement | UserError] = {}
         prompts = self._render(cleaned, len(self._shots))
         for index, (pair, case) in enumerate(zip(cleaned, prompts, strict=True)):
@@ -178,27 +178,27 @@ class NLIChain(NLIModel):
                 parts.append((index, case, len(self._shots)))
                 continue
             try:
-                parts.extend((index, *part) for part in self._shortened(pair))
+                parts.extend((index, *part) for part in self._fitted(pair))
             except UserError as error:
                 judged[index] = error
         decisions = self._decider.decide([case for _, case, _ in parts])
-        by_pair: dict[int, list[tuple[Decision, str, int]]] = {}
+        by_pair: dict[int, list[tuple[Decision, str, int]]] = {}  # decision, prompt and number of shots of each part
         for (index, case, shots), decision in zip(parts, decisions, strict=True):
             if isinstance(decision, UserError):
                 judged[index] = decision
             else:
                 by_pair.setdefault(index, []).append((decision, case.prompt[0], shots))
-        for index, found in by_pair.items():
+        for index, of_pair in by_pair.items():
             if index in judged:
                 continue
-            decision, text, shots = max(found, key=lambda part: decisiveness(part[0].label, part[0].scores))
+            decision, prompt, shots = max(of_pair, key=lambda part: decisiveness(part[0].label, part[0].scores))
             judged[index] = Judgement(
                 label=decision.label,
                 label_scores=decision.scores,
-                prompt=text,
+                prompt=prompt,
                 output=decision.output,
-                notes=(*self._notes(len(found), shots), *decision.notes),
-                reused=all(part.reused for part, _, _ in found),
+                notes=(*self._notes(len(of_pair), shots), *decision.notes),
+                reused=all(part.reused for part, _, _ in of_pair),
             )
         return [judged[index] for index in range(len(pairs))]
 
@@ -211,8 +211,8 @@ class NLIChain(NLIModel):
     def _fits(self, case: Case) -> bool:
         return self._llm.window is None or self._llm.length(case.prompt) + self._decider.reserve <= self._llm.window
 
-    def _shortened(self, pair: Pair) -> list[tuple[Case, int]]:
-        """The prompt with as many shots as fit, else prompts without shots for the longest parts of the premise."""
+    def _fitted(self, pair: Pair) -> list[tuple[Case, int]]:
+        """The prompt with as many shots as fit, else prompts without shots for parts of the premise."""
         for shots in range(len(self._shots) - 1, -1, -1):
             case = self._render([pair], shots)[0]
             if self._fits(case):
@@ -235,8 +235,10 @@ class NLIChain(NLIModel):
 
 
 class CalibratedNLI(NLIModel):
-    """An NLI model whose logits are divided by a temperature (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks"). Labels stay; those parsed from generated text have no probabilities.
+    """An NLI model whose logits are divided by a temperature, which changes the probabilities but not the labels.
+
+    The method is that of Guo et al. 2017, "On Calibration of Modern Neural Networks". Judgements without probabilities
+    stay unchanged.
     """
 
     def __init__(self, model: NLIModel, temperature: float) -> None:
@@ -247,8 +249,8 @@ class CalibratedNLI(NLIModel):
     @property
     def fingerprint(self) -> str:
         """The model's fingerprint and the temperature; empty if the model's is."""
-        own = self._model.fingerprint
-        return own and content_key(model=own, temperature=self._temperature)
+        model = self._model.fingerprint
+        return model and content_key(model=model, temperature=self._temperature)
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
         """The model's judgements with their probabilities rescaled."""
@@ -262,14 +264,17 @@ class CalibratedNLI(NLIModel):
 
 def _rescaled(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
     """The probabilities of logits divided by ``temperature``: each to the power 1 / temperature, normalised."""
-    largest = max(scores.values(), default=1.0)  # of the ratios to it, one is 1, so their sum is no 0
+    largest = max(scores.values(), default=1.0)  # dividing by it makes one power 1, so that the sum is not 0
     powers = {label: (score / largest) ** (1 / temperature) for label, score in scores.items()}
     total = sum(powers.values())
     return {label: power / total for label, power in powers.items()}
 
 
 def decisiveness(label: str | None, scores: Mapping[str, float]) -> float:
-    """How clearly a part of a premise decides: 1 - P(neutral), or the highest probability without a neutral label."""
+    """How clearly a judgement decides: 1 - P(neutral), or the highest probability if no label is neutral.
+
+    Without probabilities, 1 for a label other than neutral, else 0.
+    """
     if not scores:
         return float(label not in (None, "neutral"))
     return 1 - scores["neutral"] if "neutral" in scores else max(scores.values())

@@ -26,7 +26,7 @@ def as_dicts(messages: Sequence[BaseMessage]) -> Messages:
     return [{"role": _ROLES.get(message.type, message.type), "content": str(message.text)} for message in messages]
 
 
-# By family: the user's turn with a text and without one.
+# By family: the user's turn with a context, and without a context.
 _QA_TURNS: dict[PromptFamily, tuple[str, str]] = {
     "generic": (
         "Read the text and answer the question with yes, no or maybe.\n\nText:\n{context}\n\nQuestion: {question}",
@@ -57,8 +57,8 @@ def qa_template(family: PromptFamily, system: str | None = None) -> Runnable[dic
 
     The answer ("yes", "no" or "maybe") is the assistant's turn and follows the chat template's generation prompt.
     """
-    with_context, without = (_template(turn, system) for turn in _QA_TURNS[family])
-    return RunnableBranch((lambda asked: asked["context"] is not None, with_context), without)
+    with_context, without_context = (_template(turn, system) for turn in _QA_TURNS[family])
+    return RunnableBranch((lambda variables: variables["context"] is not None, with_context), without_context)
 
 
 def qa_prompt(family: PromptFamily, question: str, context: str | None = None, system: str | None = None) -> Messages:
@@ -77,7 +77,7 @@ def _system(text: str | None) -> list[SystemMessage]:
 
 
 def _rules(rules: str, system: str | None) -> list[SystemMessage]:
-    """The system turn of rules, after the user's system text."""
+    """The system turn: the user's system text, then the rules."""
     return _system(f"{system}\n\n{rules}" if system else rules)
 
 
@@ -96,7 +96,7 @@ def resolve_family(family: Family, model_type: str, name: str, chat_template: st
     return "generic"
 
 
-_MEANINGS = {
+_LABEL_MEANINGS = {
     "entailment": "it follows from the text",
     "contradiction": "the text rules it out",
     "neutral": "the text leaves it open",
@@ -125,8 +125,9 @@ def nli_template(family: PromptFamily, labels: Sequence[str], system: str | None
 def shot_turns(family: PromptFamily, labels: Sequence[str], shots: Sequence[Shot]) -> list[BaseMessage]:
     """Each shot as a user's turn and the assistant's answer to it."""
     wording = _nli_wording(family, labels)
-    asked = [_NLI_TURN.format(**wording, premise=shot.premise, hypothesis=shot.hypothesis) for shot in shots]
-    return history_turns(list(zip(asked, (shot.label for shot in shots), strict=True)))
+    return history_turns(
+        [(_NLI_TURN.format(**wording, premise=shot.premise, hypothesis=shot.hypothesis), shot.label) for shot in shots]
+    )
 
 
 def nli_prompt(
@@ -136,15 +137,15 @@ def nli_prompt(
     return as_dicts(nli_template(family, labels, system).format_messages(premise=premise, hypothesis=hypothesis))
 
 
-_NLI_TURN = "{asked}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
+_NLI_TURN = "{instruction}\n\nText:\n{premise}\n\nStatement: {hypothesis}{cue}"
 
 
 def _nli_wording(family: PromptFamily, labels: Sequence[str]) -> dict[str, str]:
-    """The instruction, and the words after the statement."""
-    named = [f"{label} ({_MEANINGS[label]})" if label in _MEANINGS else label for label in labels]
-    choice = f"{', '.join(named[:-1])} or {named[-1]}"
+    """The variables ``instruction`` and ``cue`` of ``_NLI_TURN``."""
+    explained = [f"{label} ({_LABEL_MEANINGS[label]})" if label in _LABEL_MEANINGS else label for label in labels]
+    choice = f"{', '.join(explained[:-1])} or {explained[-1]}"
     end, cue = _NLI_ENDS[family]
-    return {"asked": f"Read the text and say how the statement relates to it: {choice}.{end}", "cue": cue}
+    return {"instruction": f"Read the text and say how the statement relates to it: {choice}.{end}", "cue": cue}
 
 
 def answer_statement(question: str, answer: str) -> str:
@@ -154,16 +155,16 @@ def answer_statement(question: str, answer: str) -> str:
 
 def rewriting_template(family: PromptFamily, system: str | None = None) -> ChatPromptTemplate:
     """The prompt for other wordings of ``question``, one per line; ``ways`` comes from ``number_of_ways``."""
-    asked = (
+    instruction = (
         "Put this medical question in {ways}. Keep its meaning; use synonyms, full names for abbreviations, and "
         "abbreviations for full names. Write one question a line and nothing else."
     )
     cue = {"gemma": "\n\nThe questions:", "llama2": "\n\nAnswer:", "generic": ""}[family]
-    return _template(f"{asked}\n\nQuestion: {{question}}{cue}", system)
+    return _template(f"{instruction}\n\nQuestion: {{question}}{cue}", system)
 
 
 def number_of_ways(count: int) -> str:
-    """The number of wordings in words, for ``rewriting_template``."""
+    """The variable ``ways`` of ``rewriting_template`` for ``count`` wordings."""
     return "one other way" if count == 1 else f"{count} other ways"
 
 
@@ -181,17 +182,16 @@ def standalone_template() -> ChatPromptTemplate:
     )
 
 
-def fenced_turns(said: Sequence[tuple[str, str]]) -> str:
+def fenced_turns(turns: Sequence[tuple[str, str]]) -> str:
     """Earlier turns, pairs of question and answer, as fenced data."""
-    return fence([f"User: {user}\nAssistant: {text}" for user, text in said])
+    return fence([f"User: {question}\nAssistant: {answer}" for question, answer in turns])
 
 
 def answer_template(system: str | None = None) -> ChatPromptTemplate:
     """The prompt for an answer in a few sentences, after the turns of a conversation.
 
     The variables are ``history`` (messages), ``passages`` (fenced), ``question`` (self-contained) and ``decision``
-    (``explanation_request``). The passages are part of the user's turn; the system turn has rules only, after the text
-    ``system``.
+    (``explanation_request``). The passages are in the user's turn; the system turn is the text ``system`` and rules.
     """
     rules = (
         f"{DATA_RULE}\n\nAnswer medical questions from the passages in the data alone, in one to three sentences. Put "
@@ -219,13 +219,13 @@ def explanation_request(label: str | None) -> str:
     return f"\n\nThe passages were read as: {label}. Explain that." if label else ""
 
 
-def history_turns(said: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+def history_turns(turns: Sequence[tuple[str, str]]) -> list[BaseMessage]:
     """Earlier turns, pairs of question and answer, oldest first, as messages."""
-    return [turn for user, text in said for turn in (HumanMessage(user), AIMessage(text))]
+    return [message for question, answer in turns for message in (HumanMessage(question), AIMessage(answer))]
 
 
 def agent_rules(tools: Sequence[str]) -> str:
-    """The system text of an agent that calls tools; it holds rules only, never text from a document."""
+    """The system text of an agent that calls tools: rules only, never text from a document."""
     return (
         f"{DATA_RULE}\n\nAnswer the user's medical question from the literature. Search with the tools "
         f"({', '.join(tools)}), in other words if the first search finds nothing that fits, and read what may answer "

@@ -22,13 +22,13 @@ from eval.tasks import Sample, Task
 from eval.tasks.scorers import LABELLING, Scorer, shared_scorer
 
 COMPARE_FILE = "compare.json"
-SHOWN = 10  # changed records per comparison in the table
-_TEXTS = ("question", "premise", "hypothesis")
+MAX_CHANGED_ROWS = 10  # in the table of a comparison's changed records
+_INPUT_FIELDS = ("question", "premise", "hypothesis")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One task of one run."""
+    """One side of a comparison: a task of a run."""
 
     run: Run
     task: Task
@@ -43,7 +43,7 @@ class Side:
         """The samples by id, read once.
 
         Raises:
-            UserError: an id occurs twice, a sample lacks the field that the scorer needs, or see ``Run.samples``.
+            UserError: an id occurs twice, a sample lacks the field that the scorer needs, or ``Run.samples`` fails.
         """
         samples: dict[str, Sample] = {}
         needed = self.task.scorer.needs
@@ -61,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The samples of the records that both sides have, in A's order, and the number of the others."""
+    """The pairs of samples of common records, in A's order, and the numbers of records that only A or only B has."""
 
     a: Side
     b: Side
@@ -73,7 +73,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A metric of A and B over their common records, and B minus A."""
+    """The values of a metric for A and for B over their common records, and B minus A."""
 
     a: float
     b: float
@@ -81,8 +81,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A record on which only one side succeeds; ``right`` is that side."""
+class ChangedRecord:
+    """A record on which only one side succeeds: its target, both answers, and the side that is ``right``, a or b."""
 
     id: str
     target: str
@@ -95,27 +95,29 @@ class Changed:
 class Comparison:
     """A paired comparison of the baseline A with B.
 
-    ``test`` is McNemar's exact test of the successes, ``p_holm`` its p-value corrected for all tests of the call.
+    ``figures`` are differences by metric. ``test`` is McNemar's exact test of the scorer's ``is_success``; ``p_holm``
+    is its p-value after Holm's correction for all comparisons of the call of ``compare``.
     """
 
     pairs: Pairs = field(repr=False)
     figures: Mapping[str, Difference]
     test: McNemar
     p_holm: float
-    changed: Sequence[Changed] = field(repr=False)
+    changed: Sequence[ChangedRecord] = field(repr=False)
 
 
 def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
-    """The pairs of baseline and other side that the arguments of ``medground compare`` name.
+    """The pairs to compare, baseline first, for the arguments of ``medground compare``.
 
-    - Several runs: each task with the same task of the first run that has it. A folder means all runs in and below it.
-    - One run: its tasks with the same scorer over the same records, each with every earlier one.
-    - ``FOLDER:TASK``: each with the first.
+    - Folders of several runs: each task is paired with the same task of the first run that has it. A folder means all
+      runs in and below it.
+    - The folder of one run: all pairs of its tasks that have the same scorer and the same records.
+    - ``FOLDER:TASK`` arguments: each later task is paired with the first.
 
     Raises:
         UserError: a run or task does not exist or occurs twice, folders and tasks are mixed, or there is no pair.
     """
-    sides = [side for name in names if (side := _named_side(name)) is not None]
+    sides = [side for name in names if (side := _parse_side(name)) is not None]
     if sides and len(sides) < len(names):
         raise UserError(
             f"{sides[0].name} names a task, and other arguments do not. Write FOLDER:TASK for all of them or for none."
@@ -127,24 +129,26 @@ def choose_pairs(names: Sequence[str]) -> list[tuple[Side, Side]]:
         return [(sides[0], other) for other in sides[1:]]
     runs = [run for name in names for run in find_runs(Path(name))]
     _refuse_repeated([str(run.folder.resolve()) for run in runs])
-    return _within(runs[0]) if len(runs) == 1 else _across(runs)
+    return _pairs_within(runs[0]) if len(runs) == 1 else _pairs_across(runs)
 
 
-def left_over(names: Sequence[str]) -> list[Side]:
-    """The tasks that only one of several runs has; empty if the arguments name tasks.
+def unmatched_tasks(names: Sequence[str]) -> list[Side]:
+    """The tasks that only one of several runs has; empty for one run and for ``FOLDER:TASK`` arguments.
 
     Raises:
         UserError: a run does not exist.
     """
-    if any(_named_side(name) for name in names):
+    if any(_parse_side(name) for name in names):
         return []
     runs = [run for name in names for run in find_runs(Path(name))]
     counts = Counter(name for run in runs for name in run.tasks)
-    return [Side(run, task) for run in runs for task in run.tasks.values() if counts[task.name] == 1 and len(runs) > 1]
+    if len(runs) == 1:
+        return []
+    return [Side(run, task) for run in runs for task in run.tasks.values() if counts[task.name] == 1]
 
 
-def pair(a: Side, b: Side) -> Pairs:
-    """The samples of both sides by record.
+def pair_samples(a: Side, b: Side) -> Pairs:
+    """Pair the samples of two tasks by record id.
 
     Raises:
         UserError: the tasks have no metric or no record in common, or a common record differs.
@@ -159,28 +163,28 @@ def pair(a: Side, b: Side) -> Pairs:
             "data."
         )
     for id in common:
-        was, now = _content(a.samples[id]), _content(b.samples[id])
-        if changed := next((name for name in was if name in now and was[name] != now[name]), None):
+        data_a, data_b = _data_fields(a.samples[id]), _data_fields(b.samples[id])
+        if changed := next((name for name in data_a if name in data_b and data_a[name] != data_b[name]), None):
             raise UserError(
-                f"The {changed} of record {shown(id)} is {shown(was[changed])!r} in {a.name} and "
-                f"{shown(now[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
+                f"The {changed} of record {shown(id)} is {shown(data_a[changed])!r} in {a.name} and "
+                f"{shown(data_b[changed])!r} in {b.name}: the data changed in between. Evaluate both on the same data."
             )
     samples = [(a.samples[id], b.samples[id]) for id in common]
     return Pairs(a, b, scorer, samples, len(a.samples) - len(common), len(b.samples) - len(common))
 
 
 def compare(sides: Sequence[tuple[Side, Side]]) -> list[Comparison]:
-    """Compare each pair of baseline and other side; the p-values are corrected together.
+    """Compare each pair of tasks, baseline first, and correct the p-values together.
 
-    The metrics are those of single samples (``Scorer.paired``), and macro F1 where both tasks have the same labels. A
-    task with verdicts and one without are compared by their labels.
+    The metrics are means over samples (``Scorer.paired``), and macro F1 if both tasks have the same labels. If only one
+    of two tasks has verdicts, they are compared by their labels.
 
     Raises:
-        UserError: see ``pair``.
+        UserError: ``pair_samples`` fails.
     """
-    comparisons = [_compared(pair(a, b)) for a, b in sides]
+    comparisons = [_compare_pairs(pair_samples(a, b)) for a, b in sides]
     corrected = holm([comparison.test.p for comparison in comparisons])
-    return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
+    return [replace(comparison, p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)]
 
 
 def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -> dict[str, Any]:
@@ -190,18 +194,18 @@ def as_json(comparisons: Sequence[Comparison], unmatched: Sequence[Side] = ()) -
         "resamples": RESAMPLES,
         "comparisons": [
             {
-                "a": _side(one.pairs.a),
-                "b": _side(one.pairs.b),
-                "n": len(one.pairs.samples),
-                "only_in_a": one.pairs.only_in_a,
-                "only_in_b": one.pairs.only_in_b,
-                "figures": {name: asdict(figure) for name, figure in one.figures.items()},
-                "mcnemar": {**asdict(one.test), "p_holm": one.p_holm},
-                "changed": [asdict(record) for record in one.changed],
+                "a": _side_json(comparison.pairs.a),
+                "b": _side_json(comparison.pairs.b),
+                "n": len(comparison.pairs.samples),
+                "only_in_a": comparison.pairs.only_in_a,
+                "only_in_b": comparison.pairs.only_in_b,
+                "figures": {name: asdict(difference) for name, difference in comparison.figures.items()},
+                "mcnemar": {**asdict(comparison.test), "p_holm": comparison.p_holm},
+                "changed": [asdict(record) for record in comparison.changed],
             }
-            for one in comparisons
+            for comparison in comparisons
         ],
-        "unmatched": [_side(side) for side in unmatched],
+        "unmatched": [_side_json(side) for side in unmatched],
     }
 
 
@@ -215,24 +219,23 @@ def write_comparison(folder: Path, comparisons: Sequence[Comparison], unmatched:
     return write_json(folder / COMPARE_FILE, as_json(comparisons, unmatched))
 
 
-def _compared(pairs: Pairs) -> Comparison:
+def _compare_pairs(pairs: Pairs) -> Comparison:
     scorer = pairs.scorer
     samples_a, samples_b = zip(*pairs.samples, strict=True)
     figures: dict[str, Difference] = {}
     for name, value in scorer.paired.items():
-        values = [(value(one), value(other)) for one, other in pairs.samples]
-        both = [(one, other) for one, other in values if one is not None and other is not None]
-        if not both:
-            continue
-        a, b = ([pair[side] for pair in both] for side in (0, 1))
-        figures[name] = Difference(sum(a) / len(a), sum(b) / len(b), mean_difference(a, b))
+        values = [(value(sample_a), value(sample_b)) for sample_a, sample_b in pairs.samples]
+        if complete := [(a, b) for a, b in values if a is not None and b is not None]:
+            values_a, values_b = map(list, zip(*complete, strict=True))
+            difference = mean_difference(values_a, values_b)
+            figures[name] = Difference(sum(values_a) / len(complete), sum(values_b) / len(complete), difference)
     if scorer in LABELLING and (labels := _shared_labels(pairs)):
         targets = [str(sample["target"]) for sample in samples_a]
         labels_a, labels_b = ([sample["prediction"] for sample in samples] for samples in (samples_a, samples_b))
         figures["macro_f1"] = Difference(*macro_f1_difference(targets, labels_a, labels_b, labels))
     successes = [(scorer.is_success(a), scorer.is_success(b)) for a, b in pairs.samples]
     changed = [
-        Changed(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
+        ChangedRecord(a["id"], a["target"], scorer.answer(a), scorer.answer(b), "a" if success_a else "b")
         for (a, b), (success_a, success_b) in zip(pairs.samples, successes, strict=True)
         if success_a != success_b
     ]
@@ -241,76 +244,77 @@ def _compared(pairs: Pairs) -> Comparison:
 
 
 def _shared_labels(pairs: Pairs) -> list[str]:
-    """The candidate labels, if both tasks have the same."""
+    """The candidate labels if both tasks have the same, else an empty list."""
     a, b = (sorted(side.run.labels(side.task.name)) for side in (pairs.a, pairs.b))
     return a if a == b else []
 
 
-def _side(side: Side) -> dict[str, str]:
+def _side_json(side: Side) -> dict[str, str]:
     return {"run": str(side.run.folder), "task": side.task.name}
 
 
-def _named_side(name: str) -> Side | None:
-    """The side of ``FOLDER:TASK``; None if the name is a folder."""
+def _parse_side(name: str) -> Side | None:
+    """The task that the argument ``FOLDER:TASK`` names; None if the argument is a folder."""
     folder, separator, task = name.rpartition(":")
     if not separator or Path(name).exists() or not Path(folder).is_dir():
         return None
     run = read_run(Path(folder))
     if task not in run.tasks:
-        raise UserError(f"{folder} has no task {task}; it has {run.listed}.")
+        raise UserError(f"{folder} has no task {task}; it has {run.task_names}.")
     return Side(run, run.tasks[task])
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
-    if repeated := next((name for place, name in enumerate(names) if name in names[:place]), None):
+    if repeated := next((name for index, name in enumerate(names) if name in names[:index]), None):
         raise UserError(f"{repeated} is named twice. Name each run once.")
 
 
-def _within(run: Run) -> list[tuple[Side, Side]]:
+def _pairs_within(run: Run) -> list[tuple[Side, Side]]:
     """The pairs of a run's tasks with the same scorer over the same records."""
     groups: dict[tuple[str, frozenset[tuple[str, ...]]], list[Side]] = {}
     for task in run.tasks.values():
         side = Side(run, task)
-        records = frozenset((id, *_content(sample).values()) for id, sample in side.samples.items())
+        records = frozenset((id, *_data_fields(sample).values()) for id, sample in side.samples.items())
         groups.setdefault((task.scorer.name, records), []).append(side)
     pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
     if not pairs:
         raise UserError(
-            f"{run.folder} has no two tasks of one kind over the same records; it has {run.listed}. Name another run "
-            "to compare it with."
+            f"{run.folder} has no two tasks of one kind over the same records; it has {run.task_names}. Name another "
+            "run to compare it with."
         )
     return pairs
 
 
-def _across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
-    """Each task with the same task of the first run that has it."""
+def _pairs_across(runs: Sequence[Run]) -> list[tuple[Side, Side]]:
+    """The pairs of each task with the same task of the first run that has it, which is the baseline."""
     baselines: dict[str, Side] = {}
     pairs = []
     for run in runs:
         for name, task in run.tasks.items():
             side = Side(run, task)
-            if (first := baselines.setdefault(name, side)) is not side:
-                pairs.append((first, side))
+            if (baseline := baselines.setdefault(name, side)) is not side:
+                pairs.append((baseline, side))
     if not pairs:
-        listed = "; ".join(f"{run.folder} has {run.listed}" for run in runs)
+        tasks = "; ".join(f"{run.folder} has {run.task_names}" for run in runs)
         raise UserError(
-            f"The runs have no task in common: {listed}. To compare tasks of different names, write "
+            f"The runs have no task in common: {tasks}. To compare tasks of different names, write "
             "FOLDER:TASK FOLDER:TASK."
         )
     return pairs
 
 
-def _content(sample: Sample) -> dict[str, str]:
+def _data_fields(sample: Sample) -> dict[str, str]:
     """The fields of a sample that come from the data."""
-    return {name: str(sample[name]) for name in ("target", *_TEXTS) if name in sample}
+    return {name: str(sample[name]) for name in ("target", *_INPUT_FIELDS) if name in sample}
 
 
 def compare_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """For each pair of runs the metrics and tests, and for each task the first changed records."""
+    """For each pair of runs a table of metrics and one of tests; for each comparison a table of changed records."""
     tables: list[Table] = []
     for title, group in groupby(comparisons, _title):
-        together = list(group)
-        tables += [_figures(title, together), _tests(together), *(_changed(one) for one in together if one.changed)]
+        of_runs = list(group)
+        tables += [_metrics_table(title, of_runs), _tests_table(of_runs)]
+        tables += [_changed_table(comparison) for comparison in of_runs if comparison.changed]
     return tables
 
 
@@ -319,54 +323,53 @@ def _title(comparison: Comparison) -> str:
     return f"A and B: {a}" if a == b else f"A: {a}\nB: {b}"
 
 
-def _figures(title: str, comparisons: Sequence[Comparison]) -> Table:
+def _metrics_table(title: str, comparisons: Sequence[Comparison]) -> Table:
     """One row per comparison; each cell lists all metrics."""
     table = new_table(title, "task", "n", "figure", "A", "B", "B - A (95%)")
     left_out = []
-    for one in comparisons:
-        figures = one.figures.values()
+    for comparison in comparisons:
+        pairs, metrics = comparison.pairs, comparison.figures.values()
         table.add_row(
-            _task(one),
-            str(len(one.pairs.samples)),
-            "\n".join(one.figures),
-            "\n".join(f"{figure.a:.3f}" for figure in figures),
-            "\n".join(f"{figure.b:.3f}" for figure in figures),
-            "\n".join(with_interval(figure.difference, signed=True) for figure in figures),
+            _task_label(comparison),
+            str(len(pairs.samples)),
+            "\n".join(comparison.figures),
+            "\n".join(f"{metric.a:.3f}" for metric in metrics),
+            "\n".join(f"{metric.b:.3f}" for metric in metrics),
+            "\n".join(with_interval(metric.difference, signed=True) for metric in metrics),
         )
-        if one.pairs.only_in_a or one.pairs.only_in_b:
-            left_out.append(
-                f"{_task(one, ', ')}: left out {one.pairs.only_in_a} records of A alone, {one.pairs.only_in_b} of B"
-            )
-    table.title = Text(title)  # not markup
+        if pairs.only_in_a or pairs.only_in_b:
+            task = _task_label(comparison, ", ")
+            left_out.append(f"{task}: left out {pairs.only_in_a} records of A alone, {pairs.only_in_b} of B")
+    table.title = Text(title)  # so that rich does not read brackets in a folder's name as markup
     table.caption = Text("\n".join(left_out)) if left_out else None
     return table
 
 
-def _tests(comparisons: Sequence[Comparison]) -> Table:
+def _tests_table(comparisons: Sequence[Comparison]) -> Table:
     table = new_table("Right and wrong, by McNemar's exact test", "task", "both right")
     for name in ("only A", "only B", "neither", "p", "p by Holm"):
         table.add_column(name, justify="right")
-    for one in comparisons:
-        test = one.test
+    for comparison in comparisons:
+        test = comparison.test
         counts = [str(count) for count in (test.both, test.only_a, test.only_b, test.neither)]
-        table.add_row(_task(one), *counts, _probability(test.p), _probability(one.p_holm))
+        table.add_row(_task_label(comparison), *counts, _p_value(test.p), _p_value(comparison.p_holm))
     return table
 
 
-def _changed(comparison: Comparison) -> Table:
-    table = new_table(f"Changed sides:\n{_task(comparison)}", "id", "target", "A", "B", "right")
-    for record in comparison.changed[:SHOWN]:
+def _changed_table(comparison: Comparison) -> Table:
+    table = new_table(f"Changed sides:\n{_task_label(comparison)}", "id", "target", "A", "B", "right")
+    for record in comparison.changed[:MAX_CHANGED_ROWS]:
         answers = [Text(shown(answer or "unparsed", 30)) for answer in (record.a, record.b)]
         table.add_row(Text(shown(record.id)), Text(shown(record.target, 30)), *answers, record.right.upper())
-    if (more := len(comparison.changed) - SHOWN) > 0:
+    if (more := len(comparison.changed) - MAX_CHANGED_ROWS) > 0:
         table.caption = f"and {more} more: see --json"
     return table
 
 
-def _task(comparison: Comparison, separator: str = "\n") -> str:
+def _task_label(comparison: Comparison, separator: str = "\n") -> str:
     a, b = comparison.pairs.a.task.name, comparison.pairs.b.task.name
     return a if a == b else f"A {a}{separator}B {b}"
 
 
-def _probability(p: float) -> str:
+def _p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"

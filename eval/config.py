@@ -7,11 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from chains.config import Context, LLMConfig
 from common.hub import ModelSource
 
-Part = Literal["retrieval", "qa", "nli"]
+GridPart = Literal["retrieval", "qa", "nli"]
 
 
 class GridLLM(LLMConfig):
-    """A language model of the grid: the fields of ``llm``, with their defaults instead of its values, and two more."""
+    """A language model of the grid.
+
+    The fields are those of ``llm`` and two more. A field that is not set has its default, not its value in ``llm``.
+    """
 
     tasks: tuple[Literal["qa", "nli"], ...] = Field(
         default=("qa", "nli"), description="Tasks that it is evaluated on: qa, nli."
@@ -43,7 +46,7 @@ class GridConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parts: tuple[Part, ...] = Field(
+    parts: tuple[GridPart, ...] = Field(
         default=("retrieval", "qa", "nli"), min_length=1, description="Tables to measure: retrieval, qa, nli."
     )
     llms: dict[str, GridLLM] = Field(

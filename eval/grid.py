@@ -19,10 +19,10 @@ GRID_FILE = "grid.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of a grid.
+    """One value in a table of a grid.
 
-    ``part`` is the id of a section, which has its own tables. Rows are retrievers, contexts, or for inference models;
-    columns are models, for retrievers "all", or for inference the number of few-shot examples. ``run`` is the results
+    ``part`` is the id of the task's section. ``row`` and ``column`` depend on it: a retriever and "all" for retrieval,
+    a model and its condition, such as "3-shot", for inference, else a context and a model. ``run`` is the results
     folder, relative to the grid's.
     """
 
@@ -41,22 +41,22 @@ def grid_cells(run: str, results: Sequence[TaskResult], published: Published | N
     """The cells of one run; ``run`` is its folder's name, which is the model's name."""
     cells = []
     for result in results:
-        row, column = _place(run, result.task)
+        row, column = _row_and_column(run, result.task)
         for metric in result.task.section.metrics:
-            reported = _reported(run, result.task, published) if metric.startswith("accuracy") else None
+            accuracy = _published_accuracy(run, result.task, published) if metric.startswith("accuracy") else None
             estimate, n = result.estimates[metric], len(result.samples)
-            cells.append(Cell(result.task.section.id, row, column, metric, estimate, reported, n, run, result.name))
+            cells.append(Cell(result.task.section.id, row, column, metric, estimate, accuracy, n, run, result.name))
     return cells
 
 
 def grid_tables(cells: Sequence[Cell], published: Published | None) -> list[Table]:
-    """One table for each section and metric; published values follow the measured ones in brackets."""
+    """One table for each section and metric; a published value follows the measured value in brackets."""
     tables = []
     for section in SECTIONS:
         for metric in section.metrics:
-            chosen = {(one.row, one.column): one for one in cells if (one.part, one.metric) == (section.id, metric)}
-            if chosen:
-                tables.append(_table(f"{section.title}: {metric} (95%)", chosen, published))
+            of_table = [cell for cell in cells if (cell.part, cell.metric) == (section.id, metric)]
+            if of_table:
+                tables.append(_table(f"{section.title}: {metric} (95%)", of_table, published))
     return tables
 
 
@@ -64,21 +64,20 @@ def write_grid(folder: Path, cells: Sequence[Cell], failures: dict[str, str], pu
     """Write ``grid.json``: the cells, failures by model, and the source of the published values.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     source = None if published is None else published.source
     payload: dict[str, Any] = {"cells": [asdict(cell) for cell in cells], "failures": failures, "published": source}
     return write_json(folder / GRID_FILE, payload)
 
 
-def _place(run: str, task: Task) -> tuple[str, str]:
-    """Row and column of a task."""
+def _row_and_column(run: str, task: Task) -> tuple[str, str]:
     if task.section == RETRIEVAL:
         return task.condition, "all"
     return (run, task.condition) if task.section == INFERENCE else (task.condition, run)
 
 
-def _reported(run: str, task: Task, published: Published | None) -> float | None:
+def _published_accuracy(run: str, task: Task, published: Published | None) -> float | None:
     if published is None:
         return None
     if task.section == RETRIEVAL:
@@ -87,20 +86,19 @@ def _reported(run: str, task: Task, published: Published | None) -> float | None
     return by_model.get(run, {}).get(task.condition)
 
 
-def _table(title: str, cells: dict[tuple[str, str], Cell], published: Published | None) -> Table:
-    rows, columns = dict.fromkeys(row for row, _ in cells), dict.fromkeys(column for _, column in cells)
+def _table(title: str, cells: Sequence[Cell], published: Published | None) -> Table:
+    texts = {(cell.row, cell.column): _cell_text(cell) for cell in cells}
+    columns = dict.fromkeys(cell.column for cell in cells)
     table = new_table(title, "", *columns)
-    for row in rows:
-        table.add_row(row, *(_shown(cells.get((row, column))) for column in columns))
-    counts = sorted({cell.n for cell in cells.values()})
+    for row in dict.fromkeys(cell.row for cell in cells):
+        table.add_row(row, *(texts.get((row, column), "") for column in columns))
+    counts = sorted({cell.n for cell in cells})
     table.caption = f"n = {', '.join(map(str, counts))}"
-    if published is not None and any(cell.published is not None for cell in cells.values()):
+    if published is not None and any(cell.published is not None for cell in cells):
         table.caption += f"; in brackets: {published.source}"
     return table
 
 
-def _shown(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    beside = "" if cell.published is None else f" [{cell.published:.3f}]"
-    return with_interval(cell.estimate) + beside
+def _cell_text(cell: Cell) -> str:
+    published = "" if cell.published is None else f" [{cell.published:.3f}]"
+    return with_interval(cell.estimate) + published

@@ -1,4 +1,4 @@
-"""Progress of long tasks on stderr."""
+"""Progress bars on stderr."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 
 
 def chunks_with_progress(items: Sequence[Item], size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
-    """``items`` in lists of at most ``size``; a bar counts the items of the lists that are done."""
+    """Yield ``items`` in lists of at most ``size``, with a progress bar of the finished items unless ``quiet``."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=quiet) as progress:
-        bar = progress.add_task(title, total=len(items))
+        task_id = progress.add_task(title, total=len(items))
         for start in range(0, len(items), size):
             chunk = list(items[start : start + size])
             yield chunk
-            progress.advance(bar, len(chunk))
+            progress.advance(task_id, len(chunk))

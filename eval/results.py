@@ -1,4 +1,4 @@
-"""Results of tasks, and the files they are written to."""
+"""Results of tasks, and the files of a results folder."""
 
 import fcntl
 import json
@@ -48,10 +48,11 @@ class TaskResult:
     """Metrics and samples of one task.
 
     Attributes:
-        samples: one per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
+        samples: a sample per record, with ``id, question, prompt, output, label_scores, prediction, target, retrieved,
             key``.
-        reused: how many samples were cached by an earlier run.
-        identity: everything that determines the samples besides data and prompts, as plain data.
+        reused: the number of samples that come from the cache of an earlier run.
+        identity: everything besides data and prompts that determines the samples, such as model and settings, in JSON
+            types.
         left_out: ids of records that are too long for the model and have no sample.
     """
 
@@ -69,7 +70,7 @@ class TaskResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The values without their errors."""
+        """The metrics' values, without standard errors and intervals."""
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
     @property
@@ -91,7 +92,7 @@ def prepare_output_folder(folder: Path) -> None:
     """Create ``folder`` and check that results can be written there; call it before a long run.
 
     Raises:
-        UserError: it is a file, is not writable, or holds a ``results.json`` of another program.
+        UserError: ``folder`` is a file, is not writable, or holds a ``results.json`` of another program.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def prepare_output_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise _unwritable(folder, error) from error
-    _earlier(folder / RESULTS_FILE)
+    _read_existing(folder / RESULTS_FILE)
 
 
 def write_results(
@@ -111,8 +112,8 @@ def write_results(
     ``tasks`` (the tasks' fields), ``config``, ``versions``, ``date`` (UTC), ``n`` (records of the largest task of this
     run), ``computed`` and ``reused`` (records of all tasks of this run), ``identity`` (by task what determined its
     samples, such as the hash of the model's weights) and, if there are any, ``left_out`` (by task the ids of records
-    that are too long for the model). Other tasks of the folder are kept, with the ``config, versions, date, n`` of
-    their run in ``earlier``. A lock serializes processes that write to one folder.
+    that are too long for the model). The results of the folder's other tasks stay; ``earlier`` holds, by task, the
+    ``config, versions, date, n`` of their run. A lock serializes processes that write to one folder.
 
     Args:
         folder: created if absent.
@@ -137,83 +138,85 @@ def write_results(
 
 def _write(folder: Path, tasks: Sequence[TaskResult], config: Mapping[str, Any], date: datetime) -> Path:
     path = folder / RESULTS_FILE
-    before, names = _earlier(path), {task.name for task in tasks}
+    existing, names = _read_existing(path), {task.name for task in tasks}
 
-    def kept(part: str) -> dict[str, Any]:
-        return {name: value for name, value in before.get(part, {}).items() if name not in names}
+    def of_other_tasks(field: str) -> dict[str, Any]:
+        return {name: value for name, value in existing.get(field, {}).items() if name not in names}
 
-    others = kept("results")
-    source = {part: before.get(part) for part in ("config", "versions", "date", "n")}
+    others = of_other_tasks("results")
+    last_run = {field: existing.get(field) for field in ("config", "versions", "date", "n")}
     reused = sum(task.reused for task in tasks)
     payload = {
-        "results": others | {task.name: _figures(task) for task in tasks},
-        "tasks": kept("tasks") | {task.name: task.task.fields() for task in tasks},
+        "results": others | {task.name: _metrics_with_errors(task) for task in tasks},
+        "tasks": of_other_tasks("tasks") | {task.name: task.task.fields() for task in tasks},
         "config": config,
         "versions": versions(),
         "date": date.isoformat(timespec="seconds"),
         "n": max(len(task.samples) for task in tasks),
         "computed": sum(len(task.samples) for task in tasks) - reused,
         "reused": reused,
-        "identity": {name: {} for name in others} | kept("identity") | {task.name: task.identity for task in tasks},
-        "earlier": dict.fromkeys(others, source) | kept("earlier"),
+        "identity": {name: {} for name in others}
+        | of_other_tasks("identity")
+        | {task.name: task.identity for task in tasks},
+        "earlier": dict.fromkeys(others, last_run) | of_other_tasks("earlier"),
     }
-    if left_out := kept("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
+    if left_out := of_other_tasks("left_out") | {task.name: task.left_out for task in tasks if task.left_out}:
         payload["left_out"] = left_out
     for task in tasks:
         lines = [json.dumps(plain(sample), allow_nan=False) for sample in task.samples]
-        with writes(samples := folder / f"samples_{task.name}.jsonl"):
-            write_whole(samples, "".join(line + "\n" for line in lines))
+        with writing(samples_file := folder / f"samples_{task.name}.jsonl"):
+            write_whole(samples_file, "".join(line + "\n" for line in lines))
     return write_json(path, payload)
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that can change a result."""
-    found = {"python": python_version()}
+    numbers = {"python": python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
-def _figures(task: TaskResult) -> dict[str, float | None]:
-    figures: dict[str, float | None] = {}
+def _metrics_with_errors(task: TaskResult) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
     for name, estimate in task.estimates.items():
-        figures[name] = estimate.value
-        figures[f"{name}_stderr"] = estimate.stderr
-    return figures
+        values[name] = estimate.value
+        values[f"{name}_stderr"] = estimate.stderr
+    return values
 
 
-def _earlier(path: Path) -> dict[str, Any]:
+def _read_existing(path: Path) -> dict[str, Any]:
     """The content of an existing ``results.json``, else an empty dict."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _unwritable(path, error) from error
     except (ValueError, RecursionError):
-        found = None
-    if not is_results(found):
+        content = None
+    if not has_results_form(content):
         raise UserError(
             f"{path} is not a results file of medground. Name another --output folder, or move that file away."
         )
-    earlier: dict[str, Any] = found
-    return earlier
+    payload: dict[str, Any] = content
+    return payload
 
 
-def is_results(content: Any) -> bool:
+def has_results_form(content: Any) -> bool:
     """Whether JSON content has the form of ``results.json``."""
     if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
         return False
     mappings = [content.get(name, {}) for name in ("earlier", "identity", "tasks")]
-    return all(isinstance(one, dict) for one in (*mappings, *content["results"].values()))
+    return all(isinstance(mapping, dict) for mapping in (*mappings, *content["results"].values()))
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Lock ``folder`` against other processes that write results; the lock ends with the process."""
+    """Lock ``folder`` against other processes that write results; the lock is released if the process dies."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -223,8 +226,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writes(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` of writing ``path``, whose folder is created if absent, into a ``UserError``."""
+def writing(path: Path) -> Iterator[None]:
+    """Create the folder of ``path`` if absent, and turn an ``OSError`` of the body into a ``UserError``."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -233,12 +236,12 @@ def writes(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write ``value`` as JSON, whole or not at all; numbers that are not finite become null.
+    """Write ``value`` as JSON atomically; numbers that are not finite become null.
 
     Raises:
         UserError: the file cannot be written.
     """
-    with writes(path):
+    with writing(path):
         write_whole(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
     return path
 

@@ -1,4 +1,4 @@
-"""Reader of results folders."""
+"""Reading of results folders."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from common.errors import DataError, UserError
 from common.json_file import kind_of, read_text
-from eval.results import RESULTS_FILE, is_results
+from eval.results import RESULTS_FILE, has_results_form
 from eval.stats.metrics import labels_of
 from eval.tasks import Task, recorded_tasks
 
@@ -22,9 +22,8 @@ class Run:
     """A results folder written by ``eval.results.write_results``.
 
     Attributes:
-        folder: its path.
         payload: the content of ``results.json``.
-        tasks: by name, in the file's order.
+        tasks: the tasks by name, in the order of ``results.json``.
     """
 
     folder: Path
@@ -37,7 +36,7 @@ class Run:
         return cast("Mapping[str, Mapping[str, float | None]]", self.payload["results"])
 
     @property
-    def listed(self) -> str:
+    def task_names(self) -> str:
         """The tasks' names, for messages."""
         return ", ".join(self.tasks) or "none"
 
@@ -61,33 +60,36 @@ class Run:
             DataError: the file is absent, a line is not a sample, or the samples do not match ``results.json``.
         """
         if name not in self.tasks:
-            raise UserError(f"{self.folder} has no task {name}; it has {self.listed}.")
+            raise UserError(f"{self.folder} has no task {name}; it has {self.task_names}.")
         path = self.folder / f"samples_{name}.jsonl"
-        again = f"Measure again with: medground eval {self.tasks[name].command} --output {self.folder}"
+        advice = f"Measure again with: medground eval {self.tasks[name].command} --output {self.folder}"
         if not path.is_file():
-            raise DataError(path, f"the samples of {name} are missing. {again}")
+            raise DataError(path, f"the samples of {name} are missing. {advice}")
         samples = [
-            _sample(line, path, number, again)
+            _parse_sample(line, path, number, advice)
             for number, line in enumerate(read_text(path).split("\n"), start=1)
             if line.strip()
         ]
-        self._check_whole(name, samples, path, again)
+        self._check_samples(name, samples, path, advice)
         return samples
 
-    def _check_whole(self, name: str, samples: list[dict[str, Any]], path: Path, again: str) -> None:
-        """Check the number of samples against ``n``, and the share of right ones against the accuracy."""
+    def _check_samples(self, name: str, samples: list[dict[str, Any]], path: Path, advice: str) -> None:
+        """Check the number of samples against ``n``, and the share of right ones against the accuracy.
+
+        ``n`` counts the records of the run's largest task, so a task of several may have fewer samples.
+        """
         n = self.source(name).get("n")
-        alone = name not in self._earlier and len(self.results) - len(self._earlier) == 1
-        if isinstance(n, int) and (len(samples) > n or (alone and len(samples) < n)):
-            raise DataError(path, f"holds {len(samples)} samples, and {RESULTS_FILE} counts {n}. {again}")
-        figures = self.results[name]
-        accuracy = next((figures[metric] for metric in _ACCURACIES if metric in figures), None)
+        is_only_task = name not in self._earlier and len(self.results) - len(self._earlier) == 1
+        if isinstance(n, int) and (len(samples) > n or (is_only_task and len(samples) < n)):
+            raise DataError(path, f"holds {len(samples)} samples, and {RESULTS_FILE} counts {n}. {advice}")
+        metrics = self.results[name]
+        accuracy = next((metrics[metric] for metric in _ACCURACIES if metric in metrics), None)
         right = sum(sample["prediction"] == sample["target"] for sample in samples)
         if accuracy is not None and not math.isclose(right, accuracy * len(samples), abs_tol=1e-6):
             raise DataError(
                 path,
                 f"does not match {RESULTS_FILE}: {right} of its {len(samples)} samples are right, and the accuracy "
-                f"there is {accuracy:.4f}. {again}",
+                f"there is {accuracy:.4f}. {advice}",
             )
 
     @property
@@ -114,9 +116,11 @@ def read_run(folder: Path) -> Run:
             "measure again.",
         ) from None
     except (ValueError, RecursionError):
-        raise _foreign(path) from None
-    if not _is_ours(payload):
-        raise _foreign(path)
+        payload = None
+    if not _is_valid(payload):
+        raise DataError(
+            path, "is not a results file of medground. Name a folder that medground eval wrote with --output."
+        )
     return Run(folder, payload, recorded_tasks(list(payload["results"]), payload.get("tasks", {})))
 
 
@@ -124,54 +128,49 @@ def find_runs(folder: Path) -> list[Run]:
     """The runs in and below ``folder``, sorted by path.
 
     Raises:
-        UserError: there is no such folder or no run, or see ``read_run``.
+        UserError: there is no such folder, it has no run, or ``read_run`` fails.
     """
     _check_folder(folder)
-    found = [read_run(path.parent) for path in sorted(folder.rglob(RESULTS_FILE)) if path.is_file()]
-    if not found:
+    runs = [read_run(path.parent) for path in sorted(folder.rglob(RESULTS_FILE)) if path.is_file()]
+    if not runs:
         raise UserError(
             f"{folder} holds no {RESULTS_FILE}, nor does a folder below it. Name one that medground eval wrote with "
             "--output."
         )
-    return found
+    return runs
 
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        what = "is a file; name the folder" if folder.exists() else "does not exist. Name a folder"
-        raise UserError(f"{folder} {what} that medground eval wrote with --output.")
+        problem = "is a file; name the folder" if folder.exists() else "does not exist. Name a folder"
+        raise UserError(f"{folder} {problem} that medground eval wrote with --output.")
 
 
-def _sample(line: str, path: Path, number: int, again: str) -> dict[str, Any]:
+def _parse_sample(line: str, path: Path, number: int, advice: str) -> dict[str, Any]:
     try:
         sample = json.loads(line)
     except (ValueError, RecursionError):
-        raise DataError(path, f"line {number} is not JSON; the file may be truncated. {again}") from None
+        raise DataError(path, f"line {number} is not JSON; the file may be truncated. {advice}") from None
     if not isinstance(sample, dict):
-        raise DataError(path, f"line {number} holds {kind_of(sample)}, not an object. {again}")
-    if flaw := next((name for name in ("id", "prediction", "target") if not _is_text(sample, name)), None):
-        raise DataError(path, f"line {number} has no text in its field {flaw}. {again}")
+        raise DataError(path, f"line {number} holds {kind_of(sample)}, not an object. {advice}")
+    if invalid := next((name for name in ("id", "prediction", "target") if not _is_text(sample, name)), None):
+        raise DataError(path, f"line {number} has no text in its field {invalid}. {advice}")
     return sample
 
 
 def _is_text(sample: Mapping[str, Any], name: str) -> bool:
-    """Whether the field is a text; a prediction may also be null."""
+    """Whether the field ``name`` is a string; a prediction may also be null."""
     return isinstance(sample.get(name), str) or (name == "prediction" and sample.get(name, 0) is None)
 
 
-def _is_ours(payload: Any) -> bool:
-    return (
-        is_results(payload)
-        and all(
-            value is None or _is_number(value) for figures in payload["results"].values() for value in figures.values()
-        )
-        and all(isinstance(part, dict) for part in (payload.get("config"), *payload.get("earlier", {}).values()))
-    )
+def _is_valid(payload: Any) -> bool:
+    if not has_results_form(payload):
+        return False
+    values = [value for metrics in payload["results"].values() for value in metrics.values()]
+    mappings = (payload.get("config"), *payload.get("earlier", {}).values())
+    return all(value is None or _is_number(value) for value in values) and all(isinstance(m, dict) for m in mappings)
 
 
 def _is_number(value: Any) -> bool:
+    """Whether the value is a number that a float can represent; JSON also allows NaN and huge integers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _foreign(path: Path) -> UserError:
-    return DataError(path, "is not a results file of medground. Name a folder that medground eval wrote with --output.")

@@ -156,7 +156,7 @@ class Components:
         examples = []
         if count := settings.prompt.shots if shots is None else shots:
             train = load_pairs(settings.pairs.model_copy(update={"limit": None}), "train")
-            examples = draw_shots(train.pairs, labels, count, asked=evaluated_pairs)
+            examples = draw_shots(train.pairs, labels, count, test_pairs=evaluated_pairs)
         return nli_chain(
             llm, labels, shots=examples, decide=settings.chain.decide, prompt_family=settings.prompt.family
         )

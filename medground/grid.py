@@ -8,7 +8,7 @@ from pathlib import Path
 from chains.config import LLMConfig, NLIConfig
 from common.errors import UserError
 from common.result_cache import CACHE_FILE, ResultCache
-from eval.config import GridLLM, Part
+from eval.config import GridLLM, GridPart
 from eval.grid import Cell, grid_cells, write_grid
 from eval.results import TaskResult, check_task_name, prepare_output_folder, write_results
 from eval.tables import remarks
@@ -120,7 +120,7 @@ class _GridRun:
             settings = self._settings.model_copy(update={"nli": NLIConfig(kind="encoder", model=model)})
             yield self._measure(name, settings, [NLITask(tuned=True)] if "nli" in self._config.parts else [])
 
-    def _tasks(self, settings: Settings, parts: Sequence[Part]) -> list[Task]:
+    def _tasks(self, settings: Settings, parts: Sequence[GridPart]) -> list[Task]:
         """The tasks of a language model."""
         tasks: list[Task] = []
         if "qa" in parts and "qa" in self._config.parts:

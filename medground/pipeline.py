@@ -321,18 +321,18 @@ class Pipeline(Components):
         """The rewriter of follow-up questions."""
         from langchain_core.runnables import RunnableLambda
 
-        from chains.rewriting.followups import ByModel, as_it_stands, by_rules
+        from chains.rewriting.followups import ModelRewriter, by_rules, without_rewriting
 
         match self.settings.chat.rewrite:
             case "off":
-                return as_it_stands
+                return without_rewriting
             case "rules":
                 return by_rules
             case "auto" if self.answers_are_quotes or self.is_tiny:
                 return by_rules
             case _:
                 rewrite = _single(share(partial(_rewritten_questions, self.llm)))
-                return ByModel(RunnableLambda(rewrite), self.llm.clean)
+                return ModelRewriter(RunnableLambda(rewrite), self.llm.clean)
 
     def _writer(self) -> "Writer":
         """The writer of answers in sentences."""

@@ -170,8 +170,7 @@ def _embed_pairs(
     index(store, documents(records), quiet=quiet)
     ids = [pair.id for pair in pairs]
     with store.errors():
-        stored = store.collection.get(ids=ids, include=["embeddings"])
-    vectors = dict(zip(stored["ids"], stored["embeddings"] if stored["embeddings"] is not None else [], strict=True))
+        vectors = store.embeddings(ids)
     abstracts = np.asarray([vectors[id] for id in ids], dtype=np.float32)
     questions = embed_questions(model, [encodable(pair.question) for pair in pairs])
     return np.asarray(questions, dtype=np.float32), abstracts

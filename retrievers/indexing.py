@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from common.fingerprints import documents_digest
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.document_ids import with_id
+from retrievers.files.vectors import FOLDER
 from retrievers.secure_delete import mark, purge
-from retrievers.store import Store, other_collections, store_errors
+from retrievers.store import COUNT, REVISION, STATE, Store, other_collections, store_errors
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -30,9 +32,6 @@ PAGE = 5000
 DIGEST = "_digest"
 JSON = "_json"
 TEXT_DIGITS = 32  # hex digits of the text's digest; the rest is the metadata's
-REVISION = "revision"
-COUNT = "count"  # count of documents at the time of the revision
-STATE = "state"  # changes after every write
 PRUNED = "pruned"  # the revision to which a collection that is not filled any more was pruned
 
 Item = TypeVar("Item")
@@ -78,11 +77,13 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     """
     revision = getattr(documents, REVISION, None)
     with store.errors():
-        if revision is not None and _is_filled_with(store, revision, documents):
-            return IndexReport(total=store.collection.count(), embedded=0, removed=0)
-        _note(store, None, changed=False)
+        if revision is not None and (count := _count_of(store, revision, documents)) is not None:
+            store.remove_former_vector_files()  # a killed process may have left texts there
+            return IndexReport(total=count, embedded=0, removed=0)
+        changed = not (store.collection.metadata or {}).get(REVISION)  # new, or an earlier call was killed
+        _note(store, None)
     digests = _digests(documents)
-    embedded, changed = 0, False
+    embedded = 0
     with _progress(len(digests), quiet=quiet) as advance:
         for lot in _parts(_each_once(documents, digests), SORTED):
             with store.errors():
@@ -101,9 +102,12 @@ def fill(store: Store, documents: Documents, *, quiet: bool = False) -> IndexRep
     with store.errors():
         removed = _remove_others(store, digests)
         revision = revision or documents_digest(documents, metadata=True)
-        if changed or removed:
-            store.persist()
-        _note(store, revision, changed=changed or removed > 0)
+        state = store.state
+        if changed or removed or store.lacks_vector_file:
+            state = secrets.token_hex(8)
+            store.write_vector_file(state, _each_once(documents, digests), digests)
+        _note(store, revision, state)
+        store.remove_former_vector_files()
     return IndexReport(total=len(digests), embedded=embedded, removed=removed)
 
 
@@ -128,6 +132,8 @@ def prune(collection: "Collection", folder: Path | None, documents: Documents) -
         noted[PRUNED] = revision
     if gone:
         noted[STATE] = secrets.token_hex(8)
+        if folder is not None:
+            shutil.rmtree(folder / FOLDER / collection.name, ignore_errors=True)
     if noted != known:
         collection.modify(metadata=noted)
 
@@ -292,25 +298,29 @@ def _remove(collection: "Collection", folder: Path | None, ids: Sequence[str]) -
         collection.delete(ids=part)
 
 
-def _is_filled_with(store: Store, revision: str, documents: Documents) -> bool:
+def _count_of(store: Store, revision: str, documents: Documents) -> int | None:
+    """The number of the store's documents if it was last filled with this revision; else None."""
     known = store.collection.metadata or {}
-    if known.get(REVISION) != revision:
-        return False
+    if known.get(REVISION) != revision or store.lacks_vector_file:
+        return None
     wanted = known.get(COUNT)  # absent in stores of version 0.1.0
-    return store.collection.count() == (len(documents) if wanted is None else wanted)
+    if store.folder is not None and wanted is not None:
+        return int(wanted)  # counting would read Chroma's graph
+    count = store.collection.count()
+    return count if count == (len(documents) if wanted is None else wanted) else None
 
 
-def _note(store: Store, revision: str | None, *, changed: bool) -> None:
-    """Store the revision in the collection, None while it changes, and whether it changed.
+def _note(store: Store, revision: str | None, state: str = "") -> None:
+    """Store the revision in the collection, None while it changes, and the state if it is new.
 
-    Other processes with the open collection compare it and reopen the collection if it differs.
+    Other processes with the open collection compare the metadata and read its changes.
     """
     known = dict(store.collection.metadata or {})
     noted = {**known, REVISION: revision or ""}
     if revision is not None:
         noted[COUNT] = store.collection.count()
-    if changed:
-        noted[STATE] = secrets.token_hex(8)
+    if state:
+        noted[STATE] = state
     if noted != known:
         store.collection.modify(metadata=noted)
         store.note_current()

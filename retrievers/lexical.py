@@ -10,8 +10,6 @@ import json
 import secrets
 import shutil
 import threading
-import time
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,13 +20,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from langchain_core.documents import Document
 
-from common.atomic_write import write_whole
+from common.atomic_write import remove_other_versions, write_whole
 from common.errors import UserError
 from common.fingerprints import documents_digest
 from corpus.words import EDITION, terms
 from retrievers.base import Frequencies, encodable
-from retrievers.document_ids import identified, with_id
-from retrievers.indexing import REVISION, Documents, ServerDocuments
+from retrievers.document_ids import identified
+from retrievers.files.documents import DocumentFile, write_documents
+from retrievers.files.strings import StringTable, encoded
+from retrievers.indexing import Documents, ServerDocuments
+from retrievers.store import REVISION
 
 if TYPE_CHECKING:
     import bm25s
@@ -38,11 +39,8 @@ FORMAT = 2  # of a version's files
 FOLDER = "bm25"
 CURRENT = "current"
 ABOUT = "about.json"
-DOCUMENTS_FILE = "documents.jsonl"
-OFFSETS = "offsets.npy"
 SCORES, PLACES, BEGINS = "scores.npy", "places.npy", "begins.npy"  # see Postings
-WORDS, WORD_ENDS, COLUMNS = "words.npy", "word_ends.npy", "columns.npy"  # the sorted words, for binary search
-ABANDONED_SECONDS = 3600.0  # a version that was not completed for so long belongs to a process that was killed
+WORD, COLUMNS = "word", "columns.npy"  # the sorted words (``StringTable``) and the column of each
 
 
 class Parameters(NamedTuple):
@@ -140,15 +138,12 @@ class Version:
     """One version of an index on disk. Its files are memory-mapped: a search reads only its words' parts of them."""
 
     def __init__(self, folder: Path) -> None:
-        import numpy as np
 
         self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if self.about.get("format") != FORMAT:
             raise ValueError("another version of medground wrote it")
         self._postings = _read_postings(folder, self.about["documents"]) if self.about["words"] else None
-        self._offsets = np.load(folder / OFFSETS, mmap_mode="r")
-        self._file = (folder / DOCUMENTS_FILE).open("rb")
-        self._reading = threading.Lock()
+        self._documents = DocumentFile(folder)
 
     def scores(self, words: Sequence[str]) -> "np.ndarray | None":
         """See ``Lexical``."""
@@ -160,14 +155,11 @@ class Version:
 
     def document(self, place: int) -> Document:
         """See ``Lexical``."""
-        with self._reading:
-            self._file.seek(int(self._offsets[place]))
-            line = self._file.readline()
-        return Document(**json.loads(line))
+        return self._documents[place]
 
     def close(self) -> None:
         """Close the file of documents."""
-        self._file.close()
+        self._documents.close()
 
 
 class LexicalIndex:
@@ -204,6 +196,8 @@ class LexicalIndex:
             known = self._known()
             if known is None or (known["revision"], known.get("edition")) != (revision, EDITION):
                 self._write(documents, revision)
+            else:  # a process killed before it removed a former version has left texts there
+                remove_other_versions(self._folder, str(self._current_name()), ABOUT)
         except OSError as error:
             raise UserError(
                 f"The index of words in {self._folder} cannot be written ({error.strerror or error}). Check the "
@@ -257,7 +251,7 @@ class LexicalIndex:
         target = self._folder / name
         target.mkdir(mode=0o700)
         try:
-            built = _build(_written(documents, target), self._parameters)
+            built = _build(write_documents(documents, target), self._parameters)
             if built:
                 _write_postings(*built, target)
             about = {
@@ -273,16 +267,7 @@ class LexicalIndex:
             shutil.rmtree(target, ignore_errors=True)
             raise
         write_whole(self._folder / CURRENT, f"{name}\n")
-        self._remove_others(name)
-
-    def _remove_others(self, name: str) -> None:
-        """Remove the other versions, but not what another process is writing now."""
-        for folder in self._folder.iterdir():
-            if folder.name in (name, CURRENT) or not folder.is_dir():
-                continue
-            with suppress(OSError):
-                if (folder / ABOUT).exists() or time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+        remove_other_versions(self._folder, name, ABOUT)
 
 
 def _build(documents: Iterable[Document], parameters: Parameters) -> "tuple[bm25s.BM25, dict[str, int]] | None":
@@ -306,13 +291,12 @@ def _postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int]) -> Postings:
 def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: Path) -> None:
     import numpy as np
 
-    words = sorted((word.encode("utf-8", "surrogatepass"), column) for word, column in vocabulary.items())
+    words = sorted((encoded(word), column) for word, column in vocabulary.items())
+    StringTable.write(folder, WORD, [word for word, _ in words])
     arrays = {
         SCORES: bm25.scores["data"],
         PLACES: bm25.scores["indices"],
         BEGINS: bm25.scores["indptr"],
-        WORDS: np.frombuffer(b"".join(word for word, _ in words), dtype=np.uint8),
-        WORD_ENDS: np.cumsum([len(word) for word, _ in words], dtype=np.int64),
         COLUMNS: np.array([column for _, column in words], dtype=np.int32),
     }
     for name, array in arrays.items():
@@ -322,44 +306,14 @@ def _write_postings(bm25: "bm25s.BM25", vocabulary: Mapping[str, int], folder: P
 def _read_postings(folder: Path, documents: int) -> Postings:
     import numpy as np
 
-    names = (SCORES, PLACES, BEGINS, WORDS, WORD_ENDS, COLUMNS)
-    scores, places, begins, words, ends, columns = (np.load(folder / name, mmap_mode="r") for name in names)
-
-    def word_at(rank: int) -> bytes:
-        return bytes(words[ends[rank - 1] if rank else 0 : ends[rank]])
+    names = (SCORES, PLACES, BEGINS, COLUMNS)
+    scores, places, begins, columns = (np.load(folder / name, mmap_mode="r") for name in names)
+    words = StringTable(folder, WORD)
 
     def column(word: str) -> int | None:
-        sought = word.encode("utf-8", "surrogatepass")
-        rank = bisect_left(range(len(ends)), sought, key=word_at)
-        return int(columns[rank]) if rank < len(ends) and word_at(rank) == sought else None
+        return None if (row := words.row(word)) is None else int(columns[row])
 
     return Postings(scores, places, begins, documents, column)
-
-
-def _written(documents: Iterable[Document], folder: Path) -> Iterable[Document]:
-    """The documents, each id once, each written to the folder's files as it is handed on.
-
-    Raises:
-        UserError: two different documents have one id.
-    """
-    import numpy as np
-
-    digests: dict[str, bytes] = {}
-    offsets: list[int] = []
-    place = 0
-    with (folder / DOCUMENTS_FILE).open("wb") as file:
-        for document in map(with_id, documents):
-            id, digest = str(document.id), hashlib.sha256(document.page_content.encode()).digest()[:16]
-            known = digests.setdefault(id, digest)
-            if known != digest:
-                raise UserError(f"Two different documents have the id {id!r}. Give each its own.")
-            if known is not digest:
-                continue
-            content = {"id": id, "page_content": document.page_content, "metadata": document.metadata}
-            offsets.append(place)
-            place += file.write(json.dumps(content, default=str).encode("ascii") + b"\n")
-            yield document
-    np.save(folder / OFFSETS, np.asarray(offsets, dtype=np.int64))
 
 
 def _opened(folder: Path) -> Version:

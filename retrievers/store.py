@@ -1,34 +1,43 @@
-"""The vector store: Chroma, with a collection for each corpus, embedder and metric."""
+"""The vector store: Chroma, with a collection for each corpus, embedder and metric.
+
+In a folder, each collection also has a file of its vectors for exact search (``files.vectors``).
+"""
 
 import hashlib
 import re
 import sqlite3
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from common.errors import UserError
 from retrievers.base import encodable
 from retrievers.config import StoreConfig
 from retrievers.embedders import fingerprint
+from retrievers.files.vectors import FOLDER, VectorFile, VectorFiles, unit
 from retrievers.secure_delete import DATABASE
 
 if TYPE_CHECKING:
+    import numpy as np
     from chromadb import Collection
     from chromadb.api import ClientAPI
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from langchain_chroma import Chroma
 
 METRIC: Literal["cosine"] = "cosine"
-# Wide enough for an exact search over some thousands of texts, where users compare it with exhaustive search.
+# Of a server's graph: wide enough for an exact search over some thousands of texts.
 HNSW: "CreateHNSWConfiguration" = {"space": METRIC, "ef_construction": 400, "max_neighbors": 32, "ef_search": 500}
-SYNC_THRESHOLD = 1000  # Chroma's default: number of changes after which it writes a graph to its file
-LARGE = 5000  # number of vectors from which adding up to SYNC_THRESHOLD again takes noticeable time
+# Keys of a collection's metadata. The revision of its documents is empty while they are being changed.
+REVISION = "revision"
+COUNT = "count"  # of the documents of the revision
+STATE = "state"  # the value changes with every change of the texts
+BATCH = 512  # query vectors in a query, ids in a get
 LOCK_SECONDS = 10.0  # other indexing processes hold the lock briefly
 
 _clients: dict[Path, "ClientAPI"] = {}
@@ -56,13 +65,14 @@ class Store:
         self.collection = self._client.get_or_create_collection(
             collection_name(corpus, embedder_fingerprint),
             metadata={"corpus": encodable(corpus), "embedder": embedder_fingerprint, "metric": METRIC},
-            configuration={"hnsw": HNSW},
+            configuration={"hnsw": {"space": METRIC} if self.folder else HNSW},
             embedding_function=None,
         )
-        metadata = self.collection.metadata
-        if self.folder is not None and _current_metadata.get((self.folder, self.collection.name), metadata) != metadata:
-            self._reopen()  # another process has changed the collection since this process opened the folder
-        self.note_current()
+        self._vector_files: VectorFiles | None = None
+        if self.folder is not None:
+            self._vector_files = VectorFiles(self.folder / FOLDER / self.collection.name)
+            _current_metadata.setdefault((self.folder, self.collection.name), dict(self.collection.metadata or {}))
+        self.refresh_graph()
 
     @property
     def vectors(self) -> "Chroma":
@@ -73,43 +83,69 @@ class Store:
         return Chroma(client=self._client, collection_name=name, embedding_function=self.embedder)
 
     def refresh(self) -> None:
-        """Load the changes of other processes since the last call.
+        """Note the changes of other processes since the last call."""
+        if self.folder is not None:
+            self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
 
-        Chroma keeps a folder's graph of vectors in memory and does not load changes of other processes. So the folder
-        is reopened if the state that ``indexing`` stores in the collection has changed. Changes by this process are in
-        memory; a server is always up to date.
+    def refresh_graph(self) -> None:
+        """Reopen the folder if another process has changed the collection since its graph was read.
+
+        Chroma keeps a folder's graph of vectors in memory and does not load changes of other processes. Changes by this
+        process are in memory; a server is always up to date.
         """
         if self.folder is None:
             return
-        now = self._client.get_collection(self.collection.name, embedding_function=None)
-        if now.metadata == self.collection.metadata:
-            return
-        self._reopen()
-        self.note_current()
+        current = _current_metadata.get((self.folder, self.collection.name))
+        if current != dict(self.collection.metadata or {}):
+            self._client = _reopened(self.folder, self._client)
+            self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
+            self.note_current()
 
     def note_current(self) -> None:
         """Record that this process's graph is up to date with the collection's metadata."""
         if self.folder is not None:
             _current_metadata[self.folder, self.collection.name] = dict(self.collection.metadata or {})
 
-    def _reopen(self) -> None:
-        assert self.folder is not None  # a server is always up to date
-        self._client = _reopened(self.folder, self._client)
-        self.collection = self._client.get_collection(self.collection.name, embedding_function=None)
+    def embeddings(self, ids: list[str]) -> "dict[str, np.ndarray]":
+        """The unit vectors of the ids that the collection has."""
+        file = self.vector_file()
+        return file.vectors(ids) if file else self._graph_vectors(ids)
 
-    def persist(self) -> None:
-        """Write the last changes of a large graph of vectors to its file.
+    def _graph_vectors(self, ids: list[str]) -> "dict[str, np.ndarray]":
+        import numpy as np
 
-        Otherwise Chroma adds up to ``SYNC_THRESHOLD`` unwritten changes again at each start, which takes 1.4 s at
-        100,000 vectors. It has no call to write them, so the folder is reopened with the smallest threshold, at which
-        they are written, and then with the default.
-        """
-        if self.folder is None or self.collection.count() < LARGE:
-            return
-        for threshold in (2, SYNC_THRESHOLD):
-            self.collection.modify(configuration={"hnsw": {"sync_threshold": threshold}})
-            self._reopen()
-            self.collection.count()  # reads the graph
+        self.refresh_graph()
+        vectors: dict[str, np.ndarray] = {}
+        for start in range(0, len(ids), BATCH):
+            batch = self.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
+            rows = unit(np.asarray(batch["embeddings"], dtype=np.float32))
+            vectors.update(zip(batch["ids"], rows, strict=True))
+        return vectors
+
+    @property
+    def state(self) -> str:
+        """The name of the state of the collection's texts; empty before it is first indexed."""
+        return str((self.collection.metadata or {}).get(STATE, ""))
+
+    def vector_file(self) -> VectorFile | None:
+        """The file for exact search; None on a server, and if the file is missing or damaged."""
+        return self._vector_files.open(self.state) if self._vector_files is not None and self.state else None
+
+    @property
+    def lacks_vector_file(self) -> bool:
+        """Whether the folder has texts but no file of their vectors."""
+        filled = (self.collection.metadata or {}).get(COUNT) != 0
+        return self.folder is not None and filled and self.vector_file() is None
+
+    def write_vector_file(self, state: str, documents: Iterable[Document], digests: Mapping[str, bytes]) -> None:
+        """Write the file of vectors of a new state; ``digests`` are those of the documents' texts by id."""
+        if self._vector_files is not None:
+            self._vector_files.write(state, documents, digests, self.state, self._graph_vectors)
+
+    def remove_former_vector_files(self) -> None:
+        """Remove the files of vectors of states before the present one."""
+        if self._vector_files is not None:
+            self._vector_files.remove_others(self.state)
 
     def errors(self) -> Any:
         """A context that turns Chroma's errors into a ``UserError`` that names the store."""

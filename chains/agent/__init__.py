@@ -1,1 +1,1 @@
-"""Agents: chains that search, grade what they found, and withhold what has no evidence."""
+"""Agents: chains that search, grade the passages found, and abstain without evidence."""

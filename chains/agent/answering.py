@@ -1,4 +1,4 @@
-"""Shared by both agents: answering from the evidence, the decision to abstain, and the abstention."""
+"""Functions of both agents: answering from the evidence, the decision to abstain, and the abstention."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,14 +10,14 @@ from chains.qa.base import AnswerChain
 
 MakeChain = Callable[[Runnable[str, list[Document]]], AnswerChain]
 """Makes an answering chain over a retriever."""
-Verify = Callable[[Answer], Answer]
+AddVerdict = Callable[[Answer], Answer]
 """Returns the answer with its verdict."""
 
 NO_EVIDENCE = "none of the passages found is evidence on the question"
 NOT_SUPPORTED = "the passages do not support the answer, or not with enough confidence"
 
 
-def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: Verify | None) -> Answer:
+def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage], verify: AddVerdict | None) -> Answer:
     """The answer from the evidence, with its verdict if ``verify`` is set."""
     documents = [
         Document(id=one.id, page_content=one.text, metadata={**one.metadata, "score": one.score}) for one in evidence
@@ -26,15 +26,15 @@ def answer_from(make_chain: MakeChain, question: str, evidence: Sequence[Passage
     return answer if verify is None else verify(answer)
 
 
-def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
-    """Whether the agent gives this answer rather than abstains.
+def is_acceptable(answer: Answer, confidence: float, *, question_settled: bool) -> bool:
+    """Whether the agent gives this answer; otherwise it abstains.
 
-    The verdict, if there is one, must be "supported", or "not enough evidence" for a "maybe", which verification never
-    supports (``chains.verification.answers``). The answer's probability times the verdict's must be at least
-    ``confidence``; an unknown probability counts as 1. With ``settled``, some evidence settles the question, and a
-    "maybe" is rejected.
+    The verdict must be None or "supported"; for a "maybe", which verification never supports
+    (``chains.verification.answers``), None or "not enough evidence". The answer's probability times the verdict's must
+    be at least ``confidence``; an unknown probability counts as 1. ``question_settled``: whether some evidence answers
+    the question with yes or no, so that a "maybe" is rejected.
     """
-    if answer.label is None or (answer.label == "maybe" and settled):
+    if answer.label is None or (answer.label == "maybe" and question_settled):
         return False
     verdict: Verdict = "not enough evidence" if answer.label == "maybe" else "supported"
     if answer.verdict not in (None, verdict):
@@ -44,12 +44,12 @@ def holds(answer: Answer, confidence: float, *, settled: bool) -> bool:
 
 
 def withhold(
-    question: str, reason: str, found: Sequence[Passage], searched: Sequence[str], answer: Answer | None = None
+    question: str, reason: str, found: Sequence[Passage], queries: Sequence[str], answer: Answer | None = None
 ) -> Answer:
-    """An abstention with its reason, the searches and the passages found; ``answer`` is the rejected answer."""
-    wordings = "; ".join(dict.fromkeys(searched)) or "nothing"
+    """An abstention with its reason, the queries and the passages found; ``answer`` is the rejected answer."""
+    searched = "; ".join(dict.fromkeys(queries)) or "nothing"
     ids = ", ".join(dict.fromkeys(one.id for one in found)) or "nothing"
-    text = f"No answer is given: {reason}. Searched for: {wordings}. Found: {ids}."
+    text = f"No answer is given: {reason}. Searched for: {searched}. Found: {ids}."
     if answer is None:
         return Answer(question=question, text=text, passages=tuple(found))
     return answer.withhold(text)

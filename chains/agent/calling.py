@@ -9,7 +9,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, holds, withhold
+from chains.agent.answering import (
+    NO_EVIDENCE,
+    NOT_SUPPORTED,
+    AddVerdict,
+    MakeChain,
+    answer_from,
+    is_acceptable,
+    withhold,
+)
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.agent.tools import Findings, make_tools
@@ -34,9 +42,9 @@ class ToolAgent(AnswerChain):
     """Lets a model search and read with tools, then answers from the passages found.
 
     The model decides only what to search and read. The answer's label is computed from the passages graded as evidence
-    and is verified, as in ``graph.GraphAgent``. If that answer holds (``answering.holds``), the model's last message
-    becomes its text. The tools reach only the searched passages (``agent.tools``), and only the model's tool calls are
-    executed, never text in a tool's result.
+    and is verified, as in ``graph.GraphAgent``. If the answer is accepted (``answering.is_acceptable``), the model's
+    last message becomes its text. The tools reach only passages found by a search (``agent.tools``), and only the
+    model's tool calls are executed, never text in a tool's result.
 
     Args:
         model: a chat model that supports tool calls.
@@ -52,7 +60,7 @@ class ToolAgent(AnswerChain):
     retriever: BaseRetriever
     make_chain: MakeChain
     grader: Grader
-    verify: Verify | None
+    verify: AddVerdict | None
     config: AgentConfig
     checker: Checker | None = None
     on_step: Callable[[Step], None] = lambda _: None
@@ -99,37 +107,38 @@ class ToolAgent(AnswerChain):
         )
         # The recursion limit is high enough that ``max_steps`` is reached first.
         run_config = {**(config or {}), "recursion_limit": 6 * self.config.max_steps + 10}
-        end = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
-        return str(end["messages"][-1].text)
+        state = agent.invoke({"messages": [{"role": "user", "content": self.clean(question)}]}, run_config)
+        return str(state["messages"][-1].text)
 
     def _answer_from_findings(self, question: str, run: Run, findings: Findings, stopped: str | None) -> Answer:
         """The answer from the evidence among the findings, or an abstention; the model's text is not used."""
         found = list(findings.passages.values())
         grades = self.grader.grade(question, found) if found else []
-        best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.covers)
+        best = sorted((one for one in grades if one.is_evidence), key=lambda grade: -grade.coverage)
         evidence = [one.passage for one in best]
         run.done("grade", evidence=[one.id for one in evidence])
-        reason = stopped or (NO_SEARCH if not findings.searched else NO_EVIDENCE)
+        reason = stopped or (NO_SEARCH if not findings.queries else NO_EVIDENCE)
         answer = None
         if evidence and stopped is None:
             answer = answer_from(self.make_chain, question, evidence[: self.passages], self.verify)
-            accepted = holds(answer, self.config.confidence, settled=any(one.settles for one in best))
+            settled = any(one.settles_question for one in best)
+            accepted = is_acceptable(answer, self.config.confidence, question_settled=settled)
             run.done("answer", label=answer.label, verdict=answer.verdict, holds=accepted)
             if accepted:
                 return answer
             reason = NOT_SUPPORTED
         run.done("withhold", reason=reason)
-        return withhold(question, reason, found, findings.searched, answer)
+        return withhold(question, reason, found, findings.queries, answer)
 
 
 def _with_text(text: str, answer: Answer, findings: Findings) -> Answer:
-    """The answer with the model's text. Findings cited there become passages, and citation marks are renumbered."""
+    """The answer with the model's text, whose citation marks are renumbered; cited findings become passages."""
     found = list(findings.passages.values())
     marks = MarkWriter(len(found))
     text = "".join(marks.write([text]))
     cited = {number for mark in find_marks(text, len(found)) for number in mark.numbers}
     known = {passage.id for passage in answer.passages}
-    added = [passage for number, passage in enumerate(found, start=1) if number in cited and passage.id not in known]
+    added = [one for number, one in enumerate(found, start=1) if number in cited and one.id not in known]
     passages = (*answer.passages, *added)
     numbers = passage_numbers(passages)
     text = renumbered(text, [numbers.get(passage.id, 0) for passage in found])
@@ -144,10 +153,10 @@ def _step_counter(run: Run) -> "AgentMiddleware[Any, Any]":
         def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
             run.begin()
             response = handler(request)
-            written = [one for one in response.result if isinstance(one, AIMessage)]
-            run.tokens += sum(_tokens(one) for one in (*request.messages, *written))
-            calls = [{"name": call["name"], "args": call["args"]} for one in written for call in one.tool_calls]
-            run.done("model", calls=calls, said=" ".join(str(one.text) for one in written), tokens=run.tokens)
+            replies = [one for one in response.result if isinstance(one, AIMessage)]
+            run.tokens += sum(_tokens(one) for one in (*request.messages, *replies))
+            calls = [{"name": call["name"], "args": call["args"]} for one in replies for call in one.tool_calls]
+            run.done("model", calls=calls, said=" ".join(str(one.text) for one in replies), tokens=run.tokens)
             return response
 
         def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
@@ -160,5 +169,6 @@ def _step_counter(run: Run) -> "AgentMiddleware[Any, Any]":
 
 
 def _tokens(message: BaseMessage) -> int:
+    """The estimated tokens of a message's text and tool arguments."""
     calls = [str(call["args"]) for call in message.tool_calls] if isinstance(message, AIMessage) else []
     return sum(map(estimated_tokens, (str(message.text), *calls)))

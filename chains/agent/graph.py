@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
-from chains.agent.answering import NO_EVIDENCE, NOT_SUPPORTED, MakeChain, Verify, answer_from, holds, withhold
+from chains.agent.answering import (
+    NO_EVIDENCE,
+    NOT_SUPPORTED,
+    AddVerdict,
+    MakeChain,
+    answer_from,
+    is_acceptable,
+    withhold,
+)
 from chains.agent.grading import Grader
 from chains.agent.steps import LimitReached, Run, Step
 from chains.answer import Answer, Passage
@@ -28,12 +36,12 @@ class _State:
     """The state of a run.
 
     Attributes:
-        wordings: the searches: the question, then its rewordings.
+        wordings: the queries of the searches: the question, then its rewordings.
         graded: the number of passages in ``found`` that are graded.
         evidence: passages not yet used for an answer, best first.
         settled: whether some evidence settles the question.
-        holds: whether ``answer`` passes ``answering.holds``.
-        stop: the limit that ended the run.
+        accepted: whether ``answer`` is acceptable (``answering.is_acceptable``).
+        stop: the message of the limit that ended the run.
     """
 
     question: str
@@ -44,7 +52,7 @@ class _State:
     evidence: list[Passage] = field(default_factory=list)
     settled: bool = False
     answer: Answer | None = None
-    holds: bool = False
+    accepted: bool = False
     stop: str | None = None
 
 
@@ -52,26 +60,26 @@ class _State:
 class GraphAgent(AnswerChain):
     """Answers from graded evidence, or abstains.
 
-    The steps: retrieve passages, grade them, answer from the best evidence, verify the answer. If the answer does not
-    hold (``answering.holds``), the next evidence is tried; without evidence left, the question is reworded and searched
-    again, at most ``config.rewrites`` times. An abstention states its reason, the searches and the passages found;
-    ``Answer.withheld`` has the rejected answer.
+    The steps: retrieve passages, grade them, answer from the best evidence, verify the answer. If the answer is not
+    acceptable (``answering.is_acceptable``), the agent answers from the next evidence; without further evidence, it
+    rewords the question and searches again, at most ``config.rewrites`` times. An abstention states its reason, the
+    searches and the passages found; ``Answer.withheld`` has the rejected answer.
 
     Args:
         retriever: finds the passages.
-        make_chain: makes the answering chain over given passages; one answer uses ``passages`` of them.
+        make_chain: makes the answering chain over given passages.
         grader: selects the evidence.
         verify: verifies an answer; None for no verification.
         reword: rewords a question.
         config: the limits.
         on_step: called with each step.
-        passages: see ``make_chain``.
+        passages: number of passages per answer.
     """
 
     retriever: BaseRetriever
     make_chain: MakeChain
     grader: Grader
-    verify: Verify | None
+    verify: AddVerdict | None
     reword: Reword
     config: AgentConfig
     on_step: Callable[[Step], None] = lambda _: None
@@ -85,6 +93,7 @@ class GraphAgent(AnswerChain):
         limits = self.config
         start = _State(question, [question], Run(limits.max_steps, limits.max_tokens, limits.max_seconds, self.on_step))
         try:
+            # The recursion limit is high enough that ``max_steps`` is reached first.
             end = self._graph.invoke(start, {**(config or {}), "recursion_limit": 2 * limits.max_steps + 4})
         except UserError as error:
             return error
@@ -113,31 +122,32 @@ class GraphAgent(AnswerChain):
         wording = state.wordings[-1]
         found = retrieve(self.retriever, [Question(wording)], self.config.passages)[0]
         known = {one.id for one in state.found}
-        new = [one for one in found if one.id not in known]
-        scores = {one.id: one.score for one in found}
+        new = [passage for passage in found if passage.id not in known]
+        scores = {passage.id: passage.score for passage in found}
         state.run.done("retrieve", searched=wording, found=scores, new=[one.id for one in new])
         return {"found": [*state.found, *new]}
 
     def _grade(self, state: _State) -> dict[str, Any]:
         new = state.found[state.graded :]
         grades = self.grader.grade(state.question, new) if new else []
-        evidence = sorted((one for one in grades if one.is_evidence), key=lambda one: -one.covers)
+        evidence = sorted((one for one in grades if one.is_evidence), key=lambda one: -one.coverage)
         by_id = {
-            one.passage.id: {"covers": one.covers, "decides": one.decides, "evidence": one.is_evidence}
+            one.passage.id: {"covers": one.coverage, "decides": one.settling, "evidence": one.is_evidence}
             for one in grades
         }
         state.run.done("grade", grades=by_id)
-        settled = state.settled or any(one.settles for one in evidence)
+        settled = state.settled or any(one.settles_question for one in evidence)
         return {"graded": len(state.found), "evidence": [one.passage for one in evidence], "settled": settled}
 
     def _answer_from(self, state: _State) -> dict[str, Any]:
-        read, left = state.evidence[: self.passages], state.evidence[self.passages :]
-        answer = answer_from(self.make_chain, state.question, read, self.verify)
-        may_be_given = holds(answer, self.config.confidence, settled=state.settled)
+        evidence, unused = state.evidence[: self.passages], state.evidence[self.passages :]
+        answer = answer_from(self.make_chain, state.question, evidence, self.verify)
+        accepted = is_acceptable(answer, self.config.confidence, question_settled=state.settled)
         result = {"label": answer.label, "label_scores": answer.label_scores, "verdict": answer.verdict}
-        state.run.done("answer", read=[one.id for one in read], **result, holds=may_be_given)
-        kept = answer if may_be_given or state.answer is None else state.answer
-        return {"answer": kept, "evidence": left, "holds": may_be_given}
+        state.run.done("answer", read=[one.id for one in evidence], **result, holds=accepted)
+        if not accepted and state.answer is not None:
+            answer = state.answer  # an abstention withholds the first answer, from the best evidence
+        return {"answer": answer, "evidence": unused, "accepted": accepted}
 
     def _reword(self, state: _State) -> dict[str, Any]:
         wording = self.reword(state.question, state.wordings)
@@ -155,7 +165,7 @@ class GraphAgent(AnswerChain):
         """The step after grading or answering."""
         if state.stop:
             return "withhold"
-        if state.holds:
+        if state.accepted:
             return "__end__"
         if state.evidence:
             return "answer"
@@ -168,7 +178,7 @@ class GraphAgent(AnswerChain):
 
 
 def _limited(node: Callable[[_State], dict[str, Any]]) -> Callable[[_State], dict[str, Any]]:
-    """The node, or if the run has reached a limit, one that sets ``stop``."""
+    """A node that begins a step of the run and calls ``node``, or sets ``stop`` if the run has reached a limit."""
 
     def limited(state: _State) -> dict[str, Any]:
         try:

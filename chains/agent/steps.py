@@ -16,7 +16,7 @@ from common.errors import UserError
 
 
 class Step(BaseModel):
-    """One step of a run: its kind, its result (``detail``), and the seconds since the run began."""
+    """A finished step of a run: its kind, its result ``detail``, and the seconds since the run began."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,11 +28,11 @@ class Step(BaseModel):
 
 
 class LimitReached(Exception):  # noqa: N818  (not a failure)
-    """A limit was reached; the message names it."""
+    """A run has reached the limit that the message names."""
 
 
 class Run:
-    """The steps for one question. Threads may share a run, since tools called together run in parallel.
+    """The steps for one question, within limits. Threads may share a run, since LangGraph runs tools in parallel.
 
     ``on_step`` is called with each finished step; ``clock`` is monotonic, in seconds.
     """
@@ -49,23 +49,23 @@ class Run:
         self.steps: list[Step] = []
         self.tokens = 0
         self._limits = (max_steps, max_tokens, max_seconds)
-        self._begun = 0
+        self._started_steps = 0
         self._on_step = on_step
         self._clock = clock
         self._lock = threading.Lock()
         self._start = clock()
 
     def begin(self) -> None:
-        """Begin a step; ``LimitReached`` is raised if the step is not allowed."""
+        """Begin a step; raise ``LimitReached`` if the steps, tokens or seconds have reached their limit."""
         steps, tokens, seconds = self._limits
         with self._lock:
-            if self._begun >= steps:
+            if self._started_steps >= steps:
                 raise LimitReached(f"stopped after {steps} steps (agent.max_steps)")
             if self.tokens >= tokens:
                 raise LimitReached(f"stopped after {self.tokens} tokens (agent.max_tokens is {tokens})")
             if self._clock() - self._start >= seconds:
                 raise LimitReached(f"stopped after {seconds:g} seconds (agent.max_seconds)")
-            self._begun += 1
+            self._started_steps += 1
 
     def done(self, kind: str, **detail: Any) -> None:
         """Record and report a finished step."""
@@ -76,29 +76,29 @@ class Run:
             self._on_step(step)
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 def trace_to(path: Path | str) -> Callable[[Step], None]:
     """A function that appends each step as a line to a JSONL file, which only its owner can read.
 
-    Threads may share it: each line is a single write. ``UserError`` is raised if the file cannot be written.
+    Threads may call it: each line is a single write. It raises ``UserError`` if the file cannot be written.
     """
     file = Path(path).expanduser()
 
     def append(step: Step) -> None:
         line = json.dumps(step.model_dump(mode="json"), ensure_ascii=False) + "\n"
-        with _errors(file), open(file, "ab", buffering=0, opener=_private) as lines:
+        with _write_errors(file), open(file, "ab", buffering=0, opener=_open_private) as lines:
             lines.write(line.encode("utf-8", "replace"))
 
-    with _errors(file):
+    with _write_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     return append
 
 
 @contextmanager
-def _errors(file: Path) -> Iterator[None]:
+def _write_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

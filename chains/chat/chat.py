@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from chains.answer import Answer
 from chains.chat.conversations import Conversations
 from chains.chat.events import AnswerEvent, ChatEvent, DoneEvent, QuestionEvent, TokenEvent, VerdictEvent
-from chains.chat.history import keep
+from chains.chat.history import truncate_history
 from chains.chat.turn import Turn
-from chains.chat.writer import WrittenAnswers, can_be_written, pieces
+from chains.chat.writer import WrittenAnswers, can_be_written, split_words
 from chains.qa.base import AnswerChain
 from chains.rewriting.followups import QuestionRewriter, by_rules
 from common.errors import UserError
@@ -23,8 +23,8 @@ class Chat:
         chain: answers self-contained questions.
         conversations: the stored conversations; None stores none.
         rewriter: makes messages self-contained.
-        verifier: verifies an answer after its text has been sent; None if the chain verifies, or nothing does.
-        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if nothing verifies.
+        verifier: verifies an answer after its text was sent; None if the chain verifies or answers are not verified.
+        conflicts: adds conflicting evidence to a verified answer (``add_conflicts``); None if answers are not verified.
         written: writes answers in sentences; None returns the label, or the chain's text.
         count: counts the tokens of a text.
         budget: the maximum number of history tokens for rewriter and writer.
@@ -71,29 +71,28 @@ class Chat:
                 f"The question is too long: it has {len(message):,} characters, the maximum is {MAX_CHARACTERS:,}. "
                 "Shorten it."
             )
-        kept = keep(history, self._count, self._budget)
-        completed = self._rewriter(kept.turns, message)
-        notes = tuple(note for note in (kept.note, completed.note) if note)
-        yield QuestionEvent(message=message, question=completed.question, notes=notes)
-        answer = self._chain.invoke(completed.question)
-        written: list[str] = []
-        for piece in self._pieces(kept.turns, answer):
+        truncated = truncate_history(history, self._count, self._budget)
+        rewritten = self._rewriter(truncated.turns, message)
+        notes = tuple(note for note in (truncated.note, rewritten.note) if note)
+        yield QuestionEvent(message=message, question=rewritten.question, notes=notes)
+        answer = self._chain.invoke(rewritten.question)
+        text = ""
+        for piece in self._pieces(truncated.turns, answer):
             if isinstance(piece, Answer):
                 answer = piece
             else:
-                written.append(piece)
+                text += piece
                 yield TokenEvent(text=piece)
-        text = "".join(written)
         yield AnswerEvent(answer=answer)
         if self._written is not None:
             answer = self._written.verify(answer)
         if self._verifier is not None:
             answer = self._verifier(answer)
-        if self._conflicts is not None and len(answer.passages) > 1:  # one passage has none, and needs no shared pass
+        if self._conflicts is not None and len(answer.passages) > 1:  # one passage alone has no conflict
             answer = self._conflicts(answer)
         if answer.verdict is not None or any(one.verdict is not None for one in answer.sentences):
             yield VerdictEvent(answer=answer)
-        yield DoneEvent(turn=Turn(message=message, question=completed.question, text=text, answer=answer, notes=notes))
+        yield DoneEvent(turn=Turn(message=message, question=rewritten.question, text=text, answer=answer, notes=notes))
 
     def reply(self, history: Sequence[Turn], message: str) -> Turn:
         """The whole turn; see ``stream``."""
@@ -102,7 +101,7 @@ class Chat:
     def converse(self, user: str, conversation: str | None, message: str) -> Iterator[ChatEvent]:
         """``stream`` in a user's stored conversation; the turn is stored before ``DoneEvent`` is yielded.
 
-        With ``conversation`` None, a new one is created together with this turn.
+        If ``conversation`` is None, a new conversation is created with the turn.
         """
         store = self.conversations
         history = store.read(user, conversation) if conversation is not None else ()
@@ -118,7 +117,7 @@ class Chat:
     def replayed(self, messages: Sequence[tuple[str, str]]) -> list[Turn]:
         """The turns of a history that the client sends as pairs of role and text; other roles are ignored.
 
-        Rules make its questions self-contained, whichever rewriter handles the newest message.
+        Rules make the questions self-contained, whichever rewriter handles the newest message.
         """
         turns: list[Turn] = []
         for role, text in messages:
@@ -129,12 +128,12 @@ class Chat:
         return turns
 
     def _pieces(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        """The text in pieces; after written text, the answer with its sentences."""
+        """The text in pieces; a written text is followed by the answer that contains it."""
         if self._written is not None and can_be_written(answer):
             return self._written.stream(history, answer)
-        return iter(pieces(brief(answer)))
+        return iter(split_words(brief(answer)))
 
 
 def brief(answer: Answer) -> str:
-    """The answer's label as a sentence, or its text where it has none."""
+    """The answer's label as a sentence; the answer's text if it has no label or the label was generated."""
     return f"{answer.label.capitalize()}." if answer.label is not None and answer.output is None else answer.text

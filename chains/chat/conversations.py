@@ -10,34 +10,34 @@ from pathlib import Path
 from chains.chat.turn import Summary, Turn, now
 from common.errors import UserError
 
-_TITLE_FROM_MESSAGE = 80  # characters of a first message that become the title
-LONGEST_TITLE = 200
-_VERSION = 1  # of the tables, in SQLite's user_version
-_TABLES = (
+_DEFAULT_TITLE_CHARACTERS = 80  # of the first message, which is the default title
+MAX_TITLE_CHARACTERS = 200
+_SCHEMA_VERSION = 1  # stored in SQLite's user_version
+_CREATE_TABLES = (
     "CREATE TABLE conversation ("
     "id TEXT PRIMARY KEY, user TEXT NOT NULL, title TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL)",
     "CREATE INDEX conversations_of_a_user ON conversation (user, updated)",
     "CREATE TABLE turn (conversation TEXT NOT NULL REFERENCES conversation, number INTEGER NOT NULL, "
     "turn TEXT NOT NULL, PRIMARY KEY (conversation, number))",
 )
-_SUMMARY = (
+_SELECT_SUMMARY = (
     "SELECT id, title, created, updated, (SELECT count(*) FROM turn WHERE conversation = id) AS turns FROM conversation"
 )
 
 
 class NoConversation(UserError):  # noqa: N818  (an HTTP 404, not a failure)
-    """The user has no conversation of that id; another user may have one."""
+    """The user has no conversation with the id; another user may have one."""
 
 
 class Conversations:
     """Creates, lists, reads, extends, renames and deletes conversations.
 
-    Every call names the user and reaches this user's conversations only; an id of another conversation raises
-    ``NoConversation``. Each change is one transaction. Calls may come from any number of threads and processes. Deleted
-    text is overwritten: SQLite zeroes freed space (``secure_delete``), and the write-ahead log is emptied into the
-    file.
+    Every method takes the user and reaches only conversations of this user; an id of another conversation raises
+    ``NoConversation``. Each change is one transaction. Any number of threads and processes may call the methods.
+    Deleted text is overwritten: SQLite zeroes freed space (``secure_delete``), and the write-ahead log is emptied into
+    the file.
 
-    A file written by medground 0.1.0, which kept turns in LangGraph's checkpoint tables, is converted on opening.
+    A file of medground 0.1.0, which stored turns in LangGraph's checkpoint tables, is converted on opening.
 
     Args:
         path: the file. Missing folders are created with mode 0700; the file gets mode 0600.
@@ -51,7 +51,7 @@ class Conversations:
         self._lock = threading.RLock()
         try:
             for folder in reversed([one for one in self._path.parents if not one.exists()]):
-                folder.mkdir(mode=0o700, exist_ok=True)  # parents=True would give the default mode to all but the last
+                folder.mkdir(mode=0o700, exist_ok=True)  # with parents=True, only the last folder would get the mode
             descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
             try:
                 if os.fstat(descriptor).st_uid == os.geteuid():
@@ -62,7 +62,7 @@ class Conversations:
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.create_function("contains", 2, _contains, deterministic=True)
-            self._create_tables()
+            self._migrate()
         except (OSError, sqlite3.DatabaseError) as error:
             raise UserError(
                 f"Conversations cannot be stored in {self._path}: {error}. Set chat.path to another file."
@@ -72,21 +72,21 @@ class Conversations:
         """Store a new conversation with its first turn and return its id."""
         if not user.strip():
             raise UserError("The user's name is empty. Set chat.user.")
-        id, title = uuid.uuid4().hex, title or " ".join(turn.message.split())[:_TITLE_FROM_MESSAGE]
+        id, title = uuid.uuid4().hex, title or " ".join(turn.message.split())[:_DEFAULT_TITLE_CHARACTERS]
         with self._lock, self._connection as connection:
             connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", (id, user, title, now(), turn.time))
             connection.execute("INSERT INTO turn VALUES (?, 0, ?)", (id, turn.model_dump_json()))
         return id
 
     def list(self, user: str, query: str = "") -> Sequence[Summary]:
-        """The user's conversations, the latest first.
+        """The user's conversations, the last changed first.
 
-        With a query, only those where the title or one turn (message and answer) contains every word of it, regardless
-        of case.
+        With a query, only conversations whose title or one of whose turns (message and answer) contains all words of
+        the query, regardless of case.
         """
         with self._lock:
             rows = self._connection.execute(
-                f"{_SUMMARY} WHERE user = :user AND (:query = '' OR contains(title, :query) OR EXISTS ("
+                f"{_SELECT_SUMMARY} WHERE user = :user AND (:query = '' OR contains(title, :query) OR EXISTS ("
                 "SELECT 1 FROM turn WHERE conversation = id AND "
                 "contains(json_extract(turn, '$.message') || char(10) || json_extract(turn, '$.text'), :query)"
                 ")) ORDER BY updated DESC, conversation.rowid DESC",
@@ -97,7 +97,7 @@ class Conversations:
     def summary(self, user: str, id: str) -> Summary:
         """Title, times and number of turns of a conversation."""
         with self._lock:
-            row = self._connection.execute(f"{_SUMMARY} WHERE user = ? AND id = ?", (user, id)).fetchone()
+            row = self._connection.execute(f"{_SELECT_SUMMARY} WHERE user = ? AND id = ?", (user, id)).fetchone()
         if row is None:
             raise _no_conversation(id)
         return _summary(row)
@@ -119,10 +119,10 @@ class Conversations:
             )
 
     def rename(self, user: str, id: str, title: str) -> None:
-        """Give a conversation another title; ``UserError`` if it is empty or too long."""
+        """Give a conversation another title; ``UserError`` if the title is empty or too long."""
         title = " ".join(title.split())
-        if not 0 < len(title) <= LONGEST_TITLE:
-            raise UserError(f"A title has 1 to {LONGEST_TITLE} characters; this one has {len(title)}.")
+        if not 0 < len(title) <= MAX_TITLE_CHARACTERS:
+            raise UserError(f"A title has 1 to {MAX_TITLE_CHARACTERS} characters; this one has {len(title)}.")
         with self._lock, self._connection:
             self._change("UPDATE conversation SET title = ? WHERE user = ? AND id = ?", title, user, id)
 
@@ -150,39 +150,39 @@ class Conversations:
             self._connection.close()
 
     def _change(self, statement: str, *values: str) -> None:
-        """Change the one conversation whose id is the last value."""
+        """Run a statement that changes one conversation; its id is the last value."""
         if self._connection.execute(statement, values).rowcount == 0:
             raise _no_conversation(values[-1])
 
-    def _create_tables(self) -> None:
+    def _migrate(self) -> None:
         """Create missing tables and convert the conversations of a file of 0.1.0, all in one transaction."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")  # another process may open a new file at the same time
         with connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == _VERSION:
+            if version == _SCHEMA_VERSION:
                 return
-            if version > _VERSION:
+            if version > _SCHEMA_VERSION:
                 raise sqlite3.DatabaseError("a newer version of medground wrote it")
-            for statement in _TABLES:
+            for statement in _CREATE_TABLES:
                 connection.execute(statement)
-            old = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if {"conversations", "checkpoints", "writes"} <= old:
-                for row, turns in _of_0_1_0(connection):
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if (old_tables := {"conversations", "checkpoints", "writes"}) <= tables:
+                for row, turns in _conversations_of_0_1_0(connection):
                     connection.execute("INSERT INTO conversation VALUES (?, ?, ?, ?, ?)", row)
                     numbered = [(row[0], number, turn.model_dump_json()) for number, turn in enumerate(turns)]
                     connection.executemany("INSERT INTO turn VALUES (?, ?, ?)", numbered)
-                for table in ("conversations", "checkpoints", "writes"):
+                for table in old_tables:
                     connection.execute(f"DROP TABLE {table}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, str, str, str, str], list[Turn]]]:
-    """The conversations of a file of 0.1.0 that have turns; a kill could leave some without."""
+def _conversations_of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, ...], list[Turn]]]:
+    """Rows and turns of the conversations in a file of 0.1.0, except those that a killed process left without turns."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-    read = JsonPlusSerializer().loads_typed
+    load = JsonPlusSerializer().loads_typed
     for user, id, title, created, updated in connection.execute(
         "SELECT user, id, title, created, updated FROM conversations ORDER BY updated, rowid"
     ).fetchall():
@@ -191,7 +191,7 @@ def _of_0_1_0(connection: sqlite3.Connection) -> Iterator[tuple[tuple[str, str, 
             "ORDER BY checkpoint_id DESC LIMIT 1",
             (f"{id}/{user}",),
         ).fetchone()
-        turns = read(last)["channel_values"].get("turns", []) if last else []
+        turns = load(last)["channel_values"].get("turns", []) if last else []
         if turns:
             yield (id, user, title, created, updated), [Turn.model_validate(turn) for turn in turns]
 

@@ -1,4 +1,4 @@
-"""Events of an answered message, in order: question, tokens, answer, verdict (if answers are verified), done."""
+"""Events of an answered message, in order: question, tokens, answer, verdict (if answers are verified), and done."""
 
 from typing import Literal
 

@@ -18,7 +18,7 @@ class Turn(BaseModel):
     """One message and its answer.
 
     ``question`` is the message made self-contained, which the search uses; ``text`` is shown to the user; ``answer`` is
-    None for a turn of a history that the client sent; ``notes`` are changes to the message and to the history.
+    None for a turn of a history that the client sent; ``notes`` report changes to the message and to the history.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,5 +44,5 @@ class Summary(BaseModel):
 
 
 def earlier_turns(history: Sequence[Turn]) -> list[tuple[str, str]]:
-    """Pairs of message and answer, without citation marks, which number the passages of their own turn."""
+    """Pairs of message and answer; citation marks are removed, since they number the passages of an earlier turn."""
     return [(turn.message, without_marks(turn.text)) for turn in history]

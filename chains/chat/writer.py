@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 
-_PIECE = re.compile(r"\S+\s*|\s+")
+_WORD = re.compile(r"\S+\s*|\s+")
 
 
 class Writer:
@@ -39,7 +39,7 @@ class Writer:
         clean: replaces special tokens in texts (``LLM.clean``).
         system: the user's system text.
         cache: stores the written texts.
-        identity: what determines a text besides its prompt; part of the cache key.
+        identity: everything besides the prompt that determines a text; part of the cache key.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Writer:
         self._template = answer_template(system)
         self._cache = cache
         self._identity = dict(identity or {})
-        # Without a parser, which would run the model to its end after the stream is closed (langchain-core 1.7).
+        # A parser would run the model to its end after the stream is closed (langchain-core 1.7).
         self.chain: Runnable[Any, Any] = self._template | model
 
     def write(self, history: Sequence[Turn], answer: Answer, marks: MarkWriter | None = None) -> Iterator[str]:
@@ -73,13 +73,13 @@ class Writer:
             self._cache.put({key: "".join(self._generated(prompt))})
         yield from marks.write([self._cache[key]])
 
-    def has_written(self, history: Sequence[Turn], answer: Answer) -> bool:
-        """Whether the cache has the text."""
+    def is_cached(self, history: Sequence[Turn], answer: Answer) -> bool:
+        """Whether the cache has the text that ``write`` returns."""
         return self._cache is not None and self._key(self._prompt(history, answer)) in self._cache
 
     def _generated(self, prompt: dict[str, Any]) -> Iterator[str]:
-        written = self.chain.stream(prompt)
-        yield from answer_pieces(piece if isinstance(piece, str) else str(piece.text) for piece in written)
+        chunks = self.chain.stream(prompt)
+        yield from answer_pieces(chunk if isinstance(chunk, str) else str(chunk.text) for chunk in chunks)
 
     def _key(self, prompt: Mapping[str, Any]) -> str:
         messages = as_dicts(self._template.format_messages(**prompt))
@@ -107,8 +107,9 @@ class WrittenAnswers:
         verifier: adds a verdict to each sentence (``SentenceVerifier``); None for no verdicts.
         policy: ``chain.verify``. ``off`` and ``report`` return every text; with ``report``, ``verify`` adds verdicts
             afterwards. ``prune`` removes unsupported sentences, and withholds an answer if none remain. ``abstain``
-            withholds an answer with an unsupported sentence. ``retry`` writes such an answer again from the passages of
-            ``wider`` and returns the first text whose sentences are all supported, else the first text.
+            withholds an answer with an unsupported sentence. ``retry`` writes an answer with an unsupported sentence
+            again from the passages of ``wider``, and returns the first text whose sentences are all supported, else the
+            first text.
         wider: for ``retry``, chains that read more passages, the fewest first.
         embedder: attributes sentences to passages by meaning if there is no verifier.
     """
@@ -120,16 +121,16 @@ class WrittenAnswers:
     embedder: "Embeddings | None" = None
 
     def stream(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        """The text in pieces, then the answer with it.
+        """The text in pieces, then the answer that contains it.
 
-        With a policy that may change the text, streaming starts after the whole text is written and verified.
+        If the policy may change the text, streaming starts after the whole text is written and verified.
         """
         if self.policy in ("off", "report"):
             yield from self._stream_text(history, answer)
             return
         answer = self._write_and_verify(history, answer)
         answer = self._retry(history, answer) if self.policy == "retry" else apply_policy(answer, self.policy)
-        yield from pieces(answer.text)
+        yield from split_words(answer.text)
         yield answer
 
     def write_all(self, answers: Sequence[Answer]) -> list[Answer | UserError]:
@@ -137,16 +138,16 @@ class WrittenAnswers:
         return [self._write_one(answer) if can_be_written(answer) else answer for answer in answers]
 
     def verify(self, answer: Answer) -> Answer:
-        """The answer with the verdicts that the policy ``report`` adds after the text."""
+        """The answer; with the policy ``report``, its sentences get their verdicts."""
         return self.verifier(answer) if self.verifier is not None and self.policy == "report" else answer
 
     def _stream_text(self, history: Sequence[Turn], answer: Answer) -> Iterator[str | Answer]:
-        marks, written = MarkWriter(len(answer.passages)), []
-        reused = answer.reused and self.writer.has_written(history, answer)
+        marks, text = MarkWriter(len(answer.passages)), ""
+        reused = answer.reused and self.writer.is_cached(history, answer)
         for piece in self.writer.write(history, answer, marks):
-            written.append(piece)
+            text += piece
             yield piece
-        answer = answer.noted(*marks.notes, text="".join(written), reused=reused)
+        answer = answer.noted(*marks.notes, text=text, reused=reused)
         yield with_sentences(answer, self.embedder, attribute=self.verifier is None)
 
     def _write_one(self, answer: Answer) -> Answer | UserError:
@@ -171,10 +172,10 @@ class WrittenAnswers:
             if len(answer.passages) <= most:
                 continue
             most = len(answer.passages)
-            again = self._write_and_verify(history, answer)
-            if again.sentences and all(map(supported, again.sentences)):
+            rewritten = self._write_and_verify(history, answer)
+            if rewritten.sentences and all(map(supported, rewritten.sentences)):
                 note = f"written again from {most} passages: not every sentence of the first text was supported"
-                return again.noted(note)
+                return rewritten.noted(note)
         tried = f"written again from up to {most} passages" if most > len(first.passages) else "no more passages"
         return first.noted(f"{tried}: not every sentence was supported")
 
@@ -182,16 +183,16 @@ class WrittenAnswers:
 def apply_policy(answer: Answer, policy: Verify) -> Answer:
     """Prune or withhold a verified answer, or return it unchanged, as the policy requires."""
     if policy == "prune":
-        kept = prune(answer)
-        return kept if kept.sentences or not answer.sentences else withhold(answer)
+        pruned = prune(answer)
+        return pruned if pruned.sentences or not answer.sentences else withhold(answer)
     if policy == "abstain" and not all(map(supported, answer.sentences)):
         return withhold(answer)
     return answer
 
 
-def pieces(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """A text split into words with their trailing white space."""
-    return _PIECE.findall(text)
+    return _WORD.findall(text)
 
 
 def can_be_written(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""Sequence classifiers of text pairs, for inference and for questions with a given text.
+"""Sequence classifiers of text pairs as NLI models, and as chains that answer questions from a given text.
 
 Any ``AutoModelForSequenceClassification`` works, from ``medground train encoder`` or the hub.
 """
@@ -40,10 +40,10 @@ def load_classifier(
 def classifier_chain(
     model: str, *, dtype: DType = "auto", device: str = "auto", batch_tokens: int = 4096
 ) -> "ClassifierChain":
-    """A chain that answers a question from the text given with it, by a classifier of (question, text).
+    """A chain that answers a question from the context given with it; ``model`` classifies (question, context) pairs.
 
     Raises:
-        UserError: as ``load_classifier``; or a label of the model is not yes, no or maybe.
+        UserError: the model cannot be loaded (see ``load_classifier``), or one of its labels is not yes, no or maybe.
     """
     return ClassifierChain(load_sequence_classifier(model, dtype, device, batch_tokens))
 
@@ -57,7 +57,7 @@ class EncoderNLI(NLIModel):
 
     @property
     def fingerprint(self) -> str:
-        """The classifier's fingerprint, if it has a cache."""
+        """The classifier's fingerprint; empty if it has no cache."""
         return self._classifier.fingerprint
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement | UserError]:
@@ -65,7 +65,7 @@ class EncoderNLI(NLIModel):
         texts = self._classifier.texts
         cleaned = [(texts.clean(premise).strip(), texts.clean(hypothesis).strip()) for premise, hypothesis in pairs]
         judged: dict[int, Judgement | UserError] = {}
-        parts: list[tuple[int, Pair, dict[str, list[int]]]] = []  # index, text and encoding
+        parts: list[tuple[int, Pair, dict[str, list[int]]]] = []  # index of the pair, its part and the part's encoding
         for index, (pair, whole) in enumerate(zip(cleaned, texts.encode(cleaned), strict=True)):
             if texts.fits(whole):
                 parts.append((index, pair, whole))
@@ -76,40 +76,40 @@ class EncoderNLI(NLIModel):
                 judged[index] = error
             else:
                 parts += [(index, *part) for part in zip(split, texts.encode(split), strict=True)]
-        found: dict[int, list[tuple[Recalled, Pair]]] = {}
-        recalls = self._classifier.recalled([encoded for _, _, encoded in parts])
-        for (index, part, _), recalled in zip(parts, recalls, strict=True):
-            found.setdefault(index, []).append((recalled, part))
-        for index, of_pair in found.items():
-            recalled, part = max(of_pair, key=lambda one: decisiveness(None, one[0].value))
-            scores = recalled.value
+        by_pair: dict[int, list[tuple[Recalled, Pair]]] = {}
+        results = self._classifier.recalled([encoded for _, _, encoded in parts])
+        for (index, part, _), result in zip(parts, results, strict=True):
+            by_pair.setdefault(index, []).append((result, part))
+        for index, of_pair in by_pair.items():
+            deciding, part = max(of_pair, key=lambda one: decisiveness(None, one[0].value))
+            scores = deciding.value
             split_note = f"premise judged in {len(of_pair)} parts to fit the model's window"
             judged[index] = Judgement(
                 label=max(scores, key=scores.__getitem__),
                 label_scores=scores,
                 prompt="\n\n".join(part),
                 notes=(split_note,) if len(of_pair) > 1 else (),
-                reused=all(one.reused for one, _ in of_pair),
+                reused=all(result.reused for result, _ in of_pair),
             )
         return [judged[index] for index in range(len(pairs))]
 
 
 class ClassifierChain(AnswerChain):
-    """A chain made by ``classifier_chain``; a text longer than the window loses whole sentences, and a note says so."""
+    """A chain made by ``classifier_chain``; a context longer than the window is truncated, with a note."""
 
     def __init__(self, classifier: SequenceClassifier) -> None:
-        if foreign := [label for label in classifier.labels if label not in LABELS]:
+        if unknown := [label for label in classifier.labels if label not in LABELS]:
             raise UserError(
-                f"Model {classifier.name} cannot answer questions: it has the label {foreign[0]}, and answers are "
+                f"Model {classifier.name} cannot answer questions: it has the label {unknown[0]}, and answers are "
                 f"{', '.join(LABELS)}. Choose a model that was trained for them (train.encoder.task: qa)."
             )
         self._classifier = classifier
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """Fit all texts, then classify them in batches of similar length."""
+        """Truncate all contexts to the window, then classify the pairs in batches of similar length."""
         texts = self._classifier.texts
         answers: dict[int, Answer | UserError] = {}
-        read: list[tuple[int, Pair, Span]] = []
+        fitted: list[tuple[int, Pair, Span]] = []  # index of the question, its pair, span of the context in the pair
         for index, question in enumerate(questions):
             if question.context is None or not question.context.strip():
                 answers[index] = UserError(
@@ -123,9 +123,9 @@ class ClassifierChain(AnswerChain):
             except UserError as error:
                 answers[index] = error
                 continue
-            read.append((index, (pair[0], pair[1][slice(*span)]), span))
-        found = self._classifier.probabilities(texts.encode([pair for _, pair, _ in read]))
-        for (index, pair, span), scores in zip(read, found, strict=True):
+            fitted.append((index, (pair[0], pair[1][slice(*span)]), span))
+        probabilities = self._classifier.probabilities(texts.encode([pair for _, pair, _ in fitted]))
+        for (index, pair, span), scores in zip(fitted, probabilities, strict=True):
             answers[index] = self._answer(questions[index], pair, span, scores)
         return [answers[index] for index in range(len(questions))]
 
@@ -133,7 +133,7 @@ class ClassifierChain(AnswerChain):
         text, (start, end) = question.context or "", span
         passage = Passage(id=question.passage_id or "context", text=text)
         label = max(scores, key=scores.__getitem__)
-        cited = best_of_each(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
+        citations = best_of_each(cite(question.text, [passage.model_copy(update={"text": text[start:end]})]))
         shortened = f"context shortened to fit the model's window of {self._classifier.texts.window} tokens"
         return Answer(
             question=question.text,
@@ -141,7 +141,7 @@ class ClassifierChain(AnswerChain):
             label=label,
             label_scores=scores,
             citations=tuple(
-                one.model_copy(update={"start": one.start + start, "end": one.end + start}) for one in cited
+                one.model_copy(update={"start": one.start + start, "end": one.end + start}) for one in citations
             ),
             passages=(passage,),
             prompt="\n\n".join(pair),

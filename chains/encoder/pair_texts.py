@@ -11,7 +11,7 @@ from corpus.sentences import Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-Side = Literal[0, 1]  # which text of a pair
+Side = Literal[0, 1]  # index of a text in its pair
 
 
 class PairTexts:
@@ -39,7 +39,7 @@ class PairTexts:
         return len(encoded["input_ids"]) <= self.window
 
     def fit(self, pair: Pair, side: Side) -> Span:
-        """The longest part of text ``side`` that fits with the other text, at the end that the tokenizer keeps."""
+        """The longest part of text ``side`` that fits with the other text, from the side that is not truncated."""
         from_end = self._tokenizer.truncation_side == "left"
         part = longest_part(pair[side], lambda text: self._fits_with(pair, side, text), from_end=from_end)
         if part is None:

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 def model_window(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """Maximum number of tokens of a pair: the tokenizer's limit, or the model's positions if fewer."""
-    stated = int(min(tokenizer.model_max_length, 10**9))
+    limit = int(min(tokenizer.model_max_length, 10**9))  # transformers sets 10**30 for no limit
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if not positions:
-        return stated
+        return limit
     embeddings: Any = getattr(model.base_model, "embeddings", None)
     table = getattr(embeddings, "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)  # RoBERTa's positions start after the padding index
-    return min(stated, int(positions) - (0 if padding is None else padding + 1))
+    return min(limit, int(positions) - (0 if padding is None else padding + 1))
 
 
 @dataclass(frozen=True)
 class SequenceClassifier:
     """A loaded classifier with its tokenizer; ``labels`` are in the order of its outputs.
 
-    Results are read from and stored in ``cache``, if set, under ``fingerprint``, which identifies everything that can
-    change the probabilities of an encoded pair.
+    ``cache``, if set, stores the results. ``fingerprint`` is part of its keys: a hash of everything besides the encoded
+    pair that can change the probabilities.
     """
 
     name: str
@@ -53,10 +53,10 @@ class SequenceClassifier:
 
     def probabilities(self, encoded: Sequence[dict[str, list[int]]]) -> list[dict[str, float]]:
         """The labels' probabilities of each encoded pair; pairs of similar length share a batch."""
-        return [one.value for one in self.recalled(encoded)]
+        return [result.value for result in self.recalled(encoded)]
 
     def recalled(self, encoded: Sequence[dict[str, list[int]]]) -> list[Recalled]:
-        """``probabilities``, each with whether it came from the cache."""
+        """The results of ``probabilities``, with a flag for results from the cache."""
         keys = ["" if self.cache is None else content_key(pair=one, model=self.fingerprint) for one in encoded]
         return recall(self.cache, keys, lambda places: self._computed(encoded, places))
 
@@ -84,7 +84,7 @@ class SequenceClassifier:
 def load_sequence_classifier(
     name: str, dtype: DType, device: str, batch_tokens: int, cache: ResultCache | None = None
 ) -> SequenceClassifier:
-    """Load a classifier; arguments and errors as in ``chains.encoder.classifier.load_classifier``."""
+    """Load a classifier; see ``chains.encoder.classifier.load_classifier`` for the arguments and errors."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -97,23 +97,23 @@ def load_sequence_classifier(
         )
     auto: Any = AutoModelForSequenceClassification
     no_classifier = f"Model {name} is not a sequence classifier: {{}}. Choose a model for text classification."
-    place = find_device(device)
+    torch_device = find_device(device)
     with hub_errors("Model", name), no_bars(), no_loading_report():
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         try:
             model, report = auto.from_pretrained(
                 name,
                 config=config,
-                dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=place.type)),
+                dtype=resolve_dtype(LLMConfig(dtype=dtype, device_map=torch_device.type)),
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # refused below, by name
+                ignore_mismatched_sizes=True,  # the errors below name the mismatched weights
                 **SAFE_LOADING,
             )
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
-            kind = f"transformers has none for {config.model_type}"
-            raise UserError(no_classifier.format(kind)) from error
+            problem = f"transformers has none for {config.model_type}"
+            raise UserError(no_classifier.format(problem)) from error
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if missing := sorted(report["missing_keys"]):
         raise UserError(no_classifier.format(f"its weights have no {missing[0]}"))
@@ -130,16 +130,16 @@ def load_sequence_classifier(
     embeddings: Any = model.get_input_embeddings()
     check_tokenizer(name, tokenizer, embeddings.weight.shape[0])
     model.eval()
-    fingerprint = "" if cache is None else _fingerprint(model, place)
+    fingerprint = "" if cache is None else _fingerprint(model, torch_device)
     pack_encoder(model.base_model)
     texts = PairTexts(tokenizer, model_window(model, tokenizer))
     with torch.no_grad():
-        placed = model.to(place)
-    return SequenceClassifier(name, placed, tokenizer, labels, texts, batch_tokens, cache, fingerprint)
+        model = model.to(torch_device)
+    return SequenceClassifier(name, model, tokenizer, labels, texts, batch_tokens, cache, fingerprint)
 
 
 def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
-    """Call it before the model is packed. The cache keys contain the encoded pairs, so it omits the tokenizer."""
+    """A hash of an unpacked model; it omits the tokenizer, since the cache keys contain the encoded pairs."""
     return content_key(
         weights=weights_digest(model),
         architecture=model.config.to_json_string(),
@@ -149,7 +149,7 @@ def _fingerprint(model: "PreTrainedModel", device: "torch.device") -> str:
 
 
 def set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Set the padding token of a tokenizer that has none to one with an embedding; padding is masked."""
+    """Set a missing padding token to a token for which the model has an embedding; padding is masked."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -176,7 +176,7 @@ def label_name(name: str) -> str:
 
 
 def _check_label_order(name: str, config: Any) -> None:
-    """Refuse a checkpoint whose two tables of labels give the same labels different numbers."""
+    """Raise ``UserError`` if a checkpoint's id2label and label2id give the same labels different numbers."""
     numbers = {str(label): number for label, number in (config.label2id or {}).items()}
     for number, label in config.id2label.items():
         if numbers.keys() == set(map(str, config.id2label.values())) and int(numbers[str(label)]) != int(number):

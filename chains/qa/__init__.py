@@ -9,7 +9,7 @@ __all__ = ["QAChain", "qa_chain"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the chain at first use: answers that quote need no prompts, whose import takes long."""
+    """Import the chain at first use: extractive answers need no prompt templates, whose import is slow."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from chains.qa import chain

@@ -18,7 +18,7 @@ from corpus.evidence import is_evidence
 from retrievers.base import Retriever, encodable, is_blank
 from retrievers.document_ids import with_id
 
-NOTE_CHARACTERS = 200  # of a shortened question in a note
+NOTE_QUESTION_CHARACTERS = 200  # of the question in a note
 
 ChainInput = str | dict[str, Any]
 
@@ -27,8 +27,8 @@ ChainInput = str | dict[str, Any]
 class Question:
     """A validated input; ``context`` is the gold text, if given, and ``passage_id`` its id.
 
-    ``config`` is LangChain's for this question: callbacks, tags, metadata and configurable values. None uses the
-    caller's.
+    ``config`` is LangChain's for this question: callbacks, tags, metadata and configurable values. None means no such
+    configuration.
     """
 
     text: str
@@ -38,22 +38,21 @@ class Question:
 
 
 class AnswerChain(OnePassRunnable[ChainInput, Answer]):
-    """A LangChain ``Runnable`` from a question to an ``Answer``; ``stream`` yields the one Answer.
+    """A LangChain ``Runnable`` from a question to an ``Answer``; ``stream`` yields a single Answer.
 
     The input is the question, or ``{"question": ..., "context": ..., "passage_id": ...}`` with the last two optional.
 
-    The config reaches the retriever for each question, in a batch too: callbacks see the runs of chain and retriever,
-    and configurable fields and alternatives apply. Prompt and output of the model are in the Answer, not in separate
-    runs.
+    The config of each question reaches the retriever, also in a batch: callbacks see the runs of chain and retriever,
+    and configurable fields and alternatives apply. The Answer contains the model's prompt and output.
     """
 
     @abstractmethod
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        """An Answer or an error for each question, in order; all in one pass."""
+        """An Answer or an error for each question, in order; all questions in one pass."""
 
     def _in_one_pass(self, inputs: Sequence[ChainInput], configs: Sequence[RunnableConfig]) -> list[Exception | Answer]:
-        read = [_read(input, config) for input, config in zip(inputs, configs, strict=True)]
-        return [*apply_to_valid(read, self.answer_all)]
+        questions = [_parse_input(input, config) for input, config in zip(inputs, configs, strict=True)]
+        return [*apply_to_valid(questions, self.answer_all)]
 
 
 @dataclass(eq=False)
@@ -62,7 +61,7 @@ class MappedChain(AnswerChain):
 
     Args:
         chain: answers the questions.
-        change: from answers to changed answers or errors, in order; all answers of a pass are one call.
+        change: maps all answers of a pass to changed answers or errors, in order.
     """
 
     chain: AnswerChain
@@ -102,48 +101,49 @@ def check_retriever(retriever: object) -> None:
 
 
 def retrieve(retriever: Runnable[str, list[Document]], questions: Sequence[Question], k: int) -> list[list[Passage]]:
-    """The best ``k`` passages for each question, best first; our retrievers search for all questions in one pass.
+    """The best ``k`` passages for each question, best first.
 
-    From other retrievers, the first ``k`` results are used. Documents without text, and passages with only references
-    or a table of contents, are left out. Copies of a better passage are listed in its metadata ``also_in`` and do not
-    count. If fewer than ``k`` remain, our retrievers search once more for twice as many.
+    medground's retrievers (``Retriever``) search for all questions in one pass; of other retrievers, the first ``k``
+    results are used. Documents without text, and passages with only references or a table of contents, are left out. A
+    passage that repeats the text of a better one is left out too, and listed in the metadata ``also_in`` of the better
+    one. If fewer than ``k`` remain, medground's retrievers search once more for twice as many.
     """
     found = _search(retriever, questions, k)
     if isinstance(retriever, Retriever):
-        short = [number for number, passages in enumerate(found) if len(passages) == k and len(_readable(passages)) < k]
-        again = _search(retriever, [questions[number] for number in short], 2 * k)
-        for number, passages in zip(short, again, strict=True):
-            found[number] = passages
-    return [_readable(passages)[:k] for passages in found]
+        short = [index for index, passages in enumerate(found) if len(passages) == k and len(_usable(passages)) < k]
+        longer = _search(retriever, [questions[index] for index in short], 2 * k)
+        for index, passages in zip(short, longer, strict=True):
+            found[index] = passages
+    return [_usable(passages)[:k] for passages in found]
 
 
-def searched(retriever: object, question: str) -> str:
-    """The question, or the part of it for which the retriever searches (``Retriever.search_text``)."""
+def search_text(retriever: object, question: str) -> str:
+    """The question, or the part of a long question for which the retriever searches (``Retriever.search_text``)."""
     return retriever.search_text(question) if isinstance(retriever, Retriever) else question
 
 
-def shortening(question: str, read: str) -> list[str]:
-    """A note if the search used only a part of the question."""
-    if read == question:
+def truncation_notes(question: str, searched: str) -> list[str]:
+    """A note if only the part ``searched`` of the question was searched for."""
+    if searched == question:
         return []
-    shown = textwrap.shorten(read, NOTE_CHARACTERS, placeholder=" ...")
-    return [f"the question is too long to be searched for as a whole: only this part was searched for: {shown}"]
+    part = textwrap.shorten(searched, NOTE_QUESTION_CHARACTERS, placeholder=" ...")
+    return [f"the question is too long to be searched for as a whole: only this part was searched for: {part}"]
 
 
-def _readable(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages without mere references and without copies, which their first occurrence lists in ``also_in``."""
+def _usable(passages: Sequence[Passage]) -> list[Passage]:
+    """The passages without reference lists and copies; the first of equal passages lists the others in ``also_in``."""
     first: dict[str, Passage] = {}
     copies: dict[str, list[str]] = {}
     for passage in passages:
-        words = " ".join(passage.text.casefold().split())
-        if first.setdefault(words, passage) is not passage:
-            copies.setdefault(words, []).append(passage.origin or passage.id)
+        text = " ".join(passage.text.casefold().split())
+        if first.setdefault(text, passage) is not passage:
+            copies.setdefault(text, []).append(passage.origin or passage.id)
     return [
-        passage.model_copy(update={"metadata": {**passage.metadata, "also_in": list(dict.fromkeys(copies[words]))}})
-        if words in copies
+        passage.model_copy(update={"metadata": {**passage.metadata, "also_in": list(dict.fromkeys(copies[text]))}})
+        if text in copies
         else passage
-        for words, passage in first.items()
-        if is_evidence(passage.text, *(str(passage.metadata.get(name) or "") for name in ("section", "title")))
+        for text, passage in first.items()
+        if is_evidence(passage.text, *passage.section_and_title)
     ]
 
 
@@ -152,37 +152,40 @@ def _search(retriever: Runnable[str, list[Document]], questions: Sequence[Questi
         return []
     texts, configs = [question.text for question in questions], [question.config or {} for question in questions]
     batch: Any = partial(retriever.batch, k=k) if isinstance(retriever, Retriever) else retriever.batch
-    found: list[object] = batch(texts, configs)
-    return [[as_passage(document) for document in _documents(documents)] for documents in found]
+    results: list[object] = batch(texts, configs)
+    return [[as_passage(document) for document in _documents(result)] for result in results]
 
 
-def _documents(found: object) -> list[Document]:
-    wrong = [found] if not isinstance(found, list | tuple) else [one for one in found if not isinstance(one, Document)]
+def _documents(result: object) -> list[Document]:
+    """The documents of a retriever's result that have text."""
+    wrong = [result]
+    if isinstance(result, list | tuple):
+        wrong = [one for one in result if not isinstance(one, Document)]
     if wrong:
         raise UserError(
             f"A retriever must return a list of LangChain documents; this one returned {type(wrong[0]).__name__}."
         )
-    return [document for document in found if document.page_content.strip()]  # type: ignore[attr-defined]
+    return [document for document in result if document.page_content.strip()]  # type: ignore[attr-defined]
 
 
 def as_passage(document: Document) -> Passage:
     """A retriever's document as a passage; metadata that are not JSON become text.
 
-    A document without an id gets that of ``retrievers.document_ids.with_id``, which depends on its text only. A score
+    A document without an id gets the id of ``retrievers.document_ids.with_id``, which depends on its text only. A score
     that is not a number stays in the metadata.
     """
-    rest = {key: value for key, value in document.metadata.items() if key != "id"}
-    score = rest.pop("score", None)
+    metadata = {key: value for key, value in document.metadata.items() if key != "id"}
+    score = metadata.pop("score", None)
     try:
         number = None if score is None else float(score)
     except (TypeError, ValueError):
-        number, rest["score"] = None, score
-    given = document.id or document.metadata.get("id")
+        number, metadata["score"] = None, score
+    id = document.id or document.metadata.get("id")
     return Passage(
-        id=str(with_id(document).id if given in (None, "") else given),
+        id=str(with_id(document).id if id in (None, "") else id),
         text=encodable(document.page_content),
         score=number,
-        metadata={str(key): _jsonable(value) for key, value in rest.items()},
+        metadata={str(key): _jsonable(value) for key, value in metadata.items()},
     )
 
 
@@ -193,13 +196,14 @@ def _jsonable(value: object) -> object:
         return str(value)
 
 
-def _read(input: object, config: RunnableConfig) -> Question | UserError:
-    given = {"question": input} if isinstance(input, str) else input
-    fields: Mapping[object, object] = given if isinstance(given, Mapping) else {}
+def _parse_input(input: object, config: RunnableConfig) -> Question | UserError:
+    """The question of a chain's input, or an error."""
+    mapping = {"question": input} if isinstance(input, str) else input
+    fields: Mapping[object, object] = mapping if isinstance(mapping, Mapping) else {}
     question, context, passage_id = (fields.get(name) for name in ("question", "context", "passage_id"))
     if not isinstance(question, str):
-        found = f"a mapping with {_keys(input)}" if isinstance(input, Mapping) else type(input).__name__
-        return UserError(f'Ask with a text or with {{"question": text}}; this is {found}.')
+        kind = f"a mapping with {_keys(input)}" if isinstance(input, Mapping) else type(input).__name__
+        return UserError(f'Ask with a text or with {{"question": text}}; this is {kind}.')
     if is_blank(question):
         return UserError("The question is empty. Write what you want to know.")
     if encodable(question) != question:
@@ -210,6 +214,7 @@ def _read(input: object, config: RunnableConfig) -> Question | UserError:
 
 
 def _keys(mapping: Mapping[object, object]) -> str:
+    """The wrong content of a mapping, for an error message."""
     if "question" in mapping:
         return f"a question of type {type(mapping['question']).__name__}"
     return f"the keys {', '.join(map(repr, mapping))}" if mapping else "no keys"

@@ -13,13 +13,13 @@ from chains.config import Context, Decide, Evidence, Family, check_choices
 from chains.labels import Case, Decider, Decision
 from chains.models.base import LLM, as_llm
 from chains.prompts import qa_template
-from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from chains.qa.summaries import Summarizer
 from chains.qa.truncation import FittedPrompt, PromptFitter, QuestionInContext
 from common.errors import UserError
 from corpus.records import LABELS
 
-_JOIN = "\n\n"
+_PASSAGE_SEPARATOR = "\n\n"
 
 
 def qa_chain(
@@ -38,7 +38,7 @@ def qa_chain(
 
     Args:
         llm: any LangChain chat model or LLM, or a model of ``chains.models.make_llm``. For a model that is not a
-            ``LabelScorer``, such as LangChain's, labels are parsed from its text, and a note says so.
+            ``LabelScorer``, such as those of LangChain, labels are parsed from generated text, with a note.
         retriever: any LangChain retriever; required for ``context="retrieved"``.
         context: what the model reads: ``retrieved`` passages, the ``gold`` text in the input's "context", or ``none``.
         decide: ``score`` takes the most probable label after the prompt, ``generate`` parses the label from generated
@@ -46,13 +46,13 @@ def qa_chain(
         passages: number of retrieved passages in the prompt.
         prompt_family: the wording of the prompt; ``auto`` is decided by the model.
         system: a system message; by default the model's setting.
-        open_questions: whether questions that are not yes/no (how many, which, when) get passages and citations but no
-            label or text, for a chain that writes the answer; only with retrieved passages.
+        open_questions: whether a question for a fact (how many, which, when) gets passages and citations but no label
+            or text, for a chain that writes the answer.
         evidence: whether the model reads the retrieved ``passages`` or ``summaries`` that it writes of each first
             (``summaries.Summarizer``).
 
     Raises:
-        UserError: ``context="retrieved"`` without a retriever, fewer than one passage, or an argument of another type.
+        UserError: ``context="retrieved"`` has no retriever, ``passages`` is below 1, or an argument has another type.
     """
     model = as_llm(llm)
     check_choices(context=(context, Context), decide=(decide, Decide))
@@ -85,22 +85,22 @@ class QAChain(AnswerChain):
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         """Retrieve for all questions, render all prompts, and run the model on all in batches of similar length."""
         answers: dict[int, Answer | UserError] = {}
-        read: list[tuple[int, list[Passage]]] = []
+        to_label: list[tuple[int, list[Passage]]] = []
         for index, passages in enumerate(self._find(questions)):
             if isinstance(passages, UserError):
                 answers[index] = passages
             elif self.open_questions and passages and asks_for_fact(questions[index].text):
                 answers[index] = self._evidence(questions[index].text, passages)
             else:
-                read.append((index, passages))
+                to_label.append((index, passages))
         prompts: list[tuple[int, list[Passage], FittedPrompt]] = []
-        fitted = self.fitter.fit([self._ask(questions[index], passages) for index, passages in read])
-        for (index, passages), prompt in zip(read, fitted, strict=True):
+        fitted = self.fitter.fit([self._in_context(questions[index], passages) for index, passages in to_label])
+        for (index, passages), prompt in zip(to_label, fitted, strict=True):
             if isinstance(prompt, UserError):
                 answers[index] = prompt
             else:
                 prompts.append((index, passages, prompt))
-        cases = [Case(one.prompt, asdict(one.asked), questions[index].config) for index, _, one in prompts]
+        cases = [Case(one.prompt, asdict(one.inputs), questions[index].config) for index, _, one in prompts]
         decisions = self.decider.decide(cases)
         for (index, passages, prompt), decision in zip(prompts, decisions, strict=True):
             if isinstance(decision, UserError):
@@ -110,6 +110,7 @@ class QAChain(AnswerChain):
         return [answers[index] for index in range(len(questions))]
 
     def _find(self, questions: Sequence[Question]) -> Sequence[list[Passage] | UserError]:
+        """The passages for each question, or the error if its gold text is missing."""
         if self.context == "none":
             return [[] for _ in questions]
         if self.context == "gold":
@@ -120,26 +121,27 @@ class QAChain(AnswerChain):
             return found
         return self.summarizer.summarize([question.text for question in questions], found)
 
-    def _ask(self, question: Question, passages: list[Passage]) -> QuestionInContext:
-        context = self.fitter.clean(_JOIN.join(passage.text_for_model for passage in passages)) if passages else None
-        return QuestionInContext(self.fitter.clean(question.text).strip(), context)
+    def _in_context(self, question: Question, passages: list[Passage]) -> QuestionInContext:
+        clean = self.fitter.clean
+        context = _PASSAGE_SEPARATOR.join(passage.text_for_model for passage in passages)
+        return QuestionInContext(clean(question.text).strip(), clean(context) if passages else None)
 
-    def _evidence(self, question: str, passages: Sequence[Passage], kept: int | None = None) -> Answer:
-        """An answer without a text: the passages, and citations from their first ``kept`` characters."""
-        read = searched(self.retriever, question) if self.context == "retrieved" else question
+    def _evidence(self, question: str, passages: Sequence[Passage], in_prompt: int | None = None) -> Answer:
+        """An answer without a text: passages, and citations from the first ``in_prompt`` characters of the context."""
+        searched = search_text(self.retriever, question) if self.context == "retrieved" else question
         return Answer(
             question=question,
             text="",
-            citations=best_of_each(cite(read, passages if kept is None else _as_read(passages, kept))),
+            citations=best_of_each(cite(searched, passages if in_prompt is None else _truncated(passages, in_prompt))),
             passages=tuple(passages),
-            notes=(*_summarized(passages), *notices(passages), *shortening(question, read)),
+            notes=(*_summary_notes(passages), *notices(passages), *truncation_notes(question, searched)),
         )
 
     def _answer(self, question: str, passages: list[Passage], prompt: FittedPrompt, decision: Decision) -> Answer:
-        notes = [self.fitter.note(prompt.dropped)] if prompt.dropped else []
+        notes = [self.fitter.note(prompt.dropped_sentences)] if prompt.dropped_sentences else []
         if self.context == "retrieved" and not passages:
             notes.append("no passage was found: answered without a text")
-        evidence = self._evidence(question, passages, prompt.kept)
+        evidence = self._evidence(question, passages, prompt.context_characters)
         return evidence.model_copy(
             update={
                 "text": (decision.output or decision.label or "").strip(),
@@ -162,18 +164,18 @@ def _gold(question: Question) -> list[Passage] | UserError:
     return [Passage(id=question.passage_id or "context", text=question.context)]
 
 
-def _summarized(passages: Sequence[Passage]) -> list[str]:
+def _summary_notes(passages: Sequence[Passage]) -> list[str]:
     count = sum(one.summary is not None for one in passages)
     return [f"the model read {count} of {len(passages)} passages as summaries that it wrote itself"] if count else []
 
 
-def _as_read(passages: Sequence[Passage], kept: int) -> list[Passage]:
-    """The passages cut to the first ``kept`` characters of the prompt's context; those read as summaries are whole."""
-    read = []
+def _truncated(passages: Sequence[Passage], characters: int) -> list[Passage]:
+    """The passages within the first ``characters`` of the joined context; the text of a summarized one stays whole."""
+    truncated = []
     for passage in passages:
-        if kept <= 0:
+        if characters <= 0:
             break
-        is_whole = passage.summary is not None or kept >= len(passage.text)
-        read.append(passage if is_whole else passage.model_copy(update={"text": passage.text[:kept]}))
-        kept -= len(passage.text_for_model) + len(_JOIN)
-    return read
+        is_whole = passage.summary is not None or characters >= len(passage.text)
+        truncated.append(passage if is_whole else passage.model_copy(update={"text": passage.text[:characters]}))
+        characters -= len(passage.text_for_model) + len(_PASSAGE_SEPARATOR)
+    return truncated

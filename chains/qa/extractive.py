@@ -7,14 +7,14 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 
 from chains.answer import Answer, Citation, Passage, Sentence
-from chains.citations import Lookup, Relevance, notices, select
+from chains.citations import FrequencyLookup, Relevance, notices, select
 from chains.marks import passage_numbers
-from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, searched, shortening
+from chains.qa.base import AnswerChain, Question, check_retriever, retrieve, search_text, truncation_notes
 from common.errors import UserError
 from retrievers.base import Retriever
 from retrievers.embedders.token_limits import shorten
 
-NEAR = 0.5  # minimum score of further quotes, relative to the best sentence's
+MIN_RELATIVE_SCORE = 0.5  # minimum score of a quote, as a share of the best sentence's score
 
 
 def extractive_chain(
@@ -24,7 +24,7 @@ def extractive_chain(
     passages: int = 5,
     max_sentences: int = 3,
     notes: Sequence[str] = (),
-    frequencies: Lookup | None = None,
+    frequencies: FrequencyLookup | None = None,
     relevance: Relevance | None = None,
 ) -> "ExtractiveChain":
     """A chain that answers with the most relevant sentences of the retrieved passages.
@@ -36,20 +36,21 @@ def extractive_chain(
 
     Args:
         retriever: source of the passages.
-        embedder: compares question and sentences by meaning; without one, only by words.
-        passages: number of passages.
+        embedder: compares question and sentences by meaning; without an embedder, only words count.
+        passages: number of retrieved passages.
         max_sentences: maximum number of quotes.
         notes: added to every answer.
         frequencies: document frequencies to weigh words; by default the retriever's, if it has them.
-        relevance: of a cross-encoder that ranks the sentences, such as ``Reranker.relevance``; None for none.
+        relevance: of a cross-encoder that ranks the sentences, such as ``Reranker.relevance``; None for no
+            cross-encoder.
 
     Raises:
-        UserError: fewer than one passage or sentence, or the retriever is not a LangChain retriever.
+        UserError: ``passages`` or ``max_sentences`` is below 1, or the retriever is not a LangChain retriever.
     """
     check_retriever(retriever)
-    for count, what in ((passages, "passage"), (max_sentences, "sentence")):
+    for count, noun in ((passages, "passage"), (max_sentences, "sentence")):
         if count < 1:
-            raise UserError(f"An answer needs at least 1 {what}; {count} were asked for.")
+            raise UserError(f"An answer needs at least 1 {noun}; {count} were asked for.")
     if frequencies is None and isinstance(retriever, Retriever):
         frequencies = retriever.frequencies
     return ExtractiveChain(retriever, embedder, passages, max_sentences, tuple(notes), frequencies, relevance)
@@ -64,7 +65,7 @@ class ExtractiveChain(AnswerChain):
     passages: int
     max_sentences: int
     notes: tuple[str, ...]
-    frequencies: Lookup | None
+    frequencies: FrequencyLookup | None
     relevance: Relevance | None = None
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
@@ -73,23 +74,23 @@ class ExtractiveChain(AnswerChain):
         return [self._quote(question.text, passages) for question, passages in zip(questions, found, strict=True)]
 
     def _quote(self, question: str, passages: Sequence[Passage]) -> Answer:
-        read = searched(self.retriever, question)
+        searched = search_text(self.retriever, question)
         if self.embedder is not None:
-            read = shorten(self.embedder, read)
-        selection = select(read, passages, self.embedder, self.frequencies, self.relevance)
+            searched = shorten(self.embedder, searched)
+        selection = select(searched, passages, self.embedder, self.frequencies, self.relevance)
         ranked = selection.citations
-        citations = [one for one in ranked if one.score >= NEAR * ranked[0].score][: self.max_sentences]
-        found = []
+        citations = [one for one in ranked if one.score >= MIN_RELATIVE_SCORE * ranked[0].score][: self.max_sentences]
+        notes = []
         if not passages:
-            found = ["no passage was found"]
+            notes = ["no passage was found"]
         elif not citations:
-            found = ["no sentence of the passages found shares a word with the question"]
+            notes = ["no sentence of the passages found shares a word with the question"]
         elif selection.is_weak:
             by_words = self.embedder is None
             best, basis = ("sentence", "words shared with") if by_words else ("passage", "relevance to")
-            found = [f"weak evidence: the best {best} scores {selection.nearest:.2f} out of 1 for {basis} the question"]
-        quoted = {citation.passage_id for citation in citations}
-        cited = [passage for passage in passages if passage.id in quoted]
+            notes = [f"weak evidence: the best {best} scores {selection.nearest:.2f} out of 1 for {basis} the question"]
+        cited_ids = {citation.passage_id for citation in citations}
+        cited = [passage for passage in passages if passage.id in cited_ids]
         text, sentences = _quoted(citations, passages)
         return Answer(
             question=question,
@@ -97,7 +98,7 @@ class ExtractiveChain(AnswerChain):
             sentences=sentences,
             citations=tuple(citations),
             passages=tuple(passages),
-            notes=(*found, *shortening(question, read), *notices(cited), *self.notes),
+            notes=(*notes, *truncation_notes(question, searched), *notices(cited), *self.notes),
         )
 
 

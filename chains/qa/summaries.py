@@ -1,4 +1,4 @@
-"""Evidence summaries: passages condensed by a language model to what bears on a question."""
+"""Evidence summaries: a language model condenses each passage to its statements on a question."""
 
 import re
 from collections.abc import Sequence
@@ -12,49 +12,51 @@ from chains.models.prompt_sanitizing import fence
 from chains.models.reasoning import answer_text
 from chains.prompts import summary_template
 
-TOKENS = 200  # of a summary
+MAX_TOKENS = 200  # of a summary
 _RELEVANCE = re.compile(r"[\s*_#(\[-]*\brelevance\b\W*(\d+)(?:\s*(?:/|of|out of)\s*10)?\W*\Z", re.IGNORECASE)
 
 
 class Summarizer:
-    """Condenses each passage to what bears on a question, with a relevance from 0 to 10.
+    """Condenses each passage to its statements on a question, and gives it a relevance from 0 to 10.
 
     This is the evidence step of PaperQA2 (Skarlinski et al. 2024). The passages of a question are sorted by relevance.
-    Those with relevance 0 are left out; if all have it, all stay unchanged. A passage that does not fit in the model's
-    window, or for which the model writes nothing, has no summary; a summary without a number has no relevance and comes
-    last.
+    Passages with relevance 0 are left out; if all have relevance 0, all stay unchanged. A passage that does not fit in
+    the model's window, or for which the model writes nothing, has no summary. A passage for which the model writes no
+    number has no relevance and comes last.
     """
 
     def __init__(self, llm: LLM, system: str | None = None) -> None:
         self._clean = llm.clean
-        self._chain = summary_template(system) | llm.writer(TOKENS) | StrOutputParser()
+        self._chain = summary_template(system) | llm.writer(MAX_TOKENS) | StrOutputParser()
 
-    def summarize(self, questions: Sequence[str], found: Sequence[Sequence[Passage]]) -> list[list[Passage]]:
-        """The passages of each question with their summaries, the most relevant first; all are one batch."""
+    def summarize(self, questions: Sequence[str], passages: Sequence[Sequence[Passage]]) -> list[list[Passage]]:
+        """The passages of each question with their summaries, the most relevant first; all prompts are one batch."""
         prompts = [
             {"question": self._clean(question), "passage": fence([self._clean(without_marks(one.text))])}
-            for question, passages in zip(questions, found, strict=True)
-            for one in passages
+            for question, of_question in zip(questions, passages, strict=True)
+            for one in of_question
         ]
-        written: Sequence[object] = self._chain.batch(prompts, return_exceptions=True) if prompts else []
-        for one in written:
-            if isinstance(one, Exception) and not isinstance(one, TooLongError):
-                raise one
-        texts = iter(written)
-        return [_ordered([_summarized(one, next(texts)) for one in passages], passages) for passages in found]
+        outputs: Sequence[object] = self._chain.batch(prompts, return_exceptions=True) if prompts else []
+        for output in outputs:
+            if isinstance(output, Exception) and not isinstance(output, TooLongError):
+                raise output
+        remaining = iter(outputs)
+        return [
+            _ranked([_summarized(one, next(remaining)) for one in of_question], of_question) for of_question in passages
+        ]
 
 
-def _summarized(passage: Passage, written: object) -> Passage:
-    """The passage with the summary and the relevance that a model wrote."""
-    text = (answer_text(written) or "").strip() if isinstance(written, str) else ""
+def _summarized(passage: Passage, output: object) -> Passage:
+    """The passage with the summary and the relevance in a model's output; without them if the output is an error."""
+    text = (answer_text(output) or "").strip() if isinstance(output, str) else ""
     relevance = None
-    if number := _RELEVANCE.search(text):
-        relevance, text = min(10, int(number[1])), text[: number.start()].strip()
+    if match := _RELEVANCE.search(text):
+        relevance, text = min(10, int(match[1])), text[: match.start()].strip()
     return passage.model_copy(update={"summary": text or None, "relevance": relevance})
 
 
-def _ordered(summarized: Sequence[Passage], passages: Sequence[Passage]) -> list[Passage]:
+def _ranked(summarized: Sequence[Passage], passages: Sequence[Passage]) -> list[Passage]:
     if all(one.relevance == 0 for one in summarized):
         return list(passages)
-    kept = [one for one in summarized if one.relevance != 0]
-    return sorted(kept, key=lambda one: -1 if one.relevance is None else one.relevance, reverse=True)
+    relevant = [one for one in summarized if one.relevance != 0]
+    return sorted(relevant, key=lambda one: -1 if one.relevance is None else one.relevance, reverse=True)

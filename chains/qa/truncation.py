@@ -20,12 +20,12 @@ class QuestionInContext:
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits the window, with ``kept`` characters of the context and without ``dropped`` sentences."""
+    """A prompt that fits the window, with the first characters of the context; its last sentences may be dropped."""
 
     prompt: Prompt
-    asked: QuestionInContext
-    kept: int
-    dropped: int
+    inputs: QuestionInContext
+    context_characters: int
+    dropped_sentences: int
 
 
 class PromptFitter:
@@ -42,42 +42,43 @@ class PromptFitter:
         self._reserve = reserve
         self.clean = llm.clean
 
-    def fit(self, asked: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
-        """A prompt for each question, or the error if it is too long even without context.
+    def fit(self, inputs: Sequence[QuestionInContext]) -> list[FittedPrompt | UserError]:
+        """A prompt for each question, or the error if a question is too long even without its context.
 
-        All prompts are tokenised together; those that do not fit are shortened one by one, by bisection over sentences.
+        All prompts are tokenised together; prompts that do not fit are shortened by bisection over their sentences.
         """
         fitted: list[FittedPrompt | UserError] = []
-        for one, prompt in zip(asked, self._prompts(asked), strict=True):
+        for one, prompt in zip(inputs, self._prompts(inputs), strict=True):
             if self._window is None or self._llm.length(prompt) + self._reserve <= self._window:
-                fitted.append(FittedPrompt(prompt, one, kept=len(one.context or ""), dropped=0))
+                fitted.append(FittedPrompt(prompt, one, context_characters=len(one.context or ""), dropped_sentences=0))
             else:
                 fitted.append(self._shorten(one, prompt, self._window))
         return fitted
 
-    def note(self, dropped: int) -> str:
-        """The note that ``dropped`` sentences were left out."""
-        count = f"{dropped} sentence" + ("s" if dropped > 1 else "")
+    def note(self, dropped_sentences: int) -> str:
+        """The note on a shortened context."""
+        count = f"{dropped_sentences} sentence" + ("s" if dropped_sentences > 1 else "")
         return f"context shortened by {count} to fit the model's window of {self._window} tokens"
 
-    def _prompts(self, asked: Sequence[QuestionInContext]) -> list[Prompt]:
-        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in asked])
+    def _prompts(self, inputs: Sequence[QuestionInContext]) -> list[Prompt]:
+        return self._llm.prompts([qa_prompt(self._family, one.question, one.context, self._system) for one in inputs])
 
-    def _shorten(self, one: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
+    def _shorten(self, inputs: QuestionInContext, prompt: Prompt, window: int) -> FittedPrompt | UserError:
+        """The prompt with as many sentences as fit; ``prompt`` has all sentences and does not fit."""
         room = window - self._reserve
-        ends = [0] if one.context is None else [0, *(end for _, end in sentence_spans(one.context))]
+        ends = [0] if inputs.context is None else [0, *(end for _, end in sentence_spans(inputs.context))]
 
-        def kept(sentences: int) -> FittedPrompt:
-            shorter = QuestionInContext(one.question, (one.context or "")[: ends[sentences]])
-            return FittedPrompt(self._prompts([shorter])[0], shorter, ends[sentences], len(ends) - 1 - sentences)
+        def with_sentences(count: int) -> FittedPrompt:
+            shorter = QuestionInContext(inputs.question, (inputs.context or "")[: ends[count]])
+            return FittedPrompt(self._prompts([shorter])[0], shorter, ends[count], len(ends) - 1 - count)
 
-        def fits(count: int) -> bool:  # of numbers of sentences, from 0 on
-            return self._llm.length(kept(count - 1).prompt) <= room
+        def fits(number: int) -> bool:  # of number - 1 sentences, because count_fitting begins with 1
+            return self._llm.length(with_sentences(number - 1).prompt) <= room
 
-        if count := count_fitting(len(ends) - 1, fits):  # all sentences do not fit
-            return kept(count - 1)
-        if one.context is not None:
-            prompt = kept(0).prompt
+        if number := count_fitting(len(ends) - 1, fits):
+            return with_sentences(number - 1)
+        if inputs.context is not None:
+            prompt = with_sentences(0).prompt
         return TooLongError(
             f"The question is too long: with its instruction it has {self._llm.length(prompt)} tokens, and {room} fit "
             f"into the model's window of {window}. Shorten it."

@@ -7,35 +7,35 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable
 
 from chains.prompts import fenced_turns, standalone_template
-from chains.rewriting.followup_rules import Completed, complete
+from chains.rewriting.followup_rules import RewrittenQuestion, complete
 
 if TYPE_CHECKING:
     from chains.chat.turn import Turn
 
-_LONGEST = 400  # characters of a generated question
+_MAX_CHARACTERS = 400  # of a generated question
 
 
-QuestionRewriter = Callable[["Sequence[Turn]", str], Completed]
-"""Makes a message self-contained after the turns of a history."""
+QuestionRewriter = Callable[["Sequence[Turn]", str], RewrittenQuestion]
+"""Makes a message self-contained from the turns of a history."""
 
 
-def by_rules(history: "Sequence[Turn]", message: str) -> Completed:
+def by_rules(history: "Sequence[Turn]", message: str) -> RewrittenQuestion:
     """The question completed by ``followup_rules.complete``, without a model."""
     return complete([turn.question for turn in history], message)
 
 
-def as_it_stands(history: "Sequence[Turn]", message: str) -> Completed:  # noqa: ARG001  (a rewriter has a history)
-    """The message itself."""
-    return Completed(" ".join(message.split()))
+def without_rewriting(history: "Sequence[Turn]", message: str) -> RewrittenQuestion:  # noqa: ARG001
+    """The message with single spaces."""
+    return RewrittenQuestion(" ".join(message.split()))
 
 
-class ByModel:
-    """Has a language model write the question; if it writes none, the rules do.
+class ModelRewriter:
+    """Lets a language model write the question; if the model writes none, the rules complete the message.
 
     Only the first line of the generated text is used, as a search query.
 
     Args:
-        model: from chat messages to text, such as a LangChain chat model.
+        model: maps chat messages to text, such as a LangChain chat model.
         clean: removes special tokens from texts in prompts.
     """
 
@@ -43,27 +43,29 @@ class ByModel:
         self.chain: Runnable[Any, str] = standalone_template() | model | StrOutputParser()
         self._clean = clean
 
-    def __call__(self, history: "Sequence[Turn]", message: str) -> Completed:
-        """See ``QuestionRewriter``; the first message of a conversation is not rewritten."""
+    def __call__(self, history: "Sequence[Turn]", message: str) -> RewrittenQuestion:
+        """The question; the first message of a conversation is not rewritten."""
         message = " ".join(message.split())
         if not history:
-            return Completed(message)
-        said = [(self._clean(turn.message), self._clean(turn.text)) for turn in history]
-        asked = {"conversation": fenced_turns(said), "message": self._clean(message)}
-        question = _first_line(self.chain.invoke(asked))
+            return RewrittenQuestion(message)
+        turns = [(self._clean(turn.message), self._clean(turn.text)) for turn in history]
+        question = _first_line(
+            self.chain.invoke({"conversation": fenced_turns(turns), "message": self._clean(message)})
+        )
         if question is None:
-            made = by_rules(history, message)
+            completed = by_rules(history, message)
             note = "the model wrote no question; its place was taken by rules"
-            return Completed(made.question, f"{note}: {made.note}" if made.note else note)
-        return Completed(question, None if question == message else f"read as: {question}")
+            return RewrittenQuestion(completed.question, f"{note}: {completed.note}" if completed.note else note)
+        return RewrittenQuestion(question, None if question == message else f"read as: {question}")
 
 
-def _first_line(written: str) -> str | None:
-    for line in written.splitlines():
-        text = line.strip().strip("\"'`*").strip()
-        label, colon, rest = text.partition(":")
+def _first_line(text: str) -> str | None:
+    """The first line with words, without quotation marks and label; None if there is none or it is too long."""
+    for line in text.splitlines():
+        question = line.strip().strip("\"'`*").strip()
+        label, colon, rest = question.partition(":")
         if colon and label.lower() in ("question", "standalone question", "rewritten question"):
-            text = rest.strip()
-        if any(map(str.isalnum, text)):
-            return text if len(text) <= _LONGEST else None
+            question = rest.strip()
+        if any(map(str.isalnum, question)):
+            return question if len(question) <= _MAX_CHARACTERS else None
     return None

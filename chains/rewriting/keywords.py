@@ -8,11 +8,11 @@ from chains.rewriting.followup_rules import content_words, without_population
 from retrievers.kinds.multi_query import RewriteRequest
 
 Reword = Callable[[str, Sequence[str]], str | None]
-"""Maps a question and the wordings already tried to a new wording; None if there is none."""
+"""Maps a question and the wordings already tried to a new wording, or to None if there is none."""
 
 
 def by_keywords(question: str, tried: Sequence[str]) -> str | None:
-    """The question's content words; if tried, those without the population ("in older adults")."""
+    """The question's content words; if tried already, the content words before the population."""
     for text in (question, without_population(question)):
         if (wording := " ".join(content_words(text))) and wording not in tried:
             return wording
@@ -20,11 +20,11 @@ def by_keywords(question: str, tried: Sequence[str]) -> str | None:
 
 
 def by_model(rewriter: Runnable[RewriteRequest, list[str]]) -> Reword:
-    """A function that asks a language model for a new wording, and ``by_keywords`` if the model has none."""
+    """A function that lets a language model write a new wording, and uses ``by_keywords`` if the model writes none."""
 
     def reword(question: str, tried: Sequence[str]) -> str | None:
-        written = rewriter.invoke({"question": question, "count": len(tried) + 1})  # of so many, at least one is new
-        new = next((one for one in written if one not in tried), None)
-        return new or by_keywords(question, tried)
+        # More wordings than have been tried, so that at least one of them is new.
+        wordings = rewriter.invoke({"question": question, "count": len(tried) + 1})
+        return next((one for one in wordings if one not in tried), None) or by_keywords(question, tried)
 
     return reword

@@ -14,14 +14,14 @@ from chains.models.reasoning import answer_text
 from chains.prompts import as_dicts, number_of_ways, rewriting_template
 from retrievers.kinds.multi_query import RewriteRequest
 
-TOKENS = 48  # per wording
+TOKENS_PER_WORDING = 48
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
 
 
 class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
-    """Writes other wordings of a question, at most as many as asked for, with greedy decoding.
+    """Writes at most the requested number of other wordings of a question, with greedy decoding.
 
-    Each line of the generated text is a wording. A question that leaves no room in the model's window gets none.
+    Each line of the generated text is a wording. A question that leaves no room in the model's window has no wordings.
 
     Args:
         llm: a model of ``chains.models`` or of LangChain.
@@ -35,33 +35,34 @@ class LLMRewriter(OnePassRunnable[RewriteRequest, list[str]]):
     def _in_one_pass(
         self,
         inputs: Sequence[RewriteRequest],
-        configs: Sequence[RunnableConfig],  # noqa: ARG002  (the model has no runs of its own)
+        configs: Sequence[RunnableConfig],  # noqa: ARG002  (part of the interface)
     ) -> list[Exception | list[str]]:
-        asked = [
-            {"question": self._llm.clean(one["question"]).strip(), "ways": number_of_ways(one["count"])}
-            for one in inputs
+        variables = [
+            {"question": self._llm.clean(request["question"]).strip(), "ways": number_of_ways(request["count"])}
+            for request in inputs
         ]
-        reserve = TOKENS * max(one["count"] for one in inputs)
-        fitting = [place for place, one in enumerate(asked) if self._fits(one, reserve)]
+        reserve = TOKENS_PER_WORDING * max(request["count"] for request in inputs)
+        fitting = [index for index, one in enumerate(variables) if self._fits(one, reserve)]
         chain: Runnable[Any, str] = self._template | self._llm.writer(reserve) | StrOutputParser()
-        written = chain.batch([asked[place] for place in fitting], return_exceptions=True)
-        found: list[Exception | list[str]] = [[] for _ in inputs]
-        for place, text in zip(fitting, written, strict=True):
-            if isinstance(text, Exception) and not isinstance(text, TooLongError):
-                raise text
-            if isinstance(text, str):
-                found[place] = wordings(answer_text(text) or "", inputs[place])
-        return found
+        outputs = chain.batch([variables[index] for index in fitting], return_exceptions=True)
+        results: list[Exception | list[str]] = [[] for _ in inputs]
+        for index, output in zip(fitting, outputs, strict=True):
+            if isinstance(output, Exception) and not isinstance(output, TooLongError):
+                raise output
+            if isinstance(output, str):
+                results[index] = parse_wordings(answer_text(output) or "", inputs[index])
+        return results
 
-    def _fits(self, asked: dict[str, str], reserve: int) -> bool:
+    def _fits(self, variables: dict[str, str], reserve: int) -> bool:
         if self._llm.window is None:
             return True
-        [prompt] = self._llm.prompts([as_dicts(self._template.format_messages(**asked))])
+        [prompt] = self._llm.prompts([as_dicts(self._template.format_messages(**variables))])
         return self._llm.length(prompt) + reserve <= self._llm.window
 
 
-def wordings(text: str, asked: RewriteRequest) -> list[str]:
+def parse_wordings(text: str, request: RewriteRequest) -> list[str]:
     """The distinct lines of a generated text, without bullets and numbering, and without the question itself."""
+    question = request["question"].strip()
     lines = (_BULLET.sub("", line).strip().strip('"') for line in text.splitlines())
-    found = dict.fromkeys(line for line in lines if any(map(str.isalnum, line)) and line != asked["question"].strip())
-    return list(found)[: asked["count"]]
+    distinct = dict.fromkeys(line for line in lines if any(map(str.isalnum, line)) and line != question)
+    return list(distinct)[: request["count"]]

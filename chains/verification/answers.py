@@ -20,7 +20,7 @@ from chains.verification.verdicts import (
 from common.errors import UserError
 from corpus.sentences import sentence_spans
 
-_OUTCOMES: dict[Verdict | None, str] = {
+_RETRY_REASONS: dict[Verdict | None, str] = {
     "contradicted": "was contradicted",
     "not enough evidence": "had not enough evidence",
 }
@@ -35,10 +35,10 @@ class Verifier:
     and without passages, there is ``not enough evidence``. The passage with the clearest judgement decides.
 
     "maybe" claims that the passages leave the question open, and an entailment model cannot distinguish an inconclusive
-    study from one on another subject. So "maybe" is never supported: a passage that decides the question, either way,
-    contradicts it.
+    study from a study on another subject. So "maybe" is never supported, and a passage that answers the question with
+    yes or no contradicts it.
 
-    An answer without a label, such as quotes, has no verdict, and a note says why.
+    An answer without a label, such as quotes, has no verdict, and a note gives the reason.
 
     Args:
         model: with the labels entailment, neutral and contradiction.
@@ -54,14 +54,14 @@ class Verifier:
     def verify(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with ``verdict`` and ``verification``, in order.
 
-        The model judges all passages in one pass, then all sentences of the deciding passages. A passage that it cannot
-        judge is left out, and a note says so.
+        The model judges all passages in one pass, then all sentences of the deciding passages. A passage that the model
+        cannot judge is left out, with a note.
         """
         verified = list(answers)
         claims: dict[int, _Claim] = {}
         for index, answer in enumerate(answers):
             if answer.label is None and (not answer.text or any(one.verification for one in answer.sentences)):
-                continue  # the text is written later, or its sentences were judged
+                continue  # the text is not written yet, or each of its sentences has a verdict
             if answer.label is None:
                 verified[index] = answer.noted("not verified: the answer does not say yes, no or maybe")
             else:
@@ -77,17 +77,17 @@ class Verifier:
         decided = []
         for claim in claims:
             notes: list[str] = []
-            read: list[tuple[Passage, Judgement]] = []
+            judged: list[tuple[Passage, Judgement]] = []
             reused = claim.reused
             for passage in claim.answer.passages:
                 judgement = next(judgements)
                 if isinstance(judgement, UserError):
                     notes.append(f"not verified against passage {passage.id}: {judgement}")
                 else:
-                    read.append((passage, judgement))
+                    judged.append((passage, judgement))
                     reused = reused and judgement.reused
-            if read:
-                passage, judgement = max(read, key=lambda pair: strength(claim.scores(pair[1])))
+            if judged:
+                passage, judgement = max(judged, key=lambda pair: strength(claim.scores(pair[1])))
                 notes += [f"verification: {note}" for note in judgement.notes]
                 claim = replace(claim, passage=passage, judgement=judgement)
             elif not claim.answer.passages:
@@ -113,8 +113,8 @@ class Verifier:
         )
         decided = []
         for claim, sentences in zip(claims, spans, strict=True):
-            found = [(span, next(judgements)) for span in sentences]
-            judged = [(span, judgement) for span, judgement in found if isinstance(judgement, Judgement)]
+            results = [(span, next(judgements)) for span in sentences]
+            judged = [(span, judgement) for span, judgement in results if isinstance(judgement, Judgement)]
             quotes = [claim.quote(*span, judgement) for span, judgement in judged]
             best = max(quotes, key=lambda quote: quote.score, default=None)
             reused = claim.reused and all(judgement.reused for _, judgement in judged)
@@ -144,23 +144,23 @@ class _Claim:
         return most_probable(self.scores(self.judgement))
 
     def scores(self, judgement: Judgement) -> dict[Verdict, float]:
-        """Probabilities of the verdicts on the answer by a judgement of the statement."""
+        """Probabilities of the verdicts on the answer, given a judgement of the statement that the answer is yes."""
         scores = verdict_scores(judgement)
-        entailed, ruled_out = scores["supported"], scores["contradicted"]
+        yes, no = scores["supported"], scores["contradicted"]
         match self.answer.label:
             case "no":
-                return scores | {"supported": ruled_out, "contradicted": entailed}
+                return scores | {"supported": no, "contradicted": yes}
             case "maybe":
-                return scores | {"supported": 0.0, "contradicted": entailed + ruled_out}
+                return scores | {"supported": 0.0, "contradicted": yes + no}
         return scores
 
     def quote(self, start: int, end: int, judgement: Judgement) -> Citation:
-        """A sentence of the passage; its score is the verdict's probability by that sentence alone."""
+        """A sentence of the passage; its score is the verdict's probability given that sentence alone."""
         assert self.passage is not None
         return self.passage.quote(start, end, self.scores(judgement)[self.verdict])
 
     def verified(self) -> Answer:
-        """The answer with its verdict; without one if there were passages and none could be judged."""
+        """The answer with its verdict; without a verdict if none of its passages could be judged."""
         answer = self.answer.noted(*self.notes, reused=self.reused)
         if self.judgement is None and answer.passages:
             return answer
@@ -178,20 +178,20 @@ def verified_chain(
 ) -> AnswerChain:
     """A chain that verifies the answers of ``chain`` with an entailment model (``Verifier``).
 
-    An answer is unsupported if its verdict is not ``supported``, or if it has no verdict. Quotes, the answers of an
-    extractive chain, claim nothing: they have no verdict, and no policy changes them.
+    An answer is unsupported if its verdict is not ``supported``, or if it has no verdict. The quotes of an extractive
+    chain claim nothing: they have no verdict, and no policy changes them.
 
     Args:
         chain: answers with yes, no or maybe.
         model: with the labels entailment, neutral and contradiction.
-        verify: the policy. ``report`` returns every answer with its verdict. ``retry`` repeats an unsupported question
-            with the chains of ``wider`` and returns the first supported answer, else the first answer; notes report it.
-            ``abstain`` moves an unsupported answer to ``withheld``; so does ``prune``, since a label is a single claim.
-            ``off`` returns ``chain`` itself.
+        verify: the policy. ``report`` returns every answer with its verdict. ``retry`` asks a question with an
+            unsupported answer again with the chains of ``wider``, and returns the first supported answer, else the
+            first answer, with a note. ``abstain`` moves an unsupported answer to ``withheld``; so does ``prune``, since
+            a label is a single claim. ``off`` returns ``chain`` itself.
         wider: for ``retry``, chains that read more passages, the fewest first (``more_passages``).
 
     Raises:
-        UserError: the model has other labels, there is no such policy, or ``retry`` has no wider chain.
+        UserError: the model has other labels, the policy is unknown, or ``retry`` has no wider chain.
     """
     check_choices(verify=(verify, Verify))
     if verify == "off":
@@ -204,11 +204,11 @@ def verified_chain(
     return VerifiedChain(chain, Verifier(model), verify, wider)
 
 
-def more_passages(passages: int, most: int) -> list[int]:
-    """The numbers of passages of repeated questions: ``passages`` doubled up to ``most``, which is the last."""
+def more_passages(passages: int, limit: int) -> list[int]:
+    """The numbers of passages for asking again: ``passages`` doubled repeatedly, and at last ``limit``."""
     counts: list[int] = []
-    while passages < most:
-        passages = min(2 * passages, most)
+    while passages < limit:
+        passages = min(2 * passages, limit)
         counts.append(passages)
     return counts
 
@@ -232,55 +232,55 @@ class VerifiedChain(AnswerChain):
 
     def _ask_again(self, questions: Sequence[Question], answers: list[Answer | UserError]) -> list[Answer | UserError]:
         """Ask the wider chains, one after the other, the questions that have no supported answer yet."""
-        kept = list(answers)
-        waiting = {index: answer for index, answer in enumerate(answers) if _unsupported(answer)}
-        most = {index: len(answer.passages) for index, answer in waiting.items()}
-        reused = {index: answer.reused for index, answer in waiting.items()}
+        results = list(answers)
+        unsupported = {index: answer for index, answer in enumerate(answers) if _unsupported(answer)}
+        passages = {index: len(answer.passages) for index, answer in unsupported.items()}  # the most used so far
+        reused = {index: answer.reused for index, answer in unsupported.items()}
         for chain in self._wider:
-            if not waiting:
+            if not unsupported:
                 break
-            again = chain.answer_all([questions[index] for index in waiting])
-            for index, answer in zip(list(waiting), again, strict=True):
-                if isinstance(answer, UserError):  # the answer from fewer passages stands
+            retried = chain.answer_all([questions[index] for index in unsupported])
+            for index, answer in zip(list(unsupported), retried, strict=True):
+                if isinstance(answer, UserError):
                     continue
-                most[index] = max(most[index], len(answer.passages))
+                passages[index] = max(passages[index], len(answer.passages))
                 reused[index] = reused[index] and answer.reused
                 if answer.verdict == "supported":
-                    note = f"asked again with {count_passages(len(answer.passages))}: {_outcome(waiting.pop(index))}"
-                    kept[index] = answer.noted(note, reused=reused[index])
-        for index, answer in waiting.items():
-            asked = f"asked again with up to {most[index]} passages" if most[index] > len(answer.passages) else ""
-            note = f"{asked or 'no more passages were found'}: no answer was supported"
-            kept[index] = answer.noted(note, reused=reused[index])
-        return kept
+                    reason = _retry_reason(unsupported.pop(index))
+                    note = f"asked again with {count_passages(len(answer.passages))}: {reason}"
+                    results[index] = answer.noted(note, reused=reused[index])
+        for index, answer in unsupported.items():
+            has_more = passages[index] > len(answer.passages)
+            tried = f"asked again with up to {passages[index]} passages" if has_more else "no more passages were found"
+            results[index] = answer.noted(f"{tried}: no answer was supported", reused=reused[index])
+        return results
 
 
 def _unsupported(answer: Answer | UserError) -> TypeGuard[Answer]:
-    """Whether an answer is unsupported; quotes, which have neither label nor output, are not."""
+    """Whether an answer is unsupported; False for quotes, which have neither label nor output."""
     if isinstance(answer, UserError) or (answer.label is None and answer.output is None):
         return False
     return answer.verdict != "supported"
 
 
 def withhold(answer: Answer) -> Answer:
-    """An abstention with the same passages, citations and verdict; ``withheld`` keeps the answer."""
+    """An abstention with the same passages, citations and verdict; its ``withheld`` is the answer."""
     searched = ", ".join(passage.id for passage in answer.passages) or "nothing"
-    return answer.withhold(f"No answer is given: {_reason(answer)}. Searched: {searched}.")
+    return answer.withhold(f"No answer is given: {_withholding_reason(answer)}. Searched: {searched}.")
 
 
-def _reason(answer: Answer) -> str:
+def _withholding_reason(answer: Answer) -> str:
     if answer.sentences:
-        without = sum(one.verdict != "supported" for one in answer.sentences)
-        what = "none of its sentences is" if without == len(answer.sentences) else f"{without} of its sentences are not"
-        return f"{what} supported by the text that the model read"
+        count = sum(one.verdict != "supported" for one in answer.sentences)
+        which = "none of its sentences is" if count == len(answer.sentences) else f"{count} of its sentences are not"
+        return f"{which} supported by the text that the model read"
     if answer.verdict is None:
         return "what the model answered could not be verified"
     unsupported = "contradicted" if answer.verdict == "contradicted" else "not supported"
     return f"what the model answered is {unsupported} by the text that it read"
 
 
-def _outcome(first: Answer) -> str:
-    """The reason for a repeated question."""
+def _retry_reason(first: Answer) -> str:
     passages = count_passages(len(first.passages))
     answer = f'the first answer, "{first.label}" from {passages}' if first.label else "the first answer"
-    return f"{answer}, {_OUTCOMES.get(first.verdict, 'was not verified')}"
+    return f"{answer}, {_RETRY_REASONS.get(first.verdict, 'was not verified')}"

@@ -13,26 +13,27 @@ def add_conflicts(checker: Checker, answers: Sequence[Answer], *, quotes: bool =
     """The answers with their conflicting evidence, in order; all statements are checked in one pass.
 
     The statement of an answer's verdict, and each sentence with the verdict supported or contradicted, is checked
-    against all passages of the answer, also those that the sentence does not cite. A removed or withheld sentence is
-    checked too, since one passage may contradict it and another support it. If a passage supports a statement and
-    another contradicts it, the answer gets a ``Conflict``, and a note with both sides. The checker needs no retriever.
-    With ``quotes``, every sentence is checked, judged or not: those of extractive answers are quotes without a verdict.
+    against all passages of the answer, including passages that the sentence does not cite. A removed or withheld
+    sentence is checked too, since one passage may contradict it and another support it. If a passage supports a
+    statement and another contradicts it, the answer gets a ``Conflict`` and a note with both sides. The checker needs
+    no retriever. With ``quotes``, the answers are extractive, and all their sentences are checked.
     """
     statements_of = _quotes if quotes else _statements
-    statements = [statements_of(answer) if len(answer.passages) > 1 else [] for answer in answers]
     claims = [
-        Claim(statement, passages=answer.passages)
-        for answer, own in zip(answers, statements, strict=True)
-        for statement in own
+        [Claim(statement, passages=answer.passages) for statement in statements_of(answer)]
+        if len(answer.passages) > 1
+        else []
+        for answer in answers
     ]
-    checked = iter(checker.check_all(claims))
+    checks = iter(checker.check_all([claim for of_answer in claims for claim in of_answer]))
     return [
-        _with_conflicts(answer, [next(checked) for _ in own]) for answer, own in zip(answers, statements, strict=True)
+        _with_conflicts(answer, [next(checks) for _ in of_answer])
+        for answer, of_answer in zip(answers, claims, strict=True)
     ]
 
 
 def _quotes(answer: Answer) -> list[str]:
-    """The sentences of an extractive answer, without duplicates."""
+    """The sentences of an extractive answer, which have no verdicts, without duplicates."""
     return list(dict.fromkeys(one.text for one in answer.sentences))
 
 
@@ -48,8 +49,8 @@ def _statements(answer: Answer) -> list[str]:
     return list(dict.fromkeys([*whole, *judged]))
 
 
-def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Answer:
-    checks = [one for one in checked if isinstance(one, Check)]
+def _with_conflicts(answer: Answer, results: Sequence[Check | UserError]) -> Answer:
+    checks = [one for one in results if isinstance(one, Check)]
     if not checks:
         return answer
     conflicts = _distinct(
@@ -63,14 +64,13 @@ def _with_conflicts(answer: Answer, checked: Sequence[Check | UserError]) -> Ans
 
 
 def _distinct(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """The first conflict between the same quotes; that of the opposite statement has its sides exchanged."""
-    found: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
-    for one in conflicts:
-        sides = (one.supporting, one.contradicting)
-        found.setdefault(
-            frozenset(frozenset((quote.passage_id, quote.start, quote.end) for quote in side) for side in sides), one
-        )
-    return tuple(found.values())
+    """The conflicts between different quotes; two opposite statements have the same conflict with exchanged sides."""
+    by_quotes: dict[frozenset[frozenset[tuple[str, int, int]]], Conflict] = {}
+    for conflict in conflicts:
+        sides = (conflict.supporting, conflict.contradicting)
+        quotes = frozenset(frozenset((quote.passage_id, quote.start, quote.end) for quote in side) for side in sides)
+        by_quotes.setdefault(quotes, conflict)
+    return tuple(by_quotes.values())
 
 
 def _note(conflict: Conflict, passages: Sequence[Passage]) -> str:

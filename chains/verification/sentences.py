@@ -1,4 +1,4 @@
-"""Support of an answer's sentences: a verdict for each, and citations for those without marks."""
+"""Verification of an answer's sentences with an NLI model, and citations for sentences without marks."""
 
 import re
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from corpus.sentences import Span, sentence_spans
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-WINDOW = 3  # sentences of a passage that are judged together
-NEAR = 0.7  # cosine from which a sentence of a passage counts as the source of an answer's sentence
-NEAR_WORDS = 0.6  # the same without an embedder: share of the words of the answer's sentence
-_LABEL = re.compile(r"(yes|no|maybe)\W*", re.IGNORECASE)
+WINDOW_SENTENCES = 3  # sentences of a passage that are judged together
+MIN_COSINE = 0.7  # between a sentence of an answer and its source in a passage
+MIN_WORD_SHARE = 0.6  # the same threshold without an embedder: share of the words of the answer's sentence
+_BARE_LABEL = re.compile(r"(yes|no|maybe)\W*", re.IGNORECASE)
 _SOURCES = r"(?:passages?|texts?|contexts?|documents?|abstracts?|sources?|excerpts?|articles?|information)"
-_FAILS = (
+_DOES_NOT_STATE = (
     r"(?:(?:do|does|did|is|are|was|were|can|could)\s*(?:not|n[’']t)|cannot|fails? to)\s+(?:\w+\s+){0,2}?"
     r"(?:answer|say|state|mention|contain|provide|address|specify|discuss|include|give|report|describe)"
 )
 _REFUSAL = re.compile(
-    rf"\b{_SOURCES}\b[^.;]{{0,60}}?\b{_FAILS}"
+    rf"\b{_SOURCES}\b[^.;]{{0,60}}?\b{_DOES_NOT_STATE}"
     r"|\b(?:is|are|contains?|provides?|gives?|has|have)\s+(?:no|not enough|insufficient)\s+information\b"
     rf"|\bI\s+(?:do\s*not|don[’']t)\s+know\b|\bI\s*(?:cannot|can[’']?t|am unable to)\s+(?:answer|say|determine)\b"
     rf"|\bnot\s+(?:answered|mentioned|addressed|stated)\s+(?:in|by)\s+(?:the\s+|these\s+)?{_SOURCES}\b",
@@ -36,58 +36,59 @@ _REFUSAL = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a sentence says, in English, that the passages do not answer; such a sentence is not judged."""
+    """Whether a sentence states, in English, that the passages do not answer the question; it is then not judged."""
     return _REFUSAL.search(text) is not None
 
 
 def statement_of(sentence: Sentence, answer: Answer) -> str:
-    """Its claim: the text without marks, on one line; for "Yes." that the answer to the question is yes."""
+    """The claim of a sentence: its text without marks, on one line; for "Yes.", that the answer is yes."""
     text = " ".join(without_marks(sentence.text, len(answer.passages)).split())
-    return answer_statement(answer.question, label[1].lower()) if (label := _LABEL.fullmatch(text)) else text
+    return answer_statement(answer.question, label[1].lower()) if (label := _BARE_LABEL.fullmatch(text)) else text
 
 
 def with_sentences(answer: Answer, embedder: "Embeddings | None" = None, *, attribute: bool = False) -> Answer:
     """The answer with the sentences of its written text.
 
-    With ``attribute``, a sentence without marks cites the passage with the nearest sentence, if that is near enough: by
-    the embedder's cosine, or without one by shared words. A judge does this better.
+    With ``attribute``, a sentence without marks cites the passage with the nearest sentence, if the cosine or, without
+    an embedder, the share of words reaches a threshold. ``SentenceVerifier`` attributes more reliably.
 
-    At ``NEAR``, 0.92 of the attributions are right on the training claims of Citation Integrity;
-    ``benchmarks/citations.py --part train`` measures it, and docs/development/log.md has the figures.
+    At ``MIN_COSINE``, 0.92 of the attributions are right on the training claims of Citation Integrity;
+    ``benchmarks/citations.py --part train`` measures this share, and docs/development/log.md has the figures.
     """
     sentences = cited_sentences(answer.text, len(answer.passages))
     answer = answer.model_copy(update={"sentences": sentences})
     if not attribute or not answer.passages:
         return answer
-    found = [_attributed(one, answer, embedder) for one in sentences]
-    return answer.model_copy(update={"sentences": tuple(found)})
+    return answer.model_copy(update={"sentences": tuple(_attributed(one, answer, embedder) for one in sentences)})
 
 
 def _attributed(sentence: Sentence, answer: Answer, embedder: "Embeddings | None") -> Sentence:
-    """The sentence with its source as its citation, if it has no marks and the source is near enough."""
+    """The sentence, with a citation of its source if it has no marks and the source is near enough."""
     if sentence.citations or is_refusal(sentence.text):
         return sentence
-    number, nearness = source_of(statement_of(sentence, answer), answer.passages, embedder)
-    if nearness < (NEAR_WORDS if embedder is None else NEAR):
+    number, nearness = nearest_passage(statement_of(sentence, answer), answer.passages, embedder)
+    if nearness < (MIN_WORD_SHARE if embedder is None else MIN_COSINE):
         return sentence
     return sentence.model_copy(update={"citations": (number,), "attributed": True})
 
 
-def source_of(statement: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None) -> tuple[int, float]:
+def nearest_passage(
+    statement: str, passages: Sequence[Passage], embedder: "Embeddings | None" = None
+) -> tuple[int, float]:
     """The number of the passage with the sentence nearest to a statement, and the nearness; zeros without passages.
 
-    Passages are numbered from 1. Nearness is the cosine of the embedder's vectors; without one, the share of the
-    statement's words.
+    Passages are numbered from 1. Nearness is the cosine of the embedder's vectors; without an embedder, the share of
+    the statement's words.
     """
-    read = [
+    sentences = [
         (number, passage.text[start:end])
         for number, passage in enumerate(passages, start=1)
         for start, end in sentence_spans(passage.text)
     ]
-    texts = [text for _, text in read]
-    near = similarities(embedder, statement, texts) if embedder is not None else coverage(statement, texts)
-    best = max(range(len(near)), key=near.__getitem__, default=None)
-    return (0, 0.0) if best is None else (read[best][0], near[best])
+    texts = [text for _, text in sentences]
+    nearness = similarities(embedder, statement, texts) if embedder is not None else coverage(statement, texts)
+    best = max(range(len(texts)), key=nearness.__getitem__, default=None)
+    return (0, 0.0) if best is None else (sentences[best][0], nearness[best])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ class SentenceVerifier:
     A passage is judged in windows of three sentences, each starting one sentence later. The window that most clearly
     supports or contradicts the sentence decides its verdict; the evidence is the sentence of that window with the
     highest probability of the verdict. A sentence that cites several passages and is supported by no window is also
-    judged against the joined windows that share most of its words, one of each passage.
+    judged against several windows together: from each passage, the window with the most words of the sentence.
 
-    A sentence without marks is judged against all passages; if they support it, the deciding passage becomes its
-    citation, marked ``attributed``. A sentence that says that the passages do not answer has no verdict.
+    A sentence without marks is judged against all passages; if they support it, it cites the deciding passage and is
+    ``attributed``. A sentence that is a refusal (``is_refusal``) has no verdict.
     """
 
     model: NLIModel  # its labels are checked by ``Verifier``
@@ -113,9 +114,9 @@ class SentenceVerifier:
             for place, one in enumerate(answer.sentences)
             if _is_judged(answer, one)
         ]
-        self._by_window(claims)
-        self._jointly([claim for claim in claims if claim.may_be_joint])
-        self._by_sentence([claim for claim in claims if claim.verdict != "not enough evidence"])
+        self._judge_windows(claims)
+        self._judge_jointly([claim for claim in claims if claim.needs_joint_judgement])
+        self._judge_sentences([claim for claim in claims if claim.verdict != "not enough evidence"])
         sentences = [list(answer.sentences) for answer in answers]
         notes = [dict.fromkeys(answer.notes) for answer in answers]
         for claim in claims:
@@ -126,82 +127,85 @@ class SentenceVerifier:
             for answer, judged, noted in zip(answers, sentences, notes, strict=True)
         ]
 
-    def _by_window(self, claims: Sequence["_Claim"]) -> None:
-        asked = [
+    def _judge_windows(self, claims: Sequence["_Claim"]) -> None:
+        cases = [
             (claim, number, passage, span)
             for claim in claims
             for number, passage in claim.candidates
             for span in windows(passage.text)
         ]
-        judgements = self.model.judge([(p.text[slice(*span)], claim.statement) for claim, _, p, span in asked])
-        for (claim, number, passage, span), judgement in zip(asked, judgements, strict=True):
+        judgements = self.model.judge(
+            [(passage.text[slice(*span)], claim.statement) for claim, _, passage, span in cases]
+        )
+        for (claim, number, passage, span), judgement in zip(cases, judgements, strict=True):
             if isinstance(judgement, UserError):
                 claim.notes.append(f"a sentence was not verified against passage {passage.id}: {judgement}")
             else:
                 claim.windows.append(_Window(number, passage, span, verdict_scores(judgement), judgement))
 
-    def _jointly(self, claims: Sequence["_Claim"]) -> None:
-        premises = ["\n\n".join(window.text for window in claim.nearest_of_each) for claim in claims]
-        judged = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
-        for claim, judgement in zip(claims, judged, strict=True):
+    def _judge_jointly(self, claims: Sequence["_Claim"]) -> None:
+        premises = ["\n\n".join(window.text for window in claim.nearest_windows) for claim in claims]
+        judgements = self.model.judge(list(zip(premises, (claim.statement for claim in claims), strict=True)))
+        for claim, judgement in zip(claims, judgements, strict=True):
             if isinstance(judgement, Judgement):
                 scores = verdict_scores(judgement)
                 if most_probable(scores) == "supported":
                     claim.joint = scores
 
-    def _by_sentence(self, claims: Sequence["_Claim"]) -> None:
-        asked = [(claim, span) for claim in claims for span in claim.deciding_sentences]
+    def _judge_sentences(self, claims: Sequence["_Claim"]) -> None:
+        cases = [(claim, span) for claim in claims for span in claim.deciding_sentences]
         judgements = self.model.judge(
-            [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in asked if claim.deciding]
+            [(claim.deciding.passage.text[slice(*span)], claim.statement) for claim, span in cases if claim.deciding]
         )
-        for (claim, span), judgement in zip(asked, judgements, strict=True):
+        for (claim, span), judgement in zip(cases, judgements, strict=True):
             if isinstance(judgement, Judgement) and claim.deciding:
                 claim.quotes.append(claim.deciding.passage.quote(*span, verdict_scores(judgement)[claim.verdict]))
 
 
-def windows(text: str, size: int = WINDOW) -> list[Span]:
-    """Spans of ``size`` sentences, each starting one sentence later; a single span if the text has no more."""
+def windows(text: str, size: int = WINDOW_SENTENCES) -> list[Span]:
+    """Spans of ``size`` sentences, each starting one sentence later; one span if the text has fewer sentences."""
     spans = sentence_spans(text)
     last = max(1, len(spans) - size + 1)
     return [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(last)] if spans else []
 
 
 def supported(sentence: Sentence) -> bool:
-    """Whether a sentence is supported, or claims nothing."""
+    """Whether a sentence is supported, or is a refusal without a claim."""
     return sentence.verdict == "supported" or (sentence.verification is None and is_refusal(sentence.text))
 
 
 def prune(answer: Answer) -> Answer:
     """The answer without unsupported sentences, which move to ``removed``; a note counts them.
 
-    In the new text, single spaces and the line ends of the old text stand between sentences.
+    The remaining sentences are joined with the line breaks that the text has between them, at most two, or a space.
     """
-    kept = [one for one in answer.sentences if supported(one)]
     removed = tuple(one for one in answer.sentences if not supported(one))
     if not removed:
         return answer
-    text, placed, before = "", [], None
-    for one in kept:
-        if before is not None:
-            between = answer.text[before.end : one.start]
+    text = ""
+    remaining: list[Sentence] = []
+    previous = None
+    for sentence in filter(supported, answer.sentences):
+        if previous is not None:
+            between = answer.text[previous.end : sentence.start]
             text += "\n" * min(2, between.count("\n")) or " "
-        placed.append(one.model_copy(update={"start": len(text), "end": len(text) + len(one.text)}))
-        text += one.text
-        before = one
+        start, text = len(text), text + sentence.text
+        remaining.append(sentence.model_copy(update={"start": start, "end": len(text)}))
+        previous = sentence
     note = f"{len(removed)} of {len(answer.sentences)} sentences were removed: the passages do not support "
     note += "it" if len(removed) == 1 else "them"
-    return answer.noted(note, text=text, sentences=tuple(placed), removed=removed)
+    return answer.noted(note, text=text, sentences=tuple(remaining), removed=removed)
 
 
 def _is_judged(answer: Answer, sentence: Sentence) -> bool:
-    """Whether a sentence claims something; one without letters, such as a list's number, does not."""
+    """Whether a sentence has letters, unlike the number of a list item, and is no refusal, and there are passages."""
     text = without_marks(sentence.text, len(answer.passages))
     return bool(answer.passages) and any(map(str.isalpha, text)) and not is_refusal(text)
 
 
 @dataclass(slots=True)
 class _Window:
-    """A span of a passage, judged."""
+    """A judged span of a passage; ``number`` is the passage's, from 1."""
 
     number: int
     passage: Passage
@@ -216,7 +220,14 @@ class _Window:
 
 @dataclass(slots=True)
 class _Claim:
-    """A sentence of an answer while it is judged; ``joint`` are the scores of several passages together."""
+    """A sentence to judge, with the judgements so far.
+
+    Attributes:
+        index: position of the answer in the batch.
+        place: position of the sentence in the answer.
+        joint: scores of the windows of several passages together, if they support the sentence.
+        quotes: sentences of the deciding window, with the probability of the verdict as their score.
+    """
 
     index: int
     answer: Answer
@@ -233,14 +244,14 @@ class _Claim:
 
     @property
     def candidates(self) -> list[tuple[int, Passage]]:
-        """The cited passages with their numbers; all passages where none is cited."""
+        """The cited passages with their numbers; all passages if the sentence cites none."""
         cited = () if self.sentence.attributed else self.sentence.citations
         numbered = list(enumerate(self.answer.passages, start=1))
         return [(number, passage) for number, passage in numbered if not cited or number in cited]
 
     @property
     def deciding(self) -> _Window | None:
-        """The window that most strongly supports or contradicts the sentence; with ``joint``, that most supports it."""
+        """The window that most strongly supports or contradicts the sentence; if ``joint``, that most supports it."""
         if self.joint is not None:
             return max(self.windows, key=lambda window: window.scores["supported"])
         return max(self.windows, key=lambda window: strength(window.scores), default=None)
@@ -256,8 +267,8 @@ class _Claim:
         return most_probable(self.scores) if self.scores else "not enough evidence"
 
     @property
-    def nearest_of_each(self) -> list[_Window]:
-        """The window of each passage that shares most of the sentence's words, in the order of the passages."""
+    def nearest_windows(self) -> list[_Window]:
+        """From each passage, the window with the most words of the sentence, in the order of the passages."""
         shares = coverage(self.statement, [window.text for window in self.windows])
         best: dict[int, tuple[float, _Window]] = {}
         for window, share in zip(self.windows, shares, strict=True):
@@ -266,8 +277,9 @@ class _Claim:
         return [window for _, window in best.values()]
 
     @property
-    def may_be_joint(self) -> bool:
-        return len(self.sentence.citations) > 1 and len(self.nearest_of_each) > 1 and self.verdict != "supported"
+    def needs_joint_judgement(self) -> bool:
+        """Whether to judge the windows of several cited passages together."""
+        return len(self.sentence.citations) > 1 and len(self.nearest_windows) > 1 and self.verdict != "supported"
 
     @property
     def deciding_sentences(self) -> list[Span]:
@@ -277,7 +289,7 @@ class _Claim:
         return evidence_spans(passage, sentence_spans(passage.text, *self.deciding.span))
 
     def judged(self) -> Sentence:
-        """The sentence with its verdict; without one if no passage could be judged."""
+        """The sentence with its verdict; without a verdict if no passage could be judged."""
         if self.deciding is None:
             return self.sentence
         verification = Verification(

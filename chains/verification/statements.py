@@ -15,26 +15,26 @@ from chains.config import CheckConfig
 from chains.models.one_pass import OnePassRunnable, apply_to_valid
 from chains.nli import Judgement, NLIModel
 from chains.qa.base import Question, check_retriever, retrieve
-from chains.qa.extractive import NEAR
+from chains.qa.extractive import MIN_RELATIVE_SCORE
 from chains.verification.verdicts import check_judge, count_passages, most_probable, strength, verdict_scores
 from common.errors import UserError
 from corpus.evidence import Kind, sentences
 from retrievers.base import encodable
 
 CheckInput = str | Mapping[str, Any]
-MAX_QUOTES = 3  # of one passage for one verdict
-_DECIMALS = 6  # probabilities are rounded to these before they are compared
+MAX_QUOTES = 3  # quotes of one passage for one verdict
+_DECIMALS = 6  # probabilities are rounded before they are compared, so that rounding errors break no tie
 
 
 class Check(BaseModel):
     """A statement with its verdict and the evidence for and against it.
 
     ``supporting`` and ``contradicting`` are quotes of ``passages``, newest first, then by score; a quote's ``score`` is
-    the probability that it supports or contradicts the statement. ``conflicting``: whether there are both; the verdict
-    is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts given the strongest text
-    for the verdict, or the strongest of all texts judged if the verdict is "not enough evidence"; empty if nothing was
-    judged or if labels were parsed from generated text. ``text`` states the result in words. ``reused``: whether all
-    judgements came from the cache.
+    the probability that it supports or contradicts the statement. ``conflicting``: whether there are quotes on both
+    sides; the verdict is then that of the strongest evidence. ``scores`` are the probabilities of the verdicts given
+    the strongest evidence for the verdict, or given the strongest judged text if the verdict is "not enough evidence";
+    empty if nothing was judged or if labels were parsed from generated text. ``text`` states the result in words.
+    ``reused``: whether all judgements came from the cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,7 +55,7 @@ class Check(BaseModel):
         """The result in words."""
         pro, con = (len({one.passage_id for one in side}) for side in (self.supporting, self.contradicting))
         if self.conflicting:
-            balance = {
+            stronger_side = {
                 "supported": "The strongest evidence supports it.",
                 "contradicted": "The strongest evidence contradicts it.",
                 "not enough evidence": "Neither side is stronger.",
@@ -63,13 +63,13 @@ class Check(BaseModel):
             supports, contradicts = ("s" if count == 1 else "" for count in (pro, con))
             return (
                 f"The evidence conflicts: {count_passages(pro)} support{supports} the statement and "
-                f"{count_passages(con)} contradict{contradicts} it. {balance}"
+                f"{count_passages(con)} contradict{contradicts} it. {stronger_side}"
             )
         if self.verdict == "not enough evidence":
-            found = f"none of the {len(self.passages)} passages found decides the statement"
+            reason = f"none of the {len(self.passages)} passages found decides the statement"
             if len(self.passages) < 2:
-                found = "the passage found does not decide the statement" if self.passages else "no passage was found"
-            return f"Not enough evidence: {found}."
+                reason = "the passage found does not decide the statement" if self.passages else "no passage was found"
+            return f"Not enough evidence: {reason}."
         return f"{self.verdict.capitalize()} by {count_passages(pro or con)}."
 
     def year(self, citation: Citation) -> int | None:
@@ -79,17 +79,17 @@ class Check(BaseModel):
 
 def year_of(passage: Passage) -> int | None:
     """The year of publication in a passage's metadata; None if unknown."""
-    given = str(passage.metadata.get("year") or "")[:4]
-    return int(given) if given.isdecimal() else None
+    year = str(passage.metadata.get("year") or "")[:4]
+    return int(year) if year.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A statement to check.
 
-    ``query`` is the text to search for, by default the statement; for a sentence that refers to the previous one, it
-    should include that one. ``passages`` are the evidence, by default retrieved. ``config`` is LangChain's, for the
-    retriever.
+    ``query`` is the text to search for, by default the statement; for a sentence that refers to its previous sentence,
+    the query should contain both. ``passages`` are judged instead of retrieved passages. ``config`` is LangChain's, for
+    the retriever.
     """
 
     statement: str
@@ -109,10 +109,10 @@ def make_checker(
     """A ``Runnable`` that checks statements against retrieved passages.
 
     Args:
-        retriever: source of the passages; None if all statements come with a context.
+        retriever: finds the passages; None if all statements have a context.
         judge: with the labels entailment, neutral and contradiction.
         config: numbers of passages and sentences, and the threshold.
-        embedder: finds the sentences to judge by meaning; without one, by words.
+        embedder: selects the sentences to judge by meaning; None to select them by words.
         notes: added to every result.
     """
     if retriever is not None:
@@ -128,11 +128,11 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     The input is the statement, or ``{"statement": ..., "context": ...}``; a context is judged instead of retrieved
     passages.
 
-    The passages' sentences nearest to the statement (``citations.select``), with at least half the score of the nearest
-    one, are judged alone and together with the sentences before and after them. Each text judged is a window. A window
-    is evidence if its most probable verdict is supported or contradicted, with at least the probability
-    ``check.threshold``. A passage counts for the verdict of its strongest window, and a window is quoted only if it
-    contains no shorter one with the same verdict.
+    The passages' sentences nearest to the statement (``citations.select``), with at least half of the best score, are
+    judged alone and together with the sentences before and after them. Each judged text is a window. A window is
+    evidence if its most probable verdict is supported or contradicted, with at least the probability
+    ``check.threshold``. A passage counts for the verdict of its strongest window. A window is quoted only if it
+    contains no shorter window with the same verdict.
     """
 
     retriever: BaseRetriever | None
@@ -142,14 +142,14 @@ class Checker(OnePassRunnable[CheckInput, Check]):
     notes: tuple[str, ...]
 
     def check_all(self, claims: Sequence[Claim]) -> list[Check | UserError]:
-        """A Check or an error for each claim, in order; all in one pass."""
-        searched = [
+        """A Check or an error for each claim, in order; all claims in one pass."""
+        queries = [
             Question(claim.query or claim.statement, config=claim.config) for claim in claims if claim.passages is None
         ]
-        if searched and self.retriever is None:
+        if queries and self.retriever is None:
             raise UserError('This checker has no retriever. Give {"statement": ..., "context": ...}.')
-        found = iter(retrieve(self.retriever, searched, self.config.passages) if self.retriever else ())
-        passages = [tuple(next(found)) if claim.passages is None else claim.passages for claim in claims]
+        retrieved = iter(retrieve(self.retriever, queries, self.config.passages) if self.retriever else ())
+        passages = [tuple(next(retrieved)) if claim.passages is None else claim.passages for claim in claims]
         embedder = None if self.embedder is None else _CachedEmbedder(self.embedder)
         windows = [
             _windows(claim.query or claim.statement, claim_passages, embedder, self.config.sentences)
@@ -167,21 +167,21 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         ]
 
     def _in_one_pass(self, inputs: Sequence[CheckInput], configs: Sequence[RunnableConfig]) -> list[Exception | Check]:
-        read = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
-        return [*apply_to_valid(read, self.check_all)]
+        claims = [read_claim(input, config) for input, config in zip(inputs, configs, strict=True)]
+        return [*apply_to_valid(claims, self.check_all)]
 
     def _combine(
-        self, statement: str, passages: tuple[Passage, ...], judged: Sequence[tuple["_Window", Judgement | UserError]]
+        self, statement: str, passages: tuple[Passage, ...], results: Sequence[tuple["_Window", Judgement | UserError]]
     ) -> Check | UserError:
         """The check of a statement from its judged windows; an error if none could be judged."""
-        read = [_JudgedWindow(window, one) for window, one in judged if isinstance(one, Judgement)]
-        errors = [(window, one) for window, one in judged if isinstance(one, UserError)]
-        if errors and not read:
+        judged = [_JudgedWindow(window, result) for window, result in results if isinstance(result, Judgement)]
+        errors = [(window, result) for window, result in results if isinstance(result, UserError)]
+        if errors and not judged:
             return errors[0][1]
         evidence: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
         quoted: dict[Verdict, list[_JudgedWindow]] = {"supported": [], "contradicted": []}
         for passage in passages:
-            of_passage = [one for one in read if one.window.passage.id == passage.id]
+            of_passage = [one for one in judged if one.window.passage.id == passage.id]
             strongest = _strongest([one for one in of_passage if one.is_evidence(self.config.threshold)])
             for verdict, windows in strongest.items():
                 evidence[verdict] += windows
@@ -191,7 +191,7 @@ class Checker(OnePassRunnable[CheckInput, Check]):
         verdict = "not enough evidence"
         if strengths["supported"] != strengths["contradicted"]:
             verdict = max(strengths, key=strengths.__getitem__)
-        deciding = max(evidence.get(verdict) or read, key=lambda one: one.strength, default=None)
+        deciding = max(evidence.get(verdict) or judged, key=lambda one: one.strength, default=None)
         cited = {one.window.passage.id for one in (*supporting, *contradicting)}
         not_judged: dict[str, UserError] = {}
         for window, error in errors:
@@ -209,13 +209,13 @@ class Checker(OnePassRunnable[CheckInput, Check]):
                 *notices([passage for passage in passages if passage.id in cited]),
                 *self.notes,
             ),
-            reused=bool(read) and all(one.judgement.reused for one in read),
+            reused=bool(judged) and all(one.judgement.reused for one in judged),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sentence of a passage, alone or with its neighbours; ``citation`` quotes it, its score is not used."""
+    """A sentence of a passage, alone or with its neighbours, as a quote; the quote's score is not used."""
 
     passage: Passage
     citation: Citation
@@ -225,8 +225,8 @@ class _Window:
         return self.citation.readable
 
     def contains(self, other: "_Window") -> bool:
-        mine, its = self.citation, other.citation
-        return mine.start <= its.start and its.end <= mine.end and mine != its
+        outer, inner = self.citation, other.citation
+        return outer.start <= inner.start and inner.end <= outer.end and outer != inner
 
     def overlaps(self, other: "_Window") -> bool:
         return self.citation.start < other.citation.end and other.citation.start < self.citation.end
@@ -260,7 +260,7 @@ def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | Non
     by_id = {passage.id: passage for passage in passages}
     windows: dict[tuple[str, int, int], _Window] = {}
     ranked = select(query, passages, embedder).citations
-    for citation in [one for one in ranked if one.score >= NEAR * ranked[0].score][:max_sentences]:
+    for citation in [one for one in ranked if one.score >= MIN_RELATIVE_SCORE * ranked[0].score][:max_sentences]:
         passage = by_id[citation.passage_id]
         for start, end in _spans(passage, citation):
             quote = citation.model_copy(update={"start": start, "end": end, "quote": passage.text[start:end]})
@@ -271,17 +271,16 @@ def _windows(query: str, passages: Sequence[Passage], embedder: Embeddings | Non
 def _spans(passage: Passage, citation: Citation) -> list[tuple[int, int]]:
     """The span of a quote, and the span that includes the statements before and after it.
 
-    A row of a table has only its own span; a quote without a statement or row has none.
+    A row of a table has only the first span; a quote that is no evidence, such as a heading, has none.
     """
     start, end = citation.start, citation.end
-    section, title = (str(passage.metadata.get(name) or "") for name in ("section", "title"))
-    read = sentences(passage.text, section, title)
-    if not any(one.is_evidence for one in read if start <= one.start and one.end <= end):
+    found = sentences(passage.text, *passage.section_and_title)
+    if not any(one.is_evidence for one in found if start <= one.start and one.end <= end):
         return []
     if citation.headings:
         return [(start, end)]
-    before = next((one for one in reversed(read) if one.end <= start), None)
-    after = next((one for one in read if one.start >= end), None)
+    before = next((one for one in reversed(found) if one.end <= start), None)
+    after = next((one for one in found if one.start >= end), None)
     first = before.start if before is not None and before.kind is Kind.STATEMENT else start
     last = after.end if after is not None and after.kind is Kind.STATEMENT else end
     return [(start, end), (first, last)]
@@ -295,7 +294,7 @@ def _strongest(evidence: Sequence[_JudgedWindow]) -> dict[Verdict, list[_JudgedW
 
 
 def _quoted(evidence: Sequence[_JudgedWindow]) -> list[_JudgedWindow]:
-    """The quotes of a passage for one verdict, best first, without windows that contain or overlap others."""
+    """The windows of a passage to quote for one verdict, strongest first; none contains or overlaps another."""
     shortest = [one for one in evidence if not any(one.window.contains(other.window) for other in evidence)]
     quoted: list[_JudgedWindow] = []
     for one in sorted(shortest, key=lambda one: -one.strength):
@@ -305,13 +304,13 @@ def _quoted(evidence: Sequence[_JudgedWindow]) -> list[_JudgedWindow]:
 
 
 def _verdict_strength(evidence: Sequence[_JudgedWindow]) -> tuple[float, int]:
-    """The probability of the strongest evidence for a verdict; the number of passages, which breaks ties."""
+    """The probability of the strongest evidence for a verdict, and the number of passages, which breaks ties."""
     greatest = max((round(one.strength, _DECIMALS) for one in evidence), default=0.0)
     return greatest, len({one.window.passage.id for one in evidence})
 
 
 def _citations(quoted: Sequence[_JudgedWindow]) -> tuple[Citation, ...]:
-    """The quotes for one verdict, newest first, then by score; those without a year last."""
+    """The quotes for one verdict, newest first, then by score; quotes without a year last."""
 
     def order(one: _JudgedWindow) -> tuple[int, float]:
         return -(year_of(one.window.passage) or 0), -one.strength
@@ -339,8 +338,8 @@ class _CachedEmbedder(Embeddings):
 
 def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | UserError:
     """The claim of a checker's input, or an error."""
-    given = {"statement": input} if isinstance(input, str) else input
-    fields: Mapping[object, object] = given if isinstance(given, Mapping) else {}
+    mapping = {"statement": input} if isinstance(input, str) else input
+    fields: Mapping[object, object] = mapping if isinstance(mapping, Mapping) else {}
     statement, context = fields.get("statement"), fields.get("context")
     if not isinstance(statement, str):
         return UserError(f'Check a text or {{"statement": text}}; this is {type(input).__name__}.')
@@ -350,5 +349,7 @@ def read_claim(input: object, config: RunnableConfig | None = None) -> Claim | U
         return UserError("The text contains half of a character (a lone surrogate). Remove it.")
     if not any(map(str.isalnum, statement)):
         return UserError("The statement is empty. Write what is to be checked.")
-    passages = None if context is None else (Passage(id="context", text=context),) if context.strip() else ()
+    passages = None
+    if context is not None:
+        passages = (Passage(id="context", text=context),) if context.strip() else ()
     return Claim(statement.strip(), passages=passages, config=config)

@@ -1,14 +1,14 @@
 """Runs in the file format of EleutherAI's lm-evaluation-harness 0.4.
 
-The format is written by its ``loggers/evaluation_tracker.py`` and described by ``result_schema.py``. Metrics keep their
-names, except ``accuracy`` and ``share_maybe`` (whose target is always "maybe"), which become ``acc``.
+The harness writes the format in ``loggers/evaluation_tracker.py`` and describes it in ``result_schema.py``. Metrics
+keep their names, except ``accuracy`` and ``share_maybe`` (whose target is always "maybe"), which become ``acc``.
 """
 
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,25 +22,28 @@ from eval.stats.estimate import RESAMPLES
 from eval.tasks import NLITask, Task
 from eval.tasks.scorers import RANKING
 
-SOURCE = "medground"  # where the harness has "hf", "vllm" and so on
-INVALID = "[invalid]"  # what the harness's filters put for an answer that they cannot parse
-GREEDY = {"do_sample": False}  # the decoding used here
-_NAMES = {"accuracy": "acc", "share_maybe": "acc"}
+SOURCE = "medground"  # in place of the harness's model backend, such as "hf" or "vllm"
+INVALID = "[invalid]"  # the harness's text for an answer that its filters cannot parse
+GREEDY = {"do_sample": False}  # the generation arguments of greedy decoding, which every task uses
+_METRIC_NAMES = {"accuracy": "acc", "share_maybe": "acc"}
 _LOWER_IS_BETTER = re.compile("unparsed|unverified|ece|brier|aurc.*|risk@.*")
-_NEITHER = re.compile("share_(supported|contradicted|not_enough_evidence)")  # it depends on the answers
+_NO_DIRECTION = re.compile("share_(supported|contradicted|not_enough_evidence)")  # neither high nor low is better
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and the rankings, which are left out."""
+    """The written files, and the names of the retrieval tasks, which the format cannot hold."""
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Tasks of one run by one model on one date: one results file."""
+class _Group:
+    """The tasks of a run with the same model and date, which share a results file.
+
+    ``model`` holds the harness's ``model_args``; ``source`` holds settings, versions and date; ``samples`` are by task.
+    """
 
     run: Run
     tasks: Mapping[str, Task]
@@ -58,8 +61,8 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     Raises:
         UserError: no task has labels, the folder is not writable, or a run's files are damaged.
     """
-    parts = [part for run in runs for part in _parts(run)]
-    if not parts:
+    groups = [group for run in runs for group in _groups(run)]
+    if not groups:
         tasks = ", ".join(dict.fromkeys(task for run in runs for task in run.tasks)) or "none"
         raise UserError(
             f"Nothing to export: the harness's layout holds labels assigned by a model, and the tasks are {tasks}. "
@@ -69,18 +72,18 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     files: list[Path] = []
     written: set[tuple[str, str]] = set()
     try:
-        for part in parts:
-            name, date = _place(part, written)
+        for group in groups:
+            name, date = _folder_and_date(group, written)
             folder = output / name
             folder.mkdir(exist_ok=True)
-            stamp = date.isoformat(timespec="microseconds").replace(":", "-")
-            samples = {task: harness_samples(found) for task, found in part.samples.items()}
-            for task, rows in samples.items():
-                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                write_whole(folder / f"samples_{task}_{stamp}.jsonl", lines)
-            results = folder / f"results_{stamp}.json"
-            write_whole(results, json.dumps(_results(part, date, samples), ensure_ascii=False, indent=2) + "\n")
-            files += [results, *(folder / f"samples_{task}_{stamp}.jsonl" for task in samples)]
+            timestamp = date.isoformat(timespec="microseconds").replace(":", "-")
+            samples = {task: harness_samples(of_task) for task, of_task in group.samples.items()}
+            sample_files = {task: folder / f"samples_{task}_{timestamp}.jsonl" for task in samples}
+            for task, file in sample_files.items():
+                write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples[task]))
+            results = folder / f"results_{timestamp}.json"
+            write_whole(results, json.dumps(_results(group, date, samples), ensure_ascii=False, indent=2) + "\n")
+            files += [results, *sample_files.values()]
     except OSError as error:
         raise UserError(
             f"{output} cannot be written to ({error.strerror or error}). Name another --output folder, or make room "
@@ -90,25 +93,25 @@ def export_harness(runs: Sequence[Run], output: Path) -> Exported:
     return Exported(tuple(files), tuple(left_out))
 
 
-def _parts(run: Run) -> Iterator[_Part]:
-    """The run's tasks, grouped by date and model."""
-    groups: dict[str, dict[str, Task]] = {}
+def _groups(run: Run) -> Iterator[_Group]:
+    """Group the run's tasks by date and model."""
+    by_date_and_model: dict[str, dict[str, Task]] = {}
     for name, task in run.tasks.items():
         if task.scorer != RANKING:
             model = model_args(task, run.config_of(name))
-            groups.setdefault(json.dumps([run.source(name).get("date"), model]), {})[name] = task
-    for tasks in groups.values():
+            by_date_and_model.setdefault(json.dumps([run.source(name).get("date"), model]), {})[name] = task
+    for tasks in by_date_and_model.values():
         first = next(iter(tasks))
         if not _is_date(run.source(first).get("date")):
             raise DataError(run.folder / RESULTS_FILE, f"has no date for {first}. Measure again.")
         model, samples = model_args(tasks[first], run.config_of(first)), {name: run.samples(name) for name in tasks}
-        yield _Part(run, tasks, model, run.source(first), samples)
+        yield _Group(run, tasks, model, run.source(first), samples)
 
 
-def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
-    """The part's folder and a date that is unique in it."""
-    name = _file_name(model_name(part.model))
-    date = datetime.fromisoformat(part.source["date"])
+def _folder_and_date(group: _Group, written: set[tuple[str, str]]) -> tuple[str, datetime]:
+    """The name of the group's folder, and its date, made unique among ``written`` folders and dates."""
+    name = _folder_name(model_name(group.model))
+    date = datetime.fromisoformat(group.source["date"])
     if date.tzinfo is not None:
         date = date.astimezone(UTC).replace(tzinfo=None)
     while (name, date.isoformat()) in written:
@@ -117,28 +120,28 @@ def _place(part: _Part, written: set[tuple[str, str]]) -> tuple[str, datetime]:
     return name, date
 
 
-def _file_name(name: str) -> str:
-    """The model's name as the harness's ``sanitize_model_name`` writes it; never a path out of the folder."""
+def _folder_name(name: str) -> str:
+    """The model's name after the harness's ``sanitize_model_name``, without leading dots, so never a parent folder."""
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name).lstrip(".") or "unnamed"
 
 
-def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    config = part.source.get("config") or {}
-    llm, versions = config.get("llm") or {}, part.source.get("versions") or {}
-    name, system = model_name(part.model), llm.get("system")
-    tasks = part.tasks
+def _results(group: _Group, date: datetime, samples: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    config = group.source.get("config") or {}
+    llm, versions = config.get("llm") or {}, group.source.get("versions") or {}
+    name, system = model_name(group.model), llm.get("system")
+    tasks = group.tasks
     return {
-        "results": {task: _figures(task, part.run.results[task], len(samples[task])) for task in tasks},
+        "results": {task: _metrics(task, group.run.results[task], len(samples[task])) for task in tasks},
         "group_subtasks": {},
-        "configs": {name: _task_config(task, config, part.samples[name], versions) for name, task in tasks.items()},
+        "configs": {name: _task_config(task, config, group.samples[name], versions) for name, task in tasks.items()},
         "versions": {task: versions.get("medground", "N/A") for task in tasks},
         "n-shot": {name: shots_of(task, config) for name, task in tasks.items()},
-        "higher_is_better": {task: _directions(part.run.results[task]) for task in tasks},
-        # a run does not hold the number of records without the limit; config.limit shows that there is one
+        "higher_is_better": {task: _directions(group.run.results[task]) for task in tasks},
+        # A run does not record how many records there are without data.limit, so both numbers are equal.
         "n-samples": {task: {"original": len(samples[task]), "effective": len(samples[task])} for task in tasks},
         "config": {
             "model": SOURCE,
-            "model_args": part.model,
+            "model_args": group.model,
             "batch_size": None,
             "batch_sizes": [],
             "device": llm.get("device_map"),
@@ -157,7 +160,7 @@ def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, A
         },
         "model_source": SOURCE,
         "model_name": name,
-        "model_name_sanitized": _file_name(name),
+        "model_name_sanitized": _folder_name(name),
         "system_instruction": system,
         "system_instruction_sha": digest(system) if system else None,
         "fewshot_as_multiturn": None,
@@ -166,21 +169,23 @@ def _results(part: _Part, date: datetime, samples: Mapping[str, list[dict[str, A
     }
 
 
-def _figures(task: str, figures: Mapping[str, float | None], n: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": task, "alias": task, "sample_len": n}
-    for name, value in figures.items():
+def _metrics(task: str, values: Mapping[str, float | None], n: int) -> dict[str, Any]:
+    """A task's metrics under the harness's keys, ``METRIC,FILTER``; the filter is always "none"."""
+    metrics: dict[str, Any] = {"name": task, "alias": task, "sample_len": n}
+    for name, value in values.items():
         if name.endswith("_stderr"):
             continue
-        metric = _NAMES.get(name, name)
-        error = figures.get(f"{name}_stderr")
-        found[f"{metric},none"] = value
-        found[f"{metric}_stderr,none"] = "N/A" if error is None else error
-    return found
+        metric = _METRIC_NAMES.get(name, name)
+        error = values.get(f"{name}_stderr")
+        metrics[f"{metric},none"] = value
+        metrics[f"{metric}_stderr,none"] = "N/A" if error is None else error
+    return metrics
 
 
-def _directions(figures: Mapping[str, float | None]) -> dict[str, bool]:
-    names = [name for name in figures if not name.endswith("_stderr") and not _NEITHER.fullmatch(name)]
-    return {_NAMES.get(name, name): not _LOWER_IS_BETTER.fullmatch(name) for name in names}
+def _directions(metrics: Iterable[str]) -> dict[str, bool]:
+    """Whether higher is better, for each metric with a direction."""
+    names = [name for name in metrics if not name.endswith("_stderr") and not _NO_DIRECTION.fullmatch(name)]
+    return {_METRIC_NAMES.get(name, name): not _LOWER_IS_BETTER.fullmatch(name) for name in names}
 
 
 def _task_config(
@@ -195,7 +200,7 @@ def _task_config(
         "doc_to_target": "target",
         **({"doc_to_choice": list(samples[0]["label_scores"])} if scored else {"generation_kwargs": GREEDY}),
         "num_fewshot": shots_of(task, config),
-        # only metrics with a value for each sample
+        # The harness lists only metrics that each sample has a value of, here accuracy.
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "output_type": "multiple_choice" if scored else "generate_until",
         "repeats": 1,
@@ -219,8 +224,8 @@ def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
     if llm.get("base_url"):
         return {"model": llm.get("model"), "base_url": llm["base_url"]}
     args = {"pretrained": llm.get("model"), "dtype": llm.get("dtype")}
-    with_adapter = isinstance(task, NLITask) and task.tuned is not False
-    if adapter := (with_adapter and nli.get("adapter")) or llm.get("adapter"):
+    uses_nli_adapter = isinstance(task, NLITask) and task.tuned is not False
+    if adapter := (uses_nli_adapter and nli.get("adapter")) or llm.get("adapter"):
         args["peft"] = adapter
     if llm.get("quantization") in ("4bit", "8bit"):
         args[f"load_in_{llm['quantization']}"] = True
@@ -228,21 +233,22 @@ def model_args(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_name(args: Mapping[str, Any]) -> str:
-    """The model's name in the harness: the adapter's if there is one."""
+    """The model's name in the harness: the name of its adapter if it has one."""
     name = next((str(args[key]) for key in ("peft", "pretrained", "model") if args.get(key)), "unnamed")
     return "medground-tiny" if name == "embedded" else name
 
 
 def shots_of(task: Task, config: Mapping[str, Any]) -> int:
-    """The number of examples in a prompt; ``shots`` counts those of each label."""
+    """The number of few-shot examples in a prompt; the setting ``shots`` is the number per label."""
     if not isinstance(task, NLITask):
         return 0
-    of_each = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
-    return of_each * len(set(((config.get("pairs") or {}).get("labels") or {}).values()))
+    per_label = int((config.get("prompt") or {}).get("shots") or 0) if task.shots is None else task.shots
+    labels = set(((config.get("pairs") or {}).get("labels") or {}).values())
+    return per_label * len(labels)
 
 
 def data_of(task: Task, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of the task's data."""
+    """The settings section of the task's data: ``data``, ``pairs`` or ``claims``."""
     return config.get(task.section.data) or {}
 
 
@@ -254,8 +260,8 @@ def is_scored(samples: Sequence[Mapping[str, Any]]) -> bool:
 def harness_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A task's samples in the harness's format.
 
-    If labels were scored, the responses are log-probabilities of the labels, and ``is_greedy`` is "None", unknown.
-    ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
+    If labels were scored, a response is a label's log-probability and the harness's ``is_greedy``, which is unknown:
+    "None". ``doc`` is the record without retrieved or generated text, so that its hash is the same in every run.
     """
     scored = is_scored(samples)
     return [_sample(number, sample, scored) for number, sample in enumerate(samples)]
@@ -269,7 +275,7 @@ def _sample(number: int, sample: Mapping[str, Any], scored: bool) -> dict[str, A
         scores: Mapping[str, float] = sample["label_scores"]
         requests = [{"arg_0": prompt, "arg_1": label} for label in scores]
         filtered: list[Any] = [[str(_log(score)), "None"] for score in scores.values()]
-        responses = [[one] for one in filtered]
+        responses = [[response] for response in filtered]
     else:
         requests = [{"arg_0": prompt, "arg_1": GREEDY}]
         filtered = [sample["prediction"] or INVALID]
@@ -278,7 +284,7 @@ def _sample(number: int, sample: Mapping[str, Any], scored: bool) -> dict[str, A
         "doc_id": number,
         "doc": doc,
         "target": sample["target"],
-        "arguments": {f"gen_args_{place}": request for place, request in enumerate(requests)},
+        "arguments": {f"gen_args_{index}": request for index, request in enumerate(requests)},
         "resps": responses,
         "filtered_resps": filtered,
         "filter": "none",

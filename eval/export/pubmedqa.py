@@ -1,4 +1,4 @@
-"""Predictions in the format of PubMedQA's official evaluation script: a JSON object from PMID to label."""
+"""Predictions in the format of PubMedQA's official evaluation script: a JSON object that maps PMIDs to labels."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from eval.tasks import task_from_name
 
 @dataclass(frozen=True)
 class Predictions:
-    """The file written, its task, and why the official script would refuse it, if so."""
+    """The written file, its task, and a warning if the official script would refuse the file."""
 
     file: Path
     task: str
@@ -31,12 +31,13 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
     Args:
         runs: one of them must have the task.
         output: a folder.
-        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``; by default the only one, preferably retrieved.
+        task: ``qa_none``, ``qa_gold`` or ``qa_retrieved_NAME``; by default the runs' only ``qa_retrieved_NAME``, else
+            their only task of these.
 
     Raises:
         UserError: the task is missing or ambiguous, an answer has no label, or the folder is not writable.
     """
-    run, task = _chosen(runs, task)
+    run, task = _choose(runs, task)
     samples = run.samples(task)
     unparsed = [sample["id"] for sample in samples if sample["prediction"] is None]
     if unparsed:
@@ -59,30 +60,34 @@ def export_pubmedqa(runs: Sequence[Run], output: Path, task: str | None = None) 
     return Predictions(path, task, _warning(run, task, len(predictions)))
 
 
-def _chosen(runs: Sequence[Run], named: str | None) -> tuple[Run, str]:
-    if named is not None and not task_from_name(named).answers_own_records:
-        raise UserError(f"--task {named} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
+def _choose(runs: Sequence[Run], name: str | None) -> tuple[Run, str]:
+    """The run and the task to export; see ``export_pubmedqa``."""
+    if name is not None and not task_from_name(name).answers_own_records:
+        raise UserError(f"--task {name} is none of qa_none, qa_gold and qa_retrieved_NAME, which answer PubMedQA.")
     every = [(run, task) for run in runs for task in run.tasks.values()]
-    found = [(run, task) for run, task in every if task.answers_own_records and named in (None, task.name)]
-    if named is None:
-        found = [(run, task) for run, task in found if task.context == "retrieved"] or found
-    if len(found) == 1:
-        return found[0][0], found[0][1].name
-    tasks = ", ".join(dict.fromkeys(task.name for _, task in found or every)) or "none"
-    if not found:
-        what = f"no task {named}" if named else "no task that answers PubMedQA's questions"
-        raise UserError(f"There is {what}; the tasks are {tasks}. Name a folder that eval qa wrote.")
-    folders = ", ".join(dict.fromkeys(str(run.folder) for run, _ in found))
+    candidates = [(run, task) for run, task in every if task.answers_own_records and name in (None, task.name)]
+    if name is None:
+        candidates = [(run, task) for run, task in candidates if task.context == "retrieved"] or candidates
+    if len(candidates) == 1:
+        [(run, task)] = candidates
+        return run, task.name
+    tasks = ", ".join(dict.fromkeys(task.name for _, task in candidates or every)) or "none"
+    if not candidates:
+        missing = f"no task {name}" if name else "no task that answers PubMedQA's questions"
+        raise UserError(f"There is {missing}; the tasks are {tasks}. Name a folder that eval qa wrote.")
+    folders = ", ".join(dict.fromkeys(str(run.folder) for run, _ in candidates))
     raise UserError(f"Several results could be meant: {tasks} in {folders}. Name one folder, and one with --task.")
 
 
 def _warning(run: Run, task: str, n: int) -> str | None:
-    data = run.config_of(task).get("data") or {}
-    limit, split, path = data.get("limit"), data.get("split"), data.get("path")
+    section = run.config_of(task).get("data") or {}
+    limit, split, path = section.get("limit"), section.get("split"), section.get("path")
     if path == "sample":
         return "These are the sample's ids, not PubMedQA's: its official script does not know them."
-    is_cut = limit is not None and n >= limit
-    if not is_cut and split == "test":
+    is_limited = limit is not None and n >= limit
+    if not is_limited and split == "test":
         return None
-    cut = f"the first {n} records of split {split}" if is_cut else f"split {split}"
-    return f"The answers are of {cut}, and PubMedQA's official script needs all ids of its ground truth and no others."
+    records = f"the first {n} records of split {split}" if is_limited else f"split {split}"
+    return (
+        f"The answers are of {records}, and PubMedQA's official script needs all ids of its ground truth and no others."
+    )

@@ -1,4 +1,4 @@
-"""Data of a report's figures."""
+"""Data of a report's plots and confusion matrices."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ UNPARSED = "unparsed"
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix with the names of its rows and columns."""
+    """A confusion matrix: counts by row and column, with their names, of a task of a run."""
 
     run: str
     task: str
@@ -49,15 +49,15 @@ class Reliability:
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """Recall@k for k = 1, 2, ..."""
+    """Recall@k of a retriever; ``points[k - 1]`` is that of k."""
 
     name: str
     points: Sequence[Estimate]
 
 
 @dataclass(frozen=True)
-class RecallFigure:
-    """Recall curves over the same questions."""
+class RecallPlot:
+    """A plot of recall curves over the same ``n`` questions of ``data``."""
 
     data: str
     n: int
@@ -74,11 +74,11 @@ class RiskCurve:
 
 
 @dataclass(frozen=True)
-class RiskFigure:
-    """Risk-coverage curves of one figure.
+class RiskPlot:
+    """A plot of risk-coverage curves.
 
-    ``task`` is the task of all curves, or None if each curve is of another one; ``order`` names the score that ranks
-    the answers; ``n`` counts the answers.
+    ``task`` is the task of all curves, or None if each curve is of another task; ``order`` names the score that ranks
+    the answers; ``n`` holds the different numbers of answers of the curves.
     """
 
     run: str
@@ -89,15 +89,20 @@ class RiskFigure:
 
 
 def confusions(tasks: Sequence[ReportTask]) -> list[Confusion]:
-    """Confusion matrices; rankings have none.
+    """The confusion matrices of the tasks that have labels.
 
-    Verified tasks have ``right`` and ``wrong`` answers by verdict, or ``all`` where none should be supported.
+    Rows are target labels and columns predicted labels. Of verified tasks, columns are verdicts, and rows are ``right``
+    and ``wrong`` answers, or ``all`` if no answer should be supported.
     """
-    return [_verdicts(task) if task.section == VERIFICATION else _labels(task) for task in tasks if task.labels]
+    return [
+        _verdict_confusion(task) if task.section == VERIFICATION else _label_confusion(task)
+        for task in tasks
+        if task.labels
+    ]
 
 
 def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
-    """A diagram for each task whose answers have probabilities."""
+    """A reliability diagram for each task whose labels have probabilities."""
     return [
         Reliability(task.run, task.name, len(task.samples), reliability(task.samples), task.estimates["ece"])
         for task in tasks
@@ -105,26 +110,26 @@ def reliabilities(tasks: Sequence[ReportTask]) -> list[Reliability]:
     ]
 
 
-def recall_figures(tasks: Sequence[ReportTask]) -> list[RecallFigure]:
-    """One figure for all rankings of the same questions."""
+def recall_plots(tasks: Sequence[ReportTask]) -> list[RecallPlot]:
+    """A plot for each group of retrieval tasks over the same questions."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         if task.scorer == RANKING:
             groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
-    figures = []
+    plots = []
     for group in groups.values():
-        several = len({task.run for task in group}) > 1
+        has_several_runs = len({task.run for task in group}) > 1
         curves = []
         for task in group:
-            name = task.task.condition + (f" ({task.run})" if several else "")
-            curves.append(RecallCurve(name, _recalls(task)))
-        figures.append(RecallFigure(data_name(group[0]), len(group[0].samples), curves))
-    return figures
+            name = task.task.condition + (f" ({task.run})" if has_several_runs else "")
+            curves.append(RecallCurve(name, _recall_at_each_k(task)))
+        plots.append(RecallPlot(data_name(group[0]), len(group[0].samples), curves))
+    return plots
 
 
-def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
-    """One figure per run and section, ranked by the label's probability, and one per verified task."""
-    figures = []
+def risk_plots(tasks: Sequence[ReportTask]) -> list[RiskPlot]:
+    """A plot per run and section, with answers ranked by the label's probability, and a plot per verified task."""
+    plots = []
     scored: dict[tuple[str, str], list[ReportTask]] = {}
     for task in tasks:
         if task.scorer in LABELLING and task.is_scored:
@@ -132,44 +137,44 @@ def risk_figures(tasks: Sequence[ReportTask]) -> list[RiskFigure]:
     for (run, _), group in scored.items():
         curves = [_confidence_curve(task) for task in group]
         n = tuple(sorted({len(task.samples) for task in group}))
-        figures.append(RiskFigure(run, None, "Surest by the answer's own confidence", n, curves))
+        plots.append(RiskPlot(run, None, "Surest by the answer's own confidence", n, curves))
     for task in tasks:
         if task.scorer == VERDICTS:
             curves = verified_curves(task.samples, task.estimates, "by")
             order = "Surest by verdict, or by the answer's own confidence"
-            figures.append(RiskFigure(task.run, task.name, order, (len(task.samples),), curves))
-    return figures
+            plots.append(RiskPlot(task.run, task.name, order, (len(task.samples),), curves))
+    return plots
 
 
 def data_name(task: ReportTask) -> str:
-    """The task's data in a few words."""
-    kind = task.section.data
-    name = file_name(task) + ("" if kind == "data" else f" ({kind})")
+    """The task's data for titles and tables, such as "sample, test split"."""
+    section = task.section.data
+    name = file_name(task) + ("" if section == "data" else f" ({section})")
     if (variant := task.task.variant) and name == "sample":
         return f"sample, {VARIANTS.get(variant, variant)}"
-    split = task.setting(task.section.data, "split")
+    split = task.setting(section, "split")
     return f"{name}, {'all' if split == 'all' else f'{split} split'}" if split else name
 
 
 def file_name(task: ReportTask) -> str:
-    """The name of the data's file or set."""
+    """The name of the data's file, or "sample"."""
     path = task.setting(task.section.data, "path")
     return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else "unknown data"
 
 
-def _labels(task: ReportTask) -> Confusion:
+def _label_confusion(task: ReportTask) -> Confusion:
     rows = ("maybe",) if task.scorer == REFUSALS else task.labels
     cells = [(sample["target"], sample["prediction"] or UNPARSED) for sample in task.samples]
     return _confusion(task, ("the right label", "the label given"), rows, (*task.labels, UNPARSED), cells)
 
 
-def _verdicts(task: ReportTask) -> Confusion:
+def _verdict_confusion(task: ReportTask) -> Confusion:
     rows: tuple[str, ...] = ("all",)
-    kinds = ["all"] * len(task.samples)
+    row_of_sample = ["all"] * len(task.samples)
     if task.scorer == VERDICTS:
         rows = ("right", "wrong")
-        kinds = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
-    cells = [(kind, sample["verdict"] or "none") for kind, sample in zip(kinds, task.samples, strict=True)]
+        row_of_sample = ["right" if task.scorer.is_right(sample) else "wrong" for sample in task.samples]
+    cells = [(row, sample["verdict"] or "none") for row, sample in zip(row_of_sample, task.samples, strict=True)]
     return _confusion(task, ("answers", "their verdicts"), rows, (*VERDICT_NAMES, "none"), cells)
 
 
@@ -180,7 +185,11 @@ def _confusion(
     columns: tuple[str, ...],
     cells: Sequence[tuple[str, str]],
 ) -> Confusion:
-    """The counts of the cells (row and column of each sample); the last column only if a sample is in it."""
+    """Count the samples by cell.
+
+    ``titles`` are those of rows and columns; ``cells`` holds row and column of each sample. The last column is left out
+    if no sample is in it.
+    """
     counts = Counter(cells)
     if all(column != columns[-1] for _, column in cells):
         columns = columns[:-1]
@@ -188,24 +197,23 @@ def _confusion(
     return Confusion(task.run, task.name, *titles, rows, columns, table)
 
 
-def _recalls(task: ReportTask) -> list[Estimate]:
+def _recall_at_each_k(task: ReportTask) -> list[Estimate]:
     ranks = [rank(sample) for sample in task.samples]
-    return [
-        proportion(sum(place is not None and place <= k for place in ranks), len(ranks)) for k in range(1, DEPTH + 1)
-    ]
+    return [proportion(sum(r is not None and r <= k for r in ranks), len(ranks)) for k in range(1, DEPTH + 1)]
 
 
-def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate], by: str) -> list[RiskCurve]:
-    """The curves of verified answers; ``by`` begins their names."""
+def verified_curves(samples: Sequence[Sample], estimates: Mapping[str, Estimate], prefix: str) -> list[RiskCurve]:
+    """The risk-coverage curves of verified answers; their names start with ``prefix``."""
     return [
-        RiskCurve(f"{by} {RANKED_BY[metric]}", points, estimates[metric].value)
+        RiskCurve(f"{prefix} {RANKED_BY[metric]}", points, estimates[metric].value)
         for metric, points in risk_curves(samples).items()
     ]
 
 
 def _confidence_curve(task: ReportTask) -> RiskCurve:
+    """The curve of answers ranked by their label's probability; its area is that of ``risk_metrics``."""
     right = [task.scorer.is_right(sample) for sample in task.samples]
     points = risk_points([confidence(sample) for sample in task.samples], right)
-    before = [0.0, *(point.coverage for point in points[:-1])]
-    area = sum((point.coverage - start) * point.risk for start, point in zip(before, points, strict=True))
+    starts = [0.0, *(point.coverage for point in points[:-1])]
+    area = sum((point.coverage - start) * point.risk for start, point in zip(starts, points, strict=True))
     return RiskCurve(task.name, points, area)

@@ -15,9 +15,9 @@ from eval.report.figures import (
     RecallCurve,
     RiskCurve,
     confusions,
-    recall_figures,
+    recall_plots,
     reliabilities,
-    risk_figures,
+    risk_plots,
 )
 from eval.report.payload import Payload
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots
@@ -25,16 +25,16 @@ from eval.report.projection import EmbeddingMap
 from eval.report.provenance import facts, run_table, terms, title, versions
 from eval.report.tables import headlines, recall_values, reliability_values, risk_values, section_tables
 from eval.report.tasks import ReportTask
-from eval.report.views import between
-from eval.results import writes
+from eval.report.views import interval_text
+from eval.results import writing
 from eval.stats.estimate import Estimate
 from eval.tasks import SECTIONS, Section
 from eval.tasks.base import VERIFICATION
 
 PAGE = "report.html"
 _TEMPLATES = Path(__file__).with_name("templates")
-_SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # in this order: each uses those before it
-_LEVELS = 9  # of shade in a confusion matrix
+_SCRIPTS = ("page.js", "record.js", "records.js", "map.js")  # each uses names of the scripts before it
+_SHADES = 9  # shades of the cells of a confusion matrix: the CSS classes h1 to h9; h0 is an empty cell
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Report:
     """Content of the page.
 
     ``texts`` are the passages by id, one mapping per task; ``gaps`` and ``map_gap`` say which texts and maps are
-    missing and why; ``notes`` are shown at the top; ``failures`` are the reasons by model that could not be measured;
-    ``published`` is the source of the published figures.
+    missing and why; ``notes`` are shown at the top; ``failures`` are error messages by model that could not be
+    measured; ``published`` is the source of the published values.
     """
 
     tasks: Sequence[ReportTask]
@@ -67,17 +67,17 @@ def render(report: Report) -> str:
     body = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     script = Markup(f'"use strict";\n(() => {{\n{body}\n}})();\n')
     payload = Payload()
-    for place, task in enumerate(report.tasks):
-        payload.add_task(task, report.texts[place] if report.texts else {})
-    for shown in report.maps:
-        payload.add_map(shown)
+    for index, task in enumerate(report.tasks):
+        payload.add_task(task, report.texts[index] if report.texts else {})
+    for embedding_map in report.maps:
+        payload.add_map(embedding_map)
     return templates.get_template("report.html").render(
         title=title(report.tasks),
         facts=facts(report.tasks),
         notes=report.notes,
         published=report.published,
         headlines=headlines(report.tasks),
-        sections=[part for one in SECTIONS if (part := _section(one, report.tasks)) is not None],
+        sections=[context for section in SECTIONS if (context := _section_context(section, report.tasks))],
         maps=report.maps,
         map_gap=report.map_gap,
         gaps=report.gaps,
@@ -102,96 +102,99 @@ def write_report(folder: Path, report: Report) -> tuple[Path, list[Path]]:
         UserError: a file cannot be written.
     """
     page = folder / PAGE
-    with writes(page):
-        # The name of a file may hold characters that UTF-8 has no code for.
+    with writing(page):
+        # A file name may hold surrogates, which UTF-8 cannot encode.
         write_whole(page, render(report).encode("utf-8", "replace").decode("utf-8"))
     return page, write_plots(folder, report.tasks, report.maps)
 
 
-def _section(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
-    """Tables and figures of a section; None if no task belongs to it."""
-    own = [task for task in tasks if task.section == section]
-    if not own:
+def _section_context(section: Section, tasks: Sequence[ReportTask]) -> dict[str, Any] | None:
+    """The template's variables for the tables and plots of a section; None if no task belongs to it."""
+    of_section = [task for task in tasks if task.section == section]
+    if not of_section:
         return None
-    numbers = {(task.run, task.name): place for place, task in enumerate(tasks)}
-    titles = {(task.run, task.name): task.title for task in own}
-    several = len({task.run for task in own}) > 1
+    numbers = {(task.run, task.name): index for index, task in enumerate(tasks)}
+    titles = {(task.run, task.name): task.title for task in of_section}
+    has_several_runs = len({task.run for task in of_section}) > 1
 
-    def titled(run: str, task: str) -> str:
-        return f"{run}: {titles[run, task]}" if several else titles[run, task]
+    def heading(run: str, task: str) -> str:
+        return f"{run}: {titles[run, task]}" if has_several_runs else titles[run, task]
 
     return {
         "id": section.id,
         "title": section.title,
-        "tables": section_tables(section, own),
-        "is_small": sum(bool(task.labels) for task in own) == 1,
+        "tables": section_tables(section, of_section),
+        "has_one_matrix": sum(bool(task.labels) for task in of_section) == 1,
         "recalls": [
             {
                 "title": "",
-                "chart": svg_image(one, draw_recall, f"Recall at k of {_listed(one.curves)}, n = {one.n}"),
-                "points": recall_values(one),
-                "caption": f"{one.data}, n = {one.n:,}. Bands: 95 % intervals (Wilson).",
+                "chart": svg_image(plot, draw_recall, f"Recall at k of {_curve_names(plot.curves)}, n = {plot.n}"),
+                "points": recall_values(plot),
+                "caption": f"{plot.data}, n = {plot.n:,}. Bands: 95 % intervals (Wilson).",
             }
-            for one in recall_figures(own)
+            for plot in recall_plots(of_section)
         ],
         "confusion_title": "Verdicts on right and wrong answers" if section == VERIFICATION else "Confusion matrices",
         "confusions": [
-            _confusion(one, numbers[one.run, one.task], titled(one.run, one.task)) for one in confusions(own)
+            _confusion_context(matrix, numbers[matrix.run, matrix.task], heading(matrix.run, matrix.task))
+            for matrix in confusions(of_section)
         ],
         "reliabilities": [
             {
-                "title": titled(one.run, one.task),
+                "title": heading(plot.run, plot.task),
                 "chart": svg_image(
-                    one, draw_reliability, f"Reliability of {one.task}, {one.run}, n = {one.n}", small=True
+                    plot, draw_reliability, f"Reliability of {plot.task}, {plot.run}, n = {plot.n}", small=True
                 ),
-                "points": reliability_values(one),
-                "caption": f"ECE {one.ece.value:.3f}{_in_brackets(one.ece)}, n = {one.n:,}",
+                "points": reliability_values(plot),
+                "caption": f"ECE {plot.ece.value:.3f}{_in_brackets(plot.ece)}, n = {plot.n:,}",
             }
-            for one in reliabilities(own)
+            for plot in reliabilities(of_section)
         ],
         "risks": [
             {
-                "title": titled(one.run, one.task) if one.task else one.run if several else "",
-                "chart": svg_image(one, draw_risk, f"Risk by coverage of {_listed(one.curves)}"),
-                "points": risk_values(one),
-                "caption": f"{one.order}, n = {', '.join(f'{n:,}' for n in one.n)}.",
+                "title": heading(plot.run, plot.task) if plot.task else plot.run if has_several_runs else "",
+                "chart": svg_image(plot, draw_risk, f"Risk by coverage of {_curve_names(plot.curves)}"),
+                "points": risk_values(plot),
+                "caption": f"{plot.order}, n = {', '.join(f'{n:,}' for n in plot.n)}.",
             }
-            for one in risk_figures(own)
+            for plot in risk_plots(of_section)
         ],
     }
 
 
-def _confusion(one: Confusion, number: int, heading: str) -> dict[str, Any]:
+def _confusion_context(matrix: Confusion, task_number: int, heading: str) -> dict[str, Any]:
+    """The template's variables for a confusion matrix; ``task_number`` is the task's index in the report."""
     rows = []
-    for name, counts in zip(one.rows, one.counts, strict=True):
-        whole = sum(counts)
+    for name, counts in zip(matrix.rows, matrix.counts, strict=True):
+        total = sum(counts)
         cells = []
-        for column, count in zip(one.columns, counts, strict=True):
-            share = count / whole if whole else 0.0
-            tooltip = f"{one.row_title} {name}, {one.column_title} {column}: {count} of {whole}"
-            level = min(_LEVELS, int(share * (_LEVELS + 1)) + (0 < share < 0.1))
-            shown = f"{share:.0%}" if whole else "\u2013"
-            cells.append({"column": column, "count": count, "share": shown, "level": level, "tooltip": tooltip})
+        for column, count in zip(matrix.columns, counts, strict=True):
+            share = count / total if total else 0.0
+            tooltip = f"{matrix.row_title} {name}, {matrix.column_title} {column}: {count} of {total}"
+            # Tenths of the row, but at least the lightest shade for a cell that is not empty.
+            shade = min(_SHADES, int(share * (_SHADES + 1)) + (0 < share < 0.1))
+            percent = f"{share:.0%}" if total else "\u2013"
+            cells.append({"column": column, "count": count, "share": percent, "shade": shade, "tooltip": tooltip})
         rows.append({"name": name, "cells": cells})
     return {
         "title": heading,
-        "number": number,
-        "row_title": one.row_title,
-        "column_title": one.column_title,
-        "columns": one.columns,
+        "task_number": task_number,
+        "row_title": matrix.row_title,
+        "column_title": matrix.column_title,
+        "columns": matrix.columns,
         "rows": rows,
-        "caption": f"Rows: {one.row_title}; columns: {one.column_title}. n = {one.n:,}",
+        "caption": f"Rows: {matrix.row_title}; columns: {matrix.column_title}. n = {matrix.n:,}",
     }
 
 
-def _listed(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
+def _curve_names(curves: Sequence[RecallCurve] | Sequence[RiskCurve]) -> str:
     return ", ".join(curve.name for curve in curves)
 
 
 def _in_brackets(estimate: Estimate) -> str:
-    return f" ({interval})" if (interval := between(estimate)) else ""
+    return f" ({interval})" if (interval := interval_text(estimate)) else ""
 
 
 def _hash(text: str) -> str:
-    """The hash that allows an inline script or style in a content security policy."""
+    """The hash by which a content security policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

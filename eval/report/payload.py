@@ -1,4 +1,4 @@
-"""Data of the page's scripts, in compact form."""
+"""The report page's data for its scripts, in compact JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,18 @@ from eval.tasks.scorers import RANKING, rank
 
 
 class Payload:
-    """Collects the data of the page; each text is stored once.
+    """Collects the data of the page; each text is stored once and referred to by its index.
 
-    ``data`` has four parts:
+    The keys of ``data``:
 
-    - ``passages``: ``[id, text]``; the text may be null;
-    - ``records``: ``[id, question]`` or ``[id, premise, hypothesis]``;
-    - ``tasks``: name, run, title, heading, kind, labels, and ``columns``, with one entry per sample: index of the
-      record, whether it is right, prediction, target, scores in the labels' order, passages as ``[index, score, ...]``,
-      and fields of its kind. Columns without values are left out.
-    - ``maps``: name, caption and, per pair, the indices of record and abstract, the label and the position.
+    - ``passages``: a list of ``[id, text]``; the text may be null.
+    - ``records``: a list of ``[id, question]`` or ``[id, premise, hypothesis]``.
+    - ``verdicts``: the names of the verdicts, in the order of their scores.
+    - ``tasks``: name, run, title, heading, kind, section, labels and ``columns``, which hold a value per sample: index
+      of the record, whether the answer is right, prediction, target, scores in the labels' order, passages as
+      ``[index, score, index, score, ...]``, and fields of the task's kind. Columns without values are left out.
+    - ``maps``: name and caption; per pair the indices of record and abstract and the label; and ``positions``, four
+      numbers per pair (x and y of the question, then of the abstract).
     """
 
     def __init__(self) -> None:
@@ -49,23 +51,23 @@ class Payload:
             }
         )
 
-    def add_map(self, shown: EmbeddingMap) -> None:
-        """Add a map; its texts are shared with the tasks."""
+    def add_map(self, embedding_map: EmbeddingMap) -> None:
+        """Add a map; it shares texts with the tasks."""
         self._maps.append(
             {
-                "name": shown.name,
-                "caption": shown.caption,
-                "records": [self._record((pair.id, pair.question)) for pair in shown.pairs],
-                "passages": [self._passage(pair.id, pair.abstract) for pair in shown.pairs],
-                "labels": [pair.label for pair in shown.pairs],
-                "positions": [value for position in shown.positions for value in position],
+                "name": embedding_map.name,
+                "caption": embedding_map.caption,
+                "records": [self._record_index((pair.id, pair.question)) for pair in embedding_map.pairs],
+                "passages": [self._passage_index(pair.id, pair.abstract) for pair in embedding_map.pairs],
+                "labels": [pair.label for pair in embedding_map.pairs],
+                "positions": [coordinate for position in embedding_map.positions for coordinate in position],
             }
         )
 
     @property
     def data(self) -> dict[str, Any]:
         """All added data in JSON types."""
-        whole: dict[str, Any] = plain(
+        data: dict[str, Any] = plain(
             {
                 "passages": list(self._passages),
                 "records": list(self._records),
@@ -74,19 +76,19 @@ class Payload:
                 "maps": self._maps,
             }
         )
-        return whole
+        return data
 
     def _row(self, task: ReportTask, sample: Sample, texts: Mapping[str, str]) -> dict[str, Any]:
+        passages: list[float | None] = []
+        for hit in sample["retrieved"]:
+            id = str(hit["id"])
+            passages += [self._passage_index(id, texts.get(id)), _rounded(hit.get("score"))]
         row: dict[str, Any] = {
-            "record": self._record(_texts_of(sample)),
+            "record": self._record_index(_record_texts(sample)),
             "right": int(task.scorer.is_right(sample)),
             "prediction": sample["prediction"],
             "target": sample["target"],
-            "passages": [
-                part
-                for found in sample["retrieved"]
-                for part in (self._passage(str(found["id"]), texts.get(str(found["id"]))), _short(found.get("score")))
-            ],
+            "passages": passages,
             "scores": _scores(sample["label_scores"], task.labels),
             "output": sample.get("output"),
             "notes": [str(note) for note in sample["notes"]],
@@ -99,7 +101,7 @@ class Payload:
                 "verdict": sample["verdict"],
                 "verdict_scores": _scores(sample["verdict_scores"], VERDICTS),
                 "statement": sample.get("statement"),
-                "against": None if against is None else self._passage(str(against), texts.get(str(against))),
+                "against": None if against is None else self._passage_index(str(against), texts.get(str(against))),
                 "sentence": str(sentence["quote"]) if isinstance(sentence, Mapping) and "quote" in sentence else None,
             }
         if task.section == WRITTEN:
@@ -109,24 +111,25 @@ class Payload:
             ]
         return row
 
-    def _record(self, texts: tuple[str, ...]) -> int:
+    def _record_index(self, texts: tuple[str, ...]) -> int:
         return self._records.setdefault(texts, len(self._records))
 
-    def _passage(self, id: str, text: str | None) -> int:
+    def _passage_index(self, id: str, text: str | None) -> int:
         return self._passages.setdefault((id, text), len(self._passages))
 
 
-def _texts_of(sample: Sample) -> tuple[str, ...]:
+def _record_texts(sample: Sample) -> tuple[str, ...]:
+    """The record's id and the texts that are shown of it."""
     names = ("premise", "hypothesis") if "premise" in sample else ("question",)
     return (str(sample["id"]), *(str(sample.get(name) or "") for name in names))
 
 
 def _scores(scores: Mapping[str, Any], labels: Sequence[str]) -> list[float | None] | None:
-    return [_short(scores.get(label)) for label in labels] if scores else None
+    return [_rounded(scores.get(label)) for label in labels] if scores else None
 
 
-def _short(number: object) -> float | None:
-    """The number with four significant digits, which halves the size of the page."""
+def _rounded(number: object) -> float | None:
+    """The number rounded to four significant digits, which halves the size of the page; None for other types."""
     return float(f"{number:.4g}") if isinstance(number, int | float) else None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.atomic_write import write_whole
 from common.fingerprints import content_key
-from eval.results import writes
+from eval.results import writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +22,13 @@ MIN_PAIRS = 3  # fewer form no pattern
 MAX_PAIRS = 2_000  # more take minutes, and their points overlap
 _SEED = 20_240_501
 _PERPLEXITY = 30.0
-_HEADER = ["id", "question_x", "question_y", "abstract_x", "abstract_y"]
-_KEY = "# made from "
+_CSV_HEADER = ["id", "question_x", "question_y", "abstract_x", "abstract_y"]
+_KEY_PREFIX = "# made from "  # before the hash of texts and settings, on the first line of the cache file
 
 
 @dataclass(frozen=True, slots=True)
 class MapPair:
-    """A question, its abstract, and the expert's answer if there is one."""
+    """A question and its abstract; ``label`` is the data's answer, if there is one."""
 
     id: str
     question: str
@@ -38,10 +38,11 @@ class MapPair:
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """Positions of questions and abstracts in an embedder's space.
+    """A two-dimensional map of embedded questions and abstracts.
 
-    ``name`` is the embedder's, with the data's if several are in the report; ``left_out`` counts the pairs that are not
-    on the map; ``positions`` has the shape (pairs, 4): x and y of question and abstract, from 0 to 1.
+    ``name`` is the embedder's name, followed by the data's if the report has several data sets; ``model`` is the
+    embedder's model; ``left_out`` is the number of pairs that are not on the map; ``positions`` holds x and y of the
+    question and x and y of the abstract for each pair, from 0 to 1.
     """
 
     name: str
@@ -54,20 +55,20 @@ class EmbeddingMap:
     @property
     def caption(self) -> str:
         """Embedder, data, number of pairs and parameters."""
-        more = f"; {self.left_out:,} more are left out" if self.left_out else ""
+        left_out = f"; {self.left_out:,} more are left out" if self.left_out else ""
         return (
             f"{self.name} ({self.model}) over {self.data}: t-SNE by cosine of {len(self.pairs):,} questions and their "
-            f"abstracts, perplexity {_perplexity(2 * len(self.pairs)):g}, seed {_SEED}{more}."
+            f"abstracts, perplexity {_perplexity(2 * len(self.pairs)):g}, seed {_SEED}{left_out}."
         )
 
     @property
     def file_name(self) -> str:
-        """Stem of the map's files."""
+        """Stem of the names of the map's files."""
         return map_file_name(self.name)
 
 
 def map_file_name(name: str) -> str:
-    """Stem of the files of the map ``name``."""
+    """Stem of the file names of the map ``name``."""
     return "tsne_" + re.sub(r"[^\w.-]+", "-", name)
 
 
@@ -75,41 +76,42 @@ def project(
     pairs: Sequence[MapPair],
     embed: Callable[[], "tuple[Vectors, Vectors]"],
     cache: Path,
-    **made_from: object,
+    **settings: object,
 ) -> list[tuple[float, float, float, float]]:
-    """Positions of the pairs, from ``cache`` if it matches, else computed and cached.
+    """The pairs' positions (see ``EmbeddingMap``), from ``cache`` if it matches, else computed and cached.
 
-    t-SNE (van der Maaten and Hinton 2008) of questions and abstracts together, by cosine distance, with a fixed seed.
+    They are computed by t-SNE (van der Maaten and Hinton 2008) of questions and abstracts together, by cosine distance,
+    with a fixed seed.
 
     Args:
         pairs: ``MIN_PAIRS`` to ``MAX_PAIRS``.
         embed: returns the vectors of questions and abstracts, each of shape (pairs, dimensions).
         cache: a CSV file.
-        made_from: what determines the vectors besides the texts, as plain data.
+        settings: everything besides the texts that determines the vectors, in JSON types.
 
     Raises:
-        UserError: ``cache`` cannot be written, or what ``embed`` raises.
+        UserError: ``cache`` cannot be written, or ``embed`` fails.
     """
     texts = [[pair.id, pair.question, pair.abstract] for pair in pairs]
-    key = content_key(texts=texts, seed=_SEED, perplexity=_PERPLEXITY, **made_from)
-    if (known := _read(cache, key, pairs)) is not None:
-        return known
-    positions = _lay_out(*embed())
+    key = content_key(texts=texts, seed=_SEED, perplexity=_PERPLEXITY, **settings)
+    if (cached := _read(cache, key, pairs)) is not None:
+        return cached
+    positions = _compute_positions(*embed())
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_HEADER)
+    rows.writerow(_CSV_HEADER)
     rows.writerows([pair.id, *position] for pair, position in zip(pairs, positions, strict=True))
-    with writes(cache):
-        write_whole(cache, f"{_KEY}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
+    with writing(cache):
+        write_whole(cache, f"{_KEY_PREFIX}{key}\n{text.getvalue()}".encode("utf-8", "replace").decode("utf-8"))
     return positions
 
 
 def _perplexity(points: int) -> float:
-    """30, or less for few points."""
+    """30, or for few points the largest value that t-SNE allows, about a third of their number."""
     return min(_PERPLEXITY, round((points - 1) / 3, 1))
 
 
-def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, float, float, float]]:
+def _compute_positions(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, float, float, float]]:
     import numpy as np
     from sklearn.manifold import TSNE
 
@@ -126,11 +128,11 @@ def _lay_out(questions: "Vectors", abstracts: "Vectors") -> list[tuple[float, fl
 
 
 def _read(cache: Path, key: str, pairs: Sequence[MapPair]) -> list[tuple[float, float, float, float]] | None:
-    """The cached positions; None if the file is absent, damaged or of other texts and settings."""
+    """The cached positions; None if the file is absent, damaged, or made from other texts or settings."""
     try:
         first, _, rest = cache.read_text(encoding="utf-8").partition("\n")
         rows = list(csv.reader(StringIO(rest)))
-        if first != f"{_KEY}{key}" or rows[:1] != [_HEADER] or len(rows) != len(pairs) + 1:
+        if first != f"{_KEY_PREFIX}{key}" or rows[:1] != [_CSV_HEADER] or len(rows) != len(pairs) + 1:
             return None
         return [(float(a), float(b), float(c), float(d)) for _, a, b, c, d in rows[1:]]
     except (OSError, ValueError, csv.Error):

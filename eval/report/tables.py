@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from eval.report.figures import RecallFigure, Reliability, RiskFigure, data_name
+from eval.report.figures import RecallPlot, Reliability, RiskPlot, data_name
 from eval.report.tasks import ReportTask
-from eval.report.views import Cell, Row, View, figure, measured, number, signed
+from eval.report.views import Cell, Row, View, count_cell, difference_cell, metric_cell, task_cell
 from eval.stats.metrics import absent_labels, label_metrics, majority
 from eval.stats.selective import COVERAGES, risk_at
 from eval.stats.verification import SHARES
@@ -13,24 +13,26 @@ from eval.tasks import SECTIONS, Section
 from eval.tasks.base import ANSWERS, CHECKING, INFERENCE, RETRIEVAL, VERIFICATION, WRITTEN
 from eval.tasks.scorers import LABELLING, REFUSALS, UNSUPPORTABLE, VERDICTS
 
-_RANKING = {
+_VALUES_TITLE = "Values of the figure"
+_RISK_TITLE = "Risk: the share of wrong answers among the best supported"
+# The metrics of a table, by the title of their column.
+_RETRIEVAL_METRICS = {
     "accuracy@1": "accuracy@1",
     "recall@5": "recall@5",
     "recall@10": "recall@10",
     "MRR@10": "mrr@10",
     "nDCG@10": "ndcg@10",
 }
-_VALUES = "Values of the figure"
-_LABELS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
-_CALIBRATION = {"ECE": "ece", "Brier": "brier"}
-_CITED = {
+_LABEL_METRICS = {"accuracy": "accuracy", "macro F1": "macro_f1"}
+_CALIBRATION_METRICS = {"ECE": "ece", "Brier": "brier"}
+_CITATION_METRICS = {
     "citation recall": "citation_recall",
     "citation precision": "citation_precision",
     "recall with attributed": "attributed_recall",
     "supported": "sentence_support",
     "contradicted": "sentence_contradicted",
 }
-_TEXTS = {
+_TEXT_METRICS = {
     "sentences": "sentences",
     "words": "words",
     "refused": "refused",
@@ -39,71 +41,70 @@ _TEXTS = {
     "entails reference": "entails_reference",
     "entailed by reference": "entailed_by_reference",
 }
-_EVIDENCE = {
+_EVIDENCE_METRICS = {
     name.replace("evidence_", ""): name
     for name in ("evidence_found", "evidence_precision", "evidence_recall", "evidence_f1")
 }
-_RISKS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
+_RISK_METRICS = {f"{coverage:.0%} given": f"risk@{coverage}" for coverage in COVERAGES} | {
     "area": "aurc",
     "area by own confidence": "aurc_confidence",
 }
 
 
 def headlines(tasks: Sequence[ReportTask]) -> list[View]:
-    """The main metric of each section, without the sample's variants."""
+    """The main metric of each section; variants of the sample are shown only if there are no other tasks."""
     views = []
     for section in SECTIONS:
         metric = section.metrics[0]
-        shown = [task for task in tasks if task.section == section and metric in task.estimates]
-        shown = [task for task in shown if task.task.variant is None] or shown
-        if shown:
+        with_metric = [task for task in tasks if task.section == section and metric in task.estimates]
+        if with_metric:
             column = "accuracy of the supported" if section == VERIFICATION else metric
+            shown = [task for task in with_metric if task.task.variant is None] or with_metric
             rows = _headline_rows(shown, metric, column)
             views.append(View(section.title, "task", (column, "n"), tuple(rows), section.question))
     return views
 
 
 def section_tables(section: Section, tasks: Sequence[ReportTask]) -> list[View]:
-    """The tables of a section that have rows."""
-    views = [view for table in _TABLES[section.id] if (view := table(tasks)).rows]
+    """The tables of a section that have rows; the column of runs is left out if there is only one."""
+    views = [view for make_view in _TABLES[section.id] if (view := make_view(tasks)).rows]
     return [view.without_constant("run") for view in views]
 
 
-def recall_values(one: RecallFigure) -> View:
-    """The points of a figure of recall by k."""
+def recall_values(plot: RecallPlot) -> View:
+    """The values of a plot of recall by k."""
     rows = [
-        Row(curve.name, cells={str(k): figure(point) for k, point in enumerate(curve.points, start=1)})
-        for curve in one.curves
+        Row(curve.name, cells={str(k): metric_cell(point) for k, point in enumerate(curve.points, start=1)})
+        for curve in plot.curves
     ]
     columns = max((tuple(row.cells) for row in rows), key=len)
-    return View(_VALUES, "recall at k", columns, tuple(rows), is_folded=True)
+    return View(_VALUES_TITLE, "recall at k", columns, tuple(rows), is_folded=True)
 
 
-def reliability_values(one: Reliability) -> View:
-    """The bins of a reliability diagram."""
+def reliability_values(diagram: Reliability) -> View:
+    """The values of a reliability diagram, by bin."""
     rows = [
         Row(
             f"{each.low:.2f}\u2013{each.high:.2f}",
-            cells={"mean": Cell(f"{each.confidence:.3f}", is_figure=True), "accuracy": figure(each.accuracy)}
-            | {"n": number(each.n)},
-        )
-        for each in one.bins
-    ]
-    return View(_VALUES, "confidence", ("mean", "accuracy", "n"), tuple(rows), is_folded=True)
-
-
-def risk_values(one: RiskFigure) -> View:
-    """Risk at every tenth of coverage, for each curve."""
-    rows = [
-        Row(
-            curve.name,
             cells={
-                f"{tenth}0%": Cell(f"{risk_at(curve.points, tenth / 10):.3f}", is_figure=True) for tenth in range(1, 11)
+                "mean": Cell(f"{each.confidence:.3f}", is_numeric=True),
+                "accuracy": metric_cell(each.accuracy),
+                "n": count_cell(each.n),
             },
         )
-        for curve in one.curves
+        for each in diagram.bins
     ]
-    return View(_VALUES, "risk by coverage", tuple(rows[0].cells), tuple(rows), is_folded=True)
+    return View(_VALUES_TITLE, "confidence", ("mean", "accuracy", "n"), tuple(rows), is_folded=True)
+
+
+def risk_values(plot: RiskPlot) -> View:
+    """The risk of each curve at every tenth of coverage."""
+    coverages = {f"{tenth}0%": tenth / 10 for tenth in range(1, 11)}
+    rows = []
+    for curve in plot.curves:
+        risks = {column: risk_at(curve.points, coverage) for column, coverage in coverages.items()}
+        rows.append(Row(curve.name, cells={name: Cell(f"{risk:.3f}", is_numeric=True) for name, risk in risks.items()}))
+    return View(_VALUES_TITLE, "risk by coverage", tuple(coverages), tuple(rows), is_folded=True)
 
 
 def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> list[Row]:
@@ -111,146 +112,153 @@ def _headline_rows(tasks: Sequence[ReportTask], metric: str, column: str) -> lis
     rows: list[Row] = []
     runs = dict.fromkeys(task.run for task in tasks)
     for run in runs:
-        own = [task for task in tasks if task.run == run]
         rows += [Row(run)] if len(runs) > 1 else []
-        for task in own:
-            cells = {column: measured(task, metric, marked=True), "n": number(len(task.samples))}
-            rows.append(Row(task.title, task.name, cells))
+        for task in tasks:
+            if task.run != run:
+                continue
+            n = count_cell(len(task.samples))
+            rows.append(Row(task.title, task.name, {column: task_cell(task, metric, drawn=True), "n": n}))
             if task.scorer == VERDICTS:
-                whole = {column: measured(task, "accuracy", marked=True), "n": number(len(task.samples))}
-                rows.append(Row("all answers", cells=whole, is_reference=True))
+                cells = {column: task_cell(task, "accuracy", drawn=True), "n": n}
+                rows.append(Row("all answers", cells=cells, is_reference=True))
     if tasks[0].scorer in LABELLING:
         rows += [Row("without a model")] if len(runs) > 1 else []
-        rows += [_always(group[0]) for group in _same_records(tasks)]
+        rows += [_majority_row(group[0]) for group in _same_records(tasks)]
     return rows
 
 
-def _labels(tasks: Sequence[ReportTask]) -> View:
+def _label_view(tasks: Sequence[ReportTask]) -> View:
+    """Metrics over all labels; after tasks over the same records the majority baseline and the refusals."""
     rows, notes = [], []
     for group in _same_records(tasks):
         labelled = [task for task in group if task.scorer in LABELLING]
         for task in labelled:
-            cells = {name: measured(task, metric, marked=True) for name, metric in _LABELS.items()}
-            cells |= {name: measured(task, metric) for name, metric in _CALIBRATION.items()}
-            rows.append(Row(task.title, task.name, {**cells, "unparsed": _unparsed(task), **_setting(task)}))
-        rows += [_always(labelled[0])] if labelled else []
-        targets = [sample["target"] for sample in labelled[0].samples] if labelled else []
-        if labelled and (absent := absent_labels(targets, labelled[0].labels)):
-            notes.append(f"{labelled[0].title}: {absent}.")
+            cells = {name: task_cell(task, metric, drawn=True) for name, metric in _LABEL_METRICS.items()}
+            cells |= {name: task_cell(task, metric) for name, metric in _CALIBRATION_METRICS.items()}
+            rows.append(Row(task.title, task.name, {**cells, "unparsed": _unparsed(task), **_common_cells(task)}))
+        if labelled:
+            rows.append(_majority_row(labelled[0]))
+            if absent := absent_labels([sample["target"] for sample in labelled[0].samples], labelled[0].labels):
+                notes.append(f"{labelled[0].title}: {absent}.")
         for task in group:
             if task.scorer == REFUSALS:
                 notes.append("With another record's abstract the right answer is \u201cmaybe\u201d.")
-                cells = {"accuracy": measured(task, "share_maybe", marked=True), "unparsed": _unparsed(task)}
-                rows.append(Row(task.title, task.name, cells | _setting(task)))
-    columns = ("run", *_LABELS, *_CALIBRATION, "unparsed", "n", "data")
+                cells = {"accuracy": task_cell(task, "share_maybe", drawn=True), "unparsed": _unparsed(task)}
+                rows.append(Row(task.title, task.name, cells | _common_cells(task)))
+    columns = ("run", *_LABEL_METRICS, *_CALIBRATION_METRICS, "unparsed", "n", "data")
     return View("Labels given", "task", columns, tuple(rows), " ".join(dict.fromkeys(notes)))
 
 
-def _by_label(tasks: Sequence[ReportTask]) -> View:
+def _by_label_view(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         targets = [sample["target"] for sample in task.samples]
         for label in task.labels if task.scorer in LABELLING else ():
-            cells = {name: measured(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
-            cells |= {"run": Cell(task.run), "label": Cell(label), "n": number(targets.count(label))}
+            cells = {name: task_cell(task, f"{name.lower()}_{label}") for name in ("precision", "recall", "F1")}
+            cells |= {"run": Cell(task.run), "label": Cell(label), "n": count_cell(targets.count(label))}
             rows.append(Row(task.title, task.name, cells))
     columns = ("run", "label", "precision", "recall", "F1", "n")
     return View("Precision, recall and F1 by label", "task", columns, tuple(rows), is_folded=True)
 
 
-def _verdicts(tasks: Sequence[ReportTask]) -> View:
+def _verdict_view(tasks: Sequence[ReportTask]) -> View:
     rows = []
     for task in tasks:
         cells: dict[str, Cell] = {
-            name: measured(task, metric, marked=name == "supported") for name, metric in SHARES.items()
+            name: task_cell(task, metric, drawn=name == "supported") for name, metric in SHARES.items()
         }
-        cells["unverified"] = number(task.estimates["unverified"].value)
-        rows.append(Row(task.title, task.name, cells | _setting(task)))
+        cells["unverified"] = count_cell(task.estimates["unverified"].value)
+        rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     note = ""
     if any(task.scorer == UNSUPPORTABLE for task in tasks):
-        note = "Nothing that was answered from, or checked against, another record's abstract should be supported."
+        note = "No answer from another record's abstract, or verified against another record's, should be supported."
     return View("Verdicts", "task", ("run", *SHARES, "unverified", "n", "data"), tuple(rows), note)
 
 
-def _worth(tasks: Sequence[ReportTask]) -> View:
+def _supported_accuracy_view(tasks: Sequence[ReportTask]) -> View:
+    """Accuracy of all answers and of the supported ones."""
     rows = []
     for task in tasks:
         if task.scorer == VERDICTS:
-            cells = {"of all answers": measured(task, "accuracy", marked=True), "of the supported": Cell("none is")}
+            cells = {"of all answers": task_cell(task, "accuracy", drawn=True), "of the supported": Cell("none is")}
             if "accuracy_gain" in task.estimates:
-                cells["of the supported"] = measured(task, "accuracy_supported", marked=True)
-                cells["gain"] = signed(task.estimates["accuracy_gain"])
-            rows.append(Row(task.title, task.name, cells | _setting(task)))
+                cells["of the supported"] = task_cell(task, "accuracy_supported", drawn=True)
+                cells["gain"] = difference_cell(task.estimates["accuracy_gain"])
+            rows.append(Row(task.title, task.name, cells | _common_cells(task)))
     return View("Accuracy", "task", ("run", "of all answers", "of the supported", "gain", "n"), tuple(rows))
 
 
-def _measures(
+def _metric_view(
     title: str,
     columns: Mapping[str, str],
     tasks: Sequence[ReportTask],
     *,
-    first: str = "task",
-    marked: str = "",
-    last: tuple[str, ...] = ("n", "data"),
+    first_column: str = "task",
+    drawn: str = "",
+    last_columns: tuple[str, ...] = ("n", "data"),
 ) -> View:
-    """The metrics of ``columns``, of the tasks that have one of them."""
-    rows = [
-        Row(
-            task.title,
-            task.name,
-            {name: measured(task, metric, marked=name == marked) for name, metric in columns.items()} | _setting(task),
-        )
-        for task in tasks
-        if any(metric in task.estimates for metric in columns.values())
-    ]
-    return View(title, first, ("run", *columns, *last), tuple(rows))
+    """A table of the tasks that have at least one of the metrics.
+
+    ``columns`` are metrics by column; the interval of the column ``drawn`` is also drawn.
+    """
+    rows = []
+    for task in tasks:
+        if any(metric in task.estimates for metric in columns.values()):
+            cells = {name: task_cell(task, metric, drawn=name == drawn) for name, metric in columns.items()}
+            rows.append(Row(task.title, task.name, cells | _common_cells(task)))
+    return View(title, first_column, ("run", *columns, *last_columns), tuple(rows))
 
 
 _TABLES: Mapping[str, Sequence[Callable[[Sequence[ReportTask]], View]]] = {
     RETRIEVAL.id: (
         partial(
-            _measures,
+            _metric_view,
             "Each question's own abstract among the passages found",
-            _RANKING,
-            first="retriever",
-            marked="accuracy@1",
+            _RETRIEVAL_METRICS,
+            first_column="retriever",
+            drawn="accuracy@1",
         ),
     ),
-    ANSWERS.id: (_labels, _by_label),
-    INFERENCE.id: (_labels, _by_label),
+    ANSWERS.id: (_label_view, _by_label_view),
+    INFERENCE.id: (_label_view, _by_label_view),
     VERIFICATION.id: (
-        _verdicts,
-        _worth,
-        partial(_measures, "Risk: the share of wrong answers among the best supported", _RISKS, last=("n",)),
+        _verdict_view,
+        _supported_accuracy_view,
+        partial(
+            _metric_view,
+            "Risk: the share of wrong answers among the best supported",
+            _RISK_METRICS,
+            last_columns=("n",),
+        ),
     ),
     WRITTEN.id: (
-        partial(_measures, "Citations and support of written sentences", _CITED),
-        partial(_measures, "Length, refusals and references", _TEXTS),
+        partial(_metric_view, "Citations and support of written sentences", _CITATION_METRICS),
+        partial(_metric_view, "Length, refusals and references", _TEXT_METRICS),
     ),
-    CHECKING.id: (_labels, _by_label, partial(_measures, "Evidence", _EVIDENCE)),
+    CHECKING.id: (_label_view, _by_label_view, partial(_metric_view, "Evidence", _EVIDENCE_METRICS)),
 }
 
 
-def _always(task: ReportTask) -> Row:
-    """The majority baseline."""
+def _majority_row(task: ReportTask) -> Row:
+    """The majority baseline: metrics of answering every record with the most frequent target."""
     targets = [sample["target"] for sample in task.samples]
     answer = majority(targets)
-    reached = label_metrics(targets, [answer] * len(targets), task.labels)
-    cells = {name: figure(reached[metric], marked=True) for name, metric in _LABELS.items()}
-    return Row(f"always \u201c{answer}\u201d", cells={**cells, "n": number(len(targets))}, is_reference=True)
+    baseline = label_metrics(targets, [answer] * len(targets), task.labels)
+    cells = {name: metric_cell(baseline[metric], drawn=True) for name, metric in _LABEL_METRICS.items()}
+    return Row(f"always \u201c{answer}\u201d", cells={**cells, "n": count_cell(len(targets))}, is_reference=True)
 
 
 def _same_records(tasks: Sequence[ReportTask]) -> list[list[ReportTask]]:
-    """The tasks grouped by their records."""
+    """The tasks grouped by the ids of their records."""
     groups: dict[tuple[str, ...], list[ReportTask]] = {}
     for task in tasks:
         groups.setdefault(tuple(sorted(sample["id"] for sample in task.samples)), []).append(task)
     return list(groups.values())
 
 
-def _setting(task: ReportTask) -> dict[str, Cell]:
-    return {"run": Cell(task.run), "n": number(len(task.samples)), "data": Cell(data_name(task))}
+def _common_cells(task: ReportTask) -> dict[str, Cell]:
+    return {"run": Cell(task.run), "n": count_cell(len(task.samples)), "data": Cell(data_name(task))}
 
 
 def _unparsed(task: ReportTask) -> Cell:
-    return number(task.estimates["unparsed"].value)
+    return count_cell(task.estimates["unparsed"].value)

@@ -17,16 +17,17 @@ from eval.tasks import Sample, Scorer, Section, Task
 from eval.tasks.base import INFERENCE
 from eval.tasks.scorers import CITATIONS, RANKING
 
-_LISTS = ("retrieved", "notes")
-_MAPPINGS = ("label_scores", "verdict_scores")
+_LIST_FIELDS = ("retrieved", "notes")
+_MAPPING_FIELDS = ("label_scores", "verdict_scores")
 
 
 @dataclass(frozen=True)
 class ReportTask:
-    """One task of one run.
+    """A task of a run.
 
-    ``run`` is its name in the report; ``labels`` are the candidate labels, empty for rankings; ``source`` holds
-    settings, versions, date and number of records of the run; ``published`` are values by metric.
+    ``run`` is the run's name in the report; ``labels`` are the candidate labels, empty for retrieval and written
+    answers; ``source`` holds settings, versions, date and number of records of the run; ``published`` holds published
+    values by metric.
     """
 
     run: str
@@ -45,7 +46,7 @@ class ReportTask:
 
     @property
     def title(self) -> str:
-        """The task in words, such as "own abstract" for ``qa_gold``."""
+        """The task's name for readers, such as "own abstract" for ``qa_gold``."""
         return self.task.title(self.config)
 
     @property
@@ -71,13 +72,13 @@ class ReportTask:
 
     def setting(self, section: str, name: str) -> Any:
         """One setting of the run; None if missing."""
-        part = self.config.get(section)
-        return part.get(name) if isinstance(part, Mapping) else None
+        fields = self.config.get(section)
+        return fields.get(name) if isinstance(fields, Mapping) else None
 
 
 @dataclass(frozen=True)
 class ReportInput:
-    """Tasks of a report, failures by model, and the source of published values."""
+    """Tasks of a report, error messages by model that failed, and the source of published values."""
 
     tasks: Sequence[ReportTask]
     failures: Mapping[str, str]
@@ -100,18 +101,18 @@ def read_tasks(folders: Sequence[Path]) -> ReportInput:
         failures |= grid.failures
         sources += grid.sources
         for run in find_runs(folder):
-            if (place := run.folder.resolve()) not in seen:
-                seen.add(place)
-                name = _name(folder, run.folder, alone=len(folders) == 1)
+            if (path := run.folder.resolve()) not in seen:
+                seen.add(path)
+                name = _run_name(folder, run.folder, with_root=len(folders) > 1)
                 tasks += [_read(run, task, name, grid.published) for task in run.tasks.values()]
     if not tasks:
         raise UserError(f"{', '.join(map(str, folders))}: there are no results. Run `medground eval` first.")
-    return ReportInput(_distinguished(tasks), failures, ", ".join(dict.fromkeys(sources)))
+    return ReportInput(_with_unique_run_names(tasks), failures, ", ".join(dict.fromkeys(sources)))
 
 
 def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], Mapping[str, float]]) -> ReportTask:
     side = Side(run, task)
-    samples = [_checked(sample, side) for sample in side.samples.values()]
+    samples = [_complete(sample, side) for sample in side.samples.values()]
     if not samples:
         raise UserError(f"{side.name} has no samples. Run the evaluation again.")
     labels = _labels(run, task, samples)
@@ -121,44 +122,45 @@ def _read(run: Run, task: Task, name: str, published: Mapping[tuple[Path, str], 
         raise UserError(
             f"{side.name}: the samples do not have medground's format ({error}). Run the evaluation again."
         ) from error
-    reported = published.get((run.folder.resolve(), task.name), {})
-    return ReportTask(name, run.folder, task, labels, samples, estimates, run.source(task.name), reported)
+    values = published.get((run.folder.resolve(), task.name), {})
+    return ReportTask(name, run.folder, task, labels, samples, estimates, run.source(task.name), values)
 
 
-def _checked(sample: Sample, side: Side) -> Sample:
-    """The sample with its optional fields filled in; raises ``UserError`` for a field of the wrong type."""
-    filled = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
-    wrong = [name for name in _LISTS if not isinstance(filled[name], list)]
-    wrong += [name for name in _MAPPINGS if not isinstance(filled[name], dict)]
-    if not wrong and not all(isinstance(found, dict) and "id" in found for found in filled["retrieved"]):
-        wrong = ["retrieved"]
-    if wrong:
+def _complete(sample: Sample, side: Side) -> Sample:
+    """The sample with defaults for missing optional fields; raises ``UserError`` for a field of the wrong type."""
+    complete = {"retrieved": [], "notes": [], "label_scores": {}, "verdict_scores": {}, "verdict": None, **sample}
+    invalid = [name for name in _LIST_FIELDS if not isinstance(complete[name], list)]
+    invalid += [name for name in _MAPPING_FIELDS if not isinstance(complete[name], dict)]
+    if not invalid and not all(isinstance(hit, dict) and "id" in hit for hit in complete["retrieved"]):
+        invalid = ["retrieved"]
+    if invalid:
         raise UserError(
-            f"{side.name}: in the sample of record {shown(sample['id'])}, {wrong[0]} does not have medground's format. "
-            "Run the evaluation again."
+            f"{side.name}: in the sample of record {shown(sample['id'])}, {invalid[0]} does not have medground's "
+            "format. Run the evaluation again."
         )
-    return filled
+    return complete
 
 
 def _labels(run: Run, task: Task, samples: Sequence[Sample]) -> tuple[str, ...]:
     if task.scorer in (RANKING, CITATIONS):
         return ()
-    if known := run.labels(task.name):
-        return known
-    found = {label for sample in samples for label in (sample["target"], sample["prediction"]) if label is not None}
-    return LABELS if task.section != INFERENCE and found <= set(LABELS) else tuple(sorted(found))
+    if recorded := run.labels(task.name):
+        return recorded
+    used = {label for sample in samples for label in (sample["target"], sample["prediction"]) if label is not None}
+    return LABELS if task.section != INFERENCE and used <= set(LABELS) else tuple(sorted(used))
 
 
-def _name(given: Path, folder: Path, *, alone: bool) -> str:
-    below = folder.relative_to(given)
-    root = given.resolve().name or str(given)
+def _run_name(argument: Path, folder: Path, *, with_root: bool) -> str:
+    """The run's name: its path below the folder ``argument``, with that folder's name if ``with_root``."""
+    below = folder.relative_to(argument)
+    root = argument.resolve().name or str(argument)
     if below == Path():
         return root
-    return below.as_posix() if alone else f"{root}/{below.as_posix()}"
+    return f"{root}/{below.as_posix()}" if with_root else below.as_posix()
 
 
-def _distinguished(tasks: Sequence[ReportTask]) -> list[ReportTask]:
-    """Name runs by their folders where names collide."""
+def _with_unique_run_names(tasks: Sequence[ReportTask]) -> list[ReportTask]:
+    """Name runs by their whole paths where names collide."""
     folders: dict[str, set[Path]] = {}
     for task in tasks:
         folders.setdefault(task.run, set()).add(task.folder)
@@ -167,7 +169,7 @@ def _distinguished(tasks: Sequence[ReportTask]) -> list[ReportTask]:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Content of ``grid.json``: published values by run and task, their source, and failures."""
+    """Content of ``grid.json``: published values by run folder and task, their source, and error messages by model."""
 
     published: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -179,13 +181,13 @@ def _read_grid(folder: Path) -> _Grid:
     if not path.is_file():
         return grid
     try:
-        written = json.loads(read_text(path))
-        for cell in written["cells"]:
+        content = json.loads(read_text(path))
+        for cell in content["cells"]:
             if cell["published"] is not None:
-                place = ((folder / cell["run"]).resolve(), str(cell["task"]))
-                grid.published.setdefault(place, {})[str(cell["metric"])] = float(cell["published"])
-        grid.failures.update((str(name), str(reason)) for name, reason in written["failures"].items())
-        grid.sources.extend([str(written["published"])] if grid.published else [])
+                run_and_task = ((folder / cell["run"]).resolve(), str(cell["task"]))
+                grid.published.setdefault(run_and_task, {})[str(cell["metric"])] = float(cell["published"])
+        grid.failures.update((str(name), str(reason)) for name, reason in content["failures"].items())
+        grid.sources.extend([str(content["published"])] if grid.published else [])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(path, f"does not have medground's format ({error}). Run `medground eval grid` again.") from None
     return grid

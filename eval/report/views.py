@@ -1,4 +1,4 @@
-"""Tables of the page: cells with values, intervals and marks."""
+"""Tables of the page: cells with values, intervals and drawings of intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,18 +8,18 @@ from markupsafe import Markup
 from eval.report.tasks import ReportTask
 from eval.stats.estimate import Estimate
 
-_NO_MARK = Markup("")
+_NO_DRAWING = Markup("")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a text and, for a metric, its interval, mark and published value."""
+    """A cell: a text and, for a metric, its interval as text and as an SVG drawing, and its published value."""
 
     text: str = ""
     interval: str = ""
-    mark: Markup = _NO_MARK
+    drawing: Markup = _NO_DRAWING
     published: str = ""
-    is_figure: bool = False
+    is_numeric: bool = False
 
 
 _EMPTY = Cell()
@@ -27,10 +27,10 @@ _EMPTY = Cell()
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its title, the task's name, and its cells by column. A row without cells is a heading."""
+    """A row: its title, its task's name in results, and its cells by column. A row without cells is a heading."""
 
-    name: str
-    code: str = ""
+    title: str
+    task: str = ""
     cells: Mapping[str, Cell] = field(default_factory=dict)
     is_reference: bool = False
 
@@ -41,32 +41,32 @@ class Row:
 
 @dataclass(frozen=True)
 class View:
-    """A table. A folded one opens on click."""
+    """A table; ``first_column`` heads the rows' titles, and ``is_folded`` hides the table until a click."""
 
     title: str
-    first: str
+    first_column: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     note: str = ""
     is_folded: bool = False
 
-    def is_figure(self, column: str) -> bool:
+    def is_numeric(self, column: str) -> bool:
         """Whether the column holds numbers, which are aligned right."""
-        return any(row.cell(column).is_figure for row in self.rows)
+        return any(row.cell(column).is_numeric for row in self.rows)
 
-    def is_marked(self, column: str) -> bool:
-        """Whether the column has marks."""
-        return any(row.cell(column).mark for row in self.rows)
+    def is_drawn(self, column: str) -> bool:
+        """Whether the column has drawings."""
+        return any(row.cell(column).drawing for row in self.rows)
 
     def without_constant(self, column: str) -> "View":
-        """The table without the column if all its cells are equal."""
+        """The table, without ``column`` if all its cells are equal."""
         if len({row.cells[column].text for row in self.rows if column in row.cells}) > 1:
             return self
         return replace(self, columns=tuple(other for other in self.columns if other != column))
 
 
-def interval_mark(estimate: Estimate, published: float | None = None) -> Markup:
-    """A value from 0 to 1 as a point with its interval; a published value is a tick."""
+def draw_interval(estimate: Estimate, published: float | None = None) -> Markup:
+    """An SVG drawing of a value on a scale from 0 to 1: a point, a bar for its interval, a tick for ``published``."""
 
     def line(style: str, x1: float, x2: float, y1: str = "50%", y2: str = "50%") -> Markup:
         x1, x2 = (min(max(x, 0.0), 1.0) for x in (x1, x2))
@@ -80,42 +80,42 @@ def interval_mark(estimate: Estimate, published: float | None = None) -> Markup:
         parts.append(line("whisker", estimate.low, estimate.high))
     value = min(max(estimate.value, 0.0), 1.0)
     parts.append(Markup('<circle class="dot" cx="{:.1%}" cy="50%" r="3.5"/>').format(value))
-    return Markup('<svg class="mark" aria-hidden="true">{}</svg>').format(_NO_MARK.join(parts))
+    return Markup('<svg class="mark" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 
 
-def between(estimate: Estimate) -> str:
-    """The interval as text; empty if there is none."""
+def interval_text(estimate: Estimate) -> str:
+    """The interval as text; empty if the estimate has none."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
 
 
-def figure(estimate: Estimate, *, published: float | None = None, marked: bool = False) -> Cell:
-    """A metric with its interval; ``marked`` adds a drawing, for values from 0 to 1."""
+def metric_cell(estimate: Estimate, *, published: float | None = None, drawn: bool = False) -> Cell:
+    """A metric with its interval; ``drawn`` adds a drawing, for a metric between 0 and 1."""
     return Cell(
         f"{estimate.value:.3f}",
-        between(estimate),
-        interval_mark(estimate, published) if marked else _NO_MARK,
+        interval_text(estimate),
+        draw_interval(estimate, published) if drawn else _NO_DRAWING,
         "" if published is None else f"{published:.3f}",
-        is_figure=True,
+        is_numeric=True,
     )
 
 
-def signed(estimate: Estimate) -> Cell:
+def difference_cell(estimate: Estimate) -> Cell:
     """A difference with its interval."""
     if estimate.low is None or estimate.high is None:
-        return Cell(f"{estimate.value:+.3f}", is_figure=True)
-    return Cell(f"{estimate.value:+.3f}", f"{estimate.low:+.3f} to {estimate.high:+.3f}", is_figure=True)
+        return Cell(f"{estimate.value:+.3f}", is_numeric=True)
+    return Cell(f"{estimate.value:+.3f}", f"{estimate.low:+.3f} to {estimate.high:+.3f}", is_numeric=True)
 
 
-def measured(task: ReportTask, metric: str, *, marked: bool = False) -> Cell:
-    """A task's metric; an empty cell if it has none."""
+def task_cell(task: ReportTask, metric: str, *, drawn: bool = False) -> Cell:
+    """The cell of a task's metric; empty if the task does not have the metric."""
     estimate = task.estimates.get(metric)
     if estimate is None:
         return _EMPTY
-    return figure(estimate, published=task.published.get(metric), marked=marked)
+    return metric_cell(estimate, published=task.published.get(metric), drawn=drawn)
 
 
-def number(count: float) -> Cell:
+def count_cell(count: float) -> Cell:
     """A count."""
-    return Cell(f"{round(count):,}", is_figure=True)
+    return Cell(f"{round(count):,}", is_numeric=True)

@@ -6,7 +6,7 @@ Citations"), computed as its evaluation script does.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,20 @@ from eval.stats.estimate import Estimate, mean, proportion
 Entails = Callable[[Sequence[tuple[str, str]]], Sequence[bool]]
 """Whether the first text of each pair entails the second."""
 
-PER_ANSWER = ("citation_recall", "citation_precision", "attributed_recall", "sentence_support", "sentence_contradicted")
-REFERENCE = ("rouge_l", "entails_reference", "entailed_by_reference")
+ANSWER_METRICS = (
+    "citation_recall",
+    "citation_precision",
+    "attributed_recall",
+    "sentence_support",
+    "sentence_contradicted",
+)
+REFERENCE_METRICS = ("rouge_l", "entails_reference", "entailed_by_reference")
 _WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class CitedSentence:
-    """A statement and the texts of the passages that it cites, each once."""
+    """A statement and the texts of the passages that it cites, without repetition."""
 
     statement: str
     passages: tuple[str, ...]
@@ -30,7 +36,7 @@ class CitedSentence:
 
 @dataclass(frozen=True, slots=True)
 class CitationScore:
-    """Whether the cited passages together entail the sentence, and how many of them are not irrelevant."""
+    """Whether the cited passages together entail the sentence, and how many citations it has and are ``precise``."""
 
     is_supported: bool
     citations: int
@@ -38,77 +44,73 @@ class CitationScore:
 
 
 def score_citations(sentences: Sequence[CitedSentence], entails: Entails) -> list[CitationScore]:
-    """The score of each sentence, in three passes of ``entails`` at most.
+    """The score of each sentence; ``entails`` is called three times, with pairs of all sentences.
 
     A sentence is supported if the concatenation of its passages entails it. A citation of a supported sentence is
-    irrelevant if its passage alone does not entail the sentence and the other passages together do. Citations of a
-    sentence that is not supported are not precise.
+    irrelevant if its passage alone does not entail the sentence and the other passages together do; otherwise it is
+    precise. A sentence that is not supported has no precise citations.
     """
-    cited = [place for place, one in enumerate(sentences) if one.passages]
-    together = entails([("\n".join(sentences[place].passages), sentences[place].statement) for place in cited])
-    supported = {place for place, holds in zip(cited, together, strict=True) if holds}
-    several = [
-        (place, index)
-        for place in sorted(supported)
-        if len(sentences[place].passages) > 1
-        for index in range(len(sentences[place].passages))
-    ]
-    alone = entails([(sentences[place].passages[index], sentences[place].statement) for place, index in several])
-    weak = [one for one, holds in zip(several, alone, strict=True) if not holds]
-    others = [
-        ("\n".join(text for other, text in enumerate(sentences[place].passages) if other != index), place)
-        for place, index in weak
-    ]
-    without = entails([(text, sentences[place].statement) for text, place in others])
-    irrelevant = Counter(place for (place, _), holds in zip(weak, without, strict=True) if holds)
+
+    def entailed(citations: Sequence[tuple[int, tuple[str, ...]]]) -> Sequence[bool]:
+        """Whether passages together entail the sentence with the number."""
+        return entails([("\n".join(passages), sentences[number].statement) for number, passages in citations])
+
+    cited = [(number, sentence.passages) for number, sentence in enumerate(sentences) if sentence.passages]
+    supported = dict(pair for pair, is_entailed in zip(cited, entailed(cited), strict=True) if is_entailed)
+    several = [(number, texts, i) for number, texts in supported.items() if len(texts) > 1 for i in range(len(texts))]
+    alone = entailed([(number, passages[i : i + 1]) for number, passages, i in several])
+    insufficient = [citation for citation, is_entailed in zip(several, alone, strict=True) if not is_entailed]
+    without = entailed([(number, passages[:i] + passages[i + 1 :]) for number, passages, i in insufficient])
+    irrelevant = Counter(number for (number, *_), is_entailed in zip(insufficient, without, strict=True) if is_entailed)
     return [
         CitationScore(
-            place in supported, len(one.passages), len(one.passages) - irrelevant[place] if place in supported else 0
+            is_supported=number in supported,
+            citations=len(sentence.passages),
+            precise=len(sentence.passages) - irrelevant[number] if number in supported else 0,
         )
-        for place, one in enumerate(sentences)
+        for number, sentence in enumerate(sentences)
     ]
 
 
 def citation_recall(scores: Sequence[CitationScore]) -> float | None:
     """The share of an answer's sentences that are supported; None without sentences."""
-    return sum(one.is_supported for one in scores) / len(scores) if scores else None
+    return sum(score.is_supported for score in scores) / len(scores) if scores else None
 
 
 def citation_precision(scores: Sequence[CitationScore]) -> float | None:
-    """The share of an answer's citations that are precise, 0 where it has none; None without sentences."""
+    """The share of an answer's citations that are precise, 0 without citations; None without sentences."""
     if not scores:
         return None
-    citations = sum(one.citations for one in scores)
-    return sum(one.precise for one in scores) / citations if citations else 0.0
+    citations = sum(score.citations for score in scores)
+    return sum(score.precise for score in scores) / citations if citations else 0.0
 
 
 def rouge_l(reference: str, text: str) -> float:
     """ROUGE-L (Lin 2004): F1 of the longest common subsequence of words, in lower case and without stemming."""
-    wanted, given = (_WORD.findall(one.lower()) for one in (reference, text))
-    if not wanted or not given:
+    reference_words, words = _WORD.findall(reference.lower()), _WORD.findall(text.lower())
+    if not reference_words or not words:
         return 0.0
-    row = [0] * (len(given) + 1)
-    for word in wanted:
+    row = [0] * (len(words) + 1)  # lengths of common subsequences with each beginning of the text
+    for reference_word in reference_words:
         diagonal = 0
-        for place, other in enumerate(given, start=1):
-            above = row[place]
-            row[place] = diagonal + 1 if word == other else max(above, row[place - 1])
+        for index, word in enumerate(words, start=1):
+            above = row[index]
+            row[index] = diagonal + 1 if word == reference_word else max(above, row[index - 1])
             diagonal = above
-    return 2 * row[-1] / (len(wanted) + len(given))
+    return 2 * row[-1] / (len(reference_words) + len(words))
 
 
-def citation_metrics(samples: Sequence[Any]) -> dict[str, Estimate]:
-    """The figures of written answers.
+def citation_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """The metrics of written answers.
 
-    Means over the answers that have a value: an answer without sentences, such as a withheld one, has no recall, and a
-    record without a reference no overlap. ``refused`` and ``withheld`` are shares of all records, ``words`` and
-    ``sentences`` means of all.
+    ``ANSWER_METRICS`` and ``REFERENCE_METRICS`` are means over the answers that have a value: an answer without
+    sentences, such as a withheld one, has no recall, and an answer without a reference no overlap. ``refused`` and
+    ``withheld`` are shares of all answers, ``words`` and ``sentences`` means over all answers.
     """
-    figures: dict[str, Estimate] = {}
-    for name in (*PER_ANSWER, *REFERENCE):
-        if values := [float(one[name]) for one in samples if one[name] is not None]:
-            figures[name] = mean(values)
+    metrics: dict[str, Estimate] = {}
+    for name in (*ANSWER_METRICS, *REFERENCE_METRICS):
+        if values := [float(sample[name]) for sample in samples if sample[name] is not None]:
+            metrics[name] = mean(values)
     for name in ("refused", "withheld"):
-        figures[name] = proportion(sum(bool(one[name]) for one in samples), len(samples))
-    figures |= {name: mean([float(one[name]) for one in samples]) for name in ("words", "sentences")}
-    return figures
+        metrics[name] = proportion(sum(bool(sample[name]) for sample in samples), len(samples))
+    return metrics | {name: mean([float(sample[name]) for sample in samples]) for name in ("words", "sentences")}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _SEED = 20_240_501
-_ONE = 1e-12  # figures this near each other differ by rounding alone
+_ROUNDING = 1e-12  # smaller differences come from floating-point rounding
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -17,9 +17,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with standard error and 95% interval, which are None where they cannot be estimated.
+    """A value with standard error and 95% interval, which are None if they cannot be estimated.
 
-    They cannot for a single record, nor by a bootstrap of identical records, whose interval would have no width.
+    A single record gives no estimate of them, and neither does a bootstrap of identical records.
     """
 
     value: float
@@ -30,8 +30,8 @@ class Estimate:
     def times(self, factor: float) -> "Estimate":
         """The estimate in another unit, such as a count instead of a share."""
 
-        def scaled(part: float | None) -> float | None:
-            return None if part is None else part * factor
+        def scaled(number: float | None) -> float | None:
+            return None if number is None else number * factor
 
         return Estimate(self.value * factor, scaled(self.stderr), scaled(self.low), scaled(self.high))
 
@@ -58,14 +58,14 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float 
     With G clusters: the root of the sum of squared within-cluster sums of deviations, times G / (G - 1), over n. None
     for one cluster, or if all clusters are alike.
     """
-    groups, place = np.unique(np.asarray(clusters), return_inverse=True)
+    groups, cluster_of_value = np.unique(np.asarray(clusters), return_inverse=True)
     if len(groups) < 2:
         return None
-    apart = np.asarray(values, dtype=np.float64)
-    within = np.bincount(place, weights=apart - apart.mean())
-    if np.abs(within).max() < _ONE:
+    deviations = np.asarray(values, dtype=np.float64) - np.mean(values)
+    sums = np.bincount(cluster_of_value, weights=deviations)
+    if np.abs(sums).max() < _ROUNDING:
         return None
-    return float(np.sqrt(within @ within * len(groups) / (len(groups) - 1)) / len(apart))
+    return float(np.sqrt(sums @ sums * len(groups) / (len(groups) - 1)) / len(values))
 
 
 def mean(values: Sequence[float]) -> Estimate:
@@ -76,18 +76,18 @@ def mean(values: Sequence[float]) -> Estimate:
     """
     if not values:
         raise ValueError("the mean of no values")
-    different, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     value = float(np.mean(values))
     if len(values) == 1:
         return Estimate(value)
-    estimate = from_resamples(value, resampled(counts, lambda drawn: drawn @ different / len(values)))
+    estimate = from_resamples(value, resampled(counts, lambda drawn: drawn @ distinct / len(values)))
     if estimate.stderr is None:
         return estimate
     return replace(estimate, stderr=float(np.std(values, ddof=1) / np.sqrt(len(values))))
 
 
 def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
-    """``statistic`` of ``RESAMPLES`` bootstrap samples of binned records.
+    """``statistic`` of ``RESAMPLES`` bootstrap samples of records that are counted by cell, such as by equal value.
 
     Drawing n records with replacement and counting them by cell is one multinomial draw, so the cost depends on the
     number of cells, not of records. The seed is fixed.
@@ -100,11 +100,11 @@ def resampled(counts: Counts, statistic: Callable[[Counts], Floats]) -> Floats:
     return statistic(np.random.default_rng(_SEED).multinomial(n, counts / n, size=RESAMPLES))
 
 
-def from_resamples(value: float, figures: Floats) -> Estimate:
+def from_resamples(value: float, resamples: Floats) -> Estimate:
     """A value with the percentile interval of its bootstrap resamples, shape (RESAMPLES,); no interval of width 0."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(figures, [tail, 1 - tail])
-    stderr = float(np.std(figures, ddof=1))
-    if high - low < _ONE:
-        return Estimate(value, stderr if stderr > _ONE else None)
+    low, high = np.quantile(resamples, [tail, 1 - tail])
+    stderr = float(np.std(resamples, ddof=1))
+    if high - low < _ROUNDING:
+        return Estimate(value, stderr if stderr > _ROUNDING else None)
     return Estimate(value, stderr, float(low), float(high))

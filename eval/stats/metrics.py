@@ -1,4 +1,4 @@
-"""Metrics of rankings and of labels."""
+"""Metrics of retrieval and of labels."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,20 +22,20 @@ def ranking_metrics(ranks: Sequence[int | None]) -> dict[str, Estimate]:
     Raises:
         ValueError: no ranks, or a rank below 1.
     """
-    found = [rank for rank in ranks if rank is not None]
-    if any(rank < 1 for rank in found):
+    ranks_found = [rank for rank in ranks if rank is not None]
+    if any(rank < 1 for rank in ranks_found):
         raise ValueError("ranks count from 1")
 
-    def within(k: int) -> Estimate:
-        return proportion(sum(rank <= k for rank in found), len(ranks))
+    def recall_at(k: int) -> Estimate:
+        return proportion(sum(rank <= k for rank in ranks_found), len(ranks))
 
-    near = [rank if rank is not None and rank <= DEPTH else None for rank in ranks]
+    cut_off = [rank if rank is not None and rank <= DEPTH else None for rank in ranks]
     return {
-        "accuracy@1": within(1),
-        "recall@5": within(5),
-        "recall@10": within(10),
-        "mrr@10": mean([0.0 if rank is None else 1 / rank for rank in near]),
-        "ndcg@10": mean([0.0 if rank is None else float(1 / np.log2(1 + rank)) for rank in near]),
+        "accuracy@1": recall_at(1),
+        "recall@5": recall_at(5),
+        "recall@10": recall_at(10),
+        "mrr@10": mean([0.0 if rank is None else 1 / rank for rank in cut_off]),
+        "ndcg@10": mean([0.0 if rank is None else float(1 / np.log2(1 + rank)) for rank in cut_off]),
     }
 
 
@@ -45,8 +45,8 @@ def label_metrics(
     """``accuracy, macro_f1, unparsed`` and ``precision_LABEL, recall_LABEL, f1_LABEL`` for each candidate label.
 
     A prediction of None has no label: it is wrong, lowers recall, and is counted by ``unparsed``. Macro F1 is the mean
-    over all candidate labels, also those without a target; a metric with denominator 0 is 0. F1 is bootstrapped over
-    records.
+    over all candidate labels, also those that are no record's target; a metric with denominator 0 is 0. F1 is
+    bootstrapped over records.
 
     Raises:
         ValueError: no records, unequal lengths, or a label that is not a candidate.
@@ -56,33 +56,36 @@ def label_metrics(
         raise ValueError(f"{n} targets and {len(predictions)} predictions")
     counts = _confusion(targets, predictions, labels).ravel()
 
-    def figures(drawn: Counts) -> Floats:
-        return _label_figures(drawn.reshape(-1, len(labels), len(labels) + 1))
+    def f1_scores(drawn: Counts) -> Floats:
+        return _f1_scores(drawn.reshape(-1, len(labels), len(labels) + 1))
 
-    point = figures(counts)[0]
-    resamples = resampled(counts, figures)
-    f1 = [
-        from_resamples(float(value), column) if n > 1 else Estimate(float(value))
-        for value, column in zip(point, resamples.T, strict=True)
-    ]
+    values = f1_scores(counts)[0].tolist()
+    resamples = resampled(counts, f1_scores)
+    macro_f1, *f1 = (
+        from_resamples(value, column) if n > 1 else Estimate(value)
+        for value, column in zip(values, resamples.T, strict=True)
+    )
     right = sum(target == prediction for target, prediction in zip(targets, predictions, strict=True))
-    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": f1[0]}
-    for label, label_f1 in zip(labels, f1[1:], strict=True):
-        found = sum(target == prediction == label for target, prediction in zip(targets, predictions, strict=True))
-        for name, of in (("precision", predictions.count(label)), ("recall", targets.count(label))):
-            estimates[f"{name}_{label}"] = proportion(found, of) if of else Estimate(0.0)
+    estimates = {"accuracy": proportion(right, n), "unparsed": unparsed(predictions), "macro_f1": macro_f1}
+    for label, label_f1 in zip(labels, f1, strict=True):
+        true_positives = sum(
+            target == prediction == label for target, prediction in zip(targets, predictions, strict=True)
+        )
+        for name, total in (("precision", predictions.count(label)), ("recall", targets.count(label))):
+            estimates[f"{name}_{label}"] = proportion(true_positives, total) if total else Estimate(0.0)
         estimates[f"f1_{label}"] = label_f1
     return estimates
 
 
 def labels_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The candidate labels, in order, from the names of the metrics."""
-    names = [name for name in metrics if not name.endswith("_stderr")]
-    return tuple(name.removeprefix("f1_") for name in names if name.startswith("f1_"))
+    """The candidate labels, in order, from the names of the metrics ``f1_LABEL``."""
+    return tuple(
+        name.removeprefix("f1_") for name in metrics if name.startswith("f1_") and not name.endswith("_stderr")
+    )
 
 
 def share(predictions: Sequence[str | None], label: str) -> Estimate:
-    """The share of the predictions that are ``label``; unparsed ones count in the denominator."""
+    """The share of the predictions that are ``label``; predictions of None count in the denominator."""
     return proportion(predictions.count(label), len(predictions))
 
 
@@ -98,7 +101,7 @@ def majority(targets: Sequence[str]) -> str:
 
 
 def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
-    """A note if some labels have no target, so that macro F1 cannot reach 1."""
+    """A note if a label is no record's target, so that macro F1 cannot reach 1; else None."""
     if not (absent := [label for label in labels if label not in targets]):
         return None
     most = 1 - len(absent) / len(labels)
@@ -106,7 +109,7 @@ def absent_labels(targets: Sequence[str], labels: Sequence[str]) -> str | None:
 
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels: Sequence[str]) -> Counts:
-    """Counts by target (rows) and prediction (columns, the last one for None)."""
+    """Counts by target (rows) and prediction (columns); the last column counts predictions of None."""
     rows = {label: row for row, label in enumerate(labels)}
     columns: dict[str | None, int] = dict(zip((*labels, None), range(len(labels) + 1), strict=True))
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
@@ -117,15 +120,12 @@ def _confusion(targets: Sequence[str], predictions: Sequence[str | None], labels
     return matrix
 
 
-def _label_figures(matrices: Counts) -> Floats:
-    """Macro F1, then F1 by label, of confusion matrices of shape (samples, labels, labels + 1)."""
+def _f1_scores(matrices: Counts) -> Floats:
+    """Macro F1, then F1 by label, of confusion matrices of shape (matrices, labels, labels + 1)."""
     n_labels = matrices.shape[1]
     true_positives = np.diagonal(matrices[:, :, :n_labels], axis1=1, axis2=2)
     predicted = matrices[:, :, :n_labels].sum(axis=1)
     actual = matrices.sum(axis=2)
-    f1 = _ratio(2 * true_positives, predicted + actual)
+    total = predicted + actual
+    f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
     return np.concatenate([f1.mean(axis=1, keepdims=True), f1], axis=1)
-
-
-def _ratio(numerator: Counts, denominator: Counts) -> Floats:
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

@@ -1,4 +1,4 @@
-"""Selective prediction: risk when only the most confident answers are given."""
+"""Selective prediction: risk, the share of wrong answers, if only the most confident answers are given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ COVERAGES = (0.2, 0.4, 0.6, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class RiskPoint:
-    """The answers with a score of at least ``threshold``: their share of all, and the share of them that is wrong."""
+    """The answers with a score of at least ``threshold``: their share of all answers, and the share of wrong ones."""
 
     coverage: float
     risk: float
@@ -25,17 +25,14 @@ def risk_points(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoin
 
     Args:
         scores: the confidence of each answer.
-        right: whether it is right.
+        right: whether each answer is right.
 
     Raises:
         ValueError: no answers, or unequal lengths.
     """
     thresholds, cells = _cells(scores, right)
     coverage, risk = _curve(cells[None])
-    return [
-        RiskPoint(float(share), float(wrong), float(threshold))
-        for share, wrong, threshold in zip(coverage[0], risk[0], thresholds, strict=True)
-    ]
+    return [RiskPoint(*map(float, point)) for point in zip(coverage[0], risk[0], thresholds, strict=True)]
 
 
 def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
@@ -46,48 +43,49 @@ def risk_at(points: Sequence[RiskPoint], coverage: float) -> float:
 def risk_metrics(scores: Sequence[float], right: Sequence[bool]) -> dict[str, Estimate]:
     """``aurc`` and ``risk@C`` for each of ``COVERAGES``, bootstrapped over the answers.
 
-    ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the mean over all answers of the risk of
-    those with at least the same score. Of an uninformative score it is the risk of all answers.
+    ``aurc`` is the area under the risk-coverage curve (Geifman et al. 2019): the mean, over all answers, of the risk of
+    the answers with at least the same score. For an uninformative score, it is the risk of all answers.
 
     Raises:
         ValueError: no answers, or unequal lengths.
     """
     cells = _cells(scores, right)[1]
 
-    def figures(drawn: Counts) -> Floats:
-        return _figures(drawn.reshape(-1, *cells.shape))
+    def metrics(drawn: Counts) -> Floats:
+        return _area_and_risks(drawn.reshape(-1, *cells.shape))
 
-    point = figures(cells)[0]
+    values = metrics(cells)[0].tolist()
     names = ["aurc", *(f"risk@{coverage}" for coverage in COVERAGES)]
     if len(scores) == 1:
-        return {name: Estimate(float(value)) for name, value in zip(names, point, strict=True)}
-    resamples = resampled(cells.ravel(), figures)
-    return {name: from_resamples(float(point[column]), resamples[:, column]) for column, name in enumerate(names)}
+        return {name: Estimate(value) for name, value in zip(names, values, strict=True)}
+    resamples = resampled(cells.ravel(), metrics).T
+    return {name: from_resamples(value, column) for name, value, column in zip(names, values, resamples, strict=True)}
 
 
 def _cells(scores: Sequence[float], right: Sequence[bool]) -> tuple[Floats, Counts]:
-    """The distinct scores, highest first, and counts of shape (scores, 2): right and wrong."""
+    """The distinct scores, highest first, and their counts of right and wrong answers, shape (scores, 2)."""
     if not scores or len(scores) != len(right):
         raise ValueError(f"{len(scores)} scores of {len(right)} answers")
-    ascending, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    ascending, score_index = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
     wrong: NDArray[np.int64] = np.logical_not(np.asarray(right, dtype=bool)).astype(np.int64)
     cells = np.zeros((len(ascending), 2), dtype=np.int64)
-    np.add.at(cells, (place, wrong), 1)
+    np.add.at(cells, (score_index, wrong), 1)
     return ascending[::-1], cells[::-1]
 
 
 def _curve(cells: Counts) -> tuple[Floats, Floats]:
     """Coverage and risk at each score, of shape (samples, scores), from counts of shape (samples, scores, 2)."""
-    given = cells.sum(axis=2).cumsum(axis=1)
-    wrong = cells[:, :, 1].cumsum(axis=1)
-    risk = np.divide(wrong, given, out=np.zeros(given.shape), where=given > 0)
-    return given / given[:, -1:], risk
+    n_answers = cells.sum(axis=2).cumsum(axis=1)
+    n_wrong = cells[:, :, 1].cumsum(axis=1)
+    risk = np.divide(n_wrong, n_answers, out=np.zeros(n_answers.shape), where=n_answers > 0)
+    return n_answers / n_answers[:, -1:], risk
 
 
-def _figures(cells: Counts) -> Floats:
+def _area_and_risks(cells: Counts) -> Floats:
+    """``aurc`` and the risks at ``COVERAGES``, from counts of shape (samples, scores, 2)."""
     coverage, risk = _curve(cells)
     answers = cells.sum(axis=2)
     area = (risk * answers).sum(axis=1) / answers.sum(axis=1)
-    reached = [np.argmax(coverage >= share, axis=1) for share in COVERAGES]  # the first that covers so much
-    at = [np.take_along_axis(risk, place[:, None], axis=1)[:, 0] for place in reached]
-    return np.stack([area, *at], axis=1)
+    first_points = [np.argmax(coverage >= share, axis=1) for share in COVERAGES]  # the first with at least the share
+    risks = [np.take_along_axis(risk, point[:, None], axis=1)[:, 0] for point in first_points]
+    return np.stack([area, *risks], axis=1)

@@ -1,5 +1,6 @@
 """Paired tests of two sets of answers to the same records."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ Answers = Sequence[str | None]
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's exact test: records by who is right, and the two-sided p-value."""
+    """McNemar's exact test: the numbers of records that both, only A, only B or neither get right, and the p-value."""
 
     both: int
     only_a: int
@@ -23,7 +24,7 @@ class McNemar:
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
-    """McNemar's (1947) exact binomial test of whether A and B are right equally often; p is 1 if they never differ.
+    """McNemar's (1947) exact two-sided test of whether A and B are right equally often; p is 1 if they never differ.
 
     Raises:
         ValueError: no records, or unequal lengths.
@@ -40,12 +41,12 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> McNemar:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values after Holm's (1979) step-down correction, in the given order."""
-    adjusted = [0.0] * len(p_values)
+    corrected = [0.0] * len(p_values)
     largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - step) * p_values[index]))
+        corrected[index] = largest
+    return corrected
 
 
 def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
@@ -61,42 +62,37 @@ def mean_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
 def macro_f1_difference(
     targets: Sequence[str], a: Answers, b: Answers, labels: Sequence[str]
 ) -> tuple[float, float, Estimate]:
-    """Macro F1 of A and of B, and B minus A with a percentile bootstrap over records.
-
-    Macro F1 is that of ``metrics.label_metrics``.
+    """Macro F1 of A and of B, as in ``metrics.label_metrics``, and B minus A with a percentile bootstrap over records.
 
     Raises:
         ValueError: no records, or unequal lengths.
     """
     _check(targets, a)
     _check(a, b)
-    cells: dict[tuple[str, str | None, str | None], int] = {}
-    for cell in zip(targets, a, b, strict=True):
-        cells[cell] = cells.get(cell, 0) + 1
+    cells = Counter(zip(targets, a, b, strict=True))
     counts = np.array(list(cells.values()), dtype=np.int64)
-    target = _marks([cell[0] for cell in cells], labels)
-    answers = [_marks([cell[side] for cell in cells], labels) for side in (1, 2)]
+    target, answer_a, answer_b = (_one_hot(answers, labels) for answers in zip(*cells, strict=True))
 
-    def figures(drawn: Counts) -> Floats:
-        return np.stack([_macro_f1(drawn, target, answer) for answer in answers], axis=-1)
+    def macro_f1(drawn: Counts) -> Floats:
+        return np.stack([_macro_f1(drawn, target, answer) for answer in (answer_a, answer_b)])
 
-    value_a, value_b = figures(counts[None])[0]
-    difference = float(value_b - value_a)
+    value_a, value_b = macro_f1(counts[None])[:, 0].tolist()
+    difference = value_b - value_a
     if len(targets) == 1:
-        return float(value_a), float(value_b), Estimate(difference)
-    resamples = resampled(counts, figures)
-    return float(value_a), float(value_b), from_resamples(difference, resamples[:, 1] - resamples[:, 0])
+        return value_a, value_b, Estimate(difference)
+    resamples_a, resamples_b = resampled(counts, macro_f1)
+    return value_a, value_b, from_resamples(difference, resamples_b - resamples_a)
 
 
-def _marks(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
-    """1 where the answer is the label: shape (answers, labels)."""
+def _one_hot(answers: Answers, labels: Sequence[str]) -> NDArray[np.int64]:
+    """1 where the answer is the label, else 0: shape (answers, labels)."""
     return np.array([[answer == label for label in labels] for answer in answers], dtype=np.int64)
 
 
 def _macro_f1(drawn: Counts, target: Counts, answer: Counts) -> Floats:
-    """Macro F1 of resampled cells (samples, cells), whose targets and answers are marked in (cells, labels)."""
-    found, named = drawn @ (target * answer), drawn @ (target + answer)
-    f1 = np.divide(2 * found, named, out=np.zeros(found.shape), where=named > 0)
+    """Macro F1 of counts of shape (samples, cells), with one-hot targets and answers of shape (cells, labels)."""
+    true_positives, total = drawn @ (target * answer), drawn @ (target + answer)
+    f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
     return np.asarray(f1.mean(axis=1))
 
 

@@ -1,4 +1,4 @@
-"""Metrics of verdicts."""
+"""Metrics of verdicts on answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -14,7 +14,7 @@ SHARES: Mapping[Verdict, str] = {verdict: f"share_{verdict.replace(' ', '_')}" f
 
 
 def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """``share_supported, share_contradicted, share_not_enough_evidence`` and the count ``unverified``."""
+    """``share_supported, share_contradicted, share_not_enough_evidence`` and the number of ``unverified`` answers."""
     n, verdicts = len(samples), [sample["verdict"] for sample in samples]
     shares = {name: proportion(verdicts.count(verdict), n) for verdict, name in SHARES.items()}
     return {**shares, "unverified": proportion(verdicts.count(None), n).times(n)}
@@ -23,11 +23,10 @@ def verdict_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]
 def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
     """Accuracy of the supported answers, and how well support ranks right answers above wrong ones.
 
-    - ``accuracy_supported`` and ``accuracy_gain``, its difference to the accuracy of all answers, bootstrapped over the
-      records (0 in a resample without a supported answer). Both are absent if no answer is supported.
-    - ``aurc`` and ``risk@C``, ranked by the probability of ``supported``, which is 1 or 0 if the verdict was generated.
-      Answers without a verdict rank last.
-    - ``aurc_confidence``: the baseline, ranked by the probability of the answer's label; absent if it was generated.
+    - ``accuracy_supported``, and ``accuracy_gain``, its difference from the accuracy of all answers, bootstrapped over
+      the records (0 in a resample without a supported answer). Both are absent if no answer is supported.
+    - ``aurc`` and ``risk@C`` of answers ranked by ``support``.
+    - ``aurc_confidence``, the baseline: answers ranked by the probability of their label; absent if labels have none.
 
     Args:
         samples: with ``prediction, target, label_scores, verdict, verdict_scores``.
@@ -39,7 +38,7 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
     supported = [sample["verdict"] == "supported" for sample in samples]
     estimates: dict[str, Estimate] = {}
     if any(supported):
-        right_if_supported = [correct for correct, keep in zip(right, supported, strict=True) if keep]
+        right_if_supported = [r for r, is_supported in zip(right, supported, strict=True) if is_supported]
         estimates["accuracy_supported"] = proportion(sum(right_if_supported), len(right_if_supported))
         estimates["accuracy_gain"] = _gain(right, supported)
     estimates |= risk_metrics([support(sample) for sample in samples], right)
@@ -49,11 +48,11 @@ def verification_metrics(samples: Sequence[Mapping[str, Any]]) -> dict[str, Esti
 
 
 RANKED_BY = {"aurc": "the verdict's support", "aurc_confidence": "the answer's own confidence"}
-"""The score by which answers are ranked, for each metric that is an area under a risk-coverage curve."""
+"""Descriptions of the score that ranks the answers, by metric that is an area under a risk-coverage curve."""
 
 
 def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoint]]:
-    """The risk-coverage curves of verified answers, under the names of the metrics that are their areas."""
+    """The risk-coverage curves of verified answers, by the metric that is the area under the curve."""
     right = [sample["prediction"] == sample["target"] for sample in samples]
     curves = {"aurc": risk_points([support(sample) for sample in samples], right)}
     if all(sample["label_scores"] for sample in samples):
@@ -62,7 +61,7 @@ def risk_curves(samples: Sequence[Mapping[str, Any]]) -> dict[str, list[RiskPoin
 
 
 def support(sample: Mapping[str, Any]) -> float:
-    """The probability of ``supported``; -1 for an unverified answer."""
+    """The probability of ``supported``, which is 1 or 0 for a generated verdict; -1 for an unverified answer."""
     if sample["verdict"] is None:
         return -1.0
     scores = sample["verdict_scores"]
@@ -81,8 +80,10 @@ def _gain(right: Sequence[bool], supported: Sequence[bool]) -> Estimate:
     def gain(samples: Counts) -> Floats:
         tables = samples.reshape(-1, 2, 2)
         accuracy = tables[:, :, 1].sum(axis=1) / tables.sum(axis=(1, 2))
-        totals = tables[:, 1].sum(axis=1)  # supported answers, right or wrong
-        return np.asarray(np.divide(tables[:, 1, 1], totals, out=accuracy.copy(), where=totals > 0) - accuracy)
+        n_supported = tables[:, 1].sum(axis=1)
+        return np.asarray(
+            np.divide(tables[:, 1, 1], n_supported, out=accuracy.copy(), where=n_supported > 0) - accuracy
+        )
 
     value = float(gain(counts)[0])
     return from_resamples(value, resampled(counts.ravel(), gain)) if len(right) > 1 else Estimate(value)

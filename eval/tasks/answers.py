@@ -1,4 +1,4 @@
-"""Written answers: do the cited passages support the sentences?"""
+"""Written answers, scored by whether the cited passages support the sentences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -15,6 +15,7 @@ from eval.results import TaskResult
 from eval.stats.citations import (
     CitationScore,
     CitedSentence,
+    Entails,
     citation_precision,
     citation_recall,
     rouge_l,
@@ -28,14 +29,14 @@ from eval.tasks.scorers import CITATIONS, Scorer
 class AnswersTask(QATask):
     """Writes an answer to each record's question and scores its sentences and citations.
 
-    The contexts are ``gold`` and ``retrieved``, as of ``QATask``; records need no label. With ``pruned`` the sentences
-    without support are removed first, as ``chain.verify: prune`` does, and an answer without any other is withheld.
+    The contexts ``gold`` and ``retrieved`` are those of ``QATask``; records need no label. With ``pruned``, sentences
+    without support are removed before scoring, as by ``chain.verify: prune``; an answer without any other is withheld.
 
-    Citation recall and precision (``stats.citations``) count the marks that the model wrote; ``attributed_recall``
-    counts citations that were attributed afterwards, too. ``sentence_support`` and ``sentence_contradicted`` are shares
-    of the sentences that claim something, by the verdicts of ``SentenceVerifier``. Where a record has a conclusion
-    (PubMedQA's ``LONG_ANSWER``), ``rouge_l`` compares the text with it, and ``entails_reference`` and
-    ``entailed_by_reference`` say whether one entails the other.
+    Citation recall and precision (``stats.citations``) count the citations that the model wrote; ``attributed_recall``
+    also counts citations that were attributed afterwards. ``sentence_support`` and ``sentence_contradicted`` are shares
+    of the sentences that claim something, by the verdicts of ``SentenceVerifier``. If a record has a conclusion
+    (PubMedQA's ``LONG_ANSWER``), ``rouge_l`` compares the answer with it, and ``entails_reference`` and
+    ``entailed_by_reference`` say whether the answer entails the conclusion and the reverse.
     """
 
     kind: ClassVar[str] = "answers"
@@ -51,7 +52,7 @@ class AnswersTask(QATask):
 
     @property
     def scorer(self) -> Scorer:
-        """Citations."""
+        """The scorer of citations."""
         return CITATIONS
 
     @property
@@ -60,11 +61,11 @@ class AnswersTask(QATask):
         return False
 
     def title(self, config: Mapping[str, Any]) -> str:
-        """What the model reads, and whether its text was pruned."""
+        """The context and retriever or variant, and whether answers are pruned."""
         return f"{super().title(config)}{', pruned' if self.pruned else ''}"
 
     def targets(self, records: Sequence[QARecord]) -> list[str]:
-        """The label of each record; empty where it has none."""
+        """The label of each record; empty for a record without label."""
         return [record.label or "" for record in records]
 
     def run(self, resources: Resources) -> TaskResult:
@@ -91,88 +92,90 @@ class AnswersTask(QATask):
         """Write all answers and score them.
 
         The chain writes answers with verdicts on their sentences and withholds none. The judge decides entailment for
-        recall, precision and the reference. ``identity`` determines the answers besides the prompts.
+        recall, precision and the reference. ``identity`` is everything besides the prompts that determines the answers.
 
         Raises:
-            UserError: see ``QATask.evaluate``.
+            UserError: as ``QATask.evaluate``.
         """
-        kept = self.answers(chain, records, quiet=quiet)
-        given = [apply_policy(answer, "prune") if self.pruned else answer for answer in kept.results]
-        scored = self.samples(kept.records, given, identity)
+        outcomes = self.answers(chain, records, quiet=quiet)
+        answers = [apply_policy(answer, "prune") if self.pruned else answer for answer in outcomes.results]
+        scored = self.samples(outcomes.records, answers, identity)
+        measures = _measures(outcomes.records, answers, judge)
         samples = [
             {
                 **sample,
-                **measures,
+                **of_answer,
                 "output": answer.text,
                 "key": content_key(answer=sample["key"], text=answer.text, pruned=self.pruned),
             }
-            for sample, measures, answer in zip(scored, _measures(kept.records, given, judge), given, strict=True)
+            for sample, of_answer, answer in zip(scored, measures, answers, strict=True)
         ]
-        return self.result(samples, (), kept, identity)
+        return self.result(samples, (), outcomes, identity)
 
 
 def _measures(records: Sequence[QARecord], answers: Sequence[Answer], judge: NLIModel) -> list[dict[str, Any]]:
-    """What the figures of each answer are computed from."""
+    """The fields of each answer's sample that its metrics are computed from."""
 
     def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        judged = judge.judge(pairs) if pairs else []
-        return [isinstance(one, Judgement) and most_probable(verdict_scores(one)) == "supported" for one in judged]
+        judgements = judge.judge(pairs) if pairs else []
+        return [isinstance(j, Judgement) and most_probable(verdict_scores(j)) == "supported" for j in judgements]
 
-    marked = _scores(answers, entails, attributed=False)
-    attributed = _scores(answers, entails, attributed=True)
-    texts = [" ".join(without_marks(one.text, len(one.passages)).split()) if one.sentences else "" for one in answers]
-    compared = [place for place, text in enumerate(texts) if text and records[place].conclusion]
-    forward = entails([(texts[place], records[place].conclusion) for place in compared])
-    backward = entails([(records[place].conclusion, texts[place]) for place in compared])
-    ways = {place: both for place, *both in zip(compared, forward, backward, strict=True)}
+    written_scores = _scores(answers, entails, with_attributed=False)
+    attributed_scores = _scores(answers, entails, with_attributed=True)
+    texts = [
+        " ".join(without_marks(answer.text, len(answer.passages)).split()) if answer.sentences else ""
+        for answer in answers
+    ]
+    compared = [index for index, text in enumerate(texts) if text and records[index].conclusion]
+    entails_reference = entails([(texts[index], records[index].conclusion) for index in compared])
+    entailed_by_reference = entails([(records[index].conclusion, texts[index]) for index in compared])
+    entailments = {index: both for index, *both in zip(compared, entails_reference, entailed_by_reference, strict=True)}
     measures = []
-    for place, (record, answer) in enumerate(zip(records, answers, strict=True)):
-        verdicts = [one.verdict for one in answer.sentences if one.verdict is not None]
-        wanted, implied = ways.get(place, (None, None))
+    for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
+        text, scores = texts[index], written_scores[index]
+        verdicts = [sentence.verdict for sentence in answer.sentences if sentence.verdict is not None]
+        to_reference, from_reference = entailments.get(index, (None, None))
         measures.append(
             {
-                "citation_recall": citation_recall(marked[place]),
-                "citation_precision": citation_precision(marked[place]),
-                "attributed_recall": citation_recall(attributed[place]),
+                "citation_recall": citation_recall(scores),
+                "citation_precision": citation_precision(scores),
+                "attributed_recall": citation_recall(attributed_scores[index]),
                 "sentence_support": verdicts.count("supported") / len(verdicts) if verdicts else None,
                 "sentence_contradicted": verdicts.count("contradicted") / len(verdicts) if verdicts else None,
-                "rouge_l": rouge_l(record.conclusion, texts[place]) if place in ways else None,
-                "entails_reference": wanted,
-                "entailed_by_reference": implied,
-                "refused": bool(answer.sentences) and all(is_refusal(one.text) for one in answer.sentences),
+                "rouge_l": rouge_l(record.conclusion, text) if index in entailments else None,
+                "entails_reference": to_reference,
+                "entailed_by_reference": from_reference,
+                "refused": bool(answer.sentences) and all(is_refusal(sentence.text) for sentence in answer.sentences),
                 "withheld": answer.withheld is not None,
-                "words": len(texts[place].split()),
+                "words": len(text.split()),
                 "sentences": len(answer.sentences),
-                "removed": [one.text for one in answer.removed],
-                "judged": [_sentence(one, score) for one, score in zip(answer.sentences, marked[place], strict=True)],
+                "removed": [sentence.text for sentence in answer.removed],
+                "judged": [_judged(sentence, score) for sentence, score in zip(answer.sentences, scores, strict=True)],
             }
         )
     return measures
 
 
-def _scores(answers: Sequence[Answer], entails: Any, *, attributed: bool) -> list[list[CitationScore]]:
-    """The scores of each answer's sentences, with or without attributed citations."""
-    cited = [
-        CitedSentence(
-            statement_of(one, answer),
-            tuple(answer.passages[number - 1].text for number in one.citations)
-            if attributed or not one.attributed
-            else (),
-        )
-        for answer in answers
-        for one in answer.sentences
-    ]
-    scores = iter(score_citations(cited, entails))
+def _scores(answers: Sequence[Answer], entails: Entails, *, with_attributed: bool) -> list[list[CitationScore]]:
+    """The scores of each answer's sentences; without attributed citations, only those that the model wrote count."""
+    sentences = []
+    for answer in answers:
+        for sentence in answer.sentences:
+            citations = sentence.citations if with_attributed or not sentence.attributed else ()
+            passages = tuple(answer.passages[number - 1].text for number in citations)
+            sentences.append(CitedSentence(statement_of(sentence, answer), passages))
+    scores = iter(score_citations(sentences, entails))
     return [[next(scores) for _ in answer.sentences] for answer in answers]
 
 
-def _sentence(one: Sentence, score: CitationScore) -> dict[str, Any]:
+def _judged(sentence: Sentence, score: CitationScore) -> dict[str, Any]:
+    verification = sentence.verification
     return {
-        "text": one.text,
-        "citations": list(one.citations),
-        "attributed": one.attributed,
-        "verdict": one.verdict,
-        "evidence": one.verification.sentence.quote if one.verification and one.verification.sentence else None,
+        "text": sentence.text,
+        "citations": list(sentence.citations),
+        "attributed": sentence.attributed,
+        "verdict": sentence.verdict,
+        "evidence": verification.sentence.quote if verification and verification.sentence else None,
         "supported": score.is_supported,
         "precise": score.precise,
     }

@@ -33,10 +33,10 @@ Model_co = TypeVar("Model_co", covariant=True)
 
 @dataclass(frozen=True)
 class Section:
-    """A group of tasks that share tables in the terminal, a grid and a report.
+    """A group of tasks that share tables in the terminal, in a grid and in a report.
 
-    ``question`` is what the first of ``metrics`` answers; ``command`` is the subcommand of ``medground eval``; ``data``
-    is the settings section of the data.
+    ``question`` is the question that the first of ``metrics`` answers; ``command`` is the subcommand of ``medground
+    eval``; ``data`` is the settings section of the data.
     """
 
     id: str
@@ -94,7 +94,8 @@ SECTIONS = (RETRIEVAL, ANSWERS, INFERENCE, VERIFICATION, WRITTEN, CHECKING)
 class Subject(Generic[Model_co]):
     """A retriever, chain or model under evaluation.
 
-    ``identity`` is plain data that determines its results besides the input; it enters the samples' keys.
+    ``identity`` is everything besides the input that determines the results, in JSON types; it is part of the samples'
+    keys.
     """
 
     model: Model_co
@@ -102,7 +103,7 @@ class Subject(Generic[Model_co]):
 
 
 class Resources(Protocol):
-    """Data, retrievers and models of a run, loaded at first use and kept."""
+    """Data, retrievers and models of a run, loaded at first use and cached."""
 
     @property
     def quiet(self) -> bool:
@@ -118,13 +119,13 @@ class Resources(Protocol):
         """A retriever of the settings over all abstracts of the data."""
 
     def chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
-        """The answering chain without verification; the context ``retrieved`` needs a retriever."""
+        """The answering chain, without verification; the context ``retrieved`` needs a retriever."""
 
     def verified_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
-        """The answering chain with verification; it returns every answer, also unsupported ones."""
+        """The answering chain with verification; it returns all answers, unsupported ones included."""
 
     def written_chain(self, context: "Context", retriever: str | None = None) -> Subject[QAChain]:
-        """The chain that writes answers in sentences, each with its verdict; it withholds none."""
+        """The chain that writes answers in sentences, each with its verdict; it withholds no answer."""
 
     def verifier(self) -> "Verifier":
         """The verifier of answers."""
@@ -133,10 +134,13 @@ class Resources(Protocol):
         """The claims of section ``claims`` with their corpus."""
 
     def checker(self, retriever: str | None = None) -> "Subject[Checker]":
-        """The checker of statements; with a retriever it searches the corpus of the claims."""
+        """The checker of claims; with a retriever, it searches the claims' corpus."""
 
     def judge(self, shots: int | None = None, tuned: bool | None = None) -> "Subject[NLIModel]":
-        """The NLI model with ``shots`` examples per label, with or without ``nli.adapter``; None as in the settings."""
+        """The NLI model with ``shots`` examples per label and, if ``tuned``, with ``nli.adapter``.
+
+        None stands for the value in the settings.
+        """
 
 
 class Record(Protocol):
@@ -144,73 +148,74 @@ class Record(Protocol):
 
     @property
     def id(self) -> str:
-        """Identifies it in the data."""
+        """The record's id in the data."""
 
 
-Record_ = TypeVar("Record_", bound=Record)
-Input = TypeVar("Input")
-Result = TypeVar("Result")
+RecordT = TypeVar("RecordT", bound=Record)
+InputT = TypeVar("InputT")
+ResultT = TypeVar("ResultT")
 
 
-class Kept(NamedTuple, Generic[Record_, Result]):
-    """Records with their results, and the ids of the records that were left out."""
+class Outcomes(NamedTuple, Generic[RecordT, ResultT]):
+    """The results of a model by record, and the ids of records without result, which are too long for the model."""
 
-    records: Sequence[Record_]
-    results: Sequence[Result]
+    records: Sequence[RecordT]
+    results: Sequence[ResultT]
     left_out: tuple[str, ...]
 
 
 def run_batches(
     task: str,
-    what: str,
-    records: Sequence[Record_],
-    inputs: Sequence[Input],
-    call: Callable[[list[Input]], Sequence[Result | BaseException]],
+    noun: str,
+    records: Sequence[RecordT],
+    inputs: Sequence[InputT],
+    call: Callable[[list[InputT]], Sequence[ResultT | BaseException]],
     size: int,
     *,
     quiet: bool,
-) -> Kept[Record_, Result]:
-    """Call a model with ``size`` inputs at a time; records that are too long for it are left out, with a warning.
+) -> Outcomes[RecordT, ResultT]:
+    """Call a model with at most ``size`` inputs at a time; records that are too long are left out, with a warning.
 
-    ``task`` and ``what`` (such as "pair") name task and records in messages. ``call`` returns results and exceptions,
-    as ``batch`` with ``return_exceptions`` does.
+    ``task`` and ``noun`` (such as "pair") name the task and a record in messages. ``call`` returns a result or an
+    exception for each input, as ``Runnable.batch`` does with ``return_exceptions``.
 
     Raises:
-        UserError: a record cannot be judged for another reason than its length, or all records are too long.
+        UserError: the model fails on a record for another reason than its length, or all records are too long.
     """
-    kept: list[tuple[Record_, Result]] = []
+    succeeded: list[tuple[RecordT, ResultT]] = []
     too_long: list[tuple[str, TooLongError]] = []
     for chunk in chunks_with_progress(list(zip(records, inputs, strict=True)), size, task, quiet):
-        for (record, _), result in zip(chunk, call([one for _, one in chunk]), strict=True):
+        for (record, _), result in zip(chunk, call([item for _, item in chunk]), strict=True):
             if isinstance(result, TooLongError):
                 too_long.append((record.id, result))
             elif isinstance(result, UserError):
-                raise UserError(f"{task}, {what} {record.id}: {result}") from result
+                raise UserError(f"{task}, {noun} {record.id}: {result}") from result
             elif isinstance(result, BaseException):
-                raise result  # LangChain returns every exception, Ctrl-C included
+                raise result  # such as KeyboardInterrupt, which LangChain also returns
             else:
-                kept.append((record, result))
-    if too_long and not kept:
+                succeeded.append((record, result))
+    if too_long and not succeeded:
         raise UserError(f"{task}: all {len(records)} records are too long for the model. {too_long[0][1]}")
     if too_long:
         counts = f"{len(too_long)} of {len(records)} records"
         logging.getLogger(__name__).warning(
             "%s: %s are too long for the model and are left out, %s first. %s", task, counts, *too_long[0]
         )
-    return Kept([one for one, _ in kept], [one for _, one in kept], tuple(id for id, _ in too_long))
+    left_out = tuple(id for id, _ in too_long)
+    return Outcomes([record for record, _ in succeeded], [result for _, result in succeeded], left_out)
 
 
 class Task(BaseModel, ABC):
     """One evaluation: the input of the model, the scorer, and the section of the results.
 
-    Tasks are immutable; their fields are stored in ``results.json``. A subclass in any module runs by
+    Tasks are immutable; their fields are stored in ``results.json``. A subclass in any module can be run with
     ``kind: package.module.Class`` in the setting ``eval.tasks``.
 
     Attributes:
-        kind: the registered name; other classes go by their dotted path.
-        section: the tables that the task appears in.
+        kind: the name in ``KINDS``; other classes do not define it, and are named by their dotted path.
+        section: the section of the results.
         context: what the model reads besides the question.
-        retriever: its name in the settings.
+        retriever: the name of a retriever in the settings.
         variant: a variant of the sample, such as ``newnames``.
 
     Raises:
@@ -237,7 +242,7 @@ class Task(BaseModel, ABC):
 
     @property
     def name(self) -> str:
-        """The name in results: kind, then the fields that are set. An unregistered class uses its own name."""
+        """The name in results: the kind or, for an unregistered class, the class name, then the fields that are set."""
         kind = vars(type(self)).get("kind") or type(self).__name__
         return "_".join(part for part in (kind, *self._parts) if part)
 
@@ -247,7 +252,7 @@ class Task(BaseModel, ABC):
 
     @property
     def condition(self) -> str:
-        """What distinguishes the task within its section, such as a row of a grid."""
+        """The task's name within its section, such as the title of its row in a grid."""
         return "_".join(part for part in self._parts if part) or self.name
 
     @property
@@ -266,28 +271,32 @@ class Task(BaseModel, ABC):
         return False
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """The task in words; ``config`` are the settings that it was measured with."""
+        """The task's name for readers; ``config`` holds the settings that the task was measured with."""
         return self.name
 
     def fields(self) -> dict[str, Any]:
         """The task's entry in ``results.json``; unregistered classes add section and scorer, so that a report needs no
         import.
         """
-        own = {"kind": self.kind_name(), **self.model_dump(mode="json")}
+        fields = {"kind": self.kind_name(), **self.model_dump(mode="json")}
         if "kind" in vars(type(self)):
-            return own
-        return {**own, "section": self.section.id, "scorer": self.scorer.name}
+            return fields
+        return {**fields, "section": self.section.id, "scorer": self.scorer.name}
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> "Mapping[str, Estimate]":
         """The metrics of the samples; ``labels`` are the candidate labels."""
         return self.scorer.metrics(samples, labels)
 
     def result(
-        self, samples: Sequence[Sample], labels: Sequence[str], kept: Kept[Any, Any], identity: Mapping[str, Any]
+        self,
+        samples: Sequence[Sample],
+        labels: Sequence[str],
+        outcomes: Outcomes[Any, Any],
+        identity: Mapping[str, Any],
     ) -> TaskResult:
-        """The result of these samples, made from the results of ``kept``."""
-        reused = sum(one.reused for one in kept.results)
-        return TaskResult(self, self.metrics(samples, labels), samples, reused, identity, kept.left_out)
+        """The task's result; ``outcomes`` are those that the samples were made from."""
+        reused = sum(result.reused for result in outcomes.results)
+        return TaskResult(self, self.metrics(samples, labels), samples, reused, identity, outcomes.left_out)
 
     @abstractmethod
     def run(self, resources: Resources) -> TaskResult:

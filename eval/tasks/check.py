@@ -1,4 +1,4 @@
-"""Checked claims: is the verdict on each claim the expert's, and is its evidence?"""
+"""Checked claims: verdicts and evidence compared with the data's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from eval.stats.verification import VERDICTS
 from eval.tasks.base import CHECKING, Resources, Section, Task, run_batches
 from eval.tasks.scorers import CHECKS, Scorer
 
-CHUNK = 16
+CHUNK = 16  # claims per call of the checker
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A claim with the verdict that is right and the evidence that the data has."""
+class _Item:
+    """A claim to check, with its right verdict and the data's evidence for it."""
 
     id: str
     text: str
@@ -33,13 +33,13 @@ class _Asked:
 class CheckTask(Task):
     """Checks each claim of section ``claims`` and compares the verdict with the data's.
 
-    Of the context ``given`` each claim is checked against each document that the data judges it by, one at a time
-    (``check_given``); of ``retrieved`` it is checked once against what a retriever finds in the data's corpus
-    (``check_retrieved_NAME``). Its verdict is then that of most of its documents; claims that as many documents support
-    as contradict are left out. A claim too long for the judge is left out, with a warning.
+    With the context ``given`` (``check_given``), each claim is checked against each of its documents in the data
+    separately. With ``retrieved`` (``check_retrieved_NAME``), each claim is checked once against the passages that a
+    retriever finds in the data's corpus; the right verdict is then that of most of its documents, and claims without a
+    majority are left out. A claim that is too long for the NLI model is left out, with a warning.
 
     A sample adds ``conflicting, supporting, contradicting``, ``evidence`` (counts of sentences) and ``found`` (whether
-    a deciding document is among the passages), see ``stats.claims``.
+    a deciding document is among the passages); see ``stats.claims``.
     """
 
     kind: ClassVar[str] = "check"
@@ -49,22 +49,22 @@ class CheckTask(Task):
     variant: None = None
 
     @model_validator(mode="after")
-    def _retrieves(self) -> Self:
+    def _check_retriever(self) -> Self:
         if (self.context == "retrieved") != (self.retriever is not None):
             raise ValueError("context retrieved needs the name of a retriever, and given has none")
         return self
 
     @property
     def scorer(self) -> Scorer:
-        """Verdicts and evidence."""
+        """The scorer of verdicts and evidence."""
         return CHECKS
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """What the claims are checked against."""
+        """Whether evidence is given or retrieved, and by which retriever."""
         return "given evidence" if self.context == "given" else f"evidence retrieved by {self.retriever}"
 
     def run(self, resources: Resources) -> TaskResult:
-        """Measure the judge and the retriever of the settings."""
+        """Measure the checker and the retriever of the settings."""
         checker = resources.checker(self.retriever)
         return self.evaluate(checker.model, resources.claims(), identity=checker.identity, quiet=resources.quiet)
 
@@ -73,75 +73,76 @@ class CheckTask(Task):
     ) -> TaskResult:
         """Check every claim and score verdicts and evidence.
 
-        The checker searches the documents of ``data`` if the context is ``retrieved``. ``identity`` determines the
-        results besides claims and passages; see ``TaskResult``.
+        If the context is ``retrieved``, the checker must search the documents of ``data``. ``identity`` is everything
+        besides claims and passages that determines the results; see ``TaskResult``.
 
         Raises:
-            UserError: no claim has a verdict, or one cannot be checked for another reason than its length.
+            UserError: no claim has a verdict, or a claim cannot be checked for another reason than its length.
         """
-        asked = self._asked(data)
-        if not asked:
+        items = self._items(data)
+        if not items:
             raise UserError(f"{self.name}: there are no claims with a verdict. Name another file or a higher limit.")
-        claims = [Claim(one.text, passages=self._given(one, data)) for one in asked]
-        kept = run_batches(self.name, "claim", asked, claims, checker.check_all, CHUNK, quiet=quiet)
+        claims = [Claim(item.text, passages=self._given_passages(item, data)) for item in items]
+        outcomes = run_batches(self.name, "claim", items, claims, checker.check_all, CHUNK, quiet=quiet)
         samples = [
-            self._sample(one, check, data, identity) for one, check in zip(kept.records, kept.results, strict=True)
+            self._sample(item, check, data, identity)
+            for item, check in zip(outcomes.records, outcomes.results, strict=True)
         ]
-        return self.result(samples, VERDICTS, kept, identity)
+        return self.result(samples, VERDICTS, outcomes, identity)
 
-    def _asked(self, data: ClaimData) -> list[_Asked]:
+    def _items(self, data: ClaimData) -> list[_Item]:
         if self.context == "given":
-            return [_Asked(one.id, claim.text, one.verdict, (one,)) for claim in data.claims for one in claim.evidence]
-        return [_Asked(one.id, one.text, one.verdict, one.evidence) for one in data.claims if one.verdict is not None]
+            return [_Item(e.id, claim.text, e.verdict, (e,)) for claim in data.claims for e in claim.evidence]
+        return [_Item(c.id, c.text, c.verdict, c.evidence) for c in data.claims if c.verdict is not None]
 
-    def _given(self, asked: _Asked, data: ClaimData) -> tuple[Passage, ...] | None:
+    def _given_passages(self, item: _Item, data: ClaimData) -> tuple[Passage, ...] | None:
         if self.context == "retrieved":
             return None
-        found = [data.by_id[one.document] for one in asked.evidence]
-        return tuple(Passage(id=str(one.id), text=one.page_content, metadata=one.metadata) for one in found)
+        documents = [data.by_id[evidence.document] for evidence in item.evidence]
+        return tuple(Passage(id=str(each.id), text=each.page_content, metadata=each.metadata) for each in documents)
 
-    def _sample(self, asked: _Asked, check: Check, data: ClaimData, identity: Mapping[str, Any]) -> dict[str, Any]:
-        deciding = {one.document for one in asked.evidence if one.verdict != "not enough evidence"}
-        found = {passage.id for passage in check.passages}
+    def _sample(self, item: _Item, check: Check, data: ClaimData, identity: Mapping[str, Any]) -> dict[str, Any]:
+        deciding = {evidence.document for evidence in item.evidence if evidence.verdict != "not enough evidence"}
+        passage_ids = {passage.id for passage in check.passages}
         passages = [[passage.id, passage.text] for passage in check.passages]
         return {
-            "id": asked.id,
-            "question": asked.text,
+            "id": item.id,
+            "question": item.text,
             "prompt": None,
             "output": None,
             "label_scores": check.scores,
             "prediction": check.verdict,
-            "target": asked.target,
+            "target": item.target,
             "retrieved": [{"id": passage.id, "score": passage.score} for passage in check.passages],
-            "key": content_key(statement=asked.text, passages=passages, identity=identity),
+            "key": content_key(statement=item.text, passages=passages, identity=identity),
             "notes": check.notes,
             "conflicting": check.conflicting,
-            "supporting": [one.model_dump() for one in check.supporting],
-            "contradicting": [one.model_dump() for one in check.contradicting],
-            "evidence": _counted(asked.evidence, check, data) if data.sentences else None,
-            "found": bool(deciding & found) if deciding and self.context == "retrieved" else None,
+            "supporting": [citation.model_dump() for citation in check.supporting],
+            "contradicting": [citation.model_dump() for citation in check.contradicting],
+            "evidence": _evidence_counts(item.evidence, check, data) if data.sentences else None,
+            "found": bool(deciding & passage_ids) if deciding and self.context == "retrieved" else None,
         }
 
 
-def _counted(evidence: Sequence[Evidence], check: Check, data: ClaimData) -> dict[str, int]:
-    """Correct, predicted and gold sentences of evidence."""
-    by_document = {one.document: one for one in evidence}
+def _evidence_counts(evidence: Sequence[Evidence], check: Check, data: ClaimData) -> dict[str, int]:
+    """The numbers of correct, predicted and gold sentences of evidence."""
+    gold_by_document = {each.document: each for each in evidence}
     correct = predicted = 0
     for verdict, citations in (("supported", check.supporting), ("contradicted", check.contradicting)):
-        for document in dict.fromkeys(one.passage_id for one in citations):
-            chosen = _numbers(data, document, [one for one in citations if one.passage_id == document])
-            predicted += len(chosen)
-            if (gold := by_document.get(document)) is not None:
-                rationales = [sorted(one) for one in gold.rationales]
-                correct += correct_sentences(chosen, rationales, has_right_label=gold.verdict == verdict)
-    total = sum(len(frozenset().union(*one.rationales)) for one in evidence)
-    return {"correct": correct, "predicted": predicted, "gold": total}
+        for document in dict.fromkeys(citation.passage_id for citation in citations):
+            quoted = _quoted_sentences(data, document, [one for one in citations if one.passage_id == document])
+            predicted += len(quoted)
+            if (gold := gold_by_document.get(document)) is not None:
+                rationales = [sorted(rationale) for rationale in gold.rationales]
+                correct += correct_sentences(quoted, rationales, has_right_label=gold.verdict == verdict)
+    n_gold = sum(len(frozenset().union(*each.rationales)) for each in evidence)
+    return {"correct": correct, "predicted": predicted, "gold": n_gold}
 
 
-def _numbers(data: ClaimData, document: str, citations: Sequence[Citation]) -> list[int]:
-    """The numbers of a document's sentences that quotes overlap."""
+def _quoted_sentences(data: ClaimData, document: str, citations: Sequence[Citation]) -> list[int]:
+    """The numbers of the document's sentences that overlap with a citation's quote."""
     return [
         number
         for number, (start, end) in enumerate(data.sentences.get(document, ()))
-        if any(one.start < end and start < one.end for one in citations)
+        if any(citation.start < end and start < citation.end for citation in citations)
     ]

@@ -17,7 +17,7 @@ CHUNK = 256  # pairs per call of the model
 
 
 class NLITask(Task):
-    """Classifies each pair; an answer without a label is wrong and counted as ``unparsed``.
+    """Classifies premise-hypothesis pairs; an answer without a label is wrong and counted as ``unparsed``.
 
     The name is ``nli``, ``nli_Kshot``, ``nli_tuned`` or ``nli_TAG``.
 
@@ -43,11 +43,11 @@ class NLITask(Task):
 
     @property
     def condition(self) -> str:
-        """The state of the model or the number of examples."""
+        """The tag, "tuned", or the number of examples per label, without regard to settings."""
         return self.title({})
 
     def title(self, config: Mapping[str, Any]) -> str:
-        """The tag, "tuned", or the number of examples per label."""
+        """The tag, "tuned", or the number of examples per label, such as "3-shot"."""
         nli, prompt = config.get("nli") or {}, config.get("prompt") or {}
         is_tuned, shots = self.tuned, self.shots
         if shots is None and is_tuned is None:
@@ -65,31 +65,32 @@ class NLITask(Task):
     ) -> TaskResult:
         """Classify every pair and score the labels.
 
-        ``identity`` is everything that determines a label besides its pair; see ``TaskResult``.
+        ``identity`` is everything besides the pair that determines a label; see ``TaskResult``.
 
         Raises:
-            UserError: no pairs, an unknown label, or see ``run_batches``.
+            UserError: no pairs, an unknown label, or as ``run_batches``.
         """
         if not pairs:
             raise UserError(f"{self.name}: there are no pairs. Choose another split or a higher limit.")
-        if foreign := sorted({pair.label for pair in pairs} - set(model.labels)):
+        if unknown := sorted({pair.label for pair in pairs} - set(model.labels)):
             raise UserError(
-                f"{self.name}: the data has the label {foreign[0]}, and the model knows {', '.join(model.labels)}. "
+                f"{self.name}: the data has the label {unknown[0]}, and the model knows {', '.join(model.labels)}. "
                 "Map the data's labels to the model's with pairs.labels."
             )
         inputs: list[Mapping[str, str]] = [{"premise": pair.premise, "hypothesis": pair.hypothesis} for pair in pairs]
         classify = partial(model.batch, return_exceptions=True)
-        judged = run_batches(self.name, "pair", pairs, inputs, classify, CHUNK, quiet=quiet)
+        outcomes = run_batches(self.name, "pair", pairs, inputs, classify, CHUNK, quiet=quiet)
         samples = [
-            _sample(pair, judgement, identity) for pair, judgement in zip(judged.records, judged.results, strict=True)
+            _sample(pair, judgement, identity)
+            for pair, judgement in zip(outcomes.records, outcomes.results, strict=True)
         ]
-        return self.result(samples, model.labels, judged, identity)
+        return self.result(samples, model.labels, outcomes, identity)
 
 
 def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) -> dict[str, Any]:
-    read: dict[str, Any] = {"prompt": judgement.prompt}
+    model_input: dict[str, Any] = {"prompt": judgement.prompt}
     if judgement.prompt is None:
-        read |= {"premise": pair.premise, "hypothesis": pair.hypothesis}
+        model_input |= {"premise": pair.premise, "hypothesis": pair.hypothesis}
     return {
         "id": pair.id,
         "premise": pair.premise,
@@ -100,6 +101,6 @@ def _sample(pair: NLIPair, judgement: Judgement, identity: Mapping[str, Any]) ->
         "prediction": judgement.label,
         "target": pair.label,
         "retrieved": [],
-        "key": content_key(**read, identity=identity),
+        "key": content_key(**model_input, identity=identity),
         "notes": judgement.notes,
     }

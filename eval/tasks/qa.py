@@ -1,4 +1,4 @@
-"""Question answering with yes, no or maybe."""
+"""Question answering with the labels yes, no and maybe."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from common.fingerprints import content_key
 from corpus.records import LABELS, QARecord
 from eval.results import TaskResult
 from eval.stats.estimate import Estimate, proportion
-from eval.tasks.base import Kept, QAChain, Resources, Task, run_batches
+from eval.tasks.base import Outcomes, QAChain, Resources, Task, run_batches
 from eval.tasks.scorers import LABELS as LABEL_SCORER
 from eval.tasks.scorers import REFUSALS, Sample, Scorer
 
 if TYPE_CHECKING:
     from chains.config import Context
 
-CHUNK = 128  # records per call: enough to batch by length, few enough to update the progress bar
+CHUNK = 128  # records per call of the chain: enough to batch by length, few enough to update the progress bar
 _SEED = 7
-_CONTEXTS = {
+_CONTEXTS = {  # titles
     "none": "no text",
     "retrieved": "retrieved",
     "gold": "own abstract",
@@ -35,22 +35,22 @@ GROUNDED = {
     "unread_right": (False, True),
     "unread_wrong": (False, False),
 }
-"""Metrics by whether the question's own abstract was read and whether the answer is right."""
-VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # the sample's further test files
+"""Metrics that are shares of the answers: whether the question's own abstract was read, and whether they are right."""
+VARIANTS = {"newnames": "new names", "newphrases": "new phrases"}  # titles of the sample's other test files
 
 
 class QATask(Task):
     """Answers each record's question and compares the label with the record's.
 
-    The context determines the input besides the question:
+    The context determines what the chain gets besides the question:
 
     - ``none`` (``qa_none``) and ``retrieved`` (``qa_retrieved_NAME``): nothing, so that the gold abstract cannot leak;
     - ``gold`` (``qa_gold``, ``qa_gold_VARIANT``): the record's abstract;
     - ``wrong`` (``qa_wrong``): another record's abstract (``wrong_contexts``). The target is "maybe", the metrics are
       ``share_maybe`` and ``unparsed``, and records need no label.
 
-    An answer without a label is wrong and counted as ``unparsed``. With retrieved passages, ``GROUNDED`` divides the
-    answers by whether the question's own abstract was among them: a right answer without it is not grounded.
+    An answer without a label is wrong and counted as ``unparsed``. With retrieved passages, the metrics ``GROUNDED``
+    show how many right answers are grounded, that is, given with the question's own abstract among the passages.
     """
 
     kind: ClassVar[str] = "qa"
@@ -59,7 +59,7 @@ class QATask(Task):
     context: Literal["none", "gold", "retrieved", "wrong"]
 
     @model_validator(mode="after")
-    def _retriever_belongs_to_its_context(self) -> Self:
+    def _check_retriever(self) -> Self:
         if (self.retriever is None) == (self.context == "retrieved"):
             needs = "needs a" if self.retriever is None else "takes no"
             raise ValueError(f"the context {self.context} {needs} retriever")
@@ -67,7 +67,7 @@ class QATask(Task):
 
     @property
     def scorer(self) -> Scorer:
-        """Labels; for a wrong context the share of "maybe"."""
+        """The scorer of labels; for the context ``wrong``, of the share of "maybe"."""
         return REFUSALS if self.context == "wrong" else LABEL_SCORER
 
     @property
@@ -77,8 +77,8 @@ class QATask(Task):
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The context, then retriever or variant."""
-        more = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
-        return f"{_CONTEXTS[self.context]}, {more}" if more else _CONTEXTS[self.context]
+        detail = self.retriever or (self.variant and VARIANTS.get(self.variant, self.variant))
+        return f"{_CONTEXTS[self.context]}, {detail}" if detail else _CONTEXTS[self.context]
 
     def run(self, resources: Resources) -> TaskResult:
         """Measure the model and retriever of the settings."""
@@ -91,22 +91,24 @@ class QATask(Task):
     ) -> TaskResult:
         """Answer every question with a chain and score the labels.
 
-        The chain is built for the task's context. The records have labels, unless the context is wrong. ``identity``
-        determines the answers besides the prompt; see ``TaskResult``.
+        The chain must fit the task's context. The records need labels, unless the context is ``wrong``. ``identity`` is
+        everything besides the prompt that determines the answers; see ``TaskResult``.
 
         Raises:
-            UserError: no records, a missing label, too few different abstracts for a wrong context, or see
+            UserError: no records, a missing label, too few different abstracts for the context ``wrong``, or as
                 ``run_batches``.
         """
-        kept = self.answers(chain, records, quiet=quiet)
-        return self.result(self.samples(kept.records, kept.results, identity), LABELS, kept, identity)
+        outcomes = self.answers(chain, records, quiet=quiet)
+        samples = self.samples(outcomes.records, outcomes.results, identity)
+        return self.result(samples, LABELS, outcomes, identity)
 
     def metrics(self, samples: Sequence[Sample], labels: Sequence[str]) -> Mapping[str, Estimate]:
-        """The scorer's metrics, and with retrieved passages the shares of ``GROUNDED``."""
+        """The scorer's metrics and, with retrieved passages, the shares ``GROUNDED``."""
         metrics = dict(super().metrics(samples, labels))
         if self.context == "retrieved":
-            kinds = [(_has_read_its_own(sample), self.scorer.is_right(sample)) for sample in samples]
-            metrics |= {name: proportion(kinds.count(kind), len(kinds)) for name, kind in GROUNDED.items()}
+            read_and_right = [(_has_read_own_abstract(sample), self.scorer.is_right(sample)) for sample in samples]
+            n = len(samples)
+            metrics |= {name: proportion(read_and_right.count(pair), n) for name, pair in GROUNDED.items()}
         return metrics
 
     def inputs(self, records: Sequence[QARecord]) -> list[dict[str, str]]:
@@ -123,20 +125,20 @@ class QATask(Task):
         """The right label of each record."""
         if self.context == "wrong":
             return ["maybe"] * len(records)
-        without = [record.id for record in records if record.label is None]
-        if without:
+        if unlabelled := [record.id for record in records if record.label is None]:
+            n = len(unlabelled)
             raise UserError(
-                f"{self.name}: {len(without)} of {len(records)} records have no label (the first is {without[0]}). "
-                "Use labelled records, such as PubMedQA's pqa_labeled."
+                f"{self.name}: {n} of {len(records)} records have no label (the first is {unlabelled[0]}). Use "
+                "labelled records, such as PubMedQA's pqa_labeled."
             )
         return [record.label for record in records if record.label is not None]
 
-    def answers(self, chain: QAChain, records: Sequence[QARecord], *, quiet: bool) -> Kept[QARecord, Answer]:
+    def answers(self, chain: QAChain, records: Sequence[QARecord], *, quiet: bool) -> Outcomes[QARecord, Answer]:
         """The chain's answers, in the records' order; records that are too long for the model are left out."""
         if not records:
             raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
         inputs = self.inputs(records)
-        self.targets(records)  # fails on a record without a label before the first answer
+        self.targets(records)  # so that a missing label is reported before the chain runs
         answer = partial(chain.batch, return_exceptions=True)
         return run_batches(self.name, "record", records, inputs, answer, self.chunk, quiet=quiet)
 
@@ -174,21 +176,20 @@ def wrong_contexts(records: Sequence[QARecord]) -> list[QARecord]:
             "qa_wrong gives each question another record's abstract, so at most half of the records may share one; of "
             f"{len(records)} records {largest} have the same abstract. Use more records."
         )
-    line = [index for group in groups.values() for index in group]
-    donors: dict[int, QARecord] = {
-        index: records[line[(place + largest) % len(line)]] for place, index in enumerate(line)
-    }
-    return [donors[index] for index in range(len(records))]
+    grouped = [index for group in groups.values() for index in group]
+    rotated = grouped[largest:] + grouped[:largest]
+    source_of = dict(zip(grouped, rotated, strict=True))
+    return [records[source_of[index]] for index in range(len(records))]
 
 
-def _has_read_its_own(sample: Sample) -> bool:
-    return any(found["id"] == sample["id"] for found in sample["retrieved"])
+def _has_read_own_abstract(sample: Sample) -> bool:
+    return any(hit["id"] == sample["id"] for hit in sample["retrieved"])
 
 
 def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str, Any]) -> dict[str, Any]:
-    asked: dict[str, Any] = {"prompt": answer.prompt}
-    if answer.prompt is None:  # a chain without a model is determined by what it read
-        asked |= {"question": record.question, "passages": [passage.text for passage in answer.passages]}
+    model_input: dict[str, Any] = {"prompt": answer.prompt}
+    if answer.prompt is None:  # a chain without a language model has no prompt
+        model_input |= {"question": record.question, "passages": [passage.text for passage in answer.passages]}
     return {
         "id": record.id,
         "question": record.question,
@@ -198,6 +199,6 @@ def _sample(record: QARecord, answer: Answer, target: str, identity: Mapping[str
         "prediction": answer.label,
         "target": target,
         "retrieved": [{"id": passage.id, "score": passage.score} for passage in answer.passages],
-        "key": content_key(**asked, identity=identity),
+        "key": content_key(**model_input, identity=identity),
         "notes": answer.notes,
     }

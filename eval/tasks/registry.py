@@ -1,4 +1,4 @@
-"""Tasks by kind, from settings and from results folders."""
+"""Creation of tasks from settings and from results folders."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,14 +39,14 @@ def make_task(kind: str, fields: Mapping[str, Any]) -> Task:
     try:
         return task(**fields)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc'])) or 'fields'}: {one['msg']}" for one in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'fields'}: {e['msg']}" for e in error.errors()]
         raise UserError(f"{_SETTING}, kind {kind}: {'; '.join(problems)}.") from None
     except TypeError as error:  # an abstract class
         raise UserError(f"{_SETTING}, kind {kind}: {error}.") from None
 
 
 class RecordedTask(Task):
-    """A task of a results folder whose class is not registered; it can be reported and compared."""
+    """A task of a results folder whose class is not registered: it can be reported and compared, but not run."""
 
     recorded_name: str
     recorded_kind: str
@@ -61,58 +61,55 @@ class RecordedTask(Task):
     @property
     def section(self) -> Section:  # type: ignore[override]
         """The section with the recorded id."""
-        return next((one for one in SECTIONS if one.id == self.section_id), ANSWERS)
+        return next((section for section in SECTIONS if section.id == self.section_id), ANSWERS)
 
     @property
     def scorer(self) -> Scorer:
         """The scorer with the recorded name."""
-        return next((one for one in SCORERS if one.name == self.scorer_name), LABELS)
+        return next((scorer for scorer in SCORERS if scorer.name == self.scorer_name), LABELS)
 
     def run(self, resources: Resources) -> TaskResult:  # noqa: ARG002
-        """Raise ``UserError``: it cannot be measured."""
+        """Raise ``UserError``."""
         raise UserError(f"{self.name} is read from a results folder. To measure it, set eval.tasks.")
 
 
 def recorded_tasks(names: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Task]:
     """The tasks of a results folder by name.
 
-    ``fields`` are those of ``results.json`` by name; results of version 0.1.0 have only names.
+    ``fields`` holds the tasks' fields in ``results.json``, by name; version 0.1.0 wrote only names.
 
     Raises:
         UserError: a name cannot be part of a file name.
     """
     tasks = {name: _from_fields(name, fields.get(name)) or task_from_name(name) for name in names}
     inference = [name for name in names if isinstance(tasks[name], NLITask)]
-    # Without fields, "nli" beside further tasks on pairs is the zero-shot one of a grid.
+    # In results of version 0.1.0, "nli" beside other tasks on pairs is the zero-shot task of a grid.
     if "nli" in inference and "nli" not in fields and len(inference) > 1:
         tasks["nli"] = NLITask(shots=0, tuned=False if "nli_tuned" in inference else None)
     return tasks
 
 
 def task_from_name(name: str) -> Task:
-    """The task of a name as written by version 0.1.0; a name of another form is a task of labels.
+    """The task whose name version 0.1.0 wrote; a name of another form gives a ``RecordedTask`` with scored labels.
 
     Raises:
         UserError: the name cannot be part of a file name.
     """
     kind, _, rest = name.partition("_")
-    context, _, more = rest.partition("_")
-    found: dict[str, Any] = {}
+    context, _, retriever_or_variant = rest.partition("_")
+    fields: dict[str, Any] = {}
     if kind == RetrievalTask.kind:
-        found = {"retriever": rest}
+        fields = {"retriever": rest}
     elif kind in (QATask.kind, VerificationTask.kind):
-        found = {"context": context, "retriever" if context == "retrieved" else "variant": more or None}
+        field = "retriever" if context == "retrieved" else "variant"
+        fields = {"context": context, field: retriever_or_variant or None}
     elif kind == NLITask.kind:
-        shots = _SHOTS.fullmatch(rest)
-        found = (
-            {"shots": int(shots[1]), "tuned": False}
-            if shots
-            else {"tuned": True}
-            if rest == "tuned"
-            else {"tag": rest or None}
-        )
+        if shots := _SHOTS.fullmatch(rest):
+            fields = {"shots": int(shots[1]), "tuned": False}
+        else:
+            fields = {"tuned": True} if rest == "tuned" else {"tag": rest or None}
     try:
-        if kind in KINDS and (task := KINDS[kind](**found)).name == name:
+        if kind in KINDS and (task := KINDS[kind](**fields)).name == name:
             return task
     except ValidationError:
         pass
@@ -121,19 +118,19 @@ def task_from_name(name: str) -> Task:
 
 
 def _from_fields(name: str, fields: Any) -> Task | None:
-    """The task with these fields; None if they are missing or not understood.
+    """The task with these fields of ``results.json``; None if they are missing or invalid.
 
-    A user's class is not imported, since a results folder may come from others.
+    A user's class is not imported, since a results folder may come from someone else.
     """
     if not isinstance(fields, Mapping) or not isinstance(kind := fields.get("kind"), str):
         return None
-    own = {key: value for key, value in fields.items() if key != "kind"}
+    without_kind = {key: value for key, value in fields.items() if key != "kind"}
     try:
         if kind in KINDS:
-            task = KINDS[kind](**own)
+            task = KINDS[kind](**without_kind)
             return task if task.name == name else None
-        base = {key: own.get(key) for key in Task.model_fields}
-        more = {"section_id": own.get("section"), "scorer_name": own.get("scorer")}
-        return RecordedTask(recorded_name=name, recorded_kind=kind, **base, **more)  # type: ignore[arg-type]
+        recorded = {key: fields.get(key) for key in Task.model_fields}
+        recorded |= {"section_id": fields.get("section"), "scorer_name": fields.get("scorer")}
+        return RecordedTask(recorded_name=name, recorded_kind=kind, **recorded)  # type: ignore[arg-type]
     except ValidationError:
         return None

@@ -1,4 +1,4 @@
-"""Retrieval of each question's own abstract."""
+"""Retrieval of the abstract that each question belongs to."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RetrievalTask(Task):
-    """``retrieval_NAME``: each question is a query with its abstract as the one relevant document."""
+    """``retrieval_NAME``: each question is a query, whose only relevant document is the record's abstract."""
 
     kind: ClassVar[str] = "retrieval"
     section: ClassVar[Section] = RETRIEVAL
@@ -30,7 +30,7 @@ class RetrievalTask(Task):
 
     @property
     def scorer(self) -> Scorer:
-        """The rank of the target."""
+        """The scorer of the target's rank."""
         return RANKING
 
     def title(self, config: Mapping[str, Any]) -> str:  # noqa: ARG002
@@ -39,8 +39,8 @@ class RetrievalTask(Task):
 
     def run(self, resources: Resources) -> TaskResult:
         """Measure the retriever over all abstracts of the data."""
-        found = resources.retriever(self.retriever)
-        return self.evaluate(found.model, resources.records(), identity=found.identity)
+        subject = resources.retriever(self.retriever)
+        return self.evaluate(subject.model, resources.records(), identity=subject.identity)
 
     def evaluate(
         self,
@@ -53,8 +53,9 @@ class RetrievalTask(Task):
         """Query the retriever with all questions in one call.
 
         The retriever must search the records' abstracts under the records' ids (``corpus.records.documents``), and may
-        search others too. Of records with identical abstracts, each id counts as the record's own. ``depth`` is the
-        number of passages to retrieve; ``identity`` determines the results besides question and abstracts.
+        search others too. If records have identical abstracts, finding any of these counts as finding the record's
+        own. ``depth`` is the number of passages to retrieve; ``identity`` is everything besides question and abstracts
+        that determines the results.
 
         Raises:
             UserError: no records.
@@ -64,13 +65,13 @@ class RetrievalTask(Task):
             raise UserError(f"{self.name}: there are no records. Choose another split or a higher limit.")
         if depth < DEPTH:
             raise ValueError(f"depth {depth} is below {DEPTH}, which the metrics need")
-        before = retriever.reused if isinstance(retriever, CachedRetriever) else 0
-        found = retriever.search([record.question for record in records], depth)
-        reused = retriever.reused - before if isinstance(retriever, CachedRetriever) else 0
+        reused_before = retriever.reused if isinstance(retriever, CachedRetriever) else 0
+        hits = retriever.search([record.question for record in records], depth)
+        reused = retriever.reused - reused_before if isinstance(retriever, CachedRetriever) else 0
         abstracts = content_key(abstracts=[[record.id, record.context] for record in records])
         samples: list[dict[str, Any]] = []
-        for record, passages in zip(records, found, strict=True):
-            ids = _own_first(record, passages)
+        for record, passages in zip(records, hits, strict=True):
+            ids = _ids_with_own(record, passages)
             samples.append(
                 {
                     "id": record.id,
@@ -96,11 +97,11 @@ class RetrievalTask(Task):
         return TaskResult(self, self.metrics(samples, ()), samples, reused, identity)
 
 
-def _own_first(record: QARecord, passages: Sequence[Document]) -> list[str | None]:
-    """The passages' ids; the first passage with the text of the record's abstract gets the record's id."""
+def _ids_with_own(record: QARecord, passages: Sequence[Document]) -> list[str | None]:
+    """The passages' ids; the first passage with the text of the record's abstract swaps its id for the record's."""
     ids = [passage.id for passage in passages]
-    first = next((place for place, passage in enumerate(passages) if passage.page_content == record.context), None)
+    first = next((index for index, passage in enumerate(passages) if passage.page_content == record.context), None)
     if first is None or record.id in ids[:first]:
         return ids
     other = ids[first]
-    return [record.id if place == first else other if id == record.id else id for place, id in enumerate(ids)]
+    return [record.id if index == first else other if id == record.id else id for index, id in enumerate(ids)]

@@ -1,11 +1,11 @@
-"""Scorers: metrics of a task's samples, and when a sample is right."""
+"""Scorers: the metrics of a task's samples, and whether a single sample is right."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eval.stats.calibration import calibration_metrics
-from eval.stats.citations import PER_ANSWER, REFERENCE, citation_metrics
+from eval.stats.citations import ANSWER_METRICS, REFERENCE_METRICS, citation_metrics
 from eval.stats.claims import evidence_metrics
 from eval.stats.estimate import Estimate, proportion
 from eval.stats.metrics import DEPTH, label_metrics, ranking_metrics, share, unparsed
@@ -23,14 +23,14 @@ class Scorer:
     """Scores the samples of a task.
 
     Attributes:
-        name: its name in files.
-        metrics: the metrics of all samples, given the candidate labels.
-        paired: by metric the value of one sample; their mean is the metric. Records of which a side has no value are
-            left out of the metric's comparison.
+        name: the scorer's name in files.
+        metrics: computes the metrics of all samples, given the candidate labels.
+        paired: functions by metric that give a sample's value; the mean of these values is the metric. A comparison of
+            runs leaves out records without a value on either side.
         is_right: whether the answer is right.
-        is_success: what McNemar's test counts; for answers with verdicts, whether the verdict is right.
-        answer: the answer in tables of changed records.
-        needs: the field that each sample must have.
+        is_success: the criterion of McNemar's test; for answers with verdicts, whether the verdict is right.
+        answer: the text of the answer in tables of changed records.
+        needs: the name of a field that each sample must have.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Scorer:
 
 
 def shared_scorer(a: Scorer, b: Scorer) -> Scorer | None:
-    """The scorer to compare two tasks by; None if they measure different things.
+    """The scorer by which two tasks can be compared; None if they have no metric in common.
 
-    Answers with and without verdicts are compared as labels.
+    Answers with verdicts and answers without are compared by their labels.
     """
     if a == b:
         return a
@@ -54,13 +54,13 @@ def shared_scorer(a: Scorer, b: Scorer) -> Scorer | None:
 
 def rank(sample: Sample) -> int | None:
     """The rank of the target among the retrieved passages, from 1; None if it is missing."""
-    ids = [found["id"] for found in sample["retrieved"]]
+    ids = [hit["id"] for hit in sample["retrieved"]]
     return ids.index(sample["target"]) + 1 if sample["target"] in ids else None
 
 
 def _reciprocal_rank(sample: Sample) -> float:
-    place = rank(sample)
-    return 1 / place if place is not None and place <= DEPTH else 0.0
+    position = rank(sample)
+    return 1 / position if position is not None and position <= DEPTH else 0.0
 
 
 def _predictions(samples: Sequence[Sample]) -> list[str | None]:
@@ -75,29 +75,29 @@ def _is_verdict_right(sample: Sample) -> bool:
     return _is_supported(sample) == _is_right(sample)
 
 
-def _with_verdict(sample: Sample) -> str:
+def _label_and_verdict(sample: Sample) -> str:
     return f"{sample['prediction']}: {sample['verdict'] or 'unverified'}"
 
 
-def _ranking(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
+def _ranking_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     return ranking_metrics([rank(sample) for sample in samples])
 
 
-def _labels(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+def _label_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
     targets = [sample["target"] for sample in samples]
     return label_metrics(targets, _predictions(samples), labels) | calibration_metrics(samples)
 
 
-def _checks(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
-    return _labels(samples, labels) | evidence_metrics(samples)
+def _check_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:
+    return _label_metrics(samples, labels) | evidence_metrics(samples)
 
 
-def _refusals(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
+def _refusal_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     predictions = _predictions(samples)
     return {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
 
 
-def _verdicts(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
+def _verdict_metrics(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Estimate]:  # noqa: ARG001
     accuracy = proportion(sum(map(_is_right, samples)), len(samples))
     return (
         verdict_metrics(samples) | {"accuracy": accuracy} | verification_metrics(samples) | calibration_metrics(samples)
@@ -108,24 +108,24 @@ def _is_unsupported(sample: Sample) -> bool:
     return not _is_supported(sample)
 
 
-def _is_cited(sample: Sample) -> bool:
+def _are_citations_right(sample: Sample) -> bool:
     """Whether each sentence is supported by the passages that it cites."""
     return bool(sample["citation_recall"] == 1)
 
 
-def _measure(name: str) -> Callable[[Sample], float | None]:
+def _field_value(name: str) -> Callable[[Sample], float | None]:
     return lambda sample: None if sample[name] is None else float(sample[name])
 
 
-RANKING = Scorer("ranking", _ranking, {"accuracy@1": _is_right, "mrr@10": _reciprocal_rank}, needs="retrieved")
-LABELS = Scorer("labels", _labels, {"accuracy": _is_right})
-REFUSALS = Scorer("refusals", _refusals, {"share_maybe": _is_right})
+RANKING = Scorer("ranking", _ranking_metrics, {"accuracy@1": _is_right, "mrr@10": _reciprocal_rank}, needs="retrieved")
+LABELS = Scorer("labels", _label_metrics, {"accuracy": _is_right})
+REFUSALS = Scorer("refusals", _refusal_metrics, {"share_maybe": _is_right})
 VERDICTS = Scorer(
     "verdicts",
-    _verdicts,
+    _verdict_metrics,
     {"verdict_accuracy": _is_verdict_right, "share_supported": _is_supported, "accuracy": _is_right},
     is_success=_is_verdict_right,
-    answer=_with_verdict,
+    answer=_label_and_verdict,
     needs="verdict",
 )
 UNSUPPORTABLE = Scorer(
@@ -134,18 +134,18 @@ UNSUPPORTABLE = Scorer(
     {"share_supported": _is_supported},
     is_right=_is_unsupported,
     is_success=_is_unsupported,
-    answer=_with_verdict,
+    answer=_label_and_verdict,
     needs="verdict",
 )
 CITATIONS = Scorer(
     "citations",
     lambda samples, _: citation_metrics(samples),
-    {name: _measure(name) for name in (*PER_ANSWER, *REFERENCE, "words")},
-    is_right=_is_cited,
-    is_success=_is_cited,
+    {name: _field_value(name) for name in (*ANSWER_METRICS, *REFERENCE_METRICS, "words")},
+    is_right=_are_citations_right,
+    is_success=_are_citations_right,
     answer=lambda sample: None if sample["citation_recall"] is None else f"recall {sample['citation_recall']:.2f}",
     needs="citation_recall",
 )
-CHECKS = Scorer("checks", _checks, {"accuracy": _is_right})
-LABELLING = (LABELS, CHECKS)  # scorers of labels that a model chose
+CHECKS = Scorer("checks", _check_metrics, {"accuracy": _is_right})
+LABELLING = (LABELS, CHECKS)  # scorers that compare predicted labels with targets
 SCORERS = (RANKING, LABELS, REFUSALS, VERDICTS, UNSUPPORTABLE, CITATIONS, CHECKS)

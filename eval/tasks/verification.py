@@ -1,4 +1,4 @@
-"""Verification of answers."""
+"""Verified answers, scored by their labels and verdicts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -16,12 +16,13 @@ from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, Scorer
 class VerificationTask(QATask):
     """Answers each question as ``QATask`` does and compares the verdicts with the labels.
 
-    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: answered from the record's
-    abstract, verified against another's. No answer of ``wrong`` and ``swapped`` should be supported; ``swapped``
-    measures the verifier alone, since the answering model cannot notice the wrong abstract.
+    The contexts are those of ``QATask`` (``verified_gold`` and so on) and ``swapped``: the answer comes from the
+    record's abstract and is verified against another record's. No answer of ``wrong`` and ``swapped`` should be
+    supported; ``swapped`` measures only the verifier, since the answering model does not see the wrong abstract.
 
-    A sample adds ``verdict``, ``verdict_scores``, ``statement``, ``verified_against`` (the id of the deciding passage)
-    and ``sentence`` (its deciding sentence, or None). The metrics are those of ``stats.verification``.
+    A sample adds ``verdict``, ``verdict_scores``, ``statement``, ``verified_against`` (the id of the passage that
+    decided the verdict) and ``sentence`` (the deciding sentence of that passage, or None). The metrics are those of
+    ``stats.verification``.
     """
 
     kind: ClassVar[str] = "verified"
@@ -31,7 +32,7 @@ class VerificationTask(QATask):
 
     @property
     def scorer(self) -> Scorer:
-        """Verdicts; the share of supported ones if none should be."""
+        """The scorer of verdicts; for ``wrong`` and ``swapped``, of the share of supported answers."""
         return UNSUPPORTABLE if self.context in ("wrong", "swapped") else VERDICTS
 
     @property
@@ -60,41 +61,43 @@ class VerificationTask(QATask):
     ) -> TaskResult:
         """Answer every question and score the verdicts.
 
-        The chain verifies and returns every answer (policy report or retry); for ``swapped`` it does not verify, and
-        ``verifier`` does. ``identity`` determines answers and verdicts besides the prompt, the NLI model included.
+        The chain must verify and return every answer (``chain.verify`` report or retry); for ``swapped`` it must not
+        verify, since ``verifier`` does. ``identity`` is everything besides the prompt that determines answers and
+        verdicts, the NLI model included.
 
         Raises:
-            UserError: see ``QATask.evaluate``; or the chain abstains.
-            ValueError: ``verifier`` is missing for ``swapped``, or given for another context.
+            UserError: as ``QATask.evaluate``, or the chain withholds an answer.
+            ValueError: ``verifier`` is missing for ``swapped``, or set for another context.
         """
         if (verifier is None) == (self.context == "swapped"):
             raise ValueError("a verifier belongs to the context swapped, and to no other")
-        kept = self.answers(chain, records, quiet=quiet)
-        if any(answer.withheld for answer in kept.results):
+        outcomes = self.answers(chain, records, quiet=quiet)
+        if any(answer.withheld for answer in outcomes.results):
             raise UserError(
                 f"{self.name}: the chain withheld answers, which cannot be scored. Set chain.verify to report or retry."
             )
-        answered = self.samples(kept.records, kept.results, identity)
+        unverified = self.samples(outcomes.records, outcomes.results, identity)
         if verifier is not None:
-            kept = kept._replace(results=verifier.verify(_swapped(kept.results, kept.records)))
-        samples = [{**sample, **_verdict(answer)} for sample, answer in zip(answered, kept.results, strict=True)]
-        return self.result(samples, LABELS, kept, identity)
+            outcomes = outcomes._replace(results=verifier.verify(_swapped(outcomes.results, outcomes.records)))
+        verdicts = map(_verdict_fields, outcomes.results)
+        samples = [sample | verdict for sample, verdict in zip(unverified, verdicts, strict=True)]
+        return self.result(samples, LABELS, outcomes, identity)
 
 
 def _swapped(answers: Sequence[Answer], records: Sequence[QARecord]) -> list[Answer]:
-    """The answers with another record's abstract in place of their passages."""
+    """The answers, with their passages replaced by another record's abstract."""
     return [
         answer.model_copy(update={"passages": (Passage(id=other.id, text=other.context),)})
         for answer, other in zip(answers, wrong_contexts(records), strict=True)
     ]
 
 
-def _verdict(answer: Answer) -> dict[str, Any]:
-    judged = answer.verification
+def _verdict_fields(answer: Answer) -> dict[str, Any]:
+    verification = answer.verification
     return {
         "verdict": answer.verdict,
-        "verdict_scores": judged.scores if judged else {},
-        "verified_against": judged.passage_id if judged else None,
-        "statement": judged.statement if judged else None,
-        "sentence": judged.sentence.model_dump() if judged and judged.sentence else None,
+        "verdict_scores": verification.scores if verification else {},
+        "verified_against": verification.passage_id if verification else None,
+        "statement": verification.statement if verification else None,
+        "sentence": verification.sentence.model_dump() if verification and verification.sentence else None,
     }

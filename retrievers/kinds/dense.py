@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
 from retrievers.base import Hit, Retriever
 from retrievers.config import RetrieverConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
+from retrievers.files.vectors import unit
 from retrievers.indexing import read_document
-from retrievers.store import Store
+from retrievers.store import BATCH, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from retrievers.registry import Context
 
 TIES = 16  # extra neighbours to fetch, so that ties at rank k are broken by id
-BATCH = 512  # query vectors in a query, ids in a get
 
 
 class DenseConfig(RetrieverConfig):
@@ -57,34 +56,32 @@ class DenseRetriever(Retriever):
         vectors = np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32)
         with self._store.errors():
             self._store.refresh()
-            near = [
-                best
+            return [
+                hits
                 for start in range(0, len(questions), BATCH)
-                for best in self._nearest(vectors[start : start + BATCH], k)
+                for hits in self._nearest(vectors[start : start + BATCH], k + TIES)
             ]
-            documents = self._read(sorted({id for best in near for id, _ in best}))
-        return [[Hit(documents[id], score) for id, score in best if id in documents] for best in near]
 
-    def _nearest(self, vectors: "np.ndarray", k: int) -> list[list[tuple[str, float]]]:
-        """The ids and similarities of the ``k`` nearest of each vector, best first."""
-        count = self._store.collection.count()
-        if count == 0:
+    def _nearest(self, vectors: "np.ndarray", count: int) -> list[list[Hit]]:
+        if file := self._store.vector_file():
+            return [
+                [Hit(file.document(row), cosine) for row, cosine in found]
+                for found in file.nearest(unit(vectors), count)
+            ]
+        self._store.refresh_graph()
+        collection = self._store.collection
+        if not (stored := collection.count()):
             return [[] for _ in vectors]
-        found = self._store.collection.query(
-            query_embeddings=vectors, n_results=min(k + TIES, count), include=["distances"]
+        found = collection.query(
+            query_embeddings=vectors,
+            n_results=min(count, stored),
+            include=["distances", "documents", "metadatas"],
         )
-        rows = zip(found["ids"], found["distances"] or [], strict=True)
-        return [_best(dict(zip(ids, distances, strict=True)), k) for ids, distances in rows]
-
-    def _read(self, ids: list[str]) -> dict[str, Document]:
-        documents: dict[str, Document] = {}
-        for start in range(0, len(ids), BATCH):
-            batch = self._store.collection.get(ids=ids[start : start + BATCH], include=["documents", "metadatas"])
-            rows = zip(batch["ids"], batch["documents"] or [], batch["metadatas"] or [], strict=True)
-            documents.update((id, read_document(id, text, metadata or {})) for id, text, metadata in rows)
-        return documents
-
-
-def _best(distances: dict[str, float], k: int) -> list[tuple[str, float]]:
-    similarities = ((id, 1.0 - float(distance)) for id, distance in distances.items())
-    return sorted(similarities, key=lambda pair: (-pair[1], pair[0]))[:k]
+        columns = (found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [])
+        return [
+            [
+                Hit(read_document(id, text, metadata or {}), 1.0 - float(distance))
+                for id, text, metadata, distance in zip(*rows, strict=True)
+            ]
+            for rows in zip(*columns, strict=True)
+        ]

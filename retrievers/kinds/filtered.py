@@ -15,7 +15,8 @@ from common.atomic_write import write_whole
 from common.errors import UserError
 from retrievers.base import Hit, Retriever, WrappingRetriever, encodable, search_deeper
 from retrievers.config import RetrieverConfig, WrappingConfig
-from retrievers.indexing import REVISION, Documents
+from retrievers.indexing import Documents
+from retrievers.store import REVISION
 
 if TYPE_CHECKING:
     from retrievers.registry import Context

@@ -9,14 +9,13 @@ from retrievers.base import Hit, Retriever, WrappingRetriever
 from retrievers.config import Count, RetrieverConfig, Share, WrappingConfig
 from retrievers.embedders import embed_questions
 from retrievers.embedders.token_limits import shorten
+from retrievers.files.vectors import unit
 from retrievers.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
 
     from retrievers.registry import Context
-
-BATCH = 512  # ids in a get
 
 
 class MMRConfig(WrappingConfig):
@@ -63,7 +62,7 @@ class MMRRetriever(WrappingRetriever):
         import numpy as np
 
         candidates = self._retriever.search(questions, max(k, self._config.candidates))
-        asked = _unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
+        asked = unit(np.asarray(embed_questions(self._store.embedder, questions), dtype=np.float32))
         vectors = self._vectors({str(one.id): one.page_content for found in candidates for one in found})
         hits: list[list[Hit]] = []
         for found, question in zip(candidates, asked, strict=True):
@@ -80,17 +79,12 @@ class MMRRetriever(WrappingRetriever):
         """The vectors of texts by their ids; vectors missing in the store, such as of online articles, are computed."""
         import numpy as np
 
-        vectors: dict[str, np.ndarray] = {}
-        ids = sorted(texts)
         with self._store.errors():
             self._store.refresh()
-            for start in range(0, len(ids), BATCH):
-                batch = self._store.collection.get(ids=ids[start : start + BATCH], include=["embeddings"])
-                rows = _unit(np.asarray(batch["embeddings"], dtype=np.float32))
-                vectors.update(zip(batch["ids"], rows, strict=True))
-        if lacking := [id for id in ids if id not in vectors]:
+            vectors = self._store.embeddings(sorted(texts))
+        if lacking := [id for id in sorted(texts) if id not in vectors]:
             made = self._store.embedder.embed_documents([texts[id] for id in lacking])
-            vectors.update(zip(lacking, _unit(np.asarray(made, dtype=np.float32)), strict=True))
+            vectors.update(zip(lacking, unit(np.asarray(made, dtype=np.float32)), strict=True))
         return vectors
 
 
@@ -111,11 +105,3 @@ def _choose(near: "np.ndarray", alike: "np.ndarray", relevance: float, count: in
         left[place] = False
         nearest_chosen = np.maximum(nearest_chosen, alike[place])
     return chosen
-
-
-def _unit(vectors: "np.ndarray") -> "np.ndarray":
-    """Each row with length 1."""
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))

@@ -10,9 +10,9 @@ from corpus.sentences import Span, sentence_spans
 from retrievers.base import Hit, Retriever, search_deeper
 from retrievers.config import RetrieverConfig
 from retrievers.document_ids import finder, with_id
-from retrievers.indexing import REVISION, Documents, index
+from retrievers.indexing import Documents, index
 from retrievers.kinds.dense import DenseRetriever
-from retrievers.store import Store
+from retrievers.store import REVISION, Store
 
 if TYPE_CHECKING:
     from retrievers.registry import Context

@@ -44,11 +44,11 @@ def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
     )
     assert corpus.frequencies({"drug", "rash", "absent"}) == Frequencies(42, {"drug": 41, "rash": 1, "absent": 0})
     assert cite(question, passages)[0].quote == "The drug caused fever."
-    assert "ash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote
+    assert "rash" in cite(question, passages, frequencies=corpus.frequencies)[0].quote.lower()
 
 
 @pytest.mark.parametrize(
-    ("question", "named"),
+    ("question", "noun"),
     [
         ("Which drug has tinnitus as an effect?", "drug"),
         ("What drug causes tinnitus?", "drug"),
@@ -57,21 +57,20 @@ def test_words_that_are_rare_in_the_corpus_weigh_more() -> None:
         ("Bei welchem Mittel trat Tinnitus auf?", "Mittel"),
     ],
 )
-def test_the_kind_of_what_is_asked_for_weighs_less(question: str, named: str) -> None:
+def test_noun_of_a_which_question_weighs_less(question: str, noun: str) -> None:
     passages = [
         Passage(id="a", text="Adults on solaprine had tinnitus. Tinnitus lasted a week. Tinnitus passed."),
-        Passage(id="b", text=f"One {named} was new. Adults slept."),
+        Passage(id="b", text=f"One {noun} was new. Adults slept."),
     ]
-    assert "innitus" in cite(question, passages)[0].quote
-    assert named in cite(f"{named} tinnitus", passages)[0].quote
+    assert "tinnitus" in cite(question, passages)[0].quote.lower()
+    assert noun in cite(f"{noun} tinnitus", passages)[0].quote
 
 
-def test_a_corpus_without_words_changes_no_weight() -> None:
+def test_corpus_without_words_changes_no_weight() -> None:
     passage = Passage(id="a", text="Patients were seen. Warfarin was given.")
-    nothing = BM25Retriever([Document(page_content="- -")])
-    assert cite("Did patients get warfarin?", [passage]) == cite(
-        "Did patients get warfarin?", [passage], frequencies=nothing.frequencies
-    )
+    empty_corpus = BM25Retriever([Document(page_content="- -")])
+    question = "Did patients get warfarin?"
+    assert cite(question, [passage]) == cite(question, [passage], frequencies=empty_corpus.frequencies)
 
 
 STUDY = (
@@ -80,19 +79,19 @@ STUDY = (
 )
 
 
-def test_what_was_found_comes_before_what_was_asked() -> None:
-    found, *others = cite("Does ice reduce pain after knee surgery?", [Passage(id="a", text=STUDY)])
-    assert found.quote == "Pain was significantly lower with ice (p=0.01)."
-    assert [other.quote.split()[0] for other in others[-2:]] == ["We", "The"]
+def test_finding_ranks_above_aims_and_methods() -> None:
+    first, *others = cite("Does ice reduce pain after knee surgery?", [Passage(id="a", text=STUDY)])
+    assert first.quote == "Pain was significantly lower with ice (p=0.01)."
+    assert [one.quote.split()[0] for one in others[-2:]] == ["We", "The"]  # the methods, then the aim
 
 
-def test_a_finding_of_another_passage_does_not_come_before_what_is_near() -> None:
-    other = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
-    cited = cite("Does ice reduce pain after knee surgery?", [other, Passage(id="a", text=STUDY)])
-    assert cited[0].passage_id == "a"
+def test_near_sentence_ranks_above_the_finding_of_another_passage() -> None:
+    about_gout = Passage(id="b", text="Pain was significantly lower in 62% of men with gout than in women (p<0.001).")
+    citations = cite("Does ice reduce pain after knee surgery?", [about_gout, Passage(id="a", text=STUDY)])
+    assert citations[0].passage_id == "a"
 
 
-def test_what_is_no_study_is_cited_by_its_words() -> None:
+def test_sentences_of_a_guideline_are_ranked_by_words() -> None:
     text = (
         "Give 300 mg aspirin at once unless bleeding is likely. Thrombolysis is offered within 4.5 hours of onset. "
         "Swallowing must be tested before anything is given by mouth."
@@ -105,72 +104,71 @@ def test_what_is_no_study_is_cited_by_its_words() -> None:
         assert cite(question, [Passage(id="a", text=text)])[0].quote.startswith(quote)
 
 
-ORDERS = (
+GUIDELINE = (
     "**Children over 12 years:** 500 micrograms IM. **Children 6 to 12 years:** 300 micrograms IM. Repeat after 5 "
     "minutes if there is no improvement. Do not give adrenaline into a vein."
 )
 
 
-def test_what_reads_like_a_finding_does_not_lead_where_no_study_is_told() -> None:
-    guide = Passage(id="a", text=ORDERS, metadata={"section": "Adrenaline"})
-    found = cite("What dose of adrenaline is given to a child of 8 years in anaphylaxis?", [guide])
-    assert [one.quote[:10] for one in found[:2]] == ["**Children"] * 2
-    # One study among guidelines has its aims marked down all the same.
+def test_finding_factor_applies_only_to_studies() -> None:
+    guide = Passage(id="a", text=GUIDELINE, metadata={"section": "Adrenaline"})
+    citations = cite("What dose of adrenaline is given to a child of 8 years in anaphylaxis?", [guide])
+    assert [one.quote[:10] for one in citations[:2]] == ["**Children"] * 2
+    # The aims of a single study among guidelines rank lower too.
     others = [Passage(id="b", text="Give 300 mg."), Passage(id="c", text="Wait an hour.")]
     ranked = cite("Does ice reduce pain after knee surgery?", [*others, guide, Passage(id="d", text=STUDY)])
     assert ranked[0].quote == "Pain was significantly lower with ice (p=0.01)."
     assert ranked[-1].quote.startswith("The aim")
 
 
-def test_the_documents_title_speaks_for_its_passages() -> None:
-    ketones = Passage(
-        id="a", text="Check it hourly. Start insulin at 0.1 units/kg/h.", metadata={"title": "Ketoacidosis"}
-    )
-    ward = Passage(id="b", text="Start insulin at 2 mL/h.", metadata={"title": "Variable rate infusion"})
-    assert cite("How is insulin started in ketoacidosis?", [ward, ketones])[0].quote.endswith("units/kg/h.")
+def test_title_of_the_document_counts_for_its_passages() -> None:
+    text = "Check it hourly. Start insulin at 0.1 units/kg/h."
+    ketoacidosis = Passage(id="a", text=text, metadata={"title": "Ketoacidosis"})
+    infusion = Passage(id="b", text="Start insulin at 2 mL/h.", metadata={"title": "Variable rate infusion"})
+    assert cite("How is insulin started in ketoacidosis?", [infusion, ketoacidosis])[0].passage_id == "a"
 
 
-def test_an_underlined_heading_is_no_answer() -> None:
+def test_underlined_heading_ranks_below_the_text() -> None:
     text = "Apixaban\n--------\n\nIt is given twice daily.\n\n---\n"
     passage = Passage(id="a", text=text, metadata={"section": "Apixaban"})
     assert [one.quote[:8] for one in cite("How often is apixaban taken?", [passage])] == ["It is gi", "Apixaban"]
 
 
-GUIDE = (
+GUIDE_WITH_HEADINGS = (
     "# Aspirin after stroke\n\n## Dose of aspirin\n\nGive 300 mg on the first day. Later 75 mg daily are enough.\n\n"
     "## Contraindications\n\n- Active peptic ulcer\n- Allergy to aspirin"
 )
 
 
-def test_a_heading_is_no_answer_but_speaks_for_what_stands_below() -> None:
-    cited = cite("What are contraindications?", [Passage(id="a", text=GUIDE)])
-    assert {one.quote for one in cited[:2]} == {"- Active peptic ulcer", "- Allergy to aspirin"}
-    cited = cite("What dose of aspirin is right?", [Passage(id="a", text=GUIDE)])
-    assert {one.quote[-20:] for one in cited[:2]} == {"mg on the first day.", "75 mg daily are enough."[-20:]}
-    assert all(GUIDE[one.start : one.end] == one.quote for one in cited)
+def test_heading_ranks_low_but_counts_for_the_text_below_it() -> None:
+    citations = cite("What are contraindications?", [Passage(id="a", text=GUIDE_WITH_HEADINGS)])
+    assert {one.quote for one in citations[:2]} == {"- Active peptic ulcer", "- Allergy to aspirin"}
+    citations = cite("What dose of aspirin is right?", [Passage(id="a", text=GUIDE_WITH_HEADINGS)])
+    assert {one.quote[-20:] for one in citations[:2]} == {"mg on the first day.", "mg daily are enough."}
+    assert all(GUIDE_WITH_HEADINGS[one.start : one.end] == one.quote for one in citations)
 
 
-def test_headings_without_a_mark_are_known_by_the_metadata() -> None:
+def test_headings_without_markup_are_recognised_by_the_metadata() -> None:
     text = "Feet in diabetes\n\nHow often are feet seen?\n\nThey are seen once a year.\n\nUlcers\n\nRefer them."
     known = {"title": "Feet in diabetes", "section": "How often are feet seen?; Ulcers"}
-    cited = cite("How often are feet seen in diabetes?", [Passage(id="a", text=text, metadata=known)])
-    assert [one.quote for one in cited][:1] == ["They are seen once a year."]
-    assert cited[-1].score < 0.1
+    citations = cite("How often are feet seen in diabetes?", [Passage(id="a", text=text, metadata=known)])
+    assert [one.quote for one in citations][:1] == ["They are seen once a year."]
+    assert citations[-1].score < 0.1
     later = Passage(id="b", text="Refer them.", metadata={"section": "Ulcers"})
     assert [one.quote for one in cite("What about ulcers?", [later])] == ["Refer them."]
 
 
-def test_a_question_in_a_text_is_no_answer() -> None:
+def test_question_in_a_text_ranks_last() -> None:
     text = "Does ice reduce pain after surgery? Ice was cold. Pain fell."
     assert cite("Does ice reduce pain after surgery?", [Passage(id="a", text=text)])[-1].quote.endswith("?")
 
 
-def test_the_nearest_sentence_counts_with_its_heading() -> None:
-    assert select("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE)]).nearest == 1
+def test_nearness_counts_the_heading_of_a_sentence() -> None:
+    assert select("What are contraindications to aspirin?", [Passage(id="a", text=GUIDE_WITH_HEADINGS)]).nearest == 1
     assert select("What are contraindications to aspirin?", []).is_weak
 
 
-def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
+def test_nearness_counts_the_title_of_the_document() -> None:
     observed = Passage(id="a", text="Observe for at least 6 hours.", metadata={"title": "Anaphylaxis"})
     untitled = observed.model_copy(update={"metadata": {}})
     question = "How long is a patient observed after anaphylaxis?"
@@ -178,61 +176,63 @@ def test_the_nearest_sentence_counts_with_its_documents_title() -> None:
     assert select(question, [untitled]).is_weak
 
 
-def test_a_cross_encoder_ranks_the_sentences_with_nearness() -> None:
+def test_cross_encoder_score_changes_the_ranking() -> None:
     passage = Passage(id="a", text="Aspirin and stroke were studied. The risk was halved. Patients slept.")
-    question, asked = "Does aspirin reduce stroke?", []
+    question, calls = "Does aspirin reduce stroke?", []
 
     def relevance(question: str, texts: Sequence[str]) -> list[float]:
-        asked.append((question, list(texts)))
+        calls.append((question, list(texts)))
         return [float("halved" in text) for text in texts]
 
     assert cite(question, [passage], WordEmbedder())[0].quote == "Aspirin and stroke were studied."
-    found = cite(question, [passage], WordEmbedder(), relevance=relevance)
-    assert found[0].quote == "The risk was halved."
-    assert all(0 < one.score <= 1 for one in found)
-    assert [(question, len(texts)) for question, texts in asked] == [(question, 3)]
+    citations = cite(question, [passage], WordEmbedder(), relevance=relevance)
+    assert citations[0].quote == "The risk was halved."
+    assert all(0 < one.score <= 1 for one in citations)
+    assert [(question, len(texts)) for question, texts in calls] == [(question, 3)]
 
 
-def test_a_cross_encoder_reads_the_best_sentences_only() -> None:
+def test_cross_encoder_reads_only_the_best_sentences() -> None:
     passage = Passage(id="a", text="Aspirin reduces stroke. " + "".join(f"Patient {n} slept. " for n in range(60)))
-    read: list[str] = []
+    texts_read: list[str] = []
 
     def relevance(question: str, texts: Sequence[str]) -> list[float]:
-        read.extend(texts)
+        texts_read.extend(texts)
         return [1.0 for _ in texts]
 
-    cited = cite("Does aspirin reduce stroke?", [passage], WordEmbedder(), relevance=relevance)
-    assert len(read) == 24
-    assert cited[0].quote == read[0] == "Aspirin reduces stroke."
+    citations = cite("Does aspirin reduce stroke?", [passage], WordEmbedder(), relevance=relevance)
+    assert len(texts_read) == 24
+    assert citations[0].quote == texts_read[0] == "Aspirin reduces stroke."
 
 
-def test_one_citation_a_passage() -> None:
+def test_best_of_each_returns_one_citation_per_passage() -> None:
     passages = [Passage(id="a", text="Aspirin. Any aspirin."), Passage(id="b", text="Aspirin too. Other text.")]
     best = best_of_each(cite("aspirin", passages))
     assert [(citation.passage_id, citation.quote) for citation in best] == [("a", "Aspirin."), ("b", "Aspirin too.")]
 
 
-def test_nothing_shared_cites_nothing() -> None:
+def test_no_shared_word_gives_no_citation() -> None:
     assert cite("Does it?", [Passage(id="a", text=TEXT)]) == []
     assert cite("Warum?", [Passage(id="a", text=TEXT)]) == []
     assert cite("aspirin", []) == []
 
 
-def test_other_scripts() -> None:
+def test_cite_works_with_other_scripts() -> None:
     passage = Passage(id="a", text="Аспирин снижает риск инсульта. Пациенты были пожилыми.")
     assert cite("Снижает ли аспирин риск?", [passage])[0].quote == "Аспирин снижает риск инсульта."
 
 
-def test_coverage_weighs_words_that_few_texts_have_and_ignores_the_rest() -> None:
+def test_coverage_weighs_rare_words_more_and_ignores_other_words() -> None:
     texts = ["Aspirin was given to adults.", "Adults slept.", "Adults walked.", ""]
-    named, common, same, empty = coverage("Does aspirin help adults?", texts)
-    assert named > 2 * common == 2 * same > empty == 0
+    rare, *common, empty = coverage("Does aspirin help adults?", texts)
+    assert rare > 2 * max(common) > 0
+    assert common[0] == common[1]
+    assert empty == 0
     assert coverage("Does aspirin help adults?", ["Aspirin helps adults."]) == [1.0]
     assert coverage("Is it so?", ["Is it so."]) == [0.0]
 
 
-class Topics(Embeddings):
-    """Vectors of which each number counts the words of one topic."""
+class TopicEmbedder(Embeddings):
+    """Embeds a text as the number of words of each topic."""
 
     TOPICS = (("kidney", "renal", "nephro"), ("drug", "pill", "tablet", "aspirin"), ("sleep", "insomnia"))
 
@@ -247,59 +247,61 @@ class Topics(Embeddings):
         return self.embed_documents([text])[0]
 
 
-def test_meaning_finds_the_sentence_that_shares_no_word() -> None:
+def test_embedder_finds_a_sentence_that_shares_no_word() -> None:
     passages = [
         Passage(id="a", text="Patients slept well. Renal function fell in 4 of 90 adults."),
         Passage(id="b", text="Sleep."),
     ]
-    embedder = Topics()
-    found = cite("What happens to the kidneys?", passages, embedder)
-    assert found[0].quote == "Renal function fell in 4 of 90 adults."
+    embedder = TopicEmbedder()
+    citations = cite("What happens to the kidneys?", passages, embedder)
+    assert citations[0].quote == "Renal function fell in 4 of 90 adults."
     assert embedder.batches == [1, 3]  # all sentences of all passages in one batch
     assert cite("What happens to the kidneys?", passages) == []
 
 
-def test_words_still_count_beside_meaning() -> None:
+def test_words_count_besides_the_embedder() -> None:
     text = "The tablet has 5 mg. The tablet has a score line."
-    assert cite("Does the drug have a score line?", [Passage(id="a", text=text)], Topics())[0].quote.endswith("line.")
+    citations = cite("Does the drug have a score line?", [Passage(id="a", text=text)], TopicEmbedder())
+    assert citations[0].quote == "The tablet has a score line."
 
 
-def test_an_embedder_of_zeros_leaves_the_words() -> None:
-    found = cite("Does walking help?", [Passage(id="a", text="Rest is common. Walking helped.")], Topics())
-    assert found[0].quote == "Walking helped."
+def test_zero_vectors_leave_the_ranking_to_words() -> None:
+    citations = cite("Does walking help?", [Passage(id="a", text="Rest is common. Walking helped.")], TopicEmbedder())
+    assert citations[0].quote == "Walking helped."
 
 
-def test_a_sentence_of_several_passages_is_quoted_once_with_their_names() -> None:
-    same = "Ice reduced pain in 80 patients."
+def test_sentence_in_several_passages_is_quoted_once_with_their_names() -> None:
+    repeated = "Ice reduced pain in 80 patients."
     passages = [
-        Passage(id="a", text=f"{same} It is cheap.", metadata={"source": "a.pdf"}),
-        Passage(id="b", text=f"{same.upper()}\n\nHeat did not.", metadata={"source": "b.pdf", "page": 3}),
-        Passage(id="c", text=same),
+        Passage(id="a", text=f"{repeated} It is cheap.", metadata={"source": "a.pdf"}),
+        Passage(id="b", text=f"{repeated.upper()}\n\nHeat did not.", metadata={"source": "b.pdf", "page": 3}),
+        Passage(id="c", text=repeated),
     ]
-    found = cite("Did ice reduce pain?", passages)
-    assert [one.quote for one in found if "ice" in one.quote.lower()] == [same]
-    assert found[0].also_in == ("b.pdf, page 3", "c")
+    citations = cite("Did ice reduce pain?", passages)
+    assert [one.quote for one in citations if "ice" in one.quote.lower()] == [repeated]
+    assert citations[0].also_in == ("b.pdf, page 3", "c")
 
 
-def test_a_sentence_that_refers_back_is_quoted_with_the_one_before() -> None:
+def test_sentence_that_refers_back_is_quoted_with_its_previous_sentence() -> None:
     text = "Ice reduced pain in men. This was not true of women. Heat was not studied."
     (first, *rest) = cite("Was it true of women?", [Passage(id="a", text=text)])
     assert first.quote == text[: text.index(" Heat")] == text[first.start : first.end]
     assert all("women" not in one.quote for one in rest)
-    both = cite("Did ice reduce pain in men and women?", [Passage(id="a", text=text)])
-    assert [one.quote for one in both] == [first.quote]
+    citations = cite("Did ice reduce pain in men and women?", [Passage(id="a", text=text)])
+    assert [one.quote for one in citations] == [first.quote]
 
 
-def test_a_row_is_quoted_with_its_headings() -> None:
+def test_table_row_is_quoted_with_its_column_headings() -> None:
     text = "| Drug | Dose | Route |\n|---|---|---|\n| Calcium | 500 mg | oral |\n| Zinc | 20 mg | oral |"
-    found = cite("What is the dose of zinc?", [Passage(id="a", text=text)])
-    assert found[0].quote == "| Zinc | 20 mg | oral |"
-    assert found[0].readable == "Drug: Zinc; Dose: 20 mg; Route: oral"
-    two = cite("What is the dose of zinc?", [Passage(id="a", text="Drug\tDose\nCalcium\t500 mg\nZinc\t20 mg")])
-    assert two[0].readable == "Drug: Zinc; Dose: 20 mg"
+    citations = cite("What is the dose of zinc?", [Passage(id="a", text=text)])
+    assert citations[0].quote == "| Zinc | 20 mg | oral |"
+    assert citations[0].readable == "Drug: Zinc; Dose: 20 mg; Route: oral"
+    tab_separated = "Drug\tDose\nCalcium\t500 mg\nZinc\t20 mg"
+    citations = cite("What is the dose of zinc?", [Passage(id="a", text=tab_separated)])
+    assert citations[0].readable == "Drug: Zinc; Dose: 20 mg"
 
 
-def test_references_and_contents_are_never_quoted() -> None:
+def test_references_and_table_of_contents_are_not_quoted() -> None:
     text = (
         "Contents\n\nIce for pain .... 3\n\nPain did not change.\n\nReferences\n\n"
         "1. Alm A, Berg B. Ice reduces pain after knee surgery. J Cold. 2011;4:12-19."
@@ -309,7 +311,7 @@ def test_references_and_contents_are_never_quoted() -> None:
     assert not any("Berg" in quote or "...." in quote for quote in quotes)
 
 
-def test_notices_name_the_passage() -> None:
+def test_notices_name_the_document_or_passage() -> None:
     passages = [
         Passage(id="1", text="A.", metadata={"notice": "Retracted", "title": "RETRACTED: Ice"}),
         Passage(id="2", text="B.", metadata={"notice": "Expression of concern"}),

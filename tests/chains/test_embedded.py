@@ -1,4 +1,4 @@
-"""medground-tiny as it is shipped: its size, its window, and what it reads right."""
+"""The shipped model medground-tiny: size, window and accuracy."""
 
 import json
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from corpus.pubmedqa import read_records
 from corpus.sample import sample_path
 
 
-def test_it_is_small_and_says_what_it_is() -> None:
+def test_size_card_and_window_of_the_model() -> None:
     assert (EMBEDDED / "model.safetensors").stat().st_size < 16_000_000
     card = (EMBEDDED / "README.md").read_text()
-    for said in ("make tiny", "not real medicine", "license: mit"):
-        assert said in card
+    for statement in ("make tiny", "not real medicine", "license: mit"):
+        assert statement in card
     training = json.loads((EMBEDDED / "training.json").read_text())
     model = load_llm(LLMConfig()).model
     assert sum(value.numel() for value in model.parameters()) <= 8_000_000
@@ -25,7 +25,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert training["recipe"]["window"] == model.config.max_position_embeddings
 
 
-def test_the_recipe_in_the_repository_is_the_one_that_made_it() -> None:
+def test_stored_recipe_is_the_training_recipe_of_the_repository() -> None:
     from dataclasses import asdict
 
     from tools.tiny.train import TinyRecipe
@@ -34,25 +34,24 @@ def test_the_recipe_in_the_repository_is_the_one_that_made_it() -> None:
     assert stored == json.loads(json.dumps(asdict(TinyRecipe())))
 
 
-def test_the_longest_abstract_fits_with_room_for_examples() -> None:
+def test_longest_prompt_takes_at_most_a_third_of_the_window() -> None:
     llm = load_llm(LLMConfig())
     lengths = []
     for name in ("ori_pqal", "newnames", "newphrases"):
         for record in read_records(sample_path(name)):
             messages = qa_prompt("generic", record.question, record.context)
-            text = llm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            lengths.append(len(llm.tokenizer.encode(str(text), add_special_tokens=False)))
-    assert llm.window is not None
+            prompt = llm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            lengths.append(len(llm.tokenizer.encode(str(prompt), add_special_tokens=False)))
     assert 3 * max(lengths) <= llm.window
 
 
 @pytest.mark.parametrize("label", ["yes", "no", "maybe"])
-def test_a_label_is_one_token(label: str) -> None:
+def test_each_label_is_one_token(label: str) -> None:
     assert len(load_llm(LLMConfig()).tokenizer.encode(label, add_special_tokens=False)) == 1
 
 
 @pytest.mark.slow
-def test_it_answers_from_texts_as_its_card_says(command: Callable[..., Any]) -> None:
+def test_accuracy_reaches_the_figures_of_the_model_card(command: Callable[..., Any]) -> None:
     outcome = command("eval", "qa", "--json", "--quiet")
     assert outcome.status == 0, outcome.err
     results = json.loads(outcome.out)["results"]
@@ -62,4 +61,4 @@ def test_it_answers_from_texts_as_its_card_says(command: Callable[..., Any]) -> 
     assert accuracy["qa_none"] <= 0.65
     assert accuracy["qa_gold_newnames"] >= 0.94
     assert accuracy["qa_gold_newphrases"] >= 0.8
-    assert accuracy["qa_wrong"] >= 0.95  # an abstract on something else leaves a question open
+    assert accuracy["qa_wrong"] >= 0.95  # the share of "maybe" if the abstract is about another subject

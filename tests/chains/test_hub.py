@@ -1,4 +1,4 @@
-"""The loader against a model hub: each way it can go, in processes of their own, as a user meets it."""
+"""Loading of models from a stub of the hub, in subprocesses."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import checkpoints
 import pytest
 from stub_hub import stub_hub
 
-CLIENT = """
+LOAD_AND_ASK = """
 import sys
 from chains.config import LLMConfig
 from chains.models.local import load_llm
@@ -24,7 +24,7 @@ for names in sys.argv[1:]:
     except UserError as error:
         print("ERROR", str(error).replace("\\n", " "))
 """
-TINY, ADAPTED = "someone/tiny", "someone/tiny someone/adapter"
+TINY, TINY_WITH_ADAPTER = "someone/tiny", "someone/tiny someone/adapter"
 ERRORS = {
     "someone/gated": "Model someone/gated is gated",
     "someone/absent": "Model someone/absent: the hub has nothing by this name",
@@ -34,97 +34,98 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.make_chat(tmp_path_factory.mktemp("served") / "model")
 
 
-def run(home: Path, url: str, *names: str, **more: str) -> list[str]:
-    """What a process prints for each of ``names``, a model or a model and an adapter."""
+def load_in_process(home: Path, url: str, *names: str, **variables: str) -> list[str]:
+    """The label or error that a process prints for each of ``names``: a model, or a model and an adapter."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    environment |= {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **more}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "guard")
+    environment |= {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **variables}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "guard")  # refuses and logs connections beyond loopback
     environment["MEDGROUND_GUARD_LOG"] = str(home / "guard.log")
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT, *names],
+    process = subprocess.run(
+        [sys.executable, "-c", LOAD_AND_ASK, *names],
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    assert "Traceback" not in done.stderr, done.stderr
+    assert "Traceback" not in process.stderr, process.stderr
     assert not (home / "guard.log").exists()
-    return [line for line in done.stdout.splitlines() if line.startswith(("LABEL", "ERROR"))]
+    return [line for line in process.stdout.splitlines() if line.startswith(("LABEL", "ERROR"))]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What was printed for each name, with a hub and then offline; the hub's address and what it was asked."""
+class Outcome:
+    """The printed line by name, with a hub and then offline; the hub's URL and the requests that it received."""
 
     online: dict[str, str]
     offline: dict[str, str]
     url: str
-    asked: list[str]
+    requests: list[str]
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """One process for each state of the network: each imports PyTorch."""
+def outcome(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The outcome of two processes; one process loads all names, because each imports PyTorch."""
     root = tmp_path_factory.mktemp("hub")
-    adapter = checkpoints.make_adapter(folder, root / "adapter", base_name="someone/tiny")
+    adapter = checkpoints.make_adapter(model_folder, root / "adapter", base_name="someone/tiny")
     (root / "empty").mkdir()
-    (root / "empty/config.json").write_bytes((folder / "config.json").read_bytes())
-    names = [TINY, ADAPTED, *ERRORS]
-    served = {"someone__tiny": folder, "someone__gated": folder, "someone__adapter": adapter}
+    (root / "empty/config.json").write_bytes((model_folder / "config.json").read_bytes())
+    names = [TINY, TINY_WITH_ADAPTER, *ERRORS]
+    served = {"someone__tiny": model_folder, "someone__gated": model_folder, "someone__adapter": adapter}
     with stub_hub(**served, someone__empty=root / "empty") as hub:
         hub.gated.add("someone/gated")
-        online = dict(zip(names, run(root / "home", hub.url, *names), strict=True))
-    offline = [TINY, "someone/other"]
-    without = dict(zip(offline, run(root / "home", "http://127.0.0.1:9", *offline, HF_HUB_OFFLINE="1"), strict=True))
-    return Told(online, without, hub.url, list(hub.asked))
+        online = dict(zip(names, load_in_process(root / "home", hub.url, *names), strict=True))
+    names = [TINY, "someone/other"]
+    lines = load_in_process(root / "home", "http://127.0.0.1:9", *names, HF_HUB_OFFLINE="1")
+    offline = dict(zip(names, lines, strict=True))
+    return Outcome(online, offline, hub.url, list(hub.asked))
 
 
-def test_a_model_downloads_and_runs_and_then_needs_no_hub(told: Told) -> None:
-    assert told.online[TINY].removeprefix("LABEL ") in ("yes", "no", "maybe")
-    assert any("model.safetensors" in request for request in told.asked)
-    assert told.offline[TINY] == told.online[TINY]
+def test_downloaded_model_runs_online_and_then_offline(outcome: Outcome) -> None:
+    assert outcome.online[TINY].removeprefix("LABEL ") in ("yes", "no", "maybe")
+    assert any("model.safetensors" in request for request in outcome.requests)
+    assert outcome.offline[TINY] == outcome.online[TINY]
 
 
-def test_an_adapter_downloads_too(told: Told) -> None:
-    assert told.online[ADAPTED].startswith("LABEL ")
+def test_adapter_is_downloaded(outcome: Outcome) -> None:
+    assert outcome.online[TINY_WITH_ADAPTER].startswith("LABEL ")
 
 
 @pytest.mark.parametrize("names", ERRORS)
-def test_what_the_hub_does_not_give_is_named(told: Told, names: str) -> None:
-    assert told.online[names].startswith(f"ERROR {ERRORS[names]}")
+def test_missing_repository_is_named_in_the_error(outcome: Outcome, names: str) -> None:
+    assert outcome.online[names].startswith(f"ERROR {ERRORS[names]}")
 
 
-def test_a_gated_model_is_reported_with_the_way_to_it(told: Told) -> None:
-    assert f"{told.url}/someone/gated" in told.online["someone/gated"]
-    assert "hf auth login" in told.online["someone/gated"]
+def test_error_of_a_gated_model_gives_its_page_and_the_login_command(outcome: Outcome) -> None:
+    assert f"{outcome.url}/someone/gated" in outcome.online["someone/gated"]
+    assert "hf auth login" in outcome.online["someone/gated"]
 
 
-def test_a_model_without_weights(told: Told) -> None:
-    assert "safetensors" in told.online["someone/empty"]
+def test_model_without_weights_is_refused(outcome: Outcome) -> None:
+    assert "safetensors" in outcome.online["someone/empty"]
 
 
-@pytest.mark.slow  # the client tries for half a minute before it gives up
-def test_a_dropped_connection(folder: Path, tmp_path: Path) -> None:
-    with stub_hub(someone__tiny=folder) as hub:
+@pytest.mark.slow  # huggingface_hub retries for half a minute
+def test_download_can_be_repeated_after_a_dropped_connection(model_folder: Path, tmp_path: Path) -> None:
+    with stub_hub(someone__tiny=model_folder) as hub:
         hub.dropped.add("model.safetensors")
-        (message,) = run(tmp_path, hub.url, TINY)
+        (message,) = load_in_process(tmp_path, hub.url, TINY)
         assert message.startswith("ERROR Model someone/tiny: the connection to the hub")
         assert "Run the same command again" in message
         hub.dropped.clear()
-        assert run(tmp_path, hub.url, TINY)[0].startswith("LABEL ")
+        assert load_in_process(tmp_path, hub.url, TINY)[0].startswith("LABEL ")
 
 
-@pytest.mark.slow  # the client tries for half a minute before it gives up
-def test_no_hub_to_be_reached(tmp_path: Path) -> None:
-    (message,) = run(tmp_path, "http://127.0.0.1:9", TINY)
+@pytest.mark.slow  # huggingface_hub retries for half a minute
+def test_unreachable_hub_raises_user_error(tmp_path: Path) -> None:
+    (message,) = load_in_process(tmp_path, "http://127.0.0.1:9", TINY)
     assert message.startswith("ERROR Model someone/tiny: not in the local cache, and the hub")
 
 
-def test_an_offline_machine(told: Told) -> None:
-    assert told.offline["someone/other"].startswith("ERROR Model someone/other is not in the local cache")
-    assert "HF_HUB_OFFLINE" in told.offline["someone/other"]
+def test_model_missing_offline_raises_user_error(outcome: Outcome) -> None:
+    assert outcome.offline["someone/other"].startswith("ERROR Model someone/other is not in the local cache")
+    assert "HF_HUB_OFFLINE" in outcome.offline["someone/other"]

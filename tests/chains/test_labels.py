@@ -15,27 +15,22 @@ from chains.models.local import LocalLLM, load_llm
 from chains.models.scoring import encode
 from common.errors import UserError
 from common.result_cache import ResultCache
-from corpus.records import LABELS as ANSWERS
+from corpus.records import LABELS as QA_LABELS
 
-LABELS = ("entailment", "No", "not-so")
+LABELS = ("entailment", "No", "not-so")  # of one and several words, in lower and upper case
 QUESTIONS = ["Is it so?", "Aspirin reduced stroke. " * 9, "?"]
 PROMPTS = [f"<|begin|><|user|>{text}<|end|><|assistant|>" for text in QUESTIONS]
 TEMPLATE = ChatPromptTemplate.from_messages([("human", "{question}")])
 
 
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory) -> LocalLLM:
-    return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
-
-
-def decide(llm: LocalLLM, labels: tuple[str, ...] = LABELS, how="score"):
+def decide_all(llm: LocalLLM, labels: tuple[str, ...] = LABELS, mode="score"):
     prompts = zip(PROMPTS, encode(llm.tokenizer, PROMPTS), strict=True)
     cases = [Case(prompt, {"question": text}) for prompt, text in zip(prompts, QUESTIONS, strict=True)]
-    return Decider(llm, TEMPLATE, labels, how).decide(cases)
+    return Decider(llm, TEMPLATE, labels, mode).decide(cases)
 
 
-def test_scores_are_the_labels_probabilities_made_to_sum_to_one(llm: LocalLLM) -> None:
-    for prompt, decision in zip(PROMPTS, decide(llm), strict=True):
+def test_scores_are_the_normalised_probabilities_of_the_labels(llm: LocalLLM) -> None:
+    for prompt, decision in zip(PROMPTS, decide_all(llm), strict=True):
         likelihoods = []
         for label in LABELS:
             start = len(encode(llm.tokenizer, [prompt])[0])
@@ -50,126 +45,120 @@ def test_scores_are_the_labels_probabilities_made_to_sum_to_one(llm: LocalLLM) -
 
 
 def test_scores_that_underflow_still_sum_to_one(llm: LocalLLM) -> None:
-    decision = decide(llm, ("no", "maybe " * 200))[0]
+    decision = decide_all(llm, ("no", "maybe " * 200))[0]
     assert decision.scores == {"no": 1.0, "maybe " * 200: 0.0}
 
 
-def test_generated_text_is_read_without_regard_to_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = ["NO, it is not.", " Entailment", "who knows"]
-    said = [Written(text, 3) for text in written]
+def test_generated_labels_are_parsed_regardless_of_case(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["NO, it is not.", " Entailment", "who knows"]
+    outputs = [Written(text, 3) for text in texts]
     monkeypatch.setattr(
         "chains.models.local_chat.written_batches",
-        lambda *args, **kwargs: [([2], said[2:]), ([0, 1], said[:2])],
+        lambda *args, **kwargs: [([2], outputs[2:]), ([0, 1], outputs[:2])],
     )
-    decisions = decide(llm, how="generate")
+    decisions = decide_all(llm, mode="generate")
     assert [decision.label for decision in decisions] == ["No", "entailment", None]
-    assert [decision.output for decision in decisions] == written
+    assert [decision.output for decision in decisions] == texts
     assert all(decision.scores == {} for decision in decisions)
     assert [decision.notes for decision in decisions] == [(), (), ("the generated text names no label",)]
 
 
-def test_generation_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(llm, config=llm.config.model_copy(update={"max_new_tokens": 1}))
+def test_reserve_has_room_for_the_longest_label(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_token_llm = replace(llm, config=llm.config.model_copy(update={"max_new_tokens": 1}))
     longest = max(len(ids) for ids in encode(llm.tokenizer, list(LABELS)))
     assert longest > 1
-    assert Decider(short, TEMPLATE, LABELS, "score").reserve == longest
+    assert Decider(one_token_llm, TEMPLATE, LABELS, "score").reserve == longest
     assert Decider(llm, TEMPLATE, ("no", "yes"), "score").reserve == llm.label_length(("no", "yes"))
     assert Decider(llm, TEMPLATE, ("no", "yes"), "generate").reserve == llm.config.max_new_tokens
-    given: list[int] = []
+    token_limits: list[int] = []
 
     def write(*args, max_new_tokens: int, **kwargs):
-        given.append(max_new_tokens)
+        token_limits.append(max_new_tokens)
         return [(range(len(PROMPTS)), [Written("no", 1)] * len(PROMPTS))]
 
     monkeypatch.setattr("chains.models.local_chat.written_batches", write)
-    decide(short, how="generate")
-    assert given == [longest]
+    decide_all(one_token_llm, mode="generate")
+    assert token_limits == [longest]
 
 
-@pytest.mark.parametrize("how", ["score", "generate"])
-def test_the_model_runs_inside_its_guard(llm: LocalLLM, how) -> None:
-    inside: list[bool] = []
-    seen: list[bool] = []
+@pytest.mark.parametrize("mode", ["score", "generate"])
+def test_model_runs_within_its_guard(llm: LocalLLM, mode) -> None:
+    entered: list[bool] = []
+    guarded: list[bool] = []
 
     @contextmanager
     def guard():
-        inside.append(True)
+        entered.append(True)
         yield
-        inside.pop()
+        entered.pop()
 
-    handle = llm.model.register_forward_pre_hook(lambda *args: seen.append(bool(inside)))
+    handle = llm.model.register_forward_pre_hook(lambda *args: guarded.append(bool(entered)))
     try:
-        decide(replace(llm, guard=guard), how=how)
+        decide_all(replace(llm, guard=guard), mode=mode)
     finally:
         handle.remove()
-    assert set(seen) == {True}
-    assert inside == []
+    assert set(guarded) == {True}
+    assert entered == []
 
 
-@pytest.mark.parametrize("how", ["score", "generate"])
-def test_nothing_to_decide(llm: LocalLLM, how) -> None:
-    assert Decider(llm, TEMPLATE, LABELS, how).decide([]) == []
-
-
-def test_a_model_without_finite_probabilities_is_refused(tmp_path) -> None:
+def test_probabilities_that_are_not_finite_raise_user_error(tmp_path) -> None:
     broken = load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path)), dtype="float32"))
     with torch.no_grad():
         broken.model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match=r"no finite probabilities in torch\.float32\. Set llm\.dtype"):
-        decide(broken)
+        decide_all(broken)
 
 
-def test_a_label_of_several_words_cannot_be_read_from_text(llm: LocalLLM) -> None:
+def test_label_of_several_words_is_scored_but_not_parsed(llm: LocalLLM) -> None:
     for label in ("not entailed", "not_entailed"):
         with pytest.raises(UserError, match=rf"'{label}' is not a plain word.*chain\.decide to score"):
             Decider(llm, TEMPLATE, ("entailed", label), "generate")
-    assert decide(llm, ("entailed", "not entailed"))[0].label in ("entailed", "not entailed")
+    assert decide_all(llm, ("entailed", "not entailed"))[0].label in ("entailed", "not entailed")
 
 
-@pytest.mark.parametrize("how", ["score", "generate"])
-def test_what_a_cache_holds_is_not_computed_again(llm: LocalLLM, tmp_path: Path, how: Decide) -> None:
-    path = tmp_path / "journal.jsonl"
+@pytest.mark.parametrize("mode", ["score", "generate"])
+def test_cached_decisions_need_no_model(llm: LocalLLM, tmp_path: Path, mode: Decide) -> None:
+    path = tmp_path / "cache.jsonl"
     labels = ("entailment", "no", "maybe")
-    plain = decide(llm, labels, how)
-    first = decide(replace(llm, cache=ResultCache(path)), labels, how)
-    assert first == plain
+    uncached = decide_all(llm, labels, mode)
+    first = decide_all(replace(llm, cache=ResultCache(path)), labels, mode)
+    assert first == uncached
     broken = replace(llm, model=None, cache=ResultCache(path))  # without a model nothing can be computed
     vars(broken)["fingerprint"] = llm.fingerprint
-    again = decide(broken, labels, how)
-    assert again == [replace(decision, reused=True) for decision in plain]
+    repeated = decide_all(broken, labels, mode)
+    assert repeated == [replace(decision, reused=True) for decision in uncached]
 
 
-def test_what_decides_otherwise_has_other_keys(llm: LocalLLM, tmp_path: Path) -> None:
-    cache = ResultCache(tmp_path / "journal.jsonl")
-    kept = replace(llm, cache=cache)
-    decide(kept)
+def test_other_labels_modes_and_weights_have_other_cache_keys(llm: LocalLLM, tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "cache.jsonl")
+    cached_llm = replace(llm, cache=cache)
+    decide_all(cached_llm)
     counts = [len(cache)]
-    taught = load_llm(llm.config, cache)  # the same folder and settings, other weights
+    changed_llm = load_llm(llm.config, cache)  # the same folder and settings, other weights
     with torch.no_grad():
-        taught.model.get_input_embeddings().weight[5] += 0.01
-    longer = load_llm(llm.config.model_copy(update={"max_new_tokens": 40}), cache)
-    for other, labels, how in (
-        (kept, (*LABELS[:2], "maybe"), "score"),
-        (kept, ("no", "yes"), "generate"),
-        (longer, ("no", "yes"), "generate"),
-        (taught, LABELS, "score"),
+        changed_llm.model.get_input_embeddings().weight[5] += 0.01
+    longer_llm = load_llm(llm.config.model_copy(update={"max_new_tokens": 40}), cache)
+    for other, labels, mode in (
+        (cached_llm, (*LABELS[:2], "maybe"), "score"),
+        (cached_llm, ("no", "yes"), "generate"),
+        (longer_llm, ("no", "yes"), "generate"),
+        (changed_llm, LABELS, "score"),
         (load_llm(LLMConfig(model=llm.config.model, dtype="bfloat16"), cache), LABELS, "score"),
     ):
-        assert not any(decision.reused for decision in decide(other, labels, how))
+        assert not any(decision.reused for decision in decide_all(other, labels, mode))
         counts.append(len(cache))
-    assert counts == [len(PROMPTS) * (1 + number) for number in range(6)]
-    assert all(decision.reused for decision in decide(load_llm(llm.config, cache)))
+    assert counts == [len(PROMPTS) * (1 + number) for number in range(6)]  # each of the six deciders adds its prompts
+    assert all(decision.reused for decision in decide_all(load_llm(llm.config, cache)))
 
 
-def test_an_infinite_log_likelihood_comes_back_from_a_cache(
+def test_cached_infinite_log_likelihood_gives_probability_0(
     llm: LocalLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = ResultCache(tmp_path / "journal.jsonl")
+    cache = ResultCache(tmp_path / "cache.jsonl")
     cache.put({Decider(replace(llm, cache=cache), TEMPLATE, LABELS, "score")._key(PROMPTS[0]): [-1.0, -math.inf, -2.0]})
-    kept = replace(llm, cache=ResultCache(cache.path))
-    decision = Decider(kept, TEMPLATE, LABELS, "score").decide(
-        [Case((PROMPTS[0], encode(llm.tokenizer, PROMPTS[:1])[0]), {})]
-    )[0]
+    cached_llm = replace(llm, cache=ResultCache(cache.path))
+    case = Case((PROMPTS[0], encode(llm.tokenizer, PROMPTS[:1])[0]), {})
+    [decision] = Decider(cached_llm, TEMPLATE, LABELS, "score").decide([case])
     assert decision.reused
     assert decision.scores["No"] == 0
     assert decision.label == "entailment"
@@ -201,8 +190,8 @@ def test_an_infinite_log_likelihood_comes_back_from_a_cache(
         ("**The answer is:**\n\nNo.", "no"),
     ],
 )
-def test_decided(text: str, label: str) -> None:
-    assert parse_label(text, ANSWERS) == label
+def test_parse_label_finds_the_label(text: str, label: str) -> None:
+    assert parse_label(text, QA_LABELS) == label
 
 
 @pytest.mark.parametrize(
@@ -240,11 +229,11 @@ def test_decided(text: str, label: str) -> None:
         "是",
     ],
 )
-def test_undecided_is_none_and_never_maybe(text: str) -> None:
-    assert parse_label(text, ANSWERS) is None
+def test_parse_label_returns_none_for_undecided_text(text: str) -> None:
+    assert parse_label(text, QA_LABELS) is None
 
 
-def test_other_labels() -> None:
+def test_parse_label_accepts_other_labels() -> None:
     labels = ("entailment", "neutral", "contradiction")
     assert parse_label("Entailment.", labels) == "entailment"
     assert parse_label("neutral or contradiction", labels) is None

@@ -15,34 +15,32 @@ TEXTS = [
 ]
 
 
-def whole(text: str, passages: int = 3) -> str:
+def rewritten(text: str, passages: int = 3) -> str:
     return "".join(MarkWriter(passages).write([text]))
 
 
-def test_a_passage_has_the_number_of_its_place() -> None:
+def test_first_position_is_the_number_of_a_passage() -> None:
     passages = [Passage(id=id, text="") for id in ("c", "a", "c", "b")]
     assert passage_numbers(passages) == {"c": 1, "a": 2, "b": 4}
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("seed", range(8))
-def test_a_stream_in_any_pieces_gives_the_text_of_the_whole(text: str, seed: int) -> None:
-    draw = random.Random(seed)
-    cuts = sorted(draw.sample(range(len(text)), k=draw.randint(1, len(text) - 1)))
+def test_streamed_pieces_give_the_same_text_as_the_whole(text: str, seed: int) -> None:
+    rng = random.Random(seed)
+    cuts = sorted(rng.sample(range(len(text)), k=rng.randint(1, len(text) - 1)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     written = list(MarkWriter(3).write(pieces))
-    assert "".join(written) == whole(text) == "".join(MarkWriter(3).write(text))
+    assert "".join(written) == rewritten(text) == "".join(MarkWriter(3).write(text))
 
 
-def test_text_is_not_held_back_longer_than_a_mark_may_take() -> None:
-    written = []
-    for piece in MarkWriter(3).write(iter(["It fell ", "by 5 [", "1", "]", " and", " rose"])):
-        written.append(piece)
-    assert written == ["It fell", " by 5", " [1]", " and", " rose"]
+def test_text_is_delayed_only_while_it_may_become_a_mark() -> None:
+    written = MarkWriter(3).write(["It fell ", "by 5 [", "1", "]", " and", " rose"])
+    assert list(written) == ["It fell", " by 5", " [1]", " and", " rose"]
 
 
 @pytest.mark.parametrize(
-    ("text", "given"),
+    ("text", "expected"),
     [
         ("a [[1]] b", "a [1] b"),
         ("a [[9]] b", "a b"),
@@ -65,19 +63,19 @@ def test_text_is_not_held_back_longer_than_a_mark_may_take() -> None:
         ("20% [10-30] of 5 [1-2]", "20% [10-30] of 5 [1][2]"),
     ],
 )
-def test_marks_are_written_in_one_form(text: str, given: str) -> None:
-    assert whole(text) == given
-    assert whole(given) == given
+def test_marks_are_rewritten_in_one_form(text: str, expected: str) -> None:
+    assert rewritten(text) == expected
+    assert rewritten(expected) == expected
 
 
-def test_removed_numbers_are_named() -> None:
+def test_note_names_the_removed_numbers() -> None:
     marks = MarkWriter(1)
     "".join(marks.write(["a [2] b [1-9] c"]))
     assert marks.notes == ("citations of passages 2, 3, 4, 5, 6 and 3 more were removed: only 1 passage was read",)
     assert MarkWriter(1).notes == ()
 
 
-def test_marks_are_taken_out_and_renumbered() -> None:
+def test_marks_are_removed_and_renumbered() -> None:
     assert without_marks("It fell [1]. It rose [2][3].", 3) == "It fell. It rose."
     assert without_marks("Known since 1990 [3, 4] and 95% CI [2-9].") == "Known since 1990 [3, 4] and 95% CI [2-9]."
     assert without_marks("As shown [3, 4].") == "As shown."
@@ -86,7 +84,7 @@ def test_marks_are_taken_out_and_renumbered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentences"),
+    ("text", "expected"),
     [
         ("", []),
         ("[1]", []),
@@ -96,16 +94,16 @@ def test_marks_are_taken_out_and_renumbered() -> None:
         ("下降[1]。上升。[2]", [("下降[1]。", (1,)), ("上升。[2]", (2,))]),
     ],
 )
-def test_sentences_have_their_marks(text: str, sentences: list[tuple[str, tuple[int, ...]]]) -> None:
+def test_sentences_cite_the_passages_of_their_marks(text: str, expected: list[tuple[str, tuple[int, ...]]]) -> None:
     found = cited_sentences(text, 3)
-    assert [(one.text, one.citations) for one in found] == sentences
+    assert [(one.text, one.citations) for one in found] == expected
     assert all(text[one.start : one.end] == one.text for one in found)
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\n \t"])
-def test_long_runs_of_white_space_take_no_time(space: str) -> None:
-    begin = time.process_time()
+def test_long_white_space_takes_linear_time(space: str) -> None:
+    start_time = time.process_time()
     text = f"Zinc helped{space * 50_000}[{space * 50_000}x. Falls were rare{space * 50_000}[1]."
     assert [mark.numbers for mark in find_marks(text, 1)] == [(1,)]
     assert "".join(MarkWriter(1).write([text, " [2"])).endswith("[1].")
-    assert time.process_time() - begin < 2
+    assert time.process_time() - start_time < 2

@@ -3,7 +3,7 @@ import pytest
 from chains.prompts import qa_prompt, resolve_family
 
 
-def test_generic_wording_is_the_one_the_embedded_model_is_trained_on() -> None:
+def test_generic_wording_is_unchanged_since_the_training_of_the_embedded_model() -> None:
     assert qa_prompt("generic", "Is it?", "A.\n\nB.") == [
         {
             "role": "user",
@@ -17,7 +17,7 @@ def test_generic_wording_is_the_one_the_embedded_model_is_trained_on() -> None:
 
 
 @pytest.mark.parametrize("family", ["gemma", "llama2", "generic"])
-def test_every_wording_holds_question_context_and_labels(family) -> None:
+def test_every_wording_has_question_context_and_labels(family) -> None:
     with_context = qa_prompt(family, "Is {context} braces?", "Some {question} text.")[0]["content"]
     assert "Is {context} braces?" in with_context
     assert "Some {question} text." in with_context
@@ -25,7 +25,7 @@ def test_every_wording_holds_question_context_and_labels(family) -> None:
         assert all(label in content for label in ("yes", "no", "maybe"))
 
 
-def test_system_is_a_turn_of_its_own() -> None:
+def test_system_text_is_a_separate_turn() -> None:
     assert qa_prompt("generic", "Is it?", None, "Be brief.")[0] == {"role": "system", "content": "Be brief."}
     assert len(qa_prompt("generic", "Is it?", None, "")) == 1
 
@@ -34,14 +34,14 @@ def test_system_is_a_turn_of_its_own() -> None:
     ("model_type", "name", "template", "family"),
     [
         ("gemma", "google/gemma-7b-it", "<start_of_turn>", "gemma"),
-        ("gemma2", "/models/mine", "", "gemma"),
+        ("gemma2", "/models/renamed", "", "gemma"),
         ("llama", "meta-llama/Llama-2-7b-chat-hf", "", "llama2"),
-        ("llama", "/models/mine", "{{ '[INST] ' }}", "llama2"),
+        ("llama", "/models/renamed", "{{ '[INST] ' }}", "llama2"),
         ("llama", "embedded", "<|user|>", "generic"),
         ("mistral", "mistral", "[INST]", "generic"),
         ("gpt2", "gpt2", "", "generic"),
     ],
 )
-def test_auto_goes_by_the_model(model_type: str, name: str, template: str, family: str) -> None:
+def test_auto_resolves_to_the_family_of_the_model(model_type: str, name: str, template: str, family: str) -> None:
     assert resolve_family("auto", model_type, name, template) == family
     assert resolve_family("gemma", model_type, name, template) == "gemma"

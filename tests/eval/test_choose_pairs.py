@@ -6,32 +6,37 @@ import pytest
 from written_runs import label_task, retrieval_task, verified_task, written
 
 from common.errors import UserError
-from eval.compare import Side, choose_pairs, left_over, pair
+from eval.compare import Side, choose_pairs, pair_samples, unmatched_tasks
 from eval.results import TaskResult
+from eval.runs import Run
 from eval.tasks import task_from_name
 
 TARGETS = ["yes", "no", "yes"]
 
 
-def _task(name: str = "qa_gold", n: int = 3) -> TaskResult:
+def _result(name: str = "qa_gold", n: int = 3) -> TaskResult:
     return label_task(name, TARGETS[:n], TARGETS[:n])
 
 
-def _changed(task: TaskResult, number: int, **fields: Any) -> TaskResult:
-    samples = [{**sample, **(fields if place == number else {})} for place, sample in enumerate(task.samples)]
-    return replace(task, samples=samples, estimates={})
+def _with_changed_sample(result: TaskResult, number: int, **fields: Any) -> TaskResult:
+    samples = [{**sample, **(fields if index == number else {})} for index, sample in enumerate(result.samples)]
+    return replace(result, samples=samples, estimates={})
 
 
-def _chosen(*names: Path | str) -> list[tuple[str, str]]:
+def _side(run: Run, task: str = "qa_gold") -> Side:
+    return Side(run, task_from_name(task))
+
+
+def _pair_names(*names: Path | str) -> list[tuple[str, str]]:
     return [(a.name, b.name) for a, b in choose_pairs([str(name) for name in names])]
 
 
-def test_each_later_run_is_held_against_the_first_that_has_the_task(tmp_path: Path) -> None:
+def test_each_task_is_paired_with_that_of_the_first_run_that_has_it(tmp_path: Path) -> None:
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
-    written(a, _task("qa_none"), _task("qa_gold"))
-    written(b, _task("qa_gold"), _task("nli"))
-    written(c, _task("nli"), _task("qa_gold"), _task("qa_none"))
-    assert _chosen(a, b, c) == [
+    written(a, _result("qa_none"), _result("qa_gold"))
+    written(b, _result("qa_gold"), _result("nli"))
+    written(c, _result("nli"), _result("qa_gold"), _result("qa_none"))
+    assert _pair_names(a, b, c) == [
         (f"{a}:qa_gold", f"{b}:qa_gold"),
         (f"{b}:nli", f"{c}:nli"),
         (f"{a}:qa_gold", f"{c}:qa_gold"),
@@ -39,28 +44,28 @@ def test_each_later_run_is_held_against_the_first_that_has_the_task(tmp_path: Pa
     ]
 
 
-def test_tasks_that_one_run_alone_has_are_left_over(tmp_path: Path) -> None:
+def test_tasks_of_only_one_run_are_unmatched(tmp_path: Path) -> None:
     a, b = str(tmp_path / "a"), str(tmp_path / "b:c")
-    written(tmp_path / "a", _task("qa_none"), _task("qa_retrieved_dense"))
-    written(tmp_path / "b:c", _task("qa_retrieved_bm25"), _task("qa_none"))
-    assert [side.name for side in left_over([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
-    assert left_over([f"{a}:qa_none", f"{b}:qa_none"]) == []
-    assert left_over([a]) == []
+    written(tmp_path / "a", _result("qa_none"), _result("qa_retrieved_dense"))
+    written(tmp_path / "b:c", _result("qa_retrieved_bm25"), _result("qa_none"))
+    assert [side.name for side in unmatched_tasks([a, b])] == [f"{a}:qa_retrieved_dense", f"{b}:qa_retrieved_bm25"]
+    assert unmatched_tasks([f"{a}:qa_none", f"{b}:qa_none"]) == []
+    assert unmatched_tasks([a]) == []
 
 
-def test_a_folder_stands_for_the_runs_below_it(tmp_path: Path) -> None:
-    written(tmp_path / "grid" / "a", _task())
-    written(tmp_path / "grid" / "b", _task())
-    assert _chosen(tmp_path / "grid") == [(f"{tmp_path}/grid/a:qa_gold", f"{tmp_path}/grid/b:qa_gold")]
+def test_a_folder_means_the_runs_below_it(tmp_path: Path) -> None:
+    written(tmp_path / "grid" / "a", _result())
+    written(tmp_path / "grid" / "b", _result())
+    assert _pair_names(tmp_path / "grid") == [(f"{tmp_path}/grid/a:qa_gold", f"{tmp_path}/grid/b:qa_gold")]
 
 
-def test_one_run_alone_compares_its_tasks_over_the_same_records(tmp_path: Path) -> None:
-    others = label_task("qa_gold_newnames", ["no"] * 3, ["no"] * 3)
+def test_tasks_of_one_run_over_the_same_records_are_paired(tmp_path: Path) -> None:
+    other_data = label_task("qa_gold_newnames", ["no"] * 3, ["no"] * 3)
     tasks = [retrieval_task("retrieval_dense", [1, 1, 2]), retrieval_task("retrieval_bm25", [1, 2, 2])]
-    tasks += [_task("qa_none"), others, _task("qa_retrieved_dense"), _task("qa_gold"), _task("nli", 2)]
+    tasks += [_result("qa_none"), other_data, _result("qa_retrieved_dense"), _result("qa_gold"), _result("nli", 2)]
     tasks += [verified_task(f"verified_{name}", TARGETS, TARGETS, ["supported"] * 3) for name in ("gold", "swapped")]
     written(tmp_path, *tasks)
-    assert _chosen(tmp_path) == [
+    assert _pair_names(tmp_path) == [
         (f"{tmp_path}:{a}", f"{tmp_path}:{b}")
         for a, b in [
             ("retrieval_dense", "retrieval_bm25"),
@@ -71,22 +76,24 @@ def test_one_run_alone_compares_its_tasks_over_the_same_records(tmp_path: Path) 
     ]
 
 
-def test_tasks_of_other_names_are_compared_when_they_are_named(tmp_path: Path) -> None:
-    written(tmp_path / "a", _task("qa_none"), _task("qa_gold"))
-    written(tmp_path / "b:c", _task("nli_before"))
+def test_named_tasks_are_paired_with_the_first(tmp_path: Path) -> None:
+    written(tmp_path / "a", _result("qa_none"), _result("qa_gold"))
+    written(tmp_path / "b:c", _result("nli_before"))
     a, b = f"{tmp_path}/a", f"{tmp_path}/b:c"
-    assert _chosen(f"{a}:qa_gold", f"{a}:qa_none", f"{b}:nli_before") == [
+    assert _pair_names(f"{a}:qa_gold", f"{a}:qa_none", f"{b}:nli_before") == [
         (f"{a}:qa_gold", f"{a}:qa_none"),
         (f"{a}:qa_gold", f"{b}:nli_before"),
     ]
-    written(tmp_path / "b", _task("nli_before"))
-    assert _chosen(b, tmp_path / "b") == [(f"{b}:nli_before", f"{tmp_path}/b:nli_before")]  # a folder, not a task c
+    written(tmp_path / "b", _result("nli_before"))
+    assert _pair_names(b, tmp_path / "b") == [
+        (f"{b}:nli_before", f"{tmp_path}/b:nli_before")
+    ]  # the folder b:c, not a task c of the folder b
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+def test_arguments_without_a_pair_are_refused(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
-    written(a, _task("qa_gold"), _task("nli", 2))
-    written(b, _task("qa_none"))
+    written(a, _result("qa_gold"), _result("nli", 2))
+    written(b, _result("qa_none"))
     refused = {
         (a,): "a has no two tasks of one kind over the same records; it has qa_gold, nli",
         (a, b): "The runs have no task in common: .*a has qa_gold, nli; .*b has qa_none.*FOLDER:TASK",
@@ -101,46 +108,50 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         (f"{tmp_path}/absent:nli", f"{a}:nli"): "a:nli names a task|absent:nli does not exist",
         (a, a / "results.json"): "is a file; name the folder",
     }
-    for names, told in refused.items():
-        with pytest.raises(UserError, match=told):
-            _chosen(*names)
+    for names, message in refused.items():
+        with pytest.raises(UserError, match=message):
+            _pair_names(*names)
 
 
-def test_records_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None:
-    whole = _task()
-    a = written(tmp_path / "a", replace(whole, samples=whole.samples[1::-1]))
-    b = written(tmp_path / "b", replace(whole, samples=[*whole.samples[1:], {**whole.samples[0], "id": "9"}]))
-    paired = pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
-    assert [(one["id"], other["id"]) for one, other in paired.samples] == [("1", "1")]
-    assert (paired.only_in_a, paired.only_in_b) == (1, 2)
+def test_samples_are_paired_by_id_and_the_others_counted(tmp_path: Path) -> None:
+    result = _result()
+    first, second, third = result.samples
+    a = written(tmp_path / "a", replace(result, samples=[second, first]))
+    b = written(tmp_path / "b", replace(result, samples=[second, third, {**first, "id": "9"}]))
+    pairs = pair_samples(_side(a), _side(b))
+    assert [(one["id"], other["id"]) for one, other in pairs.samples] == [("1", "1")]
+    assert (pairs.only_in_a, pairs.only_in_b) == (1, 2)
 
 
 @pytest.mark.parametrize(
-    ("number", "fields", "told"),
+    ("number", "fields", "message"),
     [
         (1, {"target": "maybe"}, r"The target of record 1 is 'no' in .*a:qa_gold and 'maybe' in .*b:qa_gold: the data"),
         (2, {"question": "Another?"}, r"The question of record 2 is 'Question 2\?' in .* and 'Another\?' in"),
     ],
 )
-def test_data_that_changed_in_between_is_refused(
-    tmp_path: Path, number: int, fields: dict[str, str], told: str
+def test_records_that_differ_between_runs_are_refused(
+    tmp_path: Path, number: int, fields: dict[str, str], message: str
 ) -> None:
-    a, b = written(tmp_path / "a", _task()), written(tmp_path / "b", _changed(_task(), number, **fields))
-    with pytest.raises(UserError, match=told):
-        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
+    a, b = (
+        written(tmp_path / "a", _result()),
+        written(tmp_path / "b", _with_changed_sample(_result(), number, **fields)),
+    )
+    with pytest.raises(UserError, match=message):
+        pair_samples(_side(a), _side(b))
 
 
-def test_samples_that_make_no_pairs_are_refused(tmp_path: Path) -> None:
-    task = _task()
-    elsewhere = replace(task, samples=[{**sample, "id": f"x{sample['id']}"} for sample in task.samples])
-    a, b = written(tmp_path / "a", task), written(tmp_path / "b", elsewhere)
+def test_samples_that_cannot_be_paired_are_refused(tmp_path: Path) -> None:
+    result = _result()
+    other_ids = replace(result, samples=[{**sample, "id": f"x{sample['id']}"} for sample in result.samples])
+    a, b = written(tmp_path / "a", result), written(tmp_path / "b", other_ids)
     with pytest.raises(UserError, match="no record in common"):
-        pair(Side(a, task_from_name("qa_gold")), Side(b, task_from_name("qa_gold")))
-    twice = written(tmp_path / "twice", _changed(task, 1, id="0"))
+        pair_samples(_side(a), _side(b))
+    twice = written(tmp_path / "twice", _with_changed_sample(result, 1, id="0"))
     with pytest.raises(UserError, match=r"twice:qa_gold: the record 0 occurs twice"):
-        pair(Side(a, task_from_name("qa_gold")), Side(twice, task_from_name("qa_gold")))
-    ranking = written(tmp_path / "r", retrieval_task("retrieval_dense", [1, 1, 1]), _task("verified_gold"))
+        pair_samples(_side(a), _side(twice))
+    other_tasks = written(tmp_path / "other", retrieval_task("retrieval_dense", [1, 1, 1]), _result("verified_gold"))
     with pytest.raises(UserError, match="no metric in common"):
-        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("retrieval_dense")))
+        pair_samples(_side(a), _side(other_tasks, "retrieval_dense"))
     with pytest.raises(UserError, match=r"verified_gold: record 0 has no verdict\. Run the evaluation"):
-        pair(Side(a, task_from_name("qa_gold")), Side(ranking, task_from_name("verified_gold")))
+        pair_samples(_side(a), _side(other_tasks, "verified_gold"))

@@ -4,10 +4,10 @@ from pathlib import Path
 from rich.console import Console
 from written_runs import label_task, retrieval_task, written
 
-from eval.compare import SHOWN, choose_pairs, compare, compare_tables
+from eval.compare import MAX_CHANGED_ROWS, choose_pairs, compare, compare_tables
 
 
-def _shown(*names: Path) -> list[list[str]]:
+def _table_lines(*names: Path) -> list[list[str]]:
     """The tables of a comparison, each as its lines."""
     tables = []
     for table in compare_tables(compare(choose_pairs([str(name) for name in names]))):
@@ -18,46 +18,46 @@ def _shown(*names: Path) -> list[list[str]]:
     return tables
 
 
-def test_a_comparison_of_two_runs(tmp_path: Path) -> None:
+def test_two_runs_have_tables_of_metrics_tests_and_changed_records(tmp_path: Path) -> None:
     targets = ["yes"] * 8
     written(tmp_path / "[a]", label_task("qa_gold", [*targets, "no"], [*targets[:1], *[None] * 7, "no"]))
     written(tmp_path / "b", label_task("qa_gold", targets, targets))
-    figures, tests, changed = _shown(tmp_path / "[a]", tmp_path / "b")
-    assert "[a]" in "".join(figures[:4])  # a folder's name, not markup
-    rows = [line.split() for line in figures if "accuracy" in line or "macro_f1" in line]
+    metrics, tests, changed = _table_lines(tmp_path / "[a]", tmp_path / "b")
+    assert "[a]" in "".join(metrics[:4])  # rich would take brackets for markup
+    rows = [line.split() for line in metrics if "accuracy" in line or "macro_f1" in line]
     assert rows[0][:5] == ["qa_gold", "8", "accuracy", "0.125", "1.000"]
     assert rows[0][5].startswith("+0.875")
     assert rows[1][:3] == ["macro_f1", "0.074", "0.333"]
-    assert any("left out 1 records of A alone, 0 of B" in line for line in figures)
+    assert any("left out 1 records of A alone, 0 of B" in line for line in metrics)
     assert tests[-1].split() == ["qa_gold", "1", "0", "7", "0", "0.016", "0.016"]
     assert [line.split() for line in changed[-7:]] == [[str(n), "yes", "unparsed", "yes", "B"] for n in range(1, 8)]
 
 
-def test_tasks_of_one_run_are_named_on_both_sides(tmp_path: Path) -> None:
-    many = SHOWN + 5
-    written(tmp_path, retrieval_task("retrieval_dense", [1] * many), retrieval_task("retrieval_bm25", [None] * many))
-    figures, tests, changed = _shown(tmp_path)
-    for lines in (figures, tests):
+def test_tasks_of_one_run_are_named_as_a_and_b_and_changed_records_are_limited(tmp_path: Path) -> None:
+    n = MAX_CHANGED_ROWS + 5  # 15
+    written(tmp_path, retrieval_task("retrieval_dense", [1] * n), retrieval_task("retrieval_bm25", [None] * n))
+    metrics, tests, changed = _table_lines(tmp_path)
+    for lines in (metrics, tests):
         assert any(line.startswith("A retrieval_dense") for line in lines)
         assert any(line.startswith("B retrieval_bm25") for line in lines)
     assert any(line.split()[-6:] == ["0", "15", "0", "0", "6.1e-05", "6.1e-05"] for line in tests)
-    assert sum("other 0" in line for line in changed) == SHOWN
+    assert sum("other 0" in line for line in changed) == MAX_CHANGED_ROWS
     assert changed[-1] == "and 5 more: see --json"
 
 
-def test_equal_answers_leave_no_list_of_changes(tmp_path: Path) -> None:
+def test_equal_answers_have_no_table_of_changed_records(tmp_path: Path) -> None:
     for name in ("a", "b"):
         written(tmp_path / name, label_task("nli", ["yes"], ["yes"]))
-    figures, tests = _shown(tmp_path / "a", tmp_path / "b")
-    assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in figures)
+    metrics, tests = _table_lines(tmp_path / "a", tmp_path / "b")
+    assert any(line.split() == ["nli", "1", "accuracy", "1.000", "1.000", "+0.000"] for line in metrics)
     assert tests[-1].split() == ["nli", "1", "0", "0", "0", "1.000", "1.000"]
 
 
-def test_texts_from_data_cannot_steer_the_terminal(tmp_path: Path) -> None:
+def test_markup_and_escapes_in_answers_are_printed_literally(tmp_path: Path) -> None:
     for name, answer in (("a", "[red]\x1b[31m"), ("b", "yes")):
         task = label_task("qa_gold", ["yes"], ["yes"])
         task.samples[0]["prediction"] = answer  # type: ignore[index]
         del task.estimates["accuracy"]  # type: ignore[attr-defined]
         written(tmp_path / name, task)
-    *_, changed = _shown(tmp_path / "a", tmp_path / "b")
+    *_, changed = _table_lines(tmp_path / "a", tmp_path / "b")
     assert "[red]\\x1b[31m" in changed[-1]

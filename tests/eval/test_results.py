@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,31 @@ from eval.stats.estimate import Estimate
 from eval.tasks import task_from_name
 
 
-def _task(name: str = "qa_gold", value: float = 0.5, **sample: Any) -> TaskResult:
-    samples = [{"id": "1", "question": "Does it?", "label_scores": {"yes": 0.5}} | sample, {"id": "2"}]
-    return TaskResult(
-        task_from_name(name), {"accuracy": Estimate(value, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}, samples
-    )
+def _result(name: str = "qa_gold", accuracy: float = 0.5, **fields: Any) -> TaskResult:
+    """A result of two samples; ``fields`` are those of the first."""
+    samples = [{"id": "1", "question": "Does it?", "label_scores": {"yes": 0.5}} | fields, {"id": "2"}]
+    estimates = {"accuracy": Estimate(accuracy, 0.1, 0.4, 0.6), "macro_f1": Estimate(0.25)}
+    return TaskResult(task_from_name(name), estimates, samples)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read_results(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return content
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_results_and_samples_are_written(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "first"
     date = datetime(2025, 5, 4, 3, 2, 1, tzinfo=UTC)
-    assert write_results(folder, [_task(), _task("qa_none")], {"llm": {"model": "m"}}, date=date) == (
+    assert write_results(folder, [_result(), _result("qa_none")], {"llm": {"model": "m"}}, date=date) == (
         folder / "results.json"
     )
-    content = _read(folder)
+    content = _read_results(folder)
     assert content["versions"]["python"] == platform.python_version()
     assert content["versions"] == versions()
     del content["versions"]
-    figures = {"accuracy": 0.5, "accuracy_stderr": 0.1, "macro_f1": 0.25, "macro_f1_stderr": None}
+    metrics = {"accuracy": 0.5, "accuracy_stderr": 0.1, "macro_f1": 0.25, "macro_f1_stderr": None}
     assert content == {
-        "results": {"qa_gold": figures, "qa_none": figures},
+        "results": {"qa_gold": metrics, "qa_none": metrics},
         "tasks": {
             name: {"kind": "qa", "context": context, "retriever": None, "variant": None}
             for name, context in (("qa_gold", "gold"), ("qa_none", "none"))
@@ -61,23 +62,22 @@ def test_round_trip(tmp_path: Path) -> None:
     ]
 
 
-def test_versions_name_what_computes() -> None:
+def test_versions_include_the_libraries_that_compute() -> None:
     assert {"python", "torch", "transformers", "chromadb", "medground"} <= set(versions())
 
 
-def test_reused_samples_are_not_computed_ones(tmp_path: Path) -> None:
-    task = _task()
-    write_results(tmp_path, [TaskResult(task_from_name("qa_gold"), task.estimates, task.samples, reused=1)], {})
-    content = _read(tmp_path)
+def test_reused_samples_are_not_counted_as_computed(tmp_path: Path) -> None:
+    write_results(tmp_path, [replace(_result(), reused=1)], {})
+    content = _read_results(tmp_path)
     assert (content["n"], content["computed"], content["reused"]) == (2, 1, 1)
 
 
-def test_other_tasks_in_the_folder_stay_with_their_origin(tmp_path: Path) -> None:
-    write_results(tmp_path, [_task("retrieval_dense"), _task("qa_none", 0.1)], {"run": 1})
-    first = _read(tmp_path)
-    write_results(tmp_path, [_task("qa_none", 0.2)], {"run": 2})
-    write_results(tmp_path, [_task("qa_gold")], {"run": 3})
-    content = _read(tmp_path)
+def test_other_tasks_of_the_folder_stay_with_the_settings_of_their_run(tmp_path: Path) -> None:
+    write_results(tmp_path, [_result("retrieval_dense"), _result("qa_none", 0.1)], {"run": 1})
+    first = _read_results(tmp_path)
+    write_results(tmp_path, [_result("qa_none", 0.2)], {"run": 2})
+    write_results(tmp_path, [_result("qa_gold")], {"run": 3})
+    content = _read_results(tmp_path)
     assert set(content["results"]) == {"retrieval_dense", "qa_none", "qa_gold"}
     assert content["results"]["qa_none"]["accuracy"] == 0.2
     assert content["config"] == {"run": 3}
@@ -87,24 +87,21 @@ def test_other_tasks_in_the_folder_stay_with_their_origin(tmp_path: Path) -> Non
     assert (tmp_path / "samples_retrieval_dense.jsonl").exists()
 
 
-def test_what_determined_each_task_stays_beside_its_figures(tmp_path: Path) -> None:
-    task = _task()
+def test_identity_is_stored_by_task(tmp_path: Path) -> None:
     for name, weights in (("qa_none", "a1"), ("qa_gold", "b2"), ("qa_none", "c3")):
-        write_results(
-            tmp_path, [TaskResult(task_from_name(name), task.estimates, task.samples, identity={"llm": weights})], {}
-        )
-    assert _read(tmp_path)["identity"] == {"qa_gold": {"llm": "b2"}, "qa_none": {"llm": "c3"}}
+        write_results(tmp_path, [replace(_result(name), identity={"llm": weights})], {})
+    assert _read_results(tmp_path)["identity"] == {"qa_gold": {"llm": "b2"}, "qa_none": {"llm": "c3"}}
 
 
-def test_samples_survive_every_kind_of_text(tmp_path: Path) -> None:
+def test_samples_with_separators_and_surrogates_are_read_back(tmp_path: Path) -> None:
     question = 'a\nb\u2028c\x85d\x00e "\\" α 🩺 \ud800'
-    write_results(tmp_path, [_task(question=question)], {})
+    write_results(tmp_path, [_result(question=question)], {})
     lines = (tmp_path / "samples_qa_gold.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0])["question"] == question
 
 
-def test_nothing_that_is_not_finite_reaches_the_files(tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_written_as_null(tmp_path: Path) -> None:
     scores = {"yes": float("nan"), "no": np.float32("inf"), "maybe": np.float32(0.5)}
     task = TaskResult(
         task_from_name("qa_gold"), {"accuracy": Estimate(float("nan"), float("inf"))}, [{"label_scores": scores}]
@@ -121,19 +118,19 @@ def test_nothing_that_is_not_finite_reaches_the_files(tmp_path: Path) -> None:
     assert sample["label_scores"] == {"yes": None, "no": None, "maybe": 0.5}
 
 
-def test_plain_knows_its_types() -> None:
+def test_plain_converts_numpy_types_and_refuses_objects() -> None:
     assert plain({"a": (np.int64(3), np.array([1.5, np.nan]), True, None, 7)}) == {"a": [3, [1.5, None], True, None, 7]}
     with pytest.raises(TypeError, match="object"):
         plain(object())
 
 
-def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
-    place = tmp_path / "out"
-    place.write_text("mine")
-    for folder in (place, place / "deeper"):
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text("content")
+    for folder in (file, file / "subfolder"):
         with pytest.raises(UserError, match=r"out.*: it is a file or lies under one\..*--output"):
-            write_results(folder, [_task()], {})
-    assert place.read_text() == "mine"
+            write_results(folder, [_result()], {})
+    assert file.read_text() == "content"
 
 
 def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
@@ -148,15 +145,15 @@ def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_a_full_disk_leaves_the_earlier_results_whole(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_earlier_results(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
-    write_results(tmp_path, [_task(value=0.1)], {})
+    write_results(tmp_path, [_result(accuracy=0.1)], {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # bytes
     try:
         with pytest.raises(UserError, match=r"File too large.*--output"):
-            write_results(tmp_path, [_task(value=0.9, output="x" * 100_000)], {})
+            write_results(tmp_path, [_result(accuracy=0.9, output="x" * 100_000)], {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -165,29 +162,29 @@ def test_a_full_disk_leaves_the_earlier_results_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"results": 3}', '{"results": {}, "earlier": []}', "\x00", '"text"', "[" * 100_000]
 )
-def test_a_results_file_of_someone_else_is_not_overwritten(tmp_path: Path, content: str) -> None:
+def test_a_results_file_of_another_program_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)
     with pytest.raises(UserError, match="not a results file"):
         prepare_output_folder(tmp_path)
     with pytest.raises(UserError, match="not a results file"):
-        write_results(tmp_path, [_task()], {})
+        write_results(tmp_path, [_result()], {})
     assert path.read_text() == content
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_prepare_output_folder_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+def test_prepare_output_folder_creates_an_empty_folder(tmp_path: Path) -> None:
     prepare_output_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", ".hidden", "x" * 101, "a\n"])
-def test_a_task_name_that_is_no_file_name_is_refused(name: str) -> None:
+def test_a_task_name_that_cannot_be_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="file name"):
-        _task(name)
+        _result(name)
 
 
-def test_tasks_need_different_names(tmp_path: Path) -> None:
-    for tasks in ([], [_task(), _task()]):
+def test_no_tasks_and_repeated_task_names_are_refused(tmp_path: Path) -> None:
+    for tasks in ([], [_result(), _result()]):
         with pytest.raises(ValueError, match="one result for each task"):
             write_results(tmp_path, tasks, {})

@@ -13,7 +13,7 @@ from eval.stats.metrics import label_metrics
 from eval.tasks import task_from_name
 
 
-def _task(name: str, predictions: list[str | None], targets: list[str]) -> TaskResult:
+def _result(name: str, predictions: list[str | None], targets: list[str]) -> TaskResult:
     samples = [
         {"id": str(number), "question": "Does\u2028it?", "prediction": prediction, "target": target}
         for number, (prediction, target) in enumerate(zip(predictions, targets, strict=True))
@@ -21,13 +21,13 @@ def _task(name: str, predictions: list[str | None], targets: list[str]) -> TaskR
     return TaskResult(task_from_name(name), label_metrics(targets, predictions, LABELS), samples)
 
 
-def _gold() -> TaskResult:
-    return _task("qa_gold", ["yes", "no", None], ["yes", "yes", "no"])
+def _gold_result() -> TaskResult:
+    return _result("qa_gold", ["yes", "no", None], ["yes", "yes", "no"])
 
 
 def test_a_written_run_is_read_back(tmp_path: Path) -> None:
-    gold = _gold()
-    write_results(tmp_path, [gold, _task("qa_none", ["no"], ["yes"])], {"llm": {"model": "m"}})
+    gold = _gold_result()
+    write_results(tmp_path, [gold, _result("qa_none", ["no"], ["yes"])], {"llm": {"model": "m"}})
     run = read_run(tmp_path)
     assert run.folder == tmp_path
     assert list(run.tasks) == ["qa_gold", "qa_none"]
@@ -39,8 +39,8 @@ def test_a_written_run_is_read_back(tmp_path: Path) -> None:
     assert run.payload["n"] == 3
 
 
-def test_a_separator_within_a_text_ends_no_line(tmp_path: Path) -> None:
-    gold = _gold()
+def test_a_line_separator_in_a_text_does_not_end_the_line(tmp_path: Path) -> None:
+    gold = _gold_result()
     write_results(tmp_path, [gold], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")
@@ -48,18 +48,18 @@ def test_a_separator_within_a_text_ends_no_line(tmp_path: Path) -> None:
     assert read_run(tmp_path).samples("qa_gold") == gold.samples
 
 
-def test_an_earlier_task_keeps_its_own_settings_and_samples(tmp_path: Path) -> None:
-    write_results(tmp_path, [_gold()], {"run": 1})
-    write_results(tmp_path, [_task("qa_none", ["no"], ["yes"])], {"run": 2})
+def test_each_task_has_the_settings_and_samples_of_its_own_run(tmp_path: Path) -> None:
+    write_results(tmp_path, [_gold_result()], {"run": 1})
+    write_results(tmp_path, [_result("qa_none", ["no"], ["yes"])], {"run": 2})
     run = read_run(tmp_path)
     assert run.config_of("qa_gold") == {"run": 1}
     assert run.config_of("qa_none") == {"run": 2}
-    assert len(run.samples("qa_gold")) == 3  # more than the last run's n
+    assert len(run.samples("qa_gold")) == 3  # although n of the last run is 1
 
 
-def test_the_runs_of_a_folder_come_sorted(tmp_path: Path) -> None:
+def test_runs_below_a_folder_are_sorted_by_path(tmp_path: Path) -> None:
     for name in ("b", "a/deeper", "."):
-        write_results(tmp_path / name, [_gold()], {"name": name})
+        write_results(tmp_path / name, [_gold_result()], {"name": name})
     (tmp_path / "empty").mkdir()
     assert [run.payload["config"]["name"] for run in find_runs(tmp_path)] == ["a/deeper", "b", "."]
     assert [run.folder for run in find_runs(tmp_path / "b")] == [tmp_path / "b"]
@@ -76,8 +76,8 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
-    path = write_results(tmp_path, [_gold()], {})
+def test_truncated_results_are_refused(tmp_path: Path) -> None:
+    path = write_results(tmp_path, [_gold_result()], {})
     path.write_text(path.read_text()[: path.stat().st_size // 2])
     for read in (read_run, find_runs):
         with pytest.raises(DataError, match=r"results\.json: is truncated or damaged: .*line \d+.*measure again"):
@@ -98,20 +98,20 @@ def test_results_cut_in_half_are_refused(tmp_path: Path) -> None:
         {"results": {}, "config": {}, "earlier": []},
     ],
 )
-def test_results_of_someone_else_are_refused(tmp_path: Path, content: Any) -> None:
+def test_results_of_another_program_are_refused(tmp_path: Path, content: Any) -> None:
     (tmp_path / "results.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="not a results file of medground"):
         read_run(tmp_path)
 
 
-def test_a_task_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+def test_a_task_name_with_a_path_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"results": {"../x": {}}, "config": {}}))
     with pytest.raises(UserError, match="file name"):
         read_run(tmp_path)
 
 
-def test_a_task_that_was_not_measured_is_named_with_those_that_were(tmp_path: Path) -> None:
-    write_results(tmp_path, [_gold()], {})
+def test_error_of_a_missing_task_lists_the_tasks(tmp_path: Path) -> None:
+    write_results(tmp_path, [_gold_result()], {})
     with pytest.raises(UserError, match="has no task nli; it has qa_gold"):
         read_run(tmp_path).samples("nli")
 
@@ -120,15 +120,15 @@ def test_a_task_that_was_not_measured_is_named_with_those_that_were(tmp_path: Pa
     ("task", "command"),
     [("retrieval_dense", "retrieval"), ("qa_gold", "qa"), ("verified_gold", "qa"), ("nli_before", "nli")],
 )
-def test_absent_samples_are_named_with_the_command_that_measures_them(tmp_path: Path, task: str, command: str) -> None:
-    write_results(tmp_path, [_task(task, ["yes"], ["yes"])], {})
+def test_error_of_missing_samples_names_file_and_command(tmp_path: Path, task: str, command: str) -> None:
+    write_results(tmp_path, [_result(task, ["yes"], ["yes"])], {})
     (tmp_path / f"samples_{task}.jsonl").unlink()
     with pytest.raises(DataError, match=rf"samples_{task}\.jsonl.*medground eval {command} --output {tmp_path}"):
         read_run(tmp_path).samples(task)
 
 
 @pytest.mark.parametrize(
-    ("line", "flaw"),
+    ("line", "message"),
     [
         ('{"id": "2", "predic', "line 3 is not JSON"),
         ('["2"]', "line 3 holds a list"),
@@ -137,30 +137,30 @@ def test_absent_samples_are_named_with_the_command_that_measures_them(tmp_path: 
         ('{"id": "2", "prediction": null, "target": null}', "line 3 has no text in its field target"),
     ],
 )
-def test_a_line_that_is_no_sample_is_named(tmp_path: Path, line: str, flaw: str) -> None:
-    write_results(tmp_path, [_gold()], {})
+def test_error_of_an_invalid_line_names_file_line_and_field(tmp_path: Path, line: str, message: str) -> None:
+    write_results(tmp_path, [_gold_result()], {})
     path = tmp_path / "samples_qa_gold.jsonl"
-    path.write_text("".join(f"{kept}\n" for kept in [*path.read_text().splitlines()[:2], line]))
-    with pytest.raises(DataError, match=rf"samples_qa_gold\.jsonl: {flaw}.*Measure again with"):
+    path.write_text("\n".join([*path.read_text().splitlines()[:2], line]))
+    with pytest.raises(DataError, match=rf"samples_qa_gold\.jsonl: {message}.*Measure again with"):
         read_run(tmp_path).samples("qa_gold")
 
 
-def test_samples_that_are_fewer_or_more_than_counted_are_refused(tmp_path: Path) -> None:
-    right = _task("qa_gold", ["yes", "yes", "no"], ["yes", "yes", "no"])
-    write_results(tmp_path, [right], {})
+def test_fewer_or_more_samples_than_counted_are_refused(tmp_path: Path) -> None:
+    all_right = _result("qa_gold", ["yes", "yes", "no"], ["yes", "yes", "no"])
+    write_results(tmp_path, [all_right], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    for others in (lines[:2], [*lines, lines[0]]):
-        path.write_text("".join(others))
-        with pytest.raises(DataError, match=rf"holds {len(others)} samples, and results\.json counts 3"):
+    for wrong_lines in (lines[:2], [*lines, lines[0]]):
+        path.write_text("".join(wrong_lines))
+        with pytest.raises(DataError, match=rf"holds {len(wrong_lines)} samples, and results\.json counts 3"):
             read_run(tmp_path).samples("qa_gold")
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy@1", "share_maybe"])
-def test_samples_that_the_figures_were_not_taken_from_are_refused(tmp_path: Path, metric: str) -> None:
-    larger = _task("qa_none", ["yes"] * 4, ["yes"] * 4)
-    task = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold().samples)
-    write_results(tmp_path, [larger, task], {})
+def test_samples_that_do_not_match_the_accuracy_are_refused(tmp_path: Path, metric: str) -> None:
+    larger_task = _result("qa_none", ["yes"] * 4, ["yes"] * 4)  # with it, n does not show missing samples
+    result = TaskResult(task_from_name("qa_gold"), {metric: proportion(1, 3)}, _gold_result().samples)
+    write_results(tmp_path, [larger_task, result], {})
     path = tmp_path / "samples_qa_gold.jsonl"
     read_run(tmp_path).samples("qa_gold")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))

@@ -13,52 +13,55 @@ from eval.tables import label_tables, remarks, result_tables
 from eval.tasks import task_from_name
 
 
-def _table(results: list[TaskResult]) -> Table:
+def _only_table(results: list[TaskResult]) -> Table:
     (table,) = result_tables(results)
     return table
 
 
-def _text(table: Table, width: int = 100) -> list[str]:
+def _lines(table: Table, width: int = 100) -> list[str]:
     console = Console(file=StringIO(), width=width)
     console.print(table)
     assert isinstance(console.file, StringIO)
     return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
 
 
-def _qa(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
-    samples = [{"id": str(number), "target": target} for number, target in enumerate(targets)]
+def _label_result(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
+    samples = [
+        {"id": str(number), "target": target, "prediction": prediction}
+        for number, (target, prediction) in enumerate(zip(targets, predictions, strict=True))
+    ]
     return TaskResult(task_from_name(task), label_metrics(targets, predictions, LABELS), samples)
 
 
-def _wrong(predictions: list[str | None]) -> TaskResult:
+def _wrong_abstract_result(predictions: list[str | None]) -> TaskResult:
     estimates = {"share_maybe": share(predictions, "maybe"), "unparsed": unparsed(predictions)}
     samples = [{"id": str(number), "target": "maybe"} for number in range(len(predictions))]
     return TaskResult(task_from_name("qa_wrong"), estimates, samples)
 
 
-def test_retrieval_has_a_row_for_each_retriever() -> None:
+def test_retrieval_table_has_a_row_for_each_retriever() -> None:
     samples = [{}] * 4
     results = [
         TaskResult(task_from_name("retrieval_dense"), ranking_metrics([1, 1, 1, 2]), samples),
-        _qa("qa_gold", ["yes"], ["yes"]),
+        _label_result("qa_gold", ["yes"], ["yes"]),
         TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1, 1, None, None]), samples),
     ]
-    lines = _text(result_tables(results)[0])
+    lines = _lines(result_tables(results)[0])
     rows = [line.split() for line in lines if line.startswith(("dense", "bm25"))]
     assert [row[0] for row in rows] == ["dense", "bm25"]
     assert rows[0][1:] == ["4", "0.750", "(0.301-0.954)", "1.000", "1.000", "0.875", "0.908"]
     assert not any("qa_gold" in line for line in lines)
 
 
-def test_answers_stand_beside_the_majority_of_the_same_records() -> None:
+def test_tasks_over_the_same_records_are_followed_by_their_majority_baseline() -> None:
     targets = ["yes"] * 3 + ["no"]
     results = [
-        _qa("qa_none", targets, ["yes", "no", None, "no"]),
-        _qa("qa_gold_newnames", ["no"] * 4, ["no"] * 4),
-        _qa("qa_gold", targets, ["yes", "yes", "yes", "no"]),
-        _wrong(["maybe", "maybe", "maybe", None]),
+        _label_result("qa_none", targets, ["yes", "no", None, "no"]),
+        _label_result("qa_gold_newnames", ["no"] * 4, ["no"] * 4),
+        _label_result("qa_gold", targets, ["yes", "yes", "yes", "no"]),
+        _wrong_abstract_result(["maybe", "maybe", "maybe", None]),
     ]
-    lines = _text(_table(results))
+    lines = _lines(_only_table(results))
     names = ["qa_none", "qa_gold", 'always "yes"', "qa_gold_newnames", 'always "no"', "qa_wrong"]
     rows = [line for line in lines if line.startswith(("qa_", "always")) and ":" not in line]
     assert [row.split("  ")[0] for row in rows] == names
@@ -68,37 +71,30 @@ def test_answers_stand_beside_the_majority_of_the_same_records() -> None:
     assert rows[5].split() == ["qa_wrong", "4", "0.750", "(0.301-0.954)", "1"]
 
 
-def test_a_single_record_has_no_interval() -> None:
-    table = _table(
-        [
-            TaskResult(
-                task_from_name("qa_gold"),
-                {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)},
-                [{"id": 1, "target": "yes"}],
-            )
-        ]
-    )
-    assert any(line.split()[:3] == ["qa_gold", "1", "1.000"] for line in _text(table))
+def test_metric_of_a_single_record_has_no_interval() -> None:
+    estimates = {"accuracy": Estimate(1.0), "unparsed": Estimate(0.0)}
+    table = _only_table([TaskResult(task_from_name("qa_gold"), estimates, [{"id": 1, "target": "yes"}])])
+    assert any(line.split() == ["qa_gold", "1", "1.000", "0"] for line in _lines(table))
 
 
-def test_a_label_that_no_record_has_is_told_where_macro_f1_counts_it() -> None:
-    told = "no record is no or maybe, whose F1 of 0 counts in macro F1: 0.333 is the most"
-    table = _table([_qa("qa_gold", ["yes"] * 3, ["yes"] * 3), _wrong(["maybe"])])
-    assert str(table.caption).splitlines()[0] == f"qa_gold: {told}"
+def test_caption_names_labels_without_a_record_if_macro_f1_counts_them() -> None:
+    note = "no record is no or maybe, whose F1 of 0 counts in macro F1: 0.333 is the most"
+    table = _only_table([_label_result("qa_gold", ["yes"] * 3, ["yes"] * 3), _wrong_abstract_result(["maybe"])])
+    assert str(table.caption).splitlines()[0] == f"qa_gold: {note}"
     assert "qa_wrong" in str(table.caption)
     inference = TaskResult(
         task_from_name("nli"),
-        _qa("nli", ["yes"], ["yes"]).estimates,
+        _label_result("nli", ["yes"], ["yes"]).estimates,
         [{"target": "yes", "prediction": "yes", "premise": "p"}],
     )
-    assert label_tables(inference)[0].caption == told
-    assert _table([_qa("qa_gold", list(LABELS), ["yes"] * 3)]).caption is None
+    assert label_tables(inference)[0].caption == note
+    assert _only_table([_label_result("qa_gold", list(LABELS), ["yes"] * 3)]).caption is None
 
 
-def test_what_was_not_read_whole_is_told_by_kind() -> None:
+def test_remarks_count_notes_by_kind() -> None:
     cut = "context shortened by {} to fit the model's window of 512 tokens"
     notes = [[cut.format("1 sentence")], [cut.format("12 sentences"), "read by a server"], [UNLABELLED], []]
-    result = TaskResult(task_from_name("qa_gold"), {}, [{"notes": some} for some in notes])
+    result = TaskResult(task_from_name("qa_gold"), {}, [{"notes": of_sample} for of_sample in notes])
     assert remarks([result, replace(result, task=task_from_name("verified_gold"))]) == [
         f'qa_gold: 2 of 4 records: "{cut.format("1 sentence")}" or one like it',
         'qa_gold: 1 of 4 records: "read by a server"',
@@ -106,17 +102,17 @@ def test_what_was_not_read_whole_is_told_by_kind() -> None:
     assert remarks([TaskResult(task_from_name("retrieval_dense"), {}, [{}])]) == []
 
 
-def test_the_tables_fit_a_narrow_terminal() -> None:
-    targets = ["yes"] * 3 + ["no"]
-    results = [_qa("qa_gold_newphrases", targets, ["yes", "yes", None, "no"]), _wrong(["maybe"] * 4)]
-    lines = _text(_table(results), width=80)
+def test_tables_and_captions_fit_80_columns() -> None:
+    labels = _label_result("qa_gold_newphrases", ["yes"] * 3 + ["no"], ["yes", "yes", None, "no"])
+    wrong_abstracts = _wrong_abstract_result(["maybe"] * 4)
+    lines = _lines(_only_table([labels, wrong_abstracts]), width=80)
     assert any(line.split()[2:] == ["0.750", "(0.301-0.954)", "0.600", "(0.133-0.667)", "1"] for line in lines)
     assert all(len(line) <= 80 for line in lines)
     assert 'right is "maybe"' in lines[-1]
-    assert not any("right is" in line for line in _text(_table(results[:1])))
+    assert not any("right is" in line for line in _lines(_only_table([labels])))
 
 
-def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
+def test_inference_has_tables_of_metrics_labels_and_confusion() -> None:
     labels = ("entailment", "neutral", "contradiction")
     targets = ["entailment", "entailment", "neutral", "contradiction"]
     predictions = ["entailment", "neutral", "neutral", None]
@@ -129,9 +125,9 @@ def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
         "4 pairs of 3 premises: accuracy's standard error is 0.217 with the premises as clusters, 0.289 if the pairs "
         "were independent, as the intervals take them"
     )
-    whole, by_label, confusion = (_text(table) for table in label_tables(result))
-    assert any(line.startswith("nli") and "0.500" in line and line.endswith("1") for line in whole)
-    assert any(line.startswith('always "entailment"') and "0.500" in line for line in whole)
+    overall, by_label, confusion = (_lines(table) for table in label_tables(result))
+    assert any(line.startswith("nli") and "0.500" in line and line.endswith("1") for line in overall)
+    assert any(line.startswith('always "entailment"') and "0.500" in line for line in overall)
     assert any(line.startswith("neutral") and "0.500" in line and "1.000" in line for line in by_label)
     rows = [line.split() for line in confusion if line.split()[0] in labels]
     assert rows == [
@@ -141,14 +137,8 @@ def test_inference_shows_the_whole_the_labels_and_the_confusion() -> None:
     ]
 
 
-def test_answers_have_label_tables_too() -> None:
-    whole, by_label, confusion = map(_text, label_tables(_predicted("qa_gold", ["yes", "no"], ["yes", "maybe"])))
-    assert whole[0] == "Answers: yes, no or maybe"
+def test_label_tables_of_answers() -> None:
+    overall, by_label, confusion = map(_lines, label_tables(_label_result("qa_gold", ["yes", "no"], ["yes", "maybe"])))
+    assert overall[0] == "Answers: yes, no or maybe"
     assert by_label[0] == "By label"
     assert any(line.split() == ["no", "0", "0", "1", "0"] for line in confusion)
-
-
-def _predicted(task: str, targets: list[str], predictions: list[str | None]) -> TaskResult:
-    result = _qa(task, targets, predictions)
-    samples = [{**one, "prediction": label} for one, label in zip(result.samples, predictions, strict=True)]
-    return replace(result, samples=samples)

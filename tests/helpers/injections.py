@@ -1,6 +1,6 @@
 """Forty texts that carry instructions: ten instructions, each in four disguises."""
 
-from chains.agent.tools import SHOWN
+from chains.agent.tools import PREVIEW_CHARACTERS
 from chains.models.prompt_sanitizing import fence
 
 _INSTRUCTIONS = (
@@ -43,5 +43,5 @@ def _out_of_the_fence(instruction: str) -> str:
 def abstract_with(injection: str) -> str:
     """An abstract on aspirin with the injection in it, early enough for a search result to show it whole."""
     text = f"Aspirin works. {injection} Aspirin was given to adults with pain."
-    assert len("Aspirin works. ") + len(injection) < SHOWN
+    assert len("Aspirin works. ") + len(injection) < PREVIEW_CHARACTERS
     return text

@@ -22,8 +22,8 @@ from medground.service.server import Server, make_server
 from medground.service.service import Service
 from medground.service.users import Users
 
-# One client, because each makes a TLS context, which takes longer than a request. It keeps no cookies, and no
-# connections: httpcore can close an idle one that another thread has just been given; "close" leaves none idle.
+# One client, because each makes a TLS context, which takes longer than a request. It keeps no cookies.
+# "close": httpcore can close an idle connection that another thread has just been given.
 HTTP = httpx.Client(
     timeout=30,
     trust_env=False,

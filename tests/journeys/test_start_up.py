@@ -149,18 +149,23 @@ from medground.cli import main
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-import retrievers.indexing as indexing, retrievers.lexical as lexical, medground.ingest as corpora
+import retrievers.indexing as indexing, retrievers.lexical as lexical
+from retrievers.files.vectors import VectorFiles
 match sys.argv[1]:
     case "embedding": indexing._store = kill
     case "removal": indexing._remove_others = kill
-    case "note": indexing._note = lambda store, revision, **_: None if revision is None else kill()
+    case "vectors": VectorFiles.write = kill
+    case "note":
+        note = indexing._note
+        indexing._note = lambda store, revision, *state: kill() if revision else note(store, revision, *state)
+    case "former vectors": VectorFiles.remove_others = kill
     case "words": lexical._build = kill
     case "naming": lexical.write_whole = kill
 main(["index", "docs", "--set=store.path=store", "--set=embedders.minilm.dtype=float32", "--quiet"])
 """
 
 
-@pytest.mark.parametrize("moment", ["embedding", "removal", "note", "words", "naming"])
+@pytest.mark.parametrize("moment", ["embedding", "removal", "vectors", "note", "former vectors", "words", "naming"])
 def test_vectors_and_words_agree_after_a_kill(library: Path, moment: str, command: Callable[..., Any]) -> None:
     (library / "docs/a.txt").unlink()
     (library / "docs/c.txt").write_text("The measles vaccine was safe in children.")

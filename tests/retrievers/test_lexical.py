@@ -131,7 +131,7 @@ match sys.argv[2]:
     case "after_documents": lexical._build = lambda documents, _: [*documents] and kill()
     case "before_about": lexical.json.dumps = lambda value, **more: kill() if "revision" in value else "{}"
     case "before_current": lexical.write_whole = kill
-    case "before_cleanup": lexical.LexicalIndex._remove_others = kill
+    case "before_cleanup": lexical.remove_other_versions = kill
 documents = [Document(id="new", page_content="another text")]
 lexical.LexicalIndex(Path(sys.argv[1]), "corpus", lexical.Parameters()).update(documents)
 """

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -302,29 +301,6 @@ def test_other_collections_are_those_of_the_corpus(tmp_path: Path) -> None:
     first, second = (open_store(config, "c", WordEmbedder(size)) for size in (8, 16))
     open_store(config, "d", WordEmbedder())
     assert [one.name for one in other_collections(config, "c", {first.collection.name})] == [second.collection.name]
-
-
-def test_a_large_graph_is_in_its_file_after_indexing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chroma would add up to a thousand vectors again at each start of a process."""
-    monkeypatch.setattr("retrievers.store.LARGE", 50)
-    config = StoreConfig(path=str(tmp_path / "store"))
-    documents = [Document(id=f"d{n}", page_content=f"Trial {n} lowered pain.") for n in range(60)]
-
-    def written() -> int:
-        with closing(sqlite3.connect(tmp_path / "store" / "chroma.sqlite3")) as connection:
-            (segment,) = connection.execute("SELECT id FROM segments WHERE scope = 'VECTOR'").fetchone()
-            ended = connection.execute("SELECT seq_id FROM max_seq_id WHERE segment_id = ?", (segment,)).fetchone()
-        return 0 if ended is None else int(ended[0])
-
-    store = open_store(config, "corpus", WordEmbedder())
-    index(store, documents, quiet=True)
-    assert written() == 60
-    assert store.collection.configuration_json["hnsw"]["sync_threshold"] == 1000
-    index(store, documents[5:], quiet=True)
-    assert written() == 65
-    found = DenseRetriever(store).search(["Trial 59 lowered pain.", "Trial 3 lowered pain."], 60)
-    assert [len(each) for each in found] == [55, 55]
-    assert found[0][0].id == "d59"
 
 
 OTHER = """

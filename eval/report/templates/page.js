@@ -1,23 +1,24 @@
-// What the other scripts share: the data, elements made of text alone, and the theme.
+// Shared by the other scripts: the data, creation of elements, and the theme.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const VECTOR = "http://www.w3.org/2000/svg";
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
-/** An element with attributes and children; a child that is no element becomes text, never markup. */
+/** An element with attributes and children. Strings become text nodes, never markup; "on..." attributes are listeners. */
 function make(name, attributes = {}, ...children) {
-  const made = attributes.xmlns ? document.createElementNS(attributes.xmlns, name) : document.createElement(name);
+  const element = attributes.xmlns ? document.createElementNS(attributes.xmlns, name) : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key !== "xmlns" && value !== false && value !== null) made.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key !== "xmlns" && value !== false && value !== null) element.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null));
-  return made;
+  element.append(...children.flat().filter((child) => child !== null));
+  return element;
 }
 
-const draw = (name, attributes, ...children) => make(name, { xmlns: VECTOR, ...attributes }, ...children);
+/** An SVG element. */
+const draw = (name, attributes, ...children) => make(name, { xmlns: SVG_NAMESPACE, ...attributes }, ...children);
 
-/** A task's value for one of its samples; null where no sample of the task has such a value. */
+/** The value of column `name` for sample `row` of a task; null if the sample or the task has none. */
 const value = (task, name, row) => task.columns[name]?.[row] ?? null;
 
 (function theme() {
@@ -31,7 +32,7 @@ const value = (task, name, row) => task.columns[name]?.[row] ?? null;
   };
   byId("theme").addEventListener("click", () => {
     chosen = (chosen + 1) % names.length;
-    try { localStorage.setItem("medground-theme", names[chosen]); } catch { /* a page without storage forgets it */ }
+    try { localStorage.setItem("medground-theme", names[chosen]); } catch { /* without storage the choice lasts until the page is closed */ }
     show();
   });
   show();

@@ -1,31 +1,33 @@
-// One record, with all that the tasks tell of it.
+// The details of one record.
 
-function showRecord(place, number, row, otherNumber, rowOf) {
+/** Fills `container` with sample `row` of task `number`; `rowOf` maps records to rows, by task. */
+function showRecord(container, number, row, otherNumber, rowOf) {
   if (row === null) {
-    place.replaceChildren(make("p", { class: "empty" }, "No record is chosen."));
+    container.replaceChildren(make("p", { class: "empty" }, "No record is chosen."));
     return;
   }
   const task = data.tasks[number], record = task.columns.record[row];
   const [id, ...texts] = data.records[record];
-  const parts = texts.length > 1
+  const heading = texts.length > 1
     ? [make("h3", {}, texts[1]), make("p", { class: "muted" }, id), make("h4", {}, "Premise"), make("p", { class: "text" }, texts[0])]
     : [make("h3", {}, texts[0]), make("p", { class: "muted" }, id)];
-  place.replaceChildren(
-    ...parts, ...answer(task, row), ...verdict(task, row), ...passages(task, row, id), ...remarks(task, row), ...everywhere(),
+  container.replaceChildren(
+    ...heading, ...answer(task, row), ...verdict(task, row), ...passages(task, row, id), ...remarks(task, row), ...allTasks(),
   );
-  place.scrollTop = 0;
+  container.scrollTop = 0;
 
-  function everywhere() {
-    const numbers = data.tasks.map((_, each) => each).filter((each) => rowOf[each].has(record));
+  /** A table of the record's answers in all tasks; nothing if only this task has the record. */
+  function allTasks() {
+    const numbers = data.tasks.map((_, index) => index).filter((index) => rowOf[index].has(record));
     if (numbers.length < 2) return [];
-    const runs = new Set(numbers.map((each) => data.tasks[each].run));
-    const line = (each) => {
-      const other = data.tasks[each], there = rowOf[each].get(record), right = Boolean(value(other, "right", there));
+    const runs = new Set(numbers.map((index) => data.tasks[index].run));
+    const line = (index) => {
+      const other = data.tasks[index], otherRow = rowOf[index].get(record), right = Boolean(value(other, "right", otherRow));
       const name = `${other.heading}: ${other.title}`;
-      return make("tr", { class: each === number ? "now" : "" },
-        make("th", { scope: "row" }, each === number ? name : make("button", { type: "button", onclick: () => browser.open(record, each) }, name),
-          each === otherNumber ? " (compared)" : "", runs.size > 1 ? make("span", { class: "code" }, other.run) : null),
-        make("td", {}, said(other, there)),
+      return make("tr", { class: index === number ? "now" : "" },
+        make("th", { scope: "row" }, index === number ? name : make("button", { type: "button", onclick: () => browser.open(record, index) }, name),
+          index === otherNumber ? " (compared)" : "", runs.size > 1 ? make("span", { class: "code" }, other.run) : null),
+        make("td", {}, answerSummary(other, otherRow)),
         make("td", { class: right ? "right" : "wrong" }, right ? "\u2713 right" : "\u2717 wrong"));
     };
     return [make("h4", {}, "In all tasks"),
@@ -33,25 +35,27 @@ function showRecord(place, number, row, otherNumber, rowOf) {
   }
 }
 
-function said(task, row) {
+/** A task's answer in a few words. */
+function answerSummary(task, row) {
   if (task.kind === "ranking") {
     const rank = value(task, "rank", row);
     return rank === null ? "not found" : `found at ${rank}`;
   }
   const scores = value(task, "scores", row), label = value(task, "prediction", row) ?? "unparsed";
-  const sure = scores ? ` ${Math.max(...scores).toFixed(2)}` : "";
+  const confidence = scores ? ` ${Math.max(...scores).toFixed(2)}` : "";
   if (task.kind === "citations") {
     const judged = (value(task, "sentences", row) ?? []).filter(([, verdict]) => verdict);
     return judged.length ? `${judged.filter(([, verdict]) => verdict === "supported").length} of ${judged.length} sentences supported` : "no statement";
   }
-  return task.section === "verified" ? `${label}${sure}, ${value(task, "verdict", row) ?? "no verdict"}` : `${label}${sure}`;
+  return task.section === "verified" ? `${label}${confidence}, ${value(task, "verdict", row) ?? "no verdict"}` : `${label}${confidence}`;
 }
 
+/** The elements that show a task's answer, with its label, probabilities and generated text. */
 function answer(task, row) {
   if (task.kind === "ranking") {
     const rank = value(task, "rank", row);
-    const found = rank === null ? "The question's own abstract is not among the passages found." : `The question's own abstract was found at place ${rank}.`;
-    return [make("p", { class: `answer ${rank === 1 ? "right" : "wrong"}` }, found)];
+    const sentence = rank === null ? "The question's own abstract is not among the passages found." : `The question's own abstract was found at place ${rank}.`;
+    return [make("p", { class: `answer ${rank === 1 ? "right" : "wrong"}` }, sentence)];
   }
   if (task.kind === "citations") return written(task, row);
   const right = Boolean(value(task, "right", row)), label = value(task, "prediction", row);
@@ -66,27 +70,29 @@ function answer(task, row) {
 /** A written answer: each sentence with its verdict, and its evidence on hover and on focus. */
 function written(task, row) {
   const signs = { supported: "\u2713", contradicted: "\u2717", "not enough evidence": "?" };
-  const sentences = (value(task, "sentences", row) ?? []).map(([text, verdict, attributed, citations, evidence], place) => {
+  const sentences = (value(task, "sentences", row) ?? []).map(([text, verdict, attributed, citations, evidence], index) => {
     const cited = citations.map((number) => `[${number}]`).join("");
     const words = [verdict ?? "not judged", attributed ? `attributed to ${cited}` : null].filter(Boolean).join(", ");
     return make("span", { class: `sentence ${(verdict ?? "none").split(" ")[0]}` }, text, " ",
-      make("button", { type: "button", "aria-describedby": `why-${place}`, "aria-label": `Sentence ${place + 1}: ${words}` }, signs[verdict] ?? "\u2013"),
-      make("span", { class: "why", role: "tooltip", id: `why-${place}` }, make("b", {}, words), evidence ? ` \u201c${evidence}\u201d` : null), " ");
+      make("button", { type: "button", "aria-describedby": `why-${index}`, "aria-label": `Sentence ${index + 1}: ${words}` }, signs[verdict] ?? "\u2013"),
+      make("span", { class: "why", role: "tooltip", id: `why-${index}` }, make("b", {}, words), evidence ? ` \u201c${evidence}\u201d` : null), " ");
   });
   const output = value(task, "output", row);
   return [make("h4", {}, "Written answer"), make("p", { class: "text written" }, ...(sentences.length ? sentences : [output ?? ""]))];
 }
 
+/** A bar for each label's probability. */
 function bars(scores, labels, target = null) {
   if (!scores) return [];
-  return [make("div", { class: "bars" }, labels.flatMap((label, place) => [
+  return [make("div", { class: "bars" }, labels.flatMap((label, index) => [
     make("span", {}, label),
-    make("meter", { min: 0, max: 1, value: scores[place] ?? 0, "aria-label": `probability of ${label}` }),
-    make("span", {}, scores[place] === null ? "" : scores[place].toFixed(3),
+    make("meter", { min: 0, max: 1, value: scores[index] ?? 0, "aria-label": `probability of ${label}` }),
+    make("span", {}, scores[index] === null ? "" : scores[index].toFixed(3),
       label === target ? make("span", { class: "muted" }, " right label") : null),
   ]))];
 }
 
+/** The elements that show the verdict on a verified answer. */
 function verdict(task, row) {
   if (task.section !== "verified") return [];
   const statement = value(task, "statement", row), sentence = value(task, "sentence", row), against = value(task, "against", row);
@@ -99,27 +105,27 @@ function verdict(task, row) {
   ];
 }
 
+/** The elements that show the passages that the task read or found; `id` is the record's. */
 function passages(task, row, id) {
-  const flat = value(task, "passages", row) ?? [];
-  const found = [];
-  for (let place = 0; place < flat.length; place += 2) found.push([flat[place], flat[place + 1]]);
+  const indicesAndScores = value(task, "passages", row) ?? [];
+  const hits = [];
+  for (let i = 0; i < indicesAndScores.length; i += 2) hits.push([indicesAndScores[i], indicesAndScores[i + 1]]);
   const against = value(task, "against", row), sentence = value(task, "sentence", row);
-  const read = found.map(([number]) => number);
-  const parts = found.map(([number, score], place) => passage(number, `${place + 1}.`, score, place === 0));
-  if (against !== null && !read.includes(against)) parts.push(passage(against, "\u2022", null, true));
-  return parts.length ? [make("h4", {}, task.kind === "ranking" ? "Passages found" : "Passages read"), ...parts] : [];
+  const elements = hits.map(([number, score], index) => passage(number, `${index + 1}.`, score, index === 0));
+  if (against !== null && !hits.some(([number]) => number === against)) elements.push(passage(against, "\u2022", null, true));
+  return elements.length ? [make("h4", {}, task.kind === "ranking" ? "Passages found" : "Passages read"), ...elements] : [];
 
-  function passage(number, before, score, open) {
+  function passage(number, bullet, score, open) {
     const [key, text] = data.passages[number];
     const badges = [key === id ? "own abstract" : null, number === against ? "decided the verdict" : null].filter(Boolean);
     return make("details", { class: "passage", open },
-      make("summary", {}, `${before} `, make("span", { class: "code" }, key), score === null ? null : make("span", { class: "muted" }, `score ${score}`),
+      make("summary", {}, `${bullet} `, make("span", { class: "code" }, key), score === null ? null : make("span", { class: "muted" }, `score ${score}`),
         badges.map((badge) => make("span", { class: "badge" }, badge))),
       make("p", { class: "text" }, text === null ? "The text is not here." : marked(text, number === against ? sentence : null)));
   }
 }
 
-/** The text, with a quote in it marked. */
+/** The text, with the first occurrence of the quote marked. */
 function marked(text, quote) {
   const start = quote ? text.indexOf(quote) : -1;
   return start < 0 ? [text] : [text.slice(0, start), make("mark", {}, quote), text.slice(start + quote.length)];

@@ -1,22 +1,20 @@
 import pytest
 from obeying import ObeyingLLM
 
-from chains.agent.answering import answer_from, holds, withhold
+from chains.agent.answering import answer_from, is_acceptable, withhold
 from chains.answer import Answer, Passage
 from chains.qa.chain import qa_chain
 
 PASSAGES = (Passage(id="a", text="Aspirin works.", score=0.5), Passage(id="b", text="Zinc fails."))
 
 
-def test_where_the_evidence_stands_is_told_with_the_answer() -> None:
-    page = {"source": "a.pdf", "page": 3}
-    passage = PASSAGES[0].model_copy(update={"metadata": page})
+def test_answer_from_keeps_the_metadata_of_the_evidence() -> None:
+    passage = PASSAGES[0].model_copy(update={"metadata": {"source": "a.pdf", "page": 3}})
     answer = answer_from(lambda retriever: qa_chain(ObeyingLLM(), retriever), "Is it so?", (passage,), None)
     assert answer.passages == (passage,)
-    assert "a.pdf" in (answer.passages[0].origin or "")
 
 
-def test_the_answer_reads_the_evidence_and_is_judged() -> None:
+def test_answer_from_reads_all_evidence_and_verifies_the_answer() -> None:
     answer = answer_from(
         lambda retriever: qa_chain(ObeyingLLM(), retriever, passages=2),
         "Is it so of aspirin?",
@@ -27,7 +25,7 @@ def test_the_answer_reads_the_evidence_and_is_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "verdict", "may_be_given"),
+    ("label", "verdict", "accepted"),
     [
         ("yes", None, True),
         ("yes", "supported", True),
@@ -38,12 +36,12 @@ def test_the_answer_reads_the_evidence_and_is_judged() -> None:
         (None, None, False),
     ],
 )
-def test_which_answers_hold(label: str | None, verdict: object, may_be_given: bool) -> None:
+def test_acceptance_depends_on_label_and_verdict(label: str | None, verdict: object, accepted: bool) -> None:
     answer = Answer.model_validate({"question": "q", "text": "t", "label": label, "verdict": verdict})
-    assert holds(answer, 0.5, settled=False) is may_be_given
+    assert is_acceptable(answer, 0.5, question_settled=False) is accepted
 
 
-def test_the_answer_and_its_verdict_must_be_sure_enough_together() -> None:
+def test_acceptance_needs_the_product_of_both_probabilities() -> None:
     scores = {"supported": 0.8, "contradicted": 0.1, "not enough evidence": 0.1}
     answer = Answer.model_validate(
         {
@@ -55,23 +53,26 @@ def test_the_answer_and_its_verdict_must_be_sure_enough_together() -> None:
             "verification": {"statement": "s", "scores": scores},
         }
     )
-    assert holds(answer, 0.55, settled=True)
-    assert not holds(answer, 0.57, settled=True)
-    assert holds(answer.model_copy(update={"verdict": None, "verification": None}), 0.69, settled=True)
-    assert not holds(answer.model_copy(update={"verdict": None, "verification": None}), 0.71, settled=True)
-    maybe = {"label": "maybe", "label_scores": {"maybe": 0.9}, "verdict": "not enough evidence"}
-    assert not holds(answer.model_copy(update=maybe), 0.5, settled=False)  # 0.9 times 0.1
-    assert holds(answer.model_copy(update=maybe), 0.08, settled=False)
-    assert not holds(answer.model_copy(update=maybe), 0.08, settled=True)
+    # 0.7 for "yes" times 0.8 for "supported" is 0.56.
+    assert is_acceptable(answer, 0.55, question_settled=True)
+    assert not is_acceptable(answer, 0.57, question_settled=True)
+    unverified = answer.model_copy(update={"verdict": None, "verification": None})
+    assert is_acceptable(unverified, 0.69, question_settled=True)
+    assert not is_acceptable(unverified, 0.71, question_settled=True)
+    # 0.9 for "maybe" times 0.1 for "not enough evidence" is 0.09.
+    changes = {"label": "maybe", "label_scores": {"maybe": 0.9}, "verdict": "not enough evidence"}
+    maybe = answer.model_copy(update=changes)
+    assert not is_acceptable(maybe, 0.1, question_settled=False)
+    assert is_acceptable(maybe, 0.08, question_settled=False)
+    assert not is_acceptable(maybe, 0.08, question_settled=True)
 
 
-def test_what_is_withheld_says_what_was_searched_and_found() -> None:
-    empty = withhold("q", "nothing was found", [], ["q", "other", "q"])
-    assert empty.text == "No answer is given: nothing was found. Searched for: q; other. Found: nothing."
-    assert empty.withheld is None
+def test_abstention_states_reason_searches_and_passages() -> None:
+    abstention = withhold("q", "nothing was found", [], ["q", "other", "q"])
+    assert abstention.text == "No answer is given: nothing was found. Searched for: q; other. Found: nothing."
+    assert abstention.withheld is None
     answer = Answer(question="q", text="yes", label="yes", label_scores={"yes": 1.0}, verdict="contradicted")
-    kept = withhold("q", "it is not so", PASSAGES, ["q"], answer)
-    assert (kept.label, kept.label_scores, kept.verdict) == (None, {}, "contradicted")
-    assert kept.withheld is not None
-    assert kept.withheld.label == "yes"
-    assert kept.text.endswith("Found: a, b.")
+    abstention = withhold("q", "it is not so", PASSAGES, ["q"], answer)
+    assert (abstention.label, abstention.label_scores, abstention.verdict) == (None, {}, "contradicted")
+    assert abstention.withheld.label == "yes"
+    assert abstention.text.endswith("Found: a, b.")

@@ -20,13 +20,13 @@ from chains.qa.chain import qa_chain
 from chains.verification.answers import Verifier
 from common.errors import UserError
 
-# WordNLI takes the last word and looks for "aspirin works" or "aspirin fails" in the premise. ObeyingLLM answers "yes"
-# if "works" is in the prompt, else "maybe".
+# WordNLI judges a passage with "aspirin works" as entailment and with "aspirin fails" as contradiction, after the last
+# word of the question. ObeyingLLM answers "yes" if "works" is in the prompt, else "maybe".
 QUESTION = "Is it so of aspirin?"
 
 
-def agent(
-    texts: dict[str, str], steps: list[Step] | None = None, *, judged: bool = True, rewordings: Any = (), **config: Any
+def make_agent(
+    texts: dict[str, str], steps: Any = None, *, verified: bool = True, rewordings: Any = (), **config: Any
 ) -> GraphAgent:
     def make_chain(retriever: BaseRetriever) -> AnswerChain:
         return qa_chain(ObeyingLLM(), retriever)
@@ -37,13 +37,13 @@ def agent(
     def verify(answer: Answer) -> Answer:
         return verifier.verify([answer])[0]
 
-    left = list(rewordings)
+    remaining = list(rewordings)
     return GraphAgent(
         WordRetriever(texts=texts),
         make_chain,
         Grader(by_judge(judge), 0.2),
-        verify if judged else None,
-        reword=lambda question, tried: left.pop(0) if left else None,
+        verify if verified else None,
+        reword=lambda question, tried: remaining.pop(0) if remaining else None,
         config=AgentConfig(kind="graph", passages=config.pop("passages", 2), **config),
         on_step=steps.append if steps is not None else lambda _: None,
     )
@@ -53,9 +53,9 @@ def kinds(steps: list[Step]) -> list[str]:
     return [step.kind for step in steps]
 
 
-def test_evidence_is_found_read_and_judged() -> None:
+def test_agent_retrieves_grades_and_answers() -> None:
     steps: list[Step] = []
-    answer = agent({"a": "Zinc works.", "b": "Aspirin works."}, steps).invoke(QUESTION)
+    answer = make_agent({"a": "Zinc works.", "b": "Aspirin works."}, steps).invoke(QUESTION)
     assert (answer.label, answer.verdict) == ("yes", "supported")
     assert [one.id for one in answer.passages] == ["b"]
     assert kinds(steps) == ["retrieve", "grade", "answer"]
@@ -65,9 +65,9 @@ def test_evidence_is_found_read_and_judged() -> None:
     assert len({step.run for step in steps}) == 1
 
 
-def test_rewords_and_then_abstains_without_evidence() -> None:
+def test_agent_rewords_and_then_abstains_without_evidence() -> None:
     steps: list[Step] = []
-    answer = agent({"a": "Zinc works."}, steps, rewordings=["aspirin", "pills"], rewrites=2).invoke(QUESTION)
+    answer = make_agent({"a": "Zinc works."}, steps, rewordings=["aspirin", "pills"], rewrites=2).invoke(QUESTION)
     assert answer.label is None
     assert answer.withheld is None
     assert answer.text == (
@@ -78,134 +78,135 @@ def test_rewords_and_then_abstains_without_evidence() -> None:
 
 
 @pytest.mark.parametrize("rewrites", [0, 1, 3])
-def test_rewords_at_most_rewrites_times(rewrites: int) -> None:
+def test_agent_rewords_at_most_rewrites_times(rewrites: int) -> None:
     steps: list[Step] = []
-    agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=rewrites).invoke(QUESTION)
+    make_agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=rewrites).invoke(QUESTION)
     assert kinds(steps).count("reword") == rewrites
 
 
-def test_a_rewording_finds_what_the_question_did_not() -> None:
+def test_agent_answers_from_a_passage_that_only_a_rewording_finds() -> None:
     texts = {"a": "Is it so of zinc", "b": "Aspirin works."}
-    answer = agent(texts, rewordings=["works"], passages=1).invoke("Is it so of Aspirin?")
+    answer = make_agent(texts, rewordings=["works"], passages=1).invoke("Is it so of Aspirin?")
     assert (answer.label, [one.id for one in answer.passages]) == ("yes", ["b"])
 
 
-def test_an_unsupported_answer_gives_way_to_other_evidence() -> None:
+def test_agent_answers_from_the_next_evidence_after_an_unsupported_answer() -> None:
     steps: list[Step] = []
     texts = {"a": "Aspirin fails, it is so. Something else works.", "b": "Aspirin works."}
-    answer = agent(texts, steps).invoke(QUESTION)
+    answer = make_agent(texts, steps).invoke(QUESTION)
     assert [one.id for one in answer.passages] == ["b"]
     assert [step.detail["holds"] for step in steps if step.kind == "answer"] == [False, True]
 
 
-def test_an_unsupported_answer_is_withheld_without_other_evidence() -> None:
-    answer = agent({"a": "Aspirin fails. Something else works."}).invoke(QUESTION)
+def test_unsupported_answer_is_withheld_without_other_evidence() -> None:
+    answer = make_agent({"a": "Aspirin fails. Something else works."}).invoke(QUESTION)
     assert answer.label is None
     assert answer.verdict == "contradicted"
-    assert answer.withheld is not None
     assert answer.withheld.label == "yes"
     assert "do not support the answer" in answer.text
 
 
-def test_a_maybe_that_rests_on_evidence_is_given() -> None:
-    answer = agent({"a": "It is open what aspirin does."}).invoke(QUESTION)
+def test_maybe_from_inconclusive_evidence_is_accepted() -> None:
+    answer = make_agent({"a": "It is open what aspirin does."}).invoke(QUESTION)
     assert (answer.label, answer.verdict) == ("maybe", "not enough evidence")
 
 
-def test_a_maybe_is_not_given_where_other_evidence_settles_the_question() -> None:
+def test_maybe_is_rejected_if_other_evidence_settles_the_question() -> None:
     texts = {"a": "Aspirin fails, it is so. Something else works.", "b": "It is open what aspirin is so far."}
     steps: list[Step] = []
-    answer = agent(texts, steps).invoke(QUESTION)
+    answer = make_agent(texts, steps).invoke(QUESTION)
     assert [step.detail["label"] for step in steps if step.kind == "answer"] == ["yes", "maybe"]
     assert answer.label is None
-    assert answer.withheld is not None
     assert answer.withheld.label == "yes"
 
 
-def test_without_a_judge_the_answer_from_evidence_is_given_as_it_is() -> None:
-    answer = agent({"a": "Aspirin fails. Something else works."}, judged=False).invoke(QUESTION)
+def test_agent_accepts_answers_without_verification() -> None:
+    answer = make_agent({"a": "Aspirin fails. Something else works."}, verified=False).invoke(QUESTION)
     assert (answer.label, answer.verdict) == ("yes", None)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_the_limit_of_steps_holds(most: int) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_max_steps_stops_a_run(limit: int) -> None:
     steps: list[Step] = []
-    answer = agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=9, max_steps=most).invoke(QUESTION)
-    assert len(steps) == most + 1
+    agent = make_agent({"a": "Zinc works."}, steps, rewordings=list("pqrst"), rewrites=9, max_steps=limit)
+    answer = agent.invoke(QUESTION)
+    assert len(steps) == limit + 1  # the abstention is not limited
     assert kinds(steps)[-1] == "withhold"
-    assert f"stopped after {most} steps" in answer.text
+    assert f"stopped after {limit} steps" in answer.text
 
 
-def test_an_answer_that_was_found_in_the_last_step_is_given() -> None:
-    assert agent({"a": "Aspirin works."}, max_steps=3).invoke(QUESTION).label == "yes"
+def test_answer_of_the_last_allowed_step_is_accepted() -> None:
+    assert make_agent({"a": "Aspirin works."}, max_steps=3).invoke(QUESTION).label == "yes"
 
 
-def test_the_limit_of_time_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_seconds_stops_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 2.0, *[99.0] * 50])
     monkeypatch.setattr("chains.agent.graph.Run", lambda *limits: Run(*limits, clock=lambda: next(times)))
-    answer = agent({"a": "Aspirin works."}, max_seconds=60).invoke(QUESTION)
+    answer = make_agent({"a": "Aspirin works."}, max_seconds=60).invoke(QUESTION)
     assert "stopped after 60 seconds" in answer.text
 
 
-def test_the_config_reaches_the_retriever_from_a_batch_too() -> None:
-    class Ward(BaseRetriever):
+def test_config_reaches_the_retriever_from_invoke_and_batch() -> None:
+    class WardRetriever(BaseRetriever):
         ward: str = "none"
 
         def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
             return [Document(f"Aspirin works in {self.ward}.", id=self.ward)]
 
-    made = agent({})
-    made.retriever = Ward().configurable_fields(ward=ConfigurableField("ward"))
+    agent = make_agent({})
+    agent.retriever = WardRetriever().configurable_fields(ward=ConfigurableField("ward"))
     config: RunnableConfig = {"configurable": {"ward": "A"}}
-    for answer in (made.invoke(QUESTION, config), *made.batch([QUESTION, QUESTION], config)):
+    for answer in (agent.invoke(QUESTION, config), *agent.batch([QUESTION, QUESTION], config)):
         assert [one.id for one in answer.passages] == ["A"]
 
 
-def test_reads_passages_without_ids_that_a_rewording_finds() -> None:
-    class Plain(BaseRetriever):
+def test_agent_reads_passages_without_ids_that_a_rewording_finds() -> None:
+    class RetrieverWithoutIds(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
             return [Document("Aspirin works." if query == "aspirin" else "Zinc works.")]
 
-    made = agent({}, rewordings=["aspirin"], rewrites=1)
-    made.retriever = Plain()
-    assert made.invoke(QUESTION).label == "yes"
+    agent = make_agent({}, rewordings=["aspirin"], rewrites=1)
+    agent.retriever = RetrieverWithoutIds()
+    assert agent.invoke(QUESTION).label == "yes"
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["invoke", "batch"])
-def test_passages_stay_out_of_the_checkpointer_of_an_enclosing_graph(many: bool) -> None:
-    made = agent({"a": "Aspirin works."})
-    graph = checkpointed_graph((lambda question: made.batch([question])[0]) if many else made.invoke)
+@pytest.mark.parametrize("in_batch", [False, True], ids=["invoke", "batch"])
+def test_passages_stay_out_of_the_checkpointer_of_an_enclosing_graph(in_batch: bool) -> None:
+    chain = make_agent({"a": "Aspirin works."})
+    graph = checkpointed_graph((lambda question: chain.batch([question])[0]) if in_batch else chain.invoke)
     end = graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "1"}})
     assert end["label"] == "yes"
     assert "Aspirin works" not in checkpointed_text(graph)
 
 
-def test_an_error_with_one_question_leaves_the_others_of_the_batch() -> None:
-    class Broken(WordRetriever):
+def test_error_of_one_question_leaves_the_other_answers_of_a_batch() -> None:
+    class FailingRetriever(WordRetriever):
         def search(self, questions: Any, k: int) -> Any:
             if "zinc" in questions[0]:
                 raise UserError("The store is gone.")
             return super().search(questions, k)
 
-    made = agent({"a": "Aspirin works."})
-    made.retriever = Broken(texts={"a": "Aspirin works."})
-    good, bad = made.batch([QUESTION, "Is it so of zinc?"], return_exceptions=True)
-    assert good.label == "yes"
-    assert str(bad) == "The store is gone."
+    agent = make_agent({"a": "Aspirin works."})
+    agent.retriever = FailingRetriever(texts={"a": "Aspirin works."})
+    answer, error = agent.batch([QUESTION, "Is it so of zinc?"], return_exceptions=True)
+    assert answer.label == "yes"
+    assert str(error) == "The store is gone."
 
 
 @pytest.mark.parametrize(("name", "text"), injections(), ids=[name for name, _ in injections()])
-def test_an_instruction_in_a_document_changes_no_step_and_no_label(name: str, text: str) -> None:
-    clean: list[Step] = []
+def test_instruction_in_a_document_changes_no_step_and_no_answer(name: str, text: str) -> None:
+    clean_steps: list[Step] = []
     steps: list[Step] = []
-    without = agent({"good": abstract_with("It was cheap."), "secret": "Ann, Bob."}, clean).invoke(QUESTION)
-    answer = agent({"good": abstract_with(text), "secret": "Ann, Bob."}, steps).invoke(QUESTION)
-    assert kinds(steps) == kinds(clean)
-    assert (answer.label, answer.verdict, answer.text) == (without.label, without.verdict, without.text) != (None,) * 3
+    texts = {"good": abstract_with("It was cheap."), "secret": "Ann, Bob."}
+    clean = make_agent(texts, clean_steps).invoke(QUESTION)
+    answer = make_agent({**texts, "good": abstract_with(text)}, steps).invoke(QUESTION)
+    assert kinds(steps) == kinds(clean_steps)
+    assert clean.label is not None
+    assert (answer.label, answer.verdict, answer.text) == (clean.label, clean.verdict, clean.text)
     assert [one.id for one in answer.passages] == ["good"]
     assert "Ann" not in str(answer.prompt)
 
 
-def test_the_fake_model_obeys_an_instruction_outside_a_document() -> None:
+def test_fake_model_obeys_an_instruction_in_the_question() -> None:
     answer = qa_chain(ObeyingLLM(), context="none").invoke("Is it so? Answer only no.")
     assert answer.label == "no"

@@ -9,7 +9,7 @@ from chains.agent.steps import LimitReached, Run, Step, trace_to
 from common.errors import UserError
 
 
-def test_each_step_is_a_line_of_the_trace(tmp_path: Path) -> None:
+def test_trace_has_a_json_line_per_step(tmp_path: Path) -> None:
     file = tmp_path / "traces" / "run.jsonl"
     run = Run(9, 9, 9, trace_to(file), clock=iter([0.0, 0.5, 1.25]).__next__)
     run.done("retrieve", found={"a": 0.5})
@@ -23,7 +23,7 @@ def test_each_step_is_a_line_of_the_trace(tmp_path: Path) -> None:
     assert lines[0]["detail"] == {"found": {"a": 0.5}}
 
 
-def test_a_trace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_unwritable_trace_raises_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Set agent\.trace"):
         trace_to(tmp_path / "file" / "run.jsonl")
@@ -31,7 +31,7 @@ def test_a_trace_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         Run(9, 9, 9, trace_to(tmp_path)).done("retrieve")
 
 
-def test_limits_are_reached_and_not_passed() -> None:
+def test_begin_raises_at_each_limit() -> None:
     run = Run(2, 100, 9)
     run.begin()
     run.begin()
@@ -49,12 +49,12 @@ def test_limits_are_reached_and_not_passed() -> None:
         run.begin()
 
 
-def test_steps_that_are_taken_at_once_are_counted_one_by_one(tmp_path: Path) -> None:
+def test_threads_share_the_step_limit_and_the_trace(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    run = Run(50, 9, 9, trace_to(file), clock=_slow)
+    run = Run(50, 9, 9, trace_to(file), clock=slow_clock)
     refused: list[LimitReached] = []
 
-    def take() -> None:
+    def take_steps() -> None:
         for _ in range(20):
             try:
                 run.begin()
@@ -63,21 +63,21 @@ def test_steps_that_are_taken_at_once_are_counted_one_by_one(tmp_path: Path) -> 
             else:
                 run.done("tool", result="x" * 20_000)
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
+    threads = [threading.Thread(target=take_steps) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(run.steps), len(refused)) == (50, 110)
+    assert (len(run.steps), len(refused)) == (50, 8 * 20 - 50)
     assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == list(range(1, 51))
 
 
-def _slow() -> float:
-    time.sleep(0.0002)  # lets another thread in
+def slow_clock() -> float:
+    time.sleep(0.0002)  # lets another thread run
     return 1.0
 
 
-def test_only_the_owner_may_read_a_trace(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_trace(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     Run(9, 9, 9, trace_to(file)).done("tool", result="half of a character: \ud800")
     assert (file.stat().st_mode & 0o777) == 0o600

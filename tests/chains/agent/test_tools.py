@@ -3,7 +3,7 @@ from typing import Any
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
-from chains.agent.tools import SHOWN, Findings, make_tools
+from chains.agent.tools import PREVIEW_CHARACTERS, Findings, make_tools
 from chains.config import CheckConfig
 from chains.verification.statements import make_checker
 
@@ -11,66 +11,66 @@ LONG = "Aspirin works. " + "It was given for long. " * 40 + "The end."
 TEXTS = {"a": LONG, "two\nlines": "Zinc fails.", "never": "The ward list: Ann."}
 
 
-def tools(findings: Findings, judge: WordNLI | None = None, passages: int = 1) -> dict[str, Any]:
+def tools_by_name(findings: Findings, judge: WordNLI | None = None, passages: int = 1) -> dict[str, Any]:
     retriever = WordRetriever(texts=TEXTS)
     checker = None if judge is None else make_checker(retriever, judge, CheckConfig(passages=1))
-    made = make_tools(retriever, findings, checker, passages=passages, clean=lambda text: text.replace("x", " "))
-    return {tool.name: tool for tool in made}
+    tools = make_tools(retriever, findings, checker, passages=passages, clean=lambda text: text.replace("x", " "))
+    return {tool.name: tool for tool in tools}
 
 
-def test_a_search_shows_beginnings_and_is_remembered() -> None:
+def test_search_shows_beginnings_of_passages_and_records_findings() -> None:
     findings = Findings()
-    shown = tools(findings)["search_literature"].invoke({"query": "aspirin works"})
+    shown = tools_by_name(findings)["search_literature"].invoke({"query": "aspirin works"})
     assert "[1] id a: Aspirin works." in shown
     assert "The end." not in shown
-    assert len(shown) < SHOWN + 100
-    assert findings.searched == ["aspirin works"]
+    assert len(shown) < PREVIEW_CHARACTERS + 100
+    assert findings.queries == ["aspirin works"]
     assert list(findings.passages) == ["a"]
 
 
-def test_an_abstract_is_read_whole_after_it_was_found_and_not_before() -> None:
+def test_abstract_can_be_read_only_after_a_search_has_found_it() -> None:
     findings = Findings()
-    made = tools(findings)
-    assert "Search first" in made["read_abstract"].invoke({"id": "a"})
-    made["search_literature"].invoke({"query": "aspirin works"})
-    assert "The end." in made["read_abstract"].invoke({"id": "a"})
-    assert "Ann" not in made["read_abstract"].invoke({"id": "never"})
+    tools = tools_by_name(findings)
+    assert "Search first" in tools["read_abstract"].invoke({"id": "a"})
+    tools["search_literature"].invoke({"query": "aspirin works"})
+    assert "The end." in tools["read_abstract"].invoke({"id": "a"})
+    assert "Ann" not in tools["read_abstract"].invoke({"id": "never"})
 
 
-def test_a_statement_is_checked_against_one_abstract() -> None:
+def test_statement_is_checked_against_one_abstract() -> None:
     findings = Findings()
-    made = tools(findings, WordNLI())
+    tools = tools_by_name(findings, WordNLI())
     statement = "Is it so of aspirin? The answer is yes."
-    assert "Search first" in made["check_statement"].invoke({"statement": statement, "id": "a"})
-    made["search_literature"].invoke({"query": "aspirin works"})
-    checked = made["check_statement"].invoke({"statement": statement, "id": "a"})
-    assert checked.startswith("Supported by 1 passage.\n")
-    assert "[1] for: Aspirin works. (id a)" in checked
-    assert "empty" in made["check_statement"].invoke({"statement": " ", "id": "a"})
-    assert "check_statement" not in tools(findings)
+    assert "Search first" in tools["check_statement"].invoke({"statement": statement, "id": "a"})
+    tools["search_literature"].invoke({"query": "aspirin works"})
+    output = tools["check_statement"].invoke({"statement": statement, "id": "a"})
+    assert output.startswith("Supported by 1 passage.\n")
+    assert "[1] for: Aspirin works. (id a)" in output
+    assert "empty" in tools["check_statement"].invoke({"statement": " ", "id": "a"})
+    assert "check_statement" not in tools_by_name(findings)
 
 
-def test_a_statement_is_checked_against_the_literature() -> None:
+def test_statement_without_id_is_checked_against_retrieved_passages() -> None:
     findings = Findings()
-    checked = tools(findings, WordNLI())["check_statement"].invoke(
+    output = tools_by_name(findings, WordNLI())["check_statement"].invoke(
         {"statement": "What fails is zinc ? The answer is yes."}
     )
-    assert checked.startswith("Contradicted by 1 passage.\n")
-    assert "[1] against: Zinc fails. (id two lines)" in checked
-    assert findings.searched == ["What fails is zinc ? The answer is yes."]
+    assert output.startswith("Contradicted by 1 passage.\n")
+    assert "[1] against: Zinc fails. (id two lines)" in output
+    assert findings.queries == ["What fails is zinc ? The answer is yes."]
     assert list(findings.passages) == ["two\nlines"]
 
 
-def test_an_id_of_several_lines_is_shown_in_one_and_found_by_it() -> None:
+def test_id_with_line_break_is_shown_and_accepted_on_one_line() -> None:
     findings = Findings()
-    made = tools(findings)
-    assert "id two lines: Zinc fails." in made["search_literature"].invoke({"query": "zinc fails"})
-    assert "Zinc fails." in made["read_abstract"].invoke({"id": "two lines"})
+    tools = tools_by_name(findings)
+    assert "id two lines: Zinc fails." in tools["search_literature"].invoke({"query": "zinc fails"})
+    assert "Zinc fails." in tools["read_abstract"].invoke({"id": "two lines"})
 
 
-def test_an_empty_query_and_an_empty_corpus_are_told() -> None:
+def test_empty_query_and_empty_corpus_are_reported() -> None:
     findings = Findings()
-    assert "empty" in tools(findings)["search_literature"].invoke({"query": "  "})
+    assert "empty" in tools_by_name(findings)["search_literature"].invoke({"query": "  "})
     [search, *_] = make_tools(WordRetriever(texts={}), findings, None, passages=1)
     assert search.invoke({"query": "aspirin"}) == "Nothing was found."
     assert findings.passages == {}

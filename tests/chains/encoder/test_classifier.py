@@ -41,17 +41,17 @@ def qa_folder(tmp_path_factory) -> Path:
     return make_classifier(tmp_path_factory.mktemp("qa"), QA_LABELS, side="left")
 
 
-def test_judges_as_transformers_itself_does(folder: Path, model: EncoderNLI) -> None:
+def test_probabilities_equal_those_of_transformers(folder: Path, model: EncoderNLI) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    reference = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.labels == LABELS
     judged = model.batch(list(PAIRS))
     for pair, judgement in zip(PAIRS, judged, strict=True):
         with torch.no_grad():
-            logits = plain(**tokenizer(pair["premise"], pair["hypothesis"], return_tensors="pt")).logits[0]
+            logits = reference(**tokenizer(pair["premise"], pair["hypothesis"], return_tensors="pt")).logits[0]
         assert list(judgement.label_scores.values()) == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
         assert judgement.label == LABELS[int(logits.argmax())]
         assert (judgement.output, judgement.notes) == (None, ())
@@ -60,28 +60,28 @@ def test_judges_as_transformers_itself_does(folder: Path, model: EncoderNLI) -> 
     assert model.batch([]) == model.judge([]) == []
 
 
-def test_batches_of_any_size_give_the_same(folder: Path, model: EncoderNLI) -> None:
+def test_batch_size_does_not_change_the_scores(folder: Path, model: EncoderNLI) -> None:
     one_by_one = load_classifier(str(folder), dtype="float32", batch_tokens=1)
-    for a, b in zip(one_by_one.batch(list(PAIRS)), model.batch(list(PAIRS)), strict=True):
-        assert a.label_scores == pytest.approx(b.label_scores, abs=1e-5)
+    for alone, batched in zip(one_by_one.batch(list(PAIRS)), model.batch(list(PAIRS)), strict=True):
+        assert alone.label_scores == pytest.approx(batched.label_scores, abs=1e-5)
 
 
-def test_a_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
-    seen: list[dict[str, list[int]]] = []
+def test_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, monkeypatch) -> None:
+    encoded_parts: list[dict[str, list[int]]] = []
     classify = SequenceClassifier.recalled
 
-    def watched(self, encoded):
-        seen.extend(encoded)
+    def record(self, encoded):
+        encoded_parts.extend(encoded)
         return classify(self, encoded)
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", watched)
+    monkeypatch.setattr(SequenceClassifier, "recalled", record)
     pair = {"premise": LONG, "hypothesis": "It did not."}
     short, judgement = model.batch([PAIRS[0], pair])
     assert short.notes == ()
-    assert len(seen) > 2
-    assert max(len(one["input_ids"]) for one in seen) <= 64
-    assert judgement.notes == (f"premise judged in {len(seen) - 1} parts to fit the model's window",)
-    premise = (judgement.prompt or "").removesuffix("\n\nIt did not.")
+    assert len(encoded_parts) > 2
+    assert max(len(one["input_ids"]) for one in encoded_parts) <= 64
+    assert judgement.notes == (f"premise judged in {len(encoded_parts) - 1} parts to fit the model's window",)
+    premise = judgement.prompt.removesuffix("\n\nIt did not.")
     assert premise in LONG
     assert premise.startswith("Patients number")
     assert premise.endswith("aspirin.")
@@ -90,40 +90,40 @@ def test_a_premise_longer_than_the_window_is_judged_in_parts(model: EncoderNLI, 
     assert alone.notes == ()
 
 
-def test_the_part_that_is_least_neutral_decides(model: EncoderNLI, monkeypatch) -> None:
-    def scored(self, encoded):
+def test_least_neutral_part_decides(model: EncoderNLI, monkeypatch) -> None:
+    def fixed_scores(self, encoded):
         rows = [(0.2, 0.7, 0.1)] * (len(encoded) - 1) + [(0.1, 0.3, 0.6)]
         return [Recalled(dict(zip(LABELS, row, strict=True)), reused=False) for row in rows]
 
-    monkeypatch.setattr(SequenceClassifier, "recalled", scored)
+    monkeypatch.setattr(SequenceClassifier, "recalled", fixed_scores)
     judgement = model.invoke({"premise": LONG, "hypothesis": "It did not."})
     assert judgement.label == "contradiction"
-    assert "number 8 " in (judgement.prompt or "")
+    assert "number 8 " in judgement.prompt
 
 
-def test_what_cannot_be_judged_leaves_the_others(model: EncoderNLI) -> None:
+def test_error_of_one_pair_leaves_the_other_judgements(model: EncoderNLI) -> None:
     inputs = [PAIRS[0], {"premise": "a", "hypothesis": "no " * 90}, {"premise": " ", "hypothesis": "x"}, PAIRS[1]]
-    first, long, empty, last = model.batch(inputs, return_exceptions=True)
+    first, long, blank, last = model.batch(inputs, return_exceptions=True)
     assert isinstance(first, Judgement)
     assert isinstance(last, Judgement)
     assert "too long: its second text takes" in str(long)
-    assert "needs a premise" in str(empty)
+    assert "needs a premise" in str(blank)
 
 
-def test_special_tokens_in_a_text_are_text_without_them(model: EncoderNLI) -> None:
-    spelled = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
-    blank = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
-    assert spelled.label_scores == pytest.approx(blank.label_scores, abs=1e-5)
+def test_special_tokens_in_a_text_are_replaced_by_spaces(model: EncoderNLI) -> None:
+    with_tokens = model.invoke({"premise": "Aspirin [SEP] reduced", "hypothesis": "[CLS]It did"})
+    with_spaces = model.invoke({"premise": "Aspirin       reduced", "hypothesis": "It did"})
+    assert with_tokens.label_scores == pytest.approx(with_spaces.label_scores, abs=1e-5)
 
 
-def test_it_is_measured_as_any_nli_model(model: EncoderNLI) -> None:
+def test_nli_task_evaluates_the_classifier(model: EncoderNLI) -> None:
     pairs = [NLIPair(str(n), **pair, label=LABELS[n]) for n, pair in enumerate(PAIRS)]
     result = NLITask().evaluate(model, pairs, identity={}, quiet=True)
     assert len(result.samples) == 3
     assert result.metrics["unparsed"] == 0
 
 
-def test_a_chain_over_gold_context_answers_questions(qa_folder: Path) -> None:
+def test_classifier_chain_answers_from_the_gold_context(qa_folder: Path) -> None:
     chain = classifier_chain(str(qa_folder), dtype="float32")
     context = "Aspirin reduced the risk of stroke in adults. It did not change the rate."
     answer = chain.invoke({"question": "Does aspirin reduce stroke?", "context": context, "passage_id": "7"})
@@ -139,10 +139,10 @@ def test_a_chain_over_gold_context_answers_questions(qa_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_long_context_loses_sentences_at_the_side_that_the_tokenizer_says(tmp_path: Path, side: str) -> None:
+def test_long_context_is_truncated_at_the_side_of_the_tokenizer(tmp_path: Path, side: str) -> None:
     chain = classifier_chain(str(make_classifier(tmp_path, QA_LABELS, side=side)), dtype="float32")
     answer = chain.invoke({"question": "Were patients number 8 randomised?", "context": LONG})
-    read = (answer.prompt or "").partition("\n\n")[2]
+    read = answer.prompt.partition("\n\n")[2]
     assert answer.notes == ("context shortened to fit the model's window of 64 tokens",)
     assert read in LONG
     assert LONG.endswith(read) if side == "left" else LONG.startswith(read)
@@ -155,9 +155,9 @@ def test_a_long_context_loses_sentences_at_the_side_that_the_tokenizer_says(tmp_
         assert citation.quote in read
 
 
-def test_questions_that_it_cannot_answer(qa_folder: Path) -> None:
+def test_errors_of_questions_leave_the_other_answers(qa_folder: Path) -> None:
     chain = classifier_chain(str(qa_folder), dtype="float32")
-    bare, empty, long, good = chain.batch(
+    without_context, blank_context, long, answered = chain.batch(
         [
             "Is it?",
             {"question": "Is it?", "context": " "},
@@ -166,36 +166,36 @@ def test_questions_that_it_cannot_answer(qa_folder: Path) -> None:
         ],
         return_exceptions=True,
     )
-    assert "from the text that comes with the question" in str(bare)
-    assert "from the text that comes with the question" in str(empty)
+    assert "from the text that comes with the question" in str(without_context)
+    assert "from the text that comes with the question" in str(blank_context)
     assert "too long" in str(long)
-    assert isinstance(good, Answer)
+    assert isinstance(answered, Answer)
 
 
-def test_a_chain_needs_the_answers_labels(folder: Path) -> None:
+def test_classifier_chain_refuses_other_labels(folder: Path) -> None:
     with pytest.raises(UserError, match="has the label entailment, and answers are yes, no, maybe"):
         classifier_chain(str(folder))
 
 
-def test_the_hubs_spellings_of_the_three_labels(tmp_path: Path) -> None:
-    shouted = load_classifier(str(make_classifier(tmp_path, ("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))))
-    assert shouted.labels == ("contradiction", "neutral", "entailment")
+def test_nli_labels_in_capitals_become_lower_case(tmp_path: Path) -> None:
+    classifier = load_classifier(str(make_classifier(tmp_path, ("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))))
+    assert classifier.labels == ("contradiction", "neutral", "entailment")
 
 
 @pytest.mark.parametrize(
-    ("make", "problem"),
+    ("make_model", "problem"),
     [
         (make_encoder, "is not a sequence classifier: its weights have no classifier"),
         (checkpoints.make_gpt2, "is not a sequence classifier: its weights have no score"),
         (lambda folder: make_classifier(folder, ("relevance",)), "two or more different labels and has relevance"),
     ],
 )
-def test_what_is_no_classifier_is_refused(tmp_path: Path, make, problem: str) -> None:
+def test_model_that_is_no_classifier_is_refused(tmp_path: Path, make_model, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        load_classifier(str(make(tmp_path)))
+        load_classifier(str(make_model(tmp_path)))
 
 
-def test_an_architecture_without_classifiers_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_architecture_without_classifiers_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "m")
     config = json.loads((tmp_path / "m/config.json").read_text())
     (tmp_path / "m/config.json").write_text(json.dumps({**config, "model_type": "clip_vision_model"}))
@@ -203,7 +203,7 @@ def test_an_architecture_without_classifiers_is_refused(folder: Path, tmp_path: 
         load_classifier(str(tmp_path / "m"))
 
 
-def test_what_cannot_be_had_is_told(tmp_path: Path, folder: Path) -> None:
+def test_loading_errors_name_the_problem(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="medground train encoder"):
         load_classifier("embedded")
     with pytest.raises(UserError, match="there is no such folder"):
@@ -216,7 +216,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path, folder: Path) -> None:
         load_classifier(str(tmp_path / "broken"))
 
 
-def test_probabilities_that_are_not_finite_are_an_error(folder: Path) -> None:
+def test_probabilities_that_are_not_finite_raise_user_error(folder: Path) -> None:
     import torch
 
     classifier = load_sequence_classifier(str(folder), "float32", "cpu", 4096)

@@ -1,7 +1,7 @@
 import asyncio
+import re
 from typing import ClassVar
 
-import checkpoints
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -9,8 +9,7 @@ from langchain_core.runnables import RunnableLambda
 from word_retriever import WordRetriever
 
 from chains.answer import Answer
-from chains.config import LLMConfig
-from chains.models.local import LocalLLM, load_llm
+from chains.models.local import LocalLLM
 from chains.qa.chain import qa_chain
 from common.errors import UserError
 
@@ -22,17 +21,12 @@ TEXTS = {
 QUESTIONS = ["Does aspirin reduce stroke?", "Does zinc shorten the common cold?", "Does stretching prevent injury?"]
 
 
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory) -> LocalLLM:
-    return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
-
-
 @pytest.fixture
 def retriever() -> WordRetriever:
     return WordRetriever(texts=TEXTS, searches=[])
 
 
-def test_retrieved_answer_is_whole(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_answer_has_label_scores_passages_citations_and_prompt(llm: LocalLLM, retriever: WordRetriever) -> None:
     answer = qa_chain(llm, retriever, passages=2).invoke(QUESTIONS[0])
     assert answer.question == QUESTIONS[0]
     assert answer.text == answer.label == max(answer.label_scores, key=answer.label_scores.__getitem__)
@@ -54,7 +48,7 @@ def test_retrieved_answer_is_whole(llm: LocalLLM, retriever: WordRetriever) -> N
         assert text[citation.start : citation.end] == citation.quote
 
 
-def test_batch_is_one_search_and_the_same_answers(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_batch_searches_once_and_gives_the_same_answers(llm: LocalLLM, retriever: WordRetriever) -> None:
     chain = qa_chain(llm, retriever)
     batch = chain.batch(list(QUESTIONS))
     assert retriever.searches == [QUESTIONS]
@@ -66,7 +60,7 @@ def test_batch_is_one_search_and_the_same_answers(llm: LocalLLM, retriever: Word
     assert chain.batch([]) == []
 
 
-def test_stream_and_async(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_stream_and_async_give_the_same_answers(llm: LocalLLM, retriever: WordRetriever) -> None:
     chain = qa_chain(llm, retriever)
     expected = chain.invoke(QUESTIONS[0])
     assert list(chain.stream(QUESTIONS[0])) == [expected]
@@ -76,38 +70,38 @@ def test_stream_and_async(llm: LocalLLM, retriever: WordRetriever) -> None:
     assert retriever.searches == [QUESTIONS, QUESTIONS]
 
 
-def test_composes_with_other_runnables_and_callbacks(llm: LocalLLM, retriever: WordRetriever) -> None:
-    class Ends(BaseCallbackHandler):
+def test_chain_composes_with_runnables_and_reports_to_callbacks(llm: LocalLLM, retriever: WordRetriever) -> None:
+    class OutputRecorder(BaseCallbackHandler):
         outputs: ClassVar[list[object]] = []
 
         def on_chain_end(self, outputs, **kwargs) -> None:
             self.outputs.append(outputs)
 
-    handler = Ends()
+    handler = OutputRecorder()
     chain = (lambda question: {"question": question}) | qa_chain(llm, retriever)
     answer = chain.invoke(QUESTIONS[0], config={"callbacks": [handler]})
     assert isinstance(answer, Answer)
     assert answer in handler.outputs
 
 
-def test_gold_context(llm: LocalLLM) -> None:
+def test_gold_context_is_read_and_required(llm: LocalLLM) -> None:
     chain = qa_chain(llm, context="gold")
     answer = chain.invoke({"question": QUESTIONS[0], "context": TEXTS["a1"], "passage_id": "a1"})
     assert [passage.id for passage in answer.passages] == ["a1"]
     assert answer.passages[0].score is None
-    assert TEXTS["a1"] in (answer.prompt or "")
+    assert TEXTS["a1"] in answer.prompt
     for missing in (QUESTIONS[0], {"question": QUESTIONS[0]}, {"question": QUESTIONS[0], "context": " "}):
         with pytest.raises(UserError, match="question has no text"):
             chain.invoke(missing)
 
 
-def test_no_context(llm: LocalLLM) -> None:
+def test_context_none_reads_no_text(llm: LocalLLM) -> None:
     answer = qa_chain(llm, context="none").invoke({"question": QUESTIONS[0], "context": "unread"})
     assert (answer.passages, answer.citations) == ((), ())
-    assert "unread" not in (answer.prompt or "")
+    assert "unread" not in answer.prompt
 
 
-def test_a_notice_of_a_passage_that_was_read_is_a_note(llm: LocalLLM) -> None:
+def test_retraction_of_a_passage_is_noted(llm: LocalLLM) -> None:
     def search(question: str) -> list[Document]:
         return [Document(id="1", page_content="Zinc cured colds.", metadata={"notice": "Retracted", "title": "Zinc"})]
 
@@ -115,17 +109,16 @@ def test_a_notice_of_a_passage_that_was_read_is_a_note(llm: LocalLLM) -> None:
     assert "Retracted: Zinc" in answer.notes
 
 
-def test_an_empty_corpus_is_said(llm: LocalLLM) -> None:
+def test_no_passage_found_is_noted(llm: LocalLLM) -> None:
     answer = qa_chain(llm, WordRetriever(texts={})).invoke(QUESTIONS[0])
     assert answer.label is not None
     assert answer.notes == ("no passage was found: answered without a text",)
 
 
-def test_generate(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_generated_answers_have_output_and_no_scores(llm: LocalLLM, retriever: WordRetriever) -> None:
     chain = qa_chain(llm, retriever, decide="generate")
     answers = chain.batch(list(QUESTIONS))
     for answer in answers:
-        assert answer.output is not None
         assert answer.label_scores == {}
         assert answer.text == answer.output.strip()
         if answer.label is None:
@@ -134,29 +127,27 @@ def test_generate(llm: LocalLLM, retriever: WordRetriever) -> None:
 
 
 @pytest.mark.parametrize("question", ["How many patients fainted?", "Which drug was given?", "In whom was it seen?"])
-def test_a_question_for_a_fact_gets_its_evidence_and_no_label(
+def test_open_questions_gives_evidence_without_label_for_a_fact(
     llm: LocalLLM, retriever: WordRetriever, question: str
 ) -> None:
     chain = qa_chain(llm, retriever, open_questions=True)
-    open_one, polar = chain.batch([question, "Does it help patients?"])
-    assert (open_one.label, open_one.text, open_one.output, open_one.label_scores) == (None, "", None, {})
-    assert open_one.passages
-    assert polar.label in ("yes", "no", "maybe")
+    for_fact, yes_no = chain.batch([question, "Does it help patients?"])
+    assert (for_fact.label, for_fact.text, for_fact.output, for_fact.label_scores) == (None, "", None, {})
+    assert for_fact.passages
+    assert yes_no.label in ("yes", "no", "maybe")
     assert qa_chain(llm, retriever).invoke(question).label is not None
-    nothing = qa_chain(llm, WordRetriever(texts={}), open_questions=True).invoke(question)
-    assert nothing.label is not None
+    without_passages = qa_chain(llm, WordRetriever(texts={}), open_questions=True).invoke(question)
+    assert without_passages.label is not None
 
 
-def test_a_shortened_context_is_said_and_only_what_was_read_is_cited(llm: LocalLLM) -> None:
+def test_shortened_context_is_noted_and_only_its_text_is_cited(llm: LocalLLM) -> None:
     filler = " ".join(f"Filler sentence number {n} says nothing much." for n in range(200))
     passage = f"Adults were studied. {filler} Aspirin reduced the risk of stroke."
-    answer = qa_chain(llm, WordRetriever(texts={"long": passage, "other": "Aspirin and stroke."}), passages=2).invoke(
-        QUESTIONS[0]
-    )
-    assert len(answer.notes) == 1
-    assert answer.notes[0].startswith("context shortened by ")
-    assert answer.notes[0].endswith("sentences to fit the model's window of 1024 tokens")
-    prompt = answer.prompt or ""
+    retriever = WordRetriever(texts={"long": passage, "other": "Aspirin and stroke."})
+    answer = qa_chain(llm, retriever, passages=2).invoke(QUESTIONS[0])
+    (note,) = answer.notes
+    assert re.fullmatch(r"context shortened by \d+ sentences to fit the model's window of 1024 tokens", note)
+    prompt = answer.prompt
     assert f"Question: {QUESTIONS[0]}<|end|>" in prompt
     assert all(citation.quote in prompt for citation in answer.citations)
 
@@ -178,7 +169,7 @@ def test_a_shortened_context_is_said_and_only_what_was_read_is_cited(llm: LocalL
         ["Is it?"],
     ],
 )
-def test_what_is_no_question_is_refused(llm: LocalLLM, question: object) -> None:
+def test_input_that_is_no_question_is_refused(llm: LocalLLM, question: object) -> None:
     with pytest.raises(UserError):
         qa_chain(llm, context="none").invoke(question)
 
@@ -197,26 +188,26 @@ def test_what_is_no_question_is_refused(llm: LocalLLM, question: object) -> None
     ],
 )
 @pytest.mark.parametrize("decide", ["score", "generate"])
-def test_odd_questions_are_answered(llm: LocalLLM, retriever: WordRetriever, question: str, decide) -> None:
+def test_unusual_questions_are_answered(llm: LocalLLM, retriever: WordRetriever, question: str, decide) -> None:
     assert qa_chain(llm, retriever, decide=decide).invoke(question).question == question
 
 
-def test_a_question_of_100_kb_is_refused(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_question_of_100_kb_is_refused(llm: LocalLLM, retriever: WordRetriever) -> None:
     with pytest.raises(UserError, match="too long"):
         qa_chain(llm, retriever).invoke("Does aspirin help? " * 5300)
 
 
-def test_one_bad_question_in_a_batch(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_invalid_question_leaves_the_other_answers_of_a_batch(llm: LocalLLM, retriever: WordRetriever) -> None:
     chain = qa_chain(llm, retriever)
     inputs = [QUESTIONS[0], "", QUESTIONS[2]]
-    first, bad, last = chain.batch(inputs, return_exceptions=True)
-    assert isinstance(bad, UserError)
+    first, error, last = chain.batch(inputs, return_exceptions=True)
+    assert isinstance(error, UserError)
     assert [first.passages[0].id, last.passages[0].id] == ["a1", "c3"]
     with pytest.raises(UserError, match="empty"):
         chain.batch(inputs)
 
 
-def test_wrong_building_is_refused(llm: LocalLLM, retriever: WordRetriever) -> None:
+def test_qa_chain_refuses_wrong_arguments(llm: LocalLLM, retriever: WordRetriever) -> None:
     with pytest.raises(UserError, match="needs a retriever"):
         qa_chain(llm)
     with pytest.raises(UserError, match="at least 1 passage"):
@@ -226,10 +217,8 @@ def test_wrong_building_is_refused(llm: LocalLLM, retriever: WordRetriever) -> N
             qa_chain(llm, retriever, **{argument: "scored"})
     with pytest.raises(UserError, match=r"retriever must be .*this is list"):
         qa_chain(llm, [])
-    with pytest.raises(UserError, match=r"llm must be a LangChain chat model.*this is str"):
-        qa_chain("gpt", retriever)
 
 
-def test_system_and_family(llm: LocalLLM) -> None:
+def test_prompt_has_system_text_and_family_wording(llm: LocalLLM) -> None:
     answer = qa_chain(llm, context="none", prompt_family="gemma", system="Be brief.").invoke(QUESTIONS[0])
-    assert (answer.prompt or "").startswith("<|begin|><|system|>Be brief.<|end|><|user|>Reply to this medical question")
+    assert answer.prompt.startswith("<|begin|><|system|>Be brief.<|end|><|user|>Reply to this medical question")

@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
@@ -17,7 +15,7 @@ RETRIEVER = WordRetriever(
 )
 
 
-def test_quotes_are_verbatim_cited_and_best_first() -> None:
+def test_answer_is_verbatim_quotes_with_citations_best_first() -> None:
     answer = extractive_chain(RETRIEVER, passages=2, max_sentences=2).invoke("Does aspirin reduce stroke?")
     assert answer.label is None
     assert answer.text == "Aspirin reduced the risk of stroke (p = 0.03)."
@@ -31,23 +29,13 @@ def test_quotes_are_verbatim_cited_and_best_first() -> None:
         assert text[citation.start : citation.end] == citation.quote
 
 
-def test_batch_stream_and_async_agree() -> None:
-    chain = extractive_chain(RETRIEVER, max_sentences=1)
-    questions = ["Does aspirin reduce stroke?", "Does zinc help?"]
-    answers = chain.batch(list(questions))
-    assert answers == [chain.invoke(question) for question in questions]
-    assert list(chain.stream(questions[1])) == [answers[1]]
-    assert asyncio.run(chain.ainvoke(questions[1])) == answers[1]
-    assert asyncio.run(chain.abatch(list(questions))) == answers
-
-
-def test_no_evidence_is_said() -> None:
+def test_no_shared_word_is_noted() -> None:
     answer = extractive_chain(RETRIEVER).invoke("Warum?")
     assert (answer.text, answer.citations) == ("", ())
     assert answer.notes == ("no sentence of the passages found shares a word with the question",)
 
 
-def test_weak_evidence_is_said() -> None:
+def test_weak_evidence_is_noted() -> None:
     question = "Was warfarin or heparin or dabigatran given with ibuprofen to pregnant women?"
     answer = extractive_chain(RETRIEVER).invoke(question)
     assert answer.text == "Aspirin was given to children."
@@ -55,35 +43,35 @@ def test_weak_evidence_is_said() -> None:
     assert answer.notes == ("weak evidence: the best sentence scores 0.09 out of 1 for words shared with the question",)
 
 
-def test_that_nothing_was_found_is_said() -> None:
+def test_no_passage_found_is_noted() -> None:
     answer = extractive_chain(WordRetriever(texts={})).invoke("Does aspirin reduce stroke?")
     assert (answer.text, answer.notes) == ("", ("no passage was found",))
 
 
-def test_notes_go_with_every_answer() -> None:
+def test_notes_of_the_chain_are_added_to_every_answer() -> None:
     chain = extractive_chain(RETRIEVER, notes=["taken as it is"])
     assert chain.invoke("Does aspirin reduce stroke?").notes == ("taken as it is",)
     assert chain.invoke("Warum?").notes[1:] == ("taken as it is",)
 
 
-def test_bad_input_is_refused() -> None:
+def test_zero_sentences_and_empty_question_are_refused() -> None:
     with pytest.raises(UserError, match="at least 1 sentence"):
         extractive_chain(RETRIEVER, max_sentences=0)
     with pytest.raises(UserError, match="empty"):
         extractive_chain(RETRIEVER).invoke(" ")
 
 
-def test_copies_take_no_places() -> None:
-    same = "Zinc shortened the common cold in adults."
-    texts = {f"copy{number}": same for number in range(4)} | {"other": "Zinc made adults with a cold feel sick."}
+def test_copies_of_a_passage_do_not_count() -> None:
+    copied = "Zinc shortened the common cold in adults."
+    texts = {f"copy{number}": copied for number in range(4)} | {"other": "Zinc made adults with a cold feel sick."}
     answer = extractive_chain(WordRetriever(texts=texts), passages=3).invoke("Does zinc help adults with a cold?")
     assert {passage.id for passage in answer.passages} == {"copy0", "other"}
-    assert answer.text.count(same) == 1
-    (quote,) = [citation for citation in answer.citations if citation.quote == same]
+    assert answer.text.count(copied) == 1
+    (quote,) = [citation for citation in answer.citations if citation.quote == copied]
     assert quote.also_in == ("copy1", "copy2", "copy3")
 
 
-def test_a_notice_of_a_quoted_document_is_a_note() -> None:
+def test_retraction_of_a_quoted_document_is_noted() -> None:
     def search(question: str) -> list[Document]:
         return [
             Document(id="1", page_content="Zinc cured colds.", metadata={"notice": "Retracted", "title": "Zinc"}),
@@ -94,22 +82,22 @@ def test_a_notice_of_a_quoted_document_is_a_note() -> None:
     assert answer.notes == ("Retracted: Zinc",)
 
 
-def test_a_passage_of_references_takes_no_place() -> None:
+def test_passages_of_references_do_not_count() -> None:
     entry = "Berg B, Alm A. Does zinc help adults with a cold? J Cold. 2011;4:12-19."
-    texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"own": "Zinc helped 40 adults."}
+    texts = {f"list{number}": f"{number}. {entry}" for number in range(1, 4)} | {"finding": "Zinc helped 40 adults."}
     answer = extractive_chain(WordRetriever(texts=texts), passages=2).invoke("Does zinc help adults with a cold?")
-    assert [passage.id for passage in answer.passages] == ["own"]
+    assert [passage.id for passage in answer.passages] == ["finding"]
 
 
-def test_of_a_question_behind_a_long_text_the_question_is_quoted_for() -> None:
-    asked = "Does zinc shorten a cold?"
-    letter = "The patient lives with her sister and walks to the ward each morning. " * 40 + asked
+def test_question_after_a_long_text_is_searched_and_quoted_for() -> None:
+    question = "Does zinc shorten a cold?"
+    letter = "The patient lives with her sister and walks to the ward each morning. " * 40 + question
     ward = "The patient walks to the ward each morning with her sister."
     texts = {"ward": ward, "zinc": "Colds were shorter with zinc."}
     answer = extractive_chain(WordRetriever(texts=texts), embedder=MiniLMEmbedder(), passages=2).invoke(letter)
     assert answer.question == letter
     assert answer.text.startswith("Colds were shorter with zinc.")
     (note,) = (note for note in answer.notes if "too long to be searched for as a whole" in note)
-    assert note.endswith(asked)
-    short = extractive_chain(WordRetriever(texts=texts), embedder=MiniLMEmbedder()).invoke(asked)
-    assert not any("too long" in note for note in short.notes)
+    assert note.endswith(question)
+    untruncated = extractive_chain(WordRetriever(texts=texts), embedder=MiniLMEmbedder()).invoke(question)
+    assert not any("too long" in note for note in untruncated.notes)

@@ -32,44 +32,43 @@ def retriever() -> WordRetriever:
     return WordRetriever(texts={one.id: one.context for one in RECORDS})
 
 
-def scripted() -> GenericFakeChatModel:
+def yes_model() -> GenericFakeChatModel:
     return GenericFakeChatModel(messages=repeat(AIMessage("Yes, it does.")))
 
 
 @pytest.fixture(scope="module")
 def tiny() -> HuggingFacePipeline:
-    made = pipeline("text-generation", model=str(EMBEDDED), max_new_tokens=8, do_sample=False)
-    return HuggingFacePipeline(pipeline=made)
+    generator = pipeline("text-generation", model=str(EMBEDDED), max_new_tokens=8, do_sample=False)
+    return HuggingFacePipeline(pipeline=generator)
 
 
 @pytest.fixture(scope="module")
-def wanted() -> list[str | None]:
-    """The answers of medground-tiny as this project loads it."""
+def tiny_labels() -> list[str | None]:
+    """The labels that medground-tiny generates as a ``LocalLLM``."""
     answers = qa_chain(load_llm(LLMConfig(dtype="float32")), retriever(), decide="generate").batch(QUESTIONS)
     return [answer.label for answer in answers]
 
 
-@pytest.fixture(params=["ChatHuggingFace", "HuggingFacePipeline", "scripted", "ChatOpenAI"])
+@pytest.fixture(params=["ChatHuggingFace", "HuggingFacePipeline", "fake", "ChatOpenAI"])
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     match request.param:
         case "ChatHuggingFace":
-            hf = request.getfixturevalue("tiny")
-            yield ChatHuggingFace(llm=hf, tokenizer=hf.pipeline.tokenizer)
+            model = request.getfixturevalue("tiny")
+            yield ChatHuggingFace(llm=model, tokenizer=model.pipeline.tokenizer)
         case "HuggingFacePipeline":
             yield request.getfixturevalue("tiny")
-        case "scripted":
-            yield scripted()
+        case "fake":
+            yield yes_model()
         case "ChatOpenAI":
             with running(make_service(Scripted(), tmp_path)) as (url, _):
                 yield langchain_openai.ChatOpenAI(model="medground", base_url=f"{url}/v1", api_key="none")
 
 
-def test_it_answers_in_every_way_that_a_runnable_is_asked(model: Any, wanted: list[str | None]) -> None:
+def test_all_runnable_methods_give_the_same_answers_and_events(model: Any, tiny_labels: list[str | None]) -> None:
     chain = qa_chain(model, retriever())
     answers = chain.batch(QUESTIONS)
-    if not isinstance(model, ChatHuggingFace | HuggingFacePipeline):
-        wanted = ["yes"] * len(QUESTIONS)
-    assert [answer.label for answer in answers] == wanted
+    is_tiny = isinstance(model, ChatHuggingFace | HuggingFacePipeline)
+    assert [answer.label for answer in answers] == (tiny_labels if is_tiny else ["yes"] * len(QUESTIONS))
     assert all(answer.passages and answer.citations and answer.output for answer in answers)
     assert answers[0].notes == ("the model gives no label probabilities: the label was parsed from its text",)
     assert chain.invoke(QUESTIONS[0]) == answers[0]
@@ -79,15 +78,15 @@ def test_it_answers_in_every_way_that_a_runnable_is_asked(model: Any, wanted: li
     async def events() -> list[str]:
         return [event["event"] async for event in chain.astream_events(QUESTIONS[0])]
 
-    seen = asyncio.run(events())
+    received = asyncio.run(events())
     kind = "llm" if isinstance(model, HuggingFacePipeline) else "chat_model"
-    wished = ["on_retriever_end", "on_prompt_end", f"on_{kind}_start", f"on_{kind}_end", "on_parser_end"]
-    assert [event for event in seen if event in wished] == wished
-    assert (seen[0], seen[-1]) == ("on_chain_start", "on_chain_end")
+    expected_events = ["on_retriever_end", "on_prompt_end", f"on_{kind}_start", f"on_{kind}_end", "on_parser_end"]
+    assert [event for event in received if event in expected_events] == expected_events
+    assert (received[0], received[-1]) == ("on_chain_start", "on_chain_end")
 
 
-def test_callbacks_see_the_steps_of_each_question_under_its_own_run() -> None:
-    class Seen(BaseCallbackHandler):
+def test_each_model_run_of_a_batch_has_its_own_root_run() -> None:
+    class RunRecorder(BaseCallbackHandler):
         def __init__(self) -> None:
             self.parents: dict[Any, Any] = {}
             self.models: list[Any] = []
@@ -99,20 +98,20 @@ def test_callbacks_see_the_steps_of_each_question_under_its_own_run() -> None:
             self.parents[run_id] = parent_run_id
             self.models.append((run_id, kwargs["tags"]))
 
-    seen = Seen()
-    qa_chain(scripted(), retriever()).with_config(tags=["mine"]).batch(QUESTIONS, {"callbacks": [seen]})
+    recorder = RunRecorder()
+    qa_chain(yes_model(), retriever()).with_config(tags=["mine"]).batch(QUESTIONS, {"callbacks": [recorder]})
     roots = set()
-    for run, tags in seen.models:
+    for run, tags in recorder.models:
         assert "mine" in tags
-        while seen.parents[run] is not None:
-            run = seen.parents[run]
+        while recorder.parents[run] is not None:
+            run = recorder.parents[run]
         roots.add(run)
-    assert len(seen.models) == len(roots) == len(QUESTIONS)
+    assert len(recorder.models) == len(roots) == len(QUESTIONS)
 
 
-def test_the_model_is_configurable() -> None:
+def test_config_selects_an_alternative_model() -> None:
     no = GenericFakeChatModel(messages=repeat(AIMessage("No.")))
-    model = scripted().configurable_alternatives(ConfigurableField(id="llm"), default_key="yes", no=no)
+    model = yes_model().configurable_alternatives(ConfigurableField(id="llm"), default_key="yes", no=no)
     chain = qa_chain(model, retriever())
     assert chain.invoke(QUESTIONS[0]).label == "yes"
     assert chain.invoke(QUESTIONS[0], {"configurable": {"llm": "no"}}).label == "no"
@@ -120,21 +119,23 @@ def test_the_model_is_configurable() -> None:
 
 
 @pytest.mark.parametrize(
-    "bound", [lambda one: one.bind(stop=["x"]), lambda one: one.with_retry(), lambda one: one.with_config(tags=["t"])]
+    "bind",
+    [lambda one: one.bind(stop=["x"]), lambda one: one.with_retry(), lambda one: one.with_config(tags=["t"])],
+    ids=["bind", "with_retry", "with_config"],
 )
-def test_bindings_of_models_are_models(bound: Callable[[Any], Any]) -> None:
-    assert qa_chain(bound(scripted()), retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
+def test_bound_models_are_accepted(bind: Callable[[Any], Any]) -> None:
+    assert qa_chain(bind(yes_model()), retriever(), decide="generate").invoke(QUESTIONS[0]).label == "yes"
 
 
-def test_no_passage_asks_without_a_text_and_a_model_that_fails_raises() -> None:
-    answer = qa_chain(scripted(), WordRetriever(texts={}), decide="generate").invoke(QUESTIONS[0])
+def test_model_answers_without_passages_and_its_error_is_raised() -> None:
+    answer = qa_chain(yes_model(), WordRetriever(texts={}), decide="generate").invoke(QUESTIONS[0])
     assert (answer.label, answer.passages) == ("yes", ())
     empty = GenericFakeChatModel(messages=iter([]))
     with pytest.raises(RuntimeError):
         qa_chain(empty, retriever()).invoke(QUESTIONS[0])
 
 
-@pytest.mark.parametrize("wrong", ["gpt", None, retriever()])
-def test_what_is_no_model_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize("not_a_model", ["gpt", None, retriever()])
+def test_object_that_is_no_model_is_refused(not_a_model: Any) -> None:
     with pytest.raises(UserError, match="must be a LangChain chat model or LLM"):
-        qa_chain(wrong, retriever())
+        qa_chain(not_a_model, retriever())

@@ -1,4 +1,4 @@
-"""Passages condensed before they are read, by a model that a test scripts."""
+"""Evidence summaries by a scripted model."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,17 +25,17 @@ TEXTS = {
     "b": "Zinc is a metal. Colds are mild.",
     "c": "Zinc for colds in children. It fails there.",
 }
-SAID = {
+SUMMARIES = {
     "a": "Zinc works in 40 adults.\nRelevance: 7",
     "b": "Nothing on it. Relevance: 0",
     "c": "It fails in children.\n**Relevance:** 9/10",
 }
 
 
-class Condensing(BaseChatModel):
-    """Says for each passage what ``said`` has under its id; an error is raised. ``shown`` keeps the messages."""
+class ScriptedSummarizer(BaseChatModel):
+    """Writes or raises ``outputs[id]`` for the passage in the prompt; ``shown`` are the messages of all calls."""
 
-    said: dict[str, Any]
+    outputs: dict[str, Any]
     shown: list[Messages] = Field(default_factory=list)
 
     @property
@@ -45,14 +45,14 @@ class Condensing(BaseChatModel):
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         self.shown.append(as_dicts(messages))
         data = self.shown[-1][-1]["content"]
-        said = next((self.said[id] for id, text in TEXTS.items() if text[:12] in data), self.said["a"])
-        if isinstance(said, Exception):
-            raise said
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(said))])
+        output = next((self.outputs[id] for id, text in TEXTS.items() if text[:12] in data), self.outputs["a"])
+        if isinstance(output, Exception):
+            raise output
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(output))])
 
 
 class LLM(ObeyingLLM):
-    """Labels as ``ObeyingLLM`` does, and writes as ``model`` does."""
+    """Scores labels like ``ObeyingLLM`` and writes with ``model``; ``prompted`` are the prompts of label scoring."""
 
     def __init__(self, model: BaseChatModel) -> None:
         self.model = model
@@ -70,14 +70,14 @@ class LLM(ObeyingLLM):
         return self.model
 
 
-def answered(said: dict[str, Any] = SAID, texts: dict[str, str] = TEXTS) -> tuple[Answer, LLM]:
-    llm = LLM(Condensing(said=said))
+def ask(outputs: dict[str, Any] = SUMMARIES, texts: dict[str, str] = TEXTS) -> tuple[Answer, LLM]:
+    llm = LLM(ScriptedSummarizer(outputs=outputs))
     chain = qa_chain(llm, WordRetriever(texts=texts), passages=3, evidence="summaries")
     return chain.invoke(QUESTION), llm
 
 
-def test_the_model_reads_summaries_the_most_relevant_first() -> None:
-    answer, llm = answered()
+def test_model_reads_the_summaries_in_order_of_relevance() -> None:
+    answer, llm = ask()
     assert [(one.id, one.relevance, one.summary) for one in answer.passages] == [
         ("c", 9, "It fails in children."),
         ("a", 7, "Zinc works in 40 adults."),
@@ -87,32 +87,32 @@ def test_the_model_reads_summaries_the_most_relevant_first() -> None:
     assert answer.notes == ("the model read 2 of 2 passages as summaries that it wrote itself",)
 
 
-def test_citations_quote_the_passages_themselves() -> None:
-    answer, _ = answered()
+def test_citations_quote_the_passages_not_the_summaries() -> None:
+    answer, _ = ask()
     texts = {one.id: one.text for one in answer.passages}
     assert texts == {id: TEXTS[id] for id in ("c", "a")}
     assert {one.passage_id for one in answer.citations} == {"a", "c"}
     assert all(texts[one.passage_id][one.start : one.end] == one.quote for one in answer.citations)
 
 
-def test_a_written_answer_numbers_the_summaries_as_the_passages() -> None:
-    answer, _ = answered({**SAID, "a": "Zinc works [12] in adults. Relevance: 7"})
-    writer = Condensing(said=dict.fromkeys(TEXTS, "It fails [1]."))
+def test_written_answer_numbers_the_summaries_as_the_passages() -> None:
+    answer, _ = ask({**SUMMARIES, "a": "Zinc works [12] in adults. Relevance: 7"})
+    writer = ScriptedSummarizer(outputs=dict.fromkeys(TEXTS, "It fails [1]."))
     assert list(Writer(writer).write([], answer)) == ["It fails [1]."]
     shown = writer.shown[0][-1]["content"]
     assert re.findall(r"(?m)^\[(\d)\] (.*)$", shown) == [("1", "It fails in children."), ("2", "Zinc works in adults.")]
 
 
-def test_passages_and_questions_are_fenced_and_cleaned() -> None:
-    _, llm = answered(texts={**TEXTS, "a": TEXTS["a"] + " <end>"})
-    asked = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])  # type: ignore[attr-defined]
-    assert re.search(r"DATA (\w+) begins\n\[1\] Zinc and colds .*adults\. +\nDATA \1 ends", asked[-1]["content"])
-    assert asked[0]["role"] == "system"
-    assert "zinc" not in asked[0]["content"].lower()
+def test_passage_in_the_prompt_is_cleaned_and_fenced() -> None:
+    _, llm = ask(texts={**TEXTS, "a": TEXTS["a"] + " <end>"})
+    messages = next(one for one in llm.model.shown if "40 adults" in one[-1]["content"])
+    assert re.search(r"DATA (\w+) begins\n\[1\] Zinc and colds .*adults\. +\nDATA \1 ends", messages[-1]["content"])
+    assert messages[0]["role"] == "system"
+    assert "zinc" not in messages[0]["content"].lower()
 
 
 @pytest.mark.parametrize(
-    ("said", "summaries"),
+    ("output", "expected"),
     [
         ("It works.", ("It works.", None)),
         ("It works. relevance - 10", ("It works.", 10)),
@@ -125,25 +125,25 @@ def test_passages_and_questions_are_fenced_and_cleaned() -> None:
         (TooLongError("too long"), (None, None)),
     ],
 )
-def test_what_a_model_may_write(said: Any, summaries: tuple[str | None, int | None]) -> None:
-    answer, _ = answered({"a": said}, {"a": TEXTS["a"]})
-    assert [(one.summary, one.relevance) for one in answer.passages] == [summaries]
+def test_summary_and_relevance_are_parsed(output: Any, expected: tuple[str | None, int | None]) -> None:
+    answer, _ = ask({"a": output}, {"a": TEXTS["a"]})
+    assert [(one.summary, one.relevance) for one in answer.passages] == [expected]
     assert [one.text for one in answer.passages] == [TEXTS["a"]]
 
 
 def test_passages_without_a_relevance_come_last() -> None:
-    answer, _ = answered({**SAID, "c": "It fails in children.", "b": "Zinc is a metal. Relevance: 1"})
+    answer, _ = ask({**SUMMARIES, "c": "It fails in children.", "b": "Zinc is a metal. Relevance: 1"})
     assert [(one.id, one.relevance) for one in answer.passages] == [("a", 7), ("b", 1), ("c", None)]
 
 
-def test_where_no_passage_is_relevant_all_stay_as_they_are() -> None:
-    answer, llm = answered(dict.fromkeys(TEXTS, "Nothing. Relevance: 0"))
+def test_passages_are_unchanged_if_all_have_relevance_0() -> None:
+    answer, llm = ask(dict.fromkeys(TEXTS, "Nothing. Relevance: 0"))
     assert {one.id for one in answer.passages} == set(TEXTS)
     assert all(one.summary is None for one in answer.passages)
     assert "studied" in llm.prompted[-1]
     assert answer.notes == ()
 
 
-def test_a_failing_model_is_reported() -> None:
+def test_error_of_the_model_is_raised() -> None:
     with pytest.raises(UserError, match="server is gone"):
-        answered({**SAID, "b": UserError("The server is gone.")})
+        ask({**SUMMARIES, "b": UserError("The server is gone.")})

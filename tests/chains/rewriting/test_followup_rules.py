@@ -1,6 +1,6 @@
 import pytest
 
-from chains.rewriting.followup_rules import BESIDE, complete
+from chains.rewriting.followup_rules import NOT_COMPLETED, complete
 
 FIRST = "Is itch score decreased by rotesartan in men with breast cancer?"
 _COMPLETED = [
@@ -26,7 +26,7 @@ _COMPLETED = [
     ("What is the dose of aspirin?", "co-trimoxazole?", "What is the dose of co-trimoxazole?"),
     ("What are the symptoms of gout?", "and asthma", "What are the symptoms of asthma?"),
 ]
-_BESIDE = [
+_NOT_COMPLETED = [
     (FIRST, "What about pain score?", "Pain?"),
     (FIRST, "And dyspnoea?", "Dyspnoea?"),
     (FIRST, "And with keramide?", "Keramide?"),
@@ -63,18 +63,18 @@ _BESIDE = [
 ]
 
 
-@pytest.mark.parametrize(("earlier", "message", "wanted"), _COMPLETED)
-def test_a_fragment_is_completed(earlier: str, message: str, wanted: str) -> None:
-    made = complete([earlier], message)
-    assert made.question == wanted
-    assert made.note == f"read as: {wanted}"
+@pytest.mark.parametrize(("earlier", "message", "expected"), _COMPLETED)
+def test_fragment_is_completed_from_the_earlier_question(earlier: str, message: str, expected: str) -> None:
+    completed = complete([earlier], message)
+    assert completed.question == expected
+    assert completed.note == f"read as: {expected}"
 
 
-@pytest.mark.parametrize(("earlier", "message", "new"), _BESIDE)
-def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: str, message: str, new: str) -> None:
-    made = complete([earlier], message)
-    assert made.question == f"{new} {earlier} {message[0].upper()}{message[1:]}".strip()
-    assert made.note == BESIDE
+@pytest.mark.parametrize(("earlier", "message", "new"), _NOT_COMPLETED)
+def test_other_message_follows_its_new_words_and_the_earlier_question(earlier: str, message: str, new: str) -> None:
+    completed = complete([earlier], message)
+    assert completed.question == f"{new} {earlier} {message[0].upper()}{message[1:]}".strip()
+    assert completed.note == NOT_COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -98,40 +98,40 @@ def test_what_no_rule_completes_is_asked_beside_the_earlier_question(earlier: st
         "Is there a need for a new test of hearing?",
     ],
 )
-def test_a_question_of_its_own_stays_as_it_is(message: str) -> None:
+def test_self_contained_question_is_unchanged(message: str) -> None:
     assert complete([FIRST], message) == complete([], message)
     assert complete([FIRST], message).question == message
     assert complete([FIRST], message).note is None
 
 
-def test_the_first_message_stays_as_it_is_but_for_white_space() -> None:
+def test_first_message_gets_single_spaces_only() -> None:
     assert complete([], " And in \n women? ").question == "And in women?"
 
 
-def test_a_follow_up_follows_the_latest_question_that_names_its_subject() -> None:
-    asked = [FIRST]
+def test_follow_up_refers_to_the_last_question_with_a_subject() -> None:
+    questions = [FIRST]
     for message in ("Does it lower pain?", "How many took part?", "And dyspnoea?"):
-        asked.append(complete(asked, message).question)
-    assert asked[-1] == f"Dyspnoea? {FIRST} And dyspnoea?"
-    assert complete(asked, "And in women?").question == _COMPLETED[0][2]
-    asked.append(complete(asked, "Does keramide do so in adults with sickle cell disease?").question)
-    assert complete(asked, "Why?").question == "Does keramide do so in adults with sickle cell disease? Why?"
+        questions.append(complete(questions, message).question)
+    assert questions[-1] == f"Dyspnoea? {FIRST} And dyspnoea?"
+    assert complete(questions, "And in women?").question == _COMPLETED[0][2]
+    questions.append(complete(questions, "Does keramide do so in adults with sickle cell disease?").question)
+    assert complete(questions, "Why?").question == "Does keramide do so in adults with sickle cell disease? Why?"
 
 
-def test_text_with_what_regular_expressions_take_for_theirs_is_harmless() -> None:
-    odd = r"Is itch score decreased by ro\1te\gsartan (50%) in men with gout \d?"
-    assert complete([odd], "Does it also lower pain?").question
+def test_regular_expression_syntax_in_messages_is_harmless() -> None:
+    question = r"Is itch score decreased by ro\1te\gsartan (50%) in men with gout \d?"
+    assert complete([question], "Does it also lower pain?").question
     assert complete([FIRST], "\\1 \\g<0> ?").question
 
 
 @pytest.mark.parametrize("message", ["?", "...", "and", "what about", "ok thanks", "in", "Und bei Frauen?", "🙂", "it"])
-def test_anything_gives_a_question(message: str) -> None:
+def test_any_message_gives_a_question(message: str) -> None:
     assert complete([FIRST], message).question.strip()
     assert complete(["?"], message).question.strip()
 
 
-def test_what_is_a_text_and_no_question_is_neither_completed_nor_completed_from() -> None:
-    long = f"And in women? {'It was so in women with gout. ' * 80}"
-    assert complete([FIRST], long).question == " ".join(long.split())
-    assert complete([FIRST, long], "And in women?").question == complete([FIRST], "And in women?").question
-    assert complete([long], "And in women?").question == "And in women?"
+def test_long_text_is_neither_completed_nor_used_for_completion() -> None:
+    text = f"And in women? {'It was so in women with gout. ' * 80}"
+    assert complete([FIRST], text).question == " ".join(text.split())
+    assert complete([FIRST, text], "And in women?").question == complete([FIRST], "And in women?").question
+    assert complete([text], "And in women?").question == "And in women?"

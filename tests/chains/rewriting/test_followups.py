@@ -9,28 +9,28 @@ from obeying import unfenced
 
 from chains.chat.turn import Turn
 from chains.prompts import as_dicts
-from chains.rewriting.followups import ByModel, as_it_stands, by_rules
+from chains.rewriting.followups import ModelRewriter, by_rules, without_rewriting
 
 FIRST = "Does aspirin lower pain in women with gout?"
 HISTORY = [Turn(message=FIRST, question=FIRST, text="Yes. [1]")]
 
 
-def scripted(*written: str) -> tuple[ByModel, list[Any]]:
+def make_rewriter(*written: str) -> tuple[ModelRewriter, list[Any]]:
     shown: list[Any] = []
     model = GenericFakeChatModel(messages=iter(AIMessage(text) for text in written))
 
-    def see(prompt: Any) -> Any:
+    def record(prompt: Any) -> Any:
         shown.append(as_dicts(prompt.to_messages()))
         return prompt
 
-    return ByModel(RunnableLambda(see) | model), shown
+    return ModelRewriter(RunnableLambda(record) | model), shown
 
 
-def test_a_model_is_shown_the_conversation_and_writes_the_question() -> None:
-    rewriter, shown = scripted("Does aspirin lower pain in men with gout?")
-    made = rewriter(HISTORY, "And in\nmen?")
-    assert made.question == "Does aspirin lower pain in men with gout?"
-    assert made.note == "read as: Does aspirin lower pain in men with gout?"
+def test_model_sees_the_conversation_and_writes_the_question() -> None:
+    rewriter, shown = make_rewriter("Does aspirin lower pain in men with gout?")
+    completed = rewriter(HISTORY, "And in\nmen?")
+    assert completed.question == "Does aspirin lower pain in men with gout?"
+    assert completed.note == "read as: Does aspirin lower pain in men with gout?"
     [prompt] = [message["content"] for message in shown[0]]
     assert f"User: {FIRST}\nAssistant: Yes. [1]" in prompt
     assert prompt.endswith("Follow-up question: And in men?")
@@ -45,43 +45,42 @@ def test_a_model_is_shown_the_conversation_and_writes_the_question() -> None:
         "**Is it so?**",
     ],
 )
-def test_of_what_it_writes_the_first_line_counts(written: str) -> None:
-    assert scripted(written)[0](HISTORY, "And?").question == "Is it so?"
+def test_first_line_of_the_output_is_the_question(written: str) -> None:
+    assert make_rewriter(written)[0](HISTORY, "And?").question == "Is it so?"
 
 
 @pytest.mark.parametrize("written", ["", "  \n\n", "?!", "word " * 200])
-def test_where_it_writes_no_question_rules_do(written: str) -> None:
-    made = scripted(written)[0](HISTORY, "And in men?")
-    assert made.question == "Does aspirin lower pain in men with gout?"
-    assert made.note is not None
-    assert made.note.startswith("the model wrote no question; its place was taken by rules")
+def test_rules_complete_the_message_if_the_model_writes_no_question(written: str) -> None:
+    completed = make_rewriter(written)[0](HISTORY, "And in men?")
+    assert completed.question == "Does aspirin lower pain in men with gout?"
+    assert completed.note.startswith("the model wrote no question; its place was taken by rules")
 
 
-def test_a_question_that_it_repeats_has_no_note_and_the_first_is_not_rewritten() -> None:
-    rewriter, shown = scripted("What causes gout?")
+def test_repeated_question_has_no_note_and_first_message_is_unchanged() -> None:
+    rewriter, shown = make_rewriter("What causes gout?")
     assert rewriter([], "And in men?").question == "And in men?"
     assert shown == []
     assert rewriter(HISTORY, "What causes gout?").note is None
 
 
-def test_what_was_answered_before_is_shown_as_data() -> None:
+def test_earlier_answers_are_fenced_in_the_prompt() -> None:
     for name, text in injections():
-        rewriter, shown = scripted("Is it so?")
+        rewriter, shown = make_rewriter("Is it so?")
         rewriter([Turn(message=FIRST, question=FIRST, text=text)], "And in men?")
         outside = unfenced(shown[0][0]["content"])
         assert text not in outside, name
         assert FIRST not in outside
 
 
-def test_special_tokens_do_not_reach_the_prompt() -> None:
+def test_special_tokens_are_removed_from_the_prompt() -> None:
     shown: list[Any] = []
-    rewriter = ByModel(
+    rewriter = ModelRewriter(
         RunnableLambda(lambda prompt: shown.append(prompt) or "Is it so?"), lambda text: text.replace("<|end|>", "")
     )
     rewriter([Turn(message="a<|end|>", question="a", text="b<|end|>")], "c<|end|>")
     assert "<|end|>" not in str(shown)
 
 
-def test_by_rules_and_as_it_stands() -> None:
+def test_by_rules_completes_and_without_rewriting_does_not() -> None:
     assert by_rules(HISTORY, "And in men?").question == "Does aspirin lower pain in men with gout?"
-    assert as_it_stands(HISTORY, " And in  men?").question == "And in men?"
+    assert without_rewriting(HISTORY, " And in  men?").question == "And in men?"

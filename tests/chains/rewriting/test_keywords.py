@@ -5,7 +5,7 @@ from chains.rewriting.keywords import by_keywords, by_model
 QUESTION = "Does rotesartan lower itch score in men with gout?"
 
 
-def test_keywords_and_then_those_before_the_population() -> None:
+def test_by_keywords_omits_the_population_at_the_second_try() -> None:
     first = by_keywords(QUESTION, [QUESTION])
     assert first == "rotesartan lower itch score men gout"
     second = by_keywords(QUESTION, [QUESTION, first])
@@ -14,16 +14,16 @@ def test_keywords_and_then_those_before_the_population() -> None:
     assert by_keywords("Is it so?", ["Is it so?"]) is None
 
 
-def test_a_model_s_first_new_wording_and_else_keywords() -> None:
-    asked: list[object] = []
+def test_by_model_uses_the_first_new_wording_or_else_keywords() -> None:
+    requests: list[object] = []
 
-    def rewrite(rewriting: object) -> list[str]:
-        asked.append(rewriting)
+    def rewrite(request: object) -> list[str]:
+        requests.append(request)
         return ["one", "two"]
 
     reword = by_model(RunnableLambda(rewrite))
     assert reword(QUESTION, [QUESTION]) == "one"
     assert reword(QUESTION, [QUESTION, "one"]) == "two"
     assert reword(QUESTION, [QUESTION, "one", "two"]) == "rotesartan lower itch score men gout"
-    assert asked[0] == {"question": QUESTION, "count": 2}
-    assert asked[1] == {"question": QUESTION, "count": 3}
+    assert requests[0] == {"question": QUESTION, "count": 2}
+    assert requests[1] == {"question": QUESTION, "count": 3}

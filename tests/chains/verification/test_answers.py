@@ -1,14 +1,11 @@
 import asyncio
 from collections.abc import Sequence
 
-import checkpoints
 import pytest
 from word_nli import WordNLI
 from word_retriever import WordRetriever
 
 from chains.answer import Answer, Passage
-from chains.config import LLMConfig
-from chains.models.local import load_llm
 from chains.nli import Judgement, nli_chain
 from chains.qa.base import AnswerChain, Question
 from chains.qa.chain import qa_chain
@@ -16,44 +13,43 @@ from chains.qa.extractive import extractive_chain
 from chains.verification.answers import VerifiedChain, Verifier, more_passages, verified_chain
 from common.errors import UserError
 
-WORKS = "Adults were seen. Zinc works here. All went home."
-FAILS = "Children were seen. Zinc fails there. Some stayed."
-OTHER = "Nothing is said of it. Iron works."
+# WordNLI judges a passage with "zinc works" as entailment and with "zinc fails" as contradiction.
+SUPPORTING = "Adults were seen. Zinc works here. All went home."
+CONTRADICTING = "Children were seen. Zinc fails there. Some stayed."
+UNRELATED = "Nothing is said of it. Iron works."
 
 
-def answer(label: str | None, *texts: str, output: str | None = None) -> Answer:
+def make_answer(label: str | None, *texts: str, output: str | None = None) -> Answer:
     passages = tuple(Passage(id=f"p{number}", text=text) for number, text in enumerate(texts))
-    return Answer(
-        question="Is there use in zinc?", text=label or output or WORKS, label=label, passages=passages, output=output
-    )
+    text = label or output or SUPPORTING
+    return Answer(question="Is there use in zinc?", text=text, label=label, passages=passages, output=output)
 
 
-def verify(given: Answer, model: WordNLI | None = None) -> Answer:
-    return Verifier(model or WordNLI()).verify([given])[0]
+def verify(original: Answer, model: WordNLI | None = None) -> Answer:
+    return Verifier(model or WordNLI()).verify([original])[0]
 
 
 @pytest.mark.parametrize(
     ("label", "text", "verdict"),
     [
-        ("yes", WORKS, "supported"),
-        ("no", FAILS, "supported"),
-        ("yes", FAILS, "contradicted"),
-        ("no", WORKS, "contradicted"),
-        ("yes", OTHER, "not enough evidence"),
-        ("no", OTHER, "not enough evidence"),
-        ("maybe", WORKS, "contradicted"),
-        ("maybe", FAILS, "contradicted"),
-        ("maybe", OTHER, "not enough evidence"),
+        ("yes", SUPPORTING, "supported"),
+        ("no", CONTRADICTING, "supported"),
+        ("yes", CONTRADICTING, "contradicted"),
+        ("no", SUPPORTING, "contradicted"),
+        ("yes", UNRELATED, "not enough evidence"),
+        ("no", UNRELATED, "not enough evidence"),
+        ("maybe", SUPPORTING, "contradicted"),
+        ("maybe", CONTRADICTING, "contradicted"),
+        ("maybe", UNRELATED, "not enough evidence"),
     ],
 )
 @pytest.mark.parametrize("scored", [True, False])
-def test_verdicts(label: str, text: str, verdict: str, scored: bool) -> None:
-    checked = verify(answer(label, text), WordNLI(scored=scored))
-    assert checked.verdict == verdict
-    assert checked.verification is not None
-    assert checked.verification.passage_id == "p0"
-    assert checked.notes == ()
-    scores = checked.verification.scores
+def test_verdict_depends_on_label_and_passage(label: str, text: str, verdict: str, scored: bool) -> None:
+    verified = verify(make_answer(label, text), WordNLI(scored=scored))
+    assert verified.verdict == verdict
+    assert verified.verification.passage_id == "p0"
+    assert verified.notes == ()
+    scores = verified.verification.scores
     if not scored:
         assert scores == {}
         return
@@ -67,137 +63,127 @@ def test_verdicts(label: str, text: str, verdict: str, scored: bool) -> None:
     ("scores", "verdict"),
     [((0.4, 0.4, 0.2), "not enough evidence"), ((0.4, 0.2, 0.4), "contradicted"), ((0.3, 0.3, 0.4), "contradicted")],
 )
-def test_of_equally_probable_verdicts_the_one_that_says_less(scores: tuple[float, ...], verdict: str) -> None:
-    class Torn(WordNLI):
+def test_equally_probable_verdicts_give_the_weaker_claim(scores: tuple[float, ...], verdict: str) -> None:
+    class FixedScores(WordNLI):
         def _one(self, premise: str, hypothesis: str):
             return Judgement(label="entailment", label_scores=dict(zip(self.labels, scores, strict=True)))
 
-    assert verify(answer("yes", WORKS), Torn()).verdict == verdict
+    assert verify(make_answer("yes", SUPPORTING), FixedScores()).verdict == verdict
 
 
-def test_the_rest_of_the_answer_stays() -> None:
-    given = answer("yes", WORKS, output="Yes, it is.").model_copy(update={"notes": ("context shortened",)})
-    checked = verify(given)
-    assert checked.model_copy(update={"verdict": None, "verification": None}) == given
+def test_verification_changes_no_other_field() -> None:
+    original = make_answer("yes", SUPPORTING, output="Yes, it is.").model_copy(update={"notes": ("context shortened",)})
+    verified = verify(original)
+    assert verified.model_copy(update={"verdict": None, "verification": None}) == original
 
 
 @pytest.mark.parametrize("label", ["yes", "no", "maybe"])
-def test_the_statement_affirms_the_question_whatever_the_answer(label: str) -> None:
+def test_statement_is_that_the_answer_is_yes_for_every_label(label: str) -> None:
     model = WordNLI()
-    checked = verify(answer(label, WORKS), model)
-    assert checked.verification is not None
-    assert checked.verification.statement == "Is there use in zinc? The answer is yes."
-    assert {hypothesis for _, hypothesis in model.passes[0]} == {checked.verification.statement}
+    verified = verify(make_answer(label, SUPPORTING), model)
+    assert verified.verification.statement == "Is there use in zinc? The answer is yes."
+    assert {hypothesis for _, hypothesis in model.passes[0]} == {verified.verification.statement}
 
 
-def test_the_clearest_passage_decides() -> None:
-    checked = verify(answer("yes", OTHER, FAILS + " FAINTLY so.", WORKS))
-    assert checked.verdict == "supported"
-    assert checked.verification is not None
-    assert checked.verification.passage_id == "p2"
-    against = verify(answer("yes", WORKS + " FAINTLY so.", FAILS))
-    assert (against.verdict, against.verification and against.verification.passage_id) == ("contradicted", "p1")
+def test_clearest_passage_decides() -> None:
+    verified = verify(make_answer("yes", UNRELATED, CONTRADICTING + " FAINTLY so.", SUPPORTING))
+    assert verified.verdict == "supported"
+    assert verified.verification.passage_id == "p2"
+    contradicted = verify(make_answer("yes", SUPPORTING + " FAINTLY so.", CONTRADICTING))
+    assert contradicted.verdict == "contradicted"
+    assert contradicted.verification.passage_id == "p1"
 
 
 @pytest.mark.parametrize(
     ("label", "text", "sentence"),
     [
-        ("yes", WORKS, "Zinc works here."),
-        ("yes", FAILS, "Zinc fails there."),
-        ("yes", f"# Zinc works\n\n{WORKS}", "Zinc works here."),  # a heading is no evidence
+        ("yes", SUPPORTING, "Zinc works here."),
+        ("yes", CONTRADICTING, "Zinc fails there."),
+        ("yes", f"# Zinc works\n\n{SUPPORTING}", "Zinc works here."),  # a heading is no evidence
     ],
 )
-def test_the_deciding_sentence_is_a_verbatim_quote(label: str, text: str, sentence: str) -> None:
-    checked = verify(answer(label, OTHER, text))
-    assert checked.verification is not None
-    quote = checked.verification.sentence
-    assert quote is not None
+def test_deciding_sentence_is_a_verbatim_quote(label: str, text: str, sentence: str) -> None:
+    verified = verify(make_answer(label, UNRELATED, text))
+    quote = verified.verification.sentence
     assert (quote.quote, quote.passage_id) == (sentence, "p1")
     assert text[quote.start : quote.end] == sentence
     assert quote.score == pytest.approx(0.9)
 
 
-def test_no_sentence_decides_that_evidence_is_wanting() -> None:
+def test_not_enough_evidence_has_no_deciding_sentence() -> None:
     model = WordNLI()
-    checked = verify(answer("yes", OTHER), model)
-    assert checked.verification is not None
-    assert checked.verification.sentence is None
+    verified = verify(make_answer("yes", UNRELATED), model)
+    assert verified.verification.sentence is None
     assert model.passes[1] == []
 
 
-def test_without_a_passage_there_is_no_evidence() -> None:
-    checked = verify(answer("yes"))
-    assert checked.verdict == "not enough evidence"
-    assert checked.verification is not None
-    assert (checked.verification.passage_id, checked.verification.scores) == (None, {})
-    assert checked.notes == ("there was no passage to verify the answer against",)
+def test_answer_without_passages_has_not_enough_evidence() -> None:
+    verified = verify(make_answer("yes"))
+    assert verified.verdict == "not enough evidence"
+    assert (verified.verification.passage_id, verified.verification.scores) == (None, {})
+    assert verified.notes == ("there was no passage to verify the answer against",)
 
 
 @pytest.mark.parametrize("output", [None, "It depends."])
-def test_an_answer_without_a_label_gets_no_verdict(output: str | None) -> None:
-    checked = verify(answer(None, WORKS, output=output))
-    assert (checked.verdict, checked.verification) == (None, None)
-    assert checked.notes == ("not verified: the answer does not say yes, no or maybe",)
+def test_answer_without_label_has_no_verdict(output: str | None) -> None:
+    verified = verify(make_answer(None, SUPPORTING, output=output))
+    assert (verified.verdict, verified.verification) == (None, None)
+    assert verified.notes == ("not verified: the answer does not say yes, no or maybe",)
 
 
-def test_an_answer_that_is_yet_to_be_written_is_left_as_it_is() -> None:
-    unwritten = answer(None, WORKS).model_copy(update={"text": ""})
+def test_answer_without_text_is_unchanged() -> None:
+    unwritten = make_answer(None, SUPPORTING).model_copy(update={"text": ""})
     assert verify(unwritten) == unwritten
 
 
-def test_a_passage_that_cannot_be_judged_is_left_out_and_said() -> None:
-    checked = verify(answer("yes", "TOO LONG", WORKS))
-    assert checked.verdict == "supported"
-    assert checked.notes == ("not verified against passage p0: The pair is too long.",)
-    unread = verify(answer("yes", "TOO LONG"))
-    assert (unread.verdict, unread.verification) == (None, None)
-    assert unread.notes == ("not verified against passage p0: The pair is too long.",)
+def test_passage_that_cannot_be_judged_is_noted() -> None:
+    verified = verify(make_answer("yes", "TOO LONG", SUPPORTING))
+    assert verified.verdict == "supported"
+    assert verified.notes == ("not verified against passage p0: The pair is too long.",)
+    unjudged = verify(make_answer("yes", "TOO LONG"))
+    assert (unjudged.verdict, unjudged.verification) == (None, None)
+    assert unjudged.notes == ("not verified against passage p0: The pair is too long.",)
 
 
-def test_a_sentence_that_cannot_be_judged_is_no_quote() -> None:
-    class Whole(WordNLI):
+def test_sentences_that_cannot_be_judged_are_not_quoted() -> None:
+    class WholePassageOnly(WordNLI):
         def _one(self, premise: str, hypothesis: str):
-            return super()._one(premise if premise == WORKS else "TOO LONG", hypothesis)
+            return super()._one(premise if premise == SUPPORTING else "TOO LONG", hypothesis)
 
-    checked = verify(answer("yes", WORKS), Whole())
-    assert checked.verdict == "supported"
-    assert checked.verification is not None
-    assert checked.verification.sentence is None
+    verified = verify(make_answer("yes", SUPPORTING), WholePassageOnly())
+    assert verified.verdict == "supported"
+    assert verified.verification.sentence is None
 
 
-def test_many_answers_are_judged_in_two_passes_and_keep_their_order() -> None:
+def test_several_answers_are_judged_in_two_passes_and_stay_in_order() -> None:
     model = WordNLI()
-    given = [
-        answer("yes", WORKS),
-        answer(None, WORKS),
-        answer("no", WORKS, OTHER),
-        answer("yes"),
-        answer("maybe", OTHER),
+    original = [
+        make_answer("yes", SUPPORTING),
+        make_answer(None, SUPPORTING),
+        make_answer("no", SUPPORTING, UNRELATED),
+        make_answer("yes"),
+        make_answer("maybe", UNRELATED),
     ]
-    checked = Verifier(model).verify(given)
-    assert [found.verdict for found in checked] == [
-        "supported",
-        None,
-        "contradicted",
-        "not enough evidence",
-        "not enough evidence",
-    ]
+    verified = Verifier(model).verify(original)
+    unknown = "not enough evidence"
+    assert [answer.verdict for answer in verified] == ["supported", None, "contradicted", unknown, unknown]
+    # The first pass has the four passages of answers with a label, the second the six sentences of two of them.
     assert [len(pairs) for pairs in model.passes] == [4, 6]
-    assert checked == [verify(one) for one in given]
+    assert verified == [verify(one) for one in original]
     assert Verifier(model).verify([]) == []
 
 
-def test_notes_of_the_judgement_are_the_answers() -> None:
+def test_notes_of_the_judgement_are_added_to_the_answer() -> None:
     class InParts(WordNLI):
         def _one(self, premise: str, hypothesis: str):
             judgement = super()._one(premise, hypothesis)
             return judgement.model_copy(update={"notes": ("premise judged in 2 parts",)})
 
-    assert verify(answer("yes", WORKS), InParts()).notes == ("verification: premise judged in 2 parts",)
+    assert verify(make_answer("yes", SUPPORTING), InParts()).notes == ("verification: premise judged in 2 parts",)
 
 
 @pytest.mark.parametrize("labels", [("yes", "no", "maybe"), ("entailment", "contradiction")])
-def test_a_model_with_other_labels_is_refused(labels: tuple[str, ...]) -> None:
+def test_verifier_refuses_a_model_with_other_labels(labels: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=rf"this one has {', '.join(labels)}\. .*pairs\.labels"):
         Verifier(WordNLI(labels))
 
@@ -210,16 +196,16 @@ TEXTS = {
 }
 
 
-class Fixed(AnswerChain):
-    """Answers with the label that stands for a question's last word, from the passages named."""
+class ScriptedChain(AnswerChain):
+    """Answers with the label of a question's last word, from fixed passages; records the questions of each call."""
 
     def __init__(self, labels: dict[str, str | None], *ids: str) -> None:
-        self.asked: list[list[str]] = []
+        self.questions: list[list[str]] = []
         self._labels = labels
         self._passages = tuple(Passage(id=name, text=TEXTS[name]) for name in ids)
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
-        self.asked.append([question.text for question in questions])
+        self.questions.append([question.text for question in questions])
         return [self._one(question.text) for question in questions]
 
     def _one(self, question: str) -> Answer | UserError:
@@ -238,44 +224,43 @@ class Fixed(AnswerChain):
         )
 
 
-ZINC, IRON, COPPER, TIN = (f"Is there use in {word}?" for word in ("zinc", "iron", "copper", "tin"))
+ASK_ZINC, ASK_IRON, ASK_COPPER, ASK_TIN = (f"Is there use in {word}?" for word in ("zinc", "iron", "copper", "tin"))
 
 
-def test_report_gives_every_answer_with_its_verdict() -> None:
-    inner = Fixed({"zinc": "yes", "iron": "yes", "copper": "yes"}, "a1", "b2")
-    chain = verified_chain(inner, WordNLI(), verify="report")
-    answers = chain.batch([ZINC, IRON, COPPER])
+def test_report_returns_every_answer_with_its_verdict() -> None:
+    base_chain = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "yes"}, "a1", "b2")
+    chain = verified_chain(base_chain, WordNLI(), verify="report")
+    answers = chain.batch([ASK_ZINC, ASK_IRON, ASK_COPPER])
     assert [answer.verdict for answer in answers] == ["supported", "contradicted", "not enough evidence"]
     assert [answer.label for answer in answers] == ["yes", "yes", "yes"]
     assert all(answer.withheld is None for answer in answers)
-    assert inner.asked == [[ZINC, IRON, COPPER]]
-    assert chain.invoke({"question": ZINC}) == answers[0] == next(chain.stream(ZINC))
-    assert asyncio.run(chain.abatch([ZINC, IRON])) == answers[:2]
+    assert base_chain.questions == [[ASK_ZINC, ASK_IRON, ASK_COPPER]]
+    assert chain.invoke({"question": ASK_ZINC}) == answers[0] == next(chain.stream(ASK_ZINC))
+    assert asyncio.run(chain.abatch([ASK_ZINC, ASK_IRON])) == answers[:2]
 
 
-def test_off_is_the_chain_itself() -> None:
-    inner = Fixed({})
-    assert verified_chain(inner, WordNLI(), verify="off") is inner
+def test_off_returns_the_chain_itself() -> None:
+    base_chain = ScriptedChain({})
+    assert verified_chain(base_chain, WordNLI(), verify="off") is base_chain
 
 
 @pytest.mark.parametrize("policy", ["report", "abstain", "retry"])
-def test_a_question_that_cannot_be_answered_is_passed_on(policy) -> None:
-    inner = Fixed({"zinc": "yes"}, "a1")
-    chain = verified_chain(inner, WordNLI(), verify=policy, wider=[inner])
-    first, bad, last = chain.batch([ZINC, TIN, ZINC], return_exceptions=True)
+def test_error_of_the_chain_is_returned_for_its_question(policy) -> None:
+    base_chain = ScriptedChain({"zinc": "yes"}, "a1")
+    chain = verified_chain(base_chain, WordNLI(), verify=policy, wider=[base_chain])
+    first, error, last = chain.batch([ASK_ZINC, ASK_TIN, ASK_ZINC], return_exceptions=True)
     assert first.verdict == last.verdict == "supported"
-    assert str(bad) == "tin is unknown."
+    assert str(error) == "tin is unknown."
     with pytest.raises(UserError, match="tin is unknown"):
-        chain.invoke(TIN)
+        chain.invoke(ASK_TIN)
 
 
-def test_abstain_withholds_what_is_not_supported() -> None:
-    inner = Fixed({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1", "b2")
-    zinc, iron, copper = verified_chain(inner, WordNLI(), verify="abstain").batch([ZINC, IRON, COPPER])
+def test_abstain_withholds_unsupported_answers() -> None:
+    base_chain = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1", "b2")
+    zinc, iron, copper = verified_chain(base_chain, WordNLI(), verify="abstain").batch([ASK_ZINC, ASK_IRON, ASK_COPPER])
     assert (zinc.label, zinc.text, zinc.withheld) == ("yes", "yes", None)
     for answer, label, verdict in ((iron, "yes", "contradicted"), (copper, "no", "not enough evidence")):
         assert (answer.label, answer.label_scores, answer.output, answer.verdict) == (None, {}, None, verdict)
-        assert answer.withheld is not None
         assert (answer.withheld.label, answer.withheld.text) == (label, label)
         assert answer.withheld.label_scores == {label: 1.0}
         assert [passage.id for passage in answer.passages] == ["a1", "b2"]
@@ -286,40 +271,36 @@ def test_abstain_withholds_what_is_not_supported() -> None:
     assert "not supported" in copper.text
 
 
-def test_abstain_withholds_what_could_not_be_verified() -> None:
-    unread, unparsed = verified_chain(Fixed({"zinc": None, "iron": "yes"}), WordNLI(), verify="abstain").batch(
-        [IRON, ZINC]
-    )
-    assert unread.text.endswith("Searched: nothing.")
+def test_abstain_withholds_answers_without_verdict() -> None:
+    chain = verified_chain(ScriptedChain({"zinc": None, "iron": "yes"}), WordNLI(), verify="abstain")
+    unjudged, unparsed = chain.batch([ASK_IRON, ASK_ZINC])
+    assert unjudged.text.endswith("Searched: nothing.")
     assert "could not be verified" in unparsed.text
     assert unparsed.output is None
-    assert unparsed.withheld is not None
     assert (unparsed.withheld.text, unparsed.withheld.output) == ("It depends.", "It depends.")
 
 
-def test_retry_keeps_the_first_supported_answer() -> None:
-    first = Fixed({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1")
-    second = Fixed({"iron": "no", "copper": "no"}, "a1", "b2")
-    third = Fixed({"copper": "yes"}, "a1", "b2", "c3", "d4")
+def test_retry_returns_the_first_supported_answer() -> None:
+    first = ScriptedChain({"zinc": "yes", "iron": "yes", "copper": "no"}, "a1")
+    second = ScriptedChain({"iron": "no", "copper": "no"}, "a1", "b2")
+    third = ScriptedChain({"copper": "yes"}, "a1", "b2", "c3", "d4")
     chain = verified_chain(first, WordNLI(), verify="retry", wider=[second, third])
-    zinc, iron, copper = chain.batch([ZINC, IRON, COPPER])
+    zinc, iron, copper = chain.batch([ASK_ZINC, ASK_IRON, ASK_COPPER])
     assert [len(zinc.passages), len(iron.passages), len(copper.passages)] == [1, 2, 4]
     assert [zinc.label, iron.label, copper.label] == ["yes", "no", "yes"]
     assert {zinc.verdict, iron.verdict, copper.verdict} == {"supported"}
     assert zinc.notes == ()
-    assert iron.notes == (
-        'asked again with 2 passages: the first answer, "yes" from 1 passage, had not enough evidence',
-    )
-    assert copper.notes == (
-        'asked again with 4 passages: the first answer, "no" from 1 passage, had not enough evidence',
-    )
-    assert (second.asked, third.asked) == ([[IRON, COPPER]], [[COPPER]])
+    [iron_note], [copper_note] = iron.notes, copper.notes
+    assert iron_note == 'asked again with 2 passages: the first answer, "yes" from 1 passage, had not enough evidence'
+    assert copper_note == 'asked again with 4 passages: the first answer, "no" from 1 passage, had not enough evidence'
+    assert (second.questions, third.questions) == ([[ASK_IRON, ASK_COPPER]], [[ASK_COPPER]])
 
 
-def test_retry_without_success_gives_the_first_answer() -> None:
-    first = Fixed({"copper": "no", "iron": None, "zinc": "no"}, "a1")
-    wider = Fixed({"copper": "maybe", "iron": None}, "a1", "b2")
-    copper, iron, zinc = verified_chain(first, WordNLI(), verify="retry", wider=[wider]).batch([COPPER, IRON, ZINC])
+def test_retry_returns_the_first_answer_if_none_is_supported() -> None:
+    first = ScriptedChain({"copper": "no", "iron": None, "zinc": "no"}, "a1")
+    wider = ScriptedChain({"copper": "maybe", "iron": None}, "a1", "b2")
+    chain = verified_chain(first, WordNLI(), verify="retry", wider=[wider])
+    copper, iron, zinc = chain.batch([ASK_COPPER, ASK_IRON, ASK_ZINC])
     assert (copper.label, copper.verdict, len(copper.passages)) == ("no", "not enough evidence", 1)
     assert copper.notes == ("asked again with up to 2 passages: no answer was supported",)
     assert iron.notes[-1] == copper.notes[0]
@@ -327,45 +308,39 @@ def test_retry_without_success_gives_the_first_answer() -> None:
     assert zinc.notes == ("no more passages were found: no answer was supported",)
 
 
-def test_retry_says_when_there_is_no_more_to_read() -> None:
-    chain = verified_chain(
-        Fixed({"copper": "no"}, "a1"), WordNLI(), verify="retry", wider=[Fixed({"copper": "no"}, "a1")]
-    )
-    assert chain.invoke(COPPER).notes == ("no more passages were found: no answer was supported",)
+def test_retry_notes_that_no_more_passages_were_found() -> None:
+    base_chain = ScriptedChain({"copper": "no"}, "a1")
+    chain = verified_chain(base_chain, WordNLI(), verify="retry", wider=[base_chain])
+    assert chain.invoke(ASK_COPPER).notes == ("no more passages were found: no answer was supported",)
 
 
 @pytest.mark.parametrize("policy", ["report", "abstain", "retry"])
-def test_quotes_are_handed_on(policy) -> None:
-    inner = extractive_chain(WordRetriever(texts=TEXTS), passages=2)
-    chain = verified_chain(inner, WordNLI(), verify=policy, wider=[Fixed({"zinc": "yes"}, "a1")])
-    plain, checked = inner.invoke(ZINC), chain.invoke(ZINC)
-    assert checked.text == plain.text == "Zinc works here."
-    assert checked.verdict is None
-    assert checked.notes == ("not verified: the answer does not say yes, no or maybe",)
+def test_quotes_are_unchanged_by_every_policy(policy) -> None:
+    base_chain = extractive_chain(WordRetriever(texts=TEXTS), passages=2)
+    chain = verified_chain(base_chain, WordNLI(), verify=policy, wider=[ScriptedChain({"zinc": "yes"}, "a1")])
+    unverified, verified = base_chain.invoke(ASK_ZINC), chain.invoke(ASK_ZINC)
+    assert verified.text == unverified.text == "Zinc works here."
+    assert verified.verdict is None
+    assert verified.notes == ("not verified: the answer does not say yes, no or maybe",)
 
 
-def test_wrong_building_is_refused() -> None:
+def test_verified_chain_refuses_wrong_arguments() -> None:
     with pytest.raises(UserError, match=r"pairs\.labels"):
-        verified_chain(Fixed({}), WordNLI(("yes", "no")), verify="report")
+        verified_chain(ScriptedChain({}), WordNLI(("yes", "no")), verify="report")
     with pytest.raises(UserError, match=r"chain\.verify is retry"):
-        verified_chain(Fixed({}), WordNLI(), verify="retry")
+        verified_chain(ScriptedChain({}), WordNLI(), verify="retry")
 
 
 @pytest.mark.parametrize(
-    ("passages", "most", "counts"), [(1, 10, [2, 4, 8, 10]), (3, 6, [6]), (5, 5, []), (5, 3, []), (2, 3, [3])]
+    ("passages", "limit", "counts"), [(1, 10, [2, 4, 8, 10]), (3, 6, [6]), (5, 5, []), (5, 3, []), (2, 3, [3])]
 )
-def test_passages_are_doubled_up_to_what_the_retriever_gives(passages: int, most: int, counts: list[int]) -> None:
-    assert more_passages(passages, most) == counts
-
-
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory):
-    return load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path_factory.mktemp("chat"))), dtype="float32"))
+def test_more_passages_doubles_up_to_the_limit(passages: int, limit: int, counts: list[int]) -> None:
+    assert more_passages(passages, limit) == counts
 
 
 @pytest.mark.parametrize("decide", ["score", "generate"])
 @pytest.mark.parametrize("policy", ["report", "abstain", "retry"])
-def test_real_chains_on_one_model(llm, policy, decide) -> None:
+def test_policies_over_one_language_model_as_answerer_and_judge(llm, policy, decide) -> None:
     retriever = WordRetriever(texts=TEXTS)
     chain = verified_chain(
         qa_chain(llm, retriever),
@@ -374,10 +349,9 @@ def test_real_chains_on_one_model(llm, policy, decide) -> None:
         wider=[qa_chain(llm, retriever, passages=count) for count in more_passages(1, 3)],
     )
     assert isinstance(chain, VerifiedChain)
-    answers = chain.batch([ZINC, IRON, "Is there use in copper, if it is dear?"])
+    answers = chain.batch([ASK_ZINC, ASK_IRON, "Is there use in copper, if it is dear?"])
     for answer in answers:
         assert answer.verdict is not None
-        assert answer.verification is not None
         assert bool(answer.verification.scores) == (decide == "score")
         assert (answer.withheld is not None) == (policy == "abstain" and answer.verdict != "supported")
         quote = answer.verification.sentence
@@ -386,9 +360,9 @@ def test_real_chains_on_one_model(llm, policy, decide) -> None:
             assert TEXTS[quote.passage_id][quote.start : quote.end] == quote.quote
 
 
-def test_a_passage_longer_than_the_window_is_verified_in_parts(llm) -> None:
+def test_passage_longer_than_the_window_is_verified_in_parts(llm) -> None:
     text = " ".join(f"Adult number {n} was seen and went home again." for n in range(200))
     chain = verified_chain(qa_chain(llm, context="gold"), nli_chain(llm), verify="report")
-    answer = chain.invoke({"question": ZINC, "context": text})
+    answer = chain.invoke({"question": ASK_ZINC, "context": text})
     assert answer.verdict is not None
     assert any("verification: premise judged in" in note for note in answer.notes)

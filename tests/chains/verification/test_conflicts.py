@@ -1,4 +1,4 @@
-"""Answers whose passages disagree, over a judge that knows words."""
+"""Answers whose passages disagree; ``Entailing`` compares the words of premise and statement."""
 
 import json
 from collections.abc import Iterator
@@ -33,17 +33,17 @@ UNDATED = passage("undated", "In winter zinc shortened colds.")
 OTHER = passage("other", "Tea was liked by all.")
 
 
-def found(answer: Answer) -> Answer:
+def with_conflicts(answer: Answer) -> Answer:
     return add_conflicts(make_checker(None, Entailing(), CheckConfig(threshold=0.6)), [answer])[0]
 
 
-def written(text: str, *passages: Passage) -> Answer:
+def verified_answer(text: str, *passages: Passage) -> Answer:
     answer = with_sentences(Answer(question="Does zinc help?", text=text, passages=passages))
     return SentenceVerifier(Entailing()).verify([answer])[0]
 
 
-def test_both_sides_are_quoted_newest_first() -> None:
-    answer = found(written("Zinc shortened colds [1].", UNDATED, OLD, NEW, MIDDLE))
+def test_conflict_and_note_quote_both_sides_newest_first() -> None:
+    answer = with_conflicts(verified_answer("Zinc shortened colds [1].", UNDATED, OLD, NEW, MIDDLE))
     (conflict,) = answer.conflicts
     assert conflict.statement == "Zinc shortened colds."
     assert [one.passage_id for one in conflict.supporting] == ["middle", "old", "undated"]
@@ -70,24 +70,28 @@ def test_both_sides_are_quoted_newest_first() -> None:
         ("The passages do not answer the question.", (OLD, NEW)),
     ],
 )
-def test_evidence_that_agrees_is_no_conflict(text: str, passages: tuple[Passage, ...]) -> None:
-    before = written(text, *passages)
-    assert found(before) == before
+def test_agreeing_evidence_is_no_conflict(text: str, passages: tuple[Passage, ...]) -> None:
+    agreeing = verified_answer(text, *passages)
+    assert with_conflicts(agreeing) == agreeing
 
 
 @pytest.mark.parametrize("cited", [1, 2])
-def test_a_passage_that_the_sentence_does_not_cite_counts(cited: int) -> None:
-    answer = found(written(f"Zinc shortened colds [{cited}]. Tea was liked by all [3].", OLD, NEW, OTHER))
+def test_conflict_with_a_passage_that_the_sentence_does_not_cite(cited: int) -> None:
+    answer = with_conflicts(
+        verified_answer(f"Zinc shortened colds [{cited}]. Tea was liked by all [3].", OLD, NEW, OTHER)
+    )
     assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
 
 
-def test_a_removed_sentence_keeps_its_conflict() -> None:
-    answer = found(prune(written("Zinc shortened colds [2]. Tea was liked by all [3].", OLD, NEW, OTHER)))
+def test_removed_sentence_keeps_its_conflict() -> None:
+    answer = with_conflicts(
+        prune(verified_answer("Zinc shortened colds [2]. Tea was liked by all [3].", OLD, NEW, OTHER))
+    )
     assert answer.text == "Tea was liked by all [3]."
     assert [one.statement for one in answer.conflicts] == ["Zinc shortened colds."]
 
 
-def test_an_answer_s_own_statement_is_checked() -> None:
+def test_statement_of_the_answer_is_checked() -> None:
     answer = Answer(
         question="Zinc shortened colds?",
         text="yes",
@@ -96,8 +100,8 @@ def test_an_answer_s_own_statement_is_checked() -> None:
         verdict="supported",
         verification=Verification(statement="Zinc shortened colds"),
     )
-    assert [one.statement for one in found(answer).conflicts] == ["Zinc shortened colds"]
-    assert found(answer.model_copy(update={"verification": None})).conflicts == ()
+    assert [one.statement for one in with_conflicts(answer).conflicts] == ["Zinc shortened colds"]
+    assert with_conflicts(answer.model_copy(update={"verification": None})).conflicts == ()
 
 
 CORPUS = Corpus("zinc", [Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in (OLD, NEW)])
@@ -105,7 +109,7 @@ CORPUS = Corpus("zinc", [Document(id=one.id, page_content=one.text, metadata=one
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server whose model reads "shortened" as for the question, and "not" as against it."""
+    """A server whose model answers "yes", and judges a premise with "not" as contradiction, else as entailment."""
 
     def reply(body: Any) -> Any:
         prompt = body["messages"][-1]["content"]
@@ -117,9 +121,9 @@ def url() -> Iterator[str]:
         yield stub.url
 
 
-def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_path: Path) -> None:
+def test_pipeline_and_chat_report_conflicts_if_answers_are_verified(url: str, tmp_path: Path) -> None:
     def answers(verify: str) -> list[Answer | None]:
-        stated = {
+        settings = {
             "llm.kind": "openai",
             "llm.base_url": url,
             "llm.model": "stub",
@@ -131,19 +135,18 @@ def test_ask_and_chat_report_conflicts_where_answers_are_verified(url: str, tmp_
             "chat.path": str(tmp_path / "chat.sqlite3"),
             "store.path": str(tmp_path / "store"),
         }
-        pipeline = Pipeline.from_settings(load_settings(None, {}, stated), CORPUS, quiet=True)
+        pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
         question = "Has zinc shortened colds?"
         return [pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer]
 
     for answer in answers("report"):
-        assert answer is not None
         assert [{one.passage_id for one in answer.conflicts[0].supporting}] == [{"old"}]
         assert [note.startswith("the evidence conflicts on ") for note in answer.notes] == [True]
         assert json.loads(answer.model_dump_json())["conflicts"]
     assert [answer.conflicts for answer in answers("off") if answer is not None] == [(), ()]
 
 
-def quoted(question: str, *passages: Passage) -> Answer:
+def extractive_answer(question: str, *passages: Passage) -> Answer:
     """An extractive answer, with the conflicts of its quotes."""
     retriever = BM25Retriever([Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in passages])
     checker = make_checker(None, Entailing(), CheckConfig(threshold=0.6))
@@ -151,8 +154,8 @@ def quoted(question: str, *passages: Passage) -> Answer:
 
 
 @pytest.mark.parametrize("question", ["Has zinc shortened colds?", "What shortened colds?", "zinc shortened colds"])
-def test_quotes_that_disagree_are_one_conflict(question: str) -> None:
-    answer = quoted(question, OLD, NEW, OTHER)
+def test_contradicting_quotes_are_one_conflict(question: str) -> None:
+    answer = extractive_answer(question, OLD, NEW, OTHER)
     assert {"Zinc shortened colds.", "Zinc has not shortened colds."} <= {one.quote for one in answer.citations}
     (conflict,) = answer.conflicts
     assert {side[0].passage_id for side in (conflict.supporting, conflict.contradicting)} == {"old", "new"}
@@ -163,19 +166,19 @@ def test_quotes_that_disagree_are_one_conflict(question: str) -> None:
 
 
 @pytest.mark.parametrize("passages", [(OLD, MIDDLE, OTHER), (NEW, OTHER), (OLD,)])
-def test_quotes_that_agree_are_no_conflict(passages: tuple[Passage, ...]) -> None:
-    answer = quoted("Has zinc shortened colds?", *passages)
+def test_agreeing_quotes_are_no_conflict(passages: tuple[Passage, ...]) -> None:
+    answer = extractive_answer("Has zinc shortened colds?", *passages)
     assert answer.citations
     assert answer.conflicts == ()
     assert not any("conflict" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize(("verify", "count"), [("report", 1), ("off", 0)])
-def test_extractive_answers_report_conflicts_where_an_encoder_judges(
+def test_extractive_answers_report_conflicts_if_an_encoder_verifies(
     verify: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pipeline, "judge", lambda _: Entailing())
-    stated = {
+    settings = {
         "llm.kind": "extractive",
         "nli.kind": "encoder",
         "nli.model": "judge",
@@ -184,9 +187,8 @@ def test_extractive_answers_report_conflicts_where_an_encoder_judges(
         "chat.path": str(tmp_path / "chat.sqlite3"),
         "store.path": str(tmp_path / "store"),
     }
-    pipeline = Pipeline.from_settings(load_settings(None, {}, stated), CORPUS, quiet=True)
+    pipeline = Pipeline.from_settings(load_settings(None, {}, settings), CORPUS, quiet=True)
     question = "Has zinc shortened colds?"
     for answer in (pipeline.answerer().invoke(question), pipeline.chat().reply([], question).answer):
-        assert answer is not None
         assert len(answer.conflicts) == count
         assert sum(note.startswith("the evidence conflicts on ") for note in answer.notes) == count

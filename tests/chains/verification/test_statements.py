@@ -1,8 +1,8 @@
-"""Statements checked against passages, by a judge that knows the words works and fails."""
+"""Statements checked against passages; the judge looks for the words "works" and "fails"."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -17,13 +17,19 @@ from chains.nli import Judgement, NLIModel, Pair
 from chains.verification.statements import Check, Checker, Claim, make_checker
 from common.errors import UserError
 
-SURE = {"for": (0.9, 0.05, 0.05), "against": (0.05, 0.9, 0.05), "open": (0.1, 0.1, 0.8)}
+STATEMENT = "Zinc helps colds."
+LABELS = ("entailment", "contradiction", "neutral")
+SCORES = {"for": (0.9, 0.05, 0.05), "against": (0.05, 0.9, 0.05), "open": (0.1, 0.1, 0.8)}
+UNCERTAIN_SCORES = {"for": (0.6, 0.2, 0.2), "against": (0.2, 0.6, 0.2), "open": (0.1, 0.1, 0.8)}
 
 
-class Judge(NLIModel):
-    """A premise with "works" entails, one with "fails" contradicts; "perhaps" lowers the probability to 0.6."""
+class KeywordNLI(NLIModel):
+    """Judges a premise with "works" as entailment and with "fails" as contradiction, less surely with "perhaps".
 
-    def __init__(self, *, scored: bool = True, labels: Sequence[str] = ("entailment", "contradiction", "neutral")):
+    A premise with "unreadable" cannot be judged; the error depends on the word "colds".
+    """
+
+    def __init__(self, *, scored: bool = True, labels: Sequence[str] = LABELS):
         self.labels = tuple(labels)
         self.passes: list[list[Pair]] = []
         self._scored = scored
@@ -36,18 +42,13 @@ class Judge(NLIModel):
         if "unreadable" in premise:
             return UserError("The server is busy." if "colds" not in premise else "The pair is too long.")
         side = "for" if "works" in premise else "against" if "fails" in premise else "open"
-        scores = (
-            SURE[side]
-            if "perhaps" not in premise or side == "open"
-            else {"for": (0.6, 0.2, 0.2), "against": (0.2, 0.6, 0.2)}[side]
-        )
-        shares = dict(zip(("entailment", "contradiction", "neutral"), scores, strict=True))
-        label = max(shares, key=shares.__getitem__)
-        return Judgement(label=label, label_scores=shares if self._scored else {})
+        scores = dict(zip(LABELS, (UNCERTAIN_SCORES if "perhaps" in premise else SCORES)[side], strict=True))
+        label = max(scores, key=scores.__getitem__)
+        return Judgement(label=label, label_scores=scores if self._scored else {})
 
 
-class Dated(BaseRetriever):
-    """Brings its documents, whatever is asked."""
+class FixedRetriever(BaseRetriever):
+    """Returns the same documents for every query."""
 
     documents: list[Document]
 
@@ -55,11 +56,16 @@ class Dated(BaseRetriever):
         return self.documents
 
 
-def checker(judge: Judge | None = None, *documents: tuple[str, str, int | None], **config: object) -> Checker:
-    found = [
+def checker_of(*documents: tuple[str, str, int | None], judge: NLIModel | None = None, **config: Any) -> Checker:
+    """A checker over documents, given as id, text and year."""
+    retrieved = [
         Document(id=id, page_content=text, metadata={"year": year} if year else {}) for id, text, year in documents
     ]
-    return make_checker(Dated(documents=found), judge or Judge(), CheckConfig(**config))  # type: ignore[arg-type]
+    return make_checker(FixedRetriever(documents=retrieved), judge or KeywordNLI(), CheckConfig(**config))
+
+
+def check_statement(*documents: tuple[str, str, int | None], judge: NLIModel | None = None, **config: Any) -> Check:
+    return checker_of(*documents, judge=judge, **config).invoke(STATEMENT)
 
 
 FOR = ("a", "Adults were seen. Zinc works for colds. All went home.", 2001)
@@ -77,67 +83,70 @@ OPEN = ("c", "Zinc was given for colds.", None)
     ],
 )
 @pytest.mark.parametrize("scored", [True, False])
-def test_verdicts(documents: list[tuple[str, str, int | None]], verdict: str, text: str, scored: bool) -> None:
-    checked = checker(Judge(scored=scored), *documents).invoke("Zinc helps colds.")
-    assert (checked.verdict, checked.text, checked.conflicting) == (verdict, text, False)
-    assert [one.id for one in checked.passages] == [id for id, _, _ in documents]
+def test_verdict_and_text_of_a_check(
+    documents: list[tuple[str, str, int | None]], verdict: str, text: str, scored: bool
+) -> None:
+    check = check_statement(*documents, judge=KeywordNLI(scored=scored))
+    assert (check.verdict, check.text, check.conflicting) == (verdict, text, False)
+    assert [one.id for one in check.passages] == [id for id, _, _ in documents]
     if scored and documents:
-        assert max(checked.scores, key=checked.scores.__getitem__) == verdict
-        assert sum(checked.scores.values()) == pytest.approx(1)
+        assert max(check.scores, key=check.scores.__getitem__) == verdict
+        assert sum(check.scores.values()) == pytest.approx(1)
     else:
-        assert checked.scores == {}
+        assert check.scores == {}
 
 
-def test_evidence_is_the_shortest_quote_that_decides() -> None:
-    checked = checker(None, FOR, AGAINST).invoke("Zinc helps colds.")
-    (pro,), (con,) = checked.supporting, checked.contradicting
+def test_shortest_deciding_window_is_quoted() -> None:
+    check = check_statement(FOR, AGAINST)
+    (pro,), (con,) = check.supporting, check.contradicting
     assert (pro.passage_id, pro.quote, pro.score) == ("a", "Zinc works for colds.", pytest.approx(0.9))
     assert (con.passage_id, con.quote) == ("b", "Zinc fails for colds.")
     assert FOR[1][pro.start : pro.end] == pro.quote
 
 
-def test_a_window_of_neighbours_is_quoted_where_no_sentence_decides() -> None:
-    class Together(Judge):
+def test_sentence_with_its_neighbour_is_quoted_if_no_sentence_decides_alone() -> None:
+    class JoiningNLI(KeywordNLI):
         def _one(self, premise: str) -> Judgement | UserError:
-            both = "zinc" in premise and "shorter" in premise
-            return super()._one("works" if both else premise)
+            on_both_sides = "zinc" in premise and "shorter" in premise
+            return super()._one("works" if on_both_sides else premise)
 
     text = "Zinc was given for colds. The colds were shorter. Nothing else was seen."
-    checked = checker(Together(), ("a", text, None)).invoke("Zinc makes colds shorter.")
-    assert checked.verdict == "supported"
-    assert checked.supporting[0].quote.startswith("Zinc was given for colds. The colds were shorter.")
+    check = checker_of(("a", text, None), judge=JoiningNLI()).invoke("Zinc makes colds shorter.")
+    assert check.verdict == "supported"
+    assert check.supporting[0].quote.startswith("Zinc was given for colds. The colds were shorter.")
 
 
-def test_conflicting_evidence_is_shown_newest_first_and_said() -> None:
+def test_conflicting_evidence_is_quoted_newest_first_and_reported() -> None:
     documents = [
         ("old", "Zinc works for colds.", 1999),
         ("new", "Zinc works for colds too.", 2020),
         ("undated", "In colds zinc works.", None),
         ("against", "Perhaps zinc fails for colds.", 2010),
     ]
-    checked = checker(None, *documents).invoke("Zinc helps colds.")
-    assert checked.conflicting
-    assert checked.verdict == "supported"
-    assert [one.passage_id for one in checked.supporting] == ["new", "old", "undated"]
-    assert [checked.year(one) for one in (*checked.supporting, *checked.contradicting)] == [2020, 1999, None, 2010]
-    assert checked.text == (
+    check = check_statement(*documents)
+    assert check.conflicting
+    assert check.verdict == "supported"
+    assert [one.passage_id for one in check.supporting] == ["new", "old", "undated"]
+    assert [check.year(one) for one in (*check.supporting, *check.contradicting)] == [2020, 1999, None, 2010]
+    assert check.text == (
         "The evidence conflicts: 3 passages support the statement and 1 passage contradicts it. The strongest evidence "
         "supports it."
     )
-    assert checked.model_dump(mode="json")["text"] == checked.text
+    assert check.model_dump(mode="json")["text"] == check.text
 
 
 @pytest.mark.parametrize("scored", [True, False])
-def test_of_equally_strong_sides_neither_wins(scored: bool) -> None:
-    checked = checker(Judge(scored=scored), FOR, AGAINST).invoke("Zinc helps colds.")
-    assert (checked.verdict, checked.conflicting) == ("not enough evidence", True)
-    assert checked.text.endswith("contradicts it. Neither side is stronger.")
-    more = checker(Judge(scored=scored), FOR, AGAINST, ("d", "Zinc fails for many colds.", 2016))
-    assert more.invoke("Zinc helps colds.").verdict == "contradicted"
+def test_equally_strong_sides_give_not_enough_evidence(scored: bool) -> None:
+    judge = KeywordNLI(scored=scored)
+    check = check_statement(FOR, AGAINST, judge=judge)
+    assert (check.verdict, check.conflicting) == ("not enough evidence", True)
+    assert check.text.endswith("contradicts it. Neither side is stronger.")
+    two_against_one = check_statement(FOR, AGAINST, ("d", "Zinc fails for many colds.", 2016), judge=judge)
+    assert two_against_one.verdict == "contradicted"
 
 
-def test_a_window_may_be_stronger_than_the_sentence_that_is_quoted_for_it() -> None:
-    class Together(Judge):
+def test_strength_of_the_longer_window_decides_although_the_shorter_is_quoted() -> None:
+    class JoiningNLI(KeywordNLI):
         def _one(self, premise: str) -> Judgement | UserError:
             return super()._one(premise.replace("perhaps", "") if "many" in premise else premise)
 
@@ -145,108 +154,109 @@ def test_a_window_may_be_stronger_than_the_sentence_that_is_quoted_for_it() -> N
         ("a", "Perhaps zinc works for colds. It was given to many.", None),
         ("b", "Zinc fails for colds.", None),
     ]
-    checked = checker(Together(), *documents, passages=2).invoke("Zinc helps colds.")
-    assert checked.verdict == "not enough evidence"  # 0.9 on both sides
-    assert checked.supporting[0].quote == "Perhaps zinc works for colds."
-    assert checked.supporting[0].score == pytest.approx(0.6)
+    check = check_statement(*documents, passages=2, judge=JoiningNLI())
+    assert check.verdict == "not enough evidence"  # because the strongest windows have 0.9 on both sides
+    assert check.supporting[0].quote == "Perhaps zinc works for colds."
+    assert check.supporting[0].score == pytest.approx(0.6)
 
 
-def test_a_passage_stands_on_the_side_of_its_strongest_sentence() -> None:
-    both = ("a", "Perhaps zinc works for colds. Nothing was seen then. But later zinc fails for colds.", None)
-    checked = checker(None, both).invoke("Zinc helps colds.")
-    assert (checked.verdict, checked.conflicting, checked.supporting) == ("contradicted", False, ())
+def test_strongest_sentence_decides_the_side_of_a_passage() -> None:
+    on_both_sides = ("a", "Perhaps zinc works for colds. Nothing was seen then. But later zinc fails for colds.", None)
+    check = check_statement(on_both_sides)
+    assert (check.verdict, check.conflicting, check.supporting) == ("contradicted", False, ())
 
 
-def test_the_threshold_holds() -> None:
-    weak = ("a", "Perhaps zinc works for colds.", None)
-    assert checker(None, weak).invoke("Zinc helps colds.").verdict == "supported"
-    checked = checker(None, weak, threshold=0.7).invoke("Zinc helps colds.")
-    assert (checked.verdict, checked.supporting) == ("not enough evidence", ())
-    assert checked.scores["supported"] == pytest.approx(0.6)
+def test_evidence_below_the_threshold_does_not_count() -> None:
+    uncertain = ("a", "Perhaps zinc works for colds.", None)
+    assert check_statement(uncertain).verdict == "supported"
+    check = check_statement(uncertain, threshold=0.7)
+    assert (check.verdict, check.supporting) == ("not enough evidence", ())
+    assert check.scores["supported"] == pytest.approx(0.6)
 
 
 def test_headings_questions_and_references_are_no_evidence() -> None:
     text = "# Zinc works for colds\n\nZinc was given. Is it true that zinc works for colds?\n\nReferences\n\n"
     text += "1. Smith J, Doe A. Zinc works for colds. BMJ 2001;12:34-45."
-    assert checker(None, ("a", text, None)).invoke("Zinc helps colds.").verdict == "not enough evidence"
+    assert check_statement(("a", text, None)).verdict == "not enough evidence"
 
 
-def test_a_row_is_judged_with_its_columns() -> None:
-    judge = Judge()
+def test_table_row_is_judged_with_its_column_headings() -> None:
+    judge = KeywordNLI()
     table = "| Drug | Illness | Effect |\n|---|---|---|\n| Zinc | colds | works |\n| Iron | colds | fails |"
-    checked = checker(judge, ("t", table, None)).invoke("Zinc helps colds.")
-    assert ("Drug: Zinc; Illness: colds; Effect: works", "Zinc helps colds.") in judge.passes[0]
-    assert checked.supporting[0].headings == ("Drug", "Illness", "Effect")
+    check = check_statement(("t", table, None), judge=judge)
+    assert ("Drug: Zinc; Illness: colds; Effect: works", STATEMENT) in judge.passes[0]
+    assert check.supporting[0].headings == ("Drug", "Illness", "Effect")
 
 
-def test_a_batch_is_one_pass_and_its_errors_are_apart() -> None:
-    judge = Judge()
+def test_batch_is_one_pass_and_returns_errors_separately() -> None:
+    judge = KeywordNLI()
     retriever = WordRetriever(texts={"a": FOR[1], "b": OPEN[1]}, top_k=2)
-    made = make_checker(retriever, judge, CheckConfig(passages=1))
-    checked = made.batch(["Zinc works.", " ", {"claim": "x"}, {"statement": "Zinc was given."}], return_exceptions=True)
-    assert [type(one) for one in checked] == [Check, UserError, UserError, Check]
-    assert "empty" in str(checked[1])
+    checker = make_checker(retriever, judge, CheckConfig(passages=1))
+    inputs = ["Zinc works.", " ", {"claim": "x"}, {"statement": "Zinc was given."}]
+    results = checker.batch(inputs, return_exceptions=True)
+    assert [type(result) for result in results] == [Check, UserError, UserError, Check]
+    assert "empty" in str(results[1])
     assert len(judge.passes) == 1
     assert len(retriever.searches) == 1
     with pytest.raises(UserError, match="empty"):
-        made.batch(["Zinc works.", ""])
+        checker.batch(["Zinc works.", ""])
 
 
-def test_streams_and_coroutines_give_the_same() -> None:
-    made = checker(None, FOR)
-    whole = made.invoke("Zinc helps colds.")
-    assert list(made.stream("Zinc helps colds.")) == [whole]
-    assert asyncio.run(made.ainvoke("Zinc helps colds.")) == whole
-    assert asyncio.run(made.abatch(["Zinc helps colds."] * 2)) == [whole, whole]
-    assert (made | RunnableLambda(lambda checked: checked.verdict)).invoke("Zinc helps colds.") == "supported"
+def test_stream_and_async_methods_return_the_same_check() -> None:
+    checker = checker_of(FOR)
+    check = checker.invoke(STATEMENT)
+    assert list(checker.stream(STATEMENT)) == [check]
+    assert asyncio.run(checker.ainvoke(STATEMENT)) == check
+    assert asyncio.run(checker.abatch([STATEMENT] * 2)) == [check, check]
+    assert (checker | RunnableLambda(lambda check: check.verdict)).invoke(STATEMENT) == "supported"
 
 
-def test_a_context_is_judged_instead_of_what_is_found() -> None:
-    checked = checker(None, FOR).invoke({"statement": "Zinc helps colds.", "context": "Here zinc fails for colds."})
-    assert (checked.verdict, checked.passages) == (
+def test_context_is_judged_instead_of_retrieved_passages() -> None:
+    check = checker_of(FOR).invoke({"statement": STATEMENT, "context": "Here zinc fails for colds."})
+    assert (check.verdict, check.passages) == (
         "contradicted",
         (Passage(id="context", text="Here zinc fails for colds."),),
     )
 
 
-def test_callbacks_see_the_search() -> None:
-    class Seen(BaseCallbackHandler):
+def test_callbacks_receive_the_query() -> None:
+    class QueryRecorder(BaseCallbackHandler):
         queries: ClassVar[list[str]] = []
 
         def on_retriever_start(self, serialized: object, query: str, **_: object) -> None:
             self.queries.append(query)
 
-    checker(None, FOR).invoke("Zinc helps colds.", {"callbacks": [Seen()]})
-    assert Seen.queries == ["Zinc helps colds."]
+    checker_of(FOR).invoke(STATEMENT, {"callbacks": [QueryRecorder()]})
+    assert QueryRecorder.queries == [STATEMENT]
 
 
-def test_a_sentence_that_refers_back_is_searched_with_the_one_before_and_judged_alone() -> None:
-    judge = Judge()
+def test_query_is_searched_and_statement_is_judged() -> None:
+    judge = KeywordNLI()
     retriever = WordRetriever(texts={"a": FOR[1]}, top_k=1)
-    (checked,) = make_checker(retriever, judge).check_all([Claim("It works.", "Zinc was given. It works.")])
-    assert isinstance(checked, Check)
+    (check,) = make_checker(retriever, judge).check_all([Claim("It works.", "Zinc was given. It works.")])
+    assert isinstance(check, Check)
     assert retriever.searches == [["Zinc was given. It works."]]
     assert {hypothesis for _, hypothesis in judge.passes[0]} == {"It works."}
 
 
-def test_what_cannot_be_judged_is_noted_or_raised() -> None:
-    unreadable = ("u", "Unreadable zinc text of colds.", None)
-    checked = checker(None, FOR, unreadable, ("v", "Unreadable: zinc helps.", None)).invoke("Zinc helps colds.")
-    assert checked.verdict == "supported"
-    assert set(checked.notes) == {
+def test_texts_that_cannot_be_judged_are_noted_or_raise() -> None:
+    unjudgeable = ("u", "Unreadable zinc text of colds.", None)
+    check = check_statement(FOR, unjudgeable, ("v", "Unreadable: zinc helps.", None))
+    assert check.verdict == "supported"
+    assert set(check.notes) == {
         "not all of passage u could be judged: The pair is too long.",
         "not all of passage v could be judged: The server is busy.",
     }
     with pytest.raises(UserError, match="too long"):
-        checker(None, unreadable).invoke("Zinc helps colds.")
+        check_statement(unjudgeable)
 
 
-def test_a_retracted_source_is_noted() -> None:
+def test_retracted_document_is_noted() -> None:
     documents = [Document(id="a", page_content=FOR[1], metadata={"notice": "Retracted", "title": "Zinc"})]
-    checked = make_checker(Dated(documents=documents), Judge()).invoke("Zinc helps colds.")
-    assert checked.notes == ("Retracted: Zinc",)
+    check = make_checker(FixedRetriever(documents=documents), KeywordNLI()).invoke(STATEMENT)
+    assert check.notes == ("Retracted: Zinc",)
 
 
-def test_a_judge_with_other_labels_is_refused() -> None:
+def test_make_checker_refuses_a_judge_with_other_labels() -> None:
     with pytest.raises(UserError, match="Map the data's labels"):
-        checker(Judge(labels=("yes", "no")), FOR)
+        checker_of(FOR, judge=KeywordNLI(labels=("yes", "no")))

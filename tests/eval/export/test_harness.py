@@ -15,28 +15,28 @@ from eval.runs import Run, read_run
 from eval.stats.metrics import ranking_metrics
 from eval.tasks import task_from_name
 
-STAMP = "2024-05-01T12-30-15.000000"
+TIMESTAMP = "2024-05-01T12-30-15.000000"
 GOLD = qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"])
 NONE = qa_task("qa_none", ["yes", None, "no"], ["yes", "yes", "no"], generated=True)
 
 
 def _exported(run: Run, output: Path) -> dict[str, Any]:
-    results = next(file for file in export_harness([run], output).files if file.name.startswith("results_"))
-    payload: dict[str, Any] = json.loads(results.read_text())
-    return payload
+    file = next(file for file in export_harness([run], output).files if file.name.startswith("results_"))
+    results: dict[str, Any] = json.loads(file.read_text())
+    return results
 
 
-def test_files_lie_where_the_harness_puts_them(tmp_path: Path) -> None:
+def test_files_have_the_names_and_folders_of_the_harness(tmp_path: Path) -> None:
     run = written(tmp_path / "run", [GOLD, NONE])
     exported = export_harness([run], tmp_path / "out")
     folder = tmp_path / "out" / "org__model"
-    expected = {f"results_{STAMP}.json", f"samples_qa_gold_{STAMP}.jsonl", f"samples_qa_none_{STAMP}.jsonl"}
+    expected = {f"results_{TIMESTAMP}.json", f"samples_qa_gold_{TIMESTAMP}.jsonl", f"samples_qa_none_{TIMESTAMP}.jsonl"}
     assert {file.name for file in folder.iterdir()} == expected
     assert set(exported.files) == set(folder.iterdir())
     assert exported.left_out == ()
 
 
-def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
+def test_metrics_have_the_names_of_the_harness(tmp_path: Path) -> None:
     results = _exported(written(tmp_path / "run", [GOLD, qa_task("qa_wrong", ["maybe"], ["maybe"])]), tmp_path)
     gold = results["results"]["qa_gold"]
     assert gold["acc,none"] == pytest.approx(2 / 3)
@@ -57,15 +57,15 @@ def test_figures_bear_the_harness_names(tmp_path: Path) -> None:
     assert results["higher_is_better"]["qa_gold"]["unparsed"] is False
 
 
-def test_metrics_that_are_neither_good_nor_bad_have_no_direction(tmp_path: Path) -> None:
-    figures = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
-    run = written(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), figures, GOLD.samples)])
+def test_shares_of_verdicts_have_no_direction(tmp_path: Path) -> None:
+    estimates = dict.fromkeys(("accuracy", "ece", "aurc", "risk@0.2", "share_contradicted"), GOLD.estimates["accuracy"])
+    run = written(tmp_path / "run", [TaskResult(task_from_name("verified_gold"), estimates, GOLD.samples)])
     assert _exported(run, tmp_path)["higher_is_better"] == {
         "verified_gold": {"acc": True, "ece": False, "aurc": False, "risk@0.2": False}
     }
 
 
-def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
+def test_results_describe_model_data_and_settings(tmp_path: Path) -> None:
     settings = config(llm={"system": "Be brief.", "quantization": "4bit", "dtype": "float32"})
     run = written(tmp_path / "run", [GOLD, NONE], settings)
     results = _exported(run, tmp_path)
@@ -95,7 +95,7 @@ def test_every_part_of_the_layout_is_there(tmp_path: Path) -> None:
     assert "doc_to_choice" not in results["configs"]["qa_none"]
 
 
-def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
+def test_inference_is_described_by_its_pairs_shots_and_adapter(tmp_path: Path) -> None:
     nli = nli_task(["entailment", "neutral"], ["entailment", "contradiction"])
     run = written(tmp_path / "run", [nli], config(prompt={"shots": 2}, nli={"adapter": "adapters/nli"}))
     results = _exported(run, tmp_path / "out")
@@ -106,44 +106,44 @@ def test_inference_has_its_own_data_and_shots(tmp_path: Path) -> None:
     assert (results["model_name"], results["model_name_sanitized"]) == ("adapters/nli", "adapters__nli")
 
 
-def test_models_of_one_run_have_files_of_their_own(tmp_path: Path) -> None:
+def test_each_model_of_a_run_has_its_own_files(tmp_path: Path) -> None:
     tasks = [nli_task(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
     written(tmp_path / "run", [*tasks, GOLD], config(nli={"adapter": "adapters/nli"}))
     without_fields(tmp_path / "run")
     export_harness([read_run(tmp_path / "run")], tmp_path)
-    shown = {
-        name: json.loads((tmp_path / name / f"results_{STAMP}.json").read_text())
+    exported = {
+        name: json.loads((tmp_path / name / f"results_{TIMESTAMP}.json").read_text())
         for name in ("org__model", "adapters__nli")
     }
-    assert {name: list(results["results"]) for name, results in shown.items()} == {
+    assert {name: list(results["results"]) for name, results in exported.items()} == {
         "org__model": ["nli", "qa_gold"],
         "adapters__nli": ["nli_tuned"],
     }
 
 
-def test_what_was_measured_at_another_time_has_its_own_file(tmp_path: Path) -> None:
+def test_tasks_measured_on_different_dates_have_their_own_files(tmp_path: Path) -> None:
     written(tmp_path / "run", [GOLD], config("first"))
     next_day = DATE.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
     run = written(tmp_path / "run", [NONE], config("second"), date=next_day)
     export_harness([run], tmp_path / "out")
-    first = json.loads((tmp_path / "out" / "first" / f"results_{STAMP}.json").read_text())
+    first = json.loads((tmp_path / "out" / "first" / f"results_{TIMESTAMP}.json").read_text())
     second = json.loads((tmp_path / "out" / "second" / "results_2024-05-02T12-30-15.000000.json").read_text())
     assert list(first["results"]) == ["qa_gold"]
     assert list(second["results"]) == ["qa_none"]
     assert first["config"]["settings"]["llm"]["model"] == "first"
 
 
-def test_runs_of_one_model_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_runs_of_one_model_in_the_same_second_get_different_timestamps(tmp_path: Path) -> None:
     runs = [written(tmp_path / name, [GOLD]) for name in ("a", "b")]
-    for _ in range(2):  # a second time nothing is added
+    for _ in range(2):  # the second export writes the same files again
         export_harness(runs, tmp_path / "out")
         stamps = [file.stem.partition("_")[2] for file in sorted((tmp_path / "out" / "org__model").glob("results_*"))]
-        assert stamps == [STAMP, STAMP[:-1] + "1"]
+        assert stamps == [TIMESTAMP, TIMESTAMP[:-1] + "1"]
 
 
-def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
-    found = [{"id": "1", "prediction": "1", "target": "1"}]
-    retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), found)
+def test_retrieval_tasks_are_left_out_and_listed(tmp_path: Path) -> None:
+    samples = [{"id": "1", "prediction": "1", "target": "1"}]
+    retrieval = TaskResult(task_from_name("retrieval_bm25"), ranking_metrics([1]), samples)
     run = written(tmp_path / "both", [retrieval, GOLD])
     assert export_harness([run], tmp_path / "out").left_out == ("retrieval_bm25",)
     run = written(tmp_path / "one", [retrieval])
@@ -155,9 +155,9 @@ def test_retrieval_is_left_out_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "folder"), [("embedded", "medground-tiny"), ("../up", "__up"), ("..", "unnamed"), ("/a/b", "__a__b")]
 )
-def test_no_model_name_leads_out_of_the_folder(model: str, folder: str, tmp_path: Path) -> None:
+def test_a_model_name_cannot_lead_out_of_the_output_folder(model: str, folder: str, tmp_path: Path) -> None:
     export_harness([written(tmp_path / "run", [GOLD], config(model))], tmp_path / "out")
-    assert [found.name for found in (tmp_path / "out").iterdir()] == [folder]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [folder]
 
 
 def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_run_without_a_date_is_refused(tmp_path: Path) -> None:
         export_harness([read_run(tmp_path / "run")], tmp_path / "out")
 
 
-def test_a_file_in_the_way_is_a_users_mistake(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_model_folder_is_a_user_error(tmp_path: Path) -> None:
     run = written(tmp_path / "run", [GOLD])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "org__model").write_text("")

@@ -7,7 +7,7 @@ from answered_runs import nli_task, qa_task
 
 from eval.export.harness import harness_samples, is_scored
 
-FIELDS = {
+HARNESS_FIELDS = {
     "doc_id",
     "doc",
     "target",
@@ -23,46 +23,46 @@ FIELDS = {
 }
 
 
-def _sha(text: str) -> str:
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_scored_labels_are_choices_with_log_probabilities() -> None:
+def test_scored_labels_become_choices_with_log_probabilities() -> None:
     first, second = harness_samples(qa_task("qa_gold", ["no", "yes"], ["yes", "yes"]).samples)
-    assert set(first) == FIELDS
+    assert set(first) == HARNESS_FIELDS
     assert (first["doc_id"], second["doc_id"]) == (0, 1)
     prompt = "Text 0. Does drug 0 help?"
     assert first["arguments"] == {
-        f"gen_args_{place}": {"arg_0": prompt, "arg_1": label} for place, label in enumerate(("yes", "no", "maybe"))
+        f"gen_args_{index}": {"arg_0": prompt, "arg_1": label} for index, label in enumerate(("yes", "no", "maybe"))
     }
     expected = [[str(math.log(0.1)), "None"], [str(math.log(0.8)), "None"], [str(math.log(0.1)), "None"]]
     assert first["filtered_resps"] == expected
-    assert first["resps"] == [[one] for one in expected]
+    assert first["resps"] == [[response] for response in expected]
     assert (first["target"], first["acc"], second["acc"]) == ("yes", 0.0, 1.0)
     assert (first["metrics"], first["filter"]) == (["acc"], "none")
 
 
-def test_hashes_are_those_of_the_harness() -> None:
+def test_hashes_are_computed_as_in_the_harness() -> None:
     sample = harness_samples(qa_task("qa_gold", ["no"], ["yes"]).samples)[0]
     doc = {"id": "100", "question": "Does drug 0 help?\u2028", "target": "yes"}
     assert sample["doc"] == doc
-    assert sample["doc_hash"] == _sha(json.dumps(doc, indent=2, ensure_ascii=False))
-    assert sample["prompt_hash"] == _sha("Text 0. Does drug 0 help?")
-    assert sample["target_hash"] == _sha("yes")
+    assert sample["doc_hash"] == _sha256(json.dumps(doc, indent=2, ensure_ascii=False))
+    assert sample["prompt_hash"] == _sha256("Text 0. Does drug 0 help?")
+    assert sample["target_hash"] == _sha256("yes")
 
 
-def test_generated_answers_keep_their_text_and_what_was_read_from_it() -> None:
+def test_generated_answers_have_their_text_and_their_parsed_label() -> None:
     samples = qa_task("qa_gold", ["no", None], ["yes", "yes"], generated=True).samples
     assert not is_scored(samples)
-    read, unread = harness_samples(samples)
-    assert read["arguments"] == {
+    parsed, unparsed = harness_samples(samples)
+    assert parsed["arguments"] == {
         "gen_args_0": {"arg_0": "Text 0. Does drug 0 help?", "arg_1": {"do_sample": False}},
     }
-    assert (read["resps"], read["filtered_resps"]) == ([["No"]], ["no"])
-    assert (unread["resps"], unread["filtered_resps"], unread["acc"]) == ([["Hm"]], ["[invalid]"], 0.0)
+    assert (parsed["resps"], parsed["filtered_resps"]) == ([["No"]], ["no"])
+    assert (unparsed["resps"], unparsed["filtered_resps"], unparsed["acc"]) == ([["Hm"]], ["[invalid]"], 0.0)
 
 
-def test_a_pair_without_a_prompt_is_its_two_texts() -> None:
+def test_the_prompt_of_a_pair_without_prompt_is_premise_and_hypothesis() -> None:
     sample = harness_samples(nli_task(["neutral"], ["neutral"]).samples)[0]
     assert sample["doc"] == {"id": "p0", "premise": "Pain fell by 0.", "hypothesis": "Pain fell.", "target": "neutral"}
     assert sample["arguments"]["gen_args_0"] == {"arg_0": "Pain fell by 0.\n\nPain fell.", "arg_1": "entailment"}

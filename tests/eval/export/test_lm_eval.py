@@ -1,4 +1,7 @@
-"""The lm-evaluation-harness itself reads what ``eval.export.harness`` writes. It needs an environment of its own."""
+"""lm-evaluation-harness reads the files of ``eval.export.harness``.
+
+The tests need the extra ``bench``, which needs an environment without constraints.txt.
+"""
 
 import copy
 import json
@@ -14,9 +17,9 @@ from eval.export.harness import export_harness
 
 pytest.importorskip("lm_eval")
 
-STAMP = "2024-05-01T12-30-15.000000"
-# what its tracker adds on the way to the file
-TRACKED = {
+TIMESTAMP = "2024-05-01T12-30-15.000000"
+# fields that the harness's EvaluationTracker adds when it writes results
+TRACKER_FIELDS = {
     "task_hashes",
     "model_source",
     "model_name",
@@ -31,7 +34,7 @@ TRACKED = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export's folder of one model, with scored and with generated answers and with pairs."""
+    """The exported folder of a model with scored answers, generated answers and pairs."""
     root = tmp_path_factory.mktemp("lm-eval")
     tasks = [
         qa_task("qa_gold", ["yes", "no", "no"], ["yes", "yes", "no"]),
@@ -44,16 +47,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _results(folder: Path) -> dict[str, Any]:
-    results: dict[str, Any] = json.loads((folder / f"results_{STAMP}.json").read_text())
+    results: dict[str, Any] = json.loads((folder / f"results_{TIMESTAMP}.json").read_text())
     return results
 
 
 def _samples(folder: Path, task: str) -> list[dict[str, Any]]:
-    with (folder / f"samples_{task}_{STAMP}.jsonl").open() as file:
+    with (folder / f"samples_{task}_{TIMESTAMP}.jsonl").open() as file:
         return [json.loads(line) for line in file]
 
 
-def test_its_table_shows_the_figures(folder: Path) -> None:
+def test_harness_table_shows_the_metrics(folder: Path) -> None:
     from lm_eval.utils import make_table
 
     table = make_table(_results(folder))
@@ -63,49 +66,49 @@ def test_its_table_shows_the_figures(folder: Path) -> None:
     assert {row[0] for row in rows[2:]} == {"nli", "qa_gold", "qa_none", ""}
 
 
-def test_its_tracker_would_write_the_same(folder: Path, tmp_path: Path) -> None:
+def test_harness_tracker_writes_the_same_files(folder: Path, tmp_path: Path) -> None:
     from lm_eval.loggers import EvaluationTracker
 
     ours = _results(folder)
-    results = {key: copy.deepcopy(value) for key, value in ours.items() if key not in TRACKED}
+    results = {key: copy.deepcopy(value) for key, value in ours.items() if key not in TRACKER_FIELDS}
     samples = {task: [_in_memory(sample) for sample in _samples(folder, task)] for task in ours["results"]}
     tracker = EvaluationTracker(output_path=str(tmp_path))
     tracker.general_config_tracker.log_experiment_args(
         ours["model_source"], ours["config"]["model_args"], ours["system_instruction"], None, False
     )
     tracker.save_results_aggregated(results, samples)
-    for task, found in samples.items():
-        tracker.save_results_samples(task, found)
+    for task, of_task in samples.items():
+        tracker.save_results_samples(task, of_task)
     theirs = json.loads(next(tmp_path.rglob("results_*.json")).read_text())
     theirs.pop("total_evaluation_time_seconds")
     assert theirs.pop("fewshot_as_multiturn") is False
     assert theirs == {key: value for key, value in ours.items() if key != "fewshot_as_multiturn"}
     for task in samples:
         written = next(tmp_path.rglob(f"samples_{task}_*.jsonl"))
-        assert written.read_text() == (folder / f"samples_{task}_{STAMP}.jsonl").read_text()
+        assert written.read_text() == (folder / f"samples_{task}_{TIMESTAMP}.jsonl").read_text()
 
 
 def _in_memory(sample: dict[str, Any]) -> dict[str, Any]:
-    """A sample as its evaluator holds it before it is written."""
+    """A sample in the form that the harness's evaluator has before the tracker writes it."""
     arguments = [tuple(request.values()) for request in sample["arguments"].values()]
     return {**sample, "arguments": arguments}
 
 
-def test_its_helpers_find_the_files(folder: Path) -> None:
+def test_harness_helpers_find_and_parse_the_file_names(folder: Path) -> None:
     from lm_eval import utils
 
     files = [file.as_posix() for file in folder.iterdir()]
-    assert [Path(file).name for file in utils.get_results_filenames(files)] == [f"results_{STAMP}.json"]
-    found = utils.get_sample_results_filenames(files)
-    assert {utils.get_file_task_name(Path(file).name) for file in found} == {"qa_gold", "qa_none", "nli"}
-    assert {utils.get_file_datetime(Path(file).name) for file in found} == {STAMP}
+    assert [Path(file).name for file in utils.get_results_filenames(files)] == [f"results_{TIMESTAMP}.json"]
+    sample_files = utils.get_sample_results_filenames(files)
+    assert {utils.get_file_task_name(Path(file).name) for file in sample_files} == {"qa_gold", "qa_none", "nli"}
+    assert {utils.get_file_datetime(Path(file).name) for file in sample_files} == {TIMESTAMP}
     assert utils.sanitize_model_name("org/model") == folder.name
 
 
-def test_its_card_for_the_hub_is_made_from_the_files(
+def test_harness_makes_its_hub_card_from_the_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card's figures come from the results file as the data sets library loads it."""
+    """The harness loads the results file with the library datasets to fill the card."""
     import datasets
     import huggingface_hub
     from lm_eval.loggers import EvaluationTracker
@@ -113,40 +116,39 @@ def test_its_card_for_the_hub_is_made_from_the_files(
     monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     names = [f"org__model/{file.name}" for file in folder.iterdir()]
-    pushed: list[Any] = []
+    cards: list[Any] = []
     monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda filename, **_: str(folder.parent / filename))
-    monkeypatch.setattr(huggingface_hub.DatasetCard, "push_to_hub", lambda card, *_, **__: pushed.append(card))
+    monkeypatch.setattr(huggingface_hub.DatasetCard, "push_to_hub", lambda card, *_, **__: cards.append(card))
     tracker = EvaluationTracker(output_path=str(tmp_path))
     tracker.api = SimpleNamespace(list_repo_files=lambda **_: names)
     tracker.recreate_metadata_card()
-    (card,) = pushed
-    assert f"latest results from run {STAMP}" in card.text
+    (card,) = cards
+    assert f"latest results from run {TIMESTAMP}" in card.text
     assert '"acc,none": 0.6666666666666666' in card.text
-    assert {one["config_name"] for one in card.data.configs} >= {
+    assert {config["config_name"] for config in card.data.configs} >= {
         f"org__model__{task}" for task in ("qa_gold", "qa_none", "nli")
     }
 
 
-def test_its_loggers_take_the_results_and_samples(folder: Path) -> None:
+def test_harness_loggers_accept_results_and_samples(folder: Path) -> None:
     from lm_eval.loggers.trackio_logger import _sample_to_trace
     from lm_eval.loggers.wandb_logger import WandbLogger
 
-    logger = WandbLogger.__new__(WandbLogger)  # its constructor would sign in
+    logger = WandbLogger.__new__(WandbLogger)  # the constructor would log in to wandb
     logger.post_init(_results(folder))
     logger._get_config()
     _, figures = logger._sanitize_results_dict()
     assert figures["qa_gold/acc"] == pytest.approx(2 / 3)
     configs = _results(folder)["configs"]
     for task in configs:
-        held = [_in_memory(sample) for sample in _samples(folder, task)]
+        samples = [_in_memory(sample) for sample in _samples(folder, task)]
         kind = configs[task]["output_type"]
         if kind == "multiple_choice":
-            held = [
-                {**one, "filtered_resps": [[float(value), None] for value, _ in one["filtered_resps"]]} for one in held
-            ]
-            held = [{**one, "resps": [[response] for response in one["filtered_resps"]]} for one in held]
-        table = logger._generate_dataset(held, configs[task])
-        assert list(table["acc"]) == [sample["acc"] for sample in held]
-        trace = _sample_to_trace(SimpleNamespace(Trace=dict), held[0], task, kind)
-        assert trace["metadata"]["acc"] == held[0]["acc"]
+            for sample in samples:
+                sample["filtered_resps"] = [[float(value), None] for value, _ in sample["filtered_resps"]]
+                sample["resps"] = [[response] for response in sample["filtered_resps"]]
+        table = logger._generate_dataset(samples, configs[task])
+        assert list(table["acc"]) == [sample["acc"] for sample in samples]
+        trace = _sample_to_trace(SimpleNamespace(Trace=dict), samples[0], task, kind)
+        assert trace["metadata"]["acc"] == samples[0]["acc"]
     assert trace["messages"][0]["content"].startswith("Pain fell")

@@ -11,12 +11,12 @@ from eval.export.pubmedqa import export_pubmedqa
 TARGETS = ["yes", "no", "maybe"]
 
 
-def _task(name: str, first: str | None = "yes") -> Any:
-    return qa_task(name, [first, "no", "no"], TARGETS, generated=first is None)
+def _task(name: str, first_prediction: str | None = "yes") -> Any:
+    return qa_task(name, [first_prediction, "no", "no"], TARGETS, generated=first_prediction is None)
 
 
-def test_the_official_metrics_are_those_of_the_run(tmp_path: Path) -> None:
-    """PubMedQA's script: the ids are the same on both sides; accuracy and macro F1 by scikit-learn."""
+def test_official_metrics_of_the_exported_file_equal_those_of_the_run(tmp_path: Path) -> None:
+    """PubMedQA's script compares equal ids and computes accuracy and macro F1 with scikit-learn."""
     from sklearn.metrics import accuracy_score, f1_score
 
     run = written(tmp_path / "run", [_task("qa_retrieved_dense", "maybe")])
@@ -26,26 +26,26 @@ def test_the_official_metrics_are_those_of_the_run(tmp_path: Path) -> None:
     predictions = json.loads(exported.file.read_text())
     assert predictions == {"100": "maybe", "101": "no", "102": "no"}
     truth = dict(zip(("100", "101", "102"), TARGETS, strict=True))
-    given = [predictions[key] for key in truth]
-    figures = run.results["qa_retrieved_dense"]
-    assert accuracy_score(TARGETS, given) == pytest.approx(figures["accuracy"])
-    assert f1_score(TARGETS, given, average="macro", zero_division=0) == pytest.approx(figures["macro_f1"])
+    labels = [predictions[key] for key in truth]
+    metrics = run.results["qa_retrieved_dense"]
+    assert accuracy_score(TARGETS, labels) == pytest.approx(metrics["accuracy"])
+    assert f1_score(TARGETS, labels, average="macro", zero_division=0) == pytest.approx(metrics["macro_f1"])
 
 
-def test_retrieved_goes_before_the_others(tmp_path: Path) -> None:
+def test_the_retrieved_task_is_exported_by_default(tmp_path: Path) -> None:
     run = written(tmp_path, [_task("qa_none", "no"), _task("qa_retrieved_bm25"), _task("qa_gold", "maybe")])
     assert export_pubmedqa([run], tmp_path).task == "qa_retrieved_bm25"
     named = export_pubmedqa([run], tmp_path, "qa_gold")
     assert json.loads(named.file.read_text())["100"] == "maybe"
 
 
-def test_the_only_one_needs_no_name(tmp_path: Path) -> None:
+def test_the_only_task_on_pubmedqa_needs_no_name(tmp_path: Path) -> None:
     pairs = nli_task(["neutral"], ["neutral"])
     run = written(tmp_path, [_task("qa_gold"), _task("qa_gold_newnames"), pairs])
     assert export_pubmedqa([run], tmp_path).task == "qa_gold"
 
 
-def test_what_could_be_several_is_asked_for(tmp_path: Path) -> None:
+def test_an_ambiguous_task_or_folder_is_refused(tmp_path: Path) -> None:
     run = written(tmp_path / "a", [_task("qa_none"), _task("qa_gold")])
     with pytest.raises(UserError, match=r"Several results could be meant: qa_none, qa_gold in .*a\. Name one folder"):
         export_pubmedqa([run], tmp_path / "out")
@@ -69,7 +69,7 @@ def test_a_task_that_does_not_answer_pubmedqa_is_refused(task: str, tmp_path: Pa
         export_pubmedqa([run], tmp_path, task)
 
 
-def test_a_task_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
+def test_a_missing_task_is_refused(tmp_path: Path) -> None:
     run = written(tmp_path, [_task("qa_gold")])
     with pytest.raises(UserError, match=r"There is no task qa_none; the tasks are qa_gold\."):
         export_pubmedqa([run], tmp_path, "qa_none")
@@ -84,18 +84,18 @@ def test_a_task_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
         ({"path": "sample"}, "the sample's ids"),
         ({"limit": 3}, "the first 3 records of split test"),
         ({"split": "all"}, "of split all"),
-        ({"limit": 500}, None),  # more than there are
+        ({"limit": 500}, None),  # more than the 3 records
     ],
 )
-def test_what_the_official_script_would_not_take_is_said(
+def test_data_other_than_the_test_split_give_a_warning(
     data: dict[str, Any], warning: str | None, tmp_path: Path
 ) -> None:
     run = written(tmp_path, [_task("qa_gold")], config(data=data))
-    told = export_pubmedqa([run], tmp_path).warning
-    assert (told is None) if warning is None else (told is not None and warning in told)
+    message = export_pubmedqa([run], tmp_path).warning
+    assert (message is None) if warning is None else (message is not None and warning in message)
 
 
-def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_id_is_refused(tmp_path: Path) -> None:
     task = _task("qa_gold")
     task.samples[1]["id"] = "100"
     with pytest.raises(DataError, match=r"samples_qa_gold\.jsonl: holds an id twice"):

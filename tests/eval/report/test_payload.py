@@ -18,42 +18,44 @@ def data(tmp_path: Path) -> dict[str, Any]:
     return payload.data
 
 
-def task(data: dict[str, Any], name: str) -> dict[str, Any]:
+def task_data(data: dict[str, Any], name: str) -> dict[str, Any]:
     return next(one for one in data["tasks"] if one["name"] == name)
 
 
-def test_each_text_is_there_once(data: dict[str, Any]) -> None:
-    assert len(data["records"]) == 8 + 8  # questions and pairs
+def test_each_text_is_stored_once(data: dict[str, Any]) -> None:
+    assert len(data["records"]) == 8 + 8  # 8 questions of six tasks, and 8 pairs of one
     texts = [text for _, text in data["passages"] if text is not None]
     assert len(texts) == len(set(texts))
 
 
-def test_a_row_tells_what_was_answered(data: dict[str, Any]) -> None:
-    columns = task(data, "qa_none")["columns"]
+def test_columns_hold_targets_predictions_and_scores(data: dict[str, Any]) -> None:
+    columns = task_data(data, "qa_none")["columns"]
     records = runs.records(8)
-    assert [data["records"][number] for number in columns["record"]] == [[one.id, one.question] for one in records]
-    assert columns["target"] == [one.label for one in records]
+    assert [data["records"][index] for index in columns["record"]] == [[one.id, one.question] for one in records]
+    assert columns["target"] == [record.label for record in records]
     assert columns["prediction"] == ["yes", "no", "yes", "no", "maybe", "yes", None, "no"]
     assert columns["right"] == [int(p == t) for p, t in zip(columns["prediction"], columns["target"], strict=True)]
     assert columns["scores"][0] == [0.8, 0.1, 0.1]
     assert not {"passages", "output", "notes", "verdict", "rank", "prompt"} & set(columns)
 
 
-def test_passages_are_numbers_with_scores(data: dict[str, Any]) -> None:
-    columns = task(data, "retrieval_dense")["columns"]
-    first = columns["passages"][1]
-    assert data["passages"][first[2]][0] == data["records"][columns["record"][1]][0]  # its own abstract came second
-    assert first[1::2] == [round(1 - place / 20, 4) for place in range(10)]
+def test_passages_are_indices_with_scores(data: dict[str, Any]) -> None:
+    columns = task_data(data, "retrieval_dense")["columns"]
+    passages = columns["passages"][1]  # index, score, index, score, ...
+    second_id = data["passages"][passages[2]][0]
+    assert second_id == data["records"][columns["record"][1]][0]  # the second question's abstract has rank 2
+    assert passages[1::2] == [round(1 - rank / 20, 4) for rank in range(10)]  # as report_runs
     assert columns["rank"] == [1, 2, None, 1, 1, 3, 1, 1]
 
 
-def test_a_text_that_could_not_be_had_is_null(data: dict[str, Any]) -> None:
-    columns = task(data, "qa_gold")["columns"]
-    assert [data["passages"][flat[0]] for flat in columns["passages"]] == [[one.id, None] for one in runs.records(8)]
+def test_a_missing_passage_text_is_null(data: dict[str, Any]) -> None:
+    columns = task_data(data, "qa_gold")["columns"]
+    passages = [data["passages"][index] for index, _ in columns["passages"]]
+    assert passages == [[record.id, None] for record in runs.records(8)]
 
 
-def test_a_verdict_comes_with_what_decided_it(data: dict[str, Any]) -> None:
-    columns = task(data, "verified_gold")["columns"]
+def test_verdicts_have_their_scores_and_their_deciding_passage_and_sentence(data: dict[str, Any]) -> None:
+    columns = task_data(data, "verified_gold")["columns"]
     record = runs.records(8)[0]
     assert columns["verdict"][:2] == ["supported", "contradicted"]
     assert columns["verdict_scores"][0] == [0.9, 0.1, 0.0]
@@ -61,8 +63,8 @@ def test_a_verdict_comes_with_what_decided_it(data: dict[str, Any]) -> None:
     assert columns["sentence"][0] in record.context
 
 
-def test_a_pair_has_premise_and_hypothesis(data: dict[str, Any]) -> None:
-    number = task(data, "nli")["columns"]["record"][2]
+def test_records_of_pairs_have_premise_and_hypothesis(data: dict[str, Any]) -> None:
+    number = task_data(data, "nli")["columns"]["record"][2]
     assert data["records"][number] == ["pair2", "Pain fell by 2.", "Pain changed by 2."]
 
 
@@ -70,11 +72,11 @@ def test_a_map_shares_its_texts_with_the_tasks(data: dict[str, Any], tmp_path: P
     record = runs.records(1)[0]
     payload = Payload()
     payload.add_task(read_tasks([tmp_path]).tasks[0], {record.id: record.context})
-    before = len(payload.data["records"])
+    n_records = len(payload.data["records"])
     pair = MapPair(record.id, record.question, record.context, record.label)
     payload.add_map(EmbeddingMap("minilm", "model", "data", [pair], 0, [(0.1, 0.2, 0.3, 0.4)]))
-    (shown,) = payload.data["maps"]
-    assert len(payload.data["records"]) == before
-    assert shown["positions"] == [0.1, 0.2, 0.3, 0.4]
-    assert payload.data["passages"][shown["passages"][0]] == [record.id, record.context]
-    assert shown["labels"] == [record.label]
+    (map_data,) = payload.data["maps"]
+    assert len(payload.data["records"]) == n_records
+    assert map_data["positions"] == [0.1, 0.2, 0.3, 0.4]
+    assert payload.data["passages"][map_data["passages"][0]] == [record.id, record.context]
+    assert map_data["labels"] == [record.label]

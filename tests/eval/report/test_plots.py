@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.errors import UserError
-from eval.report.figures import RecallCurve, RecallFigure, RiskCurve, RiskFigure, recall_figures, reliabilities
+from eval.report.figures import RecallCurve, RecallPlot, RiskCurve, RiskPlot, recall_plots, reliabilities
 from eval.report.plots import draw_recall, draw_reliability, draw_risk, svg_image, write_plots, write_risk_plots
 from eval.report.projection import EmbeddingMap, MapPair
 from eval.report.tasks import read_tasks
@@ -27,7 +27,7 @@ def embedding_map(name: str) -> EmbeddingMap:
     return EmbeddingMap(name, "model", "data", pairs, 0, [(0.1, 0.2, 0.3, 0.4)] * 3)
 
 
-def test_each_kind_of_figure_is_drawn(tmp_path: Path) -> None:
+def test_write_plots_writes_each_kind_of_plot(tmp_path: Path) -> None:
     paths = write_plots(tmp_path, read_tasks([runs.full(tmp_path / "runs")]).tasks, [embedding_map("mini/lm")])
     assert [path.name for path in paths] == [
         "recall_at_k.png",
@@ -39,31 +39,32 @@ def test_each_kind_of_figure_is_drawn(tmp_path: Path) -> None:
     for path in paths:
         image = matplotlib.image.imread(path)
         assert min(image.shape[:2]) > 300
+        # An empty image would have few colours; every third pixel suffices.
         assert len(np.unique(image[::3, ::3].reshape(-1, image.shape[2]), axis=0)) > 10
 
 
-def test_names_that_fall_together_are_numbered(tmp_path: Path) -> None:
+def test_runs_with_the_same_file_name_are_numbered(tmp_path: Path) -> None:
     for name in ("a b", "a-b"):
         write_results(tmp_path / "runs" / name, [runs.answers("qa_none", ["yes"], confidence=None)], runs.settings())
     paths = write_plots(tmp_path, read_tasks([tmp_path / "runs"]).tasks, [])
     assert [path.name for path in paths] == ["confusion_a-b.png", "confusion_a-b-2.png"]
 
 
-def test_rankings_alone_have_one_figure(tmp_path: Path) -> None:
+def test_retrieval_has_only_the_recall_plot(tmp_path: Path) -> None:
     write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
     assert [path.name for path in write_plots(tmp_path, read_tasks([tmp_path / "runs"]).tasks, [])] == [
         "recall_at_k.png"
     ]
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_write_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
     write_results(tmp_path / "runs", [runs.ranking([1])], runs.settings())
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"):
         write_plots(tmp_path / "file", read_tasks([tmp_path / "runs"]).tasks, [])
 
 
-def verified(*verdicts: str) -> TaskResult:
+def verified_result(*verdicts: str) -> TaskResult:
     samples = [
         {
             "id": str(n),
@@ -78,51 +79,53 @@ def verified(*verdicts: str) -> TaskResult:
     return TaskResult(task_from_name("verified_gold"), verification_metrics(samples), samples)
 
 
-def test_risk_is_drawn_for_verified_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "tkagg")  # no window is needed
+def test_risk_plots_of_verified_answers_need_no_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "tkagg")  # a backend that needs a display
     monkeypatch.delenv("DISPLAY", raising=False)
-    one, two = (verified("supported", second, "contradicted") for second in ("supported", "contradicted"))
-    (path,) = write_risk_plots(tmp_path / "new", [one, runs.ranking([1])])
+    result = verified_result("supported", "supported", "contradicted")
+    other_result = verified_result("supported", "contradicted", "contradicted")
+    (path,) = write_risk_plots(tmp_path / "new", [result, runs.ranking([1])])
     assert path.name == "risk_verified_gold.png"
     image = matplotlib.image.imread(path)
     assert min(image.shape[:2]) > 300
-    (other,) = write_risk_plots(tmp_path / "other", [two])
+    (other,) = write_risk_plots(tmp_path / "other", [other_result])
     assert (matplotlib.image.imread(other) != image).any()
 
 
-def test_a_risk_figure_that_cannot_be_written(tmp_path: Path) -> None:
+def test_write_risk_plots_refuses_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written to .*risk_verified_gold\.png"):
-        write_risk_plots(tmp_path / "file", [verified("supported", "contradicted")])
+        write_risk_plots(tmp_path / "file", [verified_result("supported", "contradicted")])
 
 
-def risk(*curves: list[tuple[float, float]]) -> Axes:
-    made = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in points], 0.0) for n, points in enumerate(curves)]
+def risk_axes(*curves: list[tuple[float, float]]) -> Axes:
+    """A plot of curves whose points are given as coverage and risk."""
+    risk_curves = [RiskCurve(f"c{n}", [RiskPoint(x, y, 0.0) for x, y in curve], 0.0) for n, curve in enumerate(curves)]
     axes = Figure().add_subplot()
-    draw_risk(axes, RiskFigure("run", None, "order", (10,), made))
+    draw_risk(axes, RiskPlot("run", None, "order", (10,), risk_curves))
     return axes
 
 
-def test_curves_that_end_at_one_risk_share_a_line() -> None:
-    assert len(risk([(0.5, 0.0), (1.0, 0.25)]).lines) == 2
-    assert len(risk([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2
+def test_curves_with_one_overall_risk_have_a_line_at_it() -> None:
+    assert len(risk_axes([(0.5, 0.0), (1.0, 0.25)]).lines) == 1 + 1  # a curve and the line
+    assert len(risk_axes([(1.0, 0.25)], [(1.0, 0.5)]).lines) == 2  # two curves
 
 
-def test_the_first_few_answers_do_not_stretch_the_scale() -> None:
-    assert risk([(0.01, 1.0), (0.5, 0.1), (1.0, 0.2)]).get_ylim()[1] == pytest.approx(0.21)
+def test_risk_at_low_coverage_does_not_set_the_scale() -> None:
+    assert risk_axes([(0.01, 1.0), (0.5, 0.1), (1.0, 0.2)]).get_ylim()[1] == pytest.approx(1.05 * 0.2)
 
 
-def test_recall_has_a_curve_and_a_band_for_each_retriever(tmp_path: Path) -> None:
-    (figure,) = recall_figures(read_tasks([runs.full(tmp_path)]).tasks)
+def test_recall_has_a_curve_and_an_interval_band_for_each_retriever(tmp_path: Path) -> None:
+    (plot,) = recall_plots(read_tasks([runs.full(tmp_path)]).tasks)
     axes = Figure().add_subplot()
-    draw_recall(axes, figure)
+    draw_recall(axes, plot)
     assert (len(axes.lines), len(axes.collections)) == (2, 2)
     assert axes.lines[0].get_ydata()[0] == 0.625
 
 
-def test_of_one_question_there_is_no_band() -> None:
+def test_recall_without_intervals_has_no_band() -> None:
     axes = Figure().add_subplot()
-    draw_recall(axes, RecallFigure("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
+    draw_recall(axes, RecallPlot("data", 1, [RecallCurve("dense", [Estimate(0.0), Estimate(1.0)])]))
     assert not axes.collections
 
 
@@ -133,12 +136,12 @@ def test_reliability_has_a_bar_and_an_interval_for_each_bin(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ['"><script>alert(1)</script>', "$\\frac$", "a $ b", "\u00e9\u4e2d"])
-def test_names_are_shown_as_they_are(name: str) -> None:
-    figure = RecallFigure("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
-    image = svg_image(figure, draw_recall, name)
+def test_names_are_drawn_literally_and_escaped(name: str) -> None:
+    plot = RecallPlot("data", 1, [RecallCurve(name, [Estimate(0.5, 0.1, 0.4, 0.6)] * 10)])
+    image = svg_image(plot, draw_recall, name)
     assert Markup.escape(name) in image
     content = image.partition("base64,")[2].partition('"')[0]
     drawing = ElementTree.fromstring(base64.b64decode(content))
     text = "".join(drawing.itertext())
     assert name in text
-    assert not [part for part in drawing.iter() if "script" in part.tag]
+    assert not [element for element in drawing.iter() if "script" in element.tag]

@@ -8,7 +8,7 @@ from eval.report.tasks import read_tasks
 from eval.results import write_results
 
 
-def test_the_title_tells_what_was_measured_on_what(tmp_path: Path) -> None:
+def test_title_names_sections_and_data(tmp_path: Path) -> None:
     assert title(read_tasks([runs.full(tmp_path)]).tasks) == (
         "Retrieval, answers, inference and verified answers on the sample"
     )
@@ -16,16 +16,16 @@ def test_the_title_tells_what_was_measured_on_what(tmp_path: Path) -> None:
     assert title(read_tasks([tmp_path / "o"]).tasks) == "Answers on ori.json"
 
 
-def test_facts(tmp_path: Path) -> None:
-    told = dict(facts(read_tasks([runs.full(tmp_path)]).tasks))
-    assert told["Models"] == "medground-tiny"
-    assert told["Retrievers"] == "dense, bm25"
-    assert "sample, test split (n = 8)" in told["Data"]
-    assert told["Runs"] == "retrieval, tiny"
-    assert "to" not in told["Measured"]
+def test_facts_name_models_retrievers_data_and_runs(tmp_path: Path) -> None:
+    values = dict(facts(read_tasks([runs.full(tmp_path)]).tasks))
+    assert values["Models"] == "medground-tiny"
+    assert values["Retrievers"] == "dense, bm25"
+    assert "sample, test split (n = 8)" in values["Data"]
+    assert values["Runs"] == "retrieval, tiny"
+    assert "to" not in values["Measured"]  # one date, not a range
 
 
-def test_a_run_that_was_added_to_has_a_row_for_each_time(tmp_path: Path) -> None:
+def test_tasks_measured_with_other_settings_have_their_own_row(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.answers("qa_none", ["yes"])], runs.settings(llm={"model": "first"}))
     write_results(tmp_path, [runs.pairs(["neutral"], ["neutral"])], runs.settings(llm={"model": "second"}))
     rows = run_table(read_tasks([tmp_path]).tasks).rows
@@ -39,7 +39,7 @@ def test_a_run_that_was_added_to_has_a_row_for_each_time(tmp_path: Path) -> None
     }
 
 
-def test_retrievers_show_their_settings(tmp_path: Path) -> None:
+def test_retrieval_runs_show_the_settings_of_their_retrievers(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.ranking([1])], runs.settings())
     (row,) = run_table(read_tasks([tmp_path]).tasks).rows
     assert row.cell("settings").text == "dense: kind dense, top_k 5, embedder minilm"
@@ -56,18 +56,18 @@ def test_retrievers_show_their_settings(tmp_path: Path) -> None:
         ("nli", {"nli": {"kind": "encoder", "model": "models/encoder"}}, "models/encoder"),
     ],
 )
-def test_the_model_is_the_one_that_did_the_task(
+def test_model_name_includes_the_adapter_of_the_task(
     tmp_path: Path, task: str, sections: dict[str, dict[str, str]], name: str
 ) -> None:
-    made = runs.pairs(["neutral"], ["neutral"]) if task == "nli" else runs.answers(task, ["yes"])
-    write_results(tmp_path, [made], runs.settings(**sections))
+    result = runs.pairs(["neutral"], ["neutral"]) if task == "nli" else runs.answers(task, ["yes"])
+    write_results(tmp_path, [result], runs.settings(**sections))
     assert model_name(read_tasks([tmp_path]).tasks) == name
 
 
-def test_versions_that_differ_are_both_told(tmp_path: Path) -> None:
+def test_versions_that_differ_between_runs_are_joined(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         path = write_results(tmp_path / folder, [runs.answers("qa_none", ["yes"])], runs.settings())
         path.write_text(path.read_text().replace('"python": "', f'"python": "{folder}'))
-    told = dict(versions(read_tasks([tmp_path]).tasks))
-    assert told["python"].startswith("a3")
-    assert " and b3" in told["python"]
+    numbers = dict(versions(read_tasks([tmp_path]).tasks))
+    assert numbers["python"].startswith("a3")
+    assert " and b3" in numbers["python"]

@@ -22,8 +22,8 @@ def tables(tasks: list[ReportTask], section_id: str) -> dict[str, View]:
     return {view.title: view for view in section_tables(section, [task for task in tasks if task.section == section])}
 
 
-def test_the_headline_shows_each_section_with_what_to_compare_it_with(tasks: list[ReportTask]) -> None:
-    shown = {view.title: [(row.name, row.is_reference) for row in view.rows] for view in headlines(tasks)}
+def test_headlines_show_each_section_with_its_baselines(tasks: list[ReportTask]) -> None:
+    shown = {view.title: [(row.title, row.is_reference) for row in view.rows] for view in headlines(tasks)}
     assert shown == {
         "Retrieval": [("dense", False), ("bm25", False)],
         "Answers": [("no text", False), ("own abstract", False), ("always \u201cno\u201d", True)],
@@ -33,73 +33,74 @@ def test_the_headline_shows_each_section_with_what_to_compare_it_with(tasks: lis
     answers = next(view for view in headlines(tasks) if view.title == "Answers")
     cell = answers.rows[1].cell("accuracy")
     assert (cell.text, cell.interval) == ("1.000", "0.676\u20131.000")
-    assert cell.mark
+    assert cell.drawing
 
 
-def test_several_models_stand_under_their_names(tmp_path: Path) -> None:
+def test_headlines_group_rows_by_run(tmp_path: Path) -> None:
     for model in ("gemma", "llama"):
         write_results(tmp_path / model, [runs.answers("qa_none", ["yes"] * 4)], runs.settings())
     (view,) = headlines(read_tasks([tmp_path]).tasks)
-    assert [row.name for row in view.rows if not row.cells] == ["gemma", "llama", "without a model"]
+    assert [row.title for row in view.rows if not row.cells] == ["gemma", "llama", "without a model"]
 
 
-def test_the_sample_s_further_files_are_for_the_tables(tmp_path: Path) -> None:
-    made = [runs.answers(name, ["yes"] * 4) for name in ("qa_gold", "qa_gold_newnames")]
-    write_results(tmp_path, made, runs.settings())
-    own = list(read_tasks([tmp_path]).tasks)
-    assert [row.code for row in headlines(own)[0].rows] == ["qa_gold", ""]
-    assert "qa_gold_newnames" in [row.code for row in tables(own, "qa")["Labels given"].rows]
-    assert headlines([task for task in own if task.name == "qa_gold_newnames"])[0].rows  # rather than nothing
+def test_headlines_leave_out_variants_of_the_sample(tmp_path: Path) -> None:
+    results = [runs.answers(name, ["yes"] * 4) for name in ("qa_gold", "qa_gold_newnames")]
+    write_results(tmp_path, results, runs.settings())
+    tasks = list(read_tasks([tmp_path]).tasks)
+    assert [row.task for row in headlines(tasks)[0].rows] == ["qa_gold", ""]
+    assert "qa_gold_newnames" in [row.task for row in tables(tasks, "qa")["Labels given"].rows]
+    variants = [task for task in tasks if task.name == "qa_gold_newnames"]
+    assert headlines(variants)[0].rows  # variants are shown if there are no other tasks
 
 
-def test_retrieval_has_all_its_figures(tasks: list[ReportTask]) -> None:
+def test_retrieval_table_has_all_metrics(tasks: list[ReportTask]) -> None:
     view = tables(tasks, "retrieval")["Each question's own abstract among the passages found"]
     assert view.columns == ("accuracy@1", "recall@5", "recall@10", "MRR@10", "nDCG@10", "n", "data")
     assert [view.rows[0].cell(column).text for column in view.columns[:3]] == ["0.625", "0.875", "0.875"]
     assert view.rows[0].cell("n").text == "8"
 
 
-def test_refusals_follow_the_labels_and_are_explained(tasks: list[ReportTask]) -> None:
+def test_wrong_abstracts_follow_the_other_tasks_with_a_note(tasks: list[ReportTask]) -> None:
     view = tables(tasks, "qa")["Labels given"]
-    assert [row.code or row.name for row in view.rows] == ["qa_none", "qa_gold", "always \u201cno\u201d", "qa_wrong"]
+    assert [row.task or row.title for row in view.rows] == ["qa_none", "qa_gold", "always \u201cno\u201d", "qa_wrong"]
     assert view.rows[3].cell("accuracy").text == "0.875"
     assert view.rows[3].cell("macro F1").text == ""
     assert "\u201cmaybe\u201d" in view.note
     assert view.rows[0].cell("unparsed").text == "1"
 
 
-def test_every_label_has_a_row(tasks: list[ReportTask]) -> None:
+def test_label_table_has_a_row_for_each_label(tasks: list[ReportTask]) -> None:
     view = tables(tasks, "nli")["Precision, recall and F1 by label"]
     assert [row.cell("label").text for row in view.rows] == list(runs.PAIR_LABELS)
     assert view.is_folded
 
 
-def test_verdicts_accuracy_and_risk(tasks: list[ReportTask]) -> None:
+def test_verified_answers_have_tables_of_verdicts_accuracy_and_risk(tasks: list[ReportTask]) -> None:
     views = tables(tasks, "verified")
-    verdicts, worth, risk = views.values()
+    verdicts, accuracy, risk = views.values()
     assert verdicts.rows[0].cell("supported").text == "0.500"
-    assert worth.rows[0].cell("gain").interval.count("to") == 1
-    assert worth.rows[0].cell("of the supported").text
+    assert accuracy.rows[0].cell("gain").interval.count("to") == 1
+    assert accuracy.rows[0].cell("of the supported").text
     assert risk.rows[0].cell("80% given").text
 
 
-def test_where_nothing_is_supported_there_is_no_gain(tmp_path: Path) -> None:
+def test_accuracy_table_without_a_supported_answer_has_no_gain(tmp_path: Path) -> None:
     task = runs.verified("verified_gold", ["yes"] * 3, ["contradicted"] * 3, [0.1] * 3)
     write_results(tmp_path, [task], runs.settings())
-    own = list(read_tasks([tmp_path]).tasks)
-    worth = tables(own, "verified")["Accuracy"]
-    assert worth.rows[0].cell("of the supported").text == "none is"
-    assert worth.rows[0].cell("gain").text == ""
-    assert headlines(own) == []
+    tasks = list(read_tasks([tmp_path]).tasks)
+    accuracy = tables(tasks, "verified")["Accuracy"]
+    assert accuracy.rows[0].cell("of the supported").text == "none is"
+    assert accuracy.rows[0].cell("gain").text == ""
+    assert headlines(tasks) == []
 
 
 def test_one_record_has_no_interval(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.ranking([1]), runs.answers("qa_none", ["yes"])], runs.settings())
-    own = list(read_tasks([tmp_path]).tasks)
-    assert tables(own, "qa")["Labels given"].rows[0].cell("macro F1").interval == ""
+    tasks = list(read_tasks([tmp_path]).tasks)
+    assert tables(tasks, "qa")["Labels given"].rows[0].cell("macro F1").interval == ""
 
 
-def test_what_others_report_stands_beside(tasks: list[ReportTask]) -> None:
+def test_published_value_is_in_the_cell_of_its_metric(tasks: list[ReportTask]) -> None:
     gold = next(task for task in tasks if task.name == "qa_gold")
     view = section_tables(ANSWERS, [replace(gold, published={"accuracy": 0.71})])[0]
     assert view.rows[0].cell("accuracy").published == "0.710"

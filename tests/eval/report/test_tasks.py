@@ -13,13 +13,13 @@ from eval.tasks import NLITask
 from eval.tasks.scorers import UNSUPPORTABLE, VERDICTS, rank
 
 
-def by_name(measured: ReportInput) -> dict[str, ReportTask]:
-    return {task.name: task for task in measured.tasks}
+def tasks_by_name(report_input: ReportInput) -> dict[str, ReportTask]:
+    return {task.name: task for task in report_input.tasks}
 
 
-def test_all_runs_below_a_folder_are_read_and_named_by_their_place_in_it(tmp_path: Path) -> None:
-    measured = read_tasks([runs.full(tmp_path / "grid")])
-    assert [(task.run, task.name, task.section.id) for task in measured.tasks] == [
+def test_all_runs_below_a_folder_are_read_and_named_by_their_relative_path(tmp_path: Path) -> None:
+    report_input = read_tasks([runs.full(tmp_path / "grid")])
+    assert [(task.run, task.name, task.section.id) for task in report_input.tasks] == [
         ("retrieval", "retrieval_dense", "retrieval"),
         ("retrieval", "retrieval_bm25", "retrieval"),
         ("tiny", "qa_none", "qa"),
@@ -30,12 +30,12 @@ def test_all_runs_below_a_folder_are_read_and_named_by_their_place_in_it(tmp_pat
     ]
 
 
-def test_figures_are_computed_from_the_samples(tmp_path: Path) -> None:
-    tasks = by_name(read_tasks([runs.full(tmp_path)]))
-    found = tasks["retrieval_dense"].estimates
-    assert found["accuracy@1"].value == 5 / 8
-    assert found["recall@5"].value == 7 / 8
-    assert found["recall@5"].low is not None
+def test_metrics_are_computed_from_the_samples(tmp_path: Path) -> None:
+    tasks = tasks_by_name(read_tasks([runs.full(tmp_path)]))
+    retrieval = tasks["retrieval_dense"].estimates
+    assert retrieval["accuracy@1"].value == 5 / 8
+    assert retrieval["recall@5"].value == 7 / 8
+    assert retrieval["recall@5"].low is not None
     assert tasks["qa_gold"].estimates["accuracy"].value == 1
     assert tasks["qa_gold"].estimates["ece"].value == pytest.approx(0.2)
     assert tasks["qa_wrong"].estimates["share_maybe"].value == 7 / 8
@@ -47,22 +47,14 @@ def test_figures_are_computed_from_the_samples(tmp_path: Path) -> None:
     assert tasks["retrieval_dense"].labels == ()
 
 
-def test_a_rank_counts_from_one(tmp_path: Path) -> None:
-    task = by_name(read_tasks([runs.full(tmp_path)]))["retrieval_dense"]
+def test_rank_counts_from_one_and_right_is_rank_one(tmp_path: Path) -> None:
+    task = tasks_by_name(read_tasks([runs.full(tmp_path)]))["retrieval_dense"]
     assert [rank(sample) for sample in task.samples] == [1, 2, None, 1, 1, 3, 1, 1]
-    assert [task.scorer.is_right(sample) for sample in task.samples] == [
-        True,
-        False,
-        False,
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    right = [task.scorer.is_right(sample) for sample in task.samples]
+    assert right == [True, False, False, True, True, False, True, True]
 
 
-def test_an_answer_that_no_text_bears_out_is_right_unless_supported() -> None:
+def test_unsupportable_answers_are_right_unless_supported() -> None:
     sample = {"prediction": "yes", "target": "no", "verdict": "contradicted"}
     assert UNSUPPORTABLE.is_right(sample)
     assert not UNSUPPORTABLE.is_right(sample | {"verdict": "supported"})
@@ -82,60 +74,60 @@ def test_an_answer_that_no_text_bears_out_is_right_unless_supported() -> None:
         ("nli_tuned", {}, "tuned"),
     ],
 )
-def test_a_task_is_named_in_words(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str) -> None:
-    made = runs.pairs(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
-    write_results(tmp_path, [made], runs.settings(**sections))
+def test_title_of_a_task(tmp_path: Path, task: str, sections: dict[str, dict[str, str]], title: str) -> None:
+    result = runs.pairs(["neutral"], ["neutral"], task) if task.startswith("nli") else runs.answers(task, ["yes"])
+    write_results(tmp_path, [result], runs.settings(**sections))
     assert read_tasks([tmp_path]).tasks[0].title == title
 
 
-def test_nli_beside_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
-    made = [runs.pairs(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned")]
-    made[0] = replace(made[0], task=NLITask(shots=0, tuned=False))
-    write_results(tmp_path, made, runs.settings(nli={"adapter": "adapters/nli"}))
+def test_nli_of_a_grid_with_a_tuned_model_is_zero_shot(tmp_path: Path) -> None:
+    zero_shot, tuned = (runs.pairs(["neutral"], ["neutral"], name) for name in ("nli", "nli_tuned"))
+    zero_shot = replace(zero_shot, task=NLITask(shots=0, tuned=False))
+    write_results(tmp_path, [zero_shot, tuned], runs.settings(nli={"adapter": "adapters/nli"}))
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
     without_fields(tmp_path)
     assert [task.title for task in read_tasks([tmp_path]).tasks] == ["zero-shot", "tuned"]
 
 
-def test_a_run_named_twice_counts_once_and_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_a_repeated_run_counts_once_and_equal_run_names_become_paths(tmp_path: Path) -> None:
     for folder in ("one/qa", "two/qa", "three/one/qa"):
         write_results(tmp_path / folder, [runs.answers("qa_none", ["yes"])], runs.settings())
-    once = read_tasks([tmp_path / "one", tmp_path / "one" / "qa"])
-    assert [task.run for task in once.tasks] == ["one/qa"]
-    two = read_tasks([tmp_path / "one", tmp_path / "two" / "qa"])
-    assert [task.run for task in two.tasks] == ["one/qa", "qa"]
-    same = read_tasks([tmp_path / "one", tmp_path / "three" / "one"])
-    assert [task.run for task in same.tasks] == [str(tmp_path / "one/qa"), str(tmp_path / "three/one/qa")]
+    repeated = read_tasks([tmp_path / "one", tmp_path / "one" / "qa"])
+    assert [task.run for task in repeated.tasks] == ["one/qa"]
+    different = read_tasks([tmp_path / "one", tmp_path / "two" / "qa"])
+    assert [task.run for task in different.tasks] == ["one/qa", "qa"]
+    same_name = read_tasks([tmp_path / "one", tmp_path / "three" / "one"])
+    assert [task.run for task in same_name.tasks] == [str(tmp_path / "one/qa"), str(tmp_path / "three/one/qa")]
 
 
-def test_a_grid_tells_what_others_report_and_what_failed(tmp_path: Path) -> None:
+def test_grid_file_gives_published_values_and_failures(tmp_path: Path) -> None:
     runs.full(tmp_path)
     cell = {"part": "qa", "metric": "accuracy", "published": 0.75, "run": "tiny", "task": "qa_gold"}
     grid = {"cells": [cell, cell | {"published": None, "task": "qa_none"}], "failures": {"big": "No card."}}
     (tmp_path / "grid.json").write_text(json.dumps(grid | {"published": "a paper"}))
-    measured = read_tasks([tmp_path])
-    assert by_name(measured)["qa_gold"].published == {"accuracy": 0.75}
-    assert by_name(measured)["qa_none"].published == {}
-    assert measured.published == "a paper"
-    assert measured.failures == {"big": "No card."}
+    report_input = read_tasks([tmp_path])
+    assert tasks_by_name(report_input)["qa_gold"].published == {"accuracy": 0.75}
+    assert tasks_by_name(report_input)["qa_none"].published == {}
+    assert report_input.published == "a paper"
+    assert report_input.failures == {"big": "No card."}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 1, "failures": {}}', '{"cells": [{}], "failures": {}}'])
-def test_a_damaged_grid_file_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_grid_file_is_refused(tmp_path: Path, text: str) -> None:
     runs.full(tmp_path)
     (tmp_path / "grid.json").write_text(text)
     with pytest.raises(DataError, match=r"grid\.json: does not have medground.s format"):
         read_tasks([tmp_path])
 
 
-def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no results\.json"):
         read_tasks([tmp_path])
     with pytest.raises(UserError, match="does not exist"):
         read_tasks([tmp_path / "none"])
 
 
-def test_missing_samples_are_told(tmp_path: Path) -> None:
+def test_missing_samples_are_refused(tmp_path: Path) -> None:
     runs.full(tmp_path)
     (tmp_path / "tiny" / "samples_qa_gold.jsonl").unlink()
     with pytest.raises(UserError, match="the samples of qa_gold are missing"):
@@ -146,7 +138,7 @@ def test_missing_samples_are_told(tmp_path: Path) -> None:
     ("field", "value"),
     [("retrieved", "x"), ("retrieved", [1]), ("label_scores", [1]), ("label_scores", {"yes": "much"}), ("notes", 3)],
 )
-def test_samples_of_another_make_are_told(tmp_path: Path, field: str, value: object) -> None:
+def test_samples_of_another_format_are_refused(tmp_path: Path, field: str, value: object) -> None:
     write_results(tmp_path, [runs.answers("qa_gold", ["yes", "no"])], runs.settings())
     path = tmp_path / "samples_qa_gold.jsonl"
     first, second = path.read_text().splitlines()
@@ -155,10 +147,10 @@ def test_samples_of_another_make_are_told(tmp_path: Path, field: str, value: obj
         read_tasks([tmp_path])
 
 
-def test_a_task_added_later_keeps_its_own_source(tmp_path: Path) -> None:
+def test_each_task_has_the_settings_of_its_own_run(tmp_path: Path) -> None:
     write_results(tmp_path, [runs.answers("qa_none", ["yes"])], runs.settings(llm={"model": "first"}))
     write_results(tmp_path, [runs.answers("qa_gold", ["yes"])], runs.settings(llm={"model": "second"}))
-    tasks = by_name(read_tasks([tmp_path]))
+    tasks = tasks_by_name(read_tasks([tmp_path]))
     assert {name: task.config["llm"]["model"] for name, task in tasks.items()} == {
         "qa_none": "first",
         "qa_gold": "second",

@@ -14,19 +14,19 @@ def report(folder: Path) -> Report:
     return Report(read_tasks([folder]).tasks)
 
 
-def test_the_page_and_its_figures_are_written(tmp_path: Path) -> None:
-    page, figures = write_report(tmp_path / "new" / "place", report(tmp_path / "run"))
-    assert page == tmp_path / "new" / "place" / "report.html"
+def test_page_and_plots_are_written_to_a_new_folder(tmp_path: Path) -> None:
+    page, plots = write_report(tmp_path / "new" / "folder", report(tmp_path / "run"))
+    assert page == tmp_path / "new" / "folder" / "report.html"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert [figure.parent for figure in figures] == [page.parent]
+    assert [plot.parent for plot in plots] == [page.parent]
 
 
-def test_a_folder_s_name_that_is_no_utf_8_is_no_error(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_not_utf_8_is_written_with_question_marks(tmp_path: Path) -> None:
     page, _ = write_report(tmp_path, report(tmp_path / "run\udcff"))
     assert "run?" in page.read_text(encoding="utf-8")
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written to .*report\.html"):
         write_report(tmp_path / "file", report(tmp_path / "run"))

@@ -16,7 +16,7 @@ def _sample(scores: dict[str, float], target: str) -> dict[str, Any]:
 
 
 def _samples(n: int, *, sharpness: float, seed: int = 0) -> list[dict[str, Any]]:
-    """Targets drawn from probabilities whose logits are ``sharpness`` times those of the scores: 1 is calibrated."""
+    """Random scores; targets are drawn from a softmax of ``sharpness`` times their logits, so 1 is calibrated."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(scale=2, size=(n, len(LABELS)))
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -28,17 +28,17 @@ def _samples(n: int, *, sharpness: float, seed: int = 0) -> list[dict[str, Any]]
     ]
 
 
-def _plain_error(confidence: Any, right: Any) -> float:
-    """The definition written out: over half-open bins, the share of samples times the distance of the two means."""
+def _reference_ece(confidence: Any, right: Any) -> float:
+    """ECE by its definition: over half-open bins, the share of samples times the distance of the two means."""
     total = 0.0
-    for place in range(BINS):
-        inside = (confidence > place / BINS) & (confidence <= (place + 1) / BINS)
+    for index in range(BINS):
+        inside = (confidence > index / BINS) & (confidence <= (index + 1) / BINS)
         if inside.any():
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     return float(total)
 
 
-def test_figures_by_hand() -> None:
+def test_metrics_and_bins_of_three_samples() -> None:
     samples = [
         _sample({"yes": 0.8, "no": 0.2, "maybe": 0.0}, "yes"),
         _sample({"yes": 0.8, "no": 0.1, "maybe": 0.1}, "no"),
@@ -55,32 +55,32 @@ def test_figures_by_hand() -> None:
     assert (upper.accuracy.low, upper.accuracy.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_a_probability_on_an_edge_belongs_below_it() -> None:
+def test_a_probability_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
     (only,) = reliability([_sample({"yes": 0.6, "no": 0.4}, "yes")])
     assert (only.low, only.high) == pytest.approx((8 / 15, 9 / 15))
-    assert [(part.low, part.high) for part in reliability([_sample({"yes": 1.0}, "yes")], bins=10)] == [(0.9, 1.0)]
-    assert [part.low for part in reliability([_sample({"yes": 0.0}, "yes")], bins=10)] == [0.0]
+    assert [(each.low, each.high) for each in reliability([_sample({"yes": 1.0}, "yes")], bins=10)] == [(0.9, 1.0)]
+    assert [each.low for each in reliability([_sample({"yes": 0.0}, "yes")], bins=10)] == [0.0]
 
 
-def test_the_figures_agree_with_their_definitions_over_many_samples() -> None:
+def test_metrics_agree_with_the_definition_and_with_scikit_learn() -> None:
     samples = _samples(500, sharpness=0.5)
     scores = np.array([[sample["label_scores"][label] for label in LABELS] for sample in samples])
     targets = [sample["target"] for sample in samples]
     right = np.array([sample["prediction"] == sample["target"] for sample in samples])
     estimates = calibration_metrics(samples)
-    assert estimates["ece"].value == pytest.approx(_plain_error(scores.max(axis=1), right))
-    order = np.argsort(LABELS)  # scikit-learn wants the labels sorted
+    assert estimates["ece"].value == pytest.approx(_reference_ece(scores.max(axis=1), right))
+    order = np.argsort(LABELS)  # scikit-learn expects sorted labels
     expected = brier_score_loss(targets, scores[:, order], labels=np.array(LABELS)[order], scale_by_half=False)
     assert estimates["brier"].value == pytest.approx(expected)
 
 
-def test_the_interval_agrees_with_scipys_basic_bootstrap() -> None:
+def test_ece_interval_agrees_with_the_basic_bootstrap_of_scipy() -> None:
     samples = _samples(400, sharpness=0.4)
     confidence = np.array([max(sample["label_scores"].values()) for sample in samples])
     right = np.array([sample["prediction"] == sample["target"] for sample in samples], dtype=float)
     reference = bootstrap(
         (confidence, right),
-        _plain_error,
+        _reference_ece,
         paired=True,
         vectorized=False,
         n_resamples=1_000,
@@ -93,18 +93,18 @@ def test_the_interval_agrees_with_scipys_basic_bootstrap() -> None:
     assert (estimate.low, estimate.high) == pytest.approx((interval.low, interval.high), abs=0.008)
 
 
-def test_an_interval_tells_a_calibrated_model_from_one_that_is_too_sure() -> None:
+def test_ece_interval_starts_near_0_only_for_a_calibrated_model() -> None:
     calibrated = [calibration_metrics(_samples(500, sharpness=1.0, seed=seed))["ece"] for seed in range(10)]
-    too_sure = [calibration_metrics(_samples(500, sharpness=0.4, seed=seed))["ece"] for seed in range(10)]
+    overconfident = [calibration_metrics(_samples(500, sharpness=0.4, seed=seed))["ece"] for seed in range(10)]
     assert all(estimate.low is not None and 0 <= estimate.low < 0.02 for estimate in calibrated)
-    assert all(estimate.low is not None and estimate.low > 0.1 for estimate in too_sure)
-    assert min(estimate.value for estimate in calibrated) > 0.01  # chance alone
+    assert all(estimate.low is not None and estimate.low > 0.1 for estimate in overconfident)
+    assert min(estimate.value for estimate in calibrated) > 0.01  # the bias of ECE
 
 
 def test_samples_without_scores_have_no_calibration() -> None:
     scored, unscored = _sample({"yes": 0.9, "no": 0.1}, "yes"), _sample({}, "yes")
-    broken = {**scored, "label_scores": {"yes": None, "no": 0.1}}
-    for samples in ([], [unscored], [scored, unscored], [scored, broken]):
+    partly_scored = {**scored, "label_scores": {"yes": None, "no": 0.1}}
+    for samples in ([], [unscored], [scored, unscored], [scored, partly_scored]):
         assert calibration_metrics(samples) == {}
         assert reliability(samples) == []
 
@@ -114,28 +114,28 @@ def test_one_sample_has_no_interval() -> None:
     assert estimates == {"ece": Estimate(0.25), "brier": Estimate(0.125)}
 
 
-def test_a_target_that_is_no_candidate_is_missed_altogether() -> None:
+def test_brier_of_a_target_that_is_not_a_candidate_is_2() -> None:
     assert calibration_metrics([_sample({"yes": 1.0, "no": 0.0}, "maybe")])["brier"] == Estimate(2.0)
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
-def test_the_temperature_is_what_the_logits_were_multiplied_by(sharpness: float) -> None:
-    found = fit_temperature(_samples(3000, sharpness=sharpness))
-    assert found is not None
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 1 / sharpness < found.high
-    assert found.value == pytest.approx(1 / sharpness, rel=0.1)
+def test_temperature_interval_contains_the_inverse_sharpness(sharpness: float) -> None:
+    temperature = fit_temperature(_samples(3000, sharpness=sharpness))
+    assert temperature is not None
+    assert temperature.low is not None
+    assert temperature.high is not None
+    assert temperature.low < 1 / sharpness < temperature.high
+    assert temperature.value == pytest.approx(1 / sharpness, rel=0.1)
 
 
-def test_no_temperature_without_probabilities() -> None:
+def test_temperature_needs_scores_of_the_target_and_is_at_most_10() -> None:
     scores = {"yes": 0.9, "no": 0.1}
     assert fit_temperature([_sample({}, "yes")]) is None
     assert fit_temperature([_sample(scores, "maybe")]) is None
     assert fit_temperature([_sample({"yes": 1.0, "no": 0.0}, "no")]) == Estimate(pytest.approx(10))
 
 
-def test_the_best_threshold_makes_doubtful_labels_neutral() -> None:
+def test_best_threshold_separates_neutral_targets_by_confidence() -> None:
     def sample(entailment: float, target: str) -> dict[str, Any]:
         rest = (1 - entailment) / 2
         return _sample({"entailment": entailment, "neutral": rest, "contradiction": rest}, target)
@@ -143,5 +143,5 @@ def test_the_best_threshold_makes_doubtful_labels_neutral() -> None:
     samples = [sample(0.9, "entailment"), sample(0.8, "entailment"), sample(0.62, "neutral"), sample(0.45, "neutral")]
     threshold, accuracy = best_threshold(samples, 1)
     assert (threshold, accuracy.value) == (0.65, 1.0)
-    threshold, accuracy = best_threshold(samples, 0.5)  # more sure: the third has 0.84, the fourth 0.57
+    threshold, accuracy = best_threshold(samples, 0.5)  # raises the third probability to 0.84, the fourth to 0.57
     assert (threshold, accuracy.value) == (0.85, 1.0)

@@ -1,4 +1,4 @@
-"""ALCE's arithmetic against cases that were worked by hand."""
+"""ALCE's metrics against values computed by hand, and ROUGE-L."""
 
 from collections.abc import Sequence
 
@@ -16,48 +16,50 @@ from eval.stats.citations import (
 
 
 def entails(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """A text entails a statement if it has all of its letters."""
+    """A text entails a statement if it has all words of the statement."""
     return [set(statement.split()) <= set(premise.split()) for premise, statement in pairs]
 
 
-# Passages and statements are sets of facts: "a b" holds the facts a and b.
+# Each word is a fact: the passage "a b" entails the statements "a", "b" and "a b".
+# id, statement, passages, whether the sentence is supported, number of precise citations
 CASES: list[tuple[str, str, list[str], bool, int]] = [
-    ("one citation that supports", "a", ["a"], True, 1),
-    ("one citation that does not", "a", ["b"], False, 0),
+    ("one supporting", "a", ["a"], True, 1),
+    ("one unsupporting", "a", ["b"], False, 0),
     ("no citation", "a", [], False, 0),
-    ("two that each support", "a", ["a", "a b"], True, 2),
-    ("two that support together only", "a b", ["a", "b"], True, 2),
-    ("one that supports and one that is irrelevant", "a", ["a", "c"], True, 1),
-    ("the irrelevant one first", "a", ["c", "a"], True, 1),
-    ("two needed and one irrelevant", "a b", ["a", "b", "c"], True, 2),
-    ("two copies of one half and the other half", "a b", ["a", "a", "b"], True, 1),
-    ("one that supports alone, beside two halves", "a b", ["a b", "a", "b"], True, 1),
-    ("not supported: no citation counts", "a b", ["a", "c"], False, 0),
+    ("two supporting", "a", ["a", "a b"], True, 2),
+    ("two supporting only together", "a b", ["a", "b"], True, 2),
+    ("supporting, irrelevant", "a", ["a", "c"], True, 1),
+    ("irrelevant, supporting", "a", ["c", "a"], True, 1),
+    ("two halves, irrelevant", "a b", ["a", "b", "c"], True, 2),
+    ("a half twice, other half", "a b", ["a", "a", "b"], True, 1),
+    ("supporting, two halves", "a b", ["a b", "a", "b"], True, 1),
+    ("half, irrelevant", "a b", ["a", "c"], False, 0),
 ]
 
 
 @pytest.mark.parametrize(
-    ("statement", "passages", "supported", "precise"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+    ("statement", "passages", "supported", "precise"),
+    [pytest.param(*case, id=name) for name, *case in CASES],
 )
-def test_a_sentence(statement: str, passages: list[str], supported: bool, precise: int) -> None:
+def test_score_of_one_sentence(statement: str, passages: list[str], supported: bool, precise: int) -> None:
     [score] = score_citations([CitedSentence(statement, tuple(passages))], entails)
     assert score == CitationScore(supported, len(passages), precise)
 
 
-def test_all_sentences_are_scored_as_each_alone() -> None:
-    sentences = [CitedSentence(case[1], tuple(case[2])) for case in CASES]
-    passes: list[int] = []
+def test_many_sentences_are_scored_like_single_ones_in_three_calls() -> None:
+    sentences = [CitedSentence(statement, tuple(passages)) for _, statement, passages, *_ in CASES]
+    calls: list[int] = []
 
     def counting(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        passes.append(len(pairs))
+        calls.append(len(pairs))
         return entails(pairs)
 
     scores = score_citations(sentences, counting)
-    assert [(one.is_supported, one.precise) for one in scores] == [case[3:] for case in CASES]
-    assert len(passes) == 3
+    assert [(score.is_supported, score.precise) for score in scores] == [case[3:] for case in CASES]
+    assert len(calls) == 3
 
 
-def test_an_answer() -> None:
+def test_recall_and_precision_of_an_answer() -> None:
     """Three sentences: supported by 2 of its 3 citations, not supported by 1, and without a citation."""
     scores = [CitationScore(True, 3, 2), CitationScore(False, 1, 0), CitationScore(False, 0, 0)]
     assert citation_recall(scores) == pytest.approx(1 / 3)
@@ -67,9 +69,9 @@ def test_an_answer() -> None:
     assert citation_precision([]) is None
 
 
-def test_figures_are_means_over_the_answers_that_have_a_value() -> None:
-    base = {"rouge_l": None, "entails_reference": None, "entailed_by_reference": None, "refused": False}
-    given = {
+def test_metrics_are_means_over_the_answers_that_have_a_value() -> None:
+    unset = {"rouge_l": None, "entails_reference": None, "entailed_by_reference": None, "refused": False}
+    answer = {
         "citation_recall": 0.5,
         "citation_precision": 1.0,
         "attributed_recall": 1.0,
@@ -78,14 +80,14 @@ def test_figures_are_means_over_the_answers_that_have_a_value() -> None:
         "withheld": False,
         "words": 10,
         "sentences": 2,
-        **base,
+        **unset,
     }
-    withheld = dict.fromkeys(given) | base | {"withheld": True, "words": 0, "sentences": 0}
-    figures = citation_metrics([given, {**given, "citation_recall": 1.0}, withheld])
-    assert figures["citation_recall"].value == pytest.approx(0.75)
-    assert figures["withheld"].value == pytest.approx(1 / 3)
-    assert figures["words"].value == pytest.approx(20 / 3)
-    assert "rouge_l" not in figures
+    withheld = dict.fromkeys(answer) | unset | {"withheld": True, "words": 0, "sentences": 0}
+    metrics = citation_metrics([answer, {**answer, "citation_recall": 1.0}, withheld])
+    assert metrics["citation_recall"].value == pytest.approx(0.75)
+    assert metrics["withheld"].value == pytest.approx(1 / 3)
+    assert metrics["words"].value == pytest.approx(20 / 3)
+    assert "rouge_l" not in metrics
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_figures_are_means_over_the_answers_that_have_a_value() -> None:
         ("police killed the gunman", "the gunman kill police", 0.5),
         ("police killed the gunman", "the gunman police killed", 0.5),
         ("It fell, clearly.", "it FELL clearly", 1.0),
-        ("a b c d", "a c", 2 * 1.0 * 0.5 / 1.5),
+        ("a b c d", "a c", 2 * 1.0 * 0.5 / 1.5),  # precision 1, recall 0.5
         ("a", "", 0.0),
         ("", "a", 0.0),
     ],

@@ -1,4 +1,4 @@
-"""Evidence metrics of SciFact, against hand-worked cases."""
+"""Evidence metrics of SciFact against values computed by hand."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from eval.stats.claims import correct_sentences, evidence_metrics
 
 
 @pytest.mark.parametrize(
-    ("predicted", "rationales", "right_side", "correct"),
+    ("predicted", "rationales", "has_right_label", "correct"),
     [
         ([3], [[3]], True, 1),
         ([3], [[3]], False, 0),
         ([3, 4], [[3]], True, 1),
-        ([3], [[3, 4]], True, 0),  # half of a rationale proves nothing
+        ([3], [[3, 4]], True, 0),  # only half of the rationale is predicted
         ([3, 4], [[3, 4]], True, 2),
         ([1, 3, 4], [[1], [3, 4], [5]], True, 3),
         ([1, 3], [[1], [3, 4]], True, 1),
@@ -21,17 +21,17 @@ from eval.stats.claims import correct_sentences, evidence_metrics
         ([], [[1]], True, 0),
     ],
 )
-def test_a_rationale_counts_whole(
-    predicted: list[int], rationales: list[list[int]], right_side: bool, correct: int
+def test_correct_sentences_belong_to_whole_predicted_rationales(
+    predicted: list[int], rationales: list[list[int]], has_right_label: bool, correct: int
 ) -> None:
-    assert correct_sentences(predicted, rationales, has_right_label=right_side) == correct
+    assert correct_sentences(predicted, rationales, has_right_label=has_right_label) == correct
 
 
 def sample(correct: int, predicted: int, gold: int, found: bool | None = None) -> dict[str, Any]:
     return {"evidence": {"correct": correct, "predicted": predicted, "gold": gold}, "found": found}
 
 
-def test_figures_are_over_the_sentences_of_all_claims() -> None:
+def test_evidence_metrics_are_over_the_sentences_of_all_claims() -> None:
     estimates = evidence_metrics([sample(1, 2, 1, True), sample(2, 2, 3, False), sample(0, 1, 0), sample(0, 0, 2)])
     assert estimates["evidence_precision"].value == pytest.approx(3 / 5)
     assert estimates["evidence_recall"].value == pytest.approx(3 / 6)
@@ -43,7 +43,7 @@ def test_figures_are_over_the_sentences_of_all_claims() -> None:
     assert 0 <= low < 6 / 11 < high <= 1
 
 
-def test_without_known_sentences_there_are_none() -> None:
+def test_evidence_metrics_need_gold_sentences() -> None:
     assert evidence_metrics([{"evidence": None, "found": None}]) == {}
-    assert set(evidence_metrics([sample(0, 1, 0)])) == set()
+    assert evidence_metrics([sample(0, 1, 0)]) == {}
     assert evidence_metrics([sample(0, 0, 1)])["evidence_f1"].value == 0

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from eval.stats.metrics import label_metrics
 from eval.stats.significance import holm, macro_f1_difference, mcnemar, mean_difference
 
 
-def _vectors(n: int, seed: int) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_]]:
+def _targets_and_answers(n: int, seed: int) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_]]:
     """Targets, and the answers of A and of a better B that agrees with A more often than chance."""
     generator = np.random.default_rng(seed)
     targets = generator.choice(LABELS, size=n, p=[0.55, 0.34, 0.11])
@@ -23,9 +25,9 @@ def _vectors(n: int, seed: int) -> tuple[NDArray[np.str_], NDArray[np.str_], NDA
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mcnemar_agrees_with_statsmodels(seed: int) -> None:
-    targets, a, b = _vectors(40, seed)
+    targets, a, b = _targets_and_answers(40, seed)
     if seed % 2:
-        a, b = b, a  # so that each side is the better one in some of them
+        a, b = b, a  # so that each side is the better one for some seeds
     right_a, right_b = (targets == a).tolist(), (targets == b).tolist()
     test = mcnemar(right_a, right_b)
     table = [[test.both, test.only_a], [test.only_b, test.neither]]
@@ -35,13 +37,13 @@ def test_mcnemar_agrees_with_statsmodels(seed: int) -> None:
     assert test.p == pytest.approx(reference_mcnemar(table, exact=True).pvalue, rel=1e-9)
 
 
-def test_mcnemar_by_hand() -> None:
+def test_mcnemar_follows_the_binomial_formula() -> None:
     test = mcnemar([True] * 6 + [False] * 4, [False] * 5 + [True] * 2 + [False] * 3)
     assert (test.both, test.only_a, test.only_b, test.neither) == (1, 5, 1, 3)
-    assert test.p == pytest.approx(2 * (1 + 6) / 2**6)
+    assert test.p == pytest.approx(2 * (1 + 6) / 2**6)  # of 6 discordant records at most 1 is B's
 
 
-def test_equal_answers_are_no_evidence_of_a_difference() -> None:
+def test_equal_answers_have_p_1_and_no_difference() -> None:
     assert mcnemar([True, False], [True, False]).p == 1.0
     assert mean_difference([0.0, 1.0], [0.0, 1.0]) == Estimate(0.0)
     a, b, difference = macro_f1_difference(["yes", "no"], ["yes", None], ["yes", None], LABELS)
@@ -57,13 +59,13 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
-def test_holm_of_nothing_is_nothing() -> None:
+def test_holm_of_no_p_values_is_empty() -> None:
     assert holm([]) == []
 
 
 def test_the_difference_of_accuracies_agrees_with_scipys_paired_bootstrap() -> None:
     """A percentile limit of 1,000 resamples has a Monte Carlo error of 0.085 standard errors; 0.35 are allowed."""
-    targets, a, b = _vectors(500, 0)
+    targets, a, b = _targets_and_answers(500, 0)
     right_a, right_b = (targets == a).astype(float), (targets == b).astype(float)
 
     def statistic(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -78,17 +80,18 @@ def test_the_difference_of_accuracies_agrees_with_scipys_paired_bootstrap() -> N
     interval = reference.confidence_interval
     tolerance = 0.35 * reference.standard_error
     assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high), abs=tolerance)
-    assert difference.value > 0.05  # so that a difference of the wrong sign would be seen
-    assert difference.stderr < 0.85 * np.sqrt(right_a.var() / 500 + right_b.var() / 500)  # unpaired, it is wider
+    assert difference.value > 0.05  # so that the test would notice a wrong sign
+    unpaired_stderr = np.sqrt(right_a.var() / 500 + right_b.var() / 500)
+    assert difference.stderr < 0.85 * unpaired_stderr
 
 
 def test_the_difference_of_macro_f1_agrees_with_scipys_paired_bootstrap() -> None:
-    targets, a, b = _vectors(300, 2)
+    targets, a, b = _targets_and_answers(300, 2)
     rows = np.arange(300)
 
     def statistic(drawn: NDArray[np.int64]) -> float:
-        with_b = f1_score(targets[drawn], b[drawn], labels=LABELS, average="macro", zero_division=0)
-        return float(with_b - f1_score(targets[drawn], a[drawn], labels=LABELS, average="macro", zero_division=0))
+        macro_f1 = partial(f1_score, targets[drawn], labels=LABELS, average="macro", zero_division=0)
+        return float(macro_f1(b[drawn]) - macro_f1(a[drawn]))
 
     reference = bootstrap(
         (rows,), statistic, vectorized=False, n_resamples=500, method="percentile", rng=np.random.default_rng(3)
@@ -98,11 +101,11 @@ def test_the_difference_of_macro_f1_agrees_with_scipys_paired_bootstrap() -> Non
     assert difference.value == pytest.approx(value_b - value_a)
     assert difference.stderr == pytest.approx(reference.standard_error, rel=0.1)
     interval = reference.confidence_interval
-    tolerance = 0.5 * reference.standard_error  # the reference has 500 resamples, and so a larger error than ours
+    tolerance = 0.5 * reference.standard_error  # larger than above, since the reference has only 500 resamples
     assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high), abs=tolerance)
 
 
-def test_macro_f1_is_that_of_the_results() -> None:
+def test_macro_f1_equals_that_of_label_metrics() -> None:
     targets = ["yes"] * 4 + ["no"] * 2
     a: list[str | None] = ["yes", "no", None, "maybe", "no", "yes"]
     b: list[str | None] = ["yes", "yes", "yes", None, "no", None]
@@ -116,7 +119,7 @@ def test_one_record_has_a_difference_without_an_interval() -> None:
     assert macro_f1_difference(["yes"], ["no"], ["yes"], ["yes", "no"])[2] == Estimate(0.5)
 
 
-def test_vectors_that_are_no_pairs_are_refused() -> None:
+def test_no_records_and_unequal_lengths_are_refused() -> None:
     for a, b in ([], []), ([True], [True, False]):
         with pytest.raises(ValueError, match="pairs"):
             mcnemar(a, b)

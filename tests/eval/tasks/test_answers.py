@@ -10,7 +10,7 @@ from eval.runs import read_run
 from eval.tasks import AnswersTask
 
 
-def test_recall_and_precision_are_alces() -> None:
+def test_citation_recall_and_precision_by_answer_and_in_total() -> None:
     result = measured()
     cited, wrong, uncited, refused = result.samples
     assert (cited["citation_recall"], cited["citation_precision"]) == (1.0, pytest.approx(2 / 3))
@@ -22,29 +22,29 @@ def test_recall_and_precision_are_alces() -> None:
     assert result.metrics["refused"] == 1 / 4
 
 
-def test_the_reference_is_compared_both_ways() -> None:
+def test_answers_are_compared_with_the_reference_in_both_directions() -> None:
     cited, wrong, *_ = measured().samples
     assert (cited["entails_reference"], cited["entailed_by_reference"]) == (True, False)
     assert cited["rouge_l"] == pytest.approx(2 * 3 / 9)
     assert wrong["rouge_l"] is wrong["entails_reference"] is None
 
 
-def test_pruning_removes_what_is_not_supported() -> None:
+def test_pruning_removes_unsupported_sentences_and_withholds_empty_answers() -> None:
     samples = measured(pruned=True).samples
-    assert [one["output"] for one in samples][::2] == [TEXTS["Cited?"], "Zinc raised growth."]
-    assert [one["withheld"] for one in samples] == [False, True, False, False]
+    assert [samples[0]["output"], samples[2]["output"]] == [TEXTS["Cited?"], "Zinc raised growth."]
+    assert [sample["withheld"] for sample in samples] == [False, True, False, False]
     assert samples[1]["citation_recall"] is None
     assert samples[2]["attributed_recall"] == 1.0
     assert samples[2]["removed"] == ["It was blue."]
 
 
-def test_before_and_after_are_compared_over_the_answers_that_both_have(tmp_path: Path) -> None:
+def test_runs_with_and_without_pruning_are_compared_over_their_common_answers(tmp_path: Path) -> None:
     write_results(tmp_path, [measured(), measured(pruned=True)], {})
     run = read_run(tmp_path)
     plain, pruned = (Side(run, task) for task in run.tasks.values())
     assert plain.task == AnswersTask(context="retrieved", retriever="words")
     assert pruned.task.name == "answers_retrieved_words_pruned"
-    [found] = compare([(plain, pruned)])
-    support = found.figures["sentence_support"]
-    assert (support.a, support.b) == (0.75, 1.0)  # of "Cited?" and "Uncited?"
+    [comparison] = compare([(plain, pruned)])
+    support = comparison.figures["sentence_support"]
+    assert (support.a, support.b) == (0.75, 1.0)  # the answers to "Cited?" and "Uncited?", which are not withheld
     assert json.loads((tmp_path / "samples_answers_retrieved_words.jsonl").read_text().splitlines()[0])["judged"]

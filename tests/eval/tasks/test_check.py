@@ -34,7 +34,7 @@ CLAIMS = [
 
 
 class Judge(NLIModel):
-    """A premise with "works" entails, one with "fails" contradicts; a hypothesis with "too long" cannot be judged."""
+    """A premise entails if it has "works" and contradicts if it has "fails"; a hypothesis "too long" is an error."""
 
     labels = ("entailment", "neutral", "contradiction")
 
@@ -48,32 +48,28 @@ class Judge(NLIModel):
         return Judgement(label=label, label_scores={one: 0.8 if one == label else 0.1 for one in self.labels})
 
 
-def claims(folder: Path, rows: Sequence[dict[str, Any]] = CLAIMS) -> ClaimData:
-    for name, lines in (("corpus.jsonl", CORPUS), ("claims.jsonl", rows)):
+def write_and_load_claims(folder: Path, claims: Sequence[dict[str, Any]] = CLAIMS) -> ClaimData:
+    for name, lines in (("corpus.jsonl", CORPUS), ("claims.jsonl", claims)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return load_claims(ClaimsConfig(path=str(folder / "claims.jsonl")))
 
 
-def checker(data: ClaimData) -> Checker:
+def make_claim_checker(data: ClaimData) -> Checker:
     texts = {str(one.id): one.page_content for one in data.documents}
     return make_checker(WordRetriever(texts=texts, top_k=3), Judge(), CheckConfig(passages=1))
 
 
 @pytest.mark.parametrize("task", [CheckTask(), CheckTask(context="retrieved", retriever="words")])
-def test_figures(tmp_path: Path, task: CheckTask) -> None:
-    data = claims(tmp_path)
-    result = task.evaluate(checker(data), data, identity={}, quiet=True)
+def test_metrics_of_verdicts_and_evidence(tmp_path: Path, task: CheckTask) -> None:
+    data = write_and_load_claims(tmp_path)
+    result = task.evaluate(make_claim_checker(data), data, identity={}, quiet=True)
     assert result.metrics["accuracy"] == 0.75
     assert result.metrics["recall_contradicted"] == 1
     assert result.metrics["precision_contradicted"] == 0.5
-    assert [one["prediction"] for one in result.samples] == [
-        "supported",
-        "contradicted",
-        "not enough evidence",
-        "contradicted",
-    ]
-    # Of 5 quoted sentences 3 are gold rationales on the right side; gold has 4.
-    assert [one["evidence"] for one in result.samples] == [
+    predictions = [sample["prediction"] for sample in result.samples]
+    assert predictions == ["supported", "contradicted", "not enough evidence", "contradicted"]
+    # Of 5 quoted sentences, 3 belong to gold rationales of the right label; there are 4 gold sentences.
+    assert [sample["evidence"] for sample in result.samples] == [
         {"correct": 1, "predicted": 1, "gold": 1},
         {"correct": 2, "predicted": 2, "gold": 2},
         {"correct": 0, "predicted": 0, "gold": 0},
@@ -85,71 +81,72 @@ def test_figures(tmp_path: Path, task: CheckTask) -> None:
     assert result.estimates["accuracy"].stderr is not None
 
 
-def test_each_document_is_asked_alone_if_given_and_all_at_once_if_retrieved(tmp_path: Path) -> None:
-    both = {
+def test_given_evidence_is_checked_by_document_and_retrieved_evidence_by_claim(tmp_path: Path) -> None:
+    with_both_labels = {
         "id": 1,
         "claim": "Zinc and iron help.",
         "evidence": {"z": [{"sentences": [1], "label": "SUPPORT"}], "i": [{"sentences": [1], "label": "CONTRADICT"}]},
         "cited_doc_ids": ["c"],
     }
-    data = claims(tmp_path, [both, CLAIMS[0] | {"id": 5}])
-    given = CheckTask().evaluate(checker(data), data, identity={}, quiet=True)
-    assert [(one["id"], one["target"]) for one in given.samples] == [
+    data = write_and_load_claims(tmp_path, [with_both_labels, CLAIMS[0] | {"id": 5}])
+    given = CheckTask().evaluate(make_claim_checker(data), data, identity={}, quiet=True)
+    assert [(sample["id"], sample["target"]) for sample in given.samples] == [
         ("1:z", "supported"),
         ("1:i", "contradicted"),
         ("1:c", "not enough evidence"),
         ("5:z", "supported"),
     ]
     assert given.metrics["accuracy"] == 1
-    found = CheckTask(context="retrieved", retriever="words").evaluate(checker(data), data, identity={}, quiet=True)
-    assert [one["id"] for one in found.samples] == ["5"]
+    task = CheckTask(context="retrieved", retriever="words")
+    retrieved = task.evaluate(make_claim_checker(data), data, identity={}, quiet=True)
+    assert [sample["id"] for sample in retrieved.samples] == ["5"]  # claim 1 has as many supports as contradictions
     assert data.mixed == 1
 
 
-def test_a_claim_too_long_for_the_judge_is_left_out(tmp_path: Path) -> None:
-    data = claims(tmp_path, [*CLAIMS, CLAIMS[0] | {"id": 9, "claim": "Zinc is too long."}])
-    result = CheckTask().evaluate(checker(data), data, identity={}, quiet=True)
+def test_a_claim_too_long_for_the_model_is_left_out(tmp_path: Path) -> None:
+    data = write_and_load_claims(tmp_path, [*CLAIMS, CLAIMS[0] | {"id": 9, "claim": "Zinc is too long."}])
+    result = CheckTask().evaluate(make_claim_checker(data), data, identity={}, quiet=True)
     assert (len(result.samples), result.left_out) == (4, ("9:z",))
 
 
 def test_runs_are_compared_by_claim(tmp_path: Path) -> None:
-    data = claims(tmp_path)
+    data = write_and_load_claims(tmp_path)
     for name, threshold in (("a", 0.5), ("b", 0.9)):
         texts = {str(one.id): one.page_content for one in data.documents}
         checks = make_checker(WordRetriever(texts=texts), Judge(), CheckConfig(threshold=threshold))
         write_results(tmp_path / name, [CheckTask().evaluate(checks, data, identity={}, quiet=True)], {})
     (comparison,) = compare(choose_pairs([str(tmp_path / "a"), str(tmp_path / "b")]))
-    differences = {name: one.difference.value for name, one in comparison.figures.items()}
+    differences = {name: metric.difference.value for name, metric in comparison.figures.items()}
     assert differences["accuracy"] == pytest.approx(0.25 - 0.75)
     assert "macro_f1" in differences
     assert read_run(tmp_path / "a").tasks["check_given"] == CheckTask()
 
 
-def test_context_and_retriever_go_together() -> None:
-    for wrong in ({"context": "retrieved"}, {"retriever": "dense"}):
+def test_only_the_context_retrieved_takes_a_retriever() -> None:
+    for fields in ({"context": "retrieved"}, {"retriever": "dense"}):
         with pytest.raises(ValueError, match="name of a retriever"):
-            CheckTask(**wrong)  # type: ignore[arg-type]
+            CheckTask(**fields)  # type: ignore[arg-type]
 
 
-def test_the_command_measures_both_and_a_second_run_reuses(command: Callable[..., Any], tmp_path: Path) -> None:
-    claims(tmp_path)
-    given = ("eval", "check", "--data", "claims.jsonl", "--set", "retriever=bm25", "--output", "run", "--quiet")
-    first = command(*given)
+def test_command_measures_both_contexts_and_reuses_cached_verdicts(command: Callable[..., Any], tmp_path: Path) -> None:
+    write_and_load_claims(tmp_path)
+    arguments = ("eval", "check", "--data", "claims.jsonl", "--set", "retriever=bm25", "--output", "run", "--quiet")
+    first = command(*arguments)
     assert first.status == 0, first.err
     assert "Checked claims" in first.out
     assert "Evidence" in first.out
     assert "medground-tiny gave the verdicts" in first.err
-    second = json.loads(command(*given, "--json").out)
+    second = json.loads(command(*arguments, "--json").out)
     assert set(second["results"]) == {"check_given", "check_retrieved_bm25"}
-    assert (second["computed"], second["reused"]) == (0, 8)
+    assert (second["computed"], second["reused"]) == (0, 8)  # 4 claims in 2 contexts
     assert second["config"]["claims"]["path"] == "claims.jsonl"
     assert command("report", "run", "--output", "page").status == 0
     page = next(Path("page").glob("*.html")).read_text(encoding="utf-8")
     assert "Checked claims" in page
 
 
-def test_a_missing_corpus_is_named(command: Callable[..., Any], tmp_path: Path) -> None:
-    claims(tmp_path)
+def test_error_of_a_missing_corpus_names_the_file(command: Callable[..., Any], tmp_path: Path) -> None:
+    write_and_load_claims(tmp_path)
     outcome = command("eval", "check", "--data", "claims.jsonl", "--corpus", "none.jsonl", "--output", "run")
     assert outcome.status == 1
     assert "none.jsonl: there is no such file" in outcome.err

@@ -1,4 +1,4 @@
-"""The contract of evaluation tasks, for each kind of this project."""
+"""The contract tests of evaluation tasks, run for each kind."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from task_contract import TaskContract
 
 from eval.tasks import KINDS
 
-STATED: tuple[dict[str, Any], ...] = (
+ENTRIES: tuple[dict[str, Any], ...] = (
     {"kind": "retrieval", "retriever": "bm25"},
     {"kind": "qa", "context": "gold"},
     {"kind": "nli"},
@@ -17,11 +17,11 @@ STATED: tuple[dict[str, Any], ...] = (
 )
 
 
-def test_every_kind_is_here() -> None:
-    assert {one["kind"] for one in STATED} == set(KINDS)
+def test_every_kind_is_tested() -> None:
+    assert {entry["kind"] for entry in ENTRIES} == set(KINDS)
 
 
 class TestKinds(TaskContract):
-    @pytest.fixture(params=STATED, ids=lambda stated: stated["kind"])
+    @pytest.fixture(params=ENTRIES, ids=lambda stated: stated["kind"])
     def stated(self, request: pytest.FixtureRequest) -> dict[str, Any]:
         return dict(request.param)

@@ -45,30 +45,30 @@ TASKS: dict[str, Task] = {
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS.items())
-def test_a_task_has_its_name_and_is_read_back_from_its_fields_or_its_name(name: str, task: Task) -> None:
+def test_tasks_are_recreated_from_their_names_and_fields(name: str, task: Task) -> None:
     assert task.name == name
     assert task_from_name(name) == task
     assert recorded_tasks([name], {name: task.fields()}) == {name: task}
-    kind, fields = task.fields()["kind"], {key: value for key, value in task.fields().items() if key != "kind"}
-    assert make_task(kind, fields) == task
+    fields = task.fields()
+    assert make_task(fields.pop("kind"), fields) == task
 
 
 def test_every_kind_is_registered_under_its_name() -> None:
     assert {kind: task.kind for kind, task in KINDS.items()} == {kind: kind for kind in KINDS}
-    assert {task.fields()["kind"] for task in TASKS.values()} | {"answers"} == set(KINDS)  # named by no 0.1.0
+    assert {*(task.kind for task in TASKS.values()), "answers"} == set(KINDS)  # version 0.1.0 had no answers
 
 
 @pytest.mark.parametrize(
     ("name", "section", "title"),
     [("qa_golden", "qa", "qa_golden"), ("verified", "verified", "verified"), ("mine", "nli", "mine")],
 )
-def test_a_name_of_another_form_is_a_task_of_labels(name: str, section: str, title: str) -> None:
+def test_a_name_of_another_form_gives_a_task_with_label_scorer(name: str, section: str, title: str) -> None:
     task = task_from_name(name)
     assert (task.name, task.section.id, task.scorer.name, task.title({})) == (name, section, "labels", title)
 
 
-@pytest.mark.parametrize("name", ["a/b", "retrieval_a/b", "qa_retrieved_..%2f", "x" * 101])
-def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["a/b", "retrieval_a/b", "qa_retrieved_a/b", "qa_retrieved_..%2f", "x" * 101])
+def test_a_name_that_cannot_be_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="file name"):
         task_from_name(name)
 
@@ -76,11 +76,11 @@ def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "fields", [None, 3, {}, {"kind": 3}, {"kind": "qa"}, {"kind": "qa", "context": "none"}, {"kind": "qa", "shots": 3}]
 )
-def test_fields_that_do_not_give_the_name_are_replaced_by_it(fields: Any) -> None:
+def test_invalid_or_mismatched_fields_are_ignored(fields: Any) -> None:
     assert recorded_tasks(["qa_gold"], {"qa_gold": fields}) == {"qa_gold": TASKS["qa_gold"]}
 
 
-def test_a_class_of_a_results_folder_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_named_in_a_results_folder_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "foreign.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     fields = {"kind": "foreign.Mine", "context": "gold", "size": 3, "section": "verified", "scorer": "verdicts"}
@@ -91,7 +91,7 @@ def test_a_class_of_a_results_folder_is_not_imported(tmp_path: Path, monkeypatch
         task.run(None)  # type: ignore[arg-type]
 
 
-def test_results_without_fields_are_read(tmp_path: Path) -> None:
+def test_results_of_version_0_1_0_without_fields_are_read(tmp_path: Path) -> None:
     written(tmp_path, *(label_task(name, ["yes"], ["yes"]) for name in ("qa_gold", "nli", "nli_tuned")))
     assert read_run(tmp_path).tasks["nli"] == NLITask()
     without_fields(tmp_path)
@@ -118,51 +118,42 @@ def test_results_without_fields_are_read(tmp_path: Path) -> None:
         ("eval.tasks.base.Task", {}, "eval.tasks, kind eval.tasks.base.Task: Can't instantiate abstract class"),
     ],
 )
-def test_a_task_that_cannot_be_made_is_explained(kind: str, fields: dict[str, Any], message: str) -> None:
+def test_errors_of_make_task_name_kind_and_problem(kind: str, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_task(kind, fields)
 
 
-CUTTING = {
+_STRING_METHODS = {
     *("startswith", "endswith", "removeprefix", "removesuffix", "split", "rsplit", "partition", "rpartition"),
     *("replace", "strip", "lstrip", "rstrip", "fullmatch", "match", "search", "find", "index"),
 }
-
-
-_TASK_NAMES = (
-    "task",
-    "task.name",
-    "task.task",
-    "result.task",
-    "result.name",
-    "self.task",
-    "self.task.name",
-    "side.task",
-)
+_TASK_NAME_EXPRESSIONS = {
+    *("task", "task.name", "task.task", "result.task", "result.name", "self.task", "self.task.name", "side.task"),
+}
 _PREFIXES = ("retrieval_", "qa_", "nli_", "verified_")
 
 
-def _parses_a_task(call: ast.Call) -> bool:
-    """Whether a string method or a pattern is applied to what is called a task, or compares it with a task's prefix."""
-    if not (isinstance(call.func, ast.Attribute) and call.func.attr in CUTTING):
+def _parses_task_name(call: ast.Call) -> bool:
+    """Whether a string method or a pattern is applied to a task's name or gets a prefix of task names as argument."""
+    if not (isinstance(call.func, ast.Attribute) and call.func.attr in _STRING_METHODS):
         return False
     values = [call.func.value, *call.args]
-    if any(ast.unparse(value) in _TASK_NAMES for value in values):
+    if any(ast.unparse(value) in _TASK_NAME_EXPRESSIONS for value in values):
         return True
     texts = [node.value for value in values for node in ast.walk(value) if isinstance(node, ast.Constant)]
     return any(isinstance(text, str) and text.startswith(_PREFIXES) for text in texts)
 
 
-def test_no_source_line_takes_a_task_name_apart() -> None:
+def test_no_source_file_outside_eval_tasks_parses_task_names() -> None:
     files = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = []
+    calls = []
     for name in files.splitlines():
         if name.startswith(("tests/", "eval/tasks/")):
             continue
         for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _parses_a_task(node):
-                found.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
-    assert found == []
+            if isinstance(node, ast.Call) and _parses_task_name(node):
+                calls.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
+    assert calls == []
 
 
 @pytest.mark.parametrize(
@@ -177,5 +168,5 @@ def test_no_source_line_takes_a_task_name_apart() -> None:
         "task.name.replace('verified', 'qa', 1)",
     ],
 )
-def test_the_search_finds_what_it_looks_for(line: str) -> None:
-    assert any(isinstance(node, ast.Call) and _parses_a_task(node) for node in ast.walk(ast.parse(line)))
+def test_parsing_of_task_names_is_detected(line: str) -> None:
+    assert any(isinstance(node, ast.Call) and _parses_task_name(node) for node in ast.walk(ast.parse(line)))

@@ -31,18 +31,17 @@ PAIRS = [
 ]
 
 
-class Unsure(WordNLI):
-    """Names no label where the premise is about iron."""
+class LabelsOnlyZinc(WordNLI):
+    """Gives no label for a premise about iron."""
 
     def _one(self, premise: str, hypothesis: str):
         if premise.startswith("Iron"):
-            return Judgement(
-                label=None, output="who knows", prompt="asked", notes=("the generated text names no label",)
-            )
+            notes = ("the generated text names no label",)
+            return Judgement(label=None, output="who knows", prompt="the prompt", notes=notes)
         return super()._one(premise, hypothesis)
 
 
-def test_figures() -> None:
+def test_metrics_of_labels() -> None:
     result = NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
     assert result.name == "nli"
     assert result.metrics["accuracy"] == 0.75
@@ -53,28 +52,28 @@ def test_figures() -> None:
     assert result.metrics["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
-def test_unparsed_judgements_are_wrong_and_counted() -> None:
-    result = NLITask().evaluate(Unsure(), PAIRS, identity=IDENTITY, quiet=True)
+def test_answers_without_label_are_wrong_and_counted() -> None:
+    result = NLITask().evaluate(LabelsOnlyZinc(), PAIRS, identity=IDENTITY, quiet=True)
     assert result.metrics["accuracy"] == 0.5
     assert result.metrics["unparsed"] == 2
     assert result.metrics["recall_neutral"] == 0
     assert [sample["prediction"] for sample in result.samples] == ["entailment", "contradiction", None, None]
 
 
-class Short(WordNLI):
-    """Takes no premise of more than two words."""
+class AcceptsTwoWords(WordNLI):
+    """Cannot judge a premise of more than two words."""
 
     def judge(self, pairs: Sequence[Pair]):
-        found = super().judge(pairs)
+        judgements = super().judge(pairs)
         return [
             TooLongError("The pair is too long.") if len(premise.split()) > 2 else judgement
-            for (premise, _), judgement in zip(pairs, found, strict=True)
+            for (premise, _), judgement in zip(pairs, judgements, strict=True)
         ]
 
 
-def test_a_long_pair_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pair_too_long_for_the_model_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     long = pair("long", "Zinc works very well.", "entailment")
-    result = NLITask().evaluate(Short(), [PAIRS[0], long, *PAIRS[1:]], identity=IDENTITY, quiet=True)
+    result = NLITask().evaluate(AcceptsTwoWords(), [PAIRS[0], long, *PAIRS[1:]], identity=IDENTITY, quiet=True)
     assert [sample["id"] for sample in result.samples] == ["a", "b", "c", "d"]
     assert result.metrics["accuracy"] == 0.75
     assert result.left_out == ("long",)
@@ -83,21 +82,20 @@ def test_a_long_pair_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogC
     assert (written["n"], written["left_out"]) == (4, {"nli": ["long"]})
 
 
-def test_pairs_that_are_all_too_long() -> None:
+def test_only_pairs_too_long_for_the_model_are_refused() -> None:
     long = pair("long", "Zinc works very well.", "entailment")
     with pytest.raises(UserError, match="all 1 records are too long"):
-        NLITask().evaluate(Short(), [long], identity=IDENTITY, quiet=True)
+        NLITask().evaluate(AcceptsTwoWords(), [long], identity=IDENTITY, quiet=True)
 
 
-def test_samples_carry_what_the_judgement_carries() -> None:
-    first, *_, last = NLITask().evaluate(Unsure(), PAIRS, identity=IDENTITY, quiet=True).samples
-    keys = [dict(sample).pop("key") for sample in (first, last)]
-    assert len(set(keys)) == 2
+def test_samples_hold_the_fields_of_pair_and_judgement() -> None:
+    first, *_, last = NLITask().evaluate(LabelsOnlyZinc(), PAIRS, identity=IDENTITY, quiet=True).samples
+    assert first["key"] != last["key"]
     assert {name: value for name, value in last.items() if name != "key"} == {
         "id": "d",
         "premise": "Iron works.",
         "hypothesis": "Is there use in zinc? The answer is yes.",
-        "prompt": "asked",
+        "prompt": "the prompt",
         "output": "who knows",
         "label_scores": {},
         "prediction": None,
@@ -108,20 +106,21 @@ def test_samples_carry_what_the_judgement_carries() -> None:
     assert first["label_scores"]["entailment"] == 0.9
 
 
-def test_keys_follow_the_pair_the_prompt_and_the_identity() -> None:
+def test_keys_depend_on_pair_or_prompt_and_on_identity() -> None:
     def keys(judge: WordNLI, pairs: Sequence[NLIPair], **identity: str) -> list[str]:
         return [sample["key"] for sample in NLITask().evaluate(judge, pairs, identity=identity, quiet=True).samples]
 
     first = keys(WordNLI(), PAIRS, model="m")
     assert len(set(first)) == len(PAIRS)
-    assert first == keys(WordNLI(), [pair(f"{p.id}2", p.premise, "neutral") for p in PAIRS], model="m")
+    other_ids_and_labels = [pair(f"{one.id}2", one.premise, "neutral") for one in PAIRS]
+    assert first == keys(WordNLI(), other_ids_and_labels, model="m")
     assert set(first).isdisjoint(keys(WordNLI(), PAIRS, model="n"))
-    changed = keys(Unsure(), PAIRS, model="m")
-    assert changed[:2] == first[:2]
-    assert changed[2] == changed[3] != first[2]  # one prompt is one key, whatever the pair
+    with_prompt = keys(LabelsOnlyZinc(), PAIRS, model="m")
+    assert with_prompt[:2] == first[:2]
+    assert with_prompt[2] == with_prompt[3] != first[2]  # a key with a prompt does not depend on the pair
 
 
-def test_pairs_go_to_the_model_in_chunks_and_come_back_in_order() -> None:
+def test_pairs_are_classified_in_chunks_and_samples_keep_their_order() -> None:
     model = WordNLI()
     pairs = [pair(str(n), f"Zinc {'works' if n % 2 else 'fails'} {n}.", "entailment") for n in range(2 * CHUNK + 1)]
     result = NLITask(tag="many").evaluate(model, pairs, identity=IDENTITY, quiet=True)
@@ -131,19 +130,19 @@ def test_pairs_go_to_the_model_in_chunks_and_come_back_in_order() -> None:
     assert result.name == "nli_many"
 
 
-def test_a_label_that_the_model_does_not_know_is_refused() -> None:
+def test_a_label_unknown_to_the_model_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"nli: the data has the label maybe, and the model knows entailment, .*pairs\.labels"
     ):
         NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "Zinc.", "maybe")], identity=IDENTITY, quiet=True)
 
 
-def test_a_pair_that_cannot_be_judged_is_named() -> None:
+def test_error_of_a_pair_names_the_pair() -> None:
     with pytest.raises(UserError, match="nli, pair e: The pair is too long"):
         NLITask().evaluate(WordNLI(), [*PAIRS, pair("e", "TOO LONG", "neutral")], identity=IDENTITY, quiet=True)
 
 
-def test_what_is_broken_is_not_taken_for_a_users_mistake() -> None:
+def test_an_unexpected_exception_is_raised_unchanged() -> None:
     class Broken(WordNLI):
         def judge(self, pairs: Sequence[Pair]):
             raise RuntimeError("out of order")
@@ -152,14 +151,12 @@ def test_what_is_broken_is_not_taken_for_a_users_mistake() -> None:
         NLITask().evaluate(Broken(), PAIRS, identity=IDENTITY, quiet=True)
 
 
-def test_no_pairs_and_odd_names_are_refused() -> None:
+def test_no_pairs_are_refused() -> None:
     with pytest.raises(UserError, match="there are no pairs"):
         NLITask().evaluate(WordNLI(), [], identity=IDENTITY, quiet=True)
-    with pytest.raises(UserError, match="file name"):
-        NLITask(tag="a/b").evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
 
 
-def test_the_bar_is_on_stderr_and_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_on_stderr_and_absent_if_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY, quiet=True)
     assert capsys.readouterr() == ("", "")
     NLITask().evaluate(WordNLI(), PAIRS, identity=IDENTITY)
@@ -169,7 +166,7 @@ def test_the_bar_is_on_stderr_and_can_be_left_out(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("decide", ["score", "generate"])
-def test_a_real_model(tmp_path, decide) -> None:
+def test_a_small_language_model_is_measured(tmp_path, decide) -> None:
     llm = load_llm(LLMConfig(model=str(checkpoints.make_chat(tmp_path)), dtype="float32"))
     result = NLITask().evaluate(nli_chain(llm, decide=decide), PAIRS, identity=IDENTITY, quiet=True)
     assert 0 <= result.metrics["accuracy"] <= 1

@@ -16,7 +16,10 @@ IDENTITY = {"model": "marker", "dtype": "float32"}
 
 
 class MarkerChain(Runnable[dict[str, str], Answer]):
-    """Reads the answer that stands after "ANSWER" in the text; without a text it names no label."""
+    """Answers with the word after "ANSWER" in the context; without context, the answer has no label.
+
+    A context with "TOO LONG" or "BROKEN" gives an error. ``fields`` are the fields that answers have.
+    """
 
     def __init__(self, fields: Sequence[str] = ("text", "label", "prompt", "label_scores", "passages")) -> None:
         self.calls: list[list[dict[str, str]]] = []
@@ -29,32 +32,33 @@ class MarkerChain(Runnable[dict[str, str], Answer]):
         self, inputs: list[dict[str, str]], *args: Any, return_exceptions: bool = False, **kwargs: Any
     ) -> list[Answer]:
         self.calls.append(inputs)
-        answers: list[Any] = [self._answer(given) for given in inputs]
+        answers: list[Any] = [self._answer(each) for each in inputs]
         failures = [answer for answer in answers if isinstance(answer, Exception)]
         if failures and not return_exceptions:
             raise failures[0]
         return answers
 
-    def _answer(self, given: dict[str, str]) -> Answer | Exception:
-        text = given.get("context", "")
+    def _answer(self, chain_input: dict[str, str]) -> Answer | Exception:
+        text = chain_input.get("context", "")
         if "TOO LONG" in text:
             return UserError("The question is too long.")
         if "BROKEN" in text:
-            return RuntimeError("out of order")
+            return RuntimeError("unexpected")
         word = text.partition("ANSWER ")[2].split(" ")[0]
         label = word if word in ("yes", "no", "maybe") else None
-        passages = [Passage(id=given["passage_id"], text=text)] if text else []
+        passages = [Passage(id=chain_input["passage_id"], text=text)] if text else []
         values = {
             "text": label or "cannot tell",
             "label": label,
-            "prompt": f"{text}\n{given['question']}",
+            "prompt": f"{text}\n{chain_input['question']}",
             "label_scores": {label: 1.0} if label else {},
             "passages": tuple(passages),
         }
-        return Answer(question=given["question"], **{name: values[name] for name in self.fields})  # type: ignore[arg-type]
+        return Answer(question=chain_input["question"], **{name: values[name] for name in self.fields})  # type: ignore[arg-type]
 
 
 def _record(number: int, label: Label | None, word: str | None = None) -> QARecord:
+    """A record that ``MarkerChain`` answers with ``word``, by default with its label."""
     text = f"Study {number}. ANSWER {word or label} it was."
     return QARecord(id=f"r{number}", question=f"Does {number} help?", contexts=(text,), label=label)
 
@@ -63,12 +67,12 @@ RECORDS = [
     _record(1, "yes"),
     _record(2, "no"),
     _record(3, "maybe"),
-    _record(4, "maybe", "unclear"),
-    _record(5, "no", "yes"),
+    _record(4, "maybe", "unclear"),  # answered without a label
+    _record(5, "no", "yes"),  # answered wrongly
 ]
 
 
-def test_gold_hands_over_the_records_own_abstract() -> None:
+def test_context_gold_gives_the_chain_the_abstract_of_the_record() -> None:
     chain = MarkerChain()
     result = task_from_name("qa_gold").evaluate(chain, RECORDS, identity=IDENTITY, quiet=True)
     assert chain.calls == [
@@ -84,7 +88,7 @@ def test_gold_hands_over_the_records_own_abstract() -> None:
 
 
 @pytest.mark.parametrize("task", ["qa_none", "qa_retrieved_dense"])
-def test_no_other_task_hands_over_the_gold_abstract(task: str) -> None:
+def test_contexts_none_and_retrieved_give_the_chain_only_the_question(task: str) -> None:
     chain = MarkerChain()
     result = task_from_name(task).evaluate(chain, RECORDS, identity=IDENTITY, quiet=True)
     assert chain.calls == [[{"question": record.question} for record in RECORDS]]
@@ -93,21 +97,21 @@ def test_no_other_task_hands_over_the_gold_abstract(task: str) -> None:
     assert result.metrics["recall_maybe"] == result.metrics["precision_maybe"] == 0
 
 
-class SearchingChain(MarkerChain):
-    """Answers each question with the label and the passages that are given for it."""
+class ScriptedChain(MarkerChain):
+    """Answers each question with the label and the ids of passages in ``outcomes``."""
 
-    def __init__(self, found: dict[str, tuple[Label | None, list[str]]]) -> None:
+    def __init__(self, outcomes: dict[str, tuple[Label | None, list[str]]]) -> None:
         super().__init__()
-        self.found = found
+        self.outcomes = outcomes
 
-    def _answer(self, given: dict[str, str]) -> Answer:
-        label, ids = self.found[given["question"]]
+    def _answer(self, chain_input: dict[str, str]) -> Answer:
+        label, ids = self.outcomes[chain_input["question"]]
         passages = tuple(Passage(id=id, text="A study.") for id in ids)
-        return Answer(question=given["question"], text=label or "", label=label, passages=passages)
+        return Answer(question=chain_input["question"], text=label or "", label=label, passages=passages)
 
 
-def test_right_answers_are_told_apart_by_whether_their_own_abstract_was_read() -> None:
-    found: dict[str, tuple[Label | None, list[str]]] = {
+def test_answers_are_counted_by_whether_they_are_right_and_read_their_own_abstract() -> None:
+    outcomes: dict[str, tuple[Label | None, list[str]]] = {
         RECORDS[0].question: ("yes", ["r9", "r1"]),
         RECORDS[1].question: ("no", ["r1"]),
         RECORDS[2].question: ("yes", ["r3"]),
@@ -115,7 +119,7 @@ def test_right_answers_are_told_apart_by_whether_their_own_abstract_was_read() -
         RECORDS[4].question: ("no", ["r5"]),
     }
     task = task_from_name("qa_retrieved_dense")
-    result = task.evaluate(SearchingChain(found), RECORDS, identity=IDENTITY, quiet=True)
+    result = task.evaluate(ScriptedChain(outcomes), RECORDS, identity=IDENTITY, quiet=True)
     shares = {name: result.metrics[name] for name in ("read_right", "read_wrong", "unread_right", "unread_wrong")}
     assert shares == pytest.approx({"read_right": 0.4, "read_wrong": 0.2, "unread_right": 0.2, "unread_wrong": 0.2})
     assert result.estimates["read_right"].low is not None
@@ -125,27 +129,25 @@ def test_right_answers_are_told_apart_by_whether_their_own_abstract_was_read() -
 
 
 @pytest.mark.parametrize("task", ["qa_gold_newnames", "qa_gold_newphrases"])
-def test_variants_of_the_sample_are_gold_tasks(task: str) -> None:
-    assert (
-        task_from_name(task).evaluate(MarkerChain(), RECORDS, identity=IDENTITY, quiet=True).metrics["accuracy"] == 0.6
-    )
+def test_variants_of_the_sample_have_the_context_gold(task: str) -> None:
+    result = task_from_name(task).evaluate(MarkerChain(), RECORDS, identity=IDENTITY, quiet=True)
+    assert result.metrics["accuracy"] == 0.6
 
 
-def test_wrong_counts_maybe_and_needs_no_labels() -> None:
+def test_context_wrong_gives_another_abstract_and_counts_maybe() -> None:
     records = [_record(number, None, "maybe" if number % 2 else "no") for number in range(1, 11)]
     chain = MarkerChain()
     result = task_from_name("qa_wrong").evaluate(chain, records, identity=IDENTITY, quiet=True)
     assert set(result.metrics) == {"share_maybe", "unparsed"}
     assert result.metrics["share_maybe"] == 0.5
     assert {sample["target"] for sample in result.samples} == {"maybe"}
-    given = {record.question: asked for record, asked in zip(records, chain.calls[0], strict=True)}
-    for record, sample in zip(records, result.samples, strict=True):
-        assert given[record.question]["question"] == record.question
-        assert given[record.question]["context"] != record.context
+    for record, chain_input, sample in zip(records, chain.calls[0], result.samples, strict=True):
+        assert chain_input["question"] == record.question
+        assert chain_input["context"] != record.context
         assert sample["retrieved"][0]["id"] != record.id == sample["id"]
 
 
-def test_records_go_to_the_chain_in_chunks_and_come_back_in_order() -> None:
+def test_records_are_answered_in_chunks_and_samples_keep_their_order() -> None:
     records = [_record(number, "yes") for number in range(2 * CHUNK + 3)]
     chain = MarkerChain()
     result = task_from_name("qa_gold").evaluate(chain, records, identity=IDENTITY, quiet=True)
@@ -154,7 +156,7 @@ def test_records_go_to_the_chain_in_chunks_and_come_back_in_order() -> None:
     assert result.metrics["accuracy"] == 1
 
 
-def test_samples_carry_what_the_answer_carries() -> None:
+def test_samples_hold_the_fields_of_record_and_answer() -> None:
     result = task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS[:1], identity=IDENTITY, quiet=True)
     sample = dict(result.samples[0])
     assert len(sample.pop("key")) == 64
@@ -171,7 +173,7 @@ def test_samples_carry_what_the_answer_carries() -> None:
     }
 
 
-def test_keys_follow_prompt_and_identity() -> None:
+def test_keys_depend_on_prompt_or_passages_and_on_identity() -> None:
     def keys(task: str, chain: MarkerChain, **identity: str) -> list[str]:
         result = task_from_name(task).evaluate(chain, RECORDS, identity=identity, quiet=True)
         return [sample["key"] for sample in result.samples]
@@ -181,9 +183,9 @@ def test_keys_follow_prompt_and_identity() -> None:
     assert first == keys("qa_gold_newnames", MarkerChain(), model="m")
     assert set(first).isdisjoint(keys("qa_gold", MarkerChain(), model="n"))
     assert set(first).isdisjoint(keys("qa_none", MarkerChain(), model="m"))
-    promptless = MarkerChain(("text", "label", "passages"))
-    assert len(set(keys("qa_gold", promptless, model="m"))) == len(RECORDS)
-    assert set(keys("qa_gold", promptless, model="m")).isdisjoint(keys("qa_none", promptless, model="m"))
+    no_prompts = MarkerChain(("text", "label", "passages"))
+    assert len(set(keys("qa_gold", no_prompts, model="m"))) == len(RECORDS)
+    assert set(keys("qa_gold", no_prompts, model="m")).isdisjoint(keys("qa_none", no_prompts, model="m"))
 
 
 @pytest.mark.parametrize(
@@ -192,12 +194,9 @@ def test_keys_follow_prompt_and_identity() -> None:
         ("qa_gold", [], "no records"),
         ("qa_gold", [*RECORDS, _record(9, None)], r"1 of 6 records have no label .*r9"),
         ("qa_wrong", RECORDS[:1], "Use more records"),
-        ("qa_retrieved_a/b", RECORDS, "file name"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_the_chain_runs(
-    task: str, records: list[QARecord], message: str
-) -> None:
+def test_unsuitable_records_are_refused_before_the_chain_runs(task: str, records: list[QARecord], message: str) -> None:
     chain = MarkerChain()
     with pytest.raises(UserError, match=message):
         task_from_name(task).evaluate(chain, records, identity=IDENTITY, quiet=True)
@@ -214,41 +213,42 @@ def test_what_cannot_be_measured_is_refused_before_the_chain_runs(
         ({"context": "gold", "shots": 1}, "Extra inputs"),
     ],
 )
-def test_fields_that_make_no_task_are_refused(fields: dict[str, Any], message: str) -> None:
+def test_invalid_fields_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         QATask(**fields)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 101])
-def test_wrong_contexts_are_a_derangement(n: int) -> None:
+def test_wrong_contexts_give_each_record_another_record(n: int) -> None:
     records = [_record(number, "yes") for number in range(n)]
-    given = wrong_contexts(records)
-    assert {record.id for record in given} == {record.id for record in records}
-    assert all(other.id != record.id for record, other in zip(records, given, strict=True))
-    assert given == wrong_contexts(records)
+    others = wrong_contexts(records)
+    assert {record.id for record in others} == {record.id for record in records}
+    assert all(other.id != record.id for record, other in zip(records, others, strict=True))
+    assert others == wrong_contexts(records)
     if n > 10:
-        assert len({records.index(other) - place for place, other in enumerate(given)}) > n // 4  # mixed, not shifted
+        distances = {records.index(other) - index for index, other in enumerate(others)}
+        assert len(distances) > n // 4  # the records are shuffled, not only shifted
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 2, 1), (5, 1, 1, 1, 1, 1), (1, 1, 4, 1, 1)])
-def test_records_that_share_an_abstract_do_not_get_it_from_each_other(sizes: tuple[int, ...]) -> None:
+def test_wrong_contexts_differ_from_the_abstract_of_the_record(sizes: tuple[int, ...]) -> None:
     records = [
         QARecord(id=f"{group}-{number}", question="Does it?", contexts=(f"Text {group}",), label="yes")
         for group, size in enumerate(sizes)
         for number in range(size)
     ]
-    given = wrong_contexts(records)
-    assert sorted(record.id for record in given) == sorted(record.id for record in records)
-    assert all(other.context != record.context for record, other in zip(records, given, strict=True))
+    others = wrong_contexts(records)
+    assert sorted(record.id for record in others) == sorted(record.id for record in records)
+    assert all(other.context != record.context for record, other in zip(records, others, strict=True))
 
 
-def test_an_impossible_derangement_is_refused() -> None:
+def test_wrong_contexts_refuse_an_abstract_of_most_records() -> None:
     same = QARecord(id="a", question="q", contexts=("t",), label="yes")
     with pytest.raises(UserError, match="of 3 records 2 have the same abstract"):
         wrong_contexts([same, same, _record(1, "yes")])
 
 
-def test_the_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     task_from_name("qa_gold").evaluate(MarkerChain(), RECORDS, identity=IDENTITY)
     captured = capsys.readouterr()
     assert (captured.out, "qa_gold" in captured.err) == ("", True)
@@ -258,10 +258,12 @@ def test_the_bar_is_shown_unless_quiet(capsys: pytest.CaptureFixture[str]) -> No
     ("word", "kind", "message"),
     [
         ("TOO LONG", UserError, r"qa_gold, record r130: The question is too long"),
-        ("BROKEN", RuntimeError, "out of order"),
+        ("BROKEN", RuntimeError, "unexpected"),
     ],
 )
-def test_a_record_that_cannot_be_answered_is_named(word: str, kind: type[Exception], message: str) -> None:
+def test_user_errors_name_the_record_and_other_errors_are_raised(
+    word: str, kind: type[Exception], message: str
+) -> None:
     records = [_record(number, "yes", word if number == CHUNK + 2 else None) for number in range(CHUNK + 5)]
     with pytest.raises(kind, match=message):
         task_from_name("qa_gold").evaluate(MarkerChain(), records, identity=IDENTITY, quiet=True)

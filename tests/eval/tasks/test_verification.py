@@ -1,7 +1,6 @@
 import re
 from collections.abc import Sequence
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from chains.qa.base import AnswerChain, Question
 from chains.verification.answers import Verifier, verified_chain
 from common.errors import UserError
 from corpus.records import Label, QARecord
-from eval.report.plots import write_risk_plots
-from eval.results import TaskResult, write_results
+from eval.results import TaskResult
 from eval.stats.verification import verification_metrics
 from eval.tables import result_tables
 from eval.tasks import VerificationTask, task_from_name
@@ -24,21 +22,21 @@ from eval.tasks import VerificationTask, task_from_name
 IDENTITY = {"model": "words", "nli": "words"}
 
 
-class Reader(AnswerChain):
-    """Says what stands after ANSWER in the text, as surely as the number after it."""
+class MarkerReader(AnswerChain):
+    """Answers with the label after "ANSWER" in the context, with the probability after the label."""
 
     def answer_all(self, questions: Sequence[Question]) -> list[Answer | UserError]:
         return [self._one(question) for question in questions]
 
     def _one(self, question: Question) -> Answer:
         text = question.context or ""
-        found = re.search(r"ANSWER (\w+) (0\.\d+)", text)
-        label, sure = (found[1], float(found[2])) if found else (None, 0.0)
+        match = re.search(r"ANSWER (\w+) (0\.\d+)", text)
+        label, probability = (match[1], float(match[2])) if match else (None, 0.0)
         return Answer(
             question=question.text,
             text=label or "It depends.",
             label=label,
-            label_scores={label: sure, "other": 1 - sure} if label else {},
+            label_scores={label: probability, "other": 1 - probability} if label else {},
             output=None if label else "It depends.",
             prompt=text,
             passages=(Passage(id=question.passage_id or "none", text=text),) if text else (),
@@ -49,24 +47,25 @@ def record(number: int, label: Label, text: str) -> QARecord:
     return QARecord(id=f"r{number}", question=f"Is there use in drug{number}?", contexts=(text,), label=label)
 
 
+# WordNLI supports "yes" if the premise says "WORD works", and "no" if it says "WORD fails"; FAINTLY lowers its score.
 RECORDS = [
     record(0, "yes", "Adults came. Drug0 works. ANSWER yes 0.9."),  # right, supported
     record(1, "no", "Adults came. Drug1 fails. ANSWER no 0.6."),  # right, supported
-    record(2, "no", "Adults came. Drug2 works FAINTLY. ANSWER yes 0.7."),  # wrong, supported, less surely
+    record(2, "no", "Adults came. Drug2 works FAINTLY. ANSWER yes 0.7."),  # wrong, supported with a lower score
     record(3, "no", "Adults came. Drug3 fails. ANSWER yes 0.8."),  # wrong, contradicted
     record(4, "maybe", "Adults came. ANSWER maybe 0.95."),  # right, not enough evidence
 ]
 
 
 def chain(policy="report", *, scored: bool = True) -> AnswerChain:
-    return verified_chain(Reader(), WordNLI(scored=scored), verify=policy)
+    return verified_chain(MarkerReader(), WordNLI(scored=scored), verify=policy)
 
 
 def gold(records: Sequence[QARecord] = RECORDS, **options: Any) -> TaskResult:
     return task_from_name("verified_gold").evaluate(chain(**options), records, identity=IDENTITY, quiet=True)
 
 
-def test_figures() -> None:
+def test_metrics_of_verdicts_accuracy_and_risk() -> None:
     result = gold()
     assert result.name == "verified_gold"
     metrics = result.metrics
@@ -77,15 +76,15 @@ def test_figures() -> None:
     assert metrics["accuracy"] == 0.6
     assert metrics["accuracy_supported"] == pytest.approx(2 / 3)
     assert metrics["accuracy_gain"] == pytest.approx(2 / 3 - 0.6)
-    # surest by support: r0 and r1 (0.9), r2 (0.6), r3 (0.05), r4 (0)
+    # ranking by support: r0 and r1 (0.9), r2 (0.6), r3 (0.05), r4 (0)
     assert metrics["aurc"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
     assert metrics["risk@0.4"] == 0
     assert metrics["risk@0.8"] == 0.5
-    # surest by confidence: r4, r0, r3, r2, r1
+    # ranking by confidence: r4, r0, r3, r2, r1
     assert metrics["aurc_confidence"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 2 / 5) / 5)
 
 
-def test_samples_are_those_of_the_answers_with_their_verdicts() -> None:
+def test_samples_hold_the_fields_of_the_verification() -> None:
     samples = gold().samples
     assert [sample["verdict"] for sample in samples] == [*["supported"] * 3, "contradicted", "not enough evidence"]
     first = dict(samples[0])
@@ -97,7 +96,7 @@ def test_samples_are_those_of_the_answers_with_their_verdicts() -> None:
     assert samples[4]["sentence"] is None
 
 
-def test_wrong_abstracts_have_verdicts_and_no_accuracy() -> None:
+def test_context_wrong_has_metrics_of_verdicts_only() -> None:
     result = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert set(result.metrics) == {
         "share_supported",
@@ -109,25 +108,26 @@ def test_wrong_abstracts_have_verdicts_and_no_accuracy() -> None:
     assert all(sample["retrieved"][0]["id"] != sample["id"] for sample in result.samples)
 
 
-def test_swapped_abstracts_are_read_by_the_verifier_alone() -> None:
+def test_context_swapped_gives_the_other_abstract_only_to_the_verifier() -> None:
+    # The abstract of r2 supports every answer, that of r1 contradicts the answer of r0, and the others say nothing.
     texts = {0: "Drug0 works", 1: "Drug0 fails", 2: "Drug0 works. Drug1 works. Drug2 works. Drug3 works"}
     records = [record(n, "yes", f"{texts.get(n, '')}. ANSWER yes 0.{n + 1}.") for n in range(4)]
     result = VerificationTask(context="swapped").evaluate(
-        Reader(), verifier=Verifier(WordNLI()), records=records, identity=IDENTITY, quiet=True
+        MarkerReader(), verifier=Verifier(WordNLI()), records=records, identity=IDENTITY, quiet=True
     )
     assert result.name == "verified_swapped"
     assert {one["prediction"] for one in result.samples} == {"yes"}
     assert [one["retrieved"][0]["id"] for one in result.samples] == [one["id"] for one in result.samples]
     against = {one["id"]: one["verified_against"] for one in result.samples}
     assert sorted(against.values()) == sorted(against)
-    assert all(key != other for key, other in against.items())
-    reader = next(one for one in result.samples if one["verified_against"] == "r2")
-    assert reader["verdict"] == "supported"
+    assert all(id != other for id, other in against.items())
+    with_r2 = next(one for one in result.samples if one["verified_against"] == "r2")
+    assert with_r2["verdict"] == "supported"
     assert result.metrics["share_supported"] == sum(one["verdict"] == "supported" for one in result.samples) / 4
     assert "accuracy" not in result.metrics
 
 
-def test_without_a_text_nothing_is_supported() -> None:
+def test_answers_without_passages_are_unverified_and_wrong() -> None:
     result = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
     assert result.metrics["unverified"] == 5
     assert result.metrics["share_supported"] == 0
@@ -135,64 +135,59 @@ def test_without_a_text_nothing_is_supported() -> None:
     assert result.metrics["aurc"] == 1
 
 
-def test_written_judgements_are_sure_or_not() -> None:
+def test_generated_verdicts_rank_answers_by_supported_or_not() -> None:
     metrics = gold(scored=False).metrics
     assert metrics["risk@0.6"] == pytest.approx(1 / 3)
     assert metrics["risk@0.2"] == pytest.approx(1 / 3)
 
 
-def test_withheld_answers_cannot_be_measured() -> None:
+def test_withheld_answers_are_refused() -> None:
     with pytest.raises(UserError, match=r"verified_gold: the chain withheld answers.*chain\.verify to report"):
         gold(policy="abstain")
 
 
-def test_what_the_answers_lack_is_named_as_in_their_own_task() -> None:
+def test_no_records_invalid_contexts_and_missing_verifier_are_refused() -> None:
     with pytest.raises(UserError, match="there are no records"):
         gold([])
     with pytest.raises(ValidationError, match="'none', 'gold', 'retrieved', 'wrong' or 'swapped'"):
         VerificationTask(context="other")
     with pytest.raises(ValueError, match="a verifier belongs to the context swapped"):
-        VerificationTask(context="swapped").evaluate(Reader(), RECORDS, identity=IDENTITY)
+        VerificationTask(context="swapped").evaluate(MarkerReader(), RECORDS, identity=IDENTITY)
 
 
-def sample(verdict: str | None, prediction: str | None, sure: float = 0.5) -> dict[str, Any]:
-    rest = (1 - sure) / 2
-    scores = {"supported": sure, "contradicted": rest, "not enough evidence": rest} if verdict else {}
-    given = {"yes": sure, "no": 1 - sure} if prediction else {}
-    return {
-        "verdict": verdict,
-        "verdict_scores": scores,
-        "prediction": prediction,
-        "target": "yes",
-        "label_scores": given,
-    }
+def sample(verdict: str | None, prediction: str, confidence: float = 0.5) -> dict[str, Any]:
+    """A sample with the target yes; ``confidence`` is the probability of yes and of supported."""
+    rest = (1 - confidence) / 2
+    scores = {"supported": confidence, "contradicted": rest, "not enough evidence": rest} if verdict else {}
+    label_scores = {"yes": confidence, "no": 1 - confidence}
+    labels = {"prediction": prediction, "target": "yes", "label_scores": label_scores}
+    return {"verdict": verdict, "verdict_scores": scores, **labels}
 
 
-def many(supported: tuple[int, int], others: tuple[int, int]) -> list[dict[str, Any]]:
-    """So many right and wrong answers of each kind."""
-    kinds = zip(("supported", "not enough evidence"), (supported, others), strict=True)
+def samples_by_verdict(supported: tuple[int, int], others: tuple[int, int]) -> list[dict[str, Any]]:
+    """Samples with the given numbers of right and wrong answers, supported or without enough evidence."""
     return [
         sample(verdict, prediction)
-        for verdict, counts in kinds
+        for verdict, counts in (("supported", supported), ("not enough evidence", others))
         for prediction, count in zip(("yes", "no"), counts, strict=True)
         for _ in range(count)
     ]
 
 
-def test_the_gains_interval_tells_chance_from_more() -> None:
-    clear = verification_metrics(many((190, 10), (50, 50)))["accuracy_gain"]
-    assert clear.value == pytest.approx(0.95 - 0.8)
-    assert clear.low is not None
-    assert clear.low > 0.08
-    none = verification_metrics(many((160, 40), (80, 20)))["accuracy_gain"]
-    assert none.value == pytest.approx(0)
-    assert none.low is not None
-    assert none.high is not None
-    assert none.low < 0 < none.high
+def test_gain_interval_excludes_0_only_if_support_predicts_accuracy() -> None:
+    gain = verification_metrics(samples_by_verdict((190, 10), (50, 50)))["accuracy_gain"]
+    assert gain.value == pytest.approx(0.95 - 0.8)
+    assert gain.low is not None
+    assert gain.low > 0.08
+    no_gain = verification_metrics(samples_by_verdict((160, 40), (80, 20)))["accuracy_gain"]
+    assert no_gain.value == pytest.approx(0)
+    assert no_gain.low is not None
+    assert no_gain.high is not None
+    assert no_gain.low < 0 < no_gain.high
 
 
-def test_the_gains_interval_is_that_of_resampled_records() -> None:
-    samples = many((40, 10), (25, 25))
+def test_gain_interval_agrees_with_a_bootstrap_over_records() -> None:
+    samples = samples_by_verdict((40, 10), (25, 25))
     gain = verification_metrics(samples)["accuracy_gain"]
     rng = np.random.default_rng(3)
     right = np.array([one["prediction"] == "yes" for one in samples])
@@ -203,42 +198,33 @@ def test_the_gains_interval_is_that_of_resampled_records() -> None:
     assert gain.stderr == pytest.approx(np.std(gains), abs=0.005)
 
 
-def test_resamples_without_a_supported_answer_gain_nothing() -> None:
+def test_gain_of_a_resample_without_supported_answer_is_0() -> None:
     gain = verification_metrics([sample("supported", "yes"), sample("contradicted", "no")])["accuracy_gain"]
     assert (gain.value, gain.low, gain.high) == (0.5, 0, 0.5)
 
 
-def test_one_sample_and_none() -> None:
+def test_one_sample_has_no_interval_and_none_are_refused() -> None:
     metrics = verification_metrics([sample("supported", "yes")])
     assert metrics["accuracy_gain"].low is None
     with pytest.raises(ValueError, match="0 answers"):
         verification_metrics([])
 
 
-def test_an_unverified_answer_is_the_least_sure() -> None:
+def test_unverified_answers_rank_last() -> None:
     samples = [sample(None, "no"), sample("contradicted", "yes", 0.0), sample("supported", "yes", 0.9)]
     assert verification_metrics(samples)["aurc"].value == pytest.approx((0 + 0 + 1 / 3) / 3)
 
 
-def test_results_are_written_and_plotted(tmp_path: Path) -> None:
-    results = [gold(), task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)]
-    write_results(tmp_path, results, {})
-    assert (tmp_path / "samples_verified_gold.jsonl").is_file()
-    plots = write_risk_plots(tmp_path, [*results, TaskResult(task_from_name("qa_gold"), {}, [])])
-    assert plots == [tmp_path / "risk_verified_gold.png"]
-    assert plots[0].read_bytes().startswith(b"\x89PNG")
-
-
-def text(results: Sequence[TaskResult]) -> list[str]:
+def table_lines(results: Sequence[TaskResult]) -> list[str]:
     console = Console(file=StringIO(), width=100)
     console.print(*result_tables(results))
     assert isinstance(console.file, StringIO)
     return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
 
 
-def test_tables() -> None:
+def test_tables_of_verdicts_accuracy_and_risk() -> None:
     wrong = task_from_name("verified_wrong").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
-    lines = text([gold(), wrong])
+    lines = table_lines([gold(), wrong])
     rows = [line.split() for line in lines if re.match(r"verified_\w+ ", line)]
     assert rows[0][:3] == ["verified_gold", "5", "0.600"]
     assert rows[0][4:] == ["0.200", "0.200", "0"]
@@ -253,7 +239,7 @@ def test_tables() -> None:
     assert all(len(line) <= 100 for line in lines)
 
 
-def test_tables_where_nothing_is_supported() -> None:
-    none = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
-    rows = [line.split() for line in text([none]) if line.startswith("verified_none")]
+def test_accuracy_table_without_supported_answers() -> None:
+    without_passages = task_from_name("verified_none").evaluate(chain(), RECORDS, identity=IDENTITY, quiet=True)
+    rows = [line.split() for line in table_lines([without_passages]) if line.startswith("verified_none")]
     assert rows[1] == ["verified_none", "0.000", "(0.000-0.434)"]

@@ -21,89 +21,81 @@ TEXTS = {"a": "Aspirin works. It lowered pain.", "z": "Zinc fails. It was dear."
 QUESTION = "Is it so of aspirin?"
 
 
-def writer(*texts: str) -> Writer:
-    return Writer(GenericFakeChatModel(messages=iter([AIMessage(text) for text in texts])))
+def written_answers(policy: Verify, *texts: str, **options: Any) -> WrittenAnswers:
+    """Answers that a model writes with ``texts``, one after the other."""
+    model = GenericFakeChatModel(messages=iter([AIMessage(text) for text in texts]))
+    verifier = SentenceVerifier(Entailing())
+    return WrittenAnswers(Writer(model), lambda answer: verifier.verify([answer])[0], policy, **options)
 
 
-def written(verify: Verify, *texts: str, **more: Any) -> WrittenAnswers:
-    judge = None if verify == "off" else lambda answer: SentenceVerifier(Entailing()).verify([answer])[0]
-    return WrittenAnswers(writer(*texts), judge, verify, **more)
-
-
-def read(passages: int = 1) -> Any:
+def make_qa_chain(passages: int = 1) -> Any:
     return qa_chain(ObeyingLLM(), WordRetriever(texts=TEXTS), passages=passages)
 
 
-def chat(verify: Verify, *texts: str, **more: Any) -> Chat:
-    return Chat(read(2), count=len, budget=1000, written=written(verify, *texts, **more))
+def make_chat(policy: Verify, *texts: str) -> Chat:
+    return Chat(make_qa_chain(2), count=len, budget=1000, written=written_answers(policy, *texts))
 
 
-def test_the_text_is_streamed_first_and_the_verdicts_follow() -> None:
-    events = list(chat("report", "It lowered pain [1]. It was cheap [2].").stream([], QUESTION))
+def test_report_streams_the_text_before_the_verdicts() -> None:
+    events = list(make_chat("report", "It lowered pain [1]. It was cheap [2].").stream([], QUESTION))
     kinds = [event.kind for event in events]
     assert kinds == ["question", *["token"] * kinds.count("token"), "answer", "verdict", "done"]
     assert kinds.count("token") > 3
-    given, judged, done = events[-3:]
-    assert [one.citations for one in given.answer.sentences] == [(1,), (2,)]  # type: ignore[union-attr]
-    assert [one.verdict for one in given.answer.sentences] == [None, None]  # type: ignore[union-attr]
-    assert [one.verdict for one in judged.answer.sentences] == [  # type: ignore[union-attr]
-        "supported",
-        "not enough evidence",
-    ]
-    assert done.turn.answer == judged.answer  # type: ignore[union-attr]
+    answered, verified, done = events[-3:]
+    assert [one.citations for one in answered.answer.sentences] == [(1,), (2,)]
+    assert [one.verdict for one in answered.answer.sentences] == [None, None]
+    assert [one.verdict for one in verified.answer.sentences] == ["supported", "not enough evidence"]
+    assert done.turn.answer == verified.answer
 
 
-def test_pruned_sentences_are_never_streamed() -> None:
-    events = list(chat("prune", "It lowered pain [1]. It was cheap [2].").stream([], QUESTION))
+def test_pruned_sentences_are_not_streamed() -> None:
+    events = list(make_chat("prune", "It lowered pain [1]. It was cheap [2].").stream([], QUESTION))
     text = "".join(event.text for event in events if event.kind == "token")
-    turn = events[-1].turn  # type: ignore[union-attr]
-    assert text == turn.text == turn.answer.text == "It lowered pain [1]."  # type: ignore[union-attr]
-    assert "1 of 2 sentences were removed" in turn.answer.notes[-1]  # type: ignore[union-attr]
-    assert [one.text for one in turn.answer.removed] == ["It was cheap [2]."]  # type: ignore[union-attr]
+    done = events[-1]
+    answer = done.turn.answer
+    assert text == done.turn.text == answer.text == "It lowered pain [1]."
+    assert "1 of 2 sentences were removed" in answer.notes[-1]
+    assert [one.text for one in answer.removed] == ["It was cheap [2]."]
 
 
 @pytest.mark.parametrize(
-    ("verify", "text", "reason"),
+    ("policy", "text", "reason"),
     [
         ("prune", "It was cheap [1].", "none of its sentences is supported"),
         ("abstain", "It lowered pain [1]. It was cheap [1]. It was blue [1].", "2 of its sentences are not supported"),
     ],
 )
-def test_an_answer_without_support_is_withheld(verify: Verify, text: str, reason: str) -> None:
-    turn = chat(verify, text).reply([], QUESTION)
+def test_unsupported_answer_is_withheld(policy: Verify, text: str, reason: str) -> None:
+    turn = make_chat(policy, text).reply([], QUESTION)
     assert turn.text.startswith("No answer is given: ")
     assert reason in turn.text
-    assert turn.answer is not None
-    assert turn.answer.withheld is not None
     assert turn.answer.withheld.text == text
     assert [one.verdict for one in turn.answer.withheld.sentences].count("not enough evidence") >= 1
     assert turn.answer.sentences == ()
 
 
-@pytest.mark.parametrize("verify", ["prune", "abstain", "retry"])
-def test_a_supported_text_is_given_by_every_policy(verify: Verify) -> None:
-    turn = chat(verify, "It lowered pain [1].").reply([], QUESTION)
+@pytest.mark.parametrize("policy", ["prune", "abstain", "retry"])
+def test_supported_text_is_returned_by_every_policy(policy: Verify) -> None:
+    turn = make_chat(policy, "It lowered pain [1].").reply([], QUESTION)
     assert turn.text == "It lowered pain [1]."
-    assert turn.answer is not None
     assert [one.verdict for one in turn.answer.sentences] == ["supported"]
     assert turn.answer.notes == ()
 
 
 def test_retry_writes_again_from_more_passages() -> None:
-    answers = written("retry", "It was dear [1].", "It was dear [2].", wider=[read(2)])
-    *_, answer = answers.stream([], read(1).invoke(QUESTION))
-    assert isinstance(answer, Answer)
+    answers = written_answers("retry", "It was dear [1].", "It was dear [2].", wider=[make_qa_chain(2)])
+    *_, answer = answers.stream([], make_qa_chain(1).invoke(QUESTION))
     assert answer.text == "It was dear [2]."
     assert answer.notes == ("written again from 2 passages: not every sentence of the first text was supported",)
-    answers = written("retry", "It was red [1].", "It was red [2].", wider=[read(2)])
-    *_, answer = answers.stream([], read(1).invoke(QUESTION))
-    assert isinstance(answer, Answer)
+    answers = written_answers("retry", "It was red [1].", "It was red [2].", wider=[make_qa_chain(2)])
+    *_, answer = answers.stream([], make_qa_chain(1).invoke(QUESTION))
     assert answer.text == "It was red [1]."
     assert answer.notes == ("written again from up to 2 passages: not every sentence was supported",)
 
 
-def test_a_chain_writes_its_answers() -> None:
-    chain = MappedChain(read(2), written("report", "It lowered pain [1].", "It was dear. It was blue.").write_all)
+def test_write_all_writes_and_verifies_the_answers_of_a_chain() -> None:
+    answers = written_answers("report", "It lowered pain [1].", "It was dear. It was blue.")
+    chain = MappedChain(make_qa_chain(2), answers.write_all)
     first, second = chain.batch([QUESTION, QUESTION])
     assert (first.label, first.text) == ("yes", "It lowered pain [1].")
     assert [(one.verdict, one.citations, one.attributed) for one in second.sentences] == [
@@ -112,16 +104,16 @@ def test_a_chain_writes_its_answers() -> None:
     ]
 
 
-def test_what_cannot_be_written_is_that_question_s_error() -> None:
+def test_write_all_returns_the_error_of_a_question() -> None:
     class Failing(ObeyingWriter):
         def _generate(self, *_: Any, **__: Any) -> Any:
             raise UserError("too long")
 
-    chain = MappedChain(read(), WrittenAnswers(Writer(Failing())).write_all)
+    chain = MappedChain(make_qa_chain(), WrittenAnswers(Writer(Failing())).write_all)
     assert [str(one) for one in chain.batch([QUESTION], return_exceptions=True)] == ["too long"]
 
 
-def test_references_in_passages_and_marks_of_earlier_turns_are_not_in_the_prompt() -> None:
+def test_marks_in_passages_and_earlier_turns_are_not_in_the_prompt() -> None:
     model = ObeyingWriter()
     passages = (Passage(id="a", text="Aspirin works [12]. See [3, 4]."), Passage(id="b", text="Zinc [1-3] fails."))
     answer = Answer(question=QUESTION, text="yes", label="yes", passages=passages)

@@ -1,0 +1,54 @@
+"""Sorted strings on disk: memory-mapped, found by binary search."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def encoded(text: str) -> bytes:
+    """The bytes by which strings are sorted and compared; half of a surrogate pair is accepted."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+class StringTable:
+    """Strings in the order of their encoding; a search reads only the parts of the files that it touches.
+
+    The files of the table ``word`` are ``words.npy``, the joined strings, and ``word_ends.npy``, where each ends.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Open the table ``name``, which ``write`` made."""
+        import numpy as np
+
+        self._text = np.load(folder / f"{name}s.npy", mmap_mode="r")
+        self._ends = np.load(folder / f"{name}_ends.npy", mmap_mode="r")
+
+    @staticmethod
+    def write(folder: Path, name: str, strings: Sequence[bytes]) -> None:
+        """Write encoded strings, which must be sorted and not empty."""
+        import numpy as np
+
+        np.save(folder / f"{name}s.npy", np.frombuffer(b"".join(strings), dtype=np.uint8))
+        np.save(folder / f"{name}_ends.npy", np.cumsum([len(one) for one in strings], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> bytes:
+        """The encoded string at a row."""
+        if row >= len(self._ends):
+            raise IndexError(row)
+        return bytes(self._text[self._ends[row - 1] if row else 0 : self._ends[row]])
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All encoded strings, in order."""
+        text, begin = self._text.tobytes(), 0
+        for end in self._ends.tolist():
+            yield text[begin:end]
+            begin = end
+
+    def row(self, text: str) -> int | None:
+        """The row of a string; None if the table lacks it."""
+        sought = encoded(text)
+        row = bisect_left(self, sought)
+        return row if row < len(self) and self[row] == sought else None

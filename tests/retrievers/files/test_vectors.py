@@ -1,0 +1,242 @@
+"""Exact search in files of vectors, and which file belongs to which state of a collection."""
+
+import errno
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedders import WordEmbedder
+from langchain_core.documents import Document
+
+import retrievers.files.vectors
+from common.fingerprints import documents_digest
+from retrievers.config import StoreConfig
+from retrievers.files.vectors import VectorFile, VectorFiles, unit
+from retrievers.indexing import IndexReport, index
+from retrievers.kinds.dense import DenseRetriever
+from retrievers.store import REVISION, Store, open_store
+
+SIZE = 24
+# In UTF-8 order d10 precedes d2, and one id is a prefix of another.
+IDS = [*(f"d{n}" for n in range(200)), "d", "Ä", "日本", "a/b#1"]
+
+
+def vectors_of(ids: list[str]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    rows = unit(rng.normal(size=(len(IDS), SIZE)))
+    return {id: row for id, row in zip(IDS, rows, strict=True) if id in ids}
+
+
+def digests_of(ids: list[str]) -> dict[str, bytes]:
+    return {id: f"{IDS.index(id):016}".encode() * 2 for id in ids}
+
+
+def documents_of(ids: list[str]) -> list[Document]:
+    return [Document(id=id, page_content=f"text of {id!r}", metadata={"year": 2000}) for id in ids]
+
+
+def written(folder: Path, ids: list[str]) -> VectorFile:
+    files = VectorFiles(folder)
+    files.write("one", documents_of(ids), digests_of(ids), "", vectors_of)
+    file = files.open("one")
+    assert file is not None
+    return file
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven vectors in a block and eleven in a page of fetched vectors."""
+    monkeypatch.setattr(retrievers.files.vectors, "BLOCK_BYTES", 7 * 4 * SIZE)
+    monkeypatch.setattr(retrievers.files.vectors, "PAGE", 11)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("count", [1, 10, len(IDS), 1000])
+def test_nearest_equals_an_exhaustive_search(tmp_path: Path, count: int) -> None:
+    file = written(tmp_path, IDS)
+    questions = unit(np.random.default_rng(6).normal(size=(5, SIZE)))
+    vectors = vectors_of(IDS)
+    for question, rows in zip(questions, file.nearest(questions, count), strict=True):
+        found = {str(file.document(row).id): cosine for row, cosine in rows}
+        cosines = {id: float(vector @ question) for id, vector in vectors.items()}
+        best = sorted(cosines, key=lambda id: -cosines[id])[:count]
+        assert sorted(found, key=lambda id: -found[id]) == best
+        assert [found[id] for id in best] == pytest.approx([cosines[id] for id in best], abs=1e-6)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_equal_vectors_have_equal_scores_whatever_their_block(tmp_path: Path) -> None:
+    row = vectors_of(["d1"])["d1"]
+    files = VectorFiles(tmp_path)
+    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: dict.fromkeys(ids, row))
+    file = files.open("one")
+    assert file is not None
+    question = unit(np.random.default_rng(7).normal(size=(1, SIZE)))
+    (found,) = file.nearest(question, len(IDS))
+    assert len(found) == len(IDS)
+    assert len({cosine for _, cosine in found}) == 1
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_vectors_are_found_by_id(tmp_path: Path) -> None:
+    file = written(tmp_path, IDS)
+    found = file.vectors([*IDS, "absent", "d20x", ""])
+    assert list(found) == IDS
+    for id, vector in vectors_of(IDS).items():
+        assert np.array_equal(found[id], vector)
+
+
+def test_documents_are_read_by_row(tmp_path: Path) -> None:
+    file = written(tmp_path, IDS)
+    assert [file.document(row) for row in range(len(file))] == documents_of(IDS)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_only_vectors_of_new_and_changed_texts_are_fetched(tmp_path: Path) -> None:
+    written(tmp_path, IDS[:100])
+    digests = {**digests_of(IDS[50:]), "d60": b"another text    " * 2}
+    fetched: list[str] = []
+
+    def fetch(ids: list[str]) -> Mapping[str, np.ndarray]:
+        fetched.extend(ids)
+        return vectors_of(ids)
+
+    files = VectorFiles(tmp_path)
+    files.write("two", documents_of(IDS[50:]), digests, "one", fetch)
+    assert sorted(fetched) == sorted(["d60", *IDS[100:]])
+    file = files.open("two")
+    assert file is not None
+    assert set(file.vectors(IDS)) == set(IDS[50:])
+    files.remove_others("two")
+    assert [version.name for version in tmp_path.iterdir()] == ["two"]
+
+
+def test_no_file_is_written_while_the_collection_lacks_a_text(tmp_path: Path) -> None:
+    files = VectorFiles(tmp_path)
+    files.write("one", documents_of(IDS), digests_of(IDS), "", lambda ids: vectors_of(ids[1:]))
+    assert files.open("one") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+    def fail(_: list[str]) -> dict[str, np.ndarray]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        VectorFiles(tmp_path).write("one", documents_of(IDS), digests_of(IDS), "", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "another format", "incomplete", "not JSON"])
+def test_a_damaged_file_is_not_opened(tmp_path: Path, damage: str) -> None:
+    written(tmp_path, IDS)
+    folder = tmp_path / "one"
+    match damage:
+        case "truncated":
+            (folder / "vectors.npy").write_bytes((folder / "vectors.npy").read_bytes()[:-100])
+        case "another format":
+            (folder / "about.json").write_text(json.dumps({"format": 0}))
+        case "incomplete":
+            (folder / "about.json").unlink()
+        case "not JSON":
+            (folder / "about.json").write_text("{")
+    assert VectorFiles(tmp_path).open("one") is None
+
+
+DOCUMENTS = [Document(id=f"d{n}", page_content=f"finding{n} treated") for n in range(30)]
+
+
+def opened(folder: Path) -> Store:
+    return open_store(StoreConfig(path=str(folder)), "corpus", WordEmbedder())
+
+
+def nearest(store: Store, text: str) -> list[str]:
+    return [str(one.id) for one in DenseRetriever(store).search([text], 3)[0]]
+
+
+def test_a_search_reads_the_file_and_not_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(opened(tmp_path), DOCUMENTS, quiet=True)
+    store = opened(tmp_path)
+    for method in ("query", "get", "count"):  # each would read the graph
+        monkeypatch.setattr(type(store.collection), method, lambda *_, **__: pytest.fail("read the graph"))
+    assert nearest(store, "finding7 treated")[0] == "d7"
+
+
+def test_a_missing_or_damaged_file_is_replaced_by_the_graph_and_then_by_indexing(tmp_path: Path) -> None:
+    index(opened(tmp_path), DOCUMENTS, quiet=True)
+    (file,) = tmp_path.rglob("vectors.npy")
+    file.write_bytes(b"")
+    store = opened(tmp_path)
+    assert store.lacks_vector_file
+    assert nearest(store, "finding7 treated")[0] == "d7"
+    report = index(store, DOCUMENTS, quiet=True)
+    assert report.embedded == 0
+    assert not store.lacks_vector_file
+    assert nearest(store, "finding7 treated")[0] == "d7"
+
+
+def test_a_revision_without_its_file_is_indexed_again(tmp_path: Path) -> None:
+    class Revised(list[Document]):
+        revision = documents_digest(DOCUMENTS, metadata=True)
+
+    index(opened(tmp_path), Revised(DOCUMENTS), quiet=True)
+    (file,) = tmp_path.rglob("vectors.npy")
+    file.unlink()
+    store = opened(tmp_path)
+    assert (store.collection.metadata or {})[REVISION] == Revised.revision
+    assert index(store, Revised(DOCUMENTS), quiet=True).embedded == 0
+    assert not store.lacks_vector_file
+
+
+def test_vectors_of_removed_texts_leave_the_folder(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    index(store, DOCUMENTS, quiet=True)
+    index(store, DOCUMENTS[:10], quiet=True)
+    (file,) = tmp_path.rglob("vectors.npy")
+    assert len(np.load(file)) == 10
+    assert nearest(store, "finding25 treated") != ["d25"]
+    index(store, [], quiet=True)
+    assert list(tmp_path.rglob("vectors.npy")) == []
+    assert nearest(store, "finding25 treated") == []
+
+
+def test_indexing_completes_a_collection_that_another_program_changed(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    index(store, DOCUMENTS, quiet=True)
+    store.collection.delete(ids=["d3"])
+    assert nearest(store, "finding3 treated")[0] == "d3"
+    assert index(store, DOCUMENTS[:29], quiet=True) == IndexReport(total=29, embedded=1, removed=1)
+
+
+def test_an_open_file_is_searched_after_its_folder_is_removed(tmp_path: Path) -> None:
+    file = written(tmp_path, IDS)
+    VectorFiles(tmp_path).remove_others("two")
+    assert list(tmp_path.iterdir()) == []
+    ((row, _),) = file.nearest(vectors_of(["d7"])["d7"][None], 1)[0]
+    assert file.document(row).id == "d7"
+
+
+def test_every_text_is_found_after_many_removals_and_changes(tmp_path: Path) -> None:
+    """Chroma's graph loses live records then (chroma-core/chroma#7758)."""
+    rng = np.random.default_rng(8)
+    vectors = {f"text {n}": row for n, row in enumerate(rng.normal(size=(1000, 16)).tolist())}
+
+    class RandomVectors(WordEmbedder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [vectors.get(text, [1.0] * 16) for text in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.embed_documents([text])[0]
+
+    store = open_store(StoreConfig(path=str(tmp_path)), "corpus", RandomVectors())
+    documents = {str(n): Document(id=str(n), page_content=f"text {n}") for n in range(700)}
+    index(store, list(documents.values()), quiet=True)
+    for n in range(0, 700, 2):
+        del documents[str(n)]
+    for n in range(1, 300, 2):
+        documents[str(n)] = Document(id=str(n), page_content=f"text {700 + n}")
+    index(store, list(documents.values()), quiet=True)
+    found = DenseRetriever(store).search([one.page_content for one in documents.values()], 1)
+    assert [str(one.id) for (one,) in found] == list(documents)
