@@ -91,10 +91,11 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     from corpus.documents.catalogue import Passages
     from corpus.files import update_library
     from retrievers.embedders import DTYPE_FILE
-    from retrievers.lexical import FOLDER
+    from retrievers.files.vectors import FOLDER as VECTORS_FOLDER
+    from retrievers.lexical import FOLDER as BM25_FOLDER
 
     path = library_path(settings)
-    store_files = [Path(settings.store.path, name) for name in (FOLDER, DTYPE_FILE)]
+    store_files = [Path(settings.store.path, name) for name in (BM25_FOLDER, VECTORS_FOLDER, DTYPE_FILE)]
     report = update_library(paths, path, passage_window(settings), settings.documents, own=store_files, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_unreadable(settings, paths, report))
