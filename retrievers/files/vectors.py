@@ -11,7 +11,7 @@ removed afterwards, so that no search reads a file that differs from the collect
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +81,23 @@ class VectorFile:
             if scores.shape[1] > count:
                 best = np.argpartition(scores, -count, axis=1)[:, -count:]
                 scores, rows = (np.take_along_axis(one, best, axis=1) for one in (scores, rows))
-        # A matrix product's last digit depends on a vector's place in the block; equal texts must have equal scores.
-        exact = (self._rows[rows].astype(np.float64) * questions[:, None, :]).sum(axis=2)
-        return [list(zip(*pair, strict=True)) for pair in zip(rows.tolist(), exact.tolist(), strict=True)]
+        nearest = []
+        for question, numbers in zip(questions, rows.tolist(), strict=True):
+            # A matrix product's last digit depends on a vector's place in the block; equal texts need equal scores.
+            cosines = (self._read(numbers).astype(np.float64) * question).sum(axis=1)
+            nearest.append(list(zip(numbers, cosines.tolist(), strict=True)))
+        return nearest
+
+    def _read(self, rows: Sequence[int]) -> "np.ndarray":
+        """The vectors of rows, read because with each mapped page that is touched the system maps its neighbours."""
+        import numpy as np
+
+        vectors = np.empty((len(rows), self._rows.shape[1]), dtype=np.float32)
+        with self._reading:
+            for row, vector in zip(rows, vectors, strict=True):
+                self._file.seek(self._rows.offset + row * vector.nbytes)
+                self._file.readinto(vector)
+        return vectors
 
     def _blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
         """The first row and the vectors of each block, read because mapped pages would count as memory in use."""
