@@ -111,24 +111,24 @@ def make_service(
         ServeConfig(**{"passes": 1, **config}), Users(tokens or {}, "local"), {"llm": "scripted", "retriever": "none"}
     )
     chat = Chat(
-        SharedChain(chain, service.passes.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
+        SharedChain(chain, service.batcher.share), Conversations(folder / "chat.sqlite3"), count=len, budget=10_000
     )
     service.chat = chat
-    service.checker = service.passes.share((checker or FakeChecker()).check_all)
+    service.checker = service.batcher.share((checker or FakeChecker()).check_all)
     return service
 
 
 @contextmanager
 def running(
-    service: Service, add: Callable[[Any], None] = lambda _: None, *, quiet: float = 0
+    service: Service, add: Callable[[Any], None] = lambda _: None, *, quiet_seconds: float = 0
 ) -> Iterator[tuple[str, Server]]:
     """The address of the running service, and the server; it ends as on SIGTERM.
 
-    ``quiet`` is that of ``make_server``: 0 where no request is under way at the end.
+    ``quiet_seconds`` is an argument of ``make_server``: 0 suffices if no request is under way at the end.
     """
     app = make_app(service)
     add(app)
-    server = make_server(app, service, quiet=quiet)
+    server = make_server(app, service, quiet_seconds=quiet_seconds)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -94,7 +94,7 @@ def overrides(stub: Stub, folder: Path) -> dict[str, Any]:
 @contextmanager
 def service(pipeline: Pipeline) -> Iterator[str]:
     made = Service(ServeConfig(passes=1), Users({}, "local"), pipeline.about)
-    made.chat = pipeline.chat(made.passes.share)
+    made.chat = pipeline.chat(made.batcher.share)
     with running(made) as (url, _):
         yield url
 
