@@ -95,12 +95,9 @@ def add_documents(settings: Settings, paths: Sequence[Path], *, quiet: bool = Fa
     from retrievers.lexical import FOLDER as BM25_FOLDER
 
     path = library_path(settings)
-    store = Path(settings.store.path)
     names = (BM25_FOLDER, VECTORS_FOLDER, DTYPE_FILE)
-    store_files = [*(store / name for name in names), *store.glob("fields-*.json")]
-    report = update_library(
-        paths, path, passage_window(settings), settings.documents, excluded=store_files, quiet=quiet
-    )
+    files = [Path(settings.store.path, name) for name in names]  # not documents where the store is in one of the paths
+    report = update_library(paths, path, passage_window(settings), settings.documents, excluded=files, quiet=quiet)
     if not (report.added or report.changed or report.unchanged or report.removed or report.copies):
         raise UserError(_unreadable(settings, paths, report))
     return Corpus(DOCUMENTS, Passages(path)), report
